@@ -1,0 +1,96 @@
+//! Events: what is remembered of what was done.
+
+use super::Actor;
+use crate::domain::{SessionId, Timestamp, UserId};
+use crate::store::events::EventRow;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// Someone signed in.
+    SignIn,
+    /// Someone tried, with a wrong name or password.
+    SignInFailed,
+    /// Someone signed out.
+    SignOut,
+    /// A session was ended by someone.
+    SessionRevoked,
+    /// A session's time was over.
+    SessionExpired,
+    /// A user was added.
+    UserAdded,
+    /// A user's password was set.
+    PasswordSet,
+    /// A user was made active.
+    UserActivated,
+    /// A user was made inactive.
+    UserDeactivated,
+    /// A token was made.
+    TokenAdded,
+    /// A token was removed.
+    TokenRemoved,
+    /// Data was imported.
+    Import,
+}
+
+impl EventKind {
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::SignInFailed => "sign_in_failed",
+            Self::SignOut => "sign_out",
+            Self::SessionRevoked => "session_revoked",
+            Self::SessionExpired => "session_expired",
+            Self::UserAdded => "user_added",
+            Self::PasswordSet => "password_set",
+            Self::UserActivated => "user_activated",
+            Self::UserDeactivated => "user_deactivated",
+            Self::TokenAdded => "token_added",
+            Self::TokenRemoved => "token_removed",
+            Self::Import => "import",
+        }
+    }
+
+    /// A record of it, done by `actor` at `at`, about nobody in particular.
+    #[must_use]
+    pub fn by(self, actor: &Actor, at: Timestamp) -> EventRow {
+        EventRow {
+            at,
+            kind: self.as_str().to_owned(),
+            actor_id: actor.id.map(|id| id.0),
+            actor: actor.name.clone(),
+            user_id: None,
+            username: String::new(),
+            ip: actor.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            request_id: actor.request_id.clone(),
+            session: None,
+            detail: String::new(),
+        }
+    }
+}
+
+impl EventRow {
+    /// The same, about this user.
+    #[must_use]
+    pub fn about(mut self, id: UserId, username: &str) -> Self {
+        self.user_id = Some(id.0);
+        self.username = username.to_owned();
+        self
+    }
+
+    /// The same, about this session.
+    #[must_use]
+    pub fn of_session(mut self, session: SessionId) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    /// The same, with more words.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+}

@@ -1,0 +1,366 @@
+//! Import: users, groups, tokens and sessions as JSON lines, all or nothing.
+//!
+//! One object a line; `kind` tells which. Users come before what refers to them. A session's key is
+//! stored hashed and serves both Rollcall's cookie and authentik's. An imported session keeps its
+//! own `expires` and has no idle timeout.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, Read};
+
+use serde::Deserialize;
+
+use super::Actor;
+use super::events::EventKind;
+use crate::app::App;
+use crate::domain::session::Lifetime;
+use crate::domain::user::{TokenIntent, check_email, check_username};
+use crate::domain::{Address, Permission, PlainSecret, SessionId, Timestamp, UserId, secret, user_agent};
+use crate::enrich::geoip::GeoIp;
+use crate::enrich::user_agents::UserAgents;
+use crate::store::sessions::{NewSession, Origin};
+use crate::store::tokens::NewToken;
+use crate::store::users::NewUser;
+use crate::store::{Db, StoreError};
+
+/// The longest line, in bytes.
+const MAX_LINE: u64 = 1024 * 1024;
+
+/// The setting that says which GeoIP files the stored countries and networks came from.
+pub const PLACES_SETTING: &str = "places";
+
+/// What was imported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Users.
+    pub users: u64,
+    /// Groups.
+    pub groups: u64,
+    /// Tokens.
+    pub tokens: u64,
+    /// Sessions.
+    pub sessions: u64,
+}
+
+/// Why nothing was imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A line is wrong.
+    #[error("line {line}: {why}")]
+    Line {
+        /// Which, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file cannot be read.
+    #[error("the file cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Line {
+    Group(GroupLine),
+    User(UserLine),
+    Token(TokenLine),
+    Session(SessionLine),
+}
+
+#[derive(Deserialize)]
+struct GroupLine {
+    name: String,
+    #[serde(default)]
+    is_superuser: bool,
+    #[serde(default)]
+    permissions: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct UserLine {
+    id: Option<i64>,
+    username: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    email: String,
+    #[serde(default = "yes")]
+    is_active: bool,
+    #[serde(default)]
+    is_superuser: bool,
+    #[serde(default)]
+    permissions: Vec<String>,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    password_hash: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TokenLine {
+    key: String,
+    intent: String,
+    user: i64,
+    #[serde(default = "yes")]
+    expiring: bool,
+    expires: String,
+    #[serde(default)]
+    identifier: Option<String>,
+    #[serde(default)]
+    description: String,
+}
+
+#[derive(Deserialize)]
+struct SessionLine {
+    uuid: String,
+    session_key: String,
+    user: i64,
+    last_ip: String,
+    #[serde(default)]
+    last_user_agent: String,
+    last_used: String,
+    expires: String,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What an import reads from.
+pub type Source = Box<dyn BufRead + Send>;
+/// Told how many more bytes were read.
+pub type Progress = Box<dyn Fn(u64) + Send + Sync>;
+
+/// Imports what `source` holds. With `is_replacing`, users, groups, tokens and sessions that are
+/// stored go first, in the same transaction.
+///
+/// # Errors
+/// [`ImportError::Line`] with the first line that is wrong, and why; then nothing was stored.
+pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progress, actor: &Actor) -> Result<Summary, ImportError> {
+    let mut import = Import {
+        user_agents: std::sync::Arc::clone(&app.user_agents),
+        geoip: std::sync::Arc::clone(&app.geoip),
+        now: app.clock.now(),
+        known_users: HashSet::new(),
+        known_agents: HashMap::new(),
+        done: Summary::default(),
+    };
+    let actor = actor.clone();
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                if is_replacing {
+                    db.delete_everything().await?;
+                }
+                import.read(db, source, &progress).await?;
+                let done = import.done;
+                db.advance_user_keys().await?;
+                // Another process's files may differ: the server then looks all places up anew.
+                let places = db.find_setting(PLACES_SETTING).await?;
+                if places.as_deref() != Some(&import.geoip.fingerprint()) {
+                    db.update_setting(PLACES_SETTING, "mixed").await?;
+                }
+                let words = format!("{} users, {} tokens, {} sessions", done.users, done.tokens, done.sessions);
+                db.insert_events(&[EventKind::Import.by(&actor, import.now).with_detail(words)]).await?;
+                Ok(done)
+            })
+        })
+        .await
+}
+
+struct Import {
+    user_agents: std::sync::Arc<UserAgents>,
+    geoip: std::sync::Arc<GeoIp>,
+    now: Timestamp,
+    known_users: HashSet<i64>,
+    known_agents: HashMap<String, i64>,
+    done: Summary,
+}
+
+/// Why a line cannot be imported: its own fault, or the database's.
+enum Fault {
+    Line(String),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(why) => Self::Line(format!("one like it exists already ({why})")),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl<T: std::fmt::Display> From<Wrong<T>> for Fault {
+    fn from(wrong: Wrong<T>) -> Self {
+        Self::Line(wrong.0.to_string())
+    }
+}
+
+/// A message on its way to a [`Fault`].
+struct Wrong<T>(T);
+
+impl Import {
+    async fn read(&mut self, db: &Db<'_>, mut source: Source, progress: &Progress) -> Result<(), ImportError> {
+        let mut bytes = Vec::new();
+        let mut number = 0;
+        loop {
+            bytes.clear();
+            let read = source.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut bytes)?;
+            if read == 0 {
+                return Ok(());
+            }
+            number += 1;
+            progress(u64::try_from(read).unwrap_or(0));
+            let failed = |why: String| ImportError::Line { line: number, why };
+            if bytes.len() as u64 > MAX_LINE {
+                return Err(failed(format!("longer than {MAX_LINE} bytes")));
+            }
+            let text = std::str::from_utf8(&bytes).map_err(|_| failed("not UTF-8".into()))?.trim();
+            if text.is_empty() {
+                continue;
+            }
+            let line: Line = serde_json::from_str(text).map_err(|error| failed(error.to_string()))?;
+            self.line(db, line).await.map_err(|fault| match fault {
+                Fault::Line(why) => failed(why),
+                Fault::Store(error) => ImportError::Store(error),
+            })?;
+        }
+    }
+
+    async fn line(&mut self, db: &Db<'_>, line: Line) -> Result<(), Fault> {
+        match line {
+            Line::Group(line) => {
+                check_username(&line.name).map_err(Wrong)?;
+                db.insert_group(&line.name, line.is_superuser, &permissions(&line.permissions)?).await?;
+                self.done.groups += 1;
+            }
+            Line::User(line) => self.user(db, line).await?,
+            Line::Token(line) => self.token(db, line).await?,
+            Line::Session(line) => self.session(db, line).await?,
+        }
+        Ok(())
+    }
+
+    async fn user(&mut self, db: &Db<'_>, line: UserLine) -> Result<(), Fault> {
+        check_username(&line.username).map_err(Wrong)?;
+        check_email(&line.email).map_err(Wrong)?;
+        if line.id.is_some_and(|id| id < 1) {
+            return Err(Fault::Line("a user's id starts at 1".into()));
+        }
+        if line.name.contains('\0') {
+            return Err(Fault::Line("a name may not hold NUL".into()));
+        }
+        if let Some(hash) = &line.password_hash
+            && argon2::password_hash::phc::PasswordHash::new(hash).is_err()
+        {
+            return Err(Fault::Line("password_hash is not a hash in PHC form".into()));
+        }
+        let user = NewUser {
+            id: line.id.map(UserId),
+            username: line.username,
+            name: line.name,
+            email: line.email,
+            password_hash: line.password_hash,
+            is_active: line.is_active,
+            is_superuser: line.is_superuser,
+            permissions: permissions(&line.permissions)?,
+        };
+        let id = db.insert_user(&user, self.now).await?;
+        for group in &line.groups {
+            if !db.insert_membership(id, group).await? {
+                return Err(Fault::Line(format!("there is no group {group:?}")));
+            }
+        }
+        self.known_users.insert(id.0);
+        self.done.users += 1;
+        Ok(())
+    }
+
+    async fn token(&mut self, db: &Db<'_>, line: TokenLine) -> Result<(), Fault> {
+        let intents = TokenIntent::ALL.map(TokenIntent::as_str).join(", ");
+        let intent = TokenIntent::parse(&line.intent)
+            .ok_or_else(|| Fault::Line(format!("intent {:?} is none of {intents}", line.intent)))?;
+        self.require_user(db, line.user).await?;
+        if line.key.is_empty() {
+            return Err(Fault::Line("key is empty".into()));
+        }
+        let made_up = secret::random_alphanumeric(10).map_err(|error| Fault::Line(error.to_string()))?;
+        let token = NewToken {
+            key_hash: PlainSecret::from_text(line.key).hash(),
+            identifier: line.identifier.unwrap_or_else(|| format!("imported-{made_up}")),
+            description: line.description,
+            intent,
+            user: UserId(line.user),
+            expires: (line.expiring, instant("expires", &line.expires)?),
+        };
+        db.insert_token(&token, self.now).await?;
+        self.done.tokens += 1;
+        Ok(())
+    }
+
+    async fn session(&mut self, db: &Db<'_>, line: SessionLine) -> Result<(), Fault> {
+        let uuid = SessionId::parse(&line.uuid).ok_or_else(|| Fault::Line(format!("uuid {:?} is none", line.uuid)))?;
+        let ip = Address::parse(&line.last_ip)
+            .ok_or_else(|| Fault::Line(format!("last_ip {:?} is no IPv4 or IPv6 address", line.last_ip)))?;
+        self.require_user(db, line.user).await?;
+        if line.session_key.is_empty() {
+            return Err(Fault::Line("session_key is empty".into()));
+        }
+        let user_agent_id = self.user_agent(db, &user_agent::storable(&line.last_user_agent)).await?;
+        let (country, asn) = self.geoip.country_and_asn(ip);
+        let last_used_at = instant("last_used", &line.last_used)?;
+        let session = NewSession {
+            uuid,
+            key_hash: PlainSecret::from_text(line.session_key).hash(),
+            user: UserId(line.user),
+            created_at: last_used_at,
+            last_used_at,
+            lifetime: Lifetime { idle_timeout: None, absolute_expires_at: instant("expires", &line.expires)? },
+            origin: Origin { ip, user_agent_id, country, asn },
+            methods: "",
+            is_remembered: false,
+        };
+        db.insert_session(&session).await?;
+        self.done.sessions += 1;
+        Ok(())
+    }
+
+    async fn require_user(&mut self, db: &Db<'_>, id: i64) -> Result<(), Fault> {
+        if self.known_users.contains(&id) {
+            return Ok(());
+        }
+        if db.find_user(UserId(id)).await?.is_none() {
+            return Err(Fault::Line(format!("there is no user with the id {id}")));
+        }
+        self.known_users.insert(id);
+        Ok(())
+    }
+
+    async fn user_agent(&mut self, db: &Db<'_>, text: &str) -> Result<i64, Fault> {
+        if let Some(id) = self.known_agents.get(text) {
+            return Ok(*id);
+        }
+        let id = match db.find_user_agent_id(text).await? {
+            Some(id) => id,
+            None => db.insert_user_agent(text, &self.user_agents.parse(text), self.user_agents.fingerprint()).await?,
+        };
+        self.known_agents.insert(text.to_owned(), id);
+        Ok(id)
+    }
+}
+
+fn permissions(names: &[String]) -> Result<Vec<Permission>, Fault> {
+    let parse = |name: &String| {
+        let known = Permission::ALL.map(Permission::as_str).join(", ");
+        Permission::parse(name).ok_or_else(|| Fault::Line(format!("permission {name:?} is none of {known}")))
+    };
+    names.iter().map(parse).collect()
+}
+
+fn instant(field: &str, text: &str) -> Result<Timestamp, Fault> {
+    Timestamp::parse(text).ok_or_else(|| Fault::Line(format!("{field} {text:?} is no ISO 8601 date and time")))
+}

@@ -1,0 +1,75 @@
+//! One function for each thing Rollcall does. An action checks whether the caller may, owns the
+//! transaction, and writes the event; API, pages and command line all come through here.
+
+pub mod bootstrap;
+pub mod events;
+pub mod import;
+pub mod passwords;
+pub mod sessions;
+pub mod sign_in;
+pub mod tokens;
+pub mod touches;
+pub mod users;
+
+use crate::domain::user::UserRule;
+use crate::domain::{Address, UserId};
+use crate::store::StoreError;
+
+/// Why an action was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// There is no such thing, or the caller may not know of it.
+    #[error("not found")]
+    NotFound,
+    /// The caller may know of it, and not do this.
+    #[error("not permitted")]
+    Forbidden,
+    /// A name, an address or a password breaks a rule.
+    #[error(transparent)]
+    Rule(#[from] UserRule),
+    /// The name is taken.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// More password checks wait than are taken on.
+    #[error("too many sign-ins are waiting")]
+    Busy,
+    /// The operating system gave no randomness.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who does something, and from where: what events and ended sessions remember.
+#[derive(Clone, Debug, Default)]
+pub struct Actor {
+    /// The user's key, if it is one.
+    pub id: Option<UserId>,
+    /// A username, `system`, `cli`, or `anonymous`.
+    pub name: String,
+    /// The address the request came from.
+    pub ip: Option<Address>,
+    /// The request's id.
+    pub request_id: String,
+}
+
+impl Actor {
+    /// Rollcall itself, by the clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { name: "system".into(), ..Self::default() }
+    }
+
+    /// Someone at the command line.
+    #[must_use]
+    pub fn cli() -> Self {
+        Self { name: "cli".into(), ..Self::default() }
+    }
+
+    /// The same request, once it is known who makes it.
+    #[must_use]
+    pub fn as_user(&self, id: UserId, name: &str) -> Self {
+        Self { id: Some(id), name: name.to_owned(), ..self.clone() }
+    }
+}

@@ -1,0 +1,166 @@
+//! The door, and every way a session ends.
+
+use super::events::EventKind;
+use super::sign_in::Client;
+use super::{ActionError, Actor};
+use crate::app::App;
+use crate::auth::Principal;
+use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId};
+use crate::store::ended_sessions::Ending;
+use crate::store::sessions::{GoneSession, LiveSession, SessionRow, Which};
+use crate::store::{Db, StoreError};
+
+/// How many sessions one transaction ends, so that nobody waits long for a large end.
+const CHUNK: i64 = 500;
+
+/// Lets the holder of a session key in, or not, and notes the use. Every request with a cookie
+/// passes here; nothing is cached, so an ended session is out from the next request.
+///
+/// # Errors
+/// When the database does not answer: then nobody is let in.
+pub async fn check(app: &App, key: &PlainSecret, client: &Client) -> Result<Option<LiveSession>, StoreError> {
+    let session = app.store.read().find_live_session(key.hash(), app.clock.now()).await?;
+    if let Some(session) = &session {
+        app.touches.note(app, session, client.ip, &client.user_agent);
+    }
+    Ok(session)
+}
+
+/// A session the caller may see.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when there is none, or the caller may not know of it.
+pub async fn find(app: &App, who: &Principal, id: SessionId) -> Result<SessionRow, ActionError> {
+    let session = app.store.read().find_session(id).await?;
+    session.filter(|session| who.may_see(session.user_id)).ok_or(ActionError::NotFound)
+}
+
+/// Ends one session: one's own, or anybody's for those who may see and end all.
+///
+/// # Errors
+/// [`ActionError::NotFound`] as for [`find`]; [`ActionError::Forbidden`] when the caller may see it
+/// and not end it.
+pub async fn revoke(app: &App, who: &Principal, id: SessionId, actor: &Actor) -> Result<(), ActionError> {
+    let session = find(app, who, id).await?;
+    if !who.may_end(session.user_id) {
+        return Err(ActionError::Forbidden);
+    }
+    match end_all(app, Which::Uuid(id), EndReason::Revoked, actor).await? {
+        0 => Err(ActionError::NotFound),
+        _ => Ok(()),
+    }
+}
+
+/// Ends all sessions of these users and gives how many there were.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] unless the caller may end everybody's sessions.
+pub async fn revoke_of_users(app: &App, who: &Principal, users: Vec<i64>, actor: &Actor) -> Result<u64, ActionError> {
+    if !who.rights.may_delete_sessions {
+        return Err(ActionError::Forbidden);
+    }
+    let mut ended = 0;
+    for users in users.chunks(500) {
+        ended += end_all(app, Which::Users(users.to_vec()), EndReason::Revoked, actor).await?;
+    }
+    Ok(ended)
+}
+
+/// Ends all of one's own sessions but the one this request came with.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn revoke_others(app: &App, current: &LiveSession, actor: &Actor) -> Result<u64, ActionError> {
+    end_all(app, Which::UserExcept(current.user_id, current.uuid), EndReason::Revoked, actor).await
+}
+
+/// Ends the session that a key opens: its owner signs out. A key that opens nothing is no error.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<(), ActionError> {
+    let Some(session) = app.store.read().find_live_session(key.hash(), app.clock.now()).await? else {
+        return Ok(());
+    };
+    let actor = actor.as_user(session.user_id, &session.username);
+    end_all(app, Which::Uuid(session.uuid), EndReason::SignedOut, &actor).await.map(drop)
+}
+
+/// Ends the sessions named one by one, whoever's they are: for the command line, whose user holds
+/// the database itself. Gives how many there were.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn revoke_listed(app: &App, ids: &[SessionId], actor: &Actor) -> Result<u64, ActionError> {
+    let mut ended = 0;
+    for id in ids {
+        ended += end_all(app, Which::Uuid(*id), EndReason::Revoked, actor).await?;
+    }
+    Ok(ended)
+}
+
+/// Ends the sessions whose time was over at `now`, and gives how many there were.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn sweep(app: &App, now: Timestamp) -> Result<u64, ActionError> {
+    end_all(app, Which::ExpiredAt(now), EndReason::Expired, &Actor::system()).await
+}
+
+/// Ends everything `which` names, chunk after chunk.
+async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> Result<u64, ActionError> {
+    let mut ended = 0;
+    loop {
+        let (which, actor, at) = (which.clone(), actor.clone(), app.clock.now());
+        let gone = app
+            .store
+            .write(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await }))
+            .await?;
+        let count = u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        ended += count;
+        if count < CHUNK.unsigned_abs() {
+            return Ok(ended);
+        }
+    }
+}
+
+/// Ends sessions inside a transaction, with their events.
+pub(super) async fn end_in(
+    db: &Db<'_>,
+    which: &Which,
+    limit: i64,
+    reason: EndReason,
+    actor: &Actor,
+    at: Timestamp,
+) -> Result<Vec<GoneSession>, StoreError> {
+    let ending = Ending { at, by: actor.id.map(|id| id.0), by_name: actor.name.clone(), reason };
+    let gone = db.end_sessions(which, limit, &ending).await?;
+    let kind = match reason {
+        EndReason::SignedOut => EventKind::SignOut,
+        EndReason::Expired => EventKind::SessionExpired,
+        _ => EventKind::SessionRevoked,
+    };
+    let events: Vec<_> = gone
+        .iter()
+        .map(|session| {
+            let event = kind.by(actor, at).about(session.user_id, &session.username);
+            event.of_session(session.uuid).with_detail(reason.as_str())
+        })
+        .collect();
+    db.insert_events(&events).await?;
+    Ok(gone)
+}
+
+/// Ends all sessions of a user inside a transaction, but the one named `except`.
+pub(super) async fn end_all_of_user(
+    db: &Db<'_>,
+    user: UserId,
+    except: Option<SessionId>,
+    reason: EndReason,
+    actor: &Actor,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let which = except.map_or_else(|| Which::Users(vec![user.0]), |id| Which::UserExcept(user, id));
+    while !end_in(db, &which, CHUNK, reason, actor, at).await?.is_empty() {}
+    Ok(())
+}

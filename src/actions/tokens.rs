@@ -1,0 +1,84 @@
+//! Tokens: API credentials, and the single-use links of a first start.
+
+use std::time::Duration;
+
+use super::events::EventKind;
+use super::{ActionError, Actor};
+use crate::app::App;
+use crate::domain::user::TokenIntent;
+use crate::domain::{PlainSecret, UserId, secret};
+use crate::store::StoreError;
+use crate::store::tokens::NewToken;
+
+/// What a new token should be.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    /// What it opens.
+    pub intent: TokenIntent,
+    /// What names it; made up when `None`.
+    pub identifier: Option<String>,
+    /// What it is for, in its maker's words.
+    pub description: String,
+    /// How long it lives; `None`: for ever.
+    pub lives: Option<Duration>,
+    /// Its key; made up when `None`.
+    pub key: Option<PlainSecret>,
+}
+
+/// Makes a token for a user and gives its identifier and its key, which is shown this once.
+///
+/// # Errors
+/// [`ActionError::Exists`] when the identifier or the key is taken.
+pub async fn add(
+    app: &App,
+    user: UserId,
+    username: &str,
+    request: TokenRequest,
+    actor: &Actor,
+) -> Result<(String, PlainSecret), ActionError> {
+    let key = request.key.map_or_else(PlainSecret::generate, Ok)?;
+    let made_up = format!("{}-{}", request.intent.as_str(), secret::random_alphanumeric(10)?);
+    let identifier = request.identifier.unwrap_or(made_up);
+    let now = app.clock.now();
+    let token = NewToken {
+        key_hash: key.hash(),
+        identifier: identifier.clone(),
+        description: request.description,
+        intent: request.intent,
+        user,
+        expires: request.lives.map_or((false, now), |lives| (true, now.plus(lives))),
+    };
+    let event = EventKind::TokenAdded.by(actor, now).about(user, username).with_detail(identifier.clone());
+    let added = app
+        .store
+        .write(move |db| {
+            Box::pin(async move {
+                db.insert_token(&token, now).await?;
+                db.insert_events(&[event]).await
+            })
+        })
+        .await;
+    match added {
+        Err(StoreError::Conflict(_)) => Err(ActionError::Exists(format!("a token {identifier:?} or one with this key"))),
+        other => Ok((identifier, other.map(|()| key)?)),
+    }
+}
+
+/// Removes a token: it opens nothing from now on.
+///
+/// # Errors
+/// [`ActionError::NotFound`].
+pub async fn remove(app: &App, identifier: &str, actor: &Actor) -> Result<(), ActionError> {
+    let (actor, now, identifier) = (actor.clone(), app.clock.now(), identifier.to_owned());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let owner = db.delete_token(&identifier).await?.ok_or(ActionError::NotFound)?;
+                let name = db.find_user(owner).await?.map(|user| user.username).unwrap_or_default();
+                let event = EventKind::TokenRemoved.by(&actor, now).about(owner, &name).with_detail(identifier);
+                db.insert_events(&[event]).await?;
+                Ok(())
+            })
+        })
+        .await
+}

@@ -1,0 +1,90 @@
+//! Uses of sessions, gathered and written in batches: `last_used`, the address, the user agent.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::app::App;
+use crate::domain::session::Lifetime;
+use crate::domain::{Address, Timestamp};
+use crate::store::StoreError;
+use crate::store::sessions::{LiveSession, Origin, Touch};
+
+/// The most uses kept before they are written; beyond it the newest are let go.
+const MOST: usize = 100_000;
+/// How many are written in one transaction, so that others get in between.
+const BATCH: usize = 200;
+
+/// Uses that are not written down yet.
+#[derive(Default)]
+pub struct Touches(Mutex<HashMap<i64, Use>>);
+
+struct Use {
+    at: Timestamp,
+    ip: Address,
+    user_agent: String,
+    lifetime: Lifetime,
+}
+
+impl Touches {
+    /// Notes that a session is used now, if that is due ([`Lifetime::is_touch_due`]).
+    pub fn note(&self, app: &App, session: &LiveSession, ip: Address, user_agent: &str) {
+        let now = app.clock.now();
+        let is_due = |last| session.lifetime.is_touch_due(last, now, app.config.sessions.touch_interval);
+        if !is_due(session.last_used_at) {
+            return;
+        }
+        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if uses.get(&session.id).is_some_and(|noted| !is_due(noted.at)) || uses.len() >= MOST {
+            return;
+        }
+        uses.insert(session.id, Use { at: now, ip, user_agent: user_agent.to_owned(), lifetime: session.lifetime });
+    }
+
+    /// Writes down what was noted. What cannot be written now is kept for the next time.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn flush(&self, app: &App) -> Result<(), StoreError> {
+        let uses = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut uses: Vec<(i64, Use)> = uses.into_iter().collect();
+        uses.sort_by_key(|(id, _)| *id);
+        while !uses.is_empty() {
+            let rest = uses.split_off(uses.len().min(BATCH));
+            if let Err(error) = write(app, &uses).await {
+                let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                for (id, kept) in uses.into_iter().chain(rest) {
+                    noted.entry(id).or_insert(kept);
+                }
+                return Err(error);
+            }
+            uses = rest;
+        }
+        Ok(())
+    }
+}
+
+async fn write(app: &App, uses: &[(i64, Use)]) -> Result<(), StoreError> {
+    let mut touches = Vec::with_capacity(uses.len());
+    for (id, seen) in uses {
+        let origin = origin(app, seen.ip, &seen.user_agent).await?;
+        touches.push(Touch { id: *id, at: seen.at, expires_at: seen.lifetime.expires_at(seen.at), origin });
+    }
+    app.store.write(move |db| Box::pin(async move { db.update_touched(&touches).await })).await
+}
+
+/// Looks up what is stored of an address and a user agent; a new user agent joins the dictionary.
+pub(super) async fn origin(app: &App, ip: Address, user_agent: &str) -> Result<Origin, StoreError> {
+    let user_agent_id = match app.store.read().find_user_agent_id(user_agent).await? {
+        Some(id) => id,
+        None => {
+            let (text, rules) = (user_agent.to_owned(), app.user_agents.fingerprint().to_owned());
+            let parser = std::sync::Arc::clone(&app.user_agents);
+            // The first text compiles the rules, which takes a while.
+            let parsed = tokio::task::spawn_blocking(move || (parser.parse(&text), text)).await;
+            let (parsed, text) = parsed.map_err(|error| StoreError::Failed(error.to_string()))?;
+            app.store.write(move |db| Box::pin(async move { db.insert_user_agent(&text, &parsed, &rules).await })).await?
+        }
+    };
+    let (country, asn) = app.geoip.country_and_asn(ip);
+    Ok(Origin { ip, user_agent_id, country, asn })
+}

@@ -1,0 +1,4 @@
+//! `/api/v3/core/`.
+
+pub mod authenticated_sessions;
+pub mod session_filter;

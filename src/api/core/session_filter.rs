@@ -1,0 +1,176 @@
+//! The list's query parameters → a [`SessionFilter`], an order and a page (`compat.md` 7).
+
+use serde_json::{Map, Value, json};
+
+use crate::api::error::ApiError;
+use crate::api::python::{self, Int};
+use crate::api::query::Query;
+use crate::auth::Principal;
+use crate::domain::listing::{SessionFilter, Sort};
+use crate::domain::search::{self, is_python_space};
+use crate::domain::{Address, Network, Timestamp, UserId};
+
+/// The page size without `page_size`, and the largest.
+const DEFAULT_PAGE_SIZE: i64 = 20;
+const MAX_PAGE_SIZE: i64 = 100;
+
+/// All parameters a list knows; others are ignored, or refused where `api.strict_query` is set.
+const KNOWN: &[&str] = &[
+    "asn",
+    "browser",
+    "country",
+    "device",
+    "expires__gte",
+    "expires__lte",
+    "format",
+    "last_used__gte",
+    "last_used__lte",
+    "network",
+    "ordering",
+    "os",
+    "page",
+    "page_size",
+    "search",
+    "session__last_ip",
+    "session__last_user_agent",
+    "user",
+    "user__username",
+];
+
+/// What a list is asked for, but for the page, which depends on how many rows match.
+pub struct ListRequest {
+    /// Which sessions.
+    pub filter: SessionFilter,
+    /// In which order.
+    pub sorts: Vec<Sort>,
+    /// How many rows a page has, 1 to 100.
+    pub page_size: i64,
+}
+
+/// Reads the parameters. All bad filters are reported together, before a bad search.
+///
+/// # Errors
+/// 400 with one key for each bad filter, or a list for a bad search.
+pub fn read(query: &Query, who: &Principal, is_strict: bool) -> Result<ListRequest, ApiError> {
+    let mut fields = Fields { query, errors: Map::new() };
+    let whole = |text: &str| python::int(text).ok_or("Enter a whole number.");
+    let mut filter = SessionFilter {
+        visible_to: who.visible(),
+        username: fields.text("user__username"),
+        user: fields.read("user", whole).map(|id| UserId(id.value().unwrap_or(-1))),
+        last_ip: fields.read("session__last_ip", |text| Address::parse(text).ok_or("Enter a valid IPv4 or IPv6 address.")),
+        user_agent: fields.text("session__last_user_agent"),
+        network: fields.read("network", |text| Network::parse(text).ok_or("Enter a valid network, such as 10.0.0.0/8.")),
+        country: fields.read("country", country),
+        asn: fields.read("asn", whole).map(|asn| asn.value().unwrap_or(-1)),
+        browser: fields.text("browser"),
+        os: fields.text("os"),
+        device: fields.text("device"),
+        last_used_gte: fields.read("last_used__gte", instant),
+        last_used_lte: fields.read("last_used__lte", instant),
+        expires_gte: fields.read("expires__gte", instant),
+        expires_lte: fields.read("expires__lte", instant),
+        search: Vec::new(),
+    };
+    if is_strict {
+        refuse_unknown(query, |name| KNOWN.contains(&name), &mut fields.errors);
+    }
+    if !fields.errors.is_empty() {
+        return Err(ApiError::Parameters(fields.errors));
+    }
+    let text = query.last("search").unwrap_or_default();
+    if text.contains('\0') {
+        return Err(ApiError::Search("Null characters are not allowed."));
+    }
+    filter.search = search::folded_terms(text).ok_or(ApiError::Search("Too many search terms: at most 32 are allowed."))?;
+    Ok(ListRequest {
+        filter,
+        sorts: Sort::parse_list(query.last("ordering").unwrap_or_default()),
+        page_size: page_size(query.last("page_size")),
+    })
+}
+
+/// Notes each parameter that is not known.
+pub fn refuse_unknown(query: &Query, is_known: impl Fn(&str) -> bool, errors: &mut Map<String, Value>) {
+    for (name, _) in query.pairs().filter(|(name, _)| !is_known(name)) {
+        errors.insert(name.to_owned(), json!(["Unknown parameter."]));
+    }
+}
+
+/// A positive integer up to 100; anything else that is given means 100.
+fn page_size(text: Option<&str>) -> i64 {
+    match text.map(python::int) {
+        None => DEFAULT_PAGE_SIZE,
+        Some(Some(Int::Fits(size))) if size > 0 => size.min(MAX_PAGE_SIZE),
+        Some(_) => MAX_PAGE_SIZE,
+    }
+}
+
+/// The number of the page asked for, when there are `pages` of them.
+///
+/// # Errors
+/// 404 when it is no integer, below 1, or beyond the last page.
+pub fn page_number(text: Option<&str>, pages: i64) -> Result<i64, ApiError> {
+    let number = match text.unwrap_or_default() {
+        "" => Some(1),
+        "last" => Some(pages),
+        text => python::int(text).and_then(Int::value),
+    };
+    number.filter(|number| (1..=pages).contains(number)).ok_or(ApiError::InvalidPage)
+}
+
+fn country(text: &str) -> Result<String, &'static str> {
+    let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if is_code { Ok(text.to_ascii_uppercase()) } else { Err("Enter a country code of two letters.") }
+}
+
+fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    Timestamp::parse(text).ok_or("Enter a valid date/time.")
+}
+
+/// Reads filters and gathers what is wrong with them.
+struct Fields<'a> {
+    query: &'a Query,
+    errors: Map<String, Value>,
+}
+
+impl Fields<'_> {
+    /// A filter's text: stripped of white space, `None` when empty.
+    fn text(&mut self, name: &str) -> Option<String> {
+        self.read(name, |text| Ok(text.to_owned()))
+    }
+
+    fn read<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
+        let text = self.query.last(name)?.trim_matches(is_python_space);
+        if text.is_empty() {
+            return None;
+        }
+        let parsed = if text.contains('\0') { Err("Null characters are not allowed.") } else { parse(text) };
+        parsed.inspect_err(|why| drop(self.errors.insert(name.to_owned(), json!([why])))).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_sizes_as_authentik_reads_them() {
+        assert_eq!(page_size(None), 20);
+        for (text, want) in [("3", 3), ("100", 100), ("101", 100), ("", 100), ("0", 100), ("-1", 100), ("x", 100), ("1.5", 100), (" +2_0 ", 20)] {
+            assert_eq!(page_size(Some(text)), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn pages_exist_or_not() {
+        let page = |text: &str, pages| page_number(Query::parse(text).last("page"), pages).ok();
+        assert_eq!(page("", 3), Some(1));
+        assert_eq!(page("page=", 3), Some(1));
+        assert_eq!(page("page=last", 3), Some(3));
+        assert_eq!(page("page=%202%20", 3), Some(2));
+        for bad in ["page=0", "page=-1", "page=4", "page=Last", "page=1.0", "page=99999999999999999999"] {
+            assert_eq!(page(bad, 3), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Errors in authentik's form: `{"detail": "…"}`, but 400, which names the parameters.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::actions::ActionError;
+use crate::auth::AuthError;
+use crate::store::StoreError;
+
+/// Everything the API answers but success. There is no 401: authentik has none (`compat.md` 4).
+#[derive(Debug)]
+pub enum ApiError {
+    /// 404: no such address, page or form.
+    NotFound,
+    /// 404: no such session, or none the caller may know of.
+    NoSession,
+    /// 404: no such page.
+    InvalidPage,
+    /// 406: the client accepts no JSON.
+    NotAcceptable,
+    /// 403: no credentials.
+    NotAuthenticated,
+    /// 403: credentials that open nothing, or a request that was not meant.
+    Refused(String),
+    /// 403: known, and not allowed.
+    Forbidden,
+    /// 405, with the allowed methods.
+    MethodNotAllowed {
+        /// As the client wrote it.
+        method: String,
+        /// As in the `Allow` header.
+        allow: &'static str,
+    },
+    /// 400: parameters and what is wrong with each.
+    Parameters(Map<String, Value>),
+    /// 400: what is wrong with the search.
+    Search(&'static str),
+    /// 413: the body is too large.
+    TooLarge,
+    /// 503: try again later.
+    Unavailable,
+    /// 503: the request took too long.
+    Timeout,
+    /// 500: our mistake. It says nothing; the cause is in the log.
+    Internal,
+}
+
+impl ApiError {
+    /// 400 for one parameter.
+    #[must_use]
+    pub fn parameter(name: &str, why: &str) -> Self {
+        Self::Parameters(Map::from_iter([(name.to_owned(), json!([why]))]))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, body) = match &self {
+            Self::NotFound => (StatusCode::NOT_FOUND, detail("Not found.")),
+            Self::NoSession => (StatusCode::NOT_FOUND, detail("No AuthenticatedSession matches the given query.")),
+            Self::InvalidPage => (StatusCode::NOT_FOUND, detail("Invalid page.")),
+            Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, detail("Could not satisfy the request Accept header.")),
+            Self::NotAuthenticated => (StatusCode::FORBIDDEN, detail("Authentication credentials were not provided.")),
+            Self::Refused(why) => (StatusCode::FORBIDDEN, detail(why)),
+            Self::Forbidden => (StatusCode::FORBIDDEN, detail("You do not have permission to perform this action.")),
+            Self::MethodNotAllowed { method, .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, detail(&format!("Method \"{method}\" not allowed.")))
+            }
+            Self::Parameters(errors) => (StatusCode::BAD_REQUEST, Value::Object(errors.clone())),
+            Self::Search(why) => (StatusCode::BAD_REQUEST, json!([why])),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, detail("The request body is too large.")),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, detail("The server cannot do this now. Try again in a moment.")),
+            Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, detail("The request took too long.")),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, detail("A server error occurred.")),
+        };
+        let mut response = json_response(status, &body);
+        if let Self::MethodNotAllowed { allow, .. } = self {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+fn detail(text: &str) -> Value {
+    json!({ "detail": text })
+}
+
+/// An answer with a JSON body.
+pub fn json_response(status: StatusCode, body: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_temporary() {
+            tracing::warn!(%error, "a request was refused");
+            Self::Unavailable
+        } else {
+            tracing::error!(%error, "a request failed");
+            Self::Internal
+        }
+    }
+}
+
+impl From<ActionError> for ApiError {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::NotFound => Self::NoSession,
+            ActionError::Forbidden => Self::Forbidden,
+            ActionError::Busy => Self::Unavailable,
+            ActionError::Store(error) => error.into(),
+            other => {
+                tracing::error!(error = %other, "a request failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing => Self::NotAuthenticated,
+            AuthError::Refused(why) => Self::Refused(why.to_owned()),
+            AuthError::Csrf(why) => Self::Refused(format!("CSRF Failed: {why}")),
+            AuthError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! `/api/v3/flows/executor/{slug}/`: signing in and out by a conversation of challenges, as authentik
+//! does it. A right answer brings the next challenge at once.
+
+use axum::body::to_bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::state::{Stage, State as Flow};
+use crate::actions::{sessions, sign_in};
+use crate::api::core::authenticated_sessions::ErrorDetail;
+use crate::api::error::{ApiError, json_response};
+use crate::api::query::Query;
+use crate::app::App;
+use crate::auth::{self, cookies, csrf, session_keys, target};
+use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
+use crate::domain::{PlainSecret, UserId};
+use crate::http::MAX_BODY;
+use crate::http::client::ClientInfo;
+
+const SIGN_IN: &str = "default-authentication-flow";
+const SIGN_OUT: &str = "default-invalidation-flow";
+const METHODS: &str = "GET, POST, HEAD, OPTIONS";
+/// Wrong passwords that one conversation may have.
+const MAX_FAILURES: u8 = 5;
+/// A small grey figure: the same for everybody, since a name may be nobody's.
+const AVATAR: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='%23888'%3E%3Ccircle cx='12' cy='8' r='4'/%3E%3Cpath d='M4 20a8 8 0 0116 0z'/%3E%3C/svg%3E";
+
+/// The address of every flow.
+pub async fn executor(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let client = parts.extensions.get::<ClientInfo>().cloned().ok_or(ApiError::Internal)?;
+    let is_sign_in = match slug.as_str() {
+        SIGN_IN => true,
+        SIGN_OUT => false,
+        _ => return Err(ApiError::NotFound),
+    };
+    let call = FlowCall { app: &app, parts: &parts, client: &client };
+    match parts.method {
+        Method::GET | Method::HEAD if is_sign_in => Ok(call.challenge()),
+        Method::GET | Method::HEAD => call.sign_out(csrf::is_said_to_be_same_origin(&parts.headers)).await,
+        Method::POST => {
+            let refused = |why| ApiError::Refused(format!("CSRF Failed: {why}"));
+            csrf::check_same_site(&parts.headers, &client, &app).map_err(refused)?;
+            let body = to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::TooLarge)?;
+            if is_sign_in { call.solve(Answer::parse(&body)).await } else { call.sign_out(true).await }
+        }
+        Method::OPTIONS => {
+            let media = ["application/json"];
+            let body = json!({ "name": "Flow Executor", "description": "", "renders": media, "parses": media });
+            let mut response = json_response(StatusCode::OK, &body);
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+            Ok(response)
+        }
+        ref method => Err(ApiError::MethodNotAllowed { method: method.to_string(), allow: METHODS }),
+    }
+}
+
+/// A body, as far as it is an object; anything else is an answer without fields.
+struct Answer(Map<String, Value>);
+
+impl Answer {
+    fn parse(body: &[u8]) -> Self {
+        Self(serde_json::from_slice(body).unwrap_or_default())
+    }
+
+    fn text(&self, field: &str) -> Option<&str> {
+        self.0.get(field).and_then(Value::as_str)
+    }
+}
+
+struct FlowCall<'a> {
+    app: &'a App,
+    parts: &'a Parts,
+    client: &'a ClientInfo,
+}
+
+impl FlowCall<'_> {
+    /// The challenge that waits, or the first one.
+    fn challenge(&self) -> Response {
+        match Flow::read(self.app, &self.parts.headers) {
+            Some(flow) => self.present(&flow, None),
+            None => self.present_and_keep(&Flow::new(self.app), None),
+        }
+    }
+
+    /// Takes an answer: a right one leads on, a wrong one says which field is wrong.
+    async fn solve(&self, answer: Answer) -> Result<Response, ApiError> {
+        let mut flow = Flow::read(self.app, &self.parts.headers).unwrap_or_else(|| Flow::new(self.app));
+        if answer.text("component") != Some(component(flow.stage)) {
+            return Ok(self.present_and_keep(&flow, Some(("component", "This is not the current stage."))));
+        }
+        match flow.stage {
+            Stage::Identification => {
+                let uid = answer.text("uid_field").map(str::trim).filter(|uid| !uid.is_empty());
+                let Some(uid) = uid else {
+                    return Ok(self.present_and_keep(&flow, Some(("uid_field", "This field is required."))));
+                };
+                // What is longer than any name is nobody's.
+                flow.uid = uid.chars().take(MAX_EMAIL_LENGTH).collect();
+                flow.stage = Stage::Password;
+                Ok(self.present_and_keep(&flow, None))
+            }
+            Stage::Password => self.solve_password(flow, &answer).await,
+            Stage::UserLogin => {
+                let Some(is_remembered) = answer.0.get("remember_me").and_then(Value::as_bool) else {
+                    return Ok(self.present_and_keep(&flow, Some(("remember_me", "This field is required."))));
+                };
+                let proof = PlainSecret::from_text(flow.proof.unwrap_or_default());
+                match sign_in::take_proof(self.app, &proof).await? {
+                    Some(user) => self.finish(user, is_remembered).await,
+                    None => {
+                        let error = Some(("non_field_errors", "The sign-in took too long. Please start again."));
+                        Ok(self.present_and_keep(&Flow::new(self.app), error))
+                    }
+                }
+            }
+            Stage::Denied => Ok(self.present_and_keep(&flow, None)),
+        }
+    }
+
+    async fn solve_password(&self, mut flow: Flow, answer: &Answer) -> Result<Response, ApiError> {
+        let Some(password) = answer.text("password").filter(|password| !password.is_empty()) else {
+            return Ok(self.present_and_keep(&flow, Some(("password", "This field is required."))));
+        };
+        let is_plausible = password.len() <= MAX_PASSWORD_LENGTH;
+        let password = if is_plausible { password.to_owned() } else { String::new() };
+        let proved = sign_in::prove_password(self.app, &flow.uid, password, &self.client.as_anonymous()).await?;
+        let Some(user) = proved else {
+            flow.failures = flow.failures.saturating_add(1);
+            if flow.failures >= MAX_FAILURES {
+                flow.stage = Stage::Denied;
+                return Ok(self.present_and_keep(&flow, None));
+            }
+            return Ok(self.present_and_keep(&flow, Some(("password", "Invalid password"))));
+        };
+        if self.app.config.sessions.remember_timeout.is_zero() {
+            return self.finish(user.id, false).await;
+        }
+        let proof = sign_in::remember_proof(self.app, user.id, super::state::LIVES).await?;
+        flow.proof = Some(proof.expose().to_owned());
+        flow.stage = Stage::UserLogin;
+        Ok(self.present_and_keep(&flow, None))
+    }
+
+    /// Starts the session and leads where the page wanted to go.
+    async fn finish(&self, user: UserId, is_remembered: bool) -> Result<Response, ApiError> {
+        let headers = &self.parts.headers;
+        let started = auth::start_session(self.app, headers, self.client, user, is_remembered).await?;
+        let mut response = self.redirect("Welcome to Rollcall!");
+        auth::keep_session(self.app, response.headers_mut(), &started)?;
+        cookies::remove(response.headers_mut(), &self.app.config, cookies::flow_name(&self.app.config));
+        Ok(response)
+    }
+
+    /// Ends the session of the cookie's owner; without a word that this was meant, asks first.
+    async fn sign_out(&self, is_meant: bool) -> Result<Response, ApiError> {
+        if !is_meant {
+            let body = json!({
+                "component": "ak-stage-prompt", "flow_info": flow_info("Sign out of Rollcall?"), "fields": [],
+            });
+            return Ok(json_response(StatusCode::OK, &body));
+        }
+        for key in session_keys(self.app, &self.parts.headers) {
+            sessions::sign_out(self.app, &key, &self.client.as_anonymous()).await?;
+        }
+        let mut response = self.redirect("Signed out");
+        auth::forget_session(self.app, response.headers_mut());
+        Ok(response)
+    }
+
+    fn redirect(&self, title: &str) -> Response {
+        let page = Query::parse(self.parts.uri.query().unwrap_or_default());
+        let page = Query::parse(page.last("query").unwrap_or_default());
+        let to = target::safe(&self.app.config, page.last("next"));
+        json_response(StatusCode::OK, &json!({ "component": "xak-flow-redirect", "flow_info": flow_info(title), "to": to }))
+    }
+
+    fn present_and_keep(&self, flow: &Flow, error: Option<(&str, &str)>) -> Response {
+        let mut response = self.present(flow, error);
+        flow.write(self.app, response.headers_mut());
+        response
+    }
+
+    fn present(&self, flow: &Flow, error: Option<(&str, &str)>) -> Response {
+        let mut challenge = json!({ "component": component(flow.stage), "flow_info": flow_info("Welcome to Rollcall!") });
+        let more = match flow.stage {
+            Stage::Identification => json!({
+                "user_fields": ["username", "email"], "password_fields": false, "flow_designation": "authentication",
+                "primary_action": "Log in", "sources": [], "show_source_labels": false, "enable_remember_me": false,
+            }),
+            Stage::Password => json!({ "pending_user": flow.uid, "pending_user_avatar": AVATAR, "allow_show_password": false }),
+            Stage::UserLogin => json!({ "pending_user": flow.uid, "pending_user_avatar": AVATAR }),
+            Stage::Denied => json!({
+                "pending_user": flow.uid, "pending_user_avatar": AVATAR,
+                "error_message": "Too many wrong passwords. Please try again later.",
+            }),
+        };
+        if let (Value::Object(challenge), Value::Object(more)) = (&mut challenge, more) {
+            challenge.extend(more);
+            if let Some((field, text)) = error {
+                challenge.insert("response_errors".into(), json!({ field: [{ "string": text, "code": "invalid" }] }));
+            }
+        }
+        json_response(StatusCode::OK, &challenge)
+    }
+}
+
+fn component(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Identification => "ak-stage-identification",
+        Stage::Password => "ak-stage-password",
+        Stage::UserLogin => "ak-stage-user-login",
+        Stage::Denied => "ak-stage-access-denied",
+    }
+}
+
+fn flow_info(title: &str) -> Value {
+    json!({ "title": title, "background": "", "background_themed_urls": null, "cancel_url": "/sign-in", "layout": "stacked" })
+}
+
+/// Gives the challenge that waits. `slug` is `default-authentication-flow` or
+/// `default-invalidation-flow`.
+#[utoipa::path(
+    get, path = "/api/v3/flows/executor/{slug}/", operation_id = "flows_executor_get", tag = "flows",
+    params(("slug" = String, Path), ("query" = Option<String>, Query, description = "The page's own query string.")),
+    responses((status = 200, body = Object, description = "A challenge."), (status = 403, body = ErrorDetail), (status = 404, body = ErrorDetail))
+)]
+#[expect(dead_code, reason = "describes `executor`, which serves all methods")]
+pub(crate) fn get() {}
+
+/// Answers the challenge that waits and gives the next one. Wrong answers are 200 too: the same
+/// challenge with `response_errors`.
+#[utoipa::path(
+    post, path = "/api/v3/flows/executor/{slug}/", operation_id = "flows_executor_solve", tag = "flows",
+    params(("slug" = String, Path), ("query" = Option<String>, Query, description = "The page's own query string.")),
+    request_body = Object,
+    responses(
+        (status = 200, body = Object, description = "A challenge."), (status = 403, body = ErrorDetail),
+        (status = 404, body = ErrorDetail), (status = 413, body = ErrorDetail), (status = 503, body = ErrorDetail)
+    )
+)]
+#[expect(dead_code, reason = "describes `executor`, which serves all methods")]
+pub(crate) fn solve() {}

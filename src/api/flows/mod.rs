@@ -1,0 +1,4 @@
+//! `/api/v3/flows/`.
+
+pub mod executor;
+mod state;

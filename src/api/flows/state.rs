@@ -1,0 +1,79 @@
+//! What a sign-in under way remembers between two calls: sealed in a cookie, so that strangers leave
+//! nothing behind on the server. A proved password is not in it: that is a row, used once
+//! ([`crate::actions::sign_in::remember_proof`]).
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use cookie::{Cookie, CookieJar};
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::auth::cookies;
+
+/// How long a sign-in may take.
+pub const LIVES: Duration = Duration::from_secs(15 * 60);
+
+/// The step a sign-in waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Who are you?
+    Identification,
+    /// Prove it.
+    Password,
+    /// Stay signed in?
+    UserLogin,
+    /// Too many wrong answers.
+    Denied,
+}
+
+/// A sign-in under way.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct State {
+    /// The step it waits for.
+    pub stage: Stage,
+    /// The name that was given, whoever has it.
+    pub uid: String,
+    /// The key of the proved password, once there is one.
+    pub proof: Option<String>,
+    /// How many wrong passwords were given.
+    pub failures: u8,
+    /// When it is over, in microseconds since 1970.
+    expires_at: i64,
+}
+
+impl State {
+    /// A sign-in at its first step.
+    #[must_use]
+    pub fn new(app: &App) -> Self {
+        Self {
+            stage: Stage::Identification,
+            uid: String::new(),
+            proof: None,
+            failures: 0,
+            expires_at: app.clock.now().plus(LIVES).0,
+        }
+    }
+
+    /// The one a request's cookie holds, if it is ours and not over.
+    #[must_use]
+    pub fn read(app: &App, headers: &HeaderMap) -> Option<Self> {
+        let name = cookies::flow_name(&app.config);
+        let sealed = cookies::find(headers, name)?;
+        let jar = CookieJar::new();
+        let opened = jar.private(&app.instance_key.cookie_key()).decrypt(Cookie::new(name, sealed))?;
+        let state: Self = serde_json::from_str(opened.value()).ok()?;
+        (state.expires_at > app.clock.now().0).then_some(state)
+    }
+
+    /// Hands it to the browser.
+    pub fn write(&self, app: &App, headers: &mut HeaderMap) {
+        let Ok(text) = serde_json::to_string(self) else { return };
+        let name = cookies::flow_name(&app.config);
+        let mut jar = CookieJar::new();
+        jar.private_mut(&app.instance_key.cookie_key()).add(cookies::build(&app.config, name, text, Some(LIVES)));
+        if let Some(sealed) = jar.get(name) {
+            cookies::set(headers, sealed);
+        }
+    }
+}

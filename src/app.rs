@@ -1,0 +1,146 @@
+//! What every request may use: configuration, store, clock, and what is kept in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use crate::actions::passwords::Passwords;
+use crate::actions::touches::Touches;
+use crate::config::Config;
+use crate::domain::Clock;
+use crate::enrich::geoip::GeoIp;
+use crate::enrich::user_agents::{RulesError, UserAgents};
+use crate::store::{Store, StoreError};
+
+/// The application. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of an [`App`].
+pub struct Parts {
+    /// All settings.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// What reads user agents.
+    pub user_agents: Arc<UserAgents>,
+    /// What reads addresses.
+    pub geoip: Arc<GeoIp>,
+    /// The bounded pool that hashes passwords.
+    pub passwords: Passwords,
+    /// Uses of sessions that are not written down yet.
+    pub touches: Touches,
+    /// Seals the state of sign-ins under way, and makes the proofs of forms.
+    pub instance_key: InstanceKey,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Why the application cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The user agent rules cannot be used.
+    #[error("the user agent rules cannot be used: {0}")]
+    Rules(#[from] RulesError),
+    /// The instance key cannot be read or made.
+    #[error("the instance key: {0}")]
+    InstanceKey(String),
+}
+
+impl App {
+    /// Opens the database, brings its schema up to date, and reads the files.
+    ///
+    /// # Errors
+    /// When one of them cannot be used. GeoIP files never stand in the way.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let user_agents = UserAgents::load(config.user_agent_rules.as_ref())?;
+        let store = Store::open(&config.database).await?;
+        for name in store.migrate().await? {
+            tracing::info!(name, "applied a migration");
+        }
+        let instance_key = InstanceKey::load_or_create(&config.instance_key_path())?;
+        let geoip = GeoIp::load(&config.geoip);
+        Ok(Self(Arc::new(Parts {
+            passwords: Passwords::new(),
+            touches: Touches::default(),
+            user_agents: Arc::new(user_agents),
+            geoip: Arc::new(geoip),
+            instance_key,
+            clock,
+            store,
+            config,
+        })))
+    }
+}
+
+/// 512 random bits of this instance, in a file that only its owner may read.
+#[derive(Clone)]
+pub struct InstanceKey([u8; 64]);
+
+impl InstanceKey {
+    /// Reads the file, or makes it with mode 0600.
+    ///
+    /// # Errors
+    /// When it cannot be read or made, or holds no key.
+    pub fn load_or_create(path: &Path) -> Result<Self, StartError> {
+        let failed = |error: &dyn std::fmt::Display| StartError::InstanceKey(format!("{}: {error}", path.display()));
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let bytes = STANDARD_NO_PAD.decode(text.trim()).map_err(|_| failed(&"this is no instance key"))?;
+                Ok(Self(bytes.try_into().map_err(|_| failed(&"this is no instance key"))?))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let mut key = [0; 64];
+                getrandom::fill(&mut key).map_err(|error| failed(&error))?;
+                if let Some(folder) = path.parent() {
+                    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+                }
+                write_private(path, &STANDARD_NO_PAD.encode(key)).map_err(|error| failed(&error))?;
+                Ok(Self(key))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// The key for sealed cookies.
+    #[must_use]
+    pub fn cookie_key(&self) -> cookie::Key {
+        cookie::Key::derive_from(&self.0)
+    }
+
+    /// A proof that this instance saw `message` for `purpose` (HMAC-SHA-256), in URL-safe base64.
+    #[must_use]
+    pub fn proof(&self, purpose: &str, message: &[u8]) -> String {
+        use hmac::{KeyInit, Mac};
+        let Ok(mut mac) = hmac::Hmac::<sha2::Sha256>::new_from_slice(&self.0) else { return String::new() };
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        mac.update(message);
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    }
+}
+
+/// Writes a new file that only its owner may read.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}

@@ -1,0 +1,165 @@
+//! Who is calling: a bearer token, Rollcall's cookie, or authentik's; and the proof against forged
+//! requests (CSRF) that a cookie needs.
+
+pub mod authentik;
+pub mod cookies;
+pub mod csrf;
+pub mod target;
+
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+
+use crate::actions::sign_in::Started;
+use crate::actions::{ActionError, sessions, sign_in};
+use crate::app::App;
+use crate::domain::user::TokenIntent;
+use crate::domain::{PlainSecret, UserId, secret};
+use crate::http::client::ClientInfo;
+use crate::store::StoreError;
+use crate::store::sessions::LiveSession;
+use crate::store::users::Rights;
+
+/// A caller who has proved who they are.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// Primary key.
+    pub user_id: UserId,
+    /// Name.
+    pub username: String,
+    /// What they may do.
+    pub rights: Rights,
+    /// The session of the request's cookie, if that is good, also when a token says who calls.
+    pub session: Option<LiveSession>,
+}
+
+impl Principal {
+    /// Whose sessions the caller may see: everybody's (`None`), or one user's.
+    #[must_use]
+    pub fn visible(&self) -> Option<UserId> {
+        if self.rights.may_view_sessions { None } else { Some(self.user_id) }
+    }
+
+    /// Whether the caller may see sessions of that user.
+    #[must_use]
+    pub fn may_see(&self, owner: UserId) -> bool {
+        self.visible().is_none_or(|only| only == owner)
+    }
+
+    /// Whether the caller may end sessions of that user, once they may see them.
+    #[must_use]
+    pub fn may_end(&self, owner: UserId) -> bool {
+        owner == self.user_id || self.rights.may_delete_sessions
+    }
+}
+
+/// Why a caller is refused.
+#[derive(Debug)]
+pub enum AuthError {
+    /// No credentials, or a cookie that opens nothing.
+    Missing,
+    /// An `Authorization` header that opens nothing.
+    Refused(&'static str),
+    /// A cookie without its proof.
+    Csrf(String),
+    /// The database failed.
+    Store(StoreError),
+}
+
+impl From<StoreError> for AuthError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Finds out who calls (`compat.md` 4): the token decides when there is one, else the cookie. A
+/// state-changing request with a cookie must bring its CSRF proof.
+///
+/// # Errors
+/// When nobody is proved to call.
+pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Result<Principal, AuthError> {
+    let token = bearer_key(&parts.headers)?;
+    let session = session_of_cookies(app, &parts.headers, client).await?;
+    let (user_id, username, is_superuser) = match (token, &session) {
+        (Some(key), _) => {
+            let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Api, app.clock.now()).await?;
+            let owner = owner.ok_or(AuthError::Refused("Token invalid/expired"))?;
+            (owner.user_id, owner.username, owner.is_superuser)
+        }
+        (None, Some(session)) => {
+            csrf::check_api_request(&parts.method, &parts.headers, client, app).map_err(AuthError::Csrf)?;
+            (session.user_id, session.username.clone(), session.is_superuser)
+        }
+        (None, None) => return Err(AuthError::Missing),
+    };
+    let rights = app.store.read().find_rights(user_id, is_superuser).await?;
+    Ok(Principal { user_id, username, rights, session })
+}
+
+/// The key of an `Authorization: Bearer` header. `None` when there is no header, or none with two
+/// words.
+fn bearer_key(headers: &HeaderMap) -> Result<Option<PlainSecret>, AuthError> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let bytes = value.as_bytes().trim_ascii();
+    let Some(space) = bytes.iter().position(|byte| *byte == b' ') else { return Ok(None) };
+    let (scheme, key) = bytes.split_at(space);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(AuthError::Refused("Unsupported authentication type"));
+    }
+    let key = std::str::from_utf8(key.get(1..).unwrap_or_default()).map_err(|_| AuthError::Refused("Token invalid/expired"))?;
+    Ok(Some(PlainSecret::from_text(key)))
+}
+
+/// The live session that a request's cookies name: Rollcall's own, else authentik's.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn session_of_cookies(app: &App, headers: &HeaderMap, client: &ClientInfo) -> Result<Option<LiveSession>, StoreError> {
+    for key in session_keys(app, headers) {
+        if let Some(session) = sessions::check(app, &key, &client.as_client(headers)).await? {
+            return Ok(Some(session));
+        }
+    }
+    Ok(None)
+}
+
+/// The session keys that a request's cookies hold, proved or not.
+#[must_use]
+pub fn session_keys(app: &App, headers: &HeaderMap) -> Vec<PlainSecret> {
+    let own = cookies::find(headers, cookies::session_name(&app.config)).map(PlainSecret::from_text);
+    let authentik = app.config.authentik_secret_key.as_ref().and_then(|secret| {
+        let cookie = cookies::find(headers, authentik::COOKIE)?;
+        authentik::session_key(&cookie, &secret.0)
+    });
+    own.into_iter().chain(authentik).filter(|key| !key.expose().is_empty()).collect()
+}
+
+/// Starts a session for a user who proved who they are. Sessions that the request's cookies name end.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] when the user is gone or inactive by now.
+pub async fn start_session(
+    app: &App,
+    headers: &HeaderMap,
+    client: &ClientInfo,
+    user: UserId,
+    is_remembered: bool,
+) -> Result<Started, ActionError> {
+    let replaces = session_keys(app, headers).iter().map(PlainSecret::hash).collect();
+    sign_in::start_session(app, user, client.as_client(headers), is_remembered, replaces, &client.as_anonymous()).await
+}
+
+/// Hands a started session to its browser, with a fresh CSRF secret.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub fn keep_session(app: &App, answer: &mut HeaderMap, started: &Started) -> Result<(), ActionError> {
+    cookies::set_session(answer, &app.config, &started.key, started.cookie_max_age);
+    cookies::set_csrf(answer, &app.config, secret::random_alphanumeric(32)?);
+    Ok(())
+}
+
+/// Makes a browser forget its session (OWASP ASVS v5.0.0-14.3.1).
+pub fn forget_session(app: &App, answer: &mut HeaderMap) {
+    cookies::remove(answer, &app.config, cookies::session_name(&app.config));
+    answer.insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
+}

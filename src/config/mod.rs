@@ -1,0 +1,316 @@
+//! Configuration: defaults < `rollcall.toml` < environment < flags, checked once at start.
+
+mod sources;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use sources::{ConfigError, Flags, KEYS, Key};
+use sources::Values;
+
+use crate::store::Location;
+
+/// All settings, read and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the instance key and the SQLite file live.
+    pub data_dir: PathBuf,
+    /// The address the server listens on.
+    pub listen: SocketAddr,
+    /// The database.
+    pub database: Location,
+    /// MaxMind files.
+    pub geoip: GeoIpConfig,
+    /// A newer `regexes.yaml` than the built-in one.
+    pub user_agent_rules: Option<PathBuf>,
+    /// How requests are read.
+    pub http: HttpConfig,
+    /// How long sessions live, and how often they are written and swept.
+    pub sessions: SessionConfig,
+    /// What a first start sets up.
+    pub bootstrap: BootstrapConfig,
+    /// The secret key of an authentik whose cookies are accepted; off when unset.
+    pub authentik_secret_key: Option<Secret>,
+    /// Whether unknown query parameters of lists are errors.
+    pub is_query_strict: bool,
+    /// What is logged and how.
+    pub log: LogConfig,
+}
+
+/// MaxMind files; without one, what it would say is null.
+#[derive(Clone, Debug, Default)]
+pub struct GeoIpConfig {
+    /// A City database.
+    pub city: Option<PathBuf>,
+    /// An ASN database.
+    pub asn: Option<PathBuf>,
+}
+
+/// How requests are read.
+#[derive(Clone, Debug, Default)]
+pub struct HttpConfig {
+    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Where people reach this server: `https://sessions.example.com`.
+    pub public_url: Option<PublicUrl>,
+}
+
+/// An address people use: scheme and host, without a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    origin: String,
+}
+
+impl PublicUrl {
+    /// `https://host[:port]`, lower-case, without a slash at its end.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether it is https, so that cookies are `Secure` and `__Host-`.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.origin.starts_with("https:")
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let uri: axum::http::Uri = text.parse().ok()?;
+        let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+        let host = uri.authority()?.as_str();
+        let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !host.contains('@');
+        is_bare.then(|| Self { origin: format!("{scheme}://{host}").to_lowercase() })
+    }
+}
+
+/// How long sessions live, and how often they are written and swept.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// A session not used for so long ends; zero: no such limit.
+    pub idle_timeout: Duration,
+    /// A session ends so long after its sign-in.
+    pub absolute_timeout: Duration,
+    /// The same with "stay signed in", which also lifts the idle timeout; zero: not offered.
+    pub remember_timeout: Duration,
+    /// `last_used` and company are written at most once per this; zero: never.
+    pub touch_interval: Duration,
+    /// Expired sessions are swept once per this; zero: never.
+    pub purge_interval: Duration,
+}
+
+/// What a start that finds no `akadmin` sets up.
+#[derive(Clone, Debug, Default)]
+pub struct BootstrapConfig {
+    /// `akadmin`'s password.
+    pub password: Option<Secret>,
+    /// The key of an API token for `akadmin`.
+    pub token: Option<Secret>,
+}
+
+/// A configured secret, hidden in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Which lines: a level, or `target=level` pairs (the `tracing` crate's filter).
+    pub filter: String,
+    /// JSON lines instead of text.
+    pub is_json: bool,
+}
+
+impl Config {
+    /// Reads the file, the environment and the flags.
+    ///
+    /// # Errors
+    /// When the file cannot be read, a key is unknown, or a value is of the wrong form: each says
+    /// which key, where it came from, and what is allowed.
+    pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let values = Values::gather(flags, environment)?;
+        let data_dir = PathBuf::from(values.text("data_dir").unwrap_or("./rollcall-data"));
+        let database = match values.text("database.url") {
+            None => Location::Sqlite(data_dir.join("rollcall.db")),
+            Some(_) => values.parse("database.url", "a postgres:// URL or sqlite:PATH", parse_location)?.unwrap_or_else(|| Location::Sqlite(data_dir.join("rollcall.db"))),
+        };
+        let path = |key: &str| values.text(key).map(PathBuf::from);
+        let duration = |key: &str, default: Duration| -> Result<Duration, ConfigError> {
+            Ok(values.parse(key, "a duration such as 30m, 12h or 14d", parse_duration)?.unwrap_or(default))
+        };
+        let secret = |key: &str| values.text(key).map(|text| Secret(text.to_owned()));
+        let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86400));
+        let config = Self {
+            listen: values
+                .parse("listen", "an address and port such as 127.0.0.1:9000", |text| text.parse().ok())?
+                .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
+            database,
+            geoip: GeoIpConfig { city: path("geoip.city"), asn: path("geoip.asn") },
+            user_agent_rules: path("user_agent.rules"),
+            http: HttpConfig {
+                trusted_proxies: values
+                    .parse("http.trusted_proxies", "networks such as 10.0.0.0/8, separated by commas", parse_networks)?
+                    .unwrap_or_default(),
+                public_url: values.parse("http.public_url", "an address such as https://sessions.example.com", PublicUrl::parse)?,
+            },
+            sessions: SessionConfig {
+                idle_timeout: duration("sessions.idle_timeout", 12 * hour)?,
+                absolute_timeout: values
+                    .parse("sessions.absolute_timeout", "a duration above zero such as 14d", |text| {
+                        parse_duration(text).filter(|duration| !duration.is_zero())
+                    })?
+                    .unwrap_or(14 * day),
+                remember_timeout: duration("sessions.remember_timeout", 30 * day)?,
+                touch_interval: duration("sessions.touch_interval", Duration::from_secs(60))?,
+                purge_interval: duration("sessions.purge_interval", Duration::from_secs(60))?,
+            },
+            bootstrap: BootstrapConfig { password: secret("bootstrap.password"), token: secret("bootstrap.token") },
+            authentik_secret_key: secret("authentik.secret_key"),
+            is_query_strict: values.parse("api.strict_query", "true or false", parse_bool)?.unwrap_or(false),
+            log: LogConfig {
+                filter: values
+                    .parse("log.filter", "a level such as info, or target=level pairs", |text| {
+                        tracing_subscriber::EnvFilter::try_new(text).ok().map(|_| text.to_owned())
+                    })?
+                    .unwrap_or_else(|| "info".to_owned()),
+                is_json: values
+                    .parse("log.format", "text or json", |text| match text {
+                        "text" => Some(false),
+                        "json" => Some(true),
+                        _ => None,
+                    })?
+                    .unwrap_or(false),
+            },
+            data_dir,
+        };
+        Ok(config)
+    }
+
+    /// The file that holds the instance key.
+    #[must_use]
+    pub fn instance_key_path(&self) -> PathBuf {
+        self.data_dir.join("instance.key")
+    }
+
+    /// Where people reach the server: the public URL, or the address it listens on.
+    #[must_use]
+    pub fn origin(&self, listening: SocketAddr) -> String {
+        self.http.public_url.as_ref().map_or_else(|| format!("http://{listening}"), |url| url.origin().to_owned())
+    }
+
+    /// Whether cookies are `Secure` and `__Host-`.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.http.public_url.as_ref().is_some_and(PublicUrl::is_https)
+    }
+}
+
+fn parse_location(text: &str) -> Option<Location> {
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Some(Location::Postgres(text.to_owned()));
+    }
+    let path = text.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    (!path.is_empty()).then(|| Location::Sqlite(Path::new(path).to_owned()))
+}
+
+/// `30m`, `12h`, `14d`, `1h 30m`; `0` is zero.
+fn parse_duration(text: &str) -> Option<Duration> {
+    const CENTURY: Duration = Duration::from_secs(100 * 366 * 86400);
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    humantime::parse_duration(text).ok().map(|duration| duration.min(CENTURY))
+}
+
+fn parse_networks(text: &str) -> Option<Vec<ipnet::IpNet>> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| part.parse().or_else(|_| part.parse::<std::net::IpAddr>().map(Into::into)).ok())
+        .collect()
+}
+
+fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)]) -> Result<Config, String> {
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(&Flags::default(), environment).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_what_the_documents_say() {
+        let config = load(&[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:9000");
+        assert_eq!(config.database, Location::Sqlite("./rollcall-data/rollcall.db".into()));
+        assert_eq!(config.sessions.idle_timeout.as_secs(), 12 * 3600);
+        assert_eq!(config.sessions.absolute_timeout.as_secs(), 14 * 86400);
+        assert_eq!(config.sessions.remember_timeout.as_secs(), 30 * 86400);
+        assert!(config.http.trusted_proxies.is_empty(), "no proxy is trusted until named");
+        assert!(!config.is_query_strict && config.authentik_secret_key.is_none());
+    }
+
+    #[test]
+    fn the_environment_sets_every_key() {
+        let config = load(&[
+            ("ROLLCALL_DATA_DIR", "/x"),
+            ("ROLLCALL_DATABASE__URL", "postgres://u@h/d"),
+            ("ROLLCALL_HTTP__TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+            ("ROLLCALL_HTTP__PUBLIC_URL", "https://Sessions.example.com/"),
+            ("ROLLCALL_SESSIONS__TOUCH_INTERVAL", "0"),
+            ("ROLLCALL_SESSIONS__IDLE_TIMEOUT", "30m"),
+            ("ROLLCALL_LOG", "debug"),
+            ("ROLLCALL_LOG__FORMAT", "json"),
+            ("HOME", "/root"),
+        ])
+        .unwrap();
+        assert_eq!(config.database, Location::Postgres("postgres://u@h/d".into()));
+        assert_eq!(config.http.trusted_proxies.len(), 2);
+        assert_eq!(config.http.public_url.unwrap().origin(), "https://sessions.example.com");
+        assert_eq!(config.sessions.touch_interval, Duration::ZERO);
+        assert_eq!(config.sessions.idle_timeout.as_secs(), 1800);
+        assert_eq!((config.log.filter.as_str(), config.log.is_json), ("debug", true));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = load(&[("ROLLCALL_SESSIONS__IDEL_TIMEOUT", "1h")]).unwrap_err();
+        assert!(error.contains("ROLLCALL_SESSIONS__IDEL_TIMEOUT") && error.contains("ROLLCALL_SESSIONS__IDLE_TIMEOUT"), "{error}");
+        for (key, bad) in [
+            ("ROLLCALL_LISTEN", "nowhere"),
+            ("ROLLCALL_HTTP__PUBLIC_URL", "ftp://x"),
+            ("ROLLCALL_HTTP__PUBLIC_URL", "https://x/path"),
+            ("ROLLCALL_HTTP__TRUSTED_PROXIES", "10.0.0.0/99"),
+            ("ROLLCALL_SESSIONS__IDLE_TIMEOUT", "soon"),
+            ("ROLLCALL_SESSIONS__ABSOLUTE_TIMEOUT", "0"),
+            ("ROLLCALL_LOG__FORMAT", "xml"),
+        ] {
+            let error = load(&[(key, bad)]).unwrap_err();
+            assert!(error.contains(key) && error.contains(bad), "{error}");
+        }
+        let error = load(&[("ROLLCALL_DATABASE__URL", "mysql://user:hunter2@x")]).unwrap_err();
+        assert!(error.contains("ROLLCALL_DATABASE__URL") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let config = load(&[("ROLLCALL_BOOTSTRAP__PASSWORD", "hunter2!")]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2!"));
+    }
+}

@@ -1,0 +1,171 @@
+//! IP addresses: their text, their order, and the networks they belong to.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Serialize, Serializer};
+
+/// The length of [`Address::sort_key`].
+pub const KEY_LENGTH: usize = 17;
+
+/// An IP address as PostgreSQL's `inet` sees it: `::ffff:1.2.3.4` and `1.2.3.4` are different
+/// addresses, and the text form is lower-case and shortest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Address(pub IpAddr);
+
+impl Address {
+    /// What is recorded for a client whose address is not known.
+    pub const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::BROADCAST));
+
+    /// Reads an address in any notation; an IPv6 zone (`%eth0`) is dropped. `None` for a word, a
+    /// network, or an octet above 255 or with a leading zero.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Some(Self(ip));
+        }
+        let (address, zone) = text.split_once('%')?;
+        let ip = address.parse::<Ipv6Addr>().ok()?;
+        (!zone.is_empty() && !zone.contains('%')).then_some(Self(IpAddr::V6(ip)))
+    }
+
+    /// 17 bytes that sort as PostgreSQL orders `inet`: the family (4 or 6), then the address, IPv4
+    /// padded with zeros. So a network is a range of keys.
+    #[must_use]
+    pub fn sort_key(&self) -> [u8; KEY_LENGTH] {
+        let mut key = [0; KEY_LENGTH];
+        match self.0 {
+            IpAddr::V4(ip) => {
+                key[0] = 4;
+                key[1..5].copy_from_slice(&ip.octets());
+            }
+            IpAddr::V6(ip) => {
+                key[0] = 6;
+                key[1..].copy_from_slice(&ip.octets());
+            }
+        }
+        key
+    }
+
+    /// The address a [`Address::sort_key`] was made from; `None` when the bytes are no such key.
+    #[must_use]
+    pub fn from_sort_key(key: &[u8]) -> Option<Self> {
+        let key: [u8; KEY_LENGTH] = key.try_into().ok()?;
+        match key {
+            [4, a, b, c, d, ..] => Some(Self(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))),
+            [6, rest @ ..] => Some(Self(IpAddr::V6(Ipv6Addr::from(rest)))),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    /// PostgreSQL's `inet` output. It differs from Rust's in one place: an IPv4-compatible address
+    /// shows its last four octets in dots.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V6(ip) => match ip.segments() {
+                [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
+                    let [.., a, b, c, d] = ip.octets();
+                    write!(f, "::{a}.{b}.{c}.{d}")
+                }
+                _ => ip.fmt(f),
+            },
+            IpAddr::V4(ip) => ip.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A network in CIDR notation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(ipnet::IpNet);
+
+impl Network {
+    /// Reads `10.0.0.0/8`, `2001:db8::/32`, or a single address. Host bits are dropped.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Some(address) = Address::parse(text) {
+            return Some(Self(address.0.into()));
+        }
+        Some(Self(text.parse::<ipnet::IpNet>().ok()?.trunc()))
+    }
+
+    /// Whether the address lies in the network. IPv4 networks hold no mapped addresses.
+    #[must_use]
+    pub fn contains(&self, address: Address) -> bool {
+        self.0.contains(&address.0)
+    }
+
+    /// The first and the last [`Address::sort_key`] of the network.
+    #[must_use]
+    pub fn key_range(&self) -> ([u8; KEY_LENGTH], [u8; KEY_LENGTH]) {
+        (Address(self.0.network()).sort_key(), Address(self.0.broadcast()).sort_key())
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(input: &str) -> String {
+        Address::parse(input).unwrap().to_string()
+    }
+
+    #[test]
+    fn prints_as_postgresql_inet() {
+        assert_eq!(text("2001:0DB8:0:0:0:0:0:1"), "2001:db8::1");
+        assert_eq!(text("::ffff:1.2.3.4"), "::ffff:1.2.3.4");
+        assert_eq!(text("::ffff:102:304"), "::ffff:1.2.3.4");
+        assert_eq!(text("::1.2.3.4"), "::1.2.3.4");
+        assert_eq!(text("::1"), "::1");
+        assert_eq!(text("::5"), "::5");
+        assert_eq!(text("::"), "::");
+        assert_eq!(text("1:0:0:2:0:0:0:3"), "1:0:0:2::3");
+        assert_eq!(text("fe80::1%eth0"), "fe80::1");
+    }
+
+    #[test]
+    fn refuses_what_is_no_address() {
+        for bad in ["", "word", "10.0.0.0/8", "256.1.1.1", "01.2.3.4", "1.2.3", "1.2.3.4%x", "::1%", ":::"] {
+            assert_eq!(Address::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_sort_ipv4_first_and_read_back() {
+        let order = ["0.0.0.0", "9.255.0.1", "10.0.0.1", "255.255.255.255", "::", "::ffff:1.2.3.4", "2001:db8::1"];
+        let keys: Vec<_> = order.iter().map(|a| Address::parse(a).unwrap().sort_key()).collect();
+        assert!(keys.is_sorted());
+        for (text, key) in order.iter().zip(&keys) {
+            assert_eq!(Address::from_sort_key(key), Address::parse(text));
+        }
+        assert_eq!(Address::from_sort_key(&[5; KEY_LENGTH]), None);
+        assert_eq!(Address::from_sort_key(&[4; 3]), None);
+    }
+
+    #[test]
+    fn networks_are_key_ranges() {
+        let network = Network::parse("10.1.2.3/8").unwrap();
+        let (low, high) = network.key_range();
+        for (address, inside) in [("10.0.0.0", true), ("10.255.255.255", true), ("11.0.0.0", false), ("::ffff:10.0.0.1", false)] {
+            let address = Address::parse(address).unwrap();
+            assert_eq!((low..=high).contains(&address.sort_key()), inside);
+            assert_eq!(network.contains(address), inside);
+        }
+        assert_eq!(Network::parse("1.2.3.4").unwrap().to_string(), "1.2.3.4/32");
+        assert_eq!(Network::parse("10.0.0.0/33"), None);
+    }
+}

@@ -1,0 +1,158 @@
+//! Time. Rollcall counts whole microseconds, PostgreSQL's grain, so that a value reads back equal.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// An instant: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(pub i64);
+
+/// The latest instant that can be written with a four-digit year: 9999-12-31T23:59:59.999999Z.
+const LATEST: i64 = 253_402_300_799_999_999;
+/// The earliest one: 0001-01-01T00:00:00Z.
+const EARLIEST: i64 = -62_135_596_800_000_000;
+
+impl Timestamp {
+    /// Adds a duration; stops at the year 9999 instead of overflowing.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros).min(LATEST))
+    }
+
+    /// Takes a duration away; stops at the year 1 instead of overflowing.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros).max(EARLIEST))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads ISO 8601: a date (midnight), a date and time (UTC), or one with `Z` or an offset.
+    /// Finer parts than microseconds are cut. `None` for anything else and for years outside 1–9999.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let nanos = if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+            instant.as_nanosecond()
+        } else {
+            let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+            jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()?.as_nanosecond()
+        };
+        let micros = i64::try_from(nanos.div_euclid(1000)).ok()?;
+        (EARLIEST..=LATEST).contains(&micros).then_some(Self(micros))
+    }
+
+    fn civil(self) -> Option<(jiff::civil::DateTime, i64)> {
+        let seconds = jiff::Timestamp::from_second(self.0.div_euclid(1_000_000)).ok()?;
+        let civil = jiff::tz::TimeZone::UTC.to_datetime(seconds);
+        Some((civil, self.0.rem_euclid(1_000_000)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// ISO 8601 in UTC with `Z`; six fractional digits, or none when they are all zero
+    /// (Django REST Framework's form).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((at, micros)) = self.civil() else { return f.write_str("0001-01-01T00:00:00Z") };
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+            at.year(),
+            at.month(),
+            at.day(),
+            at.hour(),
+            at.minute(),
+            at.second()
+        )?;
+        if micros != 0 {
+            write!(f, ".{micros:06}")?;
+        }
+        f.write_str("Z")
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where the time comes from: the system, or a test that moves it by hand.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The system's clock.
+    #[default]
+    System,
+    /// A clock that stands still until it is set.
+    Fixed(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `at` until [`Clock::set`] moves it.
+    #[must_use]
+    pub fn fixed(at: Timestamp) -> Self {
+        Self::Fixed(Arc::new(AtomicI64::new(at.0)))
+    }
+
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => Timestamp(jiff::Timestamp::now().as_microsecond()),
+            Self::Fixed(micros) => Timestamp(micros.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a fixed clock, forwards or backwards. Does nothing to the system's clock.
+    pub fn set(&self, at: Timestamp) {
+        if let Self::Fixed(micros) = self {
+            micros.store(at.0, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_django_rest_framework_does() {
+        assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp(1_500_000).to_string(), "1970-01-01T00:00:01.500000Z");
+        assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn reads_what_people_write() {
+        let noon = Timestamp::parse("2026-11-01T12:00:00Z").unwrap();
+        assert_eq!(noon.to_string(), "2026-11-01T12:00:00Z");
+        assert_eq!(Timestamp::parse("2026-11-01T13:00:00+01:00"), Some(noon));
+        assert_eq!(Timestamp::parse("2026-11-01T12:00:00"), Some(noon));
+        assert_eq!(Timestamp::parse("2026-11-01").unwrap().to_string(), "2026-11-01T00:00:00Z");
+        assert_eq!(
+            Timestamp::parse("2026-11-01 12:00:00.1234567Z").unwrap().to_string(),
+            "2026-11-01T12:00:00.123456Z"
+        );
+        for bad in ["", "yesterday", "2026-13-01", "12:00", "99999-01-01T00:00:00Z"] {
+            assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_stops_at_the_edges() {
+        let end = Timestamp(LATEST);
+        assert_eq!(end.plus(Duration::MAX), end);
+        assert_eq!(Timestamp(0).since(end), Duration::ZERO);
+        assert_eq!(Timestamp(EARLIEST).minus(Duration::MAX), Timestamp(EARLIEST));
+    }
+}

@@ -1,0 +1,137 @@
+//! What a list of sessions is asked for: filters, order, page.
+
+use super::address::{Address, Network};
+use super::clock::Timestamp;
+use super::user::UserId;
+
+/// Which sessions. All that is given applies together; nothing given is all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionFilter {
+    /// Only this user's: what the caller may see. Nothing else in the filter can widen it.
+    pub visible_to: Option<UserId>,
+    /// The username, exactly.
+    pub username: Option<String>,
+    /// The user's primary key.
+    pub user: Option<UserId>,
+    /// The last address, in any notation.
+    pub last_ip: Option<Address>,
+    /// The last user agent, exactly.
+    pub user_agent: Option<String>,
+    /// The network the last address lies in.
+    pub network: Option<Network>,
+    /// ISO country code of the last address, upper case.
+    pub country: Option<String>,
+    /// Autonomous system number of the last address.
+    pub asn: Option<i64>,
+    /// Browser family, exactly.
+    pub browser: Option<String>,
+    /// System family, exactly.
+    pub os: Option<String>,
+    /// Device family, exactly.
+    pub device: Option<String>,
+    /// Last used at this instant or later.
+    pub last_used_gte: Option<Timestamp>,
+    /// Last used at this instant or earlier.
+    pub last_used_lte: Option<Timestamp>,
+    /// Expires at this instant or later.
+    pub expires_gte: Option<Timestamp>,
+    /// Expires at this instant or earlier.
+    pub expires_lte: Option<Timestamp>,
+    /// Folded terms ([`super::search::folded_terms`]), each of which must be part of the username,
+    /// the address or the user agent.
+    pub search: Vec<String>,
+}
+
+/// What a list can be ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    /// The session's id.
+    Uuid,
+    /// The user's primary key.
+    User,
+    /// The user's name, by code point.
+    Username,
+    /// The address: IPv4 before IPv6, then by number.
+    LastIp,
+    /// The user agent, by code point.
+    UserAgent,
+    /// When it was last used.
+    LastUsed,
+    /// When it expires.
+    Expires,
+}
+
+/// One term of an order. Equal rows are ordered by id, ascending, always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub key: SortKey,
+    /// Largest first.
+    pub is_descending: bool,
+}
+
+impl Sort {
+    /// Reads authentik's `ordering`: names with an optional `-`, separated by commas. Unknown names
+    /// are dropped, the first of equal ones decides; with none left: by username.
+    #[must_use]
+    pub fn parse_list(text: &str) -> Vec<Self> {
+        let mut sorts: Vec<Self> = Vec::new();
+        for name in text.split(',').map(|name| name.trim_matches(super::search::is_python_space)) {
+            let (name, is_descending) = name.strip_prefix('-').map_or((name, false), |rest| (rest, true));
+            if let Some(key) = SortKey::parse(name)
+                && !sorts.iter().any(|sort| sort.key == key)
+            {
+                sorts.push(Self { key, is_descending });
+            }
+        }
+        if sorts.is_empty() {
+            sorts.push(Self { key: SortKey::Username, is_descending: false });
+        }
+        sorts
+    }
+}
+
+impl SortKey {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "uuid" => Self::Uuid,
+            "user" => Self::User,
+            "username" | "user__username" => Self::Username,
+            "last_ip" | "session__last_ip" => Self::LastIp,
+            "last_user_agent" | "session__last_user_agent" => Self::UserAgent,
+            "last_used" | "session__last_used" => Self::LastUsed,
+            "expires" | "session__expires" => Self::Expires,
+            _ => return None,
+        })
+    }
+}
+
+/// Which rows of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// How many rows to pass over.
+    pub offset: i64,
+    /// How many to give at most.
+    pub limit: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sort(key: SortKey, is_descending: bool) -> Sort {
+        Sort { key, is_descending }
+    }
+
+    #[test]
+    fn ordering_drops_what_it_does_not_know() {
+        let by_name = vec![sort(SortKey::Username, false)];
+        assert_eq!(Sort::parse_list(""), by_name);
+        assert_eq!(Sort::parse_list("pk,--uuid,,nonsense"), by_name);
+        assert_eq!(
+            Sort::parse_list(" -session__last_used , uuid,last_used"),
+            vec![sort(SortKey::LastUsed, true), sort(SortKey::Uuid, false)]
+        );
+        assert_eq!(Sort::parse_list("- uuid"), by_name, "the blank belongs to the name");
+    }
+}

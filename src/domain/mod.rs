@@ -1,0 +1,17 @@
+//! Rules and types. No I/O, no web, no SQL; time is always an argument.
+
+pub mod address;
+pub mod clock;
+pub mod fold;
+pub mod listing;
+pub mod search;
+pub mod secret;
+pub mod session;
+pub mod user;
+pub mod user_agent;
+
+pub use address::{Address, Network};
+pub use clock::{Clock, Timestamp};
+pub use secret::{HashedSecret, PlainSecret};
+pub use session::{EndReason, SessionId};
+pub use user::{Permission, UserId};

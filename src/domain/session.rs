@@ -1,0 +1,149 @@
+//! Sessions: how long they live and why they end.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use super::clock::Timestamp;
+
+/// What names a session in the API. It is not its key and opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub Uuid);
+
+impl SessionId {
+    /// Reads an id as Python's `uuid.UUID` reads text: any letter case, dashes optional and
+    /// anywhere, `urn:`, `uuid:` and surrounding braces allowed; 32 hex digits must remain.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.replace("urn:", "").replace("uuid:", "");
+        let hex = text.trim_matches(['{', '}']).replace('-', "");
+        if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        u128::from_str_radix(&hex, 16).ok().map(|n| Self(Uuid::from_u128(n)))
+    }
+}
+
+impl fmt::Display for SessionId {
+    /// Lower-case and dashed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+}
+
+/// How long a session may live: OWASP's idle timeout and absolute timeout (ASVS v5.0.0-7.3.1, 7.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// It ends when it was not used for so long; `None`: no such limit.
+    pub idle_timeout: Option<Duration>,
+    /// It ends at this instant, used or not.
+    pub absolute_expires_at: Timestamp,
+}
+
+impl Lifetime {
+    /// The nearer of the two ends for a session last used at `last_used_at`.
+    #[must_use]
+    pub fn expires_at(&self, last_used_at: Timestamp) -> Timestamp {
+        match self.idle_timeout {
+            Some(idle) => last_used_at.plus(idle).min(self.absolute_expires_at),
+            None => self.absolute_expires_at,
+        }
+    }
+
+    /// Whether a use at `now` is worth writing down: at most once per `touch_interval` (zero: never),
+    /// and often enough that the idle timeout stays true to a tenth.
+    #[must_use]
+    pub fn is_touch_due(&self, last_used_at: Timestamp, now: Timestamp, touch_interval: Duration) -> bool {
+        if touch_interval.is_zero() {
+            return false;
+        }
+        let due = self.idle_timeout.map_or(touch_interval, |idle| touch_interval.min(idle / 10));
+        now.since(last_used_at) >= due && now > last_used_at
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EndReason {
+    /// Its owner signed out of it.
+    SignedOut,
+    /// Someone ended it, its owner from elsewhere or an administrator.
+    Revoked,
+    /// Its time was over.
+    Expired,
+    /// Its browser signed in again.
+    Replaced,
+    /// Its user's password was set anew.
+    PasswordChanged,
+    /// Its user was deactivated.
+    UserDeactivated,
+}
+
+impl EndReason {
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignedOut => "signed_out",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Replaced => "replaced",
+            Self::PasswordChanged => "password_changed",
+            Self::UserDeactivated => "user_deactivated",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_as_python_reads_them() {
+        let id = SessionId::parse("50499c33-bd55-4ced-8916-e466275b4b73").unwrap();
+        for same in [
+            "50499C33-BD55-4CED-8916-E466275B4B73",
+            "50499c33bd554ced8916e466275b4b73",
+            "{50499c33-bd55-4ced-8916-e466275b4b73}",
+            "urn:uuid:50499c33-bd55-4ced-8916-e466275b4b73",
+            "5-0-4-99c33bd554ced8916e466275b4b73-",
+        ] {
+            assert_eq!(SessionId::parse(same), Some(id), "{same}");
+        }
+        for bad in ["", "50499c33", "g0499c33bd554ced8916e466275b4b73", "+0499c33bd554ced8916e466275b4b73", "５0499c33bd554ced8916e466275b4b7"] {
+            assert_eq!(SessionId::parse(bad), None, "{bad}");
+        }
+        assert_eq!(id.to_string(), "50499c33-bd55-4ced-8916-e466275b4b73");
+    }
+
+    #[test]
+    fn the_nearer_end_wins() {
+        let at = |s: i64| Timestamp(s * 1_000_000);
+        let life = Lifetime { idle_timeout: Some(Duration::from_secs(10)), absolute_expires_at: at(25) };
+        assert_eq!(life.expires_at(at(0)), at(10));
+        assert_eq!(life.expires_at(at(20)), at(25));
+        let no_idle = Lifetime { idle_timeout: None, ..life };
+        assert_eq!(no_idle.expires_at(at(0)), at(25));
+    }
+
+    #[test]
+    fn touches_are_rare_but_keep_the_idle_timeout_true() {
+        let at = |s: i64| Timestamp(s * 1_000_000);
+        let minute = Duration::from_secs(60);
+        let life = Lifetime { idle_timeout: Some(Duration::from_secs(3600)), absolute_expires_at: at(9999) };
+        assert!(!life.is_touch_due(at(0), at(59), minute));
+        assert!(life.is_touch_due(at(0), at(60), minute));
+        assert!(!life.is_touch_due(at(0), at(9999), Duration::ZERO));
+        assert!(!life.is_touch_due(at(100), at(50), minute), "a clock that went back never touches");
+        let short = Lifetime { idle_timeout: Some(minute), ..life };
+        assert!(short.is_touch_due(at(0), at(6), minute));
+    }
+}

@@ -1,0 +1,179 @@
+//! Users, what they may be called, and what they may do.
+
+use serde::Serialize;
+
+/// A user's primary key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct UserId(pub i64);
+
+/// The longest username, in characters (authentik's limit).
+pub const MAX_USERNAME_LENGTH: usize = 150;
+/// The longest e-mail address, in characters (RFC 5321's path limit).
+pub const MAX_EMAIL_LENGTH: usize = 254;
+/// The shortest password, in characters (OWASP ASVS v5.0.0-6.2.1).
+pub const MIN_PASSWORD_LENGTH: usize = 8;
+/// The longest password, in bytes: far above the 64 characters of ASVS v5.0.0-6.2.9, and a bound on
+/// what a stranger can make the server hash.
+pub const MAX_PASSWORD_LENGTH: usize = 4096;
+
+/// The administrator that a first start creates.
+pub const ADMINISTRATOR: &str = "akadmin";
+
+/// Why a name, address or password was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UserRule {
+    /// No name, or only blanks.
+    #[error("a username may not be empty")]
+    EmptyName,
+    /// Too long.
+    #[error("a username has at most {MAX_USERNAME_LENGTH} characters")]
+    LongName,
+    /// Line breaks and other control characters, which would forge log lines.
+    #[error("a username may not hold control characters")]
+    ControlCharacter,
+    /// An e-mail address without `@`, too long, or with control characters.
+    #[error("not an e-mail address")]
+    Email,
+    /// Too short.
+    #[error("a password needs at least {MIN_PASSWORD_LENGTH} characters")]
+    ShortPassword,
+    /// Too long.
+    #[error("a password has at most {MAX_PASSWORD_LENGTH} bytes")]
+    LongPassword,
+}
+
+/// Checks a username: any script, 1 to 150 characters, no control characters.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check_username(name: &str) -> Result<(), UserRule> {
+    if name.trim().is_empty() {
+        return Err(UserRule::EmptyName);
+    }
+    if name.chars().count() > MAX_USERNAME_LENGTH {
+        return Err(UserRule::LongName);
+    }
+    if name.chars().any(char::is_control) {
+        return Err(UserRule::ControlCharacter);
+    }
+    Ok(())
+}
+
+/// Checks an e-mail address, loosely: something before and after an `@`. Empty is fine: none known.
+///
+/// # Errors
+/// [`UserRule::Email`].
+pub fn check_email(email: &str) -> Result<(), UserRule> {
+    let shape = email.rsplit_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty());
+    let plain = !email.chars().any(|c| c.is_control() || c.is_whitespace());
+    if email.is_empty() || (shape && plain && email.chars().count() <= MAX_EMAIL_LENGTH) {
+        return Ok(());
+    }
+    Err(UserRule::Email)
+}
+
+/// Checks a new password's length. Any character is allowed, none is required (ASVS v5.0.0-6.2.5).
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check_password(password: &str) -> Result<(), UserRule> {
+    if password.chars().count() < MIN_PASSWORD_LENGTH {
+        return Err(UserRule::ShortPassword);
+    }
+    if password.len() > MAX_PASSWORD_LENGTH {
+        return Err(UserRule::LongPassword);
+    }
+    Ok(())
+}
+
+/// A global permission, under authentik's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Permission {
+    /// See everybody's sessions.
+    ViewSessions,
+    /// End everybody's sessions.
+    DeleteSessions,
+}
+
+impl Permission {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::ViewSessions, Self::DeleteSessions];
+
+    /// authentik's name of it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ViewSessions => "authentik_core.view_authenticatedsession",
+            Self::DeleteSessions => "authentik_core.delete_authenticatedsession",
+        }
+    }
+
+    /// The permission of that name; `None` when there is none.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.as_str() == name)
+    }
+}
+
+/// What a token is for. Only `api` tokens open the API (`compat.md` 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenIntent {
+    /// An API credential.
+    Api,
+    /// A password for one application.
+    AppPassword,
+    /// Proves an address.
+    Verification,
+    /// Sets a password: the link of a first start.
+    Recovery,
+}
+
+impl TokenIntent {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Api, Self::AppPassword, Self::Verification, Self::Recovery];
+
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::AppPassword => "app_password",
+            Self::Verification => "verification",
+            Self::Recovery => "recovery",
+        }
+    }
+
+    /// The intent of that name; `None` when there is none.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|i| i.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_any_script_but_no_control_characters() {
+        for good in ["alice", "Zoë Müller", "łukasz.żółć", "用户", "o'brien \"the quote\"", "🦀"] {
+            assert_eq!(check_username(good), Ok(()), "{good}");
+        }
+        assert_eq!(check_username("  "), Err(UserRule::EmptyName));
+        assert_eq!(check_username(&"x".repeat(151)), Err(UserRule::LongName));
+        assert_eq!(check_username("a\nb"), Err(UserRule::ControlCharacter));
+        assert_eq!(check_username("a\0b"), Err(UserRule::ControlCharacter));
+    }
+
+    #[test]
+    fn addresses_and_passwords() {
+        assert!(check_email("").is_ok() && check_email("a@b").is_ok());
+        for bad in ["a", "@b", "a@", "a b@c"] {
+            assert!(check_email(bad).is_err(), "{bad}");
+        }
+        assert_eq!(check_password("1234567"), Err(UserRule::ShortPassword));
+        assert!(check_password("пароль12").is_ok());
+        assert!(check_password(&"x".repeat(5000)).is_err());
+    }
+}

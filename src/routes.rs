@@ -1,0 +1,48 @@
+//! Every address, on one screen.
+
+use axum::Router;
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+
+use crate::api::core::authenticated_sessions;
+use crate::api::error::ApiError;
+use crate::api::{flows, health, schema};
+use crate::app::App;
+use crate::{http, ui};
+
+/// The whole server.
+pub fn router(app: &App) -> Router {
+    let router = Router::new()
+        // authentik's API. Each of these answers all methods itself.
+        .route("/api/v3/core/authenticated_sessions/", any(authenticated_sessions::collection))
+        .route("/api/v3/core/authenticated_sessions/bulk_delete/", any(authenticated_sessions::bulk))
+        .route("/api/v3/core/authenticated_sessions/{uuid}/", any(authenticated_sessions::item))
+        .route("/api/v3/core/authenticated_sessions/{uuid}/used_by/", any(authenticated_sessions::item_used_by))
+        .route("/api/v3/flows/executor/{slug}/", any(flows::executor::executor))
+        .route("/api/v3/schema/", get(schema::schema))
+        .route("/api/v3/", get(schema::browser))
+        .route("/api/v3/browser/{file}", get(schema::browser_file))
+        // Pages.
+        .route("/", get(ui::home))
+        .route("/sign-in", get(ui::sign_in::show).post(ui::sign_in::submit))
+        .route("/sign-out", get(ui::sign_out::show).post(ui::sign_out::submit))
+        .route("/sessions", get(ui::sessions::show))
+        .route("/sessions/end-others", post(ui::sessions::end_others))
+        .route("/sessions/{uuid}/end", post(ui::sessions::end))
+        .route("/set-up/{key}", get(ui::set_up::show).post(ui::set_up::submit))
+        .route("/static/{file}", get(ui::assets::serve))
+        // For machines.
+        .route("/-/health/live/", get(health::live))
+        .route("/-/health/ready/", get(health::ready))
+        .fallback(unknown);
+    http::layers(router, app).with_state(app.clone())
+}
+
+/// No such address: said in the form its caller reads.
+async fn unknown(uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        return ApiError::NotFound.into_response();
+    }
+    ui::error::PageError::NotFound.into_response()
+}

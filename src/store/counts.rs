@@ -1,0 +1,99 @@
+//! Exact counts without counting: how many sessions there are in all, and for each user, user agent,
+//! country and network, kept in the same transaction that changes them.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use super::{Db, StoreError};
+use crate::values;
+
+/// What is counted. The order is the order rows are locked in, so that transactions cannot wait for
+/// each other in a circle.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CountKey {
+    /// All sessions.
+    All,
+    /// Those of a user.
+    User(i64),
+    /// Those with a user agent, by its id.
+    UserAgent(i64),
+    /// Those in a country; the empty text for no known country.
+    Country(String),
+    /// Those in an autonomous system; `None` for no known one.
+    Asn(Option<i64>),
+}
+
+impl CountKey {
+    fn columns(&self) -> (&'static str, String) {
+        match self {
+            Self::All => ("all", String::new()),
+            Self::User(id) => ("user", id.to_string()),
+            Self::UserAgent(id) => ("user_agent", id.to_string()),
+            Self::Country(code) => ("country", code.clone()),
+            Self::Asn(number) => ("asn", number.map(|n| n.to_string()).unwrap_or_default()),
+        }
+    }
+
+    /// Everything one session counts for.
+    pub(super) fn of_session(user_id: i64, user_agent_id: i64, country: &str, asn: Option<i64>) -> [Self; 5] {
+        [Self::All, Self::User(user_id), Self::UserAgent(user_agent_id), Self::Country(country.to_owned()), Self::Asn(asn)]
+    }
+}
+
+/// How many rows a counter is spread over on PostgreSQL, where each writer locks the rows it changes.
+const SLOTS: u8 = 16;
+
+impl Db<'_> {
+    /// The number of sessions counted under `key`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_sessions_of(&self, key: &CountKey) -> Result<i64, StoreError> {
+        let (kind, key) = key.columns();
+        let sql = "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM session_counts WHERE kind = $1 AND key = $2";
+        Ok(self.one::<i64>(sql, &values![kind, key]).await?.unwrap_or(0))
+    }
+
+    /// Notes that `by` more sessions count for each of `keys`; written at the transaction's end.
+    pub(super) fn add_to_counts(&self, keys: impl IntoIterator<Item = CountKey>, by: i64) {
+        if let Some(pending) = self.pending_counts() {
+            let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+            for key in keys {
+                *pending.entry(key).or_default() += by;
+            }
+        }
+    }
+
+    /// Writes what [`Db::add_to_counts`] gathered: once, and in the keys' order.
+    pub(super) async fn flush_counts(&self) -> Result<(), StoreError> {
+        let Some(pending) = self.pending_counts() else { return Ok(()) };
+        let pending: BTreeMap<CountKey, i64> =
+            std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let slot = if self.is_sqlite() { 0 } else { random_slot() };
+        let rows = pending.into_iter().filter(|(_, by)| *by != 0).map(|(key, by)| {
+            let (kind, key) = key.columns();
+            values![kind, key, slot, by].to_vec()
+        });
+        self.insert_rows(
+            "INSERT INTO session_counts (kind, key, slot, n) VALUES ",
+            rows.collect(),
+            " ON CONFLICT (kind, key, slot) DO UPDATE SET n = session_counts.n + excluded.n",
+        )
+        .await
+    }
+
+    /// Forgets all counts, when all sessions were removed at once.
+    pub(super) async fn clear_counts(&self) -> Result<(), StoreError> {
+        if let Some(pending) = self.pending_counts() {
+            pending.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        self.execute("DELETE FROM session_counts", &[]).await.map(drop)
+    }
+}
+
+fn random_slot() -> i64 {
+    let mut byte = [0; 1];
+    // Without randomness all take the same slot: slower, as right.
+    drop(getrandom::fill(&mut byte));
+    i64::from(byte[0] % SLOTS)
+}

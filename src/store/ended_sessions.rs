@@ -1,0 +1,62 @@
+//! Ended sessions: what is kept of a session, with when, by whom and why it ended.
+
+use super::{Db, FromRow, Row, StoreError, Value};
+use crate::domain::{EndReason, SessionId, Timestamp};
+use crate::values;
+
+/// How sessions end.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// When.
+    pub at: Timestamp,
+    /// Who ended them: a user's key, if it was one.
+    pub by: Option<i64>,
+    /// Who ended them, in words: a username, `system`, `cli`.
+    pub by_name: String,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// An ended session, in short.
+#[derive(Clone, Debug)]
+pub struct EndedSessionRow {
+    /// What named it.
+    pub uuid: SessionId,
+    /// Whose it was.
+    pub username: String,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Who ended it.
+    pub ended_by: String,
+    /// Why ([`EndReason::as_str`]).
+    pub reason: String,
+}
+
+impl FromRow for EndedSessionRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            uuid: SessionId(row.uuid()?),
+            username: row.text()?,
+            ended_at: row.timestamp()?,
+            ended_by: row.text()?,
+            reason: row.text()?,
+        })
+    }
+}
+
+impl Db<'_> {
+    pub(super) async fn insert_ended_sessions(&self, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO ended_sessions (uuid, user_id, username, created_at, last_used_at, expires_at, last_ip, last_ip_key, \
+            user_agent_id, country, asn, methods, is_remembered, label, ended_at, ended_by, ended_by_name, reason) VALUES ";
+        self.insert_rows(sql, rows, "").await
+    }
+
+    /// How the session of that name ended; `None` when none did.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_ended_session(&self, uuid: SessionId) -> Result<Option<EndedSessionRow>, StoreError> {
+        let sql = "SELECT uuid, username, ended_at, ended_by_name, reason FROM ended_sessions WHERE uuid = $1 ORDER BY id DESC LIMIT 1";
+        self.one(sql, &values![uuid]).await
+    }
+}

@@ -1,0 +1,102 @@
+//! Events: the audit record. Rows are only ever added.
+
+use super::{Db, FromRow, Row, StoreError, Value};
+use crate::domain::{SessionId, Timestamp};
+use crate::values;
+
+/// An audit record.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    /// When.
+    pub at: Timestamp,
+    /// What happened, such as `sign_in` ([`crate::actions::events::EventKind`]).
+    pub kind: String,
+    /// Who did it: a user's key, if it was one.
+    pub actor_id: Option<i64>,
+    /// Who did it, in words: a username, `system`, `cli`.
+    pub actor: String,
+    /// Whom it concerns: a user's key.
+    pub user_id: Option<i64>,
+    /// Whom it concerns: the name they had, or that was tried.
+    pub username: String,
+    /// From where, or `""`.
+    pub ip: String,
+    /// The request it came with, or `""`.
+    pub request_id: String,
+    /// The session it concerns.
+    pub session: Option<SessionId>,
+    /// More, in words.
+    pub detail: String,
+}
+
+impl FromRow for EventRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            at: row.timestamp()?,
+            kind: row.text()?,
+            actor_id: row.opt_int()?,
+            actor: row.text()?,
+            user_id: row.opt_int()?,
+            username: row.text()?,
+            ip: row.text()?,
+            request_id: row.text()?,
+            session: row.opt_uuid()?.map(SessionId),
+            detail: row.text()?,
+        })
+    }
+}
+
+impl Db<'_> {
+    /// Adds records.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn insert_events(&self, events: &[EventRow]) -> Result<(), StoreError> {
+        let rows = events.iter().map(|event| {
+            values![
+                event.at,
+                event.kind.as_str(),
+                event.actor_id,
+                event.actor.as_str(),
+                event.user_id,
+                event.username.as_str(),
+                event.ip.as_str(),
+                event.request_id.as_str(),
+                event.session,
+                event.detail.as_str(),
+            ]
+            .to_vec()
+        });
+        let sql = "INSERT INTO events (at, kind, actor_id, actor, user_id, username, ip, request_id, session_uuid, detail) VALUES ";
+        self.insert_rows(sql, rows.collect(), "").await
+    }
+
+    /// Records after the one with the key `after` (0: from the first), oldest first, at most `limit`;
+    /// each with its key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_events(&self, after: i64, limit: i64) -> Result<Vec<(i64, EventRow)>, StoreError> {
+        let sql = "SELECT id, at, kind, actor_id, actor, user_id, username, ip, request_id, session_uuid, detail \
+            FROM events WHERE id > $1 ORDER BY id LIMIT $2";
+        self.all(sql, &values![after, limit]).await
+    }
+
+    /// Inserts many rows with few statements: `start` ends in `VALUES `, `end` follows the rows. All
+    /// rows have equally many values.
+    pub(super) async fn insert_rows(&self, start: &str, rows: Vec<Vec<Value>>, end: &str) -> Result<(), StoreError> {
+        const ROWS: usize = 50;
+        for chunk in rows.chunks(ROWS) {
+            let mut sql = start.to_owned();
+            let mut values: Vec<Value> = Vec::new();
+            for row in chunk {
+                let comma = if values.is_empty() { "" } else { ", " };
+                sql.push_str(&format!("{comma}({})", super::placeholders(values.len(), row.len())));
+                values.extend_from_slice(row);
+            }
+            sql.push_str(end);
+            self.execute(&sql, &values).await?;
+        }
+        Ok(())
+    }
+}

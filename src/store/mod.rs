@@ -1,0 +1,250 @@
+//! All SQL. One file a group of tables; each statement is written once, in what SQLite and
+//! PostgreSQL share. Nothing above this module knows which of the two it talks to.
+
+pub mod counts;
+pub mod ended_sessions;
+pub mod events;
+pub mod groups;
+mod migrate;
+mod postgres;
+pub mod pending_sign_ins;
+pub mod session_list;
+pub mod sessions;
+pub mod settings;
+mod sqlite;
+pub mod tokens;
+pub mod user_agents;
+pub mod users;
+mod value;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Mutex;
+
+pub use counts::CountKey;
+pub use migrate::{Migration, migrations};
+pub use value::{FromRow, Row, Value};
+
+/// What went wrong below.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached or written now: locked, read-only, full, gone. Trying again
+    /// later may help.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// More work is waiting than the store takes on.
+    #[error("the database is busy: too much work is waiting")]
+    Busy,
+    /// A row that must be unique exists already, or one that is referred to does not.
+    #[error("the data contradicts what is stored: {0}")]
+    Conflict(String),
+    /// A stored value that cannot be.
+    #[error("the database holds {0} that cannot be read")]
+    Corrupt(&'static str),
+    /// The database was made by a newer Rollcall, or its migrations were changed.
+    #[error("{0}")]
+    Schema(String),
+    /// A statement that should work did not.
+    #[error("a statement failed: {0}")]
+    Failed(String),
+}
+
+impl StoreError {
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Busy)
+    }
+}
+
+/// A future in a box, as the closures of [`Store::write`] give.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where the data is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A SQLite file; it and its folder are created.
+    Sqlite(PathBuf),
+    /// A PostgreSQL URL, `postgres://…`.
+    Postgres(String),
+}
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub enum Store {
+    /// SQLite, embedded.
+    Sqlite(sqlite::Sqlite),
+    /// PostgreSQL.
+    Postgres(postgres::Postgres),
+}
+
+/// A way to run statements: on its own, or inside a transaction.
+pub enum Db<'a> {
+    /// SQLite, reading on the calling thread's own connection.
+    SqliteRead(&'a sqlite::Sqlite),
+    /// SQLite, inside the writer's transaction.
+    SqliteWrite(&'a Mutex<rusqlite::Connection>, PendingCounts),
+    /// PostgreSQL, a connection from the pool for each statement.
+    PostgresRead(&'a postgres::Postgres),
+    /// PostgreSQL, inside a transaction.
+    PostgresWrite(&'a deadpool_postgres::Transaction<'a>, PendingCounts),
+}
+
+/// Changes of the session counts, gathered until the transaction's end.
+pub type PendingCounts = Mutex<BTreeMap<CountKey, i64>>;
+
+impl Store {
+    /// Opens the database, creating a SQLite file that does not exist. Migrates nothing.
+    ///
+    /// # Errors
+    /// When it cannot be opened or reached.
+    pub async fn open(location: &Location) -> Result<Self, StoreError> {
+        match location {
+            Location::Sqlite(path) => Ok(Self::Sqlite(sqlite::Sqlite::open(path)?)),
+            Location::Postgres(url) => Ok(Self::Postgres(postgres::Postgres::open(url).await?)),
+        }
+    }
+
+    /// Brings the schema up to date, under a lock. Returns the names of the migrations it applied.
+    ///
+    /// # Errors
+    /// When the database is of a newer Rollcall, or cannot be written.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
+        migrate::apply(self).await
+    }
+
+    /// Short reads. On SQLite they run on the calling thread: keep them short.
+    #[must_use]
+    pub fn read(&self) -> Db<'_> {
+        match self {
+            Self::Sqlite(sqlite) => Db::SqliteRead(sqlite),
+            Self::Postgres(postgres) => Db::PostgresRead(postgres),
+        }
+    }
+
+    /// Long reads, such as searches: on SQLite they run on few threads of their own, so that they
+    /// never hold up short ones. Beyond a bound they are refused.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when too many are waiting, and what `work` gives.
+    pub async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.long_read(work).await,
+            Self::Postgres(postgres) => postgres.long_read(work).await,
+        }
+    }
+
+    /// Runs `work` in a transaction and commits it when it gives `Ok`. When this returns, what was
+    /// written survives a crash and a loss of power.
+    ///
+    /// # Errors
+    /// What `work` gives, and [`StoreError::Unavailable`] when the commit fails.
+    pub async fn write<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(work).await,
+            Self::Postgres(postgres) => postgres.write(work).await,
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.read().one::<i64>("SELECT count(*) FROM settings WHERE name = 'ping'", &[]).await.map(drop)
+    }
+
+    /// `SQLite 3.50.0` or `PostgreSQL 15.1`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn describe(&self) -> Result<String, StoreError> {
+        let (name, sql) = match self {
+            Self::Sqlite(_) => ("SQLite", "SELECT sqlite_version()"),
+            Self::Postgres(_) => ("PostgreSQL", "SELECT current_setting('server_version')"),
+        };
+        let version = self.read().one::<String>(sql, &[]).await?;
+        Ok(format!("{name} {}", version.unwrap_or_default()))
+    }
+}
+
+impl Db<'_> {
+    /// All rows of a query.
+    ///
+    /// # Errors
+    /// When the database does not answer or a row cannot be read.
+    pub async fn all<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
+        match self {
+            Self::SqliteRead(sqlite) => sqlite.with_reader(|connection| sqlite::all(connection, sql, values)),
+            Self::SqliteWrite(connection, _) => sqlite::all(&*sqlite::lock(connection), sql, values),
+            Self::PostgresRead(postgres) => postgres::all(&postgres.client().await?, sql, values).await,
+            Self::PostgresWrite(transaction, _) => postgres::all(*transaction, sql, values).await,
+        }
+    }
+
+    /// The first row of a query.
+    ///
+    /// # Errors
+    /// When the database does not answer or the row cannot be read.
+    pub async fn one<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Option<T>, StoreError> {
+        Ok(self.all(sql, values).await?.into_iter().next())
+    }
+
+    /// Runs a statement and gives the number of rows it changed.
+    ///
+    /// # Errors
+    /// When the database does not answer, or the change contradicts a rule of the schema.
+    pub async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        match self {
+            Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
+            Self::SqliteWrite(connection, _) => sqlite::execute(&sqlite::lock(connection), sql, values),
+            Self::PostgresWrite(transaction, _) => postgres::execute(*transaction, sql, values).await,
+        }
+    }
+
+    /// Runs several statements without parameters, as a migration has.
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        match self {
+            Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
+            Self::SqliteWrite(connection, _) => Ok(sqlite::lock(connection).execute_batch(sql)?),
+            Self::PostgresWrite(transaction, _) => Ok(transaction.batch_execute(sql).await?),
+        }
+    }
+
+    /// Whether this is SQLite, for the few statements that must differ.
+    pub(super) fn is_sqlite(&self) -> bool {
+        matches!(self, Self::SqliteRead(_) | Self::SqliteWrite(..))
+    }
+
+    pub(super) fn pending_counts(&self) -> Option<&PendingCounts> {
+        match self {
+            Self::SqliteWrite(_, pending) | Self::PostgresWrite(_, pending) => Some(pending),
+            Self::SqliteRead(_) | Self::PostgresRead(_) => None,
+        }
+    }
+}
+
+/// `$3, $4, $5`: the placeholders of `count` parameters after the first `before`.
+fn placeholders(before: usize, count: usize) -> String {
+    let mut text = String::with_capacity(count * 5);
+    for n in before + 1..=before + count {
+        if n > before + 1 {
+            text.push_str(", ");
+        }
+        text.push('$');
+        text.push_str(&n.to_string());
+    }
+    text
+}

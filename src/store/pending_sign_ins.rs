@@ -1,0 +1,42 @@
+//! Sign-ins that have proved their password and have a step to go.
+
+use super::{Db, StoreError};
+use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::values;
+
+impl Db<'_> {
+    /// Remembers that the holder of `key` proved to be `user`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn insert_pending_sign_in(&self, key: HashedSecret, user: UserId, expires_at: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT INTO pending_sign_ins (key_hash, user_id, expires_at) VALUES ($1, $2, $3)";
+        self.execute(sql, &values![key, user, expires_at]).await.map(drop)
+    }
+
+    /// Whether the holder of `key` has a sign-in under way.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_pending_sign_in(&self, key: HashedSecret, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+        let sql = "SELECT user_id FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2";
+        Ok(self.one::<i64>(sql, &values![key, now]).await?.map(UserId))
+    }
+
+    /// Uses it up: of many that try at once, one succeeds.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn take_pending_sign_in(&self, key: HashedSecret, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+        let sql = "DELETE FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2 RETURNING user_id";
+        Ok(self.one::<i64>(sql, &values![key, now]).await?.map(UserId))
+    }
+
+    /// Forgets those whose time is over.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_expired_pending_sign_ins(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.execute("DELETE FROM pending_sign_ins WHERE expires_at <= $1", &values![now]).await
+    }
+}

@@ -1,0 +1,208 @@
+//! The list of sessions: one query for the rows of a page, one for their number.
+//!
+//! Names and user agents are resolved to keys before the sessions are looked at, so that filters are
+//! plain comparisons on indexed columns. Search looks at the small tables (users, user agents)
+//! first and unites the sessions they lead to.
+
+use super::sessions::{SESSION_COLUMNS, SessionRow};
+use super::{CountKey, Db, StoreError, Value};
+use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::search::could_be_address;
+
+/// A filter, resolved: what SQL needs to know.
+#[derive(Default)]
+struct Conditions {
+    sql: Vec<String>,
+    values: Vec<Value>,
+    /// All sessions asked for are of one user.
+    is_one_user: bool,
+    /// All sessions asked for have one user agent.
+    is_one_user_agent: bool,
+    /// What is counted already, when the filter is no more than that.
+    counted: Option<CountKey>,
+}
+
+impl Conditions {
+    /// Adds a value and gives its placeholder.
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// `column = value`.
+    fn equal(&mut self, column: &str, value: impl Into<Value>) {
+        let placeholder = self.bind(value);
+        self.sql.push(format!("{column} = {placeholder}"));
+    }
+
+    /// `column >= value` or the like.
+    fn compare(&mut self, column: &str, operator: &str, value: impl Into<Value>) {
+        let placeholder = self.bind(value);
+        self.sql.push(format!("{column} {operator} {placeholder}"));
+    }
+
+    fn where_clause(&self) -> String {
+        if self.sql.is_empty() { String::new() } else { format!(" WHERE {}", self.sql.join(" AND ")) }
+    }
+}
+
+impl Db<'_> {
+    /// The number of sessions that match.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_sessions(&self, filter: &SessionFilter) -> Result<i64, StoreError> {
+        let Some(conditions) = self.resolve(filter).await? else { return Ok(0) };
+        if let Some(key) = &conditions.counted {
+            return self.count_sessions_of(key).await;
+        }
+        let sql = format!("SELECT count(*) FROM sessions s{}", conditions.where_clause());
+        Ok(self.one::<i64>(&sql, &conditions.values).await?.unwrap_or(0))
+    }
+
+    /// The sessions that match, in order, one window of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_sessions(&self, filter: &SessionFilter, sorts: &[Sort], window: Window) -> Result<Vec<SessionRow>, StoreError> {
+        let Some(mut conditions) = self.resolve(filter).await? else { return Ok(Vec::new()) };
+        let mut from = "sessions s".to_owned();
+        let mut order = Vec::new();
+        for sort in sorts {
+            let column = match sort.key {
+                SortKey::Uuid => "s.uuid",
+                SortKey::LastIp => "s.last_ip_key",
+                SortKey::LastUsed => "s.last_used_at",
+                SortKey::Expires => "s.expires_at",
+                // What all rows share orders nothing.
+                SortKey::User | SortKey::Username if conditions.is_one_user => continue,
+                SortKey::UserAgent if conditions.is_one_user_agent => continue,
+                SortKey::User => "s.user_id",
+                SortKey::Username => {
+                    // CROSS JOIN fixes SQLite's order of loops: users by name, then the sessions of each.
+                    from = format!("users u CROSS JOIN {from}");
+                    conditions.sql.push("s.user_id = u.id".into());
+                    "u.username"
+                }
+                SortKey::UserAgent => {
+                    from = format!("user_agents a CROSS JOIN {from}");
+                    conditions.sql.push("s.user_agent_id = a.id".into());
+                    "a.text"
+                }
+            };
+            order.push(format!("{column}{}", if sort.is_descending { " DESC" } else { "" }));
+            if sort.key == SortKey::Uuid {
+                break; // Nothing is equal after this.
+            }
+        }
+        if sorts.iter().all(|sort| sort.key != SortKey::Uuid) {
+            order.push("s.uuid".into());
+        }
+        let (limit, offset) = (conditions.bind(window.limit), conditions.bind(window.offset));
+        let sql = format!(
+            "SELECT {SESSION_COLUMNS} FROM {from}{} ORDER BY {} LIMIT {limit} OFFSET {offset}",
+            conditions.where_clause(),
+            order.join(", ")
+        );
+        self.all(&sql, &conditions.values).await
+    }
+
+    /// Turns names into keys. `None`: nothing can match.
+    async fn resolve(&self, filter: &SessionFilter) -> Result<Option<Conditions>, StoreError> {
+        let mut users = Vec::new();
+        users.extend(filter.visible_to);
+        users.extend(filter.user);
+        if let Some(username) = &filter.username {
+            let Some(user) = self.find_user_by_name(username).await? else { return Ok(None) };
+            users.push(user.id);
+        }
+        let user = users.first().copied();
+        if users.iter().any(|other| Some(*other) != user) {
+            return Ok(None);
+        }
+        let mut user_agent = None;
+        if let Some(text) = &filter.user_agent {
+            let Some(id) = self.find_user_agent_id(text).await? else { return Ok(None) };
+            user_agent = Some(id);
+        }
+
+        let mut conditions = Conditions { is_one_user: user.is_some(), is_one_user_agent: user_agent.is_some(), ..Conditions::default() };
+        let mut counted = vec![CountKey::All];
+        if let Some(user) = user {
+            conditions.equal("s.user_id", user);
+            counted.push(CountKey::User(user.0));
+        }
+        if let Some(id) = user_agent {
+            conditions.equal("s.user_agent_id", id);
+            counted.push(CountKey::UserAgent(id));
+        }
+        if let Some(country) = &filter.country {
+            conditions.equal("s.country", country);
+            counted.push(CountKey::Country(country.clone()));
+        }
+        if let Some(asn) = filter.asn {
+            conditions.equal("s.asn", asn);
+            counted.push(CountKey::Asn(Some(asn)));
+        }
+        let counted_conditions = conditions.sql.len();
+
+        if let Some(ip) = filter.last_ip {
+            conditions.equal("s.last_ip_key", ip.sort_key());
+        }
+        if let Some(network) = filter.network {
+            let (low, high) = network.key_range();
+            conditions.compare("s.last_ip_key", ">=", low);
+            conditions.compare("s.last_ip_key", "<=", high);
+        }
+        let times = [
+            ("s.last_used_at", ">=", filter.last_used_gte),
+            ("s.last_used_at", "<=", filter.last_used_lte),
+            ("s.expires_at", ">=", filter.expires_gte),
+            ("s.expires_at", "<=", filter.expires_lte),
+        ];
+        for (column, operator, time) in times {
+            if let Some(time) = time {
+                conditions.compare(column, operator, time);
+            }
+        }
+        let families = [("browser", &filter.browser), ("os", &filter.os), ("device", &filter.device)];
+        for (column, family) in families {
+            if let Some(family) = family {
+                let placeholder = conditions.bind(family);
+                conditions.sql.push(format!("s.user_agent_id IN (SELECT id FROM user_agents WHERE {column} = {placeholder})"));
+            }
+        }
+        for term in &filter.search {
+            let placeholder = conditions.bind(term);
+            let sql = self.search_condition(term, &placeholder);
+            conditions.sql.push(sql);
+        }
+        if conditions.sql.len() == counted_conditions && counted.len() <= 2 {
+            conditions.counted = counted.pop();
+        }
+        Ok(Some(conditions))
+    }
+
+    /// The sessions one search term leads to, through each of the three texts it may be part of.
+    fn search_condition(&self, term: &str, placeholder: &str) -> String {
+        let holds = |column: &str| {
+            if self.is_sqlite() {
+                format!("instr({column}, {placeholder}) > 0")
+            } else {
+                format!("strpos({column}, {placeholder}) > 0")
+            }
+        };
+        let mut sql = format!(
+            "s.id IN (SELECT id FROM sessions WHERE user_id IN (SELECT id FROM users WHERE {}) \
+             UNION SELECT id FROM sessions WHERE user_agent_id IN (SELECT id FROM user_agents WHERE {})",
+            holds("username_folded"),
+            holds("text_folded"),
+        );
+        if could_be_address(term) {
+            sql.push_str(" UNION SELECT id FROM sessions WHERE ");
+            sql.push_str(&holds("upper(last_ip)"));
+        }
+        sql.push(')');
+        sql
+    }
+}

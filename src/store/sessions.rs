@@ -1,0 +1,434 @@
+//! Sessions, the record of record: a row is a session, no row is none. The list, the door and every
+//! end read and write this one table.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::ended_sessions::Ending;
+use super::{CountKey, Db, FromRow, Row, StoreError, Value};
+use crate::domain::session::Lifetime;
+use crate::domain::{Address, HashedSecret, SessionId, Timestamp, UserId};
+use crate::values;
+
+/// A session to add.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// What names it.
+    pub uuid: SessionId,
+    /// The hash of its key.
+    pub key_hash: HashedSecret,
+    /// Whose it is.
+    pub user: UserId,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Timestamp,
+    /// How long it may live.
+    pub lifetime: Lifetime,
+    /// From where and on what.
+    pub origin: Origin,
+    /// How its user proved who they are: `pwd`, or `""` when imported.
+    pub methods: &'static str,
+    /// Whether "stay signed in" was asked for.
+    pub is_remembered: bool,
+}
+
+/// From where and on what a session is used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// The address.
+    pub ip: Address,
+    /// The user agent's id in the dictionary.
+    pub user_agent_id: i64,
+    /// ISO code of the country, or `""`.
+    pub country: String,
+    /// Autonomous system number.
+    pub asn: Option<i64>,
+}
+
+/// What the door needs to know of a session: enough to let its holder in or not.
+#[derive(Clone, Debug)]
+pub struct LiveSession {
+    /// Primary key.
+    pub id: i64,
+    /// What names it.
+    pub uuid: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: String,
+    /// By the user's own flag, groups aside.
+    pub is_superuser: bool,
+    /// When it was last used, as far as written down.
+    pub last_used_at: Timestamp,
+    /// How long it may live.
+    pub lifetime: Lifetime,
+}
+
+impl FromRow for LiveSession {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.int()?,
+            uuid: SessionId(row.uuid()?),
+            user_id: UserId(row.int()?),
+            username: row.text()?,
+            is_superuser: row.bool()?,
+            last_used_at: row.timestamp()?,
+            lifetime: lifetime(row)?,
+        })
+    }
+}
+
+fn lifetime(row: &mut Row<'_>) -> Result<Lifetime, StoreError> {
+    let absolute_expires_at = row.timestamp()?;
+    let idle_timeout = row.opt_int()?.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
+    Ok(Lifetime { idle_timeout, absolute_expires_at })
+}
+
+/// A session as listed.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// What names it.
+    pub uuid: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Timestamp,
+    /// When it ends, unless used.
+    pub expires_at: Timestamp,
+    /// Where it was last used from.
+    pub last_ip: Address,
+    /// The last user agent's id in the dictionary.
+    pub user_agent_id: i64,
+    /// Whether "stay signed in" was asked for.
+    pub is_remembered: bool,
+}
+
+pub(super) const SESSION_COLUMNS: &str =
+    "s.uuid, s.user_id, s.created_at, s.last_used_at, s.expires_at, s.last_ip_key, s.user_agent_id, s.is_remembered";
+
+impl FromRow for SessionRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            uuid: SessionId(row.uuid()?),
+            user_id: UserId(row.int()?),
+            created_at: row.timestamp()?,
+            last_used_at: row.timestamp()?,
+            expires_at: row.timestamp()?,
+            last_ip: row.address()?,
+            user_agent_id: row.int()?,
+            is_remembered: row.bool()?,
+        })
+    }
+}
+
+/// A use of a session, to be written down.
+#[derive(Clone, Debug)]
+pub struct Touch {
+    /// The session's primary key.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// The end it has now.
+    pub expires_at: Timestamp,
+    /// From where and on what.
+    pub origin: Origin,
+}
+
+/// Which sessions to end.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// The one of that name.
+    Uuid(SessionId),
+    /// The one whose key hashes to this.
+    Key(HashedSecret),
+    /// All of these users.
+    Users(Vec<i64>),
+    /// All of this user but the one of that name.
+    UserExcept(UserId, SessionId),
+    /// All whose time was over at this instant.
+    ExpiredAt(Timestamp),
+}
+
+impl Which {
+    fn condition(&self) -> (String, Vec<Value>) {
+        match self {
+            Self::Uuid(uuid) => ("uuid = $1".into(), values![*uuid].to_vec()),
+            Self::Key(hash) => ("key_hash = $1".into(), values![*hash].to_vec()),
+            Self::Users(ids) => (
+                format!("user_id IN ({})", super::placeholders(0, ids.len())),
+                ids.iter().map(|id| (*id).into()).collect(),
+            ),
+            Self::UserExcept(user, uuid) => ("user_id = $1 AND uuid <> $2".into(), values![*user, *uuid].to_vec()),
+            Self::ExpiredAt(now) => ("expires_at <= $1".into(), values![*now].to_vec()),
+        }
+    }
+}
+
+/// A session that was removed just now.
+#[derive(Clone, Debug)]
+pub struct GoneSession {
+    /// What named it.
+    pub uuid: SessionId,
+    /// Whose it was.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: String,
+}
+
+/// All of a row, on its way to the ended ones.
+struct RemovedRow {
+    uuid: SessionId,
+    user_id: i64,
+    created_at: Timestamp,
+    last_used_at: Timestamp,
+    expires_at: Timestamp,
+    last_ip: String,
+    last_ip_key: Vec<u8>,
+    user_agent_id: i64,
+    country: String,
+    asn: Option<i64>,
+    methods: String,
+    is_remembered: bool,
+    label: String,
+}
+
+const REMOVED_COLUMNS: &str = "uuid, user_id, created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, \
+    country, asn, methods, is_remembered, label";
+
+impl FromRow for RemovedRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            uuid: SessionId(row.uuid()?),
+            user_id: row.int()?,
+            created_at: row.timestamp()?,
+            last_used_at: row.timestamp()?,
+            expires_at: row.timestamp()?,
+            last_ip: row.text()?,
+            last_ip_key: row.bytes()?,
+            user_agent_id: row.int()?,
+            country: row.text()?,
+            asn: row.opt_int()?,
+            methods: row.text()?,
+            is_remembered: row.bool()?,
+            label: row.text()?,
+        })
+    }
+}
+
+impl Db<'_> {
+    /// The session with this key, if its time is not over and its user is active. This is the check
+    /// that every request with a cookie makes: one statement, three look-ups by index.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_live_session(&self, key: HashedSecret, now: Timestamp) -> Result<Option<LiveSession>, StoreError> {
+        let sql = "SELECT s.id, s.uuid, s.user_id, u.username, u.is_superuser, s.last_used_at, s.absolute_expires_at, s.idle_timeout \
+            FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active";
+        self.one(sql, &values![key, now]).await
+    }
+
+    /// The session of that name, live or not.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_session(&self, uuid: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.uuid = $1");
+        self.one(&sql, &values![uuid]).await
+    }
+
+    /// Adds a session.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when its name or key is taken, or there is no such user.
+    pub async fn insert_session(&self, session: &NewSession) -> Result<(), StoreError> {
+        let sql = "INSERT INTO sessions (uuid, key_hash, user_id, created_at, last_used_at, expires_at, absolute_expires_at, \
+            idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '')";
+        let origin = &session.origin;
+        let idle = session.lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
+        let values = values![
+            session.uuid,
+            session.key_hash,
+            session.user,
+            session.created_at,
+            session.last_used_at,
+            session.lifetime.expires_at(session.last_used_at),
+            session.lifetime.absolute_expires_at,
+            idle,
+            origin.ip.to_string(),
+            origin.ip.sort_key(),
+            origin.user_agent_id,
+            origin.country.as_str(),
+            origin.asn,
+            session.methods,
+            session.is_remembered,
+        ];
+        self.execute(sql, &values).await?;
+        self.add_to_counts(CountKey::of_session(session.user.0, origin.user_agent_id, &origin.country, origin.asn), 1);
+        Ok(())
+    }
+
+    /// Writes down uses. A session that ended meanwhile stays ended, and an older use never
+    /// overwrites a newer one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_touched(&self, touches: &[Touch]) -> Result<(), StoreError> {
+        for touch in touches {
+            let origin = &touch.origin;
+            if !self.recount(touch.id, origin).await? {
+                continue;
+            }
+            let sql = "UPDATE sessions SET last_used_at = $2, expires_at = $3, last_ip = $4, last_ip_key = $5, user_agent_id = $6, \
+                country = $7, asn = $8 WHERE id = $1 AND last_used_at < $2";
+            let values = values![
+                touch.id,
+                touch.at,
+                touch.expires_at,
+                origin.ip.to_string(),
+                origin.ip.sort_key(),
+                origin.user_agent_id,
+                origin.country.as_str(),
+                origin.asn,
+            ];
+            self.execute(sql, &values).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves a session's place in the counts to `origin`. Gives whether there is such a session.
+    async fn recount(&self, id: i64, origin: &Origin) -> Result<bool, StoreError> {
+        let lock = if self.is_sqlite() { "" } else { " FOR UPDATE" };
+        let sql = format!("SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1{lock}");
+        let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(&sql, &values![id]).await? else {
+            return Ok(false);
+        };
+        self.add_to_counts(CountKey::of_session(user_id, user_agent_id, &country, asn), -1);
+        self.add_to_counts(CountKey::of_session(user_id, origin.user_agent_id, &origin.country, origin.asn), 1);
+        Ok(true)
+    }
+
+    /// Ends at most `limit` of the sessions that `which` names: moves them to the ended ones and
+    /// gives them. The condition holds at the moment of removal, so a session that was used in
+    /// between is not taken for an expired one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_sessions(&self, which: &Which, limit: i64, ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
+        let (condition, values) = which.condition();
+        let sql = format!(
+            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE {condition} ORDER BY id LIMIT {limit}) AND {condition} \
+             RETURNING {REMOVED_COLUMNS}"
+        );
+        let removed: Vec<RemovedRow> = self.all(&sql, &values).await?;
+        let mut ids: Vec<i64> = removed.iter().map(|row| row.user_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let names: HashMap<i64, String> = self.list_usernames(&ids).await?.into_iter().collect();
+        let name_of = |id: i64| names.get(&id).cloned().unwrap_or_default();
+        let mut rows = Vec::with_capacity(removed.len());
+        let mut gone = Vec::with_capacity(removed.len());
+        for row in removed {
+            self.add_to_counts(CountKey::of_session(row.user_id, row.user_agent_id, &row.country, row.asn), -1);
+            let username = name_of(row.user_id);
+            gone.push(GoneSession { uuid: row.uuid, user_id: UserId(row.user_id), username: username.clone() });
+            rows.push(
+                values![
+                    row.uuid,
+                    row.user_id,
+                    username,
+                    row.created_at,
+                    row.last_used_at,
+                    row.expires_at,
+                    row.last_ip,
+                    row.last_ip_key,
+                    row.user_agent_id,
+                    row.country,
+                    row.asn,
+                    row.methods,
+                    row.is_remembered,
+                    row.label,
+                    ending.at,
+                    ending.by,
+                    ending.by_name.as_str(),
+                    ending.reason.as_str(),
+                ]
+                .to_vec(),
+            );
+        }
+        self.insert_ended_sessions(rows).await?;
+        Ok(gone)
+    }
+
+    /// Sessions after the one with the key `after` (0: from the first) with the address each was
+    /// last used from and the country and network stored for it, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_places(&self, after: i64, limit: i64) -> Result<Vec<PlaceRow>, StoreError> {
+        let sql = "SELECT id, last_ip_key, user_agent_id, country, asn FROM sessions WHERE id > $1 ORDER BY id LIMIT $2";
+        self.all(sql, &values![after, limit]).await
+    }
+
+    /// Writes the country and network that a newer GeoIP file gives for a session's address, if it
+    /// is still there.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_place(&self, id: i64, origin: &Origin) -> Result<(), StoreError> {
+        let lock = if self.is_sqlite() { "" } else { " FOR UPDATE" };
+        let sql = format!("SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_ip_key = $2{lock}");
+        let Some(now) = self.one::<Counted>(&sql, &values![id, origin.ip.sort_key()]).await? else { return Ok(()) };
+        self.add_to_counts([CountKey::Country(now.country), CountKey::Asn(now.asn)], -1);
+        self.add_to_counts([CountKey::Country(origin.country.clone()), CountKey::Asn(origin.asn)], 1);
+        self.execute("UPDATE sessions SET country = $2, asn = $3 WHERE id = $1", &values![id, origin.country.as_str(), origin.asn])
+            .await
+            .map(drop)
+    }
+
+    /// Removes users, groups, tokens, sessions, ended sessions and the counts: what `import
+    /// --replace` does first. Events and the dictionary of user agents stay.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_everything(&self) -> Result<(), StoreError> {
+        for table in ["sessions", "ended_sessions", "pending_sign_ins", "tokens", "memberships", "groups", "users"] {
+            self.execute(&format!("DELETE FROM {table}"), &[]).await?;
+        }
+        self.clear_counts().await
+    }
+}
+
+/// A session's key, address, and stored place.
+#[derive(Clone, Debug)]
+pub struct PlaceRow {
+    /// Primary key.
+    pub id: i64,
+    /// The address, the agent, and what is stored for the address.
+    pub origin: Origin,
+}
+
+impl FromRow for PlaceRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let id = row.int()?;
+        let (ip, user_agent_id, country, asn) = (row.address()?, row.int()?, row.text()?, row.opt_int()?);
+        Ok(Self { id, origin: Origin { ip, user_agent_id, country, asn } })
+    }
+}
+
+/// What a session counts for now.
+struct Counted {
+    user_id: i64,
+    user_agent_id: i64,
+    country: String,
+    asn: Option<i64>,
+}
+
+impl FromRow for Counted {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { user_id: row.int()?, user_agent_id: row.int()?, country: row.text()?, asn: row.opt_int()? })
+    }
+}

@@ -1,0 +1,316 @@
+//! SQLite: reads on thread-local connections, all writes on one thread that groups them.
+//!
+//! Reads never wait for writers (WAL). A write is answered after the commit that holds it; writes
+//! that arrive together share one commit, so that one flush to disk serves many.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{BoxFuture, Db, FromRow, PendingCounts, Row, StoreError, Value};
+
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most writes that share a commit.
+const BATCH: usize = 256;
+/// The most writes that may wait.
+const WRITE_QUEUE: usize = 4096;
+/// The most long reads at once, and the most that may wait for a turn.
+const LONG_READERS: usize = 2;
+const LONG_READ_QUEUE: usize = 64;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    /// Read connections of this thread, by [`Inner::id`].
+    static READERS: RefCell<HashMap<u64, Connection>> = RefCell::new(HashMap::new());
+}
+
+/// An open SQLite file.
+#[derive(Clone)]
+pub struct Sqlite(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    path: PathBuf,
+    writer: SyncSender<Job>,
+    long_reads: Semaphore,
+    long_reads_waiting: AtomicUsize,
+}
+
+/// A write: run inside the transaction, it says whether to keep its changes, and how to answer once
+/// the commit is through or has failed.
+type Job = Box<dyn FnOnce(&Mutex<Connection>) -> Outcome + Send>;
+struct Outcome {
+    keep: bool,
+    answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+impl Sqlite {
+    /// Opens the file, creates it if need be, and starts its writer thread, which ends with the
+    /// last clone.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| StoreError::Unavailable(format!("{}: {error}", folder.display())))?;
+        }
+        let connection = connect(path, false)?;
+        restrict_mode(path);
+        let (sender, receiver) = sync_channel(WRITE_QUEUE);
+        let file = path.to_owned();
+        std::thread::Builder::new()
+            .name("rollcall-writer".into())
+            .spawn(move || run_writer(&file, connection, &receiver))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Self(Arc::new(Inner {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            path: path.to_owned(),
+            writer: sender,
+            long_reads: Semaphore::new(LONG_READERS),
+            long_reads_waiting: AtomicUsize::new(0),
+        })))
+    }
+
+    /// Runs `work` on this thread's read connection. A connection that met trouble is not kept.
+    pub(super) fn with_reader<R>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        READERS.with_borrow_mut(|readers| {
+            let connection = match readers.entry(self.0.id) {
+                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(connect(&self.0.path, true)?),
+            };
+            let result = work(connection);
+            if matches!(result, Err(StoreError::Unavailable(_))) {
+                readers.remove(&self.0.id);
+            }
+            result
+        })
+    }
+
+    pub(super) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let waiting = Waiting::enter(&self.0.long_reads_waiting).ok_or(StoreError::Busy)?;
+        let _turn = self.0.long_reads.acquire().await.map_err(|_| StoreError::Busy)?;
+        drop(waiting);
+        let this = self.clone();
+        let done = tokio::task::spawn_blocking(move || run_now(work(&Db::SqliteRead(&this))));
+        done.await.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+
+    pub(super) async fn write<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let db = Db::SqliteWrite(connection, PendingCounts::default());
+            let result = run_now(async {
+                let value = work(&db).await?;
+                db.flush_counts().await?;
+                Ok(value)
+            });
+            Outcome {
+                keep: result.is_ok(),
+                answer: Box::new(move |committed| {
+                    let result = result.and_then(|value| committed.map(|()| value).map_err(E::from));
+                    drop(answer.send(result));
+                }),
+            }
+        });
+        self.0.writer.try_send(job).map_err(|refused| match refused {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Unavailable("the writer has stopped".into()),
+        })?;
+        answered.await.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))?
+    }
+}
+
+/// A place in a bounded queue, given back when dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(count);
+        (count.fetch_add(1, Ordering::SeqCst) < LONG_READ_QUEUE).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+pub(super) fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Drives a future that never waits: statements on SQLite are done when they return.
+fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Result<R, E>>) -> Result<R, E> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(StoreError::Failed("a transaction waited for something else than SQLite".into()).into()),
+    }
+}
+
+fn connect(path: &Path, is_reader: bool) -> Result<Connection, StoreError> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if !is_reader {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 67108864;",
+    )?;
+    connection.execute_batch(if is_reader { "PRAGMA query_only = ON; PRAGMA cache_size = -2048;" } else { "PRAGMA cache_size = -16384;" })?;
+    Ok(connection)
+}
+
+/// Only the owner may read the file: it holds addresses and password hashes.
+fn restrict_mode(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            drop(std::fs::set_permissions(name, std::fs::Permissions::from_mode(0o600)));
+        }
+    }
+}
+
+/// The writer thread: takes what is waiting, runs it in one transaction, commits, answers.
+fn run_writer(path: &Path, connection: Connection, jobs: &Receiver<Job>) {
+    let mut current = Some(Mutex::new(connection));
+    while let Ok(first) = jobs.recv() {
+        if current.is_none() {
+            current = connect(path, false).ok().map(Mutex::new);
+        }
+        let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
+        let Some(connection) = &current else {
+            for job in batch {
+                refuse(job, "it cannot be opened");
+            }
+            continue;
+        };
+        if let Err(StoreError::Unavailable(reason)) = run_batch(connection, batch) {
+            tracing::warn!(reason, "writing to the database failed");
+            current = None;
+        }
+    }
+}
+
+/// Answers a job without running it: it runs against an empty database in memory, whose only use is
+/// to fail.
+fn refuse(job: Job, reason: &str) {
+    if let Ok(nowhere) = Connection::open_in_memory() {
+        let outcome = job(&Mutex::new(nowhere));
+        (outcome.answer)(Err(StoreError::Unavailable(reason.to_owned())));
+    }
+}
+
+fn run_batch(connection: &Mutex<Connection>, jobs: impl Iterator<Item = Job>) -> Result<(), StoreError> {
+    if let Err(error) = statement(connection, "BEGIN IMMEDIATE") {
+        let reason = error.to_string();
+        for job in jobs {
+            refuse(job, &reason);
+        }
+        return Err(error);
+    }
+    let mut answers = Vec::new();
+    let mut failed = None;
+    for job in jobs {
+        let started = statement(connection, "SAVEPOINT job");
+        let outcome = job(connection);
+        let end = if outcome.keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
+        let ended = started.and_then(|()| lock(connection).execute_batch(end).map_err(StoreError::from));
+        if let Err(error) = ended {
+            failed.get_or_insert(error);
+        }
+        answers.push(outcome.answer);
+    }
+    let result = match failed {
+        None => statement(connection, "COMMIT"),
+        Some(error) => Err(error),
+    };
+    if result.is_err() {
+        // SQLite may have rolled back already, as it does on a full disk.
+        drop(lock(connection).execute_batch("ROLLBACK"));
+    }
+    for answer in answers {
+        answer(match &result {
+            Ok(()) => Ok(()),
+            Err(error) => Err(StoreError::Unavailable(error.to_string())),
+        });
+    }
+    result
+}
+
+fn statement(connection: &Mutex<Connection>, sql: &str) -> Result<(), StoreError> {
+    Ok(lock(connection).prepare_cached(sql)?.raw_execute().map(drop)?)
+}
+
+/// `$1` → `?1`: SQLite would take `$1` for a name.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
+pub(super) fn all<T: FromRow>(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(&numbered(sql))?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(T::from_row(&mut Row::sqlite(row))?);
+    }
+    Ok(all)
+}
+
+pub(super) fn execute(connection: &Connection, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+    let changed = connection.prepare_cached(&numbered(sql))?.execute(rusqlite::params_from_iter(values))?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        match error.sqlite_error_code() {
+            Some(Code::ConstraintViolation) => Self::Conflict(error.to_string()),
+            Some(
+                Code::DatabaseBusy
+                | Code::DatabaseLocked
+                | Code::ReadOnly
+                | Code::DiskFull
+                | Code::SystemIoFailure
+                | Code::CannotOpen
+                | Code::DatabaseCorrupt
+                | Code::NotADatabase
+                | Code::PermissionDenied
+                | Code::OutOfMemory
+                | Code::FileLockingProtocolFailed
+                | Code::NoLargeFileSupport,
+            ) => Self::Unavailable(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The dictionary of user agents: one row for each distinct text, with its parsed parts. Rows are
+//! never removed and their ids never reused, so an id may be remembered.
+
+use super::{Db, FromRow, Row, StoreError};
+use crate::domain::fold::fold;
+use crate::domain::user_agent::ParsedAgent;
+use crate::values;
+
+/// An entry of the dictionary.
+#[derive(Clone, Debug)]
+pub struct UserAgentRow {
+    /// Primary key.
+    pub id: i64,
+    /// The text as received.
+    pub text: String,
+    /// What the rules read from it.
+    pub parsed: ParsedAgent,
+}
+
+impl FromRow for UserAgentRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let (id, text, parsed) = (row.int()?, row.text()?, row.text()?);
+        let parsed = serde_json::from_str(&parsed).map_err(|_| StoreError::Corrupt("a parsed user agent"))?;
+        Ok(Self { id, text, parsed })
+    }
+}
+
+impl Db<'_> {
+    /// The id of a text; `None` when the dictionary does not have it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_user_agent_id(&self, text: &str) -> Result<Option<i64>, StoreError> {
+        self.one("SELECT id FROM user_agents WHERE text = $1", &values![text]).await
+    }
+
+    /// These entries, in no order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_user_agents(&self, ids: &[i64]) -> Result<Vec<UserAgentRow>, StoreError> {
+        let mut entries = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(100) {
+            let sql = format!("SELECT id, text, parsed FROM user_agents WHERE id IN ({})", super::placeholders(0, chunk.len()));
+            let values: Vec<_> = chunk.iter().map(|id| (*id).into()).collect();
+            entries.extend(self.all::<UserAgentRow>(&sql, &values).await?);
+        }
+        Ok(entries)
+    }
+
+    /// Adds a text with its parts, unless it is there, and gives its id.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn insert_user_agent(&self, text: &str, parsed: &ParsedAgent, rules: &str) -> Result<i64, StoreError> {
+        let json = serde_json::to_string(parsed).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let sql = "INSERT INTO user_agents (text, text_folded, browser, os, device, parsed, rules) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (text) DO NOTHING RETURNING id";
+        let families = [&parsed.browser.family, &parsed.system.family, &parsed.device.family];
+        let [browser, os, device] = families.map(String::as_str);
+        if let Some(id) = self.one(sql, &values![text, fold(text), browser, os, device, json, rules]).await? {
+            return Ok(id);
+        }
+        self.find_user_agent_id(text).await?.ok_or(StoreError::Corrupt("a user agent without a key"))
+    }
+
+    /// Some entries that were parsed by other rules than `rules`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_user_agents_of_other_rules(&self, rules: &str, limit: i64) -> Result<Vec<UserAgentRow>, StoreError> {
+        let sql = "SELECT id, text, parsed FROM user_agents WHERE rules < $1 OR rules > $1 LIMIT $2";
+        self.all(sql, &values![rules, limit]).await
+    }
+
+    /// Writes what newer rules read from an entry.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_user_agent(&self, id: i64, parsed: &ParsedAgent, rules: &str) -> Result<(), StoreError> {
+        let json = serde_json::to_string(parsed).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let sql = "UPDATE user_agents SET browser = $2, os = $3, device = $4, parsed = $5, rules = $6 WHERE id = $1";
+        let families = [&parsed.browser.family, &parsed.system.family, &parsed.device.family];
+        let [browser, os, device] = families.map(String::as_str);
+        self.execute(sql, &values![id, browser, os, device, json, rules]).await.map(drop)
+    }
+}

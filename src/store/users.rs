@@ -1,0 +1,236 @@
+//! Users and their global permissions.
+
+use super::{Db, FromRow, Row, StoreError};
+use crate::domain::fold::fold;
+use crate::domain::{Permission, Timestamp, UserId};
+use crate::values;
+
+/// A user as stored.
+#[derive(Clone, Debug)]
+pub struct UserRow {
+    /// Primary key.
+    pub id: UserId,
+    /// What they sign in with; unique, letter case counts.
+    pub username: String,
+    /// Their full name, or `""`.
+    pub name: String,
+    /// Their e-mail address, or `""`.
+    pub email: String,
+    /// Argon2id in PHC form; `None`: cannot sign in with a password.
+    pub password_hash: Option<String>,
+    /// Inactive users are refused everywhere.
+    pub is_active: bool,
+    /// May do everything.
+    pub is_superuser: bool,
+    /// When they were added.
+    pub created_at: Timestamp,
+    /// When they last signed in.
+    pub last_sign_in_at: Option<Timestamp>,
+}
+
+impl FromRow for UserRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: UserId(row.int()?),
+            username: row.text()?,
+            name: row.text()?,
+            email: row.text()?,
+            password_hash: row.opt_text()?,
+            is_active: row.bool()?,
+            is_superuser: row.bool()?,
+            created_at: row.timestamp()?,
+            last_sign_in_at: row.opt_int()?.map(Timestamp),
+        })
+    }
+}
+
+/// A user to add.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// Its primary key, when it brings one; else the database gives it.
+    pub id: Option<UserId>,
+    /// See [`UserRow::username`].
+    pub username: String,
+    /// See [`UserRow::name`].
+    pub name: String,
+    /// See [`UserRow::email`].
+    pub email: String,
+    /// See [`UserRow::password_hash`].
+    pub password_hash: Option<String>,
+    /// See [`UserRow::is_active`].
+    pub is_active: bool,
+    /// See [`UserRow::is_superuser`].
+    pub is_superuser: bool,
+    /// Global permissions.
+    pub permissions: Vec<Permission>,
+}
+
+/// What a user may do, with what their groups add.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Everything.
+    pub is_superuser: bool,
+    /// [`Permission::ViewSessions`].
+    pub may_view_sessions: bool,
+    /// [`Permission::DeleteSessions`].
+    pub may_delete_sessions: bool,
+}
+
+macro_rules! select_users {
+    ($rest:literal) => {
+        concat!(
+            "SELECT u.id, u.username, u.name, u.email, u.password_hash, u.is_active, u.is_superuser, u.created_at, ",
+            "u.last_sign_in_at FROM users u ",
+            $rest
+        )
+    };
+}
+
+impl Db<'_> {
+    /// The user with this name, exactly.
+    ///
+    /// # Errors
+    /// When the database does not answer, as for all of these.
+    pub async fn find_user_by_name(&self, username: &str) -> Result<Option<UserRow>, StoreError> {
+        self.one(select_users!("WHERE u.username = $1"), &values![username]).await
+    }
+
+    /// The user with this e-mail address, letter case aside; `None` also when several share it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_user_by_email(&self, email: &str) -> Result<Option<UserRow>, StoreError> {
+        if email.is_empty() {
+            return Ok(None);
+        }
+        let sql = select_users!("WHERE u.email_folded = $1 AND u.email_folded <> '' LIMIT 2");
+        let mut found: Vec<UserRow> = self.all(sql, &values![fold(email)]).await?;
+        Ok(if found.len() == 1 { found.pop() } else { None })
+    }
+
+    /// The user with this primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
+        self.one(select_users!("WHERE u.id = $1"), &values![id]).await
+    }
+
+    /// Users by name, those after `after` (`""`: from the start), at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_users(&self, after: &str, limit: i64) -> Result<Vec<UserRow>, StoreError> {
+        self.all(select_users!("WHERE u.username > $1 ORDER BY u.username LIMIT $2"), &values![after, limit]).await
+    }
+
+    /// The names of these users; unknown ones are left out.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_usernames(&self, ids: &[i64]) -> Result<Vec<(i64, String)>, StoreError> {
+        let mut names = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(500) {
+            let sql = format!("SELECT id, username FROM users WHERE id IN ({})", super::placeholders(0, chunk.len()));
+            let values: Vec<_> = chunk.iter().map(|id| (*id).into()).collect();
+            names.extend(self.all::<(i64, String)>(&sql, &values).await?);
+        }
+        Ok(names)
+    }
+
+    /// What a user may do.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_rights(&self, id: UserId, is_superuser: bool) -> Result<Rights, StoreError> {
+        if is_superuser {
+            return Ok(Rights { is_superuser: true, may_view_sessions: true, may_delete_sessions: true });
+        }
+        let sql = "SELECT permission FROM user_permissions WHERE user_id = $1 \
+            UNION SELECT p.permission FROM group_permissions p JOIN memberships m ON m.group_id = p.group_id WHERE m.user_id = $1 \
+            UNION SELECT 'superuser' FROM groups g JOIN memberships m ON m.group_id = g.id WHERE m.user_id = $1 AND g.is_superuser";
+        let names: Vec<String> = self.all(sql, &values![id]).await?;
+        let is_superuser = names.iter().any(|name| name == "superuser");
+        let has = |permission: Permission| is_superuser || names.iter().any(|name| name == permission.as_str());
+        Ok(Rights {
+            is_superuser,
+            may_view_sessions: has(Permission::ViewSessions),
+            may_delete_sessions: has(Permission::DeleteSessions),
+        })
+    }
+
+    /// A user's own permissions, those of groups aside.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_permissions(&self, id: UserId) -> Result<Vec<String>, StoreError> {
+        self.all("SELECT permission FROM user_permissions WHERE user_id = $1 ORDER BY permission", &values![id]).await
+    }
+
+    /// Adds a user and gives its primary key.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the name or the key is taken.
+    pub async fn insert_user(&self, user: &NewUser, now: Timestamp) -> Result<UserId, StoreError> {
+        let (column, value) = if user.id.is_some() { ("id, ", "$10, ") } else { ("", "") };
+        let sql = format!(
+            "INSERT INTO users ({column}username, username_folded, name, email, email_folded, password_hash, is_active, \
+             is_superuser, created_at) VALUES ({value}$1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"
+        );
+        let mut values = values![
+            user.username.as_str(),
+            fold(&user.username),
+            user.name.as_str(),
+            user.email.as_str(),
+            fold(&user.email),
+            user.password_hash.clone(),
+            user.is_active,
+            user.is_superuser,
+            now,
+        ]
+        .to_vec();
+        values.extend(user.id.map(Into::into));
+        let id = self.one::<i64>(&sql, &values).await?.map(UserId).ok_or(StoreError::Corrupt("a user without a key"))?;
+        for permission in &user.permissions {
+            let sql = "INSERT INTO user_permissions (user_id, permission) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            self.execute(sql, &values![id, permission.as_str()]).await?;
+        }
+        Ok(id)
+    }
+
+    /// Sets a user's password.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_password(&self, id: UserId, hash: &str) -> Result<(), StoreError> {
+        self.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &values![id, hash]).await.map(drop)
+    }
+
+    /// Makes a user active or inactive.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_is_active(&self, id: UserId, is_active: bool) -> Result<(), StoreError> {
+        self.execute("UPDATE users SET is_active = $2 WHERE id = $1", &values![id, is_active]).await.map(drop)
+    }
+
+    /// Notes when a user last signed in.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_last_sign_in(&self, id: UserId, now: Timestamp) -> Result<(), StoreError> {
+        self.execute("UPDATE users SET last_sign_in_at = $2 WHERE id = $1", &values![id, now]).await.map(drop)
+    }
+
+    /// Lets the database's own keys go on after the ones an import brought.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn advance_user_keys(&self) -> Result<(), StoreError> {
+        if self.is_sqlite() {
+            return Ok(()); // AUTOINCREMENT does so by itself.
+        }
+        let sql = "SELECT setval(pg_get_serial_sequence('users', 'id'), (SELECT GREATEST(MAX(id), 1) FROM users))";
+        self.all::<i64>(sql, &[]).await.map(drop)
+    }
+}

@@ -1,0 +1,85 @@
+//! The proof that a form was ours. It is bound to the session's cookie, or, before there is one, to
+//! a cookie of its own; and the browser must not say that the form came from another site.
+
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+
+use super::error::PageError;
+use crate::app::App;
+use crate::auth::{cookies, csrf, session_of_cookies};
+use crate::config::Config;
+use crate::domain::secret;
+use crate::http::client::ClientInfo;
+use crate::store::sessions::LiveSession;
+
+/// A page's caller: where from, and the session they have, if any.
+pub struct Visitor {
+    /// From where.
+    pub client: ClientInfo,
+    /// Their session.
+    pub session: Option<LiveSession>,
+    /// What proofs are bound to.
+    bound_to: String,
+    /// A cookie to set, when `bound_to` is new.
+    new_cookie: Option<String>,
+}
+
+fn cookie_name(config: &Config) -> &'static str {
+    if config.is_https() { "__Host-rollcall_form" } else { "rollcall_form" }
+}
+
+impl Visitor {
+    /// Finds out who asks for a page.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn of(app: &App, parts: &Parts) -> Result<Self, PageError> {
+        let client = parts.extensions.get::<ClientInfo>().cloned().ok_or(PageError::Internal)?;
+        let session = session_of_cookies(app, &parts.headers, &client).await?;
+        if let Some(session) = session {
+            let bound_to = session.uuid.to_string();
+            return Ok(Self { client, session: Some(session), bound_to, new_cookie: None });
+        }
+        let known = cookies::find(&parts.headers, cookie_name(&app.config)).filter(|value| value.len() == 32);
+        let (bound_to, new_cookie) = match known {
+            Some(value) => (value, None),
+            None => {
+                let value = secret::random_alphanumeric(32).map_err(|_| PageError::Internal)?;
+                (value.clone(), Some(value))
+            }
+        };
+        Ok(Self { client, session: None, bound_to, new_cookie })
+    }
+
+    /// Their session; without one, to the sign-in page and back to `path`.
+    ///
+    /// # Errors
+    /// [`PageError::SignedOut`].
+    pub fn signed_in(&self, path: &'static str) -> Result<&LiveSession, PageError> {
+        self.session.as_ref().ok_or(PageError::SignedOut(path))
+    }
+
+    /// The proof for this visitor's forms.
+    pub fn proof(&self, app: &App) -> String {
+        csrf::form_proof(app, &self.bound_to)
+    }
+
+    /// Checks a form that came in.
+    ///
+    /// # Errors
+    /// [`PageError::Forged`] unless it carries its proof and came from this site.
+    pub fn check(&self, app: &App, headers: &HeaderMap, proof: &str) -> Result<(), PageError> {
+        csrf::check_same_site(headers, &self.client, app).map_err(PageError::Forged)?;
+        if self.new_cookie.is_none() && csrf::is_form_proof(app, &self.bound_to, proof) {
+            return Ok(());
+        }
+        Err(PageError::Forged("the form's proof is missing or wrong".into()))
+    }
+
+    /// Sets the cookie that proofs are bound to, when it is new.
+    pub fn keep(&self, app: &App, answer: &mut HeaderMap) {
+        if let Some(value) = &self.new_cookie {
+            cookies::set(answer, &cookies::build(&app.config, cookie_name(&app.config), value.clone(), None));
+        }
+    }
+}

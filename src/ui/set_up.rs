@@ -1,0 +1,75 @@
+//! `/set-up/{key}`: a single-use link that sets the administrator's password.
+
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::error::PageError;
+use super::form::Visitor;
+use super::sign_in::read_form;
+use super::{Frame, PageResult, assets, page};
+use crate::actions::{ActionError, users};
+use crate::app::App;
+use crate::auth;
+use crate::domain::PlainSecret;
+use crate::domain::user::{MIN_PASSWORD_LENGTH, TokenIntent};
+
+#[derive(Template)]
+#[template(path = "pages/set_up.html")]
+struct SetUpPage<'a> {
+    frame: Frame,
+    username: &'a str,
+    error: &'a str,
+    min_length: usize,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct SetUpForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    again: String,
+}
+
+/// The form, while the link is good. Looking at it does not use it up.
+pub async fn show(State(app): State<App>, Path(key): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    form(&app, &visitor, &PlainSecret::from_text(key), "").await
+}
+
+/// Sets the password and signs in.
+pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Request) -> PageResult {
+    let key = PlainSecret::from_text(key);
+    let (parts, given) = read_form::<SetUpForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    visitor.check(&app, &parts.headers, &given.proof)?;
+    if given.password != given.again {
+        return form(&app, &visitor, &key, "The two passwords differ.").await;
+    }
+    let user = match users::redeem_link(&app, &key, given.password, &visitor.client.as_anonymous()).await {
+        Err(ActionError::Rule(rule)) => return form(&app, &visitor, &key, &format!("Sorry: {rule}.")).await,
+        other => other?,
+    };
+    let started = auth::start_session(&app, &parts.headers, &visitor.client, user.id, false).await?;
+    let mut response = Redirect::to("/sessions").into_response();
+    auth::keep_session(&app, response.headers_mut(), &started)?;
+    Ok(response)
+}
+
+async fn form(app: &App, visitor: &Visitor, key: &PlainSecret, error: &str) -> Result<Response, PageError> {
+    let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Recovery, app.clock.now()).await?;
+    let owner = owner.ok_or(PageError::NotFound)?;
+    let frame = Frame { username: None, css: assets::css(), proof: visitor.proof(app) };
+    let template = SetUpPage { frame, username: &owner.username, error, min_length: MIN_PASSWORD_LENGTH };
+    let mut response = page(StatusCode::OK, &template);
+    // The address is a secret: it may not travel on.
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    visitor.keep(app, response.headers_mut());
+    Ok(response)
+}

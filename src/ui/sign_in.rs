@@ -1,0 +1,101 @@
+//! `/sign-in`.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::error::PageError;
+use super::form::Visitor;
+use super::{Frame, PageResult, assets, page};
+use crate::actions::sign_in;
+use crate::api::query::Query;
+use crate::app::App;
+use crate::auth::{self, target};
+use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
+
+#[derive(Template)]
+#[template(path = "pages/sign_in.html")]
+struct SignInPage<'a> {
+    frame: Frame,
+    /// The name that was given before.
+    uid: &'a str,
+    next: &'a str,
+    error: &'a str,
+    is_remember_offered: bool,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct SignInForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    next: String,
+    remember: Option<String>,
+}
+
+/// The form. Whoever is signed in goes where they wanted to go.
+pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let next = target::safe(&app.config, query.last("next"));
+    if visitor.session.is_some() {
+        return Ok(Redirect::to(&next).into_response());
+    }
+    Ok(form(&app, &visitor, StatusCode::OK, "", &next, ""))
+}
+
+/// Signs in.
+pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, form_data) = read_form::<SignInForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let next = target::safe(&app.config, Some(&form_data.next));
+    if visitor.check(&app, &parts.headers, &form_data.proof).is_err() {
+        // The page lay open for long, or in another tab: a new form is more use than a refusal.
+        let error = "This page was too old. Please try again.";
+        return Ok(form(&app, &visitor, StatusCode::FORBIDDEN, &form_data.uid, &next, error));
+    }
+    let uid: String = form_data.uid.trim().chars().take(MAX_EMAIL_LENGTH).collect();
+    if uid.is_empty() || form_data.password.is_empty() {
+        return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password."));
+    }
+    let is_plausible = form_data.password.len() <= MAX_PASSWORD_LENGTH;
+    let password = if is_plausible { form_data.password } else { String::new() };
+    let Some(user) = sign_in::prove_password(&app, &uid, password, &visitor.client.as_anonymous()).await? else {
+        return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong."));
+    };
+    let started = auth::start_session(&app, &parts.headers, &visitor.client, user.id, form_data.remember.is_some()).await?;
+    let mut response = Redirect::to(&next).into_response();
+    auth::keep_session(&app, response.headers_mut(), &started)?;
+    Ok(response)
+}
+
+fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str, error: &str) -> Response {
+    let frame = Frame { username: None, css: assets::css(), proof: visitor.proof(app) };
+    let is_remember_offered = !app.config.sessions.remember_timeout.is_zero();
+    let mut response = page(status, &SignInPage { frame, uid, next, error, is_remember_offered });
+    visitor.keep(app, response.headers_mut());
+    response
+}
+
+/// Splits a request into its head and its form.
+///
+/// # Errors
+/// [`PageError::Forged`] when the body is no form.
+pub(super) async fn read_form<T: serde::de::DeserializeOwned>(request: Request) -> Result<(Parts, T), PageError> {
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts.clone(), body);
+    match Form::<T>::from_request(request, &()).await {
+        Ok(Form(form)) => Ok((parts, form)),
+        Err(error) => Err(PageError::Forged(error.to_string())),
+    }
+}

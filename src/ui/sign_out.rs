@@ -1,0 +1,52 @@
+//! `/sign-out`.
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use serde::Deserialize;
+
+use super::form::Visitor;
+use super::sign_in::read_form;
+use super::{Frame, PageResult, assets, page};
+use crate::actions::sessions;
+use crate::app::App;
+use crate::auth;
+
+#[derive(Template)]
+#[template(path = "pages/sign_out.html")]
+struct SignOutPage {
+    frame: Frame,
+}
+
+/// A form with nothing but its proof.
+#[derive(Deserialize)]
+pub struct ProofForm {
+    /// See [`super::form`].
+    #[serde(default)]
+    pub proof: String,
+}
+
+/// Asks: a link alone signs nobody out.
+pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let Some(session) = &visitor.session else { return Ok(Redirect::to("/sign-in").into_response()) };
+    let frame = Frame { username: Some(session.username.clone()), css: assets::css(), proof: visitor.proof(&app) };
+    Ok(page(StatusCode::OK, &SignOutPage { frame }))
+}
+
+/// Signs out.
+pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<ProofForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    if visitor.session.is_some() {
+        visitor.check(&app, &parts.headers, &form.proof)?;
+        for key in auth::session_keys(&app, &parts.headers) {
+            sessions::sign_out(&app, &key, &visitor.client.as_anonymous()).await?;
+        }
+    }
+    let mut response = Redirect::to("/sign-in").into_response();
+    auth::forget_session(&app, response.headers_mut());
+    Ok(response)
+}
