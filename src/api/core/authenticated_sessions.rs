@@ -185,7 +185,7 @@ pub struct ErrorDetail {
 /// The list's query parameters, for the schema; `session_filter` reads them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "read by name in session_filter; this describes them")]
+#[expect(dead_code, non_snake_case, reason = "read by name in session_filter; this describes them")]
 pub struct ListParameters {
     /// Names separated by commas, each with an optional `-`: `uuid`, `user`, `username`,
     /// `session__last_ip`, `session__last_user_agent`, `session__last_used`, `session__expires`, or
