@@ -93,8 +93,8 @@ pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<(),
 /// When the database cannot be written.
 pub async fn revoke_listed(app: &App, ids: &[SessionId], actor: &Actor) -> Result<u64, ActionError> {
     let mut ended = 0;
-    for id in ids {
-        ended += end_all(app, Which::Uuid(*id), EndReason::Revoked, actor).await?;
+    for ids in ids.chunks(500) {
+        ended += end_all(app, Which::Uuids(ids.to_vec()), EndReason::Revoked, actor).await?;
     }
     Ok(ended)
 }

@@ -58,3 +58,13 @@ async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
     }
     Ok(done)
 }
+
+impl Store {
+    /// The names of the migrations that the database has.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when it has no schema yet; else when it does not answer.
+    pub async fn applied_migrations(&self) -> Result<Vec<String>, StoreError> {
+        self.read().all("SELECT name FROM migrations ORDER BY name", &[]).await
+    }
+}

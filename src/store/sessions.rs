@@ -142,6 +142,8 @@ pub struct Touch {
 pub enum Which {
     /// The one of that name.
     Uuid(SessionId),
+    /// Those of these names.
+    Uuids(Vec<SessionId>),
     /// The one whose key hashes to this.
     Key(HashedSecret),
     /// All of these users.
@@ -156,6 +158,10 @@ impl Which {
     fn condition(&self) -> (String, Vec<Value>) {
         match self {
             Self::Uuid(uuid) => ("uuid = $1".into(), values![*uuid].to_vec()),
+            Self::Uuids(ids) => (
+                format!("uuid IN ({})", super::placeholders(0, ids.len())),
+                ids.iter().map(|id| (*id).into()).collect(),
+            ),
             Self::Key(hash) => ("key_hash = $1".into(), values![*hash].to_vec()),
             Self::Users(ids) => (
                 format!("user_id IN ({})", super::placeholders(0, ids.len())),
@@ -237,6 +243,16 @@ impl Db<'_> {
     pub async fn find_session(&self, uuid: SessionId) -> Result<Option<SessionRow>, StoreError> {
         let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.uuid = $1");
         self.one(&sql, &values![uuid]).await
+    }
+
+    /// Sessions by their names, those after `after`, at most `limit`: a walk through all of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_sessions_after(&self, after: Option<SessionId>, limit: i64) -> Result<Vec<SessionRow>, StoreError> {
+        let after = after.unwrap_or(SessionId(uuid::Uuid::nil()));
+        let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.uuid > $1 ORDER BY s.uuid LIMIT $2");
+        self.all(&sql, &values![after, limit]).await
     }
 
     /// Adds a session.

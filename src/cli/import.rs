@@ -1,0 +1,50 @@
+//! `rollcall import`.
+
+use std::io::{BufReader, Read};
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Outcome, output};
+use crate::actions::{Actor, import};
+use crate::config::Config;
+
+/// What to import.
+#[derive(Args)]
+pub(super) struct ImportArgs {
+    /// JSON lines; - is standard input
+    file: PathBuf,
+    /// Remove all users, tokens and sessions first, in the same transaction
+    #[arg(long)]
+    replace: bool,
+}
+
+pub(super) async fn run(config: Config, args: ImportArgs) -> Outcome {
+    let (reader, length): (Box<dyn Read + Send>, Option<u64>) = if args.file.as_os_str() == "-" {
+        (Box::new(std::io::stdin()), None)
+    } else {
+        let file = std::fs::File::open(&args.file).map_err(|error| format!("{}: {error}", args.file.display()))?;
+        let length = file.metadata().ok().map(|meta| meta.len());
+        (Box::new(file), length)
+    };
+    let app = super::open(config).await?;
+    // Drawn only where standard error is a terminal.
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left") {
+        bar.set_style(style);
+    }
+    let moved = bar.clone();
+    let done = import::run(
+        &app,
+        Box::new(BufReader::with_capacity(1 << 16, reader)),
+        args.replace,
+        Box::new(move |bytes| moved.inc(bytes)),
+        &Actor::cli(),
+    )
+    .await;
+    bar.finish_and_clear();
+    let done = done.map_err(|error| format!("{}: {error}; nothing was imported", args.file.display()))?;
+    output::say(&format!("imported {} users, {} tokens, {} sessions", done.users, done.tokens, done.sessions));
+    Ok(())
+}

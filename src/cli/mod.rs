@@ -1,0 +1,208 @@
+//! The command line. It works on the database directly, also while the server runs: an incident must
+//! not depend on the web server.
+//!
+//! Nothing but data goes to standard output; messages and progress go to standard error. Exit codes:
+//! 0 done, 1 failed, 2 wrong usage (a wrong setting is one).
+
+mod check;
+mod demo;
+mod export;
+mod import;
+mod output;
+mod serve;
+mod session;
+mod token;
+mod user;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::app::App;
+use crate::config::{Config, Flags};
+use crate::domain::Clock;
+use crate::store::Store;
+
+/// A self-hosted session server: who is signed in, from where and on what; and how to sign them out.
+#[derive(Parser)]
+#[command(name = "rollcall", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Settings that every command takes. All others: `--set`, the environment, `rollcall.toml`.
+#[derive(Args)]
+struct Settings {
+    /// Read this file instead of ./rollcall.toml
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
+    /// Folder of the instance key and the SQLite file
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = "Settings")]
+    data_dir: Option<String>,
+    /// postgres://… or sqlite:PATH
+    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    database_url: Option<String>,
+    /// Any setting, such as sessions.idle_timeout=30m
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = "Settings")]
+    sets: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server; the first start creates everything and prints a set-up link
+    Serve(ServeArgs),
+    /// Run a throw-away instance full of made-up people and sessions
+    Demo(ServeArgs),
+    /// Import users, tokens and sessions from JSON lines: all or nothing
+    Import(import::ImportArgs),
+    /// Write sessions, users or events to standard output
+    Export(export::ExportArgs),
+    /// Users: add, list, set a password, activate, deactivate
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Tokens: add, list, remove
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Sessions: list, show, revoke
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Say what is wrong with configuration, database and files, and how to mend it
+    Check,
+    /// Print the API's description (OpenAPI 3.1, JSON)
+    Openapi,
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where to listen.
+#[derive(Args)]
+struct ServeArgs {
+    /// Address and port, such as 0.0.0.0:9000; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+/// Why a command failed, in words for people.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Outcome = Result<(), Failure>;
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut flags = Flags { config: cli.settings.config, values: Vec::new() };
+    let listen = match &cli.command {
+        Command::Serve(args) | Command::Demo(args) => args.listen.clone(),
+        _ => None,
+    };
+    let named = [("data_dir", cli.settings.data_dir, "--data-dir"), ("database.url", cli.settings.database_url, "--database-url"), ("listen", listen, "--listen")];
+    flags.values.extend(named.into_iter().filter_map(|(key, value, flag)| Some((key.to_owned(), value?, flag))));
+    for set in cli.settings.sets {
+        let Some((key, value)) = set.split_once('=') else {
+            return wrong_usage(&format!("--set {set}: write KEY=VALUE"));
+        };
+        flags.values.push((key.trim().to_owned(), value.to_owned(), "--set"));
+    }
+    // These need no configuration, so a wrong one does not stand in their way.
+    match cli.command {
+        Command::Openapi => return finish(openapi()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "rollcall", &mut script);
+            return finish(output::write(&script));
+        }
+        _ => {}
+    }
+    let environment = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+    let config = match Config::load(&flags, environment) {
+        Ok(config) => config,
+        Err(error) => return wrong_usage(&error.to_string()),
+    };
+    let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
+    start_log(&config, is_server);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(Err(error.into())),
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(_) => serve::run(config).await,
+            Command::Demo(_) => demo::run(config).await,
+            Command::Import(args) => import::run(config, args).await,
+            Command::Export(args) => export::run(config, args).await,
+            Command::User(command) => user::run(config, command).await,
+            Command::Token(command) => token::run(config, command).await,
+            Command::Session(command) => session::run(config, command).await,
+            Command::Migrate => migrate(config).await,
+            Command::Check => check::run(config).await,
+            Command::Openapi | Command::Completions { .. } => Ok(()),
+        }
+    });
+    // Nothing is left to wait for; a hash or a look-up under way is of no use to anyone.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    finish(outcome)
+}
+
+fn finish(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has read enough, as `head` does.
+        Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            output::say(&format!("rollcall: {error}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn wrong_usage(message: &str) -> ExitCode {
+    output::say(&format!("rollcall: {message}"));
+    ExitCode::from(2)
+}
+
+/// Logs to standard error: the server all that is asked for, commands only what went wrong.
+fn start_log(config: &Config, is_server: bool) {
+    let filter = if is_server || config.log.filter != "info" { config.log.filter.as_str() } else { "error" };
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
+    let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(has_colour).with_env_filter(filter);
+    if config.log.is_json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+}
+
+/// Opens everything, as the server does.
+async fn open(config: Config) -> Result<App, Failure> {
+    Ok(App::start(config, Clock::System).await?)
+}
+
+async fn migrate(config: Config) -> Outcome {
+    let store = Store::open(&config.database).await?;
+    let applied = store.migrate().await?;
+    for name in &applied {
+        output::say(&format!("applied {name}"));
+    }
+    if applied.is_empty() {
+        output::say("the schema is up to date");
+    }
+    Ok(())
+}
+
+fn openapi() -> Outcome {
+    let text = crate::api::schema::description().to_pretty_json()?;
+    output::line(&text)
+}

@@ -1,0 +1,68 @@
+//! `rollcall serve`.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use super::{Failure, Outcome, output};
+use crate::actions::bootstrap;
+use crate::app::App;
+use crate::config::Config;
+use crate::domain::Clock;
+use crate::{http, jobs, routes};
+
+pub(super) async fn run(config: Config) -> Outcome {
+    let app = App::start(config, Clock::System).await?;
+    let link = bootstrap::run(&app).await?;
+    let listener = listen(app.config.listen).await?;
+    let address = listener.local_addr()?;
+    if let Some(link) = link {
+        let minutes = bootstrap::LINK_LIVES.as_secs() / 60;
+        output::say(&format!(
+            "\nNobody has set a password for akadmin yet. Open this link to do so; it works once, for {minutes} minutes:\n\n  {}/set-up/{}\n",
+            app.config.origin(address),
+            link.expose()
+        ));
+    }
+    until_stopped(&app, listener).await
+}
+
+/// Takes the address to listen on.
+pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
+}
+
+/// Serves until SIGTERM or SIGINT, finishes what runs, and writes down what is only in memory.
+pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
+    let address = listener.local_addr()?;
+    let jobs = jobs::start(app);
+    output::say(&format!("listening on http://{address}"));
+    http::serve::run(listener, routes::router(app), stop_signal()).await;
+    output::say("stopping");
+    drop(jobs);
+    app.touches.flush(app).await?;
+    Ok(())
+}
+
+/// Done at SIGTERM or SIGINT. A second one ends the process at once.
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                std::process::exit(1);
+            });
+            return;
+        }
+    }
+    drop(tokio::signal::ctrl_c().await);
+}

@@ -1,0 +1,330 @@
+//! `rollcall session`.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::{Failure, Outcome, output};
+use crate::actions::{Actor, sessions};
+use crate::app::App;
+use crate::config::Config;
+use crate::domain::listing::{SessionFilter, Sort, Window};
+use crate::domain::{Address, Network, SessionId, Timestamp, UserId, search};
+use crate::store::sessions::SessionRow;
+
+/// The columns of a session, in tables, CSV and exports.
+pub(super) const COLUMNS: &[&str] = &[
+    "uuid", "user", "username", "last_ip", "city", "country", "asn", "as_org", "browser", "os", "device", "created", "last_used",
+    "expires", "last_user_agent",
+];
+
+/// What to do with sessions.
+#[derive(Subcommand)]
+pub(super) enum SessionCommand {
+    /// List sessions
+    List {
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Names separated by commas, each with an optional -: username, last_used, expires, last_ip, …
+        #[arg(long, default_value = "-last_used", allow_hyphen_values = true)]
+        ordering: String,
+        /// How many at most
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..))]
+        limit: i64,
+        /// As JSON lines
+        #[arg(long, conflicts_with = "csv")]
+        json: bool,
+        /// As CSV
+        #[arg(long)]
+        csv: bool,
+    },
+    /// Show one session, or how it ended
+    Show {
+        /// Which
+        uuid: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End sessions: those named, or those that match
+    Revoke {
+        /// Which
+        uuids: Vec<String>,
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Everybody's
+        #[arg(long)]
+        everyone: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// The API's filters.
+#[derive(Args)]
+pub(super) struct FilterArgs {
+    /// Username, exactly
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The user's primary key
+    #[arg(long, value_name = "KEY")]
+    user_pk: Option<i64>,
+    /// Terms, each part of the username, the address or the user agent
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Last address
+    #[arg(long, value_name = "ADDRESS")]
+    last_ip: Option<String>,
+    /// Network of the last address, such as 10.0.0.0/8
+    #[arg(long, value_name = "CIDR")]
+    network: Option<String>,
+    /// Country code of the last address
+    #[arg(long, value_name = "CODE")]
+    country: Option<String>,
+    /// Autonomous system number of the last address
+    #[arg(long, value_name = "NUMBER")]
+    asn: Option<i64>,
+    /// Last user agent, exactly
+    #[arg(long, value_name = "TEXT")]
+    last_user_agent: Option<String>,
+    /// Browser, such as Firefox
+    #[arg(long, value_name = "FAMILY")]
+    browser: Option<String>,
+    /// System, such as Windows
+    #[arg(long, value_name = "FAMILY")]
+    os: Option<String>,
+    /// Device, such as iPhone
+    #[arg(long, value_name = "FAMILY")]
+    device: Option<String>,
+    /// Last used at this instant or later, such as 2026-11-01T12:00:00Z
+    #[arg(long, value_name = "INSTANT")]
+    last_used_gte: Option<String>,
+    /// Last used at this instant or earlier
+    #[arg(long, value_name = "INSTANT")]
+    last_used_lte: Option<String>,
+    /// Expires at this instant or later
+    #[arg(long, value_name = "INSTANT")]
+    expires_gte: Option<String>,
+    /// Expires at this instant or earlier
+    #[arg(long, value_name = "INSTANT")]
+    expires_lte: Option<String>,
+}
+
+impl FilterArgs {
+    fn read(self) -> Result<SessionFilter, Failure> {
+        let instant = |text: Option<String>| match text {
+            None => Ok(None),
+            Some(text) => Timestamp::parse(&text).map(Some).ok_or_else(|| format!("{text} is no ISO 8601 date and time")),
+        };
+        let last_ip = match self.last_ip {
+            None => None,
+            Some(text) => Some(Address::parse(&text).ok_or_else(|| format!("{text} is no IPv4 or IPv6 address"))?),
+        };
+        let network = match self.network {
+            None => None,
+            Some(text) => Some(Network::parse(&text).ok_or_else(|| format!("{text} is no network, such as 10.0.0.0/8"))?),
+        };
+        let terms = search::folded_terms(self.search.as_deref().unwrap_or_default());
+        Ok(SessionFilter {
+            visible_to: None,
+            username: self.user,
+            user: self.user_pk.map(UserId),
+            last_ip,
+            user_agent: self.last_user_agent,
+            network,
+            country: self.country.map(|code| code.to_ascii_uppercase()),
+            asn: self.asn,
+            browser: self.browser,
+            os: self.os,
+            device: self.device,
+            last_used_gte: instant(self.last_used_gte)?,
+            last_used_lte: instant(self.last_used_lte)?,
+            expires_gte: instant(self.expires_gte)?,
+            expires_lte: instant(self.expires_lte)?,
+            search: terms.ok_or("too many search terms")?,
+        })
+    }
+}
+
+pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
+    match command {
+        SessionCommand::List { filter, ordering, limit, json, csv } => {
+            let filter = filter.read()?;
+            let app = super::open(config).await?;
+            list(&app, &filter, &Sort::parse_list(&ordering), limit, json, csv).await
+        }
+        SessionCommand::Show { uuid, json } => {
+            let id = parse_id(&uuid)?;
+            show(&super::open(config).await?, id, json).await
+        }
+        SessionCommand::Revoke { uuids, filter, everyone, yes } => {
+            let ids = uuids.iter().map(|uuid| parse_id(uuid)).collect::<Result<Vec<_>, _>>()?;
+            let filter = filter.read()?;
+            let has_filter = filter != SessionFilter::default();
+            if usize::from(!ids.is_empty()) + usize::from(has_filter) + usize::from(everyone) != 1 {
+                return Err("name sessions, or give filters, or --everyone: one of the three".into());
+            }
+            let app = super::open(config).await?;
+            let ended = if ids.is_empty() { revoke_matching(&app, &filter, yes).await? } else { revoke_named(&app, &ids, yes).await? };
+            output::say(&format!("ended {ended} session{}", if ended == 1 { "" } else { "s" }));
+            Ok(())
+        }
+    }
+}
+
+fn parse_id(text: &str) -> Result<SessionId, Failure> {
+    SessionId::parse(text).ok_or_else(|| format!("{text} is no session's uuid").into())
+}
+
+async fn revoke_named(app: &App, ids: &[SessionId], is_sure: bool) -> Result<u64, Failure> {
+    let mut found = Vec::new();
+    for id in ids {
+        match app.store.read().find_session(*id).await? {
+            Some(_) => found.push(*id),
+            None => return Err(format!("there is no session {id}; nothing was ended").into()),
+        }
+    }
+    if !is_sure && !output::confirm(&format!("End {} session(s)?", found.len()))? {
+        return Err("nothing was ended".into());
+    }
+    Ok(sessions::revoke_listed(app, &found, &Actor::cli()).await?)
+}
+
+/// Ends what matches, window after window: what is ended is out of the next one.
+async fn revoke_matching(app: &App, filter: &SessionFilter, is_sure: bool) -> Result<u64, Failure> {
+    let count = app.store.read().count_sessions(filter).await?;
+    if count == 0 {
+        return Ok(0);
+    }
+    if !is_sure && !output::confirm(&format!("End {count} session(s)?"))? {
+        return Err("nothing was ended".into());
+    }
+    let by_id = Sort::parse_list("uuid");
+    let mut ended = 0;
+    loop {
+        let rows = app.store.read().list_sessions(filter, &by_id, Window { offset: 0, limit: 500 }).await?;
+        if rows.is_empty() {
+            return Ok(ended);
+        }
+        let ids: Vec<SessionId> = rows.iter().map(|row| row.uuid).collect();
+        ended += sessions::revoke_listed(app, &ids, &Actor::cli()).await?;
+    }
+}
+
+async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {
+    let db = app.store.read();
+    let count = db.count_sessions(filter).await?;
+    let rows = db.list_sessions(filter, sorts, Window { offset: 0, limit }).await?;
+    let records = records(app, &rows).await?;
+    if is_json {
+        for record in &records {
+            output::line(&serde_json::to_string(record)?)?;
+        }
+        return Ok(());
+    }
+    if is_csv {
+        let rows: Vec<Vec<String>> = records.iter().map(|record| cells(record, COLUMNS)).collect();
+        return output::csv(COLUMNS, &rows);
+    }
+    let header = ["uuid", "user", "address", "place", "device", "last used", "expires"];
+    let table = records
+        .iter()
+        .map(|record| {
+            let text = |name: &str| cell(record, name);
+            let place: Vec<String> = [text("city"), text("country")].into_iter().filter(|part| !part.is_empty()).collect();
+            let device = format!("{} on {}", text("browser"), text("os"));
+            vec![text("uuid"), text("username"), text("last_ip"), place.join(", "), device, text("last_used"), text("expires")]
+        })
+        .collect();
+    output::table(&header, table)?;
+    let shown = i64::try_from(rows.len()).unwrap_or(count);
+    if shown < count {
+        output::say(&format!("{shown} of {count} sessions; --limit shows more"));
+    }
+    Ok(())
+}
+
+async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
+    let db = app.store.read();
+    if let Some(row) = db.find_session(id).await? {
+        let records = records(app, std::slice::from_ref(&row)).await?;
+        for record in records {
+            if is_json {
+                output::line(&serde_json::to_string_pretty(&record)?)?;
+                continue;
+            }
+            for name in COLUMNS {
+                output::line(output::printable(&format!("{name:16} {}", cell(&record, name))).trim_end())?;
+            }
+        }
+        return Ok(());
+    }
+    let Some(ended) = db.find_ended_session(id).await? else { return Err(format!("there is no session {id}").into()) };
+    if is_json {
+        return output::line(&serde_json::to_string_pretty(&json!({
+            "uuid": ended.uuid, "username": ended.username, "ended": ended.ended_at, "ended_by": ended.ended_by, "reason": ended.reason,
+        }))?);
+    }
+    for (name, value) in [
+        ("uuid", ended.uuid.to_string()),
+        ("username", ended.username),
+        ("ended", ended.ended_at.to_string()),
+        ("ended_by", ended.ended_by),
+        ("reason", ended.reason),
+    ] {
+        output::line(&output::printable(&format!("{name:16} {value}")))?;
+    }
+    Ok(())
+}
+
+/// Sessions with what their addresses and user agents say, under the names of [`COLUMNS`].
+pub(super) async fn records(app: &App, rows: &[SessionRow]) -> Result<Vec<Map<String, Value>>, Failure> {
+    let db = app.store.read();
+    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let mut users: Vec<i64> = rows.iter().map(|row| row.user_id.0).collect();
+    users.sort_unstable();
+    users.dedup();
+    let names: std::collections::HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
+    let record = |row: &SessionRow| {
+        let place = app.geoip.place(row.last_ip);
+        let network = app.geoip.autonomous_system(row.last_ip);
+        let agent = agents.get(&row.user_agent_id);
+        let family = |pick: fn(&crate::domain::user_agent::ParsedAgent) -> &String| agent.map(|agent| pick(&agent.parsed).clone());
+        let value = json!({
+            "kind": "session",
+            "uuid": row.uuid,
+            "user": row.user_id,
+            "username": names.get(&row.user_id.0),
+            "last_ip": row.last_ip,
+            "city": place.as_ref().map(|it| &it.city),
+            "country": place.as_ref().map(|it| &it.country),
+            "asn": network.as_ref().map(|it| it.number),
+            "as_org": network.as_ref().and_then(|it| it.organization.as_ref()),
+            "browser": family(|it| &it.browser.family),
+            "os": family(|it| &it.system.family),
+            "device": family(|it| &it.device.family),
+            "created": row.created_at,
+            "last_used": row.last_used_at,
+            "expires": row.expires_at,
+            "last_user_agent": agent.map(|agent| &agent.text),
+        });
+        match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    };
+    Ok(rows.iter().map(record).collect())
+}
+
+fn cell(record: &Map<String, Value>, name: &str) -> String {
+    match record.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// The values of these columns, as text.
+pub(super) fn cells(record: &Map<String, Value>, names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| cell(record, name)).collect()
+}

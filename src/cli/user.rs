@@ -1,0 +1,138 @@
+//! `rollcall user`.
+
+use clap::Subcommand;
+
+use super::{Failure, Outcome, output};
+use crate::actions::{ActionError, Actor, users};
+use crate::app::App;
+use crate::config::Config;
+use crate::domain::Permission;
+use crate::store::users::{NewUser, UserRow};
+
+/// What to do with users.
+#[derive(Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user; the password is asked for, or read from standard input
+    Add {
+        /// What they sign in with
+        username: String,
+        /// Full name
+        #[arg(long, default_value = "")]
+        name: String,
+        /// E-mail address, which they can sign in with, too
+        #[arg(long, default_value = "")]
+        email: String,
+        /// May do everything
+        #[arg(long)]
+        superuser: bool,
+        /// A global permission, such as authentik_core.view_authenticatedsession; may be repeated
+        #[arg(long = "permission", value_name = "PERMISSION")]
+        permissions: Vec<String>,
+        /// Without a password: they cannot sign in until one is set
+        #[arg(long)]
+        no_password: bool,
+    },
+    /// List users by name
+    List {
+        /// As JSON lines
+        #[arg(long, conflicts_with = "csv")]
+        json: bool,
+        /// As CSV
+        #[arg(long)]
+        csv: bool,
+    },
+    /// Set a password, asked for or read from standard input; ends the user's sessions
+    SetPassword {
+        /// Who
+        username: String,
+    },
+    /// Let a user sign in again
+    Activate {
+        /// Who
+        username: String,
+    },
+    /// Keep a user out: ends their sessions, and their tokens open nothing
+    Deactivate {
+        /// Who
+        username: String,
+    },
+}
+
+pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
+    let app = super::open(config).await?;
+    match command {
+        UserCommand::Add { username, name, email, superuser, permissions, no_password } => {
+            let permissions = permissions.iter().map(|name| parse_permission(name)).collect::<Result<_, _>>()?;
+            let password = if no_password { None } else { Some(output::new_password()?) };
+            let user = NewUser {
+                id: None,
+                username,
+                name,
+                email,
+                password_hash: None,
+                is_active: true,
+                is_superuser: superuser,
+                permissions,
+            };
+            let said = format!("added {}", user.username);
+            users::add(&app, user, password, &Actor::cli()).await?;
+            output::say(&said);
+        }
+        UserCommand::List { json, csv } => list(&app, json, csv).await?,
+        UserCommand::SetPassword { username } => {
+            let user = find(&app, &username).await?;
+            users::set_password(&app, &user, output::new_password()?, &Actor::cli()).await?;
+            output::say(&format!("set the password of {username} and ended their sessions"));
+        }
+        UserCommand::Activate { username } => {
+            users::set_active(&app, &find(&app, &username).await?, true, &Actor::cli()).await?;
+            output::say(&format!("{username} is active"));
+        }
+        UserCommand::Deactivate { username } => {
+            users::set_active(&app, &find(&app, &username).await?, false, &Actor::cli()).await?;
+            output::say(&format!("{username} is inactive and signed out"));
+        }
+    }
+    Ok(())
+}
+
+/// The user of that name, or a message that says there is none.
+pub(super) async fn find(app: &App, username: &str) -> Result<UserRow, Failure> {
+    match users::find(app, username).await {
+        Err(ActionError::NotFound) => Err(format!("there is no user named {username}").into()),
+        other => Ok(other?),
+    }
+}
+
+fn parse_permission(name: &str) -> Result<Permission, Failure> {
+    let known = Permission::ALL.map(Permission::as_str).join(", ");
+    Permission::parse(name).ok_or_else(|| format!("{name} is none of the permissions {known}").into())
+}
+
+async fn list(app: &App, is_json: bool, is_csv: bool) -> Outcome {
+    const HEADER: [&str; 7] = ["id", "username", "name", "email", "active", "superuser", "last_sign_in"];
+    let mut rows = Vec::new();
+    let mut after = String::new();
+    loop {
+        let users = app.store.read().list_users(&after, 500).await?;
+        let Some(last) = users.last() else { break };
+        after.clone_from(&last.username);
+        for user in users {
+            let last = user.last_sign_in_at.map(|at| at.to_string()).unwrap_or_default();
+            if is_json {
+                output::line(&serde_json::to_string(&serde_json::json!({
+                    "id": user.id, "username": user.username, "name": user.name, "email": user.email,
+                    "active": user.is_active, "superuser": user.is_superuser, "last_sign_in": user.last_sign_in_at,
+                }))?)?;
+                continue;
+            }
+            let yes_no = |flag| if flag { "yes" } else { "no" }.to_owned();
+            rows.push(vec![user.id.0.to_string(), user.username, user.name, user.email, yes_no(user.is_active), yes_no(user.is_superuser), last]);
+        }
+    }
+    match (is_json, is_csv) {
+        (true, _) => Ok(()),
+        (_, true) => output::csv(&HEADER, &rows),
+        _ => output::table(&HEADER, rows),
+    }
+}

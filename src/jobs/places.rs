@@ -1,0 +1,47 @@
+//! Stored countries and networks follow the GeoIP files, so that filters find what the list shows.
+
+use crate::actions::import::PLACES_SETTING;
+use crate::app::App;
+use crate::store::StoreError;
+use crate::store::sessions::PlaceRow;
+
+/// How many sessions are looked at in one step.
+const STEP: i64 = 500;
+
+/// Looks all sessions up anew, if what is stored came from other files than those in use.
+pub(super) async fn refresh(app: &App) -> Result<(), StoreError> {
+    let fingerprint = app.geoip.fingerprint();
+    if app.store.read().find_setting(PLACES_SETTING).await?.as_deref() == Some(&fingerprint) {
+        return Ok(());
+    }
+    let mut after = 0;
+    loop {
+        let rows = app.store.read().list_places(after, STEP).await?;
+        let Some(last) = rows.last() else { break };
+        after = last.id;
+        let changed: Vec<PlaceRow> = rows
+            .into_iter()
+            .filter_map(|mut row| {
+                let (country, asn) = app.geoip.country_and_asn(row.origin.ip);
+                if (&country, asn) == (&row.origin.country, row.origin.asn) {
+                    return None;
+                }
+                (row.origin.country, row.origin.asn) = (country, asn);
+                Some(row)
+            })
+            .collect();
+        if !changed.is_empty() {
+            app.store
+                .write(move |db| {
+                    Box::pin(async move {
+                        for row in &changed {
+                            db.update_place(row.id, &row.origin).await?;
+                        }
+                        Ok::<_, StoreError>(())
+                    })
+                })
+                .await?;
+        }
+    }
+    app.store.write(move |db| Box::pin(async move { db.update_setting(PLACES_SETTING, &fingerprint).await })).await
+}

@@ -1,0 +1,33 @@
+//! Parsed user agents follow the rules: after an update, entries that older rules read are read anew.
+
+use crate::app::App;
+use crate::store::StoreError;
+
+/// How many entries are read in one step.
+const STEP: i64 = 100;
+
+pub(super) async fn refresh(app: &App) -> Result<(), StoreError> {
+    loop {
+        let rules = app.user_agents.fingerprint().to_owned();
+        let rows = app.store.read().list_user_agents_of_other_rules(&rules, STEP).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let parser = std::sync::Arc::clone(&app.user_agents);
+        let parsed = tokio::task::spawn_blocking(move || {
+            rows.into_iter().map(|row| (row.id, parser.parse(&row.text))).collect::<Vec<_>>()
+        });
+        let parsed = parsed.await.map_err(|error| StoreError::Failed(error.to_string()))?;
+        app.store
+            .write(move |db| {
+                Box::pin(async move {
+                    for (id, parts) in &parsed {
+                        db.update_user_agent(*id, parts, &rules).await?;
+                    }
+                    Ok::<_, StoreError>(())
+                })
+            })
+            .await?;
+        app.user_agents.forget();
+    }
+}
