@@ -25,13 +25,8 @@ pub enum ApiError {
     Refused(String),
     /// 403: known, and not allowed.
     Forbidden,
-    /// 405, with the allowed methods.
-    MethodNotAllowed {
-        /// As the client wrote it.
-        method: String,
-        /// As in the `Allow` header.
-        allow: &'static str,
-    },
+    /// 405 for this method; the handler adds the allowed ones.
+    MethodNotAllowed(String),
     /// 400: parameters and what is wrong with each.
     Parameters(Map<String, Value>),
     /// 400: what is wrong with the search.
@@ -64,7 +59,7 @@ impl IntoResponse for ApiError {
             Self::NotAuthenticated => (StatusCode::FORBIDDEN, detail("Authentication credentials were not provided.")),
             Self::Refused(why) => (StatusCode::FORBIDDEN, detail(why)),
             Self::Forbidden => (StatusCode::FORBIDDEN, detail("You do not have permission to perform this action.")),
-            Self::MethodNotAllowed { method, .. } => {
+            Self::MethodNotAllowed(method) => {
                 (StatusCode::METHOD_NOT_ALLOWED, detail(&format!("Method \"{method}\" not allowed.")))
             }
             Self::Parameters(errors) => (StatusCode::BAD_REQUEST, Value::Object(errors.clone())),
@@ -75,9 +70,6 @@ impl IntoResponse for ApiError {
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, detail("A server error occurred.")),
         };
         let mut response = json_response(status, &body);
-        if let Self::MethodNotAllowed { allow, .. } = self {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -228,48 +228,68 @@ pub struct ListParameters {
 }
 
 /// The list's address.
-pub async fn collection(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+pub async fn collection(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let call = Call::admit(&app, &parts).await?;
-    require_collection_permission(&call)?;
-    match call.method {
-        Method::GET | Method::HEAD => list(&app, &call).await,
-        Method::OPTIONS => Ok(options("Authenticated Session List", VIEWSET, LIST_METHODS)),
-        _ => Err(method_not_allowed(&call, LIST_METHODS)),
-    }
+    let answer = async {
+        let call = Call::admit(&app, &parts).await?;
+        require_collection_permission(&call)?;
+        match call.method {
+            Method::GET | Method::HEAD => list(&app, &call).await,
+            Method::OPTIONS => Ok(options("Authenticated Session List", VIEWSET)),
+            _ => Err(method_not_allowed(&call)),
+        }
+    };
+    with_allow(LIST_METHODS, answer.await)
 }
 
 /// The address that ends the sessions of many users.
-pub async fn bulk(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+pub async fn bulk(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let call = Call::admit(&app, &parts).await?;
-    require_collection_permission(&call)?;
-    match call.method {
-        Method::DELETE => bulk_delete(&app, &call).await,
-        Method::OPTIONS => Ok(options("Bulk delete", "Bulk revoke all sessions for multiple users", BULK_METHODS)),
-        _ => Err(method_not_allowed(&call, BULK_METHODS)),
-    }
+    let answer = async {
+        let call = Call::admit(&app, &parts).await?;
+        require_collection_permission(&call)?;
+        match call.method {
+            Method::DELETE => bulk_delete(&app, &call).await,
+            Method::OPTIONS => Ok(options("Bulk delete", "Bulk revoke all sessions for multiple users")),
+            _ => Err(method_not_allowed(&call)),
+        }
+    };
+    with_allow(BULK_METHODS, answer.await)
 }
 
-/// One session's address.
-pub async fn item(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> Result<Response, ApiError> {
-    let call = admit_item(&app, &uuid, request).await?;
-    match call.method {
-        Method::GET | Method::HEAD => retrieve(&app, &call, &uuid).await,
-        Method::DELETE => destroy(&app, &call, &uuid).await,
-        Method::OPTIONS => Ok(options("Authenticated Session Instance", VIEWSET, ITEM_METHODS)),
-        _ => Err(method_not_allowed(&call, ITEM_METHODS)),
+/// One session's address. With a `.` it does not exist.
+pub async fn item(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> Response {
+    if uuid.contains('.') {
+        return ApiError::NotFound.into_response();
     }
+    let (parts, _) = request.into_parts();
+    let answer = async {
+        let call = Call::admit(&app, &parts).await?;
+        match call.method {
+            Method::GET | Method::HEAD => retrieve(&app, &call, &uuid).await,
+            Method::DELETE => destroy(&app, &call, &uuid).await,
+            Method::OPTIONS => Ok(options("Authenticated Session Instance", VIEWSET)),
+            _ => Err(method_not_allowed(&call)),
+        }
+    };
+    with_allow(ITEM_METHODS, answer.await)
 }
 
-/// The address of what refers to a session.
-pub async fn item_used_by(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> Result<Response, ApiError> {
-    let call = admit_item(&app, &uuid, request).await?;
-    match call.method {
-        Method::GET | Method::HEAD => used_by(&app, &call, &uuid).await,
-        Method::OPTIONS => Ok(options("Used by", "Get a list of all objects that use this object", LIST_METHODS)),
-        _ => Err(method_not_allowed(&call, LIST_METHODS)),
+/// The address of what refers to a session. With a `.` it does not exist.
+pub async fn item_used_by(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> Response {
+    if uuid.contains('.') {
+        return ApiError::NotFound.into_response();
     }
+    let (parts, _) = request.into_parts();
+    let answer = async {
+        let call = Call::admit(&app, &parts).await?;
+        match call.method {
+            Method::GET | Method::HEAD => used_by(&app, &call, &uuid).await,
+            Method::OPTIONS => Ok(options("Used by", "Get a list of all objects that use this object")),
+            _ => Err(method_not_allowed(&call)),
+        }
+    };
+    with_allow(LIST_METHODS, answer.await)
 }
 
 const VIEWSET: &str = "AuthenticatedSession Viewset";
@@ -328,7 +348,7 @@ impl PageRequest {
             results: rows.iter().map(|row| present(app, row, &agents, self.current)).collect(),
             autocomplete: Empty {},
         };
-        Ok(ok(&page, LIST_METHODS))
+        Ok(ok(&page))
     }
 }
 
@@ -344,7 +364,7 @@ impl PageRequest {
 pub(crate) async fn retrieve(app: &App, call: &Call, uuid: &str) -> Result<Response, ApiError> {
     let row = sessions::find(app, &call.who, parse_id(uuid)?).await?;
     let agents = app.user_agents.entries(&app.store.read(), [row.user_agent_id]).await?;
-    Ok(ok(&present(app, &row, &agents, current(call)), ITEM_METHODS))
+    Ok(ok(&present(app, &row, &agents, current(call))))
 }
 
 /// Ends one session.
@@ -373,7 +393,7 @@ pub(crate) async fn destroy(app: &App, call: &Call, uuid: &str) -> Result<Respon
 pub(crate) async fn used_by(app: &App, call: &Call, uuid: &str) -> Result<Response, ApiError> {
     sessions::find(app, &call.who, parse_id(uuid)?).await?;
     let none: [UsedBy; 0] = [];
-    Ok(ok(&none, LIST_METHODS))
+    Ok(ok(&none))
 }
 
 /// Ends all sessions of these users.
@@ -391,7 +411,7 @@ pub(crate) async fn used_by(app: &App, call: &Call, uuid: &str) -> Result<Respon
 pub(crate) async fn bulk_delete(app: &App, call: &Call) -> Result<Response, ApiError> {
     let users = read_user_pks(&call.query, app.config.is_query_strict)?;
     let deleted = sessions::revoke_of_users(app, &call.who, users.into_iter().collect(), &call.actor).await?;
-    Ok(ok(&BulkDeleteSessionResponse { deleted }, BULK_METHODS))
+    Ok(ok(&BulkDeleteSessionResponse { deleted }))
 }
 
 /// Reads `user_pks`, repeated, or `user_pks[0]` and so on, as Django REST Framework reads a list of
@@ -449,15 +469,6 @@ fn read_integer(text: &str) -> Result<Int, &'static str> {
     python::int(whole).ok_or(NO_INTEGER)
 }
 
-/// Looks at the address before anything else: with a `.` it does not exist.
-async fn admit_item(app: &App, uuid: &str, request: Request) -> Result<Call, ApiError> {
-    if uuid.contains('.') {
-        return Err(ApiError::NotFound);
-    }
-    let (parts, _) = request.into_parts();
-    Call::admit(app, &parts).await
-}
-
 fn parse_id(uuid: &str) -> Result<SessionId, ApiError> {
     SessionId::parse(uuid).ok_or(ApiError::NotFound)
 }
@@ -474,23 +485,28 @@ fn require_collection_permission(call: &Call) -> Result<(), ApiError> {
     if is_permitted { Ok(()) } else { Err(ApiError::Forbidden) }
 }
 
-fn method_not_allowed(call: &Call, allow: &'static str) -> ApiError {
-    ApiError::MethodNotAllowed { method: call.method.to_string(), allow }
+fn method_not_allowed(call: &Call) -> ApiError {
+    ApiError::MethodNotAllowed(call.method.to_string())
+}
+
+/// Adds the address's methods: authentik names them in every answer.
+fn with_allow(allow: &'static str, answer: Result<Response, ApiError>) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
 }
 
 fn current(call: &Call) -> Option<SessionId> {
     call.who.session.as_ref().map(|session| session.uuid)
 }
 
-fn ok(body: &impl Serialize, allow: &'static str) -> Response {
-    let mut response = json_response(StatusCode::OK, body);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    response
+fn options(name: &str, description: &str) -> Response {
+    let media = ["application/json"];
+    ok(&json!({ "name": name, "description": description, "renders": media, "parses": media }))
 }
 
-fn options(name: &str, description: &str, allow: &'static str) -> Response {
-    let media = ["application/json"];
-    ok(&json!({ "name": name, "description": description, "renders": media, "parses": media }), allow)
+fn ok(body: &impl Serialize) -> Response {
+    json_response(StatusCode::OK, body)
 }
 
 /// A row in authentik's words.

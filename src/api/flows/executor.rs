@@ -5,7 +5,7 @@ use axum::body::to_bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::state::{Stage, State as Flow};
@@ -29,32 +29,36 @@ const MAX_FAILURES: u8 = 5;
 const AVATAR: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='%23888'%3E%3Ccircle cx='12' cy='8' r='4'/%3E%3Cpath d='M4 20a8 8 0 0116 0z'/%3E%3C/svg%3E";
 
 /// The address of every flow.
-pub async fn executor(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Result<Response, ApiError> {
+pub async fn executor(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
+    let mut response = converse(&app, &slug, request).await.into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
+    response
+}
+
+async fn converse(app: &App, slug: &str, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let client = parts.extensions.get::<ClientInfo>().cloned().ok_or(ApiError::Internal)?;
-    let is_sign_in = match slug.as_str() {
+    let is_sign_in = match slug {
         SIGN_IN => true,
         SIGN_OUT => false,
         _ => return Err(ApiError::NotFound),
     };
-    let call = FlowCall { app: &app, parts: &parts, client: &client };
+    let call = FlowCall { app, parts: &parts, client: &client };
     match parts.method {
         Method::GET | Method::HEAD if is_sign_in => Ok(call.challenge()),
         Method::GET | Method::HEAD => call.sign_out(csrf::is_said_to_be_same_origin(&parts.headers)).await,
         Method::POST => {
             let refused = |why| ApiError::Refused(format!("CSRF Failed: {why}"));
-            csrf::check_same_site(&parts.headers, &client, &app).map_err(refused)?;
+            csrf::check_same_site(&parts.headers, &client, app).map_err(refused)?;
             let body = to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::TooLarge)?;
             if is_sign_in { call.solve(Answer::parse(&body)).await } else { call.sign_out(true).await }
         }
         Method::OPTIONS => {
             let media = ["application/json"];
             let body = json!({ "name": "Flow Executor", "description": "", "renders": media, "parses": media });
-            let mut response = json_response(StatusCode::OK, &body);
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
-            Ok(response)
+            Ok(json_response(StatusCode::OK, &body))
         }
-        ref method => Err(ApiError::MethodNotAllowed { method: method.to_string(), allow: METHODS }),
+        ref method => Err(ApiError::MethodNotAllowed(method.to_string())),
     }
 }
 
