@@ -1,7 +1,7 @@
 //! Every address, on one screen.
 
 use axum::Router;
-use axum::http::Uri;
+use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 
@@ -35,7 +35,8 @@ pub fn router(app: &App) -> Router {
         // For machines.
         .route("/-/health/live/", get(health::live))
         .route("/-/health/ready/", get(health::ready))
-        .fallback(unknown);
+        .fallback(unknown)
+        .method_not_allowed_fallback(method_not_allowed);
     http::layers(router, app).with_state(app.clone())
 }
 
@@ -45,4 +46,12 @@ async fn unknown(uri: Uri) -> Response {
         return ApiError::NotFound.into_response();
     }
     ui::error::PageError::NotFound.into_response()
+}
+
+/// No such method here; the router adds the allowed ones.
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        return ApiError::MethodNotAllowed(method.to_string()).into_response();
+    }
+    ui::error::PageError::MethodNotAllowed.into_response()
 }

@@ -37,10 +37,9 @@ pub struct Started {
 /// [`ActionError::Busy`] when too many sign-ins are waiting.
 pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Actor) -> Result<Option<UserRow>, ActionError> {
     let db = app.store.read();
-    let user = match db.find_user_by_name(uid).await? {
-        Some(user) => Some(user),
-        None => db.find_user_by_email(uid).await?,
-    };
+    // Both look-ups always: a known name must not answer sooner.
+    let (by_name, by_email) = (db.find_user_by_name(uid).await?, db.find_user_by_email(uid).await?);
+    let user = by_name.or(by_email);
     let stored = user.as_ref().filter(|user| user.is_active).and_then(|user| user.password_hash.clone());
     if app.passwords.verify(password, stored).await?
         && let Some(user) = user

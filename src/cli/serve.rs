@@ -1,6 +1,7 @@
 //! `rollcall serve`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -10,6 +11,9 @@ use crate::app::App;
 use crate::config::Config;
 use crate::domain::Clock;
 use crate::{http, jobs, routes};
+
+/// How long the last writes may take: with the server's own grace, the stop stays within 10 s.
+const FLUSH_TIME: Duration = Duration::from_millis(1500);
 
 pub(super) async fn run(config: Config) -> Outcome {
     let app = App::start(config, Clock::System).await?;
@@ -40,8 +44,10 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     http::serve::run(listener, routes::router(app), stop_signal()).await;
     output::say("stopping");
     drop(jobs);
-    app.touches.flush(app).await?;
-    Ok(())
+    match tokio::time::timeout(FLUSH_TIME, app.touches.flush(app)).await {
+        Ok(flushed) => Ok(flushed?),
+        Err(_) => Err("the last uses of sessions could not be written down in time".into()),
+    }
 }
 
 /// Done at SIGTERM or SIGINT. A second one ends the process at once.

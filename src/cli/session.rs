@@ -202,7 +202,7 @@ async fn revoke_matching(app: &App, filter: &SessionFilter, is_sure: bool) -> Re
     let by_id = Sort::parse_list("uuid");
     let mut ended = 0;
     loop {
-        let rows = app.store.read().list_sessions(filter, &by_id, Window { offset: 0, limit: 500 }).await?;
+        let rows = app.store.read().list_sessions(filter, &by_id, Window { offset: 0, limit: 500 }, count).await?;
         if rows.is_empty() {
             return Ok(ended);
         }
@@ -214,7 +214,7 @@ async fn revoke_matching(app: &App, filter: &SessionFilter, is_sure: bool) -> Re
 async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {
     let db = app.store.read();
     let count = db.count_sessions(filter).await?;
-    let rows = db.list_sessions(filter, sorts, Window { offset: 0, limit }).await?;
+    let rows = db.list_sessions(filter, sorts, Window { offset: 0, limit }, count).await?;
     let records = records(app, &rows).await?;
     if is_json {
         for record in &records {

@@ -3,6 +3,10 @@
 //! Names and user agents are resolved to keys before the sessions are looked at, so that filters are
 //! plain comparisons on indexed columns. Search looks at the small tables (users, user agents)
 //! first and unites the sessions they lead to.
+//!
+//! A page is read in one of two ways, whichever looks at fewer rows: along the index of the order,
+//! passing over rows that do not match; or through the filter's index, sorting what matches.
+//! PostgreSQL decides by its statistics, SQLite is told.
 
 use super::sessions::{SESSION_COLUMNS, SessionRow};
 use super::{CountKey, Db, StoreError, Value};
@@ -12,6 +16,7 @@ use crate::domain::search::could_be_address;
 /// A filter, resolved: what SQL needs to know.
 #[derive(Default)]
 struct Conditions {
+    /// Each begins with a column of `sessions s`.
     sql: Vec<String>,
     values: Vec<Value>,
     /// All sessions asked for are of one user.
@@ -29,20 +34,19 @@ impl Conditions {
         format!("${}", self.values.len())
     }
 
-    /// `column = value`.
-    fn equal(&mut self, column: &str, value: impl Into<Value>) {
-        let placeholder = self.bind(value);
-        self.sql.push(format!("{column} = {placeholder}"));
-    }
-
-    /// `column >= value` or the like.
+    /// Adds `column operator value`.
     fn compare(&mut self, column: &str, operator: &str, value: impl Into<Value>) {
         let placeholder = self.bind(value);
         self.sql.push(format!("{column} {operator} {placeholder}"));
     }
 
-    fn where_clause(&self) -> String {
-        if self.sql.is_empty() { String::new() } else { format!(" WHERE {}", self.sql.join(" AND ")) }
+    /// The `WHERE` clause, with `joins` after the filter. A `+` before a column keeps SQLite from
+    /// using its index.
+    fn where_clause(&self, joins: &[&str], is_filter_indexed: bool) -> String {
+        let plus = if is_filter_indexed { "" } else { "+" };
+        let filters = self.sql.iter().map(|sql| format!("{plus}{sql}"));
+        let all: Vec<String> = filters.chain(joins.iter().map(|join| (*join).to_owned())).collect();
+        if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
     }
 }
 
@@ -56,18 +60,25 @@ impl Db<'_> {
         if let Some(key) = &conditions.counted {
             return self.count_sessions_of(key).await;
         }
-        let sql = format!("SELECT count(*) FROM sessions s{}", conditions.where_clause());
+        let sql = format!("SELECT count(*) FROM sessions s{}", conditions.where_clause(&[], true));
         Ok(self.one::<i64>(&sql, &conditions.values).await?.unwrap_or(0))
     }
 
-    /// The sessions that match, in order, one window of them.
+    /// The sessions that match, in order, one window of them. `count` is how many match
+    /// ([`Db::count_sessions`]): it decides the way, not the rows.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn list_sessions(&self, filter: &SessionFilter, sorts: &[Sort], window: Window) -> Result<Vec<SessionRow>, StoreError> {
+    pub async fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        sorts: &[Sort],
+        window: Window,
+        count: i64,
+    ) -> Result<Vec<SessionRow>, StoreError> {
         let Some(mut conditions) = self.resolve(filter).await? else { return Ok(Vec::new()) };
-        let mut from = "sessions s".to_owned();
-        let mut order = Vec::new();
+        let is_filter_first = self.is_filter_first(&conditions, window, count).await?;
+        let (mut tables, mut joins, mut order) = (Vec::new(), Vec::new(), Vec::new());
         for sort in sorts {
             let column = match sort.key {
                 SortKey::Uuid => "s.uuid",
@@ -79,14 +90,13 @@ impl Db<'_> {
                 SortKey::UserAgent if conditions.is_one_user_agent => continue,
                 SortKey::User => "s.user_id",
                 SortKey::Username => {
-                    // CROSS JOIN fixes SQLite's order of loops: users by name, then the sessions of each.
-                    from = format!("users u CROSS JOIN {from}");
-                    conditions.sql.push("s.user_id = u.id".into());
+                    tables.push("users u");
+                    joins.push("s.user_id = u.id");
                     "u.username"
                 }
                 SortKey::UserAgent => {
-                    from = format!("user_agents a CROSS JOIN {from}");
-                    conditions.sql.push("s.user_agent_id = a.id".into());
+                    tables.push("user_agents a");
+                    joins.push("s.user_agent_id = a.id");
                     "a.text"
                 }
             };
@@ -98,13 +108,29 @@ impl Db<'_> {
         if sorts.iter().all(|sort| sort.key != SortKey::Uuid) {
             order.push("s.uuid".into());
         }
+        // CROSS JOIN fixes SQLite's order of loops. Along the order: the names first, then the
+        // sessions of each.
+        tables.insert(if is_filter_first { 0 } else { tables.len() }, "sessions s");
         let (limit, offset) = (conditions.bind(window.limit), conditions.bind(window.offset));
         let sql = format!(
-            "SELECT {SESSION_COLUMNS} FROM {from}{} ORDER BY {} LIMIT {limit} OFFSET {offset}",
-            conditions.where_clause(),
+            "SELECT {SESSION_COLUMNS} FROM {}{} ORDER BY {} LIMIT {limit} OFFSET {offset}",
+            tables.join(" CROSS JOIN "),
+            conditions.where_clause(&joins, is_filter_first || !self.is_sqlite()),
             order.join(", ")
         );
         self.all(&sql, &conditions.values).await
+    }
+
+    /// Whether it takes fewer rows to fetch and sort all that match than to walk along the order
+    /// until the window is full.
+    async fn is_filter_first(&self, conditions: &Conditions, window: Window, count: i64) -> Result<bool, StoreError> {
+        if conditions.sql.is_empty() {
+            return Ok(false);
+        }
+        let total = self.count_sessions_of(&CountKey::All).await?;
+        let wanted = window.offset.saturating_add(window.limit).min(count);
+        let walked = wanted.saturating_mul(total) / count.max(1);
+        Ok(count <= walked.max(window.limit))
     }
 
     /// Turns names into keys. `None`: nothing can match.
@@ -129,25 +155,25 @@ impl Db<'_> {
         let mut conditions = Conditions { is_one_user: user.is_some(), is_one_user_agent: user_agent.is_some(), ..Conditions::default() };
         let mut counted = vec![CountKey::All];
         if let Some(user) = user {
-            conditions.equal("s.user_id", user);
+            conditions.compare("s.user_id", "=", user);
             counted.push(CountKey::User(user.0));
         }
         if let Some(id) = user_agent {
-            conditions.equal("s.user_agent_id", id);
+            conditions.compare("s.user_agent_id", "=", id);
             counted.push(CountKey::UserAgent(id));
         }
         if let Some(country) = &filter.country {
-            conditions.equal("s.country", country);
+            conditions.compare("s.country", "=", country);
             counted.push(CountKey::Country(country.clone()));
         }
         if let Some(asn) = filter.asn {
-            conditions.equal("s.asn", asn);
+            conditions.compare("s.asn", "=", asn);
             counted.push(CountKey::Asn(Some(asn)));
         }
         let counted_conditions = conditions.sql.len();
 
         if let Some(ip) = filter.last_ip {
-            conditions.equal("s.last_ip_key", ip.sort_key());
+            conditions.compare("s.last_ip_key", "=", ip.sort_key());
         }
         if let Some(network) = filter.network {
             let (low, high) = network.key_range();

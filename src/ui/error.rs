@@ -19,6 +19,8 @@ pub enum PageError {
     Forbidden,
     /// Nobody is signed in: to the sign-in page, and back to this path.
     SignedOut(&'static str),
+    /// 405.
+    MethodNotAllowed,
     /// 503: try again later.
     Unavailable,
     /// 500: our mistake.
@@ -42,6 +44,7 @@ impl IntoResponse for PageError {
                 (StatusCode::FORBIDDEN, "This form could not be accepted", "It is too old, or it did not come from this site. Go back, reload the page, and send it again.")
             }
             Self::Forbidden => (StatusCode::FORBIDDEN, "You may not do this", "Your account does not have the permission it needs."),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here", "The address is right, but not what was asked of it."),
             Self::SignedOut(back) => return Redirect::to(&format!("/sign-in?next={back}")).into_response(),
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "Not now", "The server cannot do this at the moment. Nothing was changed. Try again in a few seconds.")

@@ -91,7 +91,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let number = query.last("page").and_then(|page| page.parse().ok()).unwrap_or(1).clamp(1, pages);
     let window = Window { offset: (number - 1) * PAGE_SIZE, limit: PAGE_SIZE };
-    let rows = db.list_sessions(&filter, &sorts, window).await?;
+    let rows = db.list_sessions(&filter, &sorts, window, count).await?;
     let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
     let cards = rows
         .iter()

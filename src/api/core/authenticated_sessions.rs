@@ -332,7 +332,7 @@ impl PageRequest {
         let pages = (count + size - 1).div_euclid(size).max(1);
         let number = session_filter::page_number(self.page.as_deref(), pages)?;
         let window = Window { offset: (number - 1) * size, limit: size };
-        let rows = db.list_sessions(&request.filter, &request.sorts, window).await?;
+        let rows = db.list_sessions(&request.filter, &request.sorts, window, count).await?;
         let shown = i64::try_from(rows.len()).unwrap_or(0);
         let agents = app.user_agents.entries(db, rows.iter().map(|row| row.user_agent_id)).await?;
         let page = Page {
