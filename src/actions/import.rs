@@ -9,7 +9,7 @@ use std::io::{BufRead, Read};
 
 use serde::Deserialize;
 
-use super::Actor;
+use super::{Actor, passwords};
 use super::events::EventKind;
 use crate::app::App;
 use crate::domain::session::Lifetime;
@@ -255,9 +255,9 @@ impl Import {
             return Err(Fault::Line("a name may not hold NUL".into()));
         }
         if let Some(hash) = &line.password_hash
-            && argon2::password_hash::phc::PasswordHash::new(hash).is_err()
+            && !passwords::is_usable_hash(hash)
         {
-            return Err(Fault::Line("password_hash is not a hash in PHC form".into()));
+            return Err(Fault::Line("password_hash is no Argon2 hash in PHC form".into()));
         }
         let user = NewUser {
             id: line.id.map(UserId),
@@ -287,6 +287,9 @@ impl Import {
         self.require_user(db, line.user).await?;
         if line.key.is_empty() {
             return Err(Fault::Line("key is empty".into()));
+        }
+        if line.description.contains('\0') || line.identifier.as_ref().is_some_and(|text| text.contains('\0')) {
+            return Err(Fault::Line("identifier and description may not hold NUL".into()));
         }
         let made_up = secret::random_alphanumeric(10).map_err(|error| Fault::Line(error.to_string()))?;
         let token = NewToken {

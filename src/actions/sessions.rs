@@ -109,6 +109,7 @@ pub async fn sweep(app: &App, now: Timestamp) -> Result<u64, ActionError> {
 
 /// Ends everything `which` names, chunk after chunk.
 async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> Result<u64, ActionError> {
+    let is_single = matches!(which, Which::Uuid(_) | Which::Key(_));
     let mut ended = 0;
     loop {
         let (which, actor, at) = (which.clone(), actor.clone(), app.clock.now());
@@ -116,9 +117,9 @@ async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> R
             .store
             .write(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await }))
             .await?;
-        let count = u64::try_from(gone.len()).unwrap_or(u64::MAX);
-        ended += count;
-        if count < CHUNK.unsigned_abs() {
+        ended += u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        // A short chunk does not mean the last one: another end may have taken some of the same rows.
+        if gone.is_empty() || is_single {
             return Ok(ended);
         }
     }

@@ -37,9 +37,13 @@ pub struct Started {
 /// [`ActionError::Busy`] when too many sign-ins are waiting.
 pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Actor) -> Result<Option<UserRow>, ActionError> {
     let db = app.store.read();
-    // Both look-ups always: a known name must not answer sooner.
-    let (by_name, by_email) = (db.find_user_by_name(uid).await?, db.find_user_by_email(uid).await?);
-    let user = by_name.or(by_email);
+    // PostgreSQL's text holds no NUL, and neither does a name.
+    let uid = uid.replace('\0', "\u{fffd}");
+    // All look-ups always: a known name must not answer sooner. Phones like to add a blank.
+    let exact = db.find_user_by_name(&uid).await?;
+    let trimmed = db.find_user_by_name(uid.trim()).await?;
+    let by_email = db.find_user_by_email(uid.trim()).await?;
+    let user = exact.or(trimmed).or(by_email);
     let stored = user.as_ref().filter(|user| user.is_active).and_then(|user| user.password_hash.clone());
     if app.passwords.verify(password, stored).await?
         && let Some(user) = user
@@ -47,7 +51,7 @@ pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Acto
         return Ok(Some(user));
     }
     let mut event = EventKind::SignInFailed.by(actor, app.clock.now());
-    event.username = uid.chars().take(crate::domain::user::MAX_EMAIL_LENGTH).collect::<String>().replace('\0', "\u{fffd}");
+    event.username = uid.chars().take(crate::domain::user::MAX_EMAIL_LENGTH).collect();
     event.user_id = user.map(|user| user.id.0);
     app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
     Ok(None)

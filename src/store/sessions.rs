@@ -295,11 +295,11 @@ impl Db<'_> {
     pub async fn update_touched(&self, touches: &[Touch]) -> Result<(), StoreError> {
         for touch in touches {
             let origin = &touch.origin;
-            if !self.recount(touch.id, origin).await? {
+            if !self.recount(touch).await? {
                 continue;
             }
             let sql = "UPDATE sessions SET last_used_at = $2, expires_at = $3, last_ip = $4, last_ip_key = $5, user_agent_id = $6, \
-                country = $7, asn = $8 WHERE id = $1 AND last_used_at < $2";
+                country = $7, asn = $8 WHERE id = $1";
             let values = values![
                 touch.id,
                 touch.at,
@@ -315,11 +315,13 @@ impl Db<'_> {
         Ok(())
     }
 
-    /// Moves a session's place in the counts to `origin`. Gives whether there is such a session.
-    async fn recount(&self, id: i64, origin: &Origin) -> Result<bool, StoreError> {
+    /// Moves a session's place in the counts to where it is used now. Gives whether there is such a
+    /// session, and no newer use of it; it is locked then.
+    async fn recount(&self, touch: &Touch) -> Result<bool, StoreError> {
         let lock = if self.is_sqlite() { "" } else { " FOR UPDATE" };
-        let sql = format!("SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1{lock}");
-        let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(&sql, &values![id]).await? else {
+        let sql = format!("SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at < $2{lock}");
+        let origin = &touch.origin;
+        let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(&sql, &values![touch.id, touch.at]).await? else {
             return Ok(false);
         };
         self.add_to_counts(CountKey::of_session(user_id, user_agent_id, &country, asn), -1);

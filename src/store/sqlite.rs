@@ -49,11 +49,11 @@ struct Inner {
 }
 
 /// A write: run inside the transaction, it says whether to keep its changes, and how to answer once
-/// the commit is through or has failed.
-type Job = Box<dyn FnOnce(&Mutex<Connection>) -> Outcome + Send>;
+/// the commit is through or has failed. Without a transaction it only answers why.
+type Job = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
 struct Outcome {
     keep: bool,
-    answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    answer: Box<dyn FnOnce(Result<(), String>) + Send>,
 }
 
 impl Sqlite {
@@ -121,19 +121,26 @@ impl Sqlite {
     {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
+            let connection = match connection {
+                Ok(connection) => connection,
+                Err(reason) => {
+                    drop(answer.send(Err(StoreError::Unavailable(reason).into())));
+                    return None;
+                }
+            };
             let db = Db::SqliteWrite(connection, PendingCounts::default());
             let result = run_now(async {
                 let value = work(&db).await?;
                 db.flush_counts().await?;
                 Ok(value)
             });
-            Outcome {
+            Some(Outcome {
                 keep: result.is_ok(),
                 answer: Box::new(move |committed| {
-                    let result = result.and_then(|value| committed.map(|()| value).map_err(E::from));
+                    let result = result.and_then(|value| committed.map(|()| value).map_err(|why| StoreError::Unavailable(why).into()));
                     drop(answer.send(result));
                 }),
-            }
+            })
         });
         self.0.writer.try_send(job).map_err(|refused| match refused {
             TrySendError::Full(_) => StoreError::Busy,
@@ -208,67 +215,63 @@ fn run_writer(path: &Path, connection: Connection, jobs: &Receiver<Job>) {
             current = connect(path, false).ok().map(Mutex::new);
         }
         let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
-        let Some(connection) = &current else {
-            for job in batch {
-                refuse(job, "it cannot be opened");
+        let failed = match &current {
+            Some(connection) => run_batch(connection, batch).err(),
+            None => {
+                batch.for_each(|job| drop(job(Err("it cannot be opened".to_owned()))));
+                None
             }
-            continue;
         };
-        if let Err(StoreError::Unavailable(reason)) = run_batch(connection, batch) {
+        if let Some(reason) = failed {
             tracing::warn!(reason, "writing to the database failed");
             current = None;
         }
     }
 }
 
-/// Answers a job without running it: it runs against an empty database in memory, whose only use is
-/// to fail.
-fn refuse(job: Job, reason: &str) {
-    if let Ok(nowhere) = Connection::open_in_memory() {
-        let outcome = job(&Mutex::new(nowhere));
-        (outcome.answer)(Err(StoreError::Unavailable(reason.to_owned())));
-    }
-}
-
-fn run_batch(connection: &Mutex<Connection>, jobs: impl Iterator<Item = Job>) -> Result<(), StoreError> {
-    if let Err(error) = statement(connection, "BEGIN IMMEDIATE") {
-        let reason = error.to_string();
-        for job in jobs {
-            refuse(job, &reason);
-        }
-        return Err(error);
-    }
+/// Runs jobs in one transaction. One that fails by itself takes back its own changes; trouble with
+/// the database fails all of them, and no further one is run.
+fn run_batch(connection: &Mutex<Connection>, jobs: impl Iterator<Item = Job>) -> Result<(), String> {
+    let mut failed = statement(connection, "BEGIN IMMEDIATE").err();
     let mut answers = Vec::new();
-    let mut failed = None;
     for job in jobs {
-        let started = statement(connection, "SAVEPOINT job");
-        let outcome = job(connection);
-        let end = if outcome.keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-        let ended = started.and_then(|()| lock(connection).execute_batch(end).map_err(StoreError::from));
-        if let Err(error) = ended {
-            failed.get_or_insert(error);
+        if let Some(reason) = &failed {
+            drop(job(Err(reason.clone())));
+            continue;
         }
+        if let Err(reason) = statement(connection, "SAVEPOINT job") {
+            drop(job(Err(reason.clone())));
+            failed = Some(reason);
+            continue;
+        }
+        let Some(outcome) = job(Ok(connection)) else { continue };
         answers.push(outcome.answer);
+        // A full disk makes SQLite roll the whole transaction back by itself.
+        if lock(connection).is_autocommit() {
+            failed = Some("the transaction was rolled back: the disk may be full".to_owned());
+        } else if outcome.keep {
+            failed = statement(connection, "RELEASE job").err();
+        } else {
+            failed = statement(connection, "ROLLBACK TO job").and_then(|()| statement(connection, "RELEASE job")).err();
+        }
     }
     let result = match failed {
         None => statement(connection, "COMMIT"),
-        Some(error) => Err(error),
+        Some(reason) => Err(reason),
     };
-    if result.is_err() {
-        // SQLite may have rolled back already, as it does on a full disk.
-        drop(lock(connection).execute_batch("ROLLBACK"));
+    if result.is_err() && !lock(connection).is_autocommit() {
+        drop(statement(connection, "ROLLBACK"));
     }
     for answer in answers {
-        answer(match &result {
-            Ok(()) => Ok(()),
-            Err(error) => Err(StoreError::Unavailable(error.to_string())),
-        });
+        answer(result.clone());
     }
     result
 }
 
-fn statement(connection: &Mutex<Connection>, sql: &str) -> Result<(), StoreError> {
-    Ok(lock(connection).prepare_cached(sql)?.raw_execute().map(drop)?)
+fn statement(connection: &Mutex<Connection>, sql: &str) -> Result<(), String> {
+    let connection = lock(connection);
+    let mut statement = connection.prepare_cached(sql).map_err(|error| error.to_string())?;
+    statement.raw_execute().map(drop).map_err(|error| error.to_string())
 }
 
 /// `$1` → `?1`: SQLite would take `$1` for a name.

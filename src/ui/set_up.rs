@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -68,8 +68,6 @@ async fn form(app: &App, visitor: &Visitor, key: &PlainSecret, error: &str) -> R
     let frame = Frame { username: None, css: assets::css(), proof: visitor.proof(app) };
     let template = SetUpPage { frame, username: &owner.username, error, min_length: MIN_PASSWORD_LENGTH };
     let mut response = page(StatusCode::OK, &template);
-    // The address is a secret: it may not travel on.
-    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     visitor.keep(app, response.headers_mut());
     Ok(response)
 }

@@ -64,8 +64,8 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         let error = "This page was too old. Please try again.";
         return Ok(form(&app, &visitor, StatusCode::FORBIDDEN, &form_data.uid, &next, error));
     }
-    let uid: String = form_data.uid.trim().chars().take(MAX_EMAIL_LENGTH).collect();
-    if uid.is_empty() || form_data.password.is_empty() {
+    let uid: String = form_data.uid.chars().take(MAX_EMAIL_LENGTH).collect();
+    if uid.trim().is_empty() || form_data.password.is_empty() {
         return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password."));
     }
     let is_plausible = form_data.password.len() <= MAX_PASSWORD_LENGTH;

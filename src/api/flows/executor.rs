@@ -98,7 +98,7 @@ impl FlowCall<'_> {
         }
         match flow.stage {
             Stage::Identification => {
-                let uid = answer.text("uid_field").map(str::trim).filter(|uid| !uid.is_empty());
+                let uid = answer.text("uid_field").filter(|uid| !uid.trim().is_empty());
                 let Some(uid) = uid else {
                     return Ok(self.present_and_keep(&flow, Some(("uid_field", "This field is required."))));
                 };
