@@ -1,5 +1,6 @@
 //! Takes uap-core's rules from the resolved `ua-parser` package, so that they come with a version
 //! bump of it and no copy of them lives in this repository.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a build stops at the first surprise")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

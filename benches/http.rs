@@ -7,7 +7,15 @@
 //! Prints a table: processor time of the server for each request (all its threads, from
 //! /proc/PID/stat), requests a second, and the median and 99th percentile of what a client waits.
 //! Two processes share the machine's cores, so judge by processor time and by the ratios.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark stops at the first surprise"
+)]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -74,7 +82,10 @@ fn main() {
     run("the page in the middle, by -last_used", &token, one(format!("{sessions}?page_size=100&ordering=-last_used&page={half}")));
 
     let slowest = lists.iter().copied().fold(f64::INFINITY, f64::min);
-    println!("\nlists of 100: {:.0} times authentik's {AUTHENTIKS_LISTS:.0} a second (the slowest order)", slowest / AUTHENTIKS_LISTS);
+    println!(
+        "\nlists of 100: {:.0} times authentik's {AUTHENTIKS_LISTS:.0} a second (the slowest order)",
+        slowest / AUTHENTIKS_LISTS
+    );
     println!("a cookie's check: {:.1} µs of CPU above an empty answer", check.cpu_micros - floor.cpu_micros);
     println!("memory after all this: {:.1} MB", server.memory_mb());
 }
@@ -133,8 +144,12 @@ fn write_load(file: &Path, sessions: u32) -> Vec<String> {
         let version = numbers.below(if n.is_multiple_of(10) { 2000 } else { 20 });
         let agent = match numbers.below(5) {
             0 => format!("Mozilla/5.0 (X11; Linux x86_64; rv:{version}.0) Gecko/20100101 Firefox/{version}.0"),
-            1 => format!("Mozilla/5.0 (iPhone; CPU iPhone OS 17_{version} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.{version} Mobile/15E148 Safari/604.1"),
-            _ => format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Safari/537.36"),
+            1 => format!(
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_{version} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.{version} Mobile/15E148 Safari/604.1"
+            ),
+            _ => format!(
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 Safari/537.36"
+            ),
         };
         let mut uuid = format!("{:016x}{:016x}", numbers.below(u64::MAX), numbers.below(u64::MAX));
         uuid.replace_range(12..13, "4");
@@ -167,7 +182,9 @@ impl Server {
     fn start(folder: &Path, options: &Options) -> Self {
         let mut process = rollcall(folder, options).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| line.unwrap().strip_prefix("listening on http://").map(str::to_owned)).expect("the server starts");
+        let address = lines
+            .find_map(|line| line.unwrap().strip_prefix("listening on http://").map(str::to_owned))
+            .expect("the server starts");
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, address }
     }

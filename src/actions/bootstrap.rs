@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use super::events::EventKind;
 use super::tokens::TokenRequest;
 use super::{ActionError, Actor, tokens, users};
 use crate::app::App;
 use crate::domain::PlainSecret;
-use crate::domain::user::{ADMINISTRATOR, TokenIntent};
-use crate::store::users::NewUser;
+use crate::domain::user::{ADMINISTRATOR, TokenIntent, check_password};
+use crate::store::StoreError;
+use crate::store::tokens::NewToken;
+use crate::store::users::{NewUser, UserRow};
 
 /// How long a set-up link is good.
 pub const LINK_LIVES: Duration = Duration::from_secs(3600);
@@ -20,42 +23,19 @@ pub const LINK_LIVES: Duration = Duration::from_secs(3600);
 /// When the configured password or token cannot be used, or the database cannot be written.
 pub async fn run(app: &App) -> Result<Option<PlainSecret>, ActionError> {
     let (actor, bootstrap) = (Actor::system(), &app.config.bootstrap);
-    let user = match app.store.read().find_user_by_name(ADMINISTRATOR).await? {
+    let found = app.store.read().find_user_by_name(ADMINISTRATOR).await?;
+    let is_first = found.is_none();
+    let user = match found {
         Some(user) => user,
-        None => {
-            let user = NewUser {
-                id: None,
-                username: ADMINISTRATOR.into(),
-                name: "Administrator".into(),
-                email: String::new(),
-                password_hash: None,
-                is_active: true,
-                is_superuser: true,
-                permissions: Vec::new(),
-            };
-            let password = bootstrap.password.as_ref().map(|password| password.0.clone());
-            let id = users::add(app, user, password, &actor).await?;
-            if let Some(key) = &bootstrap.token {
-                let request = TokenRequest {
-                    intent: TokenIntent::Api,
-                    identifier: Some("bootstrap".into()),
-                    description: "set up at the first start".into(),
-                    lives: None,
-                    key: Some(PlainSecret::from_text(key.0.clone())),
-                };
-                tokens::add(app, id, ADMINISTRATOR, request, &actor).await?;
-            }
-            users::find(app, ADMINISTRATOR).await?
-        }
+        None => add_administrator(app, &actor).await?,
     };
-    // With a password or a token from the configuration there is a way in already.
-    if user.password_hash.is_some() || bootstrap.password.is_some() || bootstrap.token.is_some() || !user.is_active {
+    // At the first start the configuration gives a way in; later the token it named may still do.
+    let has_way_in = bootstrap.token.is_some() || (is_first && bootstrap.password.is_some());
+    if user.password_hash.is_some() || has_way_in || !user.is_active {
         return Ok(None);
     }
     let id = user.id;
-    app.store
-        .write(move |db| Box::pin(async move { db.delete_tokens_of(id, TokenIntent::Recovery).await }))
-        .await?;
+    app.store.write(move |db| Box::pin(async move { db.delete_tokens_of(id, TokenIntent::Recovery).await })).await?;
     let request = TokenRequest {
         intent: TokenIntent::Recovery,
         identifier: None,
@@ -65,4 +45,52 @@ pub async fn run(app: &App) -> Result<Option<PlainSecret>, ActionError> {
     };
     let (_, link) = tokens::add(app, id, ADMINISTRATOR, request, &actor).await?;
     Ok(Some(link))
+}
+
+/// Adds the administrator with the configured password and token, both or neither.
+async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionError> {
+    let bootstrap = &app.config.bootstrap;
+    let mut user = NewUser {
+        id: None,
+        username: ADMINISTRATOR.into(),
+        name: "Administrator".into(),
+        email: String::new(),
+        password_hash: None,
+        is_active: true,
+        is_superuser: true,
+        permissions: Vec::new(),
+    };
+    if let Some(password) = &bootstrap.password {
+        check_password(&password.0)?;
+        user.password_hash = Some(app.passwords.hash(password.0.clone()).await?);
+    }
+    let key = bootstrap.token.as_ref().map(|key| PlainSecret::from_text(key.0.clone()).hash());
+    let (actor, now) = (actor.clone(), app.clock.now());
+    let added = app
+        .store
+        .write(move |db| {
+            Box::pin(async move {
+                let id = db.insert_user(&user, now).await?;
+                let mut events = vec![EventKind::UserAdded.by(&actor, now).about(id, ADMINISTRATOR)];
+                if let Some(key_hash) = key {
+                    let token = NewToken {
+                        key_hash,
+                        identifier: "bootstrap".into(),
+                        description: "set up at the first start".into(),
+                        intent: TokenIntent::Api,
+                        user: id,
+                        expires: (false, now),
+                    };
+                    db.insert_token(&token, now).await?;
+                    events.push(EventKind::TokenAdded.by(&actor, now).about(id, ADMINISTRATOR).with_detail("bootstrap"));
+                }
+                db.insert_events(&events).await
+            })
+        })
+        .await;
+    match added {
+        // Another node, started at the same time, was first.
+        Ok(()) | Err(StoreError::Conflict(_)) => users::find(app, ADMINISTRATOR).await,
+        Err(error) => Err(error.into()),
+    }
 }

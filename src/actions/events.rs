@@ -76,7 +76,7 @@ impl EventRow {
     #[must_use]
     pub fn about(mut self, id: UserId, username: &str) -> Self {
         self.user_id = Some(id.0);
-        self.username = username.to_owned();
+        username.clone_into(&mut self.username);
         self
     }
 

@@ -9,8 +9,8 @@ use std::io::{BufRead, Read};
 
 use serde::Deserialize;
 
-use super::{Actor, passwords};
 use super::events::EventKind;
+use super::{Actor, passwords};
 use crate::app::App;
 use crate::domain::session::Lifetime;
 use crate::domain::user::{TokenIntent, check_email, check_username};

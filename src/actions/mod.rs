@@ -5,6 +5,7 @@ pub mod bootstrap;
 pub mod events;
 pub mod import;
 pub mod passwords;
+pub mod principal;
 pub mod sessions;
 pub mod sign_in;
 pub mod tokens;

@@ -50,8 +50,8 @@ impl Passwords {
         self.run(move || {
             let is_known = stored.is_some();
             let stored = stored.unwrap_or_else(|| NOBODYS.to_owned());
-            let fits = PasswordHash::new(&stored)
-                .is_ok_and(|stored| argon2().verify_password(password.as_bytes(), &stored).is_ok());
+            let fits =
+                PasswordHash::new(&stored).is_ok_and(|stored| argon2().verify_password(password.as_bytes(), &stored).is_ok());
             fits && is_known
         })
         .await
@@ -67,8 +67,7 @@ impl Passwords {
 
 /// A hash at our parameters that no password is known to fit: names without one are checked against
 /// it.
-const NOBODYS: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5cyBwYXNzd29yZA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5cyBwYXNzd29yZA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Whether a stored text is a hash that passwords can be checked against: Argon2, in PHC form.
 #[must_use]

@@ -1,10 +1,10 @@
 //! The door, and every way a session ends.
 
 use super::events::EventKind;
+use super::principal::Principal;
 use super::sign_in::Client;
 use super::{ActionError, Actor};
 use crate::app::App;
-use crate::auth::Principal;
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId};
 use crate::store::ended_sessions::Ending;
 use crate::store::sessions::{GoneSession, LiveSession, SessionRow, Which};
@@ -113,10 +113,7 @@ async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> R
     let mut ended = 0;
     loop {
         let (which, actor, at) = (which.clone(), actor.clone(), app.clock.now());
-        let gone = app
-            .store
-            .write(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await }))
-            .await?;
+        let gone = app.store.write(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await })).await?;
         ended += u64::try_from(gone.len()).unwrap_or(u64::MAX);
         // A short chunk does not mean the last one: another end may have taken some of the same rows.
         if gone.is_empty() || is_single {

@@ -57,15 +57,15 @@ pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Acto
     Ok(None)
 }
 
-/// Starts a session with a fresh key. The one the browser came with, if any, ends: a key never
+/// Starts a session with a fresh key for a user as they were when they proved who they are. The one the browser came with, if any, ends: a key never
 /// outlives a sign-in (OWASP ASVS v5.0.0-7.2.4).
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] when the user is gone or inactive by now.
+/// [`ActionError::Forbidden`] when the user is gone or inactive by now, or has another password.
 pub async fn start_session(
     app: &App,
-    user: UserId,
-    client: Client,
+    proved: UserRow,
+    client: &Client,
     is_remembered: bool,
     replaces: Vec<HashedSecret>,
     actor: &Actor,
@@ -79,7 +79,7 @@ pub async fn start_session(
     let session = NewSession {
         uuid,
         key_hash: key.hash(),
-        user,
+        user: proved.id,
         created_at: now,
         last_used_at: now,
         lifetime: Lifetime { idle_timeout: idle, absolute_expires_at: now.plus(absolute) },
@@ -91,12 +91,11 @@ pub async fn start_session(
     app.store
         .write(move |db| {
             Box::pin(async move {
-                let Some(user) = db.find_user(user).await?.filter(|user| user.is_active) else {
-                    return Err(ActionError::Forbidden);
-                };
+                let user = db.find_user(proved.id).await?;
+                let is_still_so = |user: &UserRow| user.is_active && user.password_hash == proved.password_hash;
+                let user = user.filter(is_still_so).ok_or(ActionError::Forbidden)?;
                 let actor = actor.as_user(user.id, &user.username);
-                let ending =
-                    Ending { at: now, by: Some(user.id.0), by_name: user.username.clone(), reason: EndReason::Replaced };
+                let ending = Ending { at: now, by: Some(user.id.0), by_name: user.username.clone(), reason: EndReason::Replaced };
                 for key in replaces {
                     db.end_sessions(&Which::Key(key), 1, &ending).await?;
                 }
@@ -104,7 +103,7 @@ pub async fn start_session(
                 db.update_last_sign_in(user.id, now).await?;
                 let event = EventKind::SignIn.by(&actor, now).about(user.id, &user.username).of_session(session.uuid);
                 db.insert_events(&[event]).await?;
-                Ok(())
+                Ok::<_, ActionError>(())
             })
         })
         .await?;
@@ -118,25 +117,25 @@ pub async fn start_session(
 pub async fn remember_proof(app: &App, user: UserId, lives: std::time::Duration) -> Result<PlainSecret, ActionError> {
     let key = PlainSecret::generate()?;
     let (hash, expires_at) = (key.hash(), app.clock.now().plus(lives));
-    app.store
-        .write(move |db| Box::pin(async move { db.insert_pending_sign_in(hash, user, expires_at).await }))
-        .await?;
+    app.store.write(move |db| Box::pin(async move { db.insert_pending_sign_in(hash, user, expires_at).await })).await?;
     Ok(key)
 }
 
-/// Whose proof this is, while it is good.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn find_proof(app: &App, key: &PlainSecret) -> Result<Option<UserId>, StoreError> {
-    app.store.read().find_pending_sign_in(key.hash(), app.clock.now()).await
-}
-
-/// Uses a proof up: of many that try at once, one succeeds.
+/// Uses a proof up and gives its user: of many that try at once, one succeeds. `None` when it was
+/// used, is too old, or its password was changed since.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn take_proof(app: &App, key: &PlainSecret) -> Result<Option<UserId>, StoreError> {
+pub async fn take_proof(app: &App, key: &PlainSecret) -> Result<Option<UserRow>, StoreError> {
     let (hash, now) = (key.hash(), app.clock.now());
-    app.store.write(move |db| Box::pin(async move { db.take_pending_sign_in(hash, now).await })).await
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                match db.take_pending_sign_in(hash, now).await? {
+                    Some(user) => db.find_user(user).await,
+                    None => Ok(None),
+                }
+            })
+        })
+        .await
 }

@@ -16,7 +16,11 @@ const BATCH: usize = 200;
 
 /// Uses that are not written down yet.
 #[derive(Default)]
-pub struct Touches(Mutex<HashMap<i64, Use>>);
+pub struct Touches {
+    noted: Mutex<HashMap<i64, Use>>,
+    /// Held while they are written: whoever waits for it finds all that was noted before written.
+    writing: tokio::sync::Mutex<()>,
+}
 
 struct Use {
     at: Timestamp,
@@ -33,7 +37,7 @@ impl Touches {
         if !is_due(session.last_used_at) {
             return;
         }
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uses = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if uses.get(&session.id).is_some_and(|noted| !is_due(noted.at)) || uses.len() >= MOST {
             return;
         }
@@ -45,13 +49,14 @@ impl Touches {
     /// # Errors
     /// When the database cannot be written.
     pub async fn flush(&self, app: &App) -> Result<(), StoreError> {
-        let uses = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn = self.writing.lock().await;
+        let uses = std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner));
         let mut uses: Vec<(i64, Use)> = uses.into_iter().collect();
         uses.sort_by_key(|(id, _)| *id);
         while !uses.is_empty() {
             let rest = uses.split_off(uses.len().min(BATCH));
             if let Err(error) = write(app, &uses).await {
-                let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
                 for (id, kept) in uses.into_iter().chain(rest) {
                     noted.entry(id).or_insert(kept);
                 }

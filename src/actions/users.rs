@@ -102,7 +102,7 @@ pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor:
                 let actor = actor.as_user(id, &user.username);
                 db.insert_events(&[EventKind::PasswordSet.by(&actor, now).about(id, &user.username)]).await?;
                 super::sessions::end_all_of_user(db, id, None, EndReason::PasswordChanged, &actor, now).await?;
-                Ok(user)
+                Ok(UserRow { password_hash: Some(hash), ..user })
             })
         })
         .await

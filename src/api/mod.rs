@@ -7,18 +7,18 @@ pub mod flows;
 pub mod health;
 mod negotiate;
 mod python;
-pub mod query;
 pub mod schema;
 
 use axum::http::Method;
 use axum::http::request::Parts;
 
 use crate::actions::Actor;
+use crate::actions::principal::Principal;
 use crate::app::App;
-use crate::auth::{self, Principal};
+use crate::auth;
 use crate::http::client::ClientInfo;
+use crate::http::query::Query;
 use error::ApiError;
-use query::Query;
 
 /// A request that may go on: its form is acceptable and its caller is known.
 pub struct Call {

@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, header};
 
 use super::error::ApiError;
-use super::query::Query;
+use crate::http::query::Query;
 
 /// Checks `?format=` and `Accept`. Quality values are not looked at.
 pub(super) fn check(query: &Query, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -31,7 +31,8 @@ mod tests {
 
     #[test]
     fn json_is_taken_in_many_ways() {
-        for range in ["*/*", "application/*", "application/json", " APPLICATION/JSON ; q=0", "application/json;indent=4", "*/json"] {
+        for range in ["*/*", "application/*", "application/json", " APPLICATION/JSON ; q=0", "application/json;indent=4", "*/json"]
+        {
             assert!(is_json(range), "{range}");
         }
         for range in ["", "*", "text/html", "application/xml", "application", "application/jsonx"] {

@@ -75,10 +75,11 @@ pub async fn browser_file(Path(file): Path<String>) -> Response {
     }
     let config = std::sync::Arc::new(utoipa_swagger_ui::Config::from("/api/v3/schema/"));
     match utoipa_swagger_ui::serve(&file, config) {
-        Ok(Some(found)) if file.ends_with(".css") || file.ends_with(".js") => {
-            ([(header::CONTENT_TYPE, found.content_type), (header::CACHE_CONTROL, "public, max-age=86400".into())], found.bytes.into_owned())
-                .into_response()
-        }
+        Ok(Some(found)) if matches!(file.rsplit_once('.'), Some((_, "css" | "js"))) => (
+            [(header::CONTENT_TYPE, found.content_type), (header::CACHE_CONTROL, "public, max-age=86400".into())],
+            found.bytes.into_owned(),
+        )
+            .into_response(),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }

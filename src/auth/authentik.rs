@@ -6,6 +6,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha512};
 
 use crate::domain::PlainSecret;
+use crate::domain::secret::hex;
 
 /// The cookie's name.
 pub const COOKIE: &str = "authentik_session";
@@ -20,14 +21,13 @@ struct Claims {
 /// there.
 #[must_use]
 pub fn session_key(cookie: &str, secret_key: &str) -> Option<PlainSecret> {
-    let digest = Sha512::digest(secret_key.as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let signing_key = hex(&Sha512::digest(secret_key.as_bytes()));
     let mut validation = Validation::new(Algorithm::HS256);
     validation.required_spec_claims.clear();
     validation.validate_exp = true;
     validation.validate_nbf = true;
     validation.leeway = 0;
-    let token = jsonwebtoken::decode::<Claims>(cookie, &DecodingKey::from_secret(hex.as_bytes()), &validation).ok()?;
+    let token = jsonwebtoken::decode::<Claims>(cookie, &DecodingKey::from_secret(signing_key.as_bytes()), &validation).ok()?;
     Some(PlainSecret::from_text(token.claims.sid))
 }
 
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     fn sign(algorithm: Algorithm, claims: &serde_json::Value) -> String {
-        let digest: String = Sha512::digest(b"secret").iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha512::digest(b"secret"));
         jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(digest.as_bytes())).unwrap()
     }
 

@@ -2,7 +2,7 @@
 //! the API (`compat.md` 4), a keyed proof in the forms of the pages, and the browser's own word
 //! (`Origin`, `Sec-Fetch-Site`) on both.
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use subtle::ConstantTimeEq;
 
 use super::cookies;
@@ -72,7 +72,7 @@ pub fn check_same_site(headers: &HeaderMap, client: &ClientInfo, app: &App) -> R
             return Err(format!("Origin checking failed - {origin} does not match any trusted origins."));
         }
     }
-    match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         None | Some(b"same-origin" | b"none") => Ok(()),
         Some(_) => Err("the request came from another site.".into()),
     }

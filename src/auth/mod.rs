@@ -9,48 +9,16 @@ pub mod target;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 
+use crate::actions::principal::Principal;
 use crate::actions::sign_in::Started;
 use crate::actions::{ActionError, sessions, sign_in};
 use crate::app::App;
 use crate::domain::user::TokenIntent;
-use crate::domain::{PlainSecret, UserId, secret};
+use crate::domain::{PlainSecret, secret};
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
 use crate::store::sessions::LiveSession;
-use crate::store::users::Rights;
-
-/// A caller who has proved who they are.
-#[derive(Clone, Debug)]
-pub struct Principal {
-    /// Primary key.
-    pub user_id: UserId,
-    /// Name.
-    pub username: String,
-    /// What they may do.
-    pub rights: Rights,
-    /// The session of the request's cookie, if that is good, also when a token says who calls.
-    pub session: Option<LiveSession>,
-}
-
-impl Principal {
-    /// Whose sessions the caller may see: everybody's (`None`), or one user's.
-    #[must_use]
-    pub fn visible(&self) -> Option<UserId> {
-        if self.rights.may_view_sessions { None } else { Some(self.user_id) }
-    }
-
-    /// Whether the caller may see sessions of that user.
-    #[must_use]
-    pub fn may_see(&self, owner: UserId) -> bool {
-        self.visible().is_none_or(|only| only == owner)
-    }
-
-    /// Whether the caller may end sessions of that user, once they may see them.
-    #[must_use]
-    pub fn may_end(&self, owner: UserId) -> bool {
-        owner == self.user_id || self.rights.may_delete_sessions
-    }
-}
+use crate::store::users::UserRow;
 
 /// Why a caller is refused.
 #[derive(Debug)]
@@ -136,16 +104,16 @@ pub fn session_keys(app: &App, headers: &HeaderMap) -> Vec<PlainSecret> {
 /// Starts a session for a user who proved who they are. Sessions that the request's cookies name end.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] when the user is gone or inactive by now.
+/// [`ActionError::Forbidden`] when the user is gone or inactive by now, or has another password.
 pub async fn start_session(
     app: &App,
     headers: &HeaderMap,
     client: &ClientInfo,
-    user: UserId,
+    proved: UserRow,
     is_remembered: bool,
 ) -> Result<Started, ActionError> {
     let replaces = session_keys(app, headers).iter().map(PlainSecret::hash).collect();
-    sign_in::start_session(app, user, client.as_client(headers), is_remembered, replaces, &client.as_anonymous()).await
+    sign_in::start_session(app, proved, &client.as_client(headers), is_remembered, replaces, &client.as_anonymous()).await
 }
 
 /// Hands a started session to its browser, with a fresh CSRF secret.

@@ -15,11 +15,11 @@ struct Report {
 }
 
 impl Report {
-    fn good(&self, what: &str, detail: &str) -> Outcome {
+    fn good(what: &str, detail: &str) -> Outcome {
         output::line(&format!("ok       {what}: {detail}"))
     }
 
-    fn warn(&self, what: &str, detail: &str, cure: &str) -> Outcome {
+    fn warn(what: &str, detail: &str, cure: &str) -> Outcome {
         output::line(&format!("warning  {what}: {detail}\n         {cure}"))
     }
 
@@ -31,23 +31,31 @@ impl Report {
 
 pub(super) async fn run(config: Config) -> Outcome {
     let mut report = Report { is_good: true };
-    report.good("configuration", "all settings can be read")?;
+    Report::good("configuration", "all settings can be read")?;
     instance_key(&config, &mut report)?;
     database(&config, &mut report).await?;
     let files = [("GeoIP City file", &config.geoip.city, "geoip.city"), ("GeoIP ASN file", &config.geoip.asn, "geoip.asn")];
     for (what, path, key) in files {
         match path {
-            None => report.warn(what, "none is configured: this part of a place is not shown", &format!("Set {key} to a MaxMind .mmdb file."))?,
+            None => Report::warn(
+                what,
+                "none is configured: this part of a place is not shown",
+                &format!("Set {key} to a MaxMind .mmdb file."),
+            )?,
             Some(path) => geoip_file(&mut report, what, path)?,
         }
     }
     match UserAgents::load(config.user_agent_rules.as_ref()) {
-        Ok(_) => report.good("user agent rules", config.user_agent_rules.as_ref().map_or("built in", |_| "the configured file"))?,
-        Err(error) => report.bad("user agent rules", &error.to_string(), "Take regexes.yaml from a release of uap-core, or unset user_agent.rules.")?,
+        Ok(_) => Report::good("user agent rules", config.user_agent_rules.as_ref().map_or("built in", |_| "the configured file"))?,
+        Err(error) => report.bad(
+            "user agent rules",
+            &error.to_string(),
+            "Take regexes.yaml from a release of uap-core, or unset user_agent.rules.",
+        )?,
     }
     if config.http.public_url.is_none() && !config.listen.ip().is_loopback() {
         let cure = "Set http.public_url to the https address people use.";
-        report.warn("public URL", "not set, though the server listens for others: cookies are not Secure", cure)?;
+        Report::warn("public URL", "not set, though the server listens for others: cookies are not Secure", cure)?;
     }
     if report.is_good { Ok(()) } else { Err("something is wrong".into()) }
 }
@@ -57,7 +65,7 @@ fn instance_key(config: &Config, report: &mut Report) -> Outcome {
     let shown = path.display().to_string();
     match std::fs::metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            report.warn("instance key", &format!("{shown} does not exist yet"), "The first `rollcall serve` makes it.")
+            Report::warn("instance key", &format!("{shown} does not exist yet"), "The first `rollcall serve` makes it.")
         }
         Err(error) => report.bad("instance key", &format!("{shown}: {error}"), "Let the user that runs Rollcall read it."),
         Ok(meta) => {
@@ -69,7 +77,7 @@ fn instance_key(config: &Config, report: &mut Report) -> Outcome {
                 }
             }
             let _ = meta;
-            report.good("instance key", &shown)
+            Report::good("instance key", &shown)
         }
     }
 }
@@ -79,7 +87,7 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
         && !path.exists()
     {
         let detail = format!("{} does not exist yet", path.display());
-        return report.warn("database", &detail, "The first `rollcall serve` makes it.");
+        return Report::warn("database", &detail, "The first `rollcall serve` makes it.");
     }
     let cure = "Look at database.url, and whether the database runs and takes connections from here.";
     let store = match Store::open(&config.database).await {
@@ -87,7 +95,7 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
         Err(error) => return report.bad("database", &error.to_string(), cure),
     };
     match store.describe().await {
-        Ok(version) => report.good("database", &version)?,
+        Ok(version) => Report::good("database", &version)?,
         Err(error) => return report.bad("database", &error.to_string(), cure),
     }
     match store.applied_migrations().await {
@@ -95,12 +103,18 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
             let unknown = applied.iter().find(|name| migrations().iter().all(|known| known.name != name.as_str()));
             let missing = migrations().iter().filter(|known| applied.iter().all(|name| name != known.name)).count();
             match (unknown, missing) {
-                (Some(name), _) => report.bad("schema", &format!("{name} is not known"), "A newer Rollcall used this database: run that one."),
-                (None, 0) => report.good("schema", "up to date"),
-                (None, count) => report.warn("schema", &format!("{count} migrations to apply"), "The next `rollcall serve` or `rollcall migrate` applies them."),
+                (Some(name), _) => {
+                    report.bad("schema", &format!("{name} is not known"), "A newer Rollcall used this database: run that one.")
+                }
+                (None, 0) => Report::good("schema", "up to date"),
+                (None, count) => Report::warn(
+                    "schema",
+                    &format!("{count} migrations to apply"),
+                    "The next `rollcall serve` or `rollcall migrate` applies them.",
+                ),
             }
         }
-        Err(StoreError::Failed(_)) => report.warn("schema", "empty", "The first `rollcall serve` makes it."),
+        Err(StoreError::Failed(_)) => Report::warn("schema", "empty", "The first `rollcall serve` makes it."),
         Err(error) => report.bad("schema", &error.to_string(), cure),
     }
 }
@@ -121,9 +135,9 @@ fn geoip_file(report: &mut Report, what: &str, path: &Path) -> Outcome {
             let days = crate::domain::Clock::System.now().since(built).as_secs() / 86400;
             let detail = format!("{shown}: {}, {days} days old", metadata.database_type);
             if days > OLD {
-                return report.warn(what, &detail, "Addresses move: let geoipupdate fetch a newer one.");
+                return Report::warn(what, &detail, "Addresses move: let geoipupdate fetch a newer one.");
             }
-            report.good(what, &detail)
+            Report::good(what, &detail)
         }
     }
 }

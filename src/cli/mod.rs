@@ -70,7 +70,7 @@ enum Command {
     Token(token::TokenCommand),
     /// Sessions: list, show, revoke
     #[command(subcommand)]
-    Session(session::SessionCommand),
+    Session(Box<session::SessionCommand>),
     /// Bring the database's schema up to date
     Migrate,
     /// Say what is wrong with configuration, database and files, and how to mend it
@@ -105,7 +105,11 @@ pub fn main() -> ExitCode {
         Command::Serve(args) | Command::Demo(args) => args.listen.clone(),
         _ => None,
     };
-    let named = [("data_dir", cli.settings.data_dir, "--data-dir"), ("database.url", cli.settings.database_url, "--database-url"), ("listen", listen, "--listen")];
+    let named = [
+        ("data_dir", cli.settings.data_dir, "--data-dir"),
+        ("database.url", cli.settings.database_url, "--database-url"),
+        ("listen", listen, "--listen"),
+    ];
     flags.values.extend(named.into_iter().filter_map(|(key, value, flag)| Some((key.to_owned(), value?, flag))));
     for set in cli.settings.sets {
         let Some((key, value)) = set.split_once('=') else {
@@ -142,7 +146,7 @@ pub fn main() -> ExitCode {
             Command::Export(args) => export::run(config, args).await,
             Command::User(command) => user::run(config, command).await,
             Command::Token(command) => token::run(config, command).await,
-            Command::Session(command) => session::run(config, command).await,
+            Command::Session(command) => session::run(config, *command).await,
             Command::Migrate => migrate(config).await,
             Command::Check => check::run(config).await,
             Command::Openapi | Command::Completions { .. } => Ok(()),
@@ -162,9 +166,19 @@ fn finish(outcome: Outcome) -> ExitCode {
         }
         Err(error) => {
             output::say(&format!("rollcall: {error}"));
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
         }
     }
+}
+
+/// What was written on the command line makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUsage(String);
+
+/// A [`Failure`] that is the command line's fault.
+fn misused(message: impl Into<String>) -> Failure {
+    WrongUsage(message.into()).into()
 }
 
 fn wrong_usage(message: &str) -> ExitCode {

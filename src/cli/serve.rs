@@ -10,7 +10,8 @@ use crate::actions::bootstrap;
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::Clock;
-use crate::{http, jobs, routes};
+use crate::jobs::Jobs;
+use crate::{http, routes};
 
 /// How long the last writes may take: with the server's own grace, the stop stays within 10 s.
 const FLUSH_TIME: Duration = Duration::from_millis(1500);
@@ -39,12 +40,15 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
 /// Serves until SIGTERM or SIGINT, finishes what runs, and writes down what is only in memory.
 pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     let address = listener.local_addr()?;
-    let jobs = jobs::start(app);
+    let jobs = Jobs::start(app);
     output::say(&format!("listening on http://{address}"));
     http::serve::run(listener, routes::router(app), stop_signal()).await;
     output::say("stopping");
-    drop(jobs);
-    match tokio::time::timeout(FLUSH_TIME, app.touches.flush(app)).await {
+    let last = async {
+        jobs.stop().await;
+        app.touches.flush(app).await
+    };
+    match tokio::time::timeout(FLUSH_TIME, last).await {
         Ok(flushed) => Ok(flushed?),
         Err(_) => Err("the last uses of sessions could not be written down in time".into()),
     }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, misused, output};
 use crate::actions::{Actor, sessions};
 use crate::app::App;
 use crate::config::Config;
@@ -13,8 +13,21 @@ use crate::store::sessions::SessionRow;
 
 /// The columns of a session, in tables, CSV and exports.
 pub(super) const COLUMNS: &[&str] = &[
-    "uuid", "user", "username", "last_ip", "city", "country", "asn", "as_org", "browser", "os", "device", "created", "last_used",
-    "expires", "last_user_agent",
+    "uuid",
+    "user",
+    "username",
+    "last_ip",
+    "city",
+    "country",
+    "asn",
+    "as_org",
+    "browser",
+    "os",
+    "device",
+    "created",
+    "last_used",
+    "expires",
+    "last_user_agent",
 ];
 
 /// What to do with sessions.
@@ -114,15 +127,15 @@ impl FilterArgs {
     fn read(self) -> Result<SessionFilter, Failure> {
         let instant = |text: Option<String>| match text {
             None => Ok(None),
-            Some(text) => Timestamp::parse(&text).map(Some).ok_or_else(|| format!("{text} is no ISO 8601 date and time")),
+            Some(text) => Timestamp::parse(&text).map(Some).ok_or_else(|| misused(format!("{text} is no ISO 8601 date and time"))),
         };
         let last_ip = match self.last_ip {
             None => None,
-            Some(text) => Some(Address::parse(&text).ok_or_else(|| format!("{text} is no IPv4 or IPv6 address"))?),
+            Some(text) => Some(Address::parse(&text).ok_or_else(|| misused(format!("{text} is no IPv4 or IPv6 address")))?),
         };
         let network = match self.network {
             None => None,
-            Some(text) => Some(Network::parse(&text).ok_or_else(|| format!("{text} is no network, such as 10.0.0.0/8"))?),
+            Some(text) => Some(Network::parse(&text).ok_or_else(|| misused(format!("{text} is no network, such as 10.0.0.0/8")))?),
         };
         let terms = search::folded_terms(self.search.as_deref().unwrap_or_default());
         Ok(SessionFilter {
@@ -141,7 +154,7 @@ impl FilterArgs {
             last_used_lte: instant(self.last_used_lte)?,
             expires_gte: instant(self.expires_gte)?,
             expires_lte: instant(self.expires_lte)?,
-            search: terms.ok_or("too many search terms")?,
+            search: terms.ok_or_else(|| misused("too many search terms"))?,
         })
     }
 }
@@ -162,10 +175,11 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             let filter = filter.read()?;
             let has_filter = filter != SessionFilter::default();
             if usize::from(!ids.is_empty()) + usize::from(has_filter) + usize::from(everyone) != 1 {
-                return Err("name sessions, or give filters, or --everyone: one of the three".into());
+                return Err(misused("name sessions, or give filters, or --everyone: one of the three"));
             }
             let app = super::open(config).await?;
-            let ended = if ids.is_empty() { revoke_matching(&app, &filter, yes).await? } else { revoke_named(&app, &ids, yes).await? };
+            let ended =
+                if ids.is_empty() { revoke_matching(&app, &filter, yes).await? } else { revoke_named(&app, &ids, yes).await? };
             output::say(&format!("ended {ended} session{}", if ended == 1 { "" } else { "s" }));
             Ok(())
         }
@@ -173,7 +187,7 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
 }
 
 fn parse_id(text: &str) -> Result<SessionId, Failure> {
-    SessionId::parse(text).ok_or_else(|| format!("{text} is no session's uuid").into())
+    SessionId::parse(text).ok_or_else(|| misused(format!("{text} is no session's uuid")))
 }
 
 async fn revoke_named(app: &App, ids: &[SessionId], is_sure: bool) -> Result<u64, Failure> {

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Failure, Outcome, output};
+use super::{Failure, Outcome, misused, output};
 use crate::actions::{ActionError, Actor, users};
 use crate::app::App;
 use crate::config::Config;
@@ -106,7 +106,7 @@ pub(super) async fn find(app: &App, username: &str) -> Result<UserRow, Failure> 
 
 fn parse_permission(name: &str) -> Result<Permission, Failure> {
     let known = Permission::ALL.map(Permission::as_str).join(", ");
-    Permission::parse(name).ok_or_else(|| format!("{name} is none of the permissions {known}").into())
+    Permission::parse(name).ok_or_else(|| misused(format!("{name} is none of the permissions {known}")))
 }
 
 async fn list(app: &App, is_json: bool, is_csv: bool) -> Outcome {
@@ -127,7 +127,15 @@ async fn list(app: &App, is_json: bool, is_csv: bool) -> Outcome {
                 continue;
             }
             let yes_no = |flag| if flag { "yes" } else { "no" }.to_owned();
-            rows.push(vec![user.id.0.to_string(), user.username, user.name, user.email, yes_no(user.is_active), yes_no(user.is_superuser), last]);
+            rows.push(vec![
+                user.id.0.to_string(),
+                user.username,
+                user.name,
+                user.email,
+                yes_no(user.is_active),
+                yes_no(user.is_superuser),
+                last,
+            ]);
         }
     }
     match (is_json, is_csv) {

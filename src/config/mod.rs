@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use sources::{ConfigError, Flags, KEYS, Key};
 use sources::Values;
+pub use sources::{ConfigError, Flags, KEYS, Key};
 
 use crate::store::Location;
 
@@ -138,7 +138,9 @@ impl Config {
         let data_dir = PathBuf::from(values.text("data_dir").unwrap_or("./rollcall-data"));
         let database = match values.text("database.url") {
             None => Location::Sqlite(data_dir.join("rollcall.db")),
-            Some(_) => values.parse("database.url", "a postgres:// URL or sqlite:PATH", parse_location)?.unwrap_or_else(|| Location::Sqlite(data_dir.join("rollcall.db"))),
+            Some(_) => values
+                .parse("database.url", "a postgres:// URL or sqlite:PATH", parse_location)?
+                .unwrap_or_else(|| Location::Sqlite(data_dir.join("rollcall.db"))),
         };
         let path = |key: &str| values.text(key).map(PathBuf::from);
         let duration = |key: &str, default: Duration| -> Result<Duration, ConfigError> {

@@ -78,10 +78,7 @@ struct Value {
 pub(super) struct Values(BTreeMap<&'static str, Value>);
 
 impl Values {
-    pub(super) fn gather(
-        flags: &Flags,
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn gather(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let mut values = Self(BTreeMap::new());
         let environment: Vec<_> = environment.into_iter().filter(|(name, _)| name.starts_with("ROLLCALL_")).collect();
         let named = environment.iter().find(|(name, _)| name == "ROLLCALL_CONFIG").map(|(_, path)| PathBuf::from(path));
@@ -89,8 +86,7 @@ impl Values {
         let file = named.clone().unwrap_or_else(|| PathBuf::from("rollcall.toml"));
         match std::fs::read_to_string(&file) {
             Ok(text) => {
-                let table: toml::Table =
-                    text.parse().map_err(|error| ConfigError(format!("{}: {error}", file.display())))?;
+                let table: toml::Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", file.display())))?;
                 values.add_table("", &toml::Value::Table(table), &file.display().to_string())?;
             }
             Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
@@ -124,7 +120,8 @@ impl Values {
             }
             toml::Value::String(text) => text.clone(),
             toml::Value::Array(items) => {
-                let items: Vec<_> = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect();
+                let items: Vec<_> =
+                    items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect();
                 items.join(",")
             }
             other => other.to_string(),
@@ -135,9 +132,8 @@ impl Values {
 
     fn add(&mut self, path: &str, text: String, source: String, spell: impl Fn(&str) -> String) -> Result<(), ConfigError> {
         let Some(key) = KEYS.iter().find(|key| key.path == path) else {
-            let nearest = KEYS.iter().max_by(|a, b| {
-                strsim::jaro_winkler(a.path, path).total_cmp(&strsim::jaro_winkler(b.path, path))
-            });
+            let nearest =
+                KEYS.iter().max_by(|a, b| strsim::jaro_winkler(a.path, path).total_cmp(&strsim::jaro_winkler(b.path, path)));
             let nearest = nearest.map(|key| spell(key.path)).unwrap_or_default();
             return Err(ConfigError(format!("{source}: there is no such setting; the nearest is {nearest}")));
         };
@@ -150,12 +146,7 @@ impl Values {
     }
 
     /// Reads a value with `parse`; `form` says what is allowed when it gives `None`.
-    pub(super) fn parse<T>(
-        &self,
-        path: &str,
-        form: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, ConfigError> {
+    pub(super) fn parse<T>(&self, path: &str, form: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, ConfigError> {
         let Some(value) = self.0.get(path) else { return Ok(None) };
         match parse(value.text.trim()) {
             Some(parsed) => Ok(Some(parsed)),

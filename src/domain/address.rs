@@ -66,8 +66,8 @@ impl fmt::Display for Address {
         match self.0 {
             IpAddr::V6(ip) => match ip.segments() {
                 [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
-                    let [.., a, b, c, d] = ip.octets();
-                    write!(f, "::{a}.{b}.{c}.{d}")
+                    let last = u32::from(ip.segments()[6]) << 16 | u32::from(ip.segments()[7]);
+                    write!(f, "::{}", Ipv4Addr::from_bits(last))
                 }
                 _ => ip.fmt(f),
             },

@@ -42,6 +42,20 @@ pub struct SessionFilter {
     pub search: Vec<String>,
 }
 
+impl SessionFilter {
+    /// Whether it may have to look at many rows: a search, or a filter whose matches are not counted
+    /// beforehand.
+    #[must_use]
+    pub fn reads_far(&self) -> bool {
+        let times = [self.last_used_gte, self.last_used_lte, self.expires_gte, self.expires_lte];
+        let families = [&self.browser, &self.os, &self.device];
+        !self.search.is_empty()
+            || self.network.is_some()
+            || times.iter().any(Option::is_some)
+            || families.iter().any(|family| family.is_some())
+    }
+}
+
 /// What a list can be ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortKey {

@@ -52,6 +52,13 @@ impl fmt::Debug for PlainSecret {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HashedSecret(pub [u8; 32]);
 
+/// Bytes as lower-case hexadecimal text.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 /// 16 random bytes with the marks of a version 4 UUID (RFC 9562).
 ///
 /// # Errors
@@ -91,6 +98,7 @@ mod tests {
         assert!(!format!("{a:?}").contains(a.expose()));
         assert_eq!(a.hash(), PlainSecret::from_text(a.expose()).hash());
         assert_eq!(random_alphanumeric(32).unwrap().len(), 32);
+        assert_eq!(hex(&[0, 0xab, 0x10]), "00ab10");
         assert_eq!(random_uuid().unwrap().get_version_num(), 4);
     }
 }

@@ -118,7 +118,13 @@ mod tests {
         ] {
             assert_eq!(SessionId::parse(same), Some(id), "{same}");
         }
-        for bad in ["", "50499c33", "g0499c33bd554ced8916e466275b4b73", "+0499c33bd554ced8916e466275b4b73", "５0499c33bd554ced8916e466275b4b7"] {
+        for bad in [
+            "",
+            "50499c33",
+            "g0499c33bd554ced8916e466275b4b73",
+            "+0499c33bd554ced8916e466275b4b73",
+            "５0499c33bd554ced8916e466275b4b7",
+        ] {
             assert_eq!(SessionId::parse(bad), None, "{bad}");
         }
         assert_eq!(id.to_string(), "50499c33-bd55-4ced-8916-e466275b4b73");

@@ -182,7 +182,9 @@ impl File {
         let reader = self.reader.load();
         reader.as_ref().map_or_else(
             || "none".to_owned(),
-            |reader| format!("{}-{}-{}", reader.metadata().database_type, reader.metadata().build_epoch, reader.metadata().node_count),
+            |reader| {
+                format!("{}-{}-{}", reader.metadata().database_type, reader.metadata().build_epoch, reader.metadata().node_count)
+            },
         )
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use sha2::{Digest, Sha256};
 use ua_parser::{Extractor, Regexes};
 
+use crate::domain::secret::hex;
 use crate::domain::user_agent::{Browser, Device, ParsedAgent, System};
 use crate::store::user_agents::UserAgentRow;
 use crate::store::{Db, StoreError};
@@ -57,8 +58,8 @@ impl UserAgents {
     }
 
     fn new(text: std::borrow::Cow<'static, str>) -> Self {
-        let digest = Sha256::digest(text.as_bytes());
-        let fingerprint = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let mut fingerprint = hex(&Sha256::digest(text.as_bytes()));
+        fingerprint.truncate(16);
         Self { text, fingerprint, compiled: Mutex::default(), cache: RwLock::default() }
     }
 
@@ -137,7 +138,11 @@ impl UserAgents {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn entries(&self, db: &Db<'_>, ids: impl IntoIterator<Item = i64>) -> Result<HashMap<i64, Arc<UserAgentRow>>, StoreError> {
+    pub async fn entries(
+        &self,
+        db: &Db<'_>,
+        ids: impl IntoIterator<Item = i64>,
+    ) -> Result<HashMap<i64, Arc<UserAgentRow>>, StoreError> {
         let mut found = HashMap::new();
         let mut missing = Vec::new();
         {

@@ -5,6 +5,7 @@ pub mod client;
 mod headers;
 mod log;
 mod path;
+pub mod query;
 pub mod serve;
 
 use axum::Router;

@@ -5,7 +5,8 @@ use axum::http::Uri;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 /// What is left encoded in a path: all that would be read as something else.
-const KEEP: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
+const KEEP: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
 /// Reads API addresses as Django does: routes see the decoded path, so `%2F` separates and `%5F` is
 /// `_`. A doubled slash after `/api/v3` is read as one, as authentik's published reference prints it.

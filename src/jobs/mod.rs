@@ -7,6 +7,7 @@ mod user_agents;
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -23,27 +24,60 @@ const UPKEEP: Duration = Duration::from_secs(60);
 /// written down.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Starts all jobs. They end when the set is dropped.
-pub fn start(app: &App) -> JoinSet<()> {
-    let mut jobs = JoinSet::new();
-    jobs.spawn(every(FLUSH, app.clone(), |app| async move { report("writing down uses", app.touches.flush(&app).await) }));
-    let purge = app.config.sessions.purge_interval;
-    if !purge.is_zero() {
-        jobs.spawn(every(purge, app.clone(), |app| async move { report("sweeping", sweep(&app).await) }));
-    }
-    jobs.spawn(every(LOOK, app.clone(), |app| async move {
-        let geoip = std::sync::Arc::clone(&app.geoip);
-        // Reading a file blocks.
-        if tokio::task::spawn_blocking(move || geoip.reload_changed()).await.unwrap_or(false) {
-            report("looking up places", places::refresh(&app).await);
+/// Jobs that run.
+pub struct Jobs {
+    stop: watch::Sender<bool>,
+    running: JoinSet<()>,
+}
+
+impl Jobs {
+    /// Starts all jobs.
+    #[must_use]
+    pub fn start(app: &App) -> Self {
+        let mut jobs = Self { stop: watch::Sender::new(false), running: JoinSet::new() };
+        jobs.every(FLUSH, app, |app| async move { report("writing down uses", app.touches.flush(&app).await) });
+        let purge = app.config.sessions.purge_interval;
+        if !purge.is_zero() {
+            jobs.every(purge, app, |app| async move { report("sweeping", sweep(&app).await) });
         }
-    }));
-    jobs.spawn(every(UPKEEP, app.clone(), |app| async move {
-        report("reading user agents anew", user_agents::refresh(&app).await);
-        report("looking up places", places::refresh(&app).await);
-        app.user_agents.rest();
-    }));
-    jobs
+        jobs.every(LOOK, app, |app| async move {
+            let geoip = std::sync::Arc::clone(&app.geoip);
+            // Reading a file blocks.
+            if tokio::task::spawn_blocking(move || geoip.reload_changed()).await.unwrap_or(false) {
+                report("looking up places", places::refresh(&app).await);
+            }
+        });
+        jobs.every(UPKEEP, app, |app| async move {
+            report("reading user agents anew", user_agents::refresh(&app).await);
+            report("looking up places", places::refresh(&app).await);
+            app.user_agents.rest();
+        });
+        jobs
+    }
+
+    /// Runs a job once per `period`, the first time at once.
+    fn every<F>(&mut self, period: Duration, app: &App, job: impl Fn(App) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let (app, mut stop) = (app.clone(), self.stop.subscribe());
+        self.running.spawn(async move {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => job(app.clone()).await,
+                    _ = stop.changed() => return,
+                }
+            }
+        });
+    }
+
+    /// Lets what runs finish, and starts nothing more.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        while self.running.join_next().await.is_some() {}
+    }
 }
 
 /// Ends the sessions whose time is over, and forgets sign-ins that took too long.
@@ -59,15 +93,6 @@ pub async fn sweep(app: &App) -> Result<(), crate::actions::ActionError> {
     }
     app.store.write(move |db| Box::pin(async move { db.delete_expired_pending_sign_ins(now).await })).await?;
     Ok(())
-}
-
-async fn every<F: Future<Output = ()>>(period: Duration, app: App, job: impl Fn(App) -> F) {
-    let mut ticks = tokio::time::interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        job(app.clone()).await;
-    }
 }
 
 fn report(what: &str, result: Result<(), impl std::fmt::Display>) {

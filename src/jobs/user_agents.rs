@@ -14,9 +14,8 @@ pub(super) async fn refresh(app: &App) -> Result<(), StoreError> {
             return Ok(());
         }
         let parser = std::sync::Arc::clone(&app.user_agents);
-        let parsed = tokio::task::spawn_blocking(move || {
-            rows.into_iter().map(|row| (row.id, parser.parse(&row.text))).collect::<Vec<_>>()
-        });
+        let parsed =
+            tokio::task::spawn_blocking(move || rows.into_iter().map(|row| (row.id, parser.parse(&row.text))).collect::<Vec<_>>());
         let parsed = parsed.await.map_err(|error| StoreError::Failed(error.to_string()))?;
         app.store
             .write(move |db| {

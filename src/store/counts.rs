@@ -67,8 +67,7 @@ impl Db<'_> {
     /// Writes what [`Db::add_to_counts`] gathered: once, and in the keys' order.
     pub(super) async fn flush_counts(&self) -> Result<(), StoreError> {
         let Some(pending) = self.pending_counts() else { return Ok(()) };
-        let pending: BTreeMap<CountKey, i64> =
-            std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let pending: BTreeMap<CountKey, i64> = std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
         let slot = if self.is_sqlite() { 0 } else { random_slot() };
         let rows = pending.into_iter().filter(|(_, by)| *by != 0).map(|(key, by)| {
             let (kind, key) = key.columns();

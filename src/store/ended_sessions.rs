@@ -56,7 +56,8 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_ended_session(&self, uuid: SessionId) -> Result<Option<EndedSessionRow>, StoreError> {
-        let sql = "SELECT uuid, username, ended_at, ended_by_name, reason FROM ended_sessions WHERE uuid = $1 ORDER BY id DESC LIMIT 1";
+        let sql =
+            "SELECT uuid, username, ended_at, ended_by_name, reason FROM ended_sessions WHERE uuid = $1 ORDER BY id DESC LIMIT 1";
         self.one(sql, &values![uuid]).await
     }
 }

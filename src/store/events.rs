@@ -91,7 +91,9 @@ impl Db<'_> {
             let mut values: Vec<Value> = Vec::new();
             for row in chunk {
                 let comma = if values.is_empty() { "" } else { ", " };
-                sql.push_str(&format!("{comma}({})", super::placeholders(values.len(), row.len())));
+                for part in [comma, "(", &super::placeholders(values.len(), row.len()), ")"] {
+                    sql.push_str(part);
+                }
                 values.extend_from_slice(row);
             }
             sql.push_str(end);

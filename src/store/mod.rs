@@ -6,8 +6,8 @@ pub mod ended_sessions;
 pub mod events;
 pub mod groups;
 mod migrate;
-mod postgres;
 pub mod pending_sign_ins;
+mod postgres;
 pub mod session_list;
 pub mod sessions;
 pub mod settings;
@@ -188,7 +188,7 @@ impl Db<'_> {
     pub async fn all<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
         match self {
             Self::SqliteRead(sqlite) => sqlite.with_reader(|connection| sqlite::all(connection, sql, values)),
-            Self::SqliteWrite(connection, _) => sqlite::all(&*sqlite::lock(connection), sql, values),
+            Self::SqliteWrite(connection, _) => sqlite::all(&sqlite::lock(connection), sql, values),
             Self::PostgresRead(postgres) => postgres::all(&postgres.client().await?, sql, values).await,
             Self::PostgresWrite(transaction, _) => postgres::all(*transaction, sql, values).await,
         }

@@ -14,15 +14,6 @@ impl Db<'_> {
         self.execute(sql, &values![key, user, expires_at]).await.map(drop)
     }
 
-    /// Whether the holder of `key` has a sign-in under way.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn find_pending_sign_in(&self, key: HashedSecret, now: Timestamp) -> Result<Option<UserId>, StoreError> {
-        let sql = "SELECT user_id FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2";
-        Ok(self.one::<i64>(sql, &values![key, now]).await?.map(UserId))
-    }
-
     /// Uses it up: of many that try at once, one succeeds.
     ///
     /// # Errors

@@ -8,10 +8,15 @@
 //! passing over rows that do not match; or through the filter's index, sorting what matches.
 //! PostgreSQL decides by its statistics, SQLite is told.
 
+use std::collections::HashMap;
+
 use super::sessions::{SESSION_COLUMNS, SessionRow};
 use super::{CountKey, Db, StoreError, Value};
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
 use crate::domain::search::could_be_address;
+
+/// From this offset on the walk reads keys alone, which an index holds, and the rows afterwards.
+const DEEP: i64 = 1000;
 
 /// A filter, resolved: what SQL needs to know.
 #[derive(Default)]
@@ -112,13 +117,30 @@ impl Db<'_> {
         // sessions of each.
         tables.insert(if is_filter_first { 0 } else { tables.len() }, "sessions s");
         let (limit, offset) = (conditions.bind(window.limit), conditions.bind(window.offset));
+        let is_deep = window.offset > DEEP;
         let sql = format!(
-            "SELECT {SESSION_COLUMNS} FROM {}{} ORDER BY {} LIMIT {limit} OFFSET {offset}",
+            "SELECT {} FROM {}{} ORDER BY {} LIMIT {limit} OFFSET {offset}",
+            if is_deep { "s.id" } else { SESSION_COLUMNS },
             tables.join(" CROSS JOIN "),
             conditions.where_clause(&joins, is_filter_first || !self.is_sqlite()),
             order.join(", ")
         );
+        if is_deep {
+            let ids = self.all::<i64>(&sql, &conditions.values).await?;
+            return self.list_sessions_by_key(&ids).await;
+        }
         self.all(&sql, &conditions.values).await
+    }
+
+    /// The rows of these keys, in this order.
+    async fn list_sessions_by_key(&self, ids: &[i64]) -> Result<Vec<SessionRow>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!("SELECT s.id, {SESSION_COLUMNS} FROM sessions s WHERE s.id IN ({})", super::placeholders(0, ids.len()));
+        let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
+        let mut rows: HashMap<i64, SessionRow> = self.all::<(i64, SessionRow)>(&sql, &values).await?.into_iter().collect();
+        Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
     }
 
     /// Whether it takes fewer rows to fetch and sort all that match than to walk along the order
@@ -152,7 +174,8 @@ impl Db<'_> {
             user_agent = Some(id);
         }
 
-        let mut conditions = Conditions { is_one_user: user.is_some(), is_one_user_agent: user_agent.is_some(), ..Conditions::default() };
+        let mut conditions =
+            Conditions { is_one_user: user.is_some(), is_one_user_agent: user_agent.is_some(), ..Conditions::default() };
         let mut counted = vec![CountKey::All];
         if let Some(user) = user {
             conditions.compare("s.user_id", "=", user);

@@ -158,15 +158,13 @@ impl Which {
     fn condition(&self) -> (String, Vec<Value>) {
         match self {
             Self::Uuid(uuid) => ("uuid = $1".into(), values![*uuid].to_vec()),
-            Self::Uuids(ids) => (
-                format!("uuid IN ({})", super::placeholders(0, ids.len())),
-                ids.iter().map(|id| (*id).into()).collect(),
-            ),
+            Self::Uuids(ids) => {
+                (format!("uuid IN ({})", super::placeholders(0, ids.len())), ids.iter().map(|id| (*id).into()).collect())
+            }
             Self::Key(hash) => ("key_hash = $1".into(), values![*hash].to_vec()),
-            Self::Users(ids) => (
-                format!("user_id IN ({})", super::placeholders(0, ids.len())),
-                ids.iter().map(|id| (*id).into()).collect(),
-            ),
+            Self::Users(ids) => {
+                (format!("user_id IN ({})", super::placeholders(0, ids.len())), ids.iter().map(|id| (*id).into()).collect())
+            }
             Self::UserExcept(user, uuid) => ("user_id = $1 AND uuid <> $2".into(), values![*user, *uuid].to_vec()),
             Self::ExpiredAt(now) => ("expires_at <= $1".into(), values![*now].to_vec()),
         }

@@ -61,8 +61,7 @@ impl Sqlite {
     /// last clone.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| StoreError::Unavailable(format!("{}: {error}", folder.display())))?;
+            std::fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable(format!("{}: {error}", folder.display())))?;
         }
         let connection = connect(path, false)?;
         restrict_mode(path);
@@ -82,10 +81,7 @@ impl Sqlite {
     }
 
     /// Runs `work` on this thread's read connection. A connection that met trouble is not kept.
-    pub(super) fn with_reader<R>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<R, StoreError>,
-    ) -> Result<R, StoreError> {
+    pub(super) fn with_reader<R>(&self, work: impl FnOnce(&Connection) -> Result<R, StoreError>) -> Result<R, StoreError> {
         READERS.with_borrow_mut(|readers| {
             let connection = match readers.entry(self.0.id) {
                 std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -137,7 +133,8 @@ impl Sqlite {
             Some(Outcome {
                 keep: result.is_ok(),
                 answer: Box::new(move |committed| {
-                    let result = result.and_then(|value| committed.map(|()| value).map_err(|why| StoreError::Unavailable(why).into()));
+                    let result =
+                        result.and_then(|value| committed.map(|()| value).map_err(|why| StoreError::Unavailable(why).into()));
                     drop(answer.send(result));
                 }),
             })
@@ -190,7 +187,11 @@ fn connect(path: &Path, is_reader: bool) -> Result<Connection, StoreError> {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 67108864;",
     )?;
-    connection.execute_batch(if is_reader { "PRAGMA query_only = ON; PRAGMA cache_size = -2048;" } else { "PRAGMA cache_size = -16384;" })?;
+    connection.execute_batch(if is_reader {
+        "PRAGMA query_only = ON; PRAGMA cache_size = -2048;"
+    } else {
+        "PRAGMA cache_size = -16384;"
+    })?;
     Ok(connection)
 }
 

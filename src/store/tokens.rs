@@ -94,7 +94,8 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn take_token(&self, key: HashedSecret, intent: TokenIntent, now: Timestamp) -> Result<Option<UserId>, StoreError> {
-        let sql = "DELETE FROM tokens WHERE key_hash = $1 AND intent = $2 AND (NOT is_expiring OR expires_at > $3) RETURNING user_id";
+        let sql =
+            "DELETE FROM tokens WHERE key_hash = $1 AND intent = $2 AND (NOT is_expiring OR expires_at > $3) RETURNING user_id";
         Ok(self.one::<i64>(sql, &values![key, intent.as_str(), now]).await?.map(UserId))
     }
 

@@ -198,12 +198,13 @@ impl Db<'_> {
         Ok(id)
     }
 
-    /// Sets a user's password.
+    /// Sets a user's password. Proofs of the old one open nothing any more.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn update_password(&self, id: UserId, hash: &str) -> Result<(), StoreError> {
-        self.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &values![id, hash]).await.map(drop)
+        self.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &values![id, hash]).await?;
+        self.execute("DELETE FROM pending_sign_ins WHERE user_id = $1", &values![id]).await.map(drop)
     }
 
     /// Makes a user active or inactive.

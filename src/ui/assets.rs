@@ -7,15 +7,18 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
+use crate::domain::secret::hex;
+
 const CSS: &str = include_str!("../../static/rollcall.css");
 const ICON: &str = include_str!("../../static/icon.svg");
 
 static CSS_PATH: LazyLock<String> = LazyLock::new(|| {
-    let hash: String = Sha256::digest(CSS.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("/static/rollcall-{hash}.css")
+    let hash = hex(&Sha256::digest(CSS.as_bytes()));
+    format!("/static/rollcall-{}.css", hash.get(..12).unwrap_or_default())
 });
 
 /// The style sheet's address.
+#[must_use]
 pub fn css() -> &'static str {
     &CSS_PATH
 }

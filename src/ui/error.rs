@@ -41,15 +41,27 @@ impl IntoResponse for PageError {
             Self::NotFound => (StatusCode::NOT_FOUND, "There is nothing here", "The address is wrong, or what it named is gone."),
             Self::Forged(why) => {
                 tracing::info!(why, "a form was refused");
-                (StatusCode::FORBIDDEN, "This form could not be accepted", "It is too old, or it did not come from this site. Go back, reload the page, and send it again.")
+                (
+                    StatusCode::FORBIDDEN,
+                    "This form could not be accepted",
+                    "It is too old, or it did not come from this site. Go back, reload the page, and send it again.",
+                )
             }
-            Self::Forbidden => (StatusCode::FORBIDDEN, "You may not do this", "Your account does not have the permission it needs."),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here", "The address is right, but not what was asked of it."),
+            Self::Forbidden => {
+                (StatusCode::FORBIDDEN, "You may not do this", "Your account does not have the permission it needs.")
+            }
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here", "The address is right, but not what was asked of it.")
+            }
             Self::SignedOut(back) => return Redirect::to(&format!("/sign-in?next={back}")).into_response(),
-            Self::Unavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Not now", "The server cannot do this at the moment. Nothing was changed. Try again in a few seconds.")
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not now",
+                "The server cannot do this at the moment. Nothing was changed. Try again in a few seconds.",
+            ),
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "It is our mistake, and it is in the server's log.")
             }
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "It is our mistake, and it is in the server's log."),
         };
         let mut response = page(status, &ErrorPage { frame: Frame::bare(), title, text });
         if status == StatusCode::SERVICE_UNAVAILABLE {

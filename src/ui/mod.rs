@@ -1,4 +1,5 @@
 //! Server-rendered pages, one file a page. They work without JavaScript.
+#![expect(clippy::missing_errors_doc, reason = "a page that fails is a page that says so")]
 
 pub mod assets;
 pub mod error;

@@ -12,12 +12,14 @@ use super::form::Visitor;
 use super::sign_in::read_form;
 use super::sign_out::ProofForm;
 use super::{Frame, PageResult, assets, page};
+use crate::actions::principal::Principal;
 use crate::actions::sessions;
-use crate::api::query::Query;
 use crate::app::App;
-use crate::auth::{Principal, forget_session};
+use crate::auth::forget_session;
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::user_agent::ParsedAgent;
 use crate::domain::{SessionId, Timestamp};
+use crate::http::query::Query;
 use crate::store::sessions::{LiveSession, SessionRow};
 
 /// How many sessions a page shows.
@@ -98,7 +100,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         .map(|row| {
             let agent = agents.get(&row.user_agent_id).map(|agent| &agent.parsed);
             let is_phone = agent.is_some_and(|it| matches!(it.system.family.as_str(), "Android" | "iOS" | "iPadOS"));
-            card(&app, row, agent.map(|it| it.describe()).unwrap_or_default(), if is_phone { "phone" } else { "desktop" }, now)
+            card(&app, row, agent.map(ParsedAgent::describe).unwrap_or_default(), if is_phone { "phone" } else { "desktop" }, now)
         })
         .collect();
     let frame = Frame { username: Some(session.username.clone()), css: assets::css(), proof: visitor.proof(&app) };

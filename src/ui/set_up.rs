@@ -56,7 +56,7 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
         Err(ActionError::Rule(rule)) => return form(&app, &visitor, &key, &format!("Sorry: {rule}.")).await,
         other => other?,
     };
-    let started = auth::start_session(&app, &parts.headers, &visitor.client, user.id, false).await?;
+    let started = auth::start_session(&app, &parts.headers, &visitor.client, user, false).await?;
     let mut response = Redirect::to("/sessions").into_response();
     auth::keep_session(&app, response.headers_mut(), &started)?;
     Ok(response)

@@ -12,10 +12,10 @@ use super::error::PageError;
 use super::form::Visitor;
 use super::{Frame, PageResult, assets, page};
 use crate::actions::sign_in;
-use crate::api::query::Query;
 use crate::app::App;
 use crate::auth::{self, target};
 use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
+use crate::http::query::Query;
 
 #[derive(Template)]
 #[template(path = "pages/sign_in.html")]
@@ -73,7 +73,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let Some(user) = sign_in::prove_password(&app, &uid, password, &visitor.client.as_anonymous()).await? else {
         return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong."));
     };
-    let started = auth::start_session(&app, &parts.headers, &visitor.client, user.id, form_data.remember.is_some()).await?;
+    let started = auth::start_session(&app, &parts.headers, &visitor.client, user, form_data.remember.is_some()).await?;
     let mut response = Redirect::to(&next).into_response();
     auth::keep_session(&app, response.headers_mut(), &started)?;
     Ok(response)

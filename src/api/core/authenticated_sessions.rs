@@ -18,10 +18,10 @@ use crate::actions::sessions;
 use crate::api::Call;
 use crate::api::error::{ApiError, json_response};
 use crate::api::python::{self, Int};
-use crate::api::query::Query;
 use crate::app::App;
 use crate::domain::listing::Window;
 use crate::domain::{Address, SessionId, Timestamp};
+use crate::http::query::Query;
 use crate::store::Db;
 use crate::store::sessions::SessionRow;
 use crate::store::user_agents::UserAgentRow;
@@ -306,11 +306,12 @@ const VIEWSET: &str = "AuthenticatedSession Viewset";
 )]
 pub(crate) async fn list(app: &App, call: &Call) -> Result<Response, ApiError> {
     let request = session_filter::read(&call.query, &call.who, app.config.is_query_strict)?;
-    if request.filter.search.is_empty() {
-        return PageRequest::of(call).answer(app, request, &app.store.read()).await;
+    let pages = PageRequest::of(call);
+    if !request.filter.reads_far() && pages.is_near() {
+        return pages.answer(app, request, &app.store.read()).await;
     }
-    // A search may read far: off the threads that serve everyone else.
-    let (app, pages) = (app.clone(), PageRequest::of(call));
+    // Off the threads that serve everyone else.
+    let app = app.clone();
     let store = app.store.clone();
     store.long_read(move |db| Box::pin(async move { pages.answer(&app, request, db).await })).await
 }
@@ -324,6 +325,12 @@ struct PageRequest {
 impl PageRequest {
     fn of(call: &Call) -> Self {
         Self { page: call.query.last("page").map(str::to_owned), current: current(call) }
+    }
+
+    /// Whether the page is among the first, which are read in no time.
+    fn is_near(&self) -> bool {
+        let text = self.page.as_deref().unwrap_or_default();
+        text.is_empty() || python::int(text).and_then(Int::value).is_some_and(|page| page <= 50)
     }
 
     async fn answer(self, app: &App, request: session_filter::ListRequest, db: &Db<'_>) -> Result<Response, ApiError> {

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::actions::principal::Principal;
 use crate::api::error::ApiError;
 use crate::api::python::{self, Int};
-use crate::api::query::Query;
-use crate::auth::Principal;
 use crate::domain::listing::{SessionFilter, Sort};
 use crate::domain::search::{self, is_python_space};
 use crate::domain::{Address, Network, Timestamp, UserId};
+use crate::http::query::Query;
 
 /// The page size without `page_size`, and the largest.
 const DEFAULT_PAGE_SIZE: i64 = 20;
@@ -162,7 +162,9 @@ mod tests {
     #[test]
     fn page_sizes_as_authentik_reads_them() {
         assert_eq!(page_size(None), 20);
-        for (text, want) in [("3", 3), ("100", 100), ("101", 100), ("", 100), ("0", 100), ("-1", 100), ("x", 100), ("1.5", 100), (" +2_0 ", 20)] {
+        for (text, want) in
+            [("3", 3), ("100", 100), ("101", 100), ("", 100), ("0", 100), ("-1", 100), ("x", 100), ("1.5", 100), (" +2_0 ", 20)]
+        {
             assert_eq!(page_size(Some(text)), want, "{text:?}");
         }
     }

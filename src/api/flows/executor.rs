@@ -12,13 +12,14 @@ use super::state::{Stage, State as Flow};
 use crate::actions::{sessions, sign_in};
 use crate::api::core::authenticated_sessions::ErrorDetail;
 use crate::api::error::{ApiError, json_response};
-use crate::api::query::Query;
 use crate::app::App;
 use crate::auth::{self, cookies, csrf, session_keys, target};
+use crate::domain::PlainSecret;
 use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
-use crate::domain::{PlainSecret, UserId};
 use crate::http::MAX_BODY;
 use crate::http::client::ClientInfo;
+use crate::http::query::Query;
+use crate::store::users::UserRow;
 
 const SIGN_IN: &str = "default-authentication-flow";
 const SIGN_OUT: &str = "default-invalidation-flow";
@@ -85,7 +86,7 @@ impl FlowCall<'_> {
     /// The challenge that waits, or the first one.
     fn challenge(&self) -> Response {
         match Flow::read(self.app, &self.parts.headers) {
-            Some(flow) => self.present(&flow, None),
+            Some(flow) => Self::present(&flow, None),
             None => self.present_and_keep(&Flow::new(self.app), None),
         }
     }
@@ -141,7 +142,7 @@ impl FlowCall<'_> {
             return Ok(self.present_and_keep(&flow, Some(("password", "Invalid password"))));
         };
         if self.app.config.sessions.remember_timeout.is_zero() {
-            return self.finish(user.id, false).await;
+            return self.finish(user, false).await;
         }
         let proof = sign_in::remember_proof(self.app, user.id, super::state::LIVES).await?;
         flow.proof = Some(proof.expose().to_owned());
@@ -150,7 +151,7 @@ impl FlowCall<'_> {
     }
 
     /// Starts the session and leads where the page wanted to go.
-    async fn finish(&self, user: UserId, is_remembered: bool) -> Result<Response, ApiError> {
+    async fn finish(&self, user: UserRow, is_remembered: bool) -> Result<Response, ApiError> {
         let headers = &self.parts.headers;
         let started = auth::start_session(self.app, headers, self.client, user, is_remembered).await?;
         let mut response = self.redirect("Welcome to Rollcall!");
@@ -183,12 +184,12 @@ impl FlowCall<'_> {
     }
 
     fn present_and_keep(&self, flow: &Flow, error: Option<(&str, &str)>) -> Response {
-        let mut response = self.present(flow, error);
+        let mut response = Self::present(flow, error);
         flow.write(self.app, response.headers_mut());
         response
     }
 
-    fn present(&self, flow: &Flow, error: Option<(&str, &str)>) -> Response {
+    fn present(flow: &Flow, error: Option<(&str, &str)>) -> Response {
         let mut challenge = json!({ "component": component(flow.stage), "flow_info": flow_info("Welcome to Rollcall!") });
         let more = match flow.stage {
             Stage::Identification => json!({

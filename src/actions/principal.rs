@@ -1,0 +1,38 @@
+//! Who calls, once that is proved, and what follows from it for sessions.
+
+use crate::domain::UserId;
+use crate::store::sessions::LiveSession;
+use crate::store::users::Rights;
+
+/// A caller who has proved who they are.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// Primary key.
+    pub user_id: UserId,
+    /// Name.
+    pub username: String,
+    /// What they may do.
+    pub rights: Rights,
+    /// The session of the request's cookie, if that is good, also when a token says who calls.
+    pub session: Option<LiveSession>,
+}
+
+impl Principal {
+    /// Whose sessions the caller may see: everybody's (`None`), or one user's.
+    #[must_use]
+    pub fn visible(&self) -> Option<UserId> {
+        if self.rights.may_view_sessions { None } else { Some(self.user_id) }
+    }
+
+    /// Whether the caller may see sessions of that user.
+    #[must_use]
+    pub fn may_see(&self, owner: UserId) -> bool {
+        self.visible().is_none_or(|only| only == owner)
+    }
+
+    /// Whether the caller may end sessions of that user, once they may see them.
+    #[must_use]
+    pub fn may_end(&self, owner: UserId) -> bool {
+        owner == self.user_id || self.rights.may_delete_sessions
+    }
+}
