@@ -2,3 +2,4 @@
 
 pub mod authenticated_sessions;
 pub mod session_filter;
+pub mod wire;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::state::{Stage, State as Flow};
 use crate::actions::{sessions, sign_in};
-use crate::api::core::authenticated_sessions::ErrorDetail;
+use crate::api::core::wire::ErrorDetail;
 use crate::api::error::{ApiError, json_response};
 use crate::app::App;
 use crate::auth::{self, cookies, csrf, session_keys, target};

@@ -1,0 +1,295 @@
+//! Sessions in authentik's words: what the answers of `authenticated_sessions` are made of, and how
+//! the schema describes them (`compat.md` 6 and 7).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::App;
+use crate::domain::{Address, SessionId, Timestamp};
+use crate::store::sessions::SessionRow;
+use crate::store::user_agents::UserAgentRow;
+
+/// A page of sessions.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PaginatedAuthenticatedSessionList)]
+pub struct Page<'a> {
+    /// Where the page stands among the others.
+    pub pagination: Pagination,
+    /// The sessions of this page.
+    pub results: Vec<AuthenticatedSession<'a>>,
+    /// Always an empty object here.
+    #[schema(value_type = Object)]
+    pub autocomplete: Empty,
+}
+
+/// An empty object.
+#[derive(Serialize)]
+pub struct Empty {}
+
+/// Where a page stands among the others.
+#[derive(Serialize, ToSchema)]
+pub struct Pagination {
+    /// Number of the next page, 0 for none.
+    next: i64,
+    /// Number of the page before, 0 for none.
+    previous: i64,
+    /// How many sessions match in all.
+    count: i64,
+    /// Number of this page, from 1.
+    current: i64,
+    /// How many pages there are, at least 1.
+    total_pages: i64,
+    /// Place of the page's first row, from 1; 0 when there is none.
+    start_index: i64,
+    /// Place of the page's last row; 0 when there is none.
+    end_index: i64,
+}
+
+/// A session.
+#[derive(Serialize, ToSchema)]
+pub struct AuthenticatedSession<'a> {
+    /// What names the session. It is not its key.
+    #[schema(value_type = String, format = Uuid)]
+    uuid: SessionId,
+    /// Whether the request's own cookie is this session.
+    current: bool,
+    user_agent: AuthenticatedSessionUserAgent<'a>,
+    /// Null when no City file knows the address.
+    #[schema(required)]
+    geo_ip: Option<AuthenticatedSessionGeoIp>,
+    /// Null when no ASN file knows the address.
+    #[schema(required)]
+    asn: Option<AuthenticatedSessionAsn>,
+    /// The user's primary key.
+    user: i64,
+    /// The address it was last used from, in its shortest form.
+    #[schema(value_type = String)]
+    last_ip: Address,
+    /// The user agent it was last used with, as received.
+    last_user_agent: &'a str,
+    /// When it was last used.
+    #[schema(value_type = String, format = DateTime)]
+    last_used: Timestamp,
+    /// When it ends unless it is used.
+    #[schema(value_type = String, format = DateTime)]
+    expires: Timestamp,
+}
+
+/// What the user agent says. Parts that are not known are `""`.
+#[derive(Serialize, ToSchema)]
+pub struct AuthenticatedSessionUserAgent<'a> {
+    string: &'a str,
+    user_agent: AuthenticatedSessionUserAgentUserAgent<'a>,
+    os: AuthenticatedSessionUserAgentOs<'a>,
+    device: AuthenticatedSessionUserAgentDevice<'a>,
+}
+
+/// The browser.
+#[derive(Serialize, ToSchema)]
+pub struct AuthenticatedSessionUserAgentUserAgent<'a> {
+    family: &'a str,
+    major: &'a str,
+    minor: &'a str,
+    patch: &'a str,
+}
+
+/// The operating system.
+#[derive(Serialize, ToSchema)]
+pub struct AuthenticatedSessionUserAgentOs<'a> {
+    family: &'a str,
+    major: &'a str,
+    minor: &'a str,
+    patch: &'a str,
+    patch_minor: &'a str,
+}
+
+/// The device.
+#[derive(Serialize, ToSchema)]
+pub struct AuthenticatedSessionUserAgentDevice<'a> {
+    family: &'a str,
+    brand: &'a str,
+    model: &'a str,
+}
+
+/// Where the address is.
+#[derive(Serialize, ToSchema)]
+pub struct AuthenticatedSessionGeoIp {
+    /// Continent code, or `""`.
+    continent: String,
+    /// ISO country code, or `""`.
+    country: String,
+    /// Degrees north, or null.
+    #[schema(required)]
+    lat: Option<f64>,
+    /// Degrees east, or null.
+    #[schema(required)]
+    long: Option<f64>,
+    /// English name, or `""`.
+    city: String,
+}
+
+/// The network the address belongs to.
+#[derive(Serialize, ToSchema)]
+pub struct AuthenticatedSessionAsn {
+    /// Autonomous system number.
+    asn: i64,
+    /// Who runs it, or null.
+    #[schema(required)]
+    as_org: Option<String>,
+    /// CIDR.
+    network: String,
+}
+
+/// An object that refers to a session. There are none yet.
+#[derive(Serialize, ToSchema)]
+pub struct UsedBy {
+    app: String,
+    model_name: String,
+    pk: String,
+    name: String,
+    action: String,
+}
+
+/// How many sessions were ended.
+#[derive(Serialize, ToSchema)]
+pub struct BulkDeleteSessionResponse {
+    /// Sessions only, not what goes with them.
+    pub deleted: u64,
+}
+
+/// What an error says.
+#[derive(Serialize, ToSchema)]
+#[schema(as = GenericError)]
+pub struct ErrorDetail {
+    detail: String,
+}
+
+/// The list's query parameters, for the schema; `session_filter` reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, non_snake_case, reason = "read by name in session_filter; this describes them")]
+pub struct ListParameters {
+    /// Names separated by commas, each with an optional `-`: `uuid`, `user`, `username`,
+    /// `session__last_ip`, `session__last_user_agent`, `session__last_used`, `session__expires`, or
+    /// their short forms. Without any that is known: by username. Equal rows come by `uuid`.
+    ordering: Option<String>,
+    /// A page's number from 1, or `last`.
+    page: Option<String>,
+    /// Rows a page: 20 by default, at most 100.
+    page_size: Option<i64>,
+    /// Terms, each of which must be part of the username, the address or the user agent.
+    search: Option<String>,
+    /// The last address, in any notation.
+    session__last_ip: Option<String>,
+    /// The last user agent, exactly.
+    session__last_user_agent: Option<String>,
+    /// The username, exactly.
+    user__username: Option<String>,
+    /// The user's primary key.
+    user: Option<i64>,
+    /// Last used at this instant or later.
+    last_used__gte: Option<String>,
+    /// Last used at this instant or earlier.
+    last_used__lte: Option<String>,
+    /// Expires at this instant or later.
+    expires__gte: Option<String>,
+    /// Expires at this instant or earlier.
+    expires__lte: Option<String>,
+    /// ISO country code of the last address.
+    country: Option<String>,
+    /// Autonomous system number of the last address.
+    asn: Option<i64>,
+    /// Network of the last address, in CIDR notation.
+    network: Option<String>,
+    /// Browser family, exactly.
+    browser: Option<String>,
+    /// System family, exactly.
+    os: Option<String>,
+    /// Device family, exactly.
+    device: Option<String>,
+}
+
+impl Pagination {
+    /// How many pages of `size` rows `count` rows make: at least 1.
+    #[must_use]
+    pub fn pages(count: i64, size: i64) -> i64 {
+        (count + size - 1).div_euclid(size).max(1)
+    }
+
+    /// Page `number` of those, which shows `shown` rows.
+    #[must_use]
+    pub fn new(number: i64, size: i64, count: i64, shown: usize) -> Self {
+        let (pages, before) = (Self::pages(count, size), (number - 1) * size);
+        let shown = i64::try_from(shown).unwrap_or(size);
+        Self {
+            next: if number < pages { number + 1 } else { 0 },
+            previous: number - 1,
+            count,
+            current: number,
+            total_pages: pages,
+            start_index: if shown == 0 { 0 } else { before + 1 },
+            end_index: if shown == 0 { 0 } else { before + shown },
+        }
+    }
+}
+
+impl<'a> AuthenticatedSession<'a> {
+    /// A row in authentik's words, its address looked up in the files of this moment. `agents` must
+    /// hold its user agent; `current` is the session of the request's cookie.
+    #[must_use]
+    pub fn new(app: &App, row: &SessionRow, agents: &'a HashMap<i64, Arc<UserAgentRow>>, current: Option<SessionId>) -> Self {
+        let agent = agents.get(&row.user_agent_id);
+        let string = agent.map_or("", |agent| agent.text.as_str());
+        Self {
+            uuid: row.uuid,
+            current: current == Some(row.uuid),
+            user_agent: present_agent(string, agent),
+            geo_ip: app.geoip.place(row.last_ip).map(|place| AuthenticatedSessionGeoIp {
+                continent: place.continent,
+                country: place.country,
+                lat: place.latitude,
+                long: place.longitude,
+                city: place.city,
+            }),
+            asn: app.geoip.autonomous_system(row.last_ip).map(|network| AuthenticatedSessionAsn {
+                asn: network.number,
+                as_org: network.organization,
+                network: network.network,
+            }),
+            user: row.user_id.0,
+            last_ip: row.last_ip,
+            last_user_agent: string,
+            last_used: row.last_used_at,
+            expires: row.expires_at,
+        }
+    }
+}
+
+fn present_agent<'a>(string: &'a str, agent: Option<&'a Arc<UserAgentRow>>) -> AuthenticatedSessionUserAgent<'a> {
+    let parsed = agent.map(|agent| &agent.parsed);
+    let (browser, system, device) = (parsed.map(|it| &it.browser), parsed.map(|it| &it.system), parsed.map(|it| &it.device));
+    AuthenticatedSessionUserAgent {
+        string,
+        user_agent: AuthenticatedSessionUserAgentUserAgent {
+            family: browser.map_or("Other", |it| &it.family),
+            major: browser.map_or("", |it| &it.major),
+            minor: browser.map_or("", |it| &it.minor),
+            patch: browser.map_or("", |it| &it.patch),
+        },
+        os: AuthenticatedSessionUserAgentOs {
+            family: system.map_or("Other", |it| &it.family),
+            major: system.map_or("", |it| &it.major),
+            minor: system.map_or("", |it| &it.minor),
+            patch: system.map_or("", |it| &it.patch),
+            patch_minor: system.map_or("", |it| &it.patch_minor),
+        },
+        device: AuthenticatedSessionUserAgentDevice {
+            family: device.map_or("Other", |it| &it.family),
+            brand: device.map_or("", |it| &it.brand),
+            model: device.map_or("", |it| &it.model),
+        },
+    }
+}
