@@ -19,7 +19,7 @@ use crate::store::Location;
 
 /// Username, full name, how many sessions.
 const PEOPLE: &[(&str, &str, u32)] = &[
-    ("akadmin", "Administrator", 1),
+    ("akadmin", "Administrator", 4),
     ("amara.okafor", "Amara Okafor", 5),
     ("bruno.lindqvist", "Bruno Lindqvist", 3),
     ("chen.wei", "陈伟", 6),

@@ -69,11 +69,12 @@ impl Moment {
 /// A duration in its largest unit: `3 days`.
 fn spell(duration: Duration) -> String {
     let seconds = duration.as_secs();
+    // Rounded: twelve hours that began a second ago are still "12 hours".
     let (count, unit) = match seconds {
         0..60 => (seconds, "second"),
-        60..3600 => (seconds / 60, "minute"),
-        3600..86400 => (seconds / 3600, "hour"),
-        _ => (seconds / 86400, "day"),
+        60..3570 => ((seconds + 30) / 60, "minute"),
+        3570..84600 => ((seconds + 1800) / 3600, "hour"),
+        _ => ((seconds + 43200) / 86400, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
@@ -179,5 +180,8 @@ mod tests {
         assert_eq!(words(99_940), "1 minute ago");
         assert_eq!(words(100_000 - 7300), "2 hours ago");
         assert_eq!(words(100_000 + 3 * 86400), "in 3 days");
+        assert_eq!(words(100_000 + 12 * 3600 - 1), "in 12 hours");
+        assert_eq!(words(100_000 + 3599), "in 1 hour");
+        assert_eq!(words(100_000 + 86399), "in 1 day");
     }
 }
