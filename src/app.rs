@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::domain::Clock;
 use crate::enrich::geoip::GeoIp;
 use crate::enrich::user_agents::{RulesError, UserAgents};
+use crate::files;
 use crate::store::{Store, StoreError};
 
 /// The application. Cheap to clone.
@@ -106,9 +107,9 @@ impl InstanceKey {
                 let mut key = [0; 64];
                 getrandom::fill(&mut key).map_err(|error| failed(&error))?;
                 if let Some(folder) = path.parent() {
-                    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+                    files::create_folder(folder).map_err(|error| failed(&error))?;
                 }
-                write_private(path, &STANDARD_NO_PAD.encode(key)).map_err(|error| failed(&error))?;
+                files::write_file(path, &STANDARD_NO_PAD.encode(key)).map_err(|error| failed(&error))?;
                 Ok(Self(key))
             }
             Err(error) => Err(failed(&error)),
@@ -131,16 +132,4 @@ impl InstanceKey {
         mac.update(message);
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
     }
-}
-
-/// Writes a new file that only its owner may read.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
 }

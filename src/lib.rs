@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod enrich;
+pub mod files;
 pub mod http;
 pub mod jobs;
 pub mod routes;

@@ -18,6 +18,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{BoxFuture, Db, FromRow, PendingCounts, Row, StoreError, Value};
+use crate::files;
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,11 +61,13 @@ impl Sqlite {
     /// Opens the file, creates it if need be, and starts its writer thread, which ends with the
     /// last clone.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| StoreError::Unavailable(format!("{}: {error}", folder.display())))?;
+        let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            files::create_folder(folder).map_err(failed)?;
         }
-        let connection = connect(path, false)?;
-        restrict_mode(path);
+        // SQLite gives its log the mode of the file.
+        files::create_file(path).map_err(failed)?;
+        let connection = connect(path, WRITER)?;
         let (sender, receiver) = sync_channel(WRITE_QUEUE);
         let file = path.to_owned();
         std::thread::Builder::new()
@@ -85,7 +88,7 @@ impl Sqlite {
         READERS.with_borrow_mut(|readers| {
             let connection = match readers.entry(self.0.id) {
                 std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(connect(&self.0.path, true)?),
+                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(connect(&self.0.path, READER)?),
             };
             let result = work(connection);
             if matches!(result, Err(StoreError::Unavailable(_))) {
@@ -175,11 +178,13 @@ fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Result<R, E>>) -
     }
 }
 
-fn connect(path: &Path, is_reader: bool) -> Result<Connection, StoreError> {
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if !is_reader {
-        flags |= OpenFlags::SQLITE_OPEN_CREATE;
-    }
+/// What a connection is for, in SQLite's words.
+const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;";
+const WRITER: &str = "PRAGMA cache_size = -16384;";
+
+/// Opens the file, which must exist: one that is gone is trouble, not a reason for an empty one.
+fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(128);
@@ -187,25 +192,8 @@ fn connect(path: &Path, is_reader: bool) -> Result<Connection, StoreError> {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 67108864;",
     )?;
-    connection.execute_batch(if is_reader {
-        "PRAGMA query_only = ON; PRAGMA cache_size = -2048;"
-    } else {
-        "PRAGMA cache_size = -16384;"
-    })?;
+    connection.execute_batch(purpose)?;
     Ok(connection)
-}
-
-/// Only the owner may read the file: it holds addresses and password hashes.
-fn restrict_mode(path: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        for suffix in ["", "-wal", "-shm"] {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            drop(std::fs::set_permissions(name, std::fs::Permissions::from_mode(0o600)));
-        }
-    }
 }
 
 /// The writer thread: takes what is waiting, runs it in one transaction, commits, answers.
@@ -213,7 +201,7 @@ fn run_writer(path: &Path, connection: Connection, jobs: &Receiver<Job>) {
     let mut current = Some(Mutex::new(connection));
     while let Ok(first) = jobs.recv() {
         if current.is_none() {
-            current = connect(path, false).ok().map(Mutex::new);
+            current = connect(path, WRITER).ok().map(Mutex::new);
         }
         let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
         let failed = match &current {
