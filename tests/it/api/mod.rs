@@ -1,0 +1,3 @@
+//! authentik's API, address by address and rule by rule (`compat.md`).
+
+mod golden;

@@ -1,0 +1,254 @@
+//! The server under test.
+
+use std::io::Cursor;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use rollcall::actions::import::{self, ImportError, Summary};
+use rollcall::actions::sign_in::{self, Client};
+use rollcall::actions::tokens::TokenRequest;
+use rollcall::actions::{Actor, passwords, tokens, users};
+use rollcall::app::App;
+use rollcall::config::{Config, Flags};
+use rollcall::domain::user::TokenIntent;
+use rollcall::domain::{Address, Clock, Permission, SessionId, Timestamp, UserId};
+use rollcall::store::users::NewUser;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{Answer, Caller, SIGN_IN_FLOW, TestDb};
+
+/// Where every test's clock starts.
+pub const NOW: &str = "2026-11-01T12:00:00Z";
+/// The password of everybody who has one.
+pub const PASSWORD: &str = "correct horse battery staple";
+/// Hashed once: it is made to be slow.
+static PASSWORD_HASH: LazyLock<String> = LazyLock::new(|| passwords::hash(PASSWORD).expect("a hash"));
+
+/// A running server with a clock that stands still. No jobs run: tests do by hand what the clock would.
+pub struct TestApp {
+    pub app: App,
+    pub address: SocketAddr,
+    /// Removes the files when the test ends.
+    pub db: TestDb,
+}
+
+impl TestApp {
+    /// With the default settings.
+    pub async fn new(db: TestDb) -> Self {
+        Self::with(db, &[]).await
+    }
+
+    /// With these settings, as environment variables without `ROLLCALL_`.
+    pub async fn with(db: TestDb, settings: &[(&str, &str)]) -> Self {
+        let file = db.dir.path().join("rollcall.toml");
+        std::fs::write(&file, "").expect("a file");
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let mut environment = vec![
+            ("ROLLCALL_DATA_DIR".to_owned(), db.dir.path().display().to_string()),
+            ("ROLLCALL_DATABASE__URL".to_owned(), db.url.clone()),
+        ];
+        environment.extend(settings.iter().map(|(name, value)| (format!("ROLLCALL_{name}"), (*value).to_owned())));
+        let config = Config::load(&flags, environment).expect("settings that can be used");
+        let app = App::start(config, Clock::fixed(at(NOW))).await.expect("the server starts");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(rollcall::http::serve::run(listener, rollcall::routes::router(&app), std::future::pending()));
+        Self { app, address, db }
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, by: Duration) {
+        self.app.clock.set(self.app.clock.now().plus(by));
+    }
+
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Somebody without credentials. Keeps cookies, as browsers do.
+    pub fn anonymous(&self) -> Caller {
+        Caller::new(self.address)
+    }
+
+    /// A plain user without a password.
+    pub async fn user(&self, name: &str) -> TestUser<'_> {
+        self.add(name, false, &[], false).await
+    }
+
+    /// A plain user with [`PASSWORD`].
+    pub async fn user_with_password(&self, name: &str) -> TestUser<'_> {
+        self.add(name, false, &[], true).await
+    }
+
+    /// A user with global permissions.
+    pub async fn user_who_may(&self, name: &str, permissions: &[Permission]) -> TestUser<'_> {
+        self.add(name, false, permissions, false).await
+    }
+
+    pub async fn superuser(&self, name: &str) -> TestUser<'_> {
+        self.add(name, true, &[], false).await
+    }
+
+    /// A token that may do everything.
+    pub async fn admin_token(&self) -> Caller {
+        self.superuser("the admin").await.token().await
+    }
+
+    async fn add(&self, name: &str, is_superuser: bool, permissions: &[Permission], has_password: bool) -> TestUser<'_> {
+        let user = NewUser {
+            id: None,
+            username: name.to_owned(),
+            name: String::new(),
+            email: String::new(),
+            password_hash: has_password.then(|| PASSWORD_HASH.clone()),
+            is_active: true,
+            is_superuser,
+            permissions: permissions.to_vec(),
+        };
+        let id = users::add(&self.app, user, None, &Actor::cli()).await.expect("a user can be added");
+        TestUser { app: self, id, name: name.to_owned() }
+    }
+
+    /// Imports lines of JSON.
+    pub async fn import(&self, lines: &[Value]) -> Summary {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        self.import_bytes(text, false).await.expect("lines that can be imported")
+    }
+
+    /// Imports anything.
+    pub async fn import_bytes(&self, bytes: impl Into<Vec<u8>>, is_replacing: bool) -> Result<Summary, ImportError> {
+        let source = Box::new(Cursor::new(bytes.into()));
+        import::run(&self.app, source, is_replacing, Box::new(|_| {}), &Actor::cli()).await
+    }
+
+    /// The events so far, as kind and whom they concern.
+    pub async fn events(&self) -> Vec<(String, String)> {
+        let events = self.app.store.read().list_events(0, 100_000).await.expect("events");
+        events.into_iter().map(|(_, event)| (event.kind, event.username)).collect()
+    }
+
+    /// How many events there are of that kind.
+    pub async fn count_events(&self, kind: &str) -> usize {
+        self.events().await.iter().filter(|(known, _)| known == kind).count()
+    }
+
+    /// One number out of the database.
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.app.store.read().one::<i64>(sql, &[]).await.expect("a query that can be run").expect("a row")
+    }
+
+    /// Why and by whom a session ended.
+    pub async fn ending(&self, uuid: &str) -> Option<(String, String)> {
+        let id = SessionId::parse(uuid).expect("a uuid");
+        let ended = self.app.store.read().find_ended_session(id).await.expect("an answer");
+        ended.map(|row| (row.reason, row.ended_by))
+    }
+
+    /// The counts that are kept agree with the rows that are there.
+    pub async fn assert_counts(&self) {
+        let kept = "SELECT kind || '/' || key, CAST(SUM(n) AS BIGINT) FROM session_counts GROUP BY kind, key HAVING SUM(n) <> 0";
+        let counted = "SELECT 'all/', count(*) FROM sessions HAVING count(*) > 0 \
+            UNION ALL SELECT 'user/' || CAST(user_id AS TEXT), count(*) FROM sessions GROUP BY user_id \
+            UNION ALL SELECT 'user_agent/' || CAST(user_agent_id AS TEXT), count(*) FROM sessions GROUP BY user_agent_id \
+            UNION ALL SELECT 'country/' || country, count(*) FROM sessions GROUP BY country \
+            UNION ALL SELECT 'asn/' || COALESCE(CAST(asn AS TEXT), ''), count(*) FROM sessions GROUP BY asn";
+        let db = self.app.store.read();
+        let mut kept = db.all::<(String, i64)>(kept, &[]).await.expect("counts");
+        let mut counted = db.all::<(String, i64)>(counted, &[]).await.expect("rows");
+        kept.sort();
+        counted.sort();
+        assert_eq!(kept, counted, "the counts that are kept and the rows that are there");
+    }
+}
+
+/// A user of the server under test.
+pub struct TestUser<'a> {
+    app: &'a TestApp,
+    pub id: UserId,
+    pub name: String,
+}
+
+impl TestUser<'_> {
+    /// A caller with a new API token of theirs.
+    pub async fn token(&self) -> Caller {
+        self.app.anonymous().with_bearer(&self.token_key(TokenIntent::Api, None).await)
+    }
+
+    /// The key of a new token.
+    pub async fn token_key(&self, intent: TokenIntent, lives: Option<Duration>) -> String {
+        let request = TokenRequest { intent, identifier: None, description: String::new(), lives, key: None };
+        let made = tokens::add(&self.app.app, self.id, &self.name, request, &Actor::cli()).await;
+        made.expect("a token can be made").1.expose().to_owned()
+    }
+
+    /// A browser with a session that was started without the ceremony, and with a CSRF secret.
+    pub async fn session(&self) -> Browser {
+        self.session_on("192.0.2.1", "").await
+    }
+
+    /// The same, from an address and with a user agent.
+    pub async fn session_on(&self, ip: &str, user_agent: &str) -> Browser {
+        let client = Client { ip: Address::parse(ip).expect("an address"), user_agent: user_agent.to_owned() };
+        let actor = Actor { name: "anonymous".into(), ..Actor::default() };
+        let started = sign_in::start_session(&self.app.app, self.id, client, false, Vec::new(), &actor).await;
+        let started = started.expect("a session can be started");
+        let caller = self.app.anonymous();
+        caller.set_cookie("rollcall_session", started.key.expose());
+        Browser { caller, uuid: started.uuid.to_string(), key: started.key.expose().to_owned() }
+    }
+
+    /// Signs in through the flow executor, as people do.
+    pub async fn sign_in(&self) -> Caller {
+        let caller = self.app.anonymous();
+        let last = sign_in_as(&caller, &self.name, PASSWORD, false).await;
+        assert_eq!(last.json()["component"], "xak-flow-redirect", "{}", last.text());
+        caller
+    }
+}
+
+/// A signed-in browser.
+pub struct Browser {
+    pub caller: Caller,
+    pub uuid: String,
+    pub key: String,
+}
+
+impl Browser {
+    /// The address of this session.
+    pub fn url(&self) -> String {
+        format!("{}{}/", super::SESSIONS, self.uuid)
+    }
+
+    /// The same browser, with a CSRF cookie and the header that agrees.
+    pub fn with_csrf(&self) -> Caller {
+        let secret = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6";
+        self.caller.set_cookie("authentik_csrf", secret);
+        self.caller.with_header("x-authentik-csrf", secret)
+    }
+}
+
+impl std::ops::Deref for Browser {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// Answers the sign-in flow's challenges and gives the last answer.
+pub async fn sign_in_as(caller: &Caller, uid: &str, password: &str, remember: bool) -> Answer {
+    caller.get(SIGN_IN_FLOW).await.assert_status(200);
+    caller.post_json(SIGN_IN_FLOW, &json!({"component": "ak-stage-identification", "uid_field": uid})).await.assert_status(200);
+    let answer = caller.post_json(SIGN_IN_FLOW, &json!({"component": "ak-stage-password", "password": password})).await;
+    if answer.json()["component"] != "ak-stage-user-login" {
+        return answer;
+    }
+    caller.post_json(SIGN_IN_FLOW, &json!({"component": "ak-stage-user-login", "remember_me": remember})).await
+}
+
+/// An instant.
+pub fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text).expect("an instant")
+}

@@ -1,0 +1,79 @@
+//! One suite, both databases.
+
+use std::future::Future;
+
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+
+/// A database for one test, empty, without a schema yet; and a folder that goes with it.
+pub struct TestDb {
+    /// As in `ROLLCALL_DATABASE__URL`.
+    pub url: String,
+    /// The data directory.
+    pub dir: TempDir,
+}
+
+impl TestDb {
+    /// A SQLite file of its own.
+    pub fn sqlite() -> Self {
+        let dir = TempDir::new().expect("a temporary folder");
+        Self { url: format!("sqlite:{}", dir.path().join("rollcall.db").display()), dir }
+    }
+
+    pub fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite:")
+    }
+}
+
+/// Makes the tests `$name::sqlite` and `$name::postgres` of one body.
+#[macro_export]
+macro_rules! db_test {
+    ($name:ident, |$db:ident| async move $body:block) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn body($db: $crate::support::TestDb) $body
+
+            #[tokio::test]
+            async fn sqlite() {
+                body($crate::support::TestDb::sqlite()).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                $crate::support::db::on_postgres(body).await;
+            }
+        }
+    };
+}
+
+/// Runs `body` in a schema of its own, which is dropped afterwards, also when the test fails.
+pub async fn on_postgres<F: Future<Output = ()> + Send + 'static>(body: impl FnOnce(TestDb) -> F) {
+    let Ok(server) = std::env::var("TEST_DATABASE_URL") else {
+        assert!(std::env::var_os("REQUIRE_ALL_TESTS").is_none(), "TEST_DATABASE_URL is not set, and no test may be skipped");
+        eprintln!("skipped: TEST_DATABASE_URL is not set");
+        return;
+    };
+    let name = rollcall::domain::secret::random_alphanumeric(16).expect("randomness").to_lowercase();
+    let schema = format!("rollcall_test_{name}");
+    execute(&server, &format!("CREATE SCHEMA {schema}")).await;
+    let mark = if server.contains('?') { '&' } else { '?' };
+    let url = format!("{server}{mark}options=-csearch_path%3D{schema}");
+    let db = TestDb { url, dir: TempDir::new().expect("a temporary folder") };
+    // A task of its own: a panic ends it alone, and the schema still goes.
+    let done = tokio::spawn(body(db)).await;
+    execute(&server, &format!("DROP SCHEMA {schema} CASCADE")).await;
+    if let Err(error) = done {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+async fn execute(server: &str, sql: &str) {
+    let (client, connection) = tokio_postgres::connect(server, NoTls).await.expect("TEST_DATABASE_URL can be reached");
+    let connection = tokio::spawn(connection);
+    client.batch_execute("SET lock_timeout = '20s'").await.expect("a setting");
+    client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    drop(client);
+    connection.await.expect("the connection ends").expect("the connection ends well");
+}
