@@ -1,3 +1,20 @@
 //! authentik's API, address by address and rule by rule (`compat.md`).
 
+mod bulk_delete;
+mod checks;
+mod client;
+mod credentials;
+mod csrf;
+mod filters;
+mod flows;
 mod golden;
+mod hostile;
+mod item;
+mod methods;
+mod negotiation;
+mod ordering;
+mod paging;
+mod schema;
+mod search;
+mod touches;
+mod visibility;
