@@ -1,0 +1,103 @@
+//! The description says what the server does.
+
+use std::collections::BTreeSet;
+
+use rollcall::api::schema::description;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, SESSIONS, TestApp, geoip, seed};
+
+db_test!(it_is_served_as_it_is_made, |db| async move {
+    let app = TestApp::new(db).await;
+    let served = app.anonymous().get("/api/v3/schema/").await.assert_status(200);
+    assert_eq!(served.header("content-type"), Some("application/json"));
+    assert_eq!(served.json(), serde_json::to_value(description()).unwrap());
+    assert!(served.json()["openapi"].as_str().unwrap().starts_with("3.1"));
+    for file in ["", "browser/start.js", "browser/swagger-ui.css", "browser/swagger-ui-bundle.js"] {
+        app.anonymous().get(&format!("/api/v3/{file}")).await.assert_status(200);
+    }
+    app.anonymous().get("/api/v3/browser/index.html").await.assert_status(404);
+});
+
+#[test]
+fn every_api_address_is_described() {
+    // These serve the description itself.
+    let own = ["/api/v3/schema/", "/api/v3/", "/api/v3/browser/{file}"];
+    let routes = include_str!("../../../src/routes.rs");
+    let served: BTreeSet<&str> = routes.split('"').filter(|text| text.starts_with("/api/v3/") && !own.contains(text)).collect();
+    let described = serde_json::to_value(description()).unwrap();
+    let described: BTreeSet<&str> = described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(served, described);
+}
+
+/// Checks an answer against what the description says of it.
+fn assert_described(path: &str, method: &str, answer: &Answer) {
+    let whole = serde_json::to_value(description()).unwrap();
+    let response = &whole["paths"][path][method]["responses"][answer.status.to_string()];
+    assert!(response.is_object(), "{method} {path} does not say that it answers {}: {}", answer.status, answer.text());
+    let Some(schema) = response["content"]["application/json"].get("schema") else {
+        return;
+    };
+    let mut schema = schema.clone();
+    schema["components"] = whole["components"].clone();
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let body = answer.json();
+    let errors: Vec<String> = validator.iter_errors(&body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{method} {path} {}: {errors:?}", answer.status);
+}
+
+/// The schema of an object says all of its fields, and that all are there.
+fn assert_fields(name: &str, body: &Value) {
+    let whole = serde_json::to_value(description()).unwrap();
+    let schema = &whole["components"]["schemas"][name];
+    let there: BTreeSet<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    let said: BTreeSet<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    let required: BTreeSet<&str> = schema["required"].as_array().unwrap().iter().map(|field| field.as_str().unwrap()).collect();
+    assert_eq!((&there, &there), (&said, &required), "{name}");
+}
+
+db_test!(answers_are_as_described, |db| async move {
+    let (city, asn) = (db.dir.path().join("city.mmdb"), db.dir.path().join("asn.mmdb"));
+    geoip::write_city(&city, &[("10.0.0.0/8", "", "", ""), ("198.51.100.0/24", "EU", "DE", "Berlin")]);
+    geoip::write_asn(&asn, &[("198.51.100.0/24", 64500, "Example Net"), ("10.0.0.0/8", 1, "")]);
+    let (city, asn) = (city.display().to_string(), asn.display().to_string());
+    let app = TestApp::with(db, &[("GEOIP__CITY", &city), ("GEOIP__ASN", &asn)]).await;
+    let ip = |ip: &str| json!({ "last_ip": ip });
+    let (a, b, c) = (seed::session(1, 1, ip("198.51.100.7")), seed::session(2, 1, ip("10.0.0.1")), seed::session(3, 1, ip("::1")));
+    app.import(&[seed::user(1, "alice"), a, b, c]).await;
+    let (admin, nobody) = (app.admin_token().await, app.anonymous());
+    let (list, item, bulk) = (SESSIONS, format!("{SESSIONS}{{uuid}}/"), format!("{SESSIONS}bulk_delete/"));
+    for query in ["", "?user=99", "?page=99", "?user=x", "?search=%00", "?format=xml"] {
+        assert_described(list, "get", &admin.get(&format!("{list}{query}")).await);
+    }
+    assert_described(list, "get", &nobody.get(list).await);
+    assert_described(list, "get", &admin.with_header("accept", "text/csv").get(list).await);
+    let row = format!("{SESSIONS}{}/", seed::uuid(1));
+    let unknown = format!("{SESSIONS}{}/", seed::uuid(9));
+    for (caller, url) in [(&admin, &row), (&admin, &unknown), (&nobody, &row)] {
+        assert_described(&item, "get", &caller.get(url).await);
+        assert_described(&format!("{item}used_by/"), "get", &caller.get(&format!("{url}used_by/")).await);
+    }
+    let body = admin.get(&row).await.json();
+    assert_fields("AuthenticatedSession", &body);
+    assert_fields("AuthenticatedSessionUserAgent", &body["user_agent"]);
+    assert_fields("AuthenticatedSessionGeoIp", &body["geo_ip"]);
+    assert_fields("AuthenticatedSessionAsn", &body["asn"]);
+    assert_fields("PaginatedAuthenticatedSessionList", &admin.get(list).await.json());
+    assert_fields("Pagination", &admin.get(list).await.json()["pagination"]);
+    assert_described(&item, "delete", &nobody.delete(&row).await);
+    assert_described(&item, "delete", &admin.delete(&row).await);
+    assert_described(&item, "delete", &admin.delete(&row).await);
+    for query in ["", "?user_pks=x", "?user_pks=1"] {
+        assert_described(&bulk, "delete", &admin.delete(&format!("{bulk}{query}")).await);
+    }
+    assert_described(&bulk, "delete", &nobody.delete(&bulk).await);
+    let flow = "/api/v3/flows/executor/{slug}/";
+    for slug in ["default-authentication-flow", "default-invalidation-flow", "unknown"] {
+        let url = flow.replace("{slug}", slug);
+        assert_described(flow, "get", &nobody.get(&url).await);
+        assert_described(flow, "post", &nobody.post_json(&url, &json!({})).await);
+        assert_described(flow, "post", &nobody.with_header("origin", "http://evil.example").post_json(&url, &json!({})).await);
+    }
+});
