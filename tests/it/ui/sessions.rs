@@ -1,0 +1,109 @@
+//! `/sessions`: where one is signed in.
+
+use serde_json::json;
+
+use crate::support::{SESSIONS, TestApp, seed};
+
+const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0";
+
+db_test!(it_shows_ones_own_live_sessions, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let (browser, other) = (alice.session_on("198.51.100.7", AGENT).await, alice.session_on("2001:db8::7", "").await);
+    let foreign = app.user("bob").await.session().await;
+    app.import(&[seed::session(1, alice.id.0, json!({"expires": "2026-11-01T11:59:59.999999Z", "last_ip": "203.0.113.9"}))]).await;
+    let page = browser.get("/sessions").await.assert_status(200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let text = page.text();
+    assert!(text.contains(&browser.uuid) && text.contains(&other.uuid) && !text.contains(&foreign.uuid));
+    assert!(text.contains("Firefox 131 on Linux") && text.contains("198.51.100.7") && text.contains("2001:db8::7"));
+    assert!(!text.contains("203.0.113.9"), "what is over is not shown, swept or not");
+    assert_eq!(text.matches("This device").count(), 1);
+});
+
+db_test!(a_session_that_ends_this_instant_is_not_shown, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let browser = alice.session().await;
+    app.import(&[seed::session(1, alice.id.0, json!({"expires": "2026-11-01T12:00:00Z"}))]).await;
+    // The door refuses it from this instant; the page goes by the same rule.
+    let ended = app.anonymous();
+    ended.set_cookie("rollcall_session", "key-1");
+    ended.get(SESSIONS).await.assert_status(403);
+    assert!(!browser.get("/sessions").await.text().contains(&seed::uuid(1)));
+});
+
+db_test!(a_name_is_text_and_not_markup, |db| async move {
+    let app = TestApp::new(db).await;
+    let browser = app.user("<script>alert(1)</script>").await.session_on("192.0.2.1", "<img src=x onerror=alert(1)>").await;
+    let text = browser.get("/sessions").await.assert_status(200).text();
+    assert!(!text.contains("<script>") && !text.contains("<img src=x"), "{text}");
+});
+
+db_test!(one_is_ended_by_its_button, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let (browser, other, third) = (alice.session().await, alice.session().await, alice.session().await);
+    let foreign = app.superuser("root").await.session().await;
+    let proof = browser.get("/sessions").await.proof();
+    let end = async |uuid: &str, proof: &str| browser.post_form(&format!("/sessions/{uuid}/end"), &[("proof", proof)]).await;
+    end(&other.uuid, "").await.assert_status(403);
+    end(&other.uuid, &third.get("/sessions").await.proof()).await.assert_status(403);
+    other.get(SESSIONS).await.assert_status(200);
+    assert_eq!(end(&other.uuid, &proof).await.redirects_to(), "/sessions");
+    other.get(SESSIONS).await.assert_status(403);
+    assert_eq!(end(&other.uuid, &proof).await.redirects_to(), "/sessions", "it is so already");
+    end("nonsense", &proof).await.assert_status(404);
+    end(&foreign.uuid, &proof).await;
+    foreign.get(SESSIONS).await.assert_status(200);
+    // The page is about one's own alone, whoever one is.
+    let root_proof = foreign.get("/sessions").await.proof();
+    foreign.post_form(&format!("/sessions/{}/end", third.uuid), &[("proof", &root_proof)]).await;
+    third.get(SESSIONS).await.assert_status(200);
+    // The one in use: that signs out.
+    let out = end(&browser.uuid, &proof).await;
+    assert_eq!(out.redirects_to(), "/sessions");
+    assert!(out.set_cookie("rollcall_session").unwrap().contains("Max-Age=0"));
+    assert_eq!(browser.get("/sessions").await.redirects_to(), "/sign-in?next=/sessions");
+});
+
+db_test!(all_others_end_at_once, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let browser = alice.session().await;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(alice.session().await);
+    }
+    let foreign = app.user("bob").await.session().await;
+    browser.post_form("/sessions/end-others", &[]).await.assert_status(403);
+    others[0].get(SESSIONS).await.assert_status(200);
+    let proof = browser.get("/sessions").await.proof();
+    assert_eq!(browser.post_form("/sessions/end-others", &[("proof", &proof)]).await.redirects_to(), "/sessions");
+    for gone in &others {
+        gone.get(SESSIONS).await.assert_status(403);
+        assert_eq!(app.ending(&gone.uuid).await, Some(("revoked".into(), "alice".into())));
+    }
+    browser.get(SESSIONS).await.assert_status(200);
+    foreign.get(SESSIONS).await.assert_status(200);
+    app.assert_counts().await;
+});
+
+db_test!(many_sessions_come_in_pages, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let used = |n: u32| json!({"last_used": format!("2026-10-{:02}T00:00:00Z", n % 28 + 1)});
+    app.import(&(0..60).map(|n| seed::session(n, alice.id.0, used(n))).collect::<Vec<_>>()).await;
+    let browser = alice.session().await;
+    let mut seen = std::collections::BTreeSet::new();
+    for page in ["1", "2", "3"] {
+        let text = browser.get(&format!("/sessions?page={page}")).await.assert_status(200).text();
+        let ids = text.split("/sessions/").filter_map(|rest| rest.split_once("/end\"").map(|(uuid, _)| uuid.to_owned()));
+        seen.extend(ids.filter(|uuid| uuid.len() == 36));
+        assert!(text.contains("of 3"));
+    }
+    assert_eq!(seen.len(), 61);
+    for odd in ["0", "-1", "99", "x", "", "99999999999999999999"] {
+        browser.get(&format!("/sessions?page={odd}")).await.assert_status(200);
+    }
+});
