@@ -192,7 +192,8 @@ impl TestUser<'_> {
     pub async fn session_on(&self, ip: &str, user_agent: &str) -> Browser {
         let client = Client { ip: Address::parse(ip).expect("an address"), user_agent: user_agent.to_owned() };
         let actor = Actor { name: "anonymous".into(), ..Actor::default() };
-        let started = sign_in::start_session(&self.app.app, self.id, client, false, Vec::new(), &actor).await;
+        let user = self.app.app.store.read().find_user(self.id).await.expect("the database answers").expect("the user exists");
+        let started = sign_in::start_session(&self.app.app, user, &client, false, Vec::new(), &actor).await;
         let started = started.expect("a session can be started");
         let caller = self.app.anonymous();
         caller.set_cookie("rollcall_session", started.key.expose());
