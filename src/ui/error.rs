@@ -21,6 +21,8 @@ pub enum PageError {
     SignedOut(&'static str),
     /// 405.
     MethodNotAllowed,
+    /// 413.
+    TooLarge,
     /// 503: try again later.
     Unavailable,
     /// 500: our mistake.
@@ -53,6 +55,7 @@ impl IntoResponse for PageError {
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here", "The address is right, but not what was asked of it.")
             }
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "That is too much", "The form holds more than the server takes."),
             Self::SignedOut(back) => return Redirect::to(&format!("/sign-in?next={back}")).into_response(),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -85,8 +85,9 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let visitor = Visitor::of(&app, &parts).await?;
     let session = visitor.signed_in(PATH)?;
     let now = app.clock.now();
-    // The door's own rule: what is over is not shown, swept or not.
-    let filter = SessionFilter { visible_to: Some(session.user_id), expires_gte: Some(now), ..SessionFilter::default() };
+    // The door's own rule: what is over at this instant is not shown, swept or not.
+    let after_now = now.plus(Duration::from_micros(1));
+    let filter = SessionFilter { visible_to: Some(session.user_id), expires_gte: Some(after_now), ..SessionFilter::default() };
     let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
     let db = app.store.read();
     let count = db.count_sessions(&filter).await?;

@@ -90,12 +90,13 @@ fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str,
 /// Splits a request into its head and its form.
 ///
 /// # Errors
-/// [`PageError::Forged`] when the body is no form.
+/// [`PageError::TooLarge`], or [`PageError::Forged`] when the body is no form.
 pub(super) async fn read_form<T: serde::de::DeserializeOwned>(request: Request) -> Result<(Parts, T), PageError> {
     let (parts, body) = request.into_parts();
     let request = Request::from_parts(parts.clone(), body);
     match Form::<T>::from_request(request, &()).await {
         Ok(Form(form)) => Ok((parts, form)),
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(PageError::TooLarge),
         Err(error) => Err(PageError::Forged(error.to_string())),
     }
 }
