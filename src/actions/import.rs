@@ -145,6 +145,7 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
         now: app.clock.now(),
         known_users: HashSet::new(),
         known_agents: HashMap::new(),
+        are_keys_behind: false,
         done: Summary::default(),
     };
     let actor = actor.clone();
@@ -176,6 +177,8 @@ struct Import {
     now: Timestamp,
     known_users: HashSet<i64>,
     known_agents: HashMap<String, i64>,
+    /// Whether users brought keys that the database's own do not know of yet.
+    are_keys_behind: bool,
     done: Summary,
 }
 
@@ -269,6 +272,11 @@ impl Import {
             is_superuser: line.is_superuser,
             permissions: permissions(&line.permissions)?,
         };
+        if user.id.is_some() {
+            self.are_keys_behind = true;
+        } else if std::mem::take(&mut self.are_keys_behind) {
+            db.advance_user_keys().await?;
+        }
         let id = db.insert_user(&user, self.now).await?;
         for group in &line.groups {
             if !db.insert_membership(id, group).await? {

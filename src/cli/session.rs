@@ -268,7 +268,7 @@ async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
                 continue;
             }
             for name in COLUMNS {
-                output::line(output::printable(&format!("{name:16} {}", cell(&record, name))).trim_end())?;
+                output::line(field(name, &cell(&record, name)).trim_end())?;
             }
         }
         return Ok(());
@@ -286,9 +286,14 @@ async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
         ("ended_by", ended.ended_by),
         ("reason", ended.reason),
     ] {
-        output::line(&output::printable(&format!("{name:16} {value}")))?;
+        output::line(&field(name, &value))?;
     }
     Ok(())
+}
+
+/// A name and its value, on one line whatever the value holds.
+fn field(name: &str, value: &str) -> String {
+    format!("{name:16} {}", output::printable(value).replace('\n', " "))
 }
 
 /// Sessions with what their addresses and user agents say, under the names of [`COLUMNS`].

@@ -248,8 +248,9 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_sessions_after(&self, after: Option<SessionId>, limit: i64) -> Result<Vec<SessionRow>, StoreError> {
-        let after = after.unwrap_or(SessionId(uuid::Uuid::nil()));
-        let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.uuid > $1 ORDER BY s.uuid LIMIT $2");
+        // The nil UUID is one, too.
+        let (operator, after) = after.map_or((">=", SessionId(uuid::Uuid::nil())), |after| (">", after));
+        let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.uuid {operator} $1 ORDER BY s.uuid LIMIT $2");
         self.all(&sql, &values![after, limit]).await
     }
 

@@ -4,10 +4,25 @@
 //! `TEST_DATABASE_URL` names a PostgreSQL database in which each test makes a schema of its own.
 //! Without it the PostgreSQL half is skipped aloud; with `REQUIRE_ALL_TESTS` set, a skip fails.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::pedantic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise, and speaks plainly"
+)]
+
 #[macro_use]
 mod support;
+#[macro_use]
+mod process;
 
 mod api;
+mod browser;
+mod cli;
 mod enrich;
+mod serve;
 mod store;
 mod ui;

@@ -30,7 +30,12 @@ db_test!(the_address_comes_before_everything, |db| async move {
 db_test!(the_form_comes_before_the_credentials, |db| async move {
     let app = TestApp::new(db).await;
     let nobody = app.anonymous().with_header("accept", "text/html");
-    for path in [SESSIONS.to_owned(), format!("{SESSIONS}{UNKNOWN}/"), format!("{SESSIONS}{UNKNOWN}/used_by/"), format!("{SESSIONS}bulk_delete/")] {
+    for path in [
+        SESSIONS.to_owned(),
+        format!("{SESSIONS}{UNKNOWN}/"),
+        format!("{SESSIONS}{UNKNOWN}/used_by/"),
+        format!("{SESSIONS}bulk_delete/"),
+    ] {
         nobody.delete(&path).await.assert_detail(406, "Could not satisfy the request Accept header.");
         nobody.delete(&format!("{path}?format=xml")).await.assert_detail(404, "Not found.");
         let refused = nobody.with_header("accept", "*/*").delete(&path).await;
@@ -73,7 +78,10 @@ db_test!(permission_for_the_collection_comes_before_the_method, |db| async move 
     }
     // The address of one session asks for no permission before the method.
     for method in ["POST", "PUT", "PATCH"] {
-        alice.request(method, &format!("{SESSIONS}{UNKNOWN}/")).await.assert_detail(405, &format!("Method \"{method}\" not allowed."));
+        alice
+            .request(method, &format!("{SESSIONS}{UNKNOWN}/"))
+            .await
+            .assert_detail(405, &format!("Method \"{method}\" not allowed."));
     }
 });
 

@@ -29,17 +29,33 @@ db_test!(it_lists_retrieves_and_ends_sessions, |db| async move {
     let app = TestApp::with(db, &[("GEOIP__CITY", &city), ("GEOIP__ASN", &asn)]).await;
     let mut lines = vec![seed::user(1, "alice"), seed::user(2, "bob")];
     let addresses = ["198.51.100.7", "10.0.0.1", "::1", "2001:db8::1", "192.0.2.7", "192.0.2.7"];
-    lines.extend((0..).zip(addresses).map(|(n, ip)| seed::session(n, i64::from(n % 2) + 1, json!({"last_ip": ip, "last_user_agent": "curl/8"}))));
+    lines.extend(
+        (0..)
+            .zip(addresses)
+            .map(|(n, ip)| seed::session(n, i64::from(n % 2) + 1, json!({"last_ip": ip, "last_user_agent": "curl/8"}))),
+    );
     app.import(&lines).await;
     let key = app.superuser("root").await.token_key(TokenIntent::Api, None).await;
     let api = configuration(&app, &app.anonymous(), Some(key));
 
-    let page = core_api::core_authenticated_sessions_list(&api, Some("uuid"), Some(1), Some(4), None, None, None, None).await.unwrap();
+    let page =
+        core_api::core_authenticated_sessions_list(&api, Some("uuid"), Some(1), Some(4), None, None, None, None).await.unwrap();
     assert_eq!((page.results.len(), page.pagination.count, page.pagination.next), (4, 6.0, 2.0));
     let first = &page.results[0];
     assert_eq!(first.geo_ip.as_ref().unwrap().city, "Berlin");
     assert_eq!(first.asn.as_ref().unwrap().asn, Some(64500));
-    let found = core_api::core_authenticated_sessions_list(&api, None, None, None, Some("bob"), Some("10.0.0.1"), Some("curl/8"), Some("bob")).await.unwrap();
+    let found = core_api::core_authenticated_sessions_list(
+        &api,
+        None,
+        None,
+        None,
+        Some("bob"),
+        Some("10.0.0.1"),
+        Some("curl/8"),
+        Some("bob"),
+    )
+    .await
+    .unwrap();
     assert_eq!(found.pagination.count, 1.0);
 
     let uuid = first.uuid.unwrap().to_string();

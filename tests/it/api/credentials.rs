@@ -26,7 +26,9 @@ db_test!(the_authorization_header_is_read_as_authentik_reads_it, |db| async move
     for other in [format!("Basic {key}"), format!("Token {key}"), "Digest a b c".to_owned(), format!("Bearer: {key}")] {
         ask(other.as_bytes()).await.assert_detail(403, "Unsupported authentication type");
     }
-    for wrong in [format!("Bearer  {key}"), format!("Bearer {key} x"), format!("Bearer {}", key.to_lowercase()), "Bearer x".to_owned()] {
+    for wrong in
+        [format!("Bearer  {key}"), format!("Bearer {key} x"), format!("Bearer {}", key.to_lowercase()), "Bearer x".to_owned()]
+    {
         ask(wrong.as_bytes()).await.assert_detail(403, INVALID);
     }
     ask(b"Bearer \xff\xfe").await.assert_detail(403, INVALID);
@@ -155,7 +157,8 @@ db_test!(cookies_are_read_as_browsers_send_them, |db| async move {
     let browser = app.user("alice").await.session().await;
     let ask = async |cookie: &str| raw::request(app.address, "GET", SESSIONS, &[("Cookie", cookie.as_bytes())], b"").await.status;
     let key = &browser.key;
-    for good in [format!("rollcall_session={key}"), format!("a=b;rollcall_session={key};c"), format!("rollcall_session=\"{key}\"")] {
+    for good in [format!("rollcall_session={key}"), format!("a=b;rollcall_session={key};c"), format!("rollcall_session=\"{key}\"")]
+    {
         assert_eq!(ask(&good).await, 200, "{good}");
     }
     assert_eq!(ask(&format!("rollcall_session=x; rollcall_session={key}")).await, 200, "the last one counts");

@@ -60,7 +60,13 @@ db_test!(a_foreign_origin_is_refused_first, |db| async move {
     let app = TestApp::new(db).await;
     let browser = app.user("alice").await.session().await;
     let port = app.address.port();
-    for origin in ["http://evil.example", "null", &format!("https://127.0.0.1:{port}"), "http://127.0.0.1", &format!("http://127.0.0.1:{port}.evil.example")] {
+    for origin in [
+        "http://evil.example",
+        "null",
+        &format!("https://127.0.0.1:{port}"),
+        "http://127.0.0.1",
+        &format!("http://127.0.0.1:{port}.evil.example"),
+    ] {
         let why = format!("Origin checking failed - {origin} does not match any trusted origins.");
         refused(&browser.with_header("origin", origin), &browser.url(), &why).await;
         // Reading is not checked.

@@ -69,9 +69,7 @@ db_test!(our_own_filters, |db| async move {
         "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0",
         "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
     );
-    let row = |ip: &str, agent: &str, used: &str, expires: &str| {
-        json!({"last_ip": ip, "last_user_agent": agent, "last_used": used, "expires": expires})
-    };
+    let row = |ip: &str, agent: &str, used: &str, expires: &str| json!({"last_ip": ip, "last_user_agent": agent, "last_used": used, "expires": expires});
     app.import(&[
         seed::user(1, "alice"),
         seed::user(2, "bob"),
@@ -156,8 +154,20 @@ db_test!(bad_values_are_named_all_at_once, |db| async move {
         assert_eq!(answer.json(), json!({ name: [why] }), "{name}={value}");
     }
     let names = [
-        "user__username", "session__last_user_agent", "session__last_ip", "user", "country", "asn", "network", "browser", "os", "device",
-        "last_used__gte", "last_used__lte", "expires__gte", "expires__lte",
+        "user__username",
+        "session__last_user_agent",
+        "session__last_ip",
+        "user",
+        "country",
+        "asn",
+        "network",
+        "browser",
+        "os",
+        "device",
+        "last_used__gte",
+        "last_used__lte",
+        "expires__gte",
+        "expires__lte",
     ];
     let query: Vec<String> = names.iter().map(|name| format!("{name}=a%00b")).collect();
     let answer = admin.get(&format!("{SESSIONS}?{}", query.join("&"))).await.assert_status(400).json();

@@ -34,7 +34,10 @@ db_test!(the_whole_conversation, |db| async move {
         assert!(first["flow_info"].get(field).is_some(), "{field}");
     }
     assert_eq!(first["user_fields"], json!(["username", "email"]));
-    assert_eq!((&first["password_fields"], &first["show_source_labels"], &first["enable_remember_me"]), (&json!(false), &json!(false), &json!(false)));
+    assert_eq!(
+        (&first["password_fields"], &first["show_source_labels"], &first["enable_remember_me"]),
+        (&json!(false), &json!(false), &json!(false))
+    );
     assert_eq!((&first["primary_action"], &first["sources"]), (&json!("Log in"), &json!([])));
 
     let second = identify(&caller, "alice").await.json();
@@ -51,7 +54,10 @@ db_test!(the_whole_conversation, |db| async move {
 
     let last = caller.post_json(SIGN_IN_FLOW, &json!({"component": "ak-stage-user-login", "remember_me": false})).await;
     let cookie = last.set_cookie("rollcall_session").unwrap();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Path=/") && !cookie.contains("Max-Age"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Path=/") && !cookie.contains("Max-Age"),
+        "{cookie}"
+    );
     assert_eq!(last.json(), json!({"component": "xak-flow-redirect", "flow_info": last.json()["flow_info"], "to": "/"}));
     let list = caller.get(SESSIONS).await.json();
     assert_eq!((&list["pagination"]["count"], &list["results"][0]["current"]), (&json!(1), &json!(true)));
@@ -66,7 +72,9 @@ db_test!(an_unknown_name_reads_as_a_known_one, |db| async move {
     let row = users::find(&app.app, &gone.name).await.unwrap();
     users::set_active(&app.app, &row, false, &Actor::cli()).await.unwrap();
     let mut bodies = Vec::new();
-    for (uid, password) in [("alice", "wrong"), ("nobody", PASSWORD), ("without password", PASSWORD), ("gone", PASSWORD), ("ALICE", PASSWORD)] {
+    for (uid, password) in
+        [("alice", "wrong"), ("nobody", PASSWORD), ("without password", PASSWORD), ("gone", PASSWORD), ("ALICE", PASSWORD)]
+    {
         let caller = app.anonymous();
         let asked = identify(&caller, uid).await.text().replace(uid, "NAME");
         let refused = prove(&caller, password).await.text().replace(uid, "NAME");
@@ -80,7 +88,8 @@ db_test!(an_email_address_names_its_user, |db| async move {
     let app = TestApp::new(db).await;
     let hash = rollcall::actions::passwords::hash(PASSWORD).unwrap();
     let user = |id: i64, name: &str, email: &str| json!({"kind": "user", "id": id, "username": name, "email": email, "password_hash": hash});
-    app.import(&[user(1, "alice", "Alice@Example.com"), user(2, "b1", "shared@example.com"), user(3, "b2", "shared@example.com")]).await;
+    app.import(&[user(1, "alice", "Alice@Example.com"), user(2, "b1", "shared@example.com"), user(3, "b2", "shared@example.com")])
+        .await;
     let caller = app.anonymous();
     sign_in_as(&caller, " alice@example.COM ", PASSWORD, false).await;
     assert_eq!(caller.get(SESSIONS).await.json()["results"][0]["user"], 1);
@@ -199,7 +208,12 @@ db_test!(other_sites_are_refused_and_unknown_flows_not_found, |db| async move {
     let app = TestApp::new(db).await;
     let caller = app.anonymous();
     for url in [SIGN_IN_FLOW, SIGN_OUT_FLOW] {
-        for (name, value) in [("origin", "http://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site")] {
+        for (name, value) in [
+            ("origin", "http://evil.example"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
             let answer = caller.with_header(name, value).post_json(url, &json!({})).await.assert_status(403);
             assert!(answer.json()["detail"].as_str().unwrap().starts_with("CSRF Failed: "), "{}", answer.text());
         }
@@ -228,7 +242,9 @@ db_test!(a_proved_password_is_used_once, |db| async move {
     for _ in 0..20 {
         let copy = app.anonymous();
         copy.set_cookie("rollcall_flow", &state);
-        posts.spawn(async move { copy.post_json(SIGN_IN_FLOW, &json!({"component": "ak-stage-user-login", "remember_me": false})).await });
+        posts.spawn(async move {
+            copy.post_json(SIGN_IN_FLOW, &json!({"component": "ak-stage-user-login", "remember_me": false})).await
+        });
     }
     let answers = posts.join_all().await;
     let signed_in = answers.iter().filter(|answer| answer.set_cookie("rollcall_session").is_some()).count();

@@ -45,7 +45,17 @@ db_test!(bodies_of_every_kind, |db| async move {
     let caller = app.anonymous();
     let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
     let deep_object = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
-    for body in [b"".to_vec(), b"no json".to_vec(), b"null".to_vec(), b"[]".to_vec(), b"\"x\"".to_vec(), b"\xff\xfe\x00".to_vec(), deep.into(), deep_object.into(), b"{\"component\":7}".to_vec()] {
+    for body in [
+        b"".to_vec(),
+        b"no json".to_vec(),
+        b"null".to_vec(),
+        b"[]".to_vec(),
+        b"\"x\"".to_vec(),
+        b"\xff\xfe\x00".to_vec(),
+        deep.into(),
+        deep_object.into(),
+        b"{\"component\":7}".to_vec(),
+    ] {
         let answer = caller.post_bytes(SIGN_IN_FLOW, body.clone()).await.assert_status(200);
         assert_eq!(answer.json()["component"], "ak-stage-identification");
         assert!(answer.json()["response_errors"]["component"].is_array());
@@ -72,15 +82,47 @@ db_test!(nothing_brings_a_500, |db| async move {
     let session = root.session().await;
     let key = root.token_key(rollcall::domain::user::TokenIntent::Api, None).await;
     let (bearer, cookie) = (format!("Bearer {key}"), format!("rollcall_session={}", session.key));
-    let values: Vec<String> =
-        ["", "\0", "\u{feff}", "'", "\"", "\\", "%", "1e309", "-9223372036854775809", "2026-11-01T12:00:00.9999999999Z", "99999-01-01", "::/129", "🦊", "$1", ":::"]
-            .map(encode)
-            .into_iter()
-            .chain(["%ff%00".to_owned(), "%".to_owned(), "%zz".to_owned(), "a".repeat(5000)])
-            .collect();
+    let values: Vec<String> = [
+        "",
+        "\0",
+        "\u{feff}",
+        "'",
+        "\"",
+        "\\",
+        "%",
+        "1e309",
+        "-9223372036854775809",
+        "2026-11-01T12:00:00.9999999999Z",
+        "99999-01-01",
+        "::/129",
+        "🦊",
+        "$1",
+        ":::",
+    ]
+    .map(encode)
+    .into_iter()
+    .chain(["%ff%00".to_owned(), "%".to_owned(), "%zz".to_owned(), "a".repeat(5000)])
+    .collect();
     let names = [
-        "page", "page_size", "ordering", "search", "format", "user", "user__username", "session__last_ip", "session__last_user_agent", "network",
-        "country", "asn", "browser", "os", "device", "last_used__gte", "last_used__lte", "expires__gte", "expires__lte",
+        "page",
+        "page_size",
+        "ordering",
+        "search",
+        "format",
+        "user",
+        "user__username",
+        "session__last_ip",
+        "session__last_user_agent",
+        "network",
+        "country",
+        "asn",
+        "browser",
+        "os",
+        "device",
+        "last_used__gte",
+        "last_used__lte",
+        "expires__gte",
+        "expires__lte",
     ];
     for value in &values {
         for name in names {
@@ -114,7 +156,9 @@ db_test!(nothing_brings_a_500, |db| async move {
 
 db_test!(odd_requests_are_answered_or_refused, |db| async move {
     let app = TestApp::new(db).await;
-    let ask = async |method: &str, target: &str, headers: &[(&str, &[u8])]| raw::request(app.address, method, target, headers, b"").await.status;
+    let ask = async |method: &str, target: &str, headers: &[(&str, &[u8])]| {
+        raw::request(app.address, method, target, headers, b"").await.status
+    };
     assert_eq!(ask("GET", SESSIONS, &[("Host", b"\xff\xfe")]).await / 100, 4);
     assert_eq!(ask("GET", SESSIONS, &[("Host", b"")]).await / 100, 4);
     assert_eq!(ask("GET", &format!("http://elsewhere.example{SESSIONS}"), &[]).await, 403);

@@ -76,7 +76,9 @@ db_test!(a_uuid_may_be_written_as_python_reads_it, |db| async move {
         assert_eq!(admin.get(&format!("{SESSIONS}{form}/")).await.json()["uuid"], uuid, "{form}");
         assert_eq!(admin.get(&format!("{SESSIONS}{form}/used_by/")).await.json(), json!([]), "{form}");
     }
-    for malformed in ["x", "50499c33", "g0499c33bd554ced8916e466275b4b73", "50499c33bd554ced8916e466275b4b730", "%20", "%00", "%FF", "-", "{}"] {
+    for malformed in
+        ["x", "50499c33", "g0499c33bd554ced8916e466275b4b73", "50499c33bd554ced8916e466275b4b730", "%20", "%00", "%FF", "-", "{}"]
+    {
         for path in [format!("{SESSIONS}{malformed}/"), format!("{SESSIONS}{malformed}/used_by/")] {
             admin.get(&path).await.assert_detail(404, "Not found.");
         }

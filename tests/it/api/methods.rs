@@ -62,7 +62,13 @@ db_test!(head_is_get_without_the_body, |db| async move {
     let alice = app.user("alice").await;
     let session = alice.session().await;
     let cookie = format!("rollcall_session={}", session.key);
-    for path in [SESSIONS.to_owned(), session.url(), format!("{}used_by/", session.url()), format!("{SESSIONS}x/"), format!("{SESSIONS}?page=9")] {
+    for path in [
+        SESSIONS.to_owned(),
+        session.url(),
+        format!("{}used_by/", session.url()),
+        format!("{SESSIONS}x/"),
+        format!("{SESSIONS}?page=9"),
+    ] {
         let ask = async |method| raw::request(app.address, method, &path, &[("Cookie", cookie.as_bytes())], b"").await;
         let (get, head) = (ask("GET").await, ask("HEAD").await);
         assert!(head.bytes.is_empty() && !get.bytes.is_empty());

@@ -14,9 +14,7 @@ async fn ordered(caller: &Caller, ordering: &str) -> Vec<String> {
 
 db_test!(each_name_and_its_short_form, |db| async move {
     let app = TestApp::new(db).await;
-    let row = |ip: &str, agent: &str, used: &str, expires: &str| {
-        json!({"last_ip": ip, "last_user_agent": agent, "last_used": used, "expires": expires})
-    };
+    let row = |ip: &str, agent: &str, used: &str, expires: &str| json!({"last_ip": ip, "last_user_agent": agent, "last_used": used, "expires": expires});
     app.import(&[
         seed::user(1, "c"),
         seed::user(2, "a"),
@@ -47,7 +45,8 @@ db_test!(each_name_and_its_short_form, |db| async move {
     assert_eq!(ordered(&admin, "pk,-user,nonsense,user").await, seed::uuids(&[3, 4, 2, 1]));
     assert_eq!(ordered(&admin, "last_used,-session__last_used").await, seed::uuids(&[2, 1, 3, 4]));
     // With none that is known: by username.
-    for unknown in ["", "pk", "--uuid", "+uuid", "- uuid", "UUID", "session__uuid", ",,", "session__session_key", "user__password"] {
+    for unknown in ["", "pk", "--uuid", "+uuid", "- uuid", "UUID", "session__uuid", ",,", "session__session_key", "user__password"]
+    {
         assert_eq!(ordered(&admin, unknown).await, seed::uuids(&[3, 4, 2, 1]), "{unknown:?}");
     }
     let twice = admin.get(&format!("{SESSIONS}?ordering=user&ordering=-uuid")).await.uuids();
@@ -56,7 +55,28 @@ db_test!(each_name_and_its_short_form, |db| async move {
 
 db_test!(text_orders_by_code_point, |db| async move {
     let app = TestApp::new(db).await;
-    let names = ["", " ", "\"", "100%", "A", "Z", "_", "a", "aB", "ab", "z", "Ä", "ß", "ä", "Ω", "☃", "\u{fb01}", "\u{ffee}", "\u{10000}", "🦊"];
+    let names = [
+        "",
+        " ",
+        "\"",
+        "100%",
+        "A",
+        "Z",
+        "_",
+        "a",
+        "aB",
+        "ab",
+        "z",
+        "Ä",
+        "ß",
+        "ä",
+        "Ω",
+        "☃",
+        "\u{fb01}",
+        "\u{ffee}",
+        "\u{10000}",
+        "🦊",
+    ];
     // Stored in another order than the one they are to come in.
     let numbered: Vec<(u32, &str)> = (1000..).zip(names).collect();
     let mut lines = vec![seed::user(1, "alice")];
@@ -106,7 +126,8 @@ db_test!(addresses_order_and_print_as_postgresql_inet, |db| async move {
     app.import(&lines).await;
     let admin = app.admin_token().await;
     let list = admin.get(&format!("{SESSIONS}?ordering=last_ip&page_size=100")).await.json();
-    let shown: Vec<String> = list["results"].as_array().unwrap().iter().map(|row| row["last_ip"].as_str().unwrap().to_owned()).collect();
+    let shown: Vec<String> =
+        list["results"].as_array().unwrap().iter().map(|row| row["last_ip"].as_str().unwrap().to_owned()).collect();
     let mut want = some.to_vec();
     want.sort_by_key(|address| match address.0 {
         std::net::IpAddr::V4(ip) => (4, u128::from(u32::from(ip))),

@@ -60,7 +60,21 @@ db_test!(pages_that_do_not_exist, |db| async move {
     for good in ["", "1", "%20%2B3", "0_3", "last", "٣"] {
         admin.get(&format!("{SESSIONS}?page={good}")).await.assert_status(200);
     }
-    for bad in ["0", "-1", "4", "Last", "last%20", "1.0", "x", "99999999999999999999", "-99999999999999999999", "%00", "9223372036854775807", "1__0", "%ff"] {
+    for bad in [
+        "0",
+        "-1",
+        "4",
+        "Last",
+        "last%20",
+        "1.0",
+        "x",
+        "99999999999999999999",
+        "-99999999999999999999",
+        "%00",
+        "9223372036854775807",
+        "1__0",
+        "%ff",
+    ] {
         admin.get(&format!("{SESSIONS}?page={bad}")).await.assert_detail(404, "Invalid page.");
     }
     admin.get(&format!("{SESSIONS}?user=999&page=2")).await.assert_detail(404, "Invalid page.");
@@ -91,7 +105,8 @@ fn instant(day: i64) -> String {
 }
 
 fn line(n: u32, it: &Made) -> Value {
-    let with = json!({"last_ip": it.ip, "last_user_agent": it.agent, "last_used": instant(it.used), "expires": instant(it.expires)});
+    let with =
+        json!({"last_ip": it.ip, "last_user_agent": it.agent, "last_used": instant(it.used), "expires": instant(it.expires)});
     seed::session(n, it.user, with)
 }
 

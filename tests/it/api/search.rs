@@ -118,7 +118,11 @@ fn upper(text: &str) -> String {
 
 /// Terms out of pieces of what is there, and of what is not; with the text that asks for them.
 fn terms() -> impl Strategy<Value = Vec<String>> {
-    let pool: Vec<String> = [NAMES.as_slice(), &AGENTS, &ADDRESSES, &["zzz", "ß", "ff", "0.0"]].concat().iter().map(|text| (*text).to_owned()).collect();
+    let pool: Vec<String> = [NAMES.as_slice(), &AGENTS, &ADDRESSES, &["zzz", "ß", "ff", "0.0"]]
+        .concat()
+        .iter()
+        .map(|text| (*text).to_owned())
+        .collect();
     let piece = (prop::sample::select(pool), any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>());
     let piece = piece.prop_map(|(text, from, to, is_upper)| {
         let chars: Vec<char> = text.chars().collect();
@@ -141,7 +145,11 @@ db_test!(search_agrees_with_a_plain_filter, |db| async move {
     for n in 0..60_u32 {
         let pick = usize::try_from(n).unwrap();
         let (name, agent, ip) = (pick % 6, pick / 6 % 6, pick * 7 % 5);
-        lines.push(seed::session(n, i64::try_from(name).unwrap() + 1, json!({"last_ip": ADDRESSES[ip], "last_user_agent": AGENTS[agent]})));
+        lines.push(seed::session(
+            n,
+            i64::try_from(name).unwrap() + 1,
+            json!({"last_ip": ADDRESSES[ip], "last_user_agent": AGENTS[agent]}),
+        ));
         rows.push([upper(NAMES[name]), upper(ADDRESSES[ip]), upper(AGENTS[agent])]);
     }
     app.import(&lines).await;

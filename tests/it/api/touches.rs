@@ -30,7 +30,10 @@ db_test!(a_use_is_written_once_per_interval, |db| async move {
     browser.get(SESSIONS).await.assert_status(200);
     app.app.touches.flush(&app.app).await.unwrap();
     let row = shown(&admin).await;
-    assert_eq!((&row["last_used"], &row["last_ip"], &row["last_user_agent"]), (&json!("2026-11-01T12:00:00Z"), &json!("192.0.2.1"), &json!("")));
+    assert_eq!(
+        (&row["last_used"], &row["last_ip"], &row["last_user_agent"]),
+        (&json!("2026-11-01T12:00:00Z"), &json!("192.0.2.1"), &json!(""))
+    );
 
     app.advance(Duration::from_secs(1));
     browser.get("/sessions").await.assert_status(200);

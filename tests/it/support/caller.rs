@@ -21,7 +21,8 @@ pub struct Caller {
 impl Caller {
     pub fn new(address: SocketAddr) -> Self {
         let jar = Arc::new(Jar::default());
-        let client = Client::builder().cookie_provider(Arc::clone(&jar)).redirect(reqwest::redirect::Policy::none()).no_proxy().build();
+        let client =
+            Client::builder().cookie_provider(Arc::clone(&jar)).redirect(reqwest::redirect::Policy::none()).no_proxy().build();
         let base = Url::parse(&format!("http://{address}/")).expect("an address");
         Self { base, client: client.expect("a client"), jar, headers: HeaderMap::new() }
     }

@@ -51,9 +51,7 @@ macro_rules! db_test {
 /// Runs `body` in a schema of its own, which is dropped afterwards, also when the test fails.
 pub async fn on_postgres<F: Future<Output = ()> + Send + 'static>(body: impl FnOnce(TestDb) -> F) {
     let Ok(server) = std::env::var("TEST_DATABASE_URL") else {
-        assert!(std::env::var_os("REQUIRE_ALL_TESTS").is_none(), "TEST_DATABASE_URL is not set, and no test may be skipped");
-        eprintln!("skipped: TEST_DATABASE_URL is not set");
-        return;
+        return crate::process::skip("TEST_DATABASE_URL is not set");
     };
     let name = rollcall::domain::secret::random_alphanumeric(16).expect("randomness").to_lowercase();
     let schema = format!("rollcall_test_{name}");

@@ -8,7 +8,7 @@ pub mod geoip;
 pub mod raw;
 pub mod seed;
 
-pub use app::{NOW, TestApp, TestUser};
+pub use app::{NOW, TestApp};
 pub use caller::{Answer, Caller};
 pub use db::TestDb;
 

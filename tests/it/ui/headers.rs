@@ -14,7 +14,9 @@ db_test!(every_address_answers_with_security_headers, |db| async move {
         .split(".route(\"")
         .skip(1)
         .filter_map(|rest| rest.split_once('"'))
-        .map(|(path, _)| path.replace("{uuid}", &browser.uuid).replace("{slug}", "x").replace("{key}", "x").replace("{file}", "icon.svg"))
+        .map(|(path, _)| {
+            path.replace("{uuid}", &browser.uuid).replace("{slug}", "x").replace("{key}", "x").replace("{file}", "icon.svg")
+        })
         .collect();
     assert!(addresses.len() > 15, "{addresses:?}");
     for address in addresses.iter().map(String::as_str).chain(["/nothing", "/api/v3/nothing/"]) {
@@ -30,7 +32,9 @@ db_test!(every_address_answers_with_security_headers, |db| async move {
                 assert_eq!(answer.header(name), Some(value), "{name} of {method} {address}");
             }
             let policy = answer.header("content-security-policy").unwrap();
-            assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"));
+            assert!(
+                policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe")
+            );
             assert!(matches!(answer.header("referrer-policy"), Some("same-origin" | "no-referrer")));
             assert_eq!(answer.header("x-request-id").unwrap().len(), 32);
             assert!(answer.header("strict-transport-security").is_none(), "not over http");
@@ -43,15 +47,28 @@ db_test!(every_address_answers_with_security_headers, |db| async move {
 db_test!(pages_have_no_inline_code, |db| async move {
     let app = TestApp::new(db).await;
     let browser = app.user("alice").await.session().await;
-    for (caller, path) in [(&app.anonymous(), "/sign-in"), (&browser.caller, "/sessions"), (&browser.caller, "/sign-out"), (&browser.caller, "/nothing"), (&browser.caller, "/api/v3/")] {
+    for (caller, path) in [
+        (&app.anonymous(), "/sign-in"),
+        (&browser.caller, "/sessions"),
+        (&browser.caller, "/sign-out"),
+        (&browser.caller, "/nothing"),
+        (&browser.caller, "/api/v3/"),
+    ] {
         let text = caller.get(path).await.text();
         assert!(text.contains("<html lang=\"en\">"), "{path}");
-        assert!(!text.contains(" style=") && !text.contains("<style") && !text.contains("<script>") && !text.contains(" onclick"), "{path}");
+        assert!(
+            !text.contains(" style=") && !text.contains("<style") && !text.contains("<script>") && !text.contains(" onclick"),
+            "{path}"
+        );
     }
 });
 
 db_test!(over_https_cookies_are_bound_to_the_host, |db| async move {
-    let settings = [("HTTP__PUBLIC_URL", "https://sessions.example"), ("HTTP__TRUSTED_PROXIES", "127.0.0.0/8"), ("SESSIONS__REMEMBER_TIMEOUT", "0")];
+    let settings = [
+        ("HTTP__PUBLIC_URL", "https://sessions.example"),
+        ("HTTP__TRUSTED_PROXIES", "127.0.0.0/8"),
+        ("SESSIONS__REMEMBER_TIMEOUT", "0"),
+    ];
     let app = TestApp::with(db, &settings).await;
     app.user_with_password("alice").await;
     let caller = app.anonymous().with_header("x-forwarded-proto", "https");
@@ -59,13 +76,19 @@ db_test!(over_https_cookies_are_bound_to_the_host, |db| async move {
     assert!(first.header("strict-transport-security").is_some());
     let flow = first.set_cookie("__Host-rollcall_flow").unwrap();
     let pair = |line: &str| line.split(';').next().unwrap().to_owned();
-    let second = caller.with_header("cookie", &pair(&flow)).post_json(SIGN_IN_FLOW, &json!({"component": "ak-stage-identification", "uid_field": "alice"})).await;
+    let second = caller
+        .with_header("cookie", &pair(&flow))
+        .post_json(SIGN_IN_FLOW, &json!({"component": "ak-stage-identification", "uid_field": "alice"}))
+        .await;
     let flow = second.set_cookie("__Host-rollcall_flow").unwrap();
     let body = json!({"component": "ak-stage-password", "password": crate::support::app::PASSWORD});
     let last = caller.with_header("cookie", &pair(&flow)).post_json(SIGN_IN_FLOW, &body).await;
     let session = last.set_cookie("__Host-rollcall_session").unwrap();
     for line in [&flow, &session] {
-        assert!(line.contains("Secure") && line.contains("HttpOnly") && line.contains("Path=/") && !line.contains("Domain"), "{line}");
+        assert!(
+            line.contains("Secure") && line.contains("HttpOnly") && line.contains("Path=/") && !line.contains("Domain"),
+            "{line}"
+        );
     }
     caller.with_header("cookie", &pair(&session)).get(SESSIONS).await.assert_status(200);
     let plain = pair(&session).replace("__Host-", "");
@@ -92,7 +115,10 @@ db_test!(without_trusted_proxies_nobodys_word_counts, |db| async move {
     let app = TestApp::new(db).await;
     let browser = app.user("alice").await.session().await;
     app.advance(Duration::from_secs(3600));
-    let caller = browser.with_header("x-forwarded-for", "203.0.113.7").with_header("x-real-ip", "203.0.113.7").with_header("forwarded", "for=203.0.113.7");
+    let caller = browser
+        .with_header("x-forwarded-for", "203.0.113.7")
+        .with_header("x-real-ip", "203.0.113.7")
+        .with_header("forwarded", "for=203.0.113.7");
     caller.with_header("x-forwarded-proto", "https").get(SESSIONS).await.assert_status(200);
     app.app.touches.flush(&app.app).await.unwrap();
     assert_eq!(browser.get(&browser.url()).await.json()["last_ip"], "127.0.0.1");

@@ -75,7 +75,8 @@ db_test!(bodies_that_are_no_form, |db| async move {
 db_test!(a_form_that_is_too_large_is_told_so, |db| async move {
     let app = TestApp::new(db).await;
     let caller = app.anonymous();
-    let large = caller.build("POST", "/sign-in").header("content-type", "application/x-www-form-urlencoded").body(vec![b'a'; 65 * 1024]);
+    let large =
+        caller.build("POST", "/sign-in").header("content-type", "application/x-www-form-urlencoded").body(vec![b'a'; 65 * 1024]);
     crate::support::caller::send(large).await.assert_status(413);
 });
 

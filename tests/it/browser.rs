@@ -1,0 +1,262 @@
+//! The pages in a real browser.
+
+use fantoccini::Locator;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::process::{Chromium, Home, PASSWORD, Person, SESSIONS, Server, TOKEN, eventually};
+
+/// A server with an administrator, and a browser.
+async fn start() -> Option<(Home, Server, Chromium)> {
+    let browser = Chromium::open().await?;
+    let home = Home::sqlite().with_administrator();
+    let server = home.serve().await;
+    Some((home, server, browser))
+}
+
+async fn cards(browser: &Chromium) -> Vec<String> {
+    let cards = browser.client.find_all(Locator::Css("ul[aria-label='Sessions'] > li")).await.unwrap();
+    let mut texts = Vec::new();
+    for card in cards {
+        texts.push(card.text().await.unwrap());
+    }
+    texts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_signs_in_sees_themselves_and_signs_out() {
+    let Some((_home, server, browser)) = start().await else { return };
+    browser.open_page(&server, "/").await;
+    browser.arrives_at("/sign-in?next=/sessions").await;
+    browser.sign_in("akadmin", PASSWORD).await;
+    browser.arrives_at("/sessions").await;
+    assert_eq!(browser.heading().await, "Your sessions");
+    let cards = cards(&browser).await;
+    assert_eq!(cards.len(), 1);
+    for words in ["Chrome", "on Linux", "This device", "127.0.0.1"] {
+        assert!(cards[0].contains(words), "{words}: {}", cards[0]);
+    }
+    browser.assert_content().await;
+    let key = browser.cookie("rollcall_session").await.unwrap();
+
+    browser.button("Sign out").await.click().await.unwrap();
+    browser.arrives_at("/sign-in").await;
+    assert_eq!(browser.cookie("rollcall_session").await, None);
+    assert_eq!(server.sessions().await, Vec::<Value>::new());
+    browser.client.back().await.unwrap();
+    browser.open_page(&server, "/sessions").await;
+    browser.arrives_at("/sign-in?next=/sessions").await;
+    // Nor does the old cookie open anything.
+    let restored = format!("document.cookie = 'rollcall_session={key}; path=/'; return (await fetch('/sessions')).redirected");
+    assert_eq!(browser.script(&restored).await, true);
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_ends_is_out_at_the_next_click() {
+    let Some((_home, server, browser)) = start().await else { return };
+    browser.open_page(&server, "/sign-in?next=/sessions").await;
+    browser.sign_in("akadmin", PASSWORD).await;
+    browser.arrives_at("/sessions").await;
+    // The API by the browser's own cookie.
+    let body = browser.script(&format!("return await (await fetch('{SESSIONS}')).json()")).await;
+    let own = &body["results"][0];
+    assert_eq!((&body["pagination"]["count"], &own["current"]), (&json!(1), &json!(true)), "{body}");
+    assert_eq!(own["user_agent"]["user_agent"]["family"], "Chrome");
+    assert_eq!(own["user_agent"]["os"]["family"], "Linux");
+    // And by a token from elsewhere.
+    let listed = server.sessions().await;
+    assert_eq!((&listed[0]["uuid"], &listed[0]["current"]), (&own["uuid"], &json!(false)));
+    assert_eq!(server.revoke(own["uuid"].as_str().unwrap()).await.status(), 204);
+    browser.client.find(Locator::LinkText("Rollcall")).await.unwrap().click().await.unwrap();
+    browser.arrives_at("/sign-in?next=/sessions").await;
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_is_sent_after_the_end_leads_to_the_sign_in_page() {
+    let Some((_home, server, browser)) = start().await else { return };
+    browser.open_page(&server, "/sign-in").await;
+    browser.sign_in("akadmin", PASSWORD).await;
+    browser.arrives_at("/sessions").await;
+    let uuid = server.sessions().await[0]["uuid"].as_str().unwrap().to_owned();
+    assert_eq!(server.revoke(&uuid).await.status(), 204);
+    browser.button("Sign out").await.click().await.unwrap();
+    browser.arrives_at("/sign-in").await;
+    browser.sign_in("akadmin", PASSWORD).await;
+    browser.arrives_at("/sessions").await;
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_gives_nothing_away() {
+    let Some((_home, server, browser)) = start().await else { return };
+    let mut shown = Vec::new();
+    for username in ["akadmin", "nobody-like-this"] {
+        browser.open_page(&server, "/sign-in").await;
+        browser.sign_in(username, "wrong password").await;
+        let alert = browser.client.wait().for_element(Locator::Css("[role=alert]")).await.unwrap();
+        assert_eq!(alert.text().await.unwrap(), "Username or password is wrong.");
+        assert_eq!(browser.field("Username or e-mail address").await.prop("value").await.unwrap().as_deref(), Some(username));
+        assert_eq!(browser.field("Password").await.prop("value").await.unwrap().as_deref(), Some(""));
+        shown.push(browser.text().await);
+        assert_eq!(browser.cookie("rollcall_session").await, None);
+    }
+    assert_eq!(shown[0], shown[1], "known and unknown names look the same");
+    // The form is ready for the next try.
+    browser.type_keys(PASSWORD).await;
+    let name = browser.field("Username or e-mail address").await;
+    name.clear().await.unwrap();
+    name.send_keys("akadmin").await.unwrap();
+    browser.button("Sign in").await.click().await.unwrap();
+    browser.arrives_at("/sessions").await;
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn next_leads_on_but_never_away() {
+    let Some((_home, server, browser)) = start().await else { return };
+    for (next, leads_to) in [
+        ("/sign-out", "/sign-out"),
+        ("/sessions%3Fpage%3D1", "/sessions?page=1"),
+        ("https://example.com/", "/sessions"),
+        ("//example.com/", "/sessions"),
+        ("/%5Cexample.com/", "/sessions"),
+        ("%5C%5Cexample.com/", "/sessions"),
+        ("/%09/example.com/", "/sessions"),
+        ("javascript:alert(1)", "/sessions"),
+    ] {
+        browser.client.delete_all_cookies().await.unwrap();
+        browser.open_page(&server, &format!("/sign-in?next={next}")).await;
+        browser.sign_in("akadmin", PASSWORD).await;
+        browser.arrives_at(leads_to).await;
+        assert!(browser.client.current_url().await.unwrap().as_str().starts_with(&server.origin), "{next}");
+    }
+    // Whoever is signed in passes on.
+    browser.open_page(&server, "/sign-in?next=/sign-out").await;
+    browser.arrives_at("/sign-out").await;
+    browser.open_page(&server, "/sign-in?next=//example.com/").await;
+    browser.arrives_at("/sessions").await;
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_set_up_link_leads_in() {
+    let Some(browser) = Chromium::open().await else { return };
+    let home = Home::sqlite();
+    let server = home.serve().await;
+    let link = server.set_up_link().unwrap();
+    browser.client.goto(&link).await.unwrap();
+    assert_eq!(browser.heading().await, "Welcome to Rollcall");
+    browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
+    browser.field("The same again").await.send_keys("something else").await.unwrap();
+    browser.button("Set password and sign in").await.click().await.unwrap();
+    let alert = browser.client.wait().for_element(Locator::Css("[role=alert]")).await.unwrap();
+    assert_eq!(alert.text().await.unwrap(), "The two passwords differ.");
+    browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
+    browser.field("The same again").await.send_keys(PASSWORD).await.unwrap();
+    browser.button("Set password and sign in").await.click().await.unwrap();
+    browser.arrives_at("/sessions").await;
+    assert!(cards(&browser).await[0].contains("This device"));
+    browser.client.goto(&link).await.unwrap();
+    assert_eq!(browser.heading().await, "There is nothing here");
+    browser.client.find(Locator::LinkText("Go to your sessions")).await.unwrap().click().await.unwrap();
+    browser.arrives_at("/sessions").await;
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_sessions_are_ended_one_by_one_and_all_at_once() {
+    let Some((_home, server, browser)) = start().await else { return };
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(Person::signed_in(&server, "akadmin").await);
+    }
+    browser.open_page(&server, "/sign-in").await;
+    browser.sign_in("akadmin", PASSWORD).await;
+    browser.arrives_at("/sessions").await;
+    assert_eq!(cards(&browser).await.len(), 4);
+    let first = "//li[not(contains(@class, 'current'))][1]//button";
+    browser.client.find(Locator::XPath(first)).await.unwrap().click().await.unwrap();
+    eventually("three cards", || async { (cards(&browser).await.len() == 3).then_some(()) }).await;
+    let mut signed_in = 0;
+    for other in &others {
+        signed_in += u32::from(other.is_signed_in().await);
+    }
+    assert_eq!(signed_in, 2, "one of the others is out");
+    browser.button("Sign out everywhere else").await.click().await.unwrap();
+    eventually("one card", || async { (cards(&browser).await.len() == 1).then_some(()) }).await;
+    for other in &others {
+        assert!(!other.is_signed_in().await);
+    }
+    assert!(cards(&browser).await[0].contains("This device"));
+    assert!(!browser.text().await.contains("everywhere else"), "there is nothing else to sign out of");
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_works_without_scripts() {
+    let Some(browser) = Chromium::open_without_scripts().await else { return };
+    let home = Home::sqlite();
+    let server = home.serve().await;
+    browser.client.goto(&server.set_up_link().unwrap()).await.unwrap();
+    browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
+    browser.field("The same again").await.send_keys(PASSWORD).await.unwrap();
+    browser.button("Set password and sign in").await.click().await.unwrap();
+    browser.arrives_at("/sessions").await;
+    browser.open_page(&server, "/api/v3/").await;
+    let link = browser.client.find(Locator::LinkText("/api/v3/schema/")).await;
+    assert!(link.is_ok(), "what only shows without scripts: they are off indeed");
+
+    let other = Person::signed_in(&server, "akadmin").await;
+    browser.open_page(&server, "/sessions").await;
+    browser.button("Sign out everywhere else").await.click().await.unwrap();
+    eventually("one card", || async { (cards(&browser).await.len() == 1).then_some(()) }).await;
+    assert!(!other.is_signed_in().await);
+    browser.open_page(&server, "/sign-out").await;
+    browser.button("Sign out here").await.click().await.unwrap();
+    browser.arrives_at("/sign-in").await;
+    browser.sign_in("akadmin", "wrong password").await;
+    eventually("an error", || async { browser.text().await.contains("is wrong").then_some(()) }).await;
+    browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
+    browser.button("Sign in").await.click().await.unwrap();
+    browser.arrives_at("/sessions").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_to_browse_the_api_shows_every_operation() {
+    let Some((_home, server, browser)) = start().await else { return };
+    let description: Value = server.call(Method::GET, "/api/v3/schema/", TOKEN).await.json().await.unwrap();
+    let paths = description["paths"].as_object().unwrap().values();
+    let methods = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+    let count = paths.map(|path| path.as_object().unwrap().keys().filter(|key| methods.contains(&key.as_str())).count());
+    let operations: usize = count.sum();
+    assert!(operations >= 7);
+    browser.open_page(&server, "/api/v3/").await;
+    eventually("all operations", || async {
+        let shown = browser.client.find_all(Locator::Css(".opblock")).await.unwrap();
+        (shown.len() == operations).then_some(())
+    })
+    .await;
+    assert!(browser.text().await.contains(SESSIONS));
+    // Each opens, with its parameters and answers.
+    let buttons = browser.client.find_all(Locator::Css(".opblock-summary-control")).await.unwrap();
+    for button in &buttons {
+        button.click().await.unwrap();
+    }
+    eventually("all of them open", || async {
+        let open = browser.client.find_all(Locator::Css(".opblock.is-open .responses-wrapper")).await.unwrap();
+        (open.len() == operations).then_some(())
+    })
+    .await;
+    browser.assert_content().await;
+    browser.close().await;
+}
