@@ -38,7 +38,9 @@ fn differing(file: &str, names: &[&str], read: impl Fn(&UserAgents, &str) -> Vec
             wrong.push(format!("{text}\n    want {want:?}\n     got {got:?}"));
         }
     }
-    println!("{file}: {} of {} agree", cases.len() - wrong.len(), cases.len());
+    // Past the test runner, which would swallow it.
+    let share = format!("\n{file}: {} of {} agree\n", cases.len() - wrong.len(), cases.len());
+    std::io::Write::write_all(&mut std::io::stderr(), share.as_bytes()).unwrap();
     (cases.len(), wrong)
 }
 

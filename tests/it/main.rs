@@ -5,6 +5,7 @@
 //! Without it the PostgreSQL half is skipped aloud; with `REQUIRE_ALL_TESTS` set, a skip fails.
 
 #![allow(
+    clippy::cloned_ref_to_slice_refs,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
