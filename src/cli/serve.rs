@@ -34,7 +34,9 @@ pub(super) async fn run(config: Config) -> Outcome {
 
 /// Takes the address to listen on.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {address}: {error}; --listen takes another address").into())
 }
 
 /// Serves until SIGTERM or SIGINT, finishes what runs, and writes down what is only in memory.
