@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -45,7 +46,7 @@ struct Inner {
     id: u64,
     path: PathBuf,
     writer: SyncSender<Job>,
-    long_reads: Semaphore,
+    long_reads: Arc<Semaphore>,
     long_reads_waiting: AtomicUsize,
 }
 
@@ -78,7 +79,7 @@ impl Sqlite {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
             writer: sender,
-            long_reads: Semaphore::new(LONG_READERS),
+            long_reads: Arc::new(Semaphore::new(LONG_READERS)),
             long_reads_waiting: AtomicUsize::new(0),
         })))
     }
@@ -105,10 +106,14 @@ impl Sqlite {
         E: From<StoreError> + Send + 'static,
     {
         let waiting = Waiting::enter(&self.0.long_reads_waiting).ok_or(StoreError::Busy)?;
-        let _turn = self.0.long_reads.acquire().await.map_err(|_| StoreError::Busy)?;
+        let turn = Arc::clone(&self.0.long_reads).acquire_owned().await.map_err(|_| StoreError::Busy)?;
         drop(waiting);
         let this = self.clone();
-        let done = tokio::task::spawn_blocking(move || run_now(work(&Db::SqliteRead(&this))));
+        // The turn goes along: a client that went away does not stop a read that has begun.
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            run_now(work(&Db::SqliteRead(&this)))
+        });
         done.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
@@ -233,7 +238,12 @@ fn run_batch(connection: &Mutex<Connection>, jobs: impl Iterator<Item = Job>) ->
             failed = Some(reason);
             continue;
         }
-        let Some(outcome) = job(Ok(connection)) else { continue };
+        // One that panics is our mistake, and no reason to stop writing for good.
+        let Ok(outcome) = std::panic::catch_unwind(AssertUnwindSafe(|| job(Ok(connection)))) else {
+            failed = Some("a write panicked".to_owned());
+            continue;
+        };
+        let Some(outcome) = outcome else { continue };
         answers.push(outcome.answer);
         // A full disk makes SQLite roll the whole transaction back by itself.
         if lock(connection).is_autocommit() {

@@ -22,7 +22,7 @@ struct SignOutPage {
 /// A form with nothing but its proof.
 #[derive(Deserialize)]
 pub struct ProofForm {
-    /// See [`super::form`].
+    /// The proof that the form was ours.
     #[serde(default)]
     pub proof: String,
 }
