@@ -18,7 +18,7 @@ use super::flows::executor;
     info(
         title = "Rollcall",
         description = "Who is signed in, from where and on what; and how to sign them out. Compatible with authentik's API v3.",
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+        license(name = "MIT OR Apache-2.0")
     ),
     paths(
         sessions::list,

@@ -128,7 +128,8 @@ fn geoip_file(report: &mut Report, what: &str, path: &Path) -> Outcome {
         }
         Ok(reader) => {
             if let Err(error) = reader.verify() {
-                return report.bad(what, &format!("{shown}: {error}"), "Part of it is broken: download it again.");
+                let cure = "Addresses it cannot tell have no place. If it is MaxMind's, download it again.";
+                return Report::warn(what, &format!("{shown}: {error}"), cure);
             }
             let metadata = reader.metadata();
             let built = crate::domain::Timestamp(i64::try_from(metadata.build_epoch.saturating_mul(1_000_000)).unwrap_or(0));

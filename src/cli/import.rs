@@ -1,6 +1,6 @@
 //! `rollcall import`.
 
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -22,7 +22,11 @@ pub(super) struct ImportArgs {
 
 pub(super) async fn run(config: Config, args: ImportArgs) -> Outcome {
     let (reader, length): (Box<dyn Read + Send>, Option<u64>) = if args.file.as_os_str() == "-" {
-        (Box::new(std::io::stdin()), None)
+        // Read to its end first: the import holds the database's write lock for as long as it reads.
+        let mut spool = tempfile::tempfile()?;
+        let length = std::io::copy(&mut std::io::stdin().lock(), &mut spool)?;
+        spool.rewind()?;
+        (Box::new(spool), Some(length))
     } else {
         let file = std::fs::File::open(&args.file).map_err(|error| format!("{}: {error}", args.file.display()))?;
         let length = file.metadata().ok().map(|meta| meta.len());

@@ -1,5 +1,6 @@
 //! `/sessions`: where one is signed in, and signing out from there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -17,10 +18,10 @@ use crate::actions::sessions;
 use crate::app::App;
 use crate::auth::forget_session;
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
-use crate::domain::user_agent::ParsedAgent;
 use crate::domain::{SessionId, Timestamp};
 use crate::http::query::Query;
 use crate::store::sessions::{LiveSession, SessionRow};
+use crate::store::user_agents::UserAgentRow;
 
 /// How many sessions a page shows.
 const PAGE_SIZE: i64 = 25;
@@ -102,11 +103,22 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         .map(|row| {
             let agent = agents.get(&row.user_agent_id).map(|agent| &agent.parsed);
             let is_phone = agent.is_some_and(|it| matches!(it.system.family.as_str(), "Android" | "iOS" | "iPadOS"));
-            card(&app, row, agent.map(ParsedAgent::describe).unwrap_or_default(), if is_phone { "phone" } else { "desktop" }, now)
+            card(&app, row, describe(agents.get(&row.user_agent_id)), if is_phone { "phone" } else { "desktop" }, now)
         })
         .collect();
     let frame = Frame { username: Some(session.username.clone()), css: assets::css(), proof: visitor.proof(&app) };
     Ok(page(StatusCode::OK, &SessionsPage { frame, count, cards, current: session.uuid, number, pages }))
+}
+
+/// Browser and system in words; what nothing is known of, in its own words.
+fn describe(agent: Option<&Arc<UserAgentRow>>) -> String {
+    const LONGEST: usize = 80;
+    let Some(agent) = agent else { return String::new() };
+    let is_known = agent.parsed.browser.family != "Other" || agent.parsed.system.family != "Other";
+    if is_known || agent.text.is_empty() {
+        return agent.parsed.describe();
+    }
+    agent.text.chars().take(LONGEST).collect()
 }
 
 fn card(app: &App, row: &SessionRow, agent: String, device: &'static str, now: Timestamp) -> Card {

@@ -40,10 +40,14 @@ db_test!(of_many_at_once_one_succeeds, |db| async move {
     let app = TestApp::new(db).await;
     let link = bootstrap::run(&app.app).await.unwrap().expect("a link");
     let url = format!("/set-up/{}", link.expose());
-    let mut posts = tokio::task::JoinSet::new();
+    // All have the form before the first of them sends it.
+    let mut forms = Vec::new();
     for n in 0..6 {
         let caller = app.anonymous();
-        let proof = caller.get(&url).await.proof();
+        forms.push((n, caller.get(&url).await.proof(), caller));
+    }
+    let mut posts = tokio::task::JoinSet::new();
+    for (n, proof, caller) in forms {
         let (url, password) = (url.clone(), format!("{NEW} {n}"));
         posts.spawn(async move { submit(&caller, &url, &proof, &password, &password).await.status });
     }
