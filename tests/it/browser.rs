@@ -14,13 +14,19 @@ async fn start() -> Option<(Home, Server, Chromium)> {
     Some((home, server, browser))
 }
 
+/// The texts of the cards on the page, once it stands still.
 async fn cards(browser: &Chromium) -> Vec<String> {
-    let cards = browser.client.find_all(Locator::Css("ul[aria-label='Sessions'] > li")).await.unwrap();
+    eventually("a page that stands still", || cards_now(browser)).await
+}
+
+/// The texts of the cards on the page; `None` when it was left while they were read.
+async fn cards_now(browser: &Chromium) -> Option<Vec<String>> {
+    let cards = browser.client.find_all(Locator::Css("ul[aria-label='Sessions'] > li")).await.ok()?;
     let mut texts = Vec::new();
     for card in cards {
-        texts.push(card.text().await.unwrap());
+        texts.push(card.text().await.ok()?);
     }
-    texts
+    Some(texts)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,14 +190,14 @@ async fn other_sessions_are_ended_one_by_one_and_all_at_once() {
     assert_eq!(cards(&browser).await.len(), 4);
     let first = "//li[not(contains(@class, 'current'))][1]//button";
     browser.client.find(Locator::XPath(first)).await.unwrap().click().await.unwrap();
-    eventually("three cards", || async { (cards(&browser).await.len() == 3).then_some(()) }).await;
+    eventually("three cards", || async { (cards_now(&browser).await?.len() == 3).then_some(()) }).await;
     let mut signed_in = 0;
     for other in &others {
         signed_in += u32::from(other.is_signed_in().await);
     }
     assert_eq!(signed_in, 2, "one of the others is out");
     browser.button("Sign out everywhere else").await.click().await.unwrap();
-    eventually("one card", || async { (cards(&browser).await.len() == 1).then_some(()) }).await;
+    eventually("one card", || async { (cards_now(&browser).await?.len() == 1).then_some(()) }).await;
     for other in &others {
         assert!(!other.is_signed_in().await);
     }
@@ -218,7 +224,7 @@ async fn everything_works_without_scripts() {
     let other = Person::signed_in(&server, "akadmin").await;
     browser.open_page(&server, "/sessions").await;
     browser.button("Sign out everywhere else").await.click().await.unwrap();
-    eventually("one card", || async { (cards(&browser).await.len() == 1).then_some(()) }).await;
+    eventually("one card", || async { (cards_now(&browser).await?.len() == 1).then_some(()) }).await;
     assert!(!other.is_signed_in().await);
     browser.open_page(&server, "/sign-out").await;
     browser.button("Sign out here").await.click().await.unwrap();

@@ -156,24 +156,29 @@ impl Chromium {
 
     /// The page's heading.
     pub async fn heading(&self) -> String {
-        self.client.wait().for_element(Locator::Css("h1")).await.unwrap().text().await.unwrap()
+        self.text_of("h1").await
     }
 
     /// All text that shows.
     pub async fn text(&self) -> String {
-        self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
+        self.text_of("body").await
+    }
+
+    /// The text of an element, read again when the page was left meanwhile.
+    async fn text_of(&self, css: &str) -> String {
+        eventually(css, || async { self.client.find(Locator::Css(css)).await.ok()?.text().await.ok() }).await
     }
 
     /// The field of this label.
     pub async fn field(&self, label: &str) -> Element {
         let xpath = format!("//input[@id = //label[normalize-space() = '{label}']/@for]");
-        self.client.find(Locator::XPath(&xpath)).await.unwrap_or_else(|error| panic!("{label}: {error}"))
+        self.client.wait().for_element(Locator::XPath(&xpath)).await.unwrap_or_else(|error| panic!("{label}: {error}"))
     }
 
     /// The first button of this name.
     pub async fn button(&self, name: &str) -> Element {
         let xpath = format!("//button[normalize-space() = '{name}' or @aria-label = '{name}']");
-        self.client.find(Locator::XPath(&xpath)).await.unwrap_or_else(|error| panic!("{name}: {error}"))
+        self.client.wait().for_element(Locator::XPath(&xpath)).await.unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// Types on the keyboard, into whatever has the focus.
