@@ -149,16 +149,15 @@ pub(super) async fn end_in(
     Ok(gone)
 }
 
-/// Ends all sessions of a user inside a transaction, but the one named `except`.
+/// Ends all sessions of a user inside a transaction.
 pub(super) async fn end_all_of_user(
     db: &Db<'_>,
     user: UserId,
-    except: Option<SessionId>,
     reason: EndReason,
     actor: &Actor,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    let which = except.map_or_else(|| Which::Users(vec![user.0]), |id| Which::UserExcept(user, id));
+    let which = Which::Users(vec![user.0]);
     while !end_in(db, &which, CHUNK, reason, actor, at).await?.is_empty() {}
     Ok(())
 }

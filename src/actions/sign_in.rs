@@ -4,6 +4,7 @@ use super::events::EventKind;
 use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::session::Lifetime;
+use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
 use crate::domain::{Address, EndReason, HashedSecret, PlainSecret, SessionId, UserId, secret};
 use crate::store::StoreError;
 use crate::store::ended_sessions::Ending;
@@ -37,6 +38,8 @@ pub struct Started {
 /// [`ActionError::Busy`] when too many sign-ins are waiting.
 pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Actor) -> Result<Option<UserRow>, ActionError> {
     let db = app.store.read();
+    // What no password can be is not worth more hashing than one.
+    let password = if password.len() > MAX_PASSWORD_LENGTH { String::new() } else { password };
     // PostgreSQL's text holds no NUL, and neither does a name.
     let uid = uid.replace('\0', "\u{fffd}");
     // All look-ups always: a known name must not answer sooner. Phones like to add a blank.
@@ -51,7 +54,7 @@ pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Acto
         return Ok(Some(user));
     }
     let mut event = EventKind::SignInFailed.by(actor, app.clock.now());
-    event.username = uid.chars().take(crate::domain::user::MAX_EMAIL_LENGTH).collect();
+    event.username = uid.chars().take(MAX_EMAIL_LENGTH).collect();
     event.user_id = user.map(|user| user.id.0);
     app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
     Ok(None)

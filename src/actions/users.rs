@@ -4,9 +4,9 @@ use super::events::EventKind;
 use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::user::{TokenIntent, check_email, check_password, check_username};
-use crate::domain::{EndReason, PlainSecret, UserId};
-use crate::store::StoreError;
+use crate::domain::{EndReason, PlainSecret, Timestamp, UserId};
 use crate::store::users::{NewUser, UserRow};
+use crate::store::{Db, StoreError};
 
 /// Adds a user, with or without a password.
 ///
@@ -55,9 +55,7 @@ pub async fn set_password(app: &App, user: &UserRow, password: String, actor: &A
     app.store
         .write(move |db| {
             Box::pin(async move {
-                db.update_password(id, &hash).await?;
-                db.insert_events(&[EventKind::PasswordSet.by(&actor, now).about(id, &name)]).await?;
-                super::sessions::end_all_of_user(db, id, None, EndReason::PasswordChanged, &actor, now).await?;
+                replace_password(db, (id, &name), &hash, &actor, now).await?;
                 Ok(())
             })
         })
@@ -77,7 +75,7 @@ pub async fn set_active(app: &App, user: &UserRow, is_active: bool, actor: &Acto
                 let kind = if is_active { EventKind::UserActivated } else { EventKind::UserDeactivated };
                 db.insert_events(&[kind.by(&actor, now).about(id, &name)]).await?;
                 if !is_active {
-                    super::sessions::end_all_of_user(db, id, None, EndReason::UserDeactivated, &actor, now).await?;
+                    super::sessions::end_all_of_user(db, id, EndReason::UserDeactivated, &actor, now).await?;
                 }
                 Ok(())
             })
@@ -98,12 +96,23 @@ pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor:
             Box::pin(async move {
                 let id = db.take_token(key, TokenIntent::Recovery, now).await?.ok_or(ActionError::NotFound)?;
                 let user = db.find_user(id).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
-                db.update_password(id, &hash).await?;
                 let actor = actor.as_user(id, &user.username);
-                db.insert_events(&[EventKind::PasswordSet.by(&actor, now).about(id, &user.username)]).await?;
-                super::sessions::end_all_of_user(db, id, None, EndReason::PasswordChanged, &actor, now).await?;
+                replace_password(db, (id, &user.username), &hash, &actor, now).await?;
                 Ok(UserRow { password_hash: Some(hash), ..user })
             })
         })
         .await
+}
+
+/// Sets a password inside a transaction: the old one's proofs and sessions end with it.
+async fn replace_password(
+    db: &Db<'_>,
+    (id, name): (UserId, &str),
+    hash: &str,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    db.update_password(id, hash).await?;
+    db.insert_events(&[EventKind::PasswordSet.by(actor, now).about(id, name)]).await?;
+    super::sessions::end_all_of_user(db, id, EndReason::PasswordChanged, actor, now).await
 }

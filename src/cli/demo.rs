@@ -14,7 +14,7 @@ use crate::actions::{Actor, import, tokens, users};
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent};
-use crate::domain::{Clock, Timestamp, secret};
+use crate::domain::{Clock, Timestamp, UserId, secret};
 use crate::store::Location;
 
 /// Username, full name, how many sessions.
@@ -99,7 +99,7 @@ pub(super) async fn run(mut config: Config) -> Outcome {
 
     let administrator = users::find(&app, ADMINISTRATOR).await?;
     let password = format!("demo-{}", secret::random_alphanumeric(8)?);
-    set_first_password(&app, &administrator.username, &password).await?;
+    set_first_password(&app, administrator.id, &password).await?;
     let request = TokenRequest {
         intent: TokenIntent::Api,
         identifier: Some("demo".into()),
@@ -120,9 +120,8 @@ pub(super) async fn run(mut config: Config) -> Outcome {
 }
 
 /// Sets a password without ending the made-up sessions of its owner.
-async fn set_first_password(app: &App, username: &str, password: &str) -> Outcome {
+async fn set_first_password(app: &App, id: UserId, password: &str) -> Outcome {
     let hash = app.passwords.hash(password.to_owned()).await?;
-    let id = users::find(app, username).await?.id;
     app.store.write(move |db| Box::pin(async move { db.update_password(id, &hash).await })).await?;
     Ok(())
 }

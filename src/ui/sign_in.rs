@@ -14,7 +14,7 @@ use super::{Frame, PageResult, assets, page};
 use crate::actions::sign_in;
 use crate::app::App;
 use crate::auth::{self, target};
-use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
+use crate::domain::user::MAX_EMAIL_LENGTH;
 use crate::http::query::Query;
 
 #[derive(Template)]
@@ -68,9 +68,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     if uid.trim().is_empty() || form_data.password.is_empty() {
         return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password."));
     }
-    let is_plausible = form_data.password.len() <= MAX_PASSWORD_LENGTH;
-    let password = if is_plausible { form_data.password } else { String::new() };
-    let Some(user) = sign_in::prove_password(&app, &uid, password, &visitor.client.as_anonymous()).await? else {
+    let Some(user) = sign_in::prove_password(&app, &uid, form_data.password, &visitor.client.as_anonymous()).await? else {
         return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong."));
     };
     let started = auth::start_session(&app, &parts.headers, &visitor.client, user, form_data.remember.is_some()).await?;

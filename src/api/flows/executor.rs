@@ -15,7 +15,7 @@ use crate::api::error::{ApiError, json_response};
 use crate::app::App;
 use crate::auth::{self, cookies, csrf, session_keys, target};
 use crate::domain::PlainSecret;
-use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
+use crate::domain::user::MAX_EMAIL_LENGTH;
 use crate::http::MAX_BODY;
 use crate::http::client::ClientInfo;
 use crate::http::query::Query;
@@ -130,8 +130,7 @@ impl FlowCall<'_> {
         let Some(password) = answer.text("password").filter(|password| !password.is_empty()) else {
             return Ok(self.present_and_keep(&flow, Some(("password", "This field is required."))));
         };
-        let is_plausible = password.len() <= MAX_PASSWORD_LENGTH;
-        let password = if is_plausible { password.to_owned() } else { String::new() };
+        let password = password.to_owned();
         let proved = sign_in::prove_password(self.app, &flow.uid, password, &self.client.as_anonymous()).await?;
         let Some(user) = proved else {
             flow.failures = flow.failures.saturating_add(1);
