@@ -69,6 +69,7 @@ impl App {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let user_agents = UserAgents::load(config.user_agent_rules.as_ref())?;
         let store = Store::open(&config.database).await?;
+        store.use_index(config.sessions.index_limit);
         for name in store.migrate().await? {
             tracing::info!(name, "applied a migration");
         }

@@ -97,6 +97,9 @@ pub struct SessionConfig {
     pub touch_interval: Duration,
     /// Expired sessions are swept once per this; zero: never.
     pub purge_interval: Duration,
+    /// With at most so many sessions, what searches look at is kept in memory: some 200 bytes a
+    /// session, from the first search on until nobody has searched for 15 minutes. 0: never.
+    pub index_limit: i64,
 }
 
 /// What a start that finds no `akadmin` sets up.
@@ -171,6 +174,11 @@ impl Config {
                 remember_timeout: duration("sessions.remember_timeout", 30 * day)?,
                 touch_interval: duration("sessions.touch_interval", Duration::from_secs(60))?,
                 purge_interval: duration("sessions.purge_interval", Duration::from_secs(60))?,
+                index_limit: values
+                    .parse("sessions.index_limit", "a whole number, 0 or more", |text| {
+                        text.parse().ok().filter(|limit| *limit >= 0)
+                    })?
+                    .unwrap_or(4_000_000),
             },
             bootstrap: BootstrapConfig { password: secret("bootstrap.password"), token: secret("bootstrap.token") },
             authentik_secret_key: secret("authentik.secret_key"),

@@ -87,12 +87,18 @@ impl Serialize for Address {
 pub struct Network(ipnet::IpNet);
 
 impl Network {
+    /// The network of one address.
+    #[must_use]
+    pub fn of(address: Address) -> Self {
+        Self(address.0.into())
+    }
+
     /// Reads `10.0.0.0/8`, `2001:db8::/32`, or a single address. Host bits are dropped.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Some(address) = Address::parse(text) {
-            return Some(Self(address.0.into()));
+            return Some(Self::of(address));
         }
         Some(Self(text.parse::<ipnet::IpNet>().ok()?.trunc()))
     }

@@ -43,13 +43,16 @@ pub struct SessionFilter {
 }
 
 impl SessionFilter {
-    /// Whether it may have to look at many rows: a search, or a filter whose matches are not counted
-    /// beforehand.
+    /// Whether it may have to look at many rows: a search, or filters whose matches together are not
+    /// counted beforehand.
     #[must_use]
     pub fn reads_far(&self) -> bool {
         let times = [self.last_used_gte, self.last_used_lte, self.expires_gte, self.expires_lte];
         let families = [&self.browser, &self.os, &self.device];
-        !self.search.is_empty()
+        let is_of_user = self.visible_to.is_some() || self.username.is_some() || self.user.is_some();
+        let counted = [is_of_user, self.user_agent.is_some(), self.country.is_some(), self.asn.is_some(), self.last_ip.is_some()];
+        counted.into_iter().filter(|is_given| *is_given).count() > 1
+            || !self.search.is_empty()
             || self.network.is_some()
             || times.iter().any(Option::is_some)
             || families.iter().any(|family| family.is_some())
@@ -127,6 +130,17 @@ pub struct Window {
     pub offset: i64,
     /// How many to give at most.
     pub limit: i64,
+}
+
+impl Window {
+    /// How many rows may be passed over one by one.
+    pub const NEAR: i64 = 1000;
+
+    /// Whether it lies too far from the beginning to pass over all rows before it.
+    #[must_use]
+    pub fn is_far(&self) -> bool {
+        self.offset > Self::NEAR
+    }
 }
 
 #[cfg(test)]

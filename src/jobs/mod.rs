@@ -1,6 +1,7 @@
 //! What runs by the clock while the server serves: writing down uses, sweeping what is over, reading
 //! changed GeoIP files, and bringing stored places and parsed user agents up to date.
 
+mod changes;
 mod places;
 mod user_agents;
 
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use self::changes::ChangeLog;
 use crate::actions::sessions;
 use crate::app::App;
 
@@ -51,6 +53,12 @@ impl Jobs {
             report("reading user agents anew", user_agents::refresh(&app).await);
             report("looking up places", places::refresh(&app).await);
             app.user_agents.rest();
+            app.store.rest();
+        });
+        let log = std::sync::Arc::new(ChangeLog::default());
+        jobs.every(UPKEEP, app, move |app| {
+            let log = std::sync::Arc::clone(&log);
+            async move { report("shortening the log of changes", log.shorten(&app).await) }
         });
         jobs
     }

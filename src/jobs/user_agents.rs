@@ -23,6 +23,7 @@ pub(super) async fn refresh(app: &App) -> Result<(), StoreError> {
                     for (id, parts) in &parsed {
                         db.update_user_agent(*id, parts, &rules).await?;
                     }
+                    db.restart_changes().await?;
                     Ok::<_, StoreError>(())
                 })
             })

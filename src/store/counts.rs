@@ -40,6 +40,9 @@ impl CountKey {
     }
 }
 
+/// Changes of the counts, gathered until the transaction's end.
+pub(super) type PendingCounts = BTreeMap<CountKey, i64>;
+
 /// How many rows a counter is spread over on PostgreSQL, where each writer locks the rows it changes.
 const SLOTS: u8 = 16;
 
@@ -56,8 +59,8 @@ impl Db<'_> {
 
     /// Notes that `by` more sessions count for each of `keys`; written at the transaction's end.
     pub(super) fn add_to_counts(&self, keys: impl IntoIterator<Item = CountKey>, by: i64) {
-        if let Some(pending) = self.pending_counts() {
-            let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pending) = self.pending() {
+            let mut pending = pending.counts.lock().unwrap_or_else(PoisonError::into_inner);
             for key in keys {
                 *pending.entry(key).or_default() += by;
             }
@@ -66,8 +69,8 @@ impl Db<'_> {
 
     /// Writes what [`Db::add_to_counts`] gathered: once, and in the keys' order.
     pub(super) async fn flush_counts(&self) -> Result<(), StoreError> {
-        let Some(pending) = self.pending_counts() else { return Ok(()) };
-        let pending: BTreeMap<CountKey, i64> = std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(pending) = self.pending() else { return Ok(()) };
+        let pending = std::mem::take(&mut *pending.counts.lock().unwrap_or_else(PoisonError::into_inner));
         let slot = if self.is_sqlite() { 0 } else { random_slot() };
         let rows = pending.into_iter().filter(|(_, by)| *by != 0).map(|(key, by)| {
             let (kind, key) = key.columns();
@@ -83,8 +86,8 @@ impl Db<'_> {
 
     /// Forgets all counts, when all sessions were removed at once.
     pub(super) async fn clear_counts(&self) -> Result<(), StoreError> {
-        if let Some(pending) = self.pending_counts() {
-            pending.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Some(pending) = self.pending() {
+            pending.counts.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         self.execute("DELETE FROM session_counts", &[]).await.map(drop)
     }

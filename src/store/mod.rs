@@ -1,10 +1,12 @@
 //! All SQL. One file a group of tables; each statement is written once, in what SQLite and
 //! PostgreSQL share. Nothing above this module knows which of the two it talks to.
 
+mod changes;
 pub mod counts;
 pub mod ended_sessions;
 pub mod events;
 pub mod groups;
+mod index;
 mod migrate;
 pub mod pending_sign_ins;
 mod postgres;
@@ -17,7 +19,6 @@ pub mod user_agents;
 pub mod users;
 mod value;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -85,15 +86,19 @@ pub enum Db<'a> {
     /// SQLite, reading on the calling thread's own connection.
     SqliteRead(&'a sqlite::Sqlite),
     /// SQLite, inside the writer's transaction.
-    SqliteWrite(&'a Mutex<rusqlite::Connection>, PendingCounts),
+    SqliteWrite(&'a Mutex<rusqlite::Connection>, Pending),
     /// PostgreSQL, a connection from the pool for each statement.
     PostgresRead(&'a postgres::Postgres),
     /// PostgreSQL, inside a transaction.
-    PostgresWrite(&'a deadpool_postgres::Transaction<'a>, PendingCounts),
+    PostgresWrite(&'a deadpool_postgres::Transaction<'a>, Pending),
 }
 
-/// Changes of the session counts, gathered until the transaction's end.
-pub type PendingCounts = Mutex<BTreeMap<CountKey, i64>>;
+/// What a transaction gathers and writes at its end, once and in a fixed order.
+#[derive(Default)]
+pub struct Pending {
+    counts: Mutex<counts::PendingCounts>,
+    changes: Mutex<changes::PendingChanges>,
+}
 
 impl Store {
     /// Opens the database, creating a SQLite file that does not exist. Migrates nothing.
@@ -113,6 +118,30 @@ impl Store {
     /// When the database is of a newer Rollcall, or cannot be written.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
         migrate::apply(self).await
+    }
+
+    /// Keeps sessions in memory for searches and pages far from the first, up to so many sessions; 0:
+    /// never. For a process that answers many questions: filling takes as long as some searches.
+    pub fn use_index(&self, limit: i64) {
+        self.index().allow(limit);
+    }
+
+    /// Forgets sessions in memory that nobody asked for in a while.
+    pub fn rest(&self) {
+        self.index().rest();
+    }
+
+    /// Whether sessions are held in memory now.
+    #[must_use]
+    pub fn is_index_filled(&self) -> bool {
+        self.index().is_filled()
+    }
+
+    fn index(&self) -> &std::sync::Arc<index::SessionIndex> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.index(),
+            Self::Postgres(postgres) => postgres.index(),
+        }
     }
 
     /// Short reads. On SQLite they run on the calling thread: keep them short.
@@ -223,12 +252,27 @@ impl Db<'_> {
         }
     }
 
+    /// Writes what the transaction gathered. Its last statements: what they lock is locked briefly.
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.flush_counts().await?;
+        self.flush_changes().await
+    }
+
     /// Whether this is SQLite, for the few statements that must differ.
     pub(super) fn is_sqlite(&self) -> bool {
         matches!(self, Self::SqliteRead(_) | Self::SqliteWrite(..))
     }
 
-    pub(super) fn pending_counts(&self) -> Option<&PendingCounts> {
+    /// Sessions in memory; a transaction has none, since it sees what is not committed.
+    fn index(&self) -> Option<&std::sync::Arc<index::SessionIndex>> {
+        match self {
+            Self::SqliteRead(sqlite) => Some(sqlite.index()),
+            Self::PostgresRead(postgres) => Some(postgres.index()),
+            Self::SqliteWrite(..) | Self::PostgresWrite(..) => None,
+        }
+    }
+
+    fn pending(&self) -> Option<&Pending> {
         match self {
             Self::SqliteWrite(_, pending) | Self::PostgresWrite(_, pending) => Some(pending),
             Self::SqliteRead(_) | Self::PostgresRead(_) => None,

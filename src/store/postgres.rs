@@ -6,7 +6,8 @@ use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Object, Pool, Poo
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{BoxFuture, Db, FromRow, PendingCounts, Row, StoreError, Value};
+use super::index::SessionIndex;
+use super::{BoxFuture, Db, FromRow, Pending, Row, StoreError, Value};
 
 /// The most connections of one process.
 const POOL_SIZE: usize = 16;
@@ -22,6 +23,7 @@ pub struct Postgres {
     pool: Pool,
     long_reads: std::sync::Arc<tokio::sync::Semaphore>,
     long_reads_admitted: std::sync::Arc<tokio::sync::Semaphore>,
+    index: std::sync::Arc<SessionIndex>,
 }
 
 impl Postgres {
@@ -42,9 +44,14 @@ impl Postgres {
             pool,
             long_reads: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
             long_reads_admitted: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
+            index: SessionIndex::new(),
         };
         drop(this.client().await?);
         Ok(this)
+    }
+
+    pub(super) fn index(&self) -> &std::sync::Arc<SessionIndex> {
+        &self.index
     }
 
     pub(super) async fn client(&self) -> Result<Object, StoreError> {
@@ -69,9 +76,9 @@ impl Postgres {
         let mut client = self.client().await?;
         let transaction = client.transaction().await.map_err(StoreError::from)?;
         let value = {
-            let db = Db::PostgresWrite(&transaction, PendingCounts::default());
+            let db = Db::PostgresWrite(&transaction, Pending::default());
             let value = work(&db).await?;
-            db.flush_counts().await?;
+            db.flush().await?;
             value
         };
         transaction.commit().await.map_err(StoreError::from)?;

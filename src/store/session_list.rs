@@ -10,13 +10,15 @@
 
 use std::collections::HashMap;
 
+use super::index::Question;
 use super::sessions::{SESSION_COLUMNS, SessionRow};
 use super::{CountKey, Db, StoreError, Value};
+use crate::domain::UserId;
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
 use crate::domain::search::could_be_address;
 
-/// From this offset on the walk reads keys alone, which an index holds, and the rows afterwards.
-const DEEP: i64 = 1000;
+/// So many sessions of one user are looked at one by one.
+const SMALL: i64 = 500;
 
 /// A filter, resolved: what SQL needs to know.
 #[derive(Default)]
@@ -30,6 +32,19 @@ struct Conditions {
     is_one_user_agent: bool,
     /// What is counted already, when the filter is no more than that.
     counted: Option<CountKey>,
+}
+
+/// The names of a filter as keys.
+#[derive(Clone, Copy)]
+struct Keys {
+    user: Option<UserId>,
+    user_agent: Option<i64>,
+}
+
+impl Keys {
+    fn question(self, filter: &SessionFilter) -> Question {
+        Question { filter: filter.clone(), user: self.user, user_agent_id: self.user_agent }
+    }
 }
 
 impl Conditions {
@@ -61,9 +76,16 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_sessions(&self, filter: &SessionFilter) -> Result<i64, StoreError> {
-        let Some(conditions) = self.resolve(filter).await? else { return Ok(0) };
+        let Some(keys) = self.resolve(filter).await? else { return Ok(0) };
+        let conditions = self.conditions(filter, keys);
         if let Some(key) = &conditions.counted {
             return self.count_sessions_of(key).await;
+        }
+        if filter.reads_far()
+            && !self.is_small(keys).await?
+            && let Some(count) = self.count_in_index(keys.question(filter)).await?
+        {
+            return Ok(count);
         }
         let sql = format!("SELECT count(*) FROM sessions s{}", conditions.where_clause(&[], true));
         Ok(self.one::<i64>(&sql, &conditions.values).await?.unwrap_or(0))
@@ -81,7 +103,14 @@ impl Db<'_> {
         window: Window,
         count: i64,
     ) -> Result<Vec<SessionRow>, StoreError> {
-        let Some(mut conditions) = self.resolve(filter).await? else { return Ok(Vec::new()) };
+        let Some(keys) = self.resolve(filter).await? else { return Ok(Vec::new()) };
+        if (filter.reads_far() || window.is_far())
+            && !self.is_small(keys).await?
+            && let Some(ids) = self.list_in_index(keys.question(filter), sorts, window).await?
+        {
+            return self.list_sessions_by_key(&ids).await;
+        }
+        let mut conditions = self.conditions(filter, keys);
         let is_filter_first = self.is_filter_first(&conditions, window, count).await?;
         let (mut tables, mut joins, mut order) = (Vec::new(), Vec::new(), Vec::new());
         for sort in sorts {
@@ -117,7 +146,7 @@ impl Db<'_> {
         // sessions of each.
         tables.insert(if is_filter_first { 0 } else { tables.len() }, "sessions s");
         let (limit, offset) = (conditions.bind(window.limit), conditions.bind(window.offset));
-        let is_deep = window.offset > DEEP;
+        let is_deep = window.is_far();
         let sql = format!(
             "SELECT {} FROM {}{} ORDER BY {} LIMIT {limit} OFFSET {offset}",
             if is_deep { "s.id" } else { SESSION_COLUMNS },
@@ -155,8 +184,16 @@ impl Db<'_> {
         Ok(count <= walked.max(window.limit))
     }
 
+    /// Whether the sessions asked for are all of one user who has not many.
+    async fn is_small(&self, keys: Keys) -> Result<bool, StoreError> {
+        match keys.user {
+            Some(user) => Ok(self.count_sessions_of(&CountKey::User(user.0)).await? <= SMALL),
+            None => Ok(false),
+        }
+    }
+
     /// Turns names into keys. `None`: nothing can match.
-    async fn resolve(&self, filter: &SessionFilter) -> Result<Option<Conditions>, StoreError> {
+    async fn resolve(&self, filter: &SessionFilter) -> Result<Option<Keys>, StoreError> {
         let mut users = Vec::new();
         users.extend(filter.visible_to);
         users.extend(filter.user);
@@ -173,7 +210,12 @@ impl Db<'_> {
             let Some(id) = self.find_user_agent_id(text).await? else { return Ok(None) };
             user_agent = Some(id);
         }
+        Ok(Some(Keys { user, user_agent }))
+    }
 
+    /// What SQL needs to know.
+    fn conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+        let Keys { user, user_agent } = keys;
         let mut conditions =
             Conditions { is_one_user: user.is_some(), is_one_user_agent: user_agent.is_some(), ..Conditions::default() };
         let mut counted = vec![CountKey::All];
@@ -229,7 +271,7 @@ impl Db<'_> {
         if conditions.sql.len() == counted_conditions && counted.len() <= 2 {
             conditions.counted = counted.pop();
         }
-        Ok(Some(conditions))
+        conditions
     }
 
     /// The sessions one search term leads to, through each of the three texts it may be part of.

@@ -184,6 +184,7 @@ pub struct GoneSession {
 
 /// All of a row, on its way to the ended ones.
 struct RemovedRow {
+    id: i64,
     uuid: SessionId,
     user_id: i64,
     created_at: Timestamp,
@@ -199,12 +200,13 @@ struct RemovedRow {
     label: String,
 }
 
-const REMOVED_COLUMNS: &str = "uuid, user_id, created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, \
+const REMOVED_COLUMNS: &str = "id, uuid, user_id, created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, \
     country, asn, methods, is_remembered, label";
 
 impl FromRow for RemovedRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
+            id: row.int()?,
             uuid: SessionId(row.uuid()?),
             user_id: row.int()?,
             created_at: row.timestamp()?,
@@ -261,7 +263,7 @@ impl Db<'_> {
     pub async fn insert_session(&self, session: &NewSession) -> Result<(), StoreError> {
         let sql = "INSERT INTO sessions (uuid, key_hash, user_id, created_at, last_used_at, expires_at, absolute_expires_at, \
             idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '')";
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '') RETURNING id";
         let origin = &session.origin;
         let idle = session.lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
         let values = values![
@@ -281,7 +283,8 @@ impl Db<'_> {
             session.methods,
             session.is_remembered,
         ];
-        self.execute(sql, &values).await?;
+        let id = self.one::<i64>(sql, &values).await?.ok_or(StoreError::Corrupt("a session without a key"))?;
+        self.note_change(id);
         self.add_to_counts(CountKey::of_session(session.user.0, origin.user_agent_id, &origin.country, origin.asn), 1);
         Ok(())
     }
@@ -310,6 +313,7 @@ impl Db<'_> {
                 origin.asn,
             ];
             self.execute(sql, &values).await?;
+            self.note_change(touch.id);
         }
         Ok(())
     }
@@ -349,6 +353,7 @@ impl Db<'_> {
         let mut rows = Vec::with_capacity(removed.len());
         let mut gone = Vec::with_capacity(removed.len());
         for row in removed {
+            self.note_change(row.id);
             self.add_to_counts(CountKey::of_session(row.user_id, row.user_agent_id, &row.country, row.asn), -1);
             let username = name_of(row.user_id);
             gone.push(GoneSession { uuid: row.uuid, user_id: UserId(row.user_id), username: username.clone() });
@@ -399,6 +404,7 @@ impl Db<'_> {
         let lock = if self.is_sqlite() { "" } else { " FOR UPDATE" };
         let sql = format!("SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_ip_key = $2{lock}");
         let Some(now) = self.one::<Counted>(&sql, &values![id, origin.ip.sort_key()]).await? else { return Ok(()) };
+        self.note_change(id);
         self.add_to_counts([CountKey::Country(now.country), CountKey::Asn(now.asn)], -1);
         self.add_to_counts([CountKey::Country(origin.country.clone()), CountKey::Asn(origin.asn)], 1);
         self.execute("UPDATE sessions SET country = $2, asn = $3 WHERE id = $1", &values![id, origin.country.as_str(), origin.asn])
@@ -415,6 +421,7 @@ impl Db<'_> {
         for table in ["sessions", "ended_sessions", "pending_sign_ins", "tokens", "memberships", "groups", "users"] {
             self.execute(&format!("DELETE FROM {table}"), &[]).await?;
         }
+        self.restart_changes().await?;
         self.clear_counts().await
     }
 }

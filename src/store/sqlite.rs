@@ -18,7 +18,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{BoxFuture, Db, FromRow, PendingCounts, Row, StoreError, Value};
+use super::index::SessionIndex;
+use super::{BoxFuture, Db, FromRow, Pending, Row, StoreError, Value};
 use crate::files;
 
 /// How long a statement waits for another process's lock.
@@ -48,6 +49,7 @@ struct Inner {
     writer: SyncSender<Job>,
     long_reads: Arc<Semaphore>,
     long_reads_waiting: AtomicUsize,
+    index: Arc<SessionIndex>,
 }
 
 /// A write: run inside the transaction, it says whether to keep its changes, and how to answer once
@@ -81,7 +83,12 @@ impl Sqlite {
             writer: sender,
             long_reads: Arc::new(Semaphore::new(LONG_READERS)),
             long_reads_waiting: AtomicUsize::new(0),
+            index: SessionIndex::new(),
         })))
+    }
+
+    pub(super) fn index(&self) -> &Arc<SessionIndex> {
+        &self.0.index
     }
 
     /// Runs `work` on this thread's read connection. A connection that met trouble is not kept.
@@ -132,10 +139,10 @@ impl Sqlite {
                     return None;
                 }
             };
-            let db = Db::SqliteWrite(connection, PendingCounts::default());
+            let db = Db::SqliteWrite(connection, Pending::default());
             let result = run_now(async {
                 let value = work(&db).await?;
-                db.flush_counts().await?;
+                db.flush().await?;
                 Ok(value)
             });
             Some(Outcome {
@@ -176,7 +183,7 @@ pub(super) fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection>
 }
 
 /// Drives a future that never waits: statements on SQLite are done when they return.
-fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Result<R, E>>) -> Result<R, E> {
+pub(super) fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Result<R, E>>) -> Result<R, E> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
         Poll::Pending => Err(StoreError::Failed("a transaction waited for something else than SQLite".into()).into()),

@@ -107,7 +107,7 @@ const VIEWSET: &str = "AuthenticatedSession Viewset";
 pub(crate) async fn list(app: &App, call: &Call) -> Result<Response, ApiError> {
     let request = session_filter::read(&call.query, &call.who, app.config.is_query_strict)?;
     let pages = PageRequest::of(call);
-    if !request.filter.reads_far() && pages.is_near() {
+    if !request.filter.reads_far() && pages.is_near(request.page_size) {
         return pages.answer(app, request, &app.store.read()).await;
     }
     // Off the threads that serve everyone else.
@@ -128,9 +128,10 @@ impl PageRequest {
     }
 
     /// Whether the page is among the first, which are read in no time.
-    fn is_near(&self) -> bool {
+    fn is_near(&self, size: i64) -> bool {
         let text = self.page.as_deref().unwrap_or_default();
-        text.is_empty() || python::int(text).and_then(Int::value).is_some_and(|page| page <= 50)
+        let is_near = |page: i64| !Window { offset: page.saturating_sub(1).saturating_mul(size), limit: size }.is_far();
+        text.is_empty() || python::int(text).and_then(Int::value).is_some_and(is_near)
     }
 
     async fn answer(self, app: &App, request: session_filter::ListRequest, db: &Db<'_>) -> Result<Response, ApiError> {

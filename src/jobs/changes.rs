@@ -1,0 +1,45 @@
+//! The log of changed sessions keeps the last ten minutes: whoever follows it asks more often, or
+//! reads everything anew.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use crate::app::App;
+use crate::store::StoreError;
+
+/// How many looks ago a place in the log must have been the newest to be forgotten; a look is a
+/// minute.
+const LOOKS: usize = 10;
+
+/// Where the log stood at the last looks.
+#[derive(Default)]
+pub(super) struct ChangeLog(Mutex<VecDeque<i64>>);
+
+impl ChangeLog {
+    /// Forgets what is older than ten minutes.
+    pub(super) async fn shorten(&self, app: &App) -> Result<(), StoreError> {
+        let newest = app.store.read().find_last_change().await?;
+        let Some(old) = self.note(newest) else { return Ok(()) };
+        while app.store.write(move |db| Box::pin(async move { db.delete_changes(old).await })).await? {}
+        Ok(())
+    }
+
+    /// Notes where the log stands, and gives where it stood ten looks ago.
+    fn note(&self, newest: i64) -> Option<i64> {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.push_back(newest);
+        if looks.len() > LOOKS { looks.pop_front() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_is_kept() {
+        let log = ChangeLog::default();
+        assert!((1..=10).all(|at| log.note(at).is_none()));
+        assert_eq!((log.note(11), log.note(12)), (Some(1), Some(2)));
+    }
+}
