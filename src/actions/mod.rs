@@ -3,6 +3,7 @@
 
 pub mod bootstrap;
 pub mod events;
+pub mod generate;
 pub mod import;
 pub mod passwords;
 pub mod principal;

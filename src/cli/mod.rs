@@ -7,6 +7,7 @@
 mod check;
 mod demo;
 mod export;
+mod generate;
 mod import;
 mod output;
 mod serve;
@@ -62,6 +63,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Write sessions, users or events to standard output
     Export(export::ExportArgs),
+    /// Make realistic load data: users and sessions in any number
+    Generate(generate::GenerateArgs),
     /// Users: add, list, set a password, activate, deactivate
     #[command(subcommand)]
     User(user::UserCommand),
@@ -144,6 +147,7 @@ pub fn main() -> ExitCode {
             Command::Demo(_) => demo::run(config).await,
             Command::Import(args) => import::run(config, args).await,
             Command::Export(args) => export::run(config, args).await,
+            Command::Generate(args) => generate::run(config, args).await,
             Command::User(command) => user::run(config, command).await,
             Command::Token(command) => token::run(config, command).await,
             Command::Session(command) => session::run(config, *command).await,

@@ -109,6 +109,19 @@ impl Network {
         self.0.contains(&address.0)
     }
 
+    /// An address of the network: the one whose host bits are the lowest bits of `nth`.
+    #[must_use]
+    pub fn nth(&self, nth: u128) -> Address {
+        Address(match self.0 {
+            ipnet::IpNet::V4(net) => {
+                #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are what is asked for")]
+                let host = nth as u32 & net.hostmask().to_bits();
+                IpAddr::V4(Ipv4Addr::from_bits(net.network().to_bits() | host))
+            }
+            ipnet::IpNet::V6(net) => IpAddr::V6(Ipv6Addr::from_bits(net.network().to_bits() | (nth & net.hostmask().to_bits()))),
+        })
+    }
+
     /// The first and the last [`Address::sort_key`] of the network.
     #[must_use]
     pub fn key_range(&self) -> ([u8; KEY_LENGTH], [u8; KEY_LENGTH]) {
@@ -128,6 +141,17 @@ mod tests {
 
     fn text(input: &str) -> String {
         Address::parse(input).unwrap().to_string()
+    }
+
+    #[test]
+    fn addresses_of_a_network_lie_in_it() {
+        for network in ["192.0.2.64/27", "2001:db8::/48", "203.0.113.9/32", "0.0.0.0/0", "::/0"] {
+            let network = Network::parse(network).unwrap();
+            for nth in [0, 1, 77, u128::MAX] {
+                assert!(network.contains(network.nth(nth)), "{network} {nth}");
+            }
+        }
+        assert_eq!(Network::parse("192.0.2.64/27").unwrap().nth(33).to_string(), "192.0.2.65");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use maxminddb::{MaxMindDbError, Reader};
 use serde::Deserialize;
 
 use crate::config::GeoIpConfig;
-use crate::domain::Address;
+use crate::domain::{Address, Network};
 
 /// Where an address is, as far as a City file knows.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,6 +165,14 @@ impl GeoIp {
         })
     }
 
+    /// Some networks that the files know, at most `most`, of all parts of the address space alike.
+    #[must_use]
+    pub fn list_networks(&self, most: usize) -> Vec<Network> {
+        let mut networks = self.city.list_networks(most / 2);
+        networks.extend(self.asn.list_networks(most / 2));
+        networks
+    }
+
     /// What is stored with a session for its filters: country code or `""`, and number.
     #[must_use]
     pub fn country_and_asn(&self, address: Address) -> (String, Option<i64>) {
@@ -186,6 +194,24 @@ impl File {
                 format!("{}-{}-{}", reader.metadata().database_type, reader.metadata().build_epoch, reader.metadata().node_count)
             },
         )
+    }
+
+    fn list_networks(&self, most: usize) -> Vec<Network> {
+        let Some(reader) = self.reader.load_full() else { return Vec::new() };
+        // What is given out: 1.0.0.0 to 223.255.255.255, and 2000::/3.
+        let four = (1..=223).map(|byte| format!("{byte}.0.0.0/8"));
+        let six = (0x200..0x400).map(|bits| format!("{bits:x}0::/12"));
+        let parts: Vec<String> = if reader.metadata().ip_version == 6 { four.chain(six).collect() } else { four.collect() };
+        let each = most.div_ceil(parts.len());
+        let mut networks = Vec::new();
+        for part in parts {
+            let Ok(part) = part.parse() else { continue };
+            let Ok(found) = reader.within(part, maxminddb::WithinOptions::default()) else { continue };
+            let known =
+                found.filter_map(|found| found.ok()?.network().ok()).filter_map(|network| Network::parse(&network.to_string()));
+            networks.extend(known.take(each));
+        }
+        networks
     }
 
     fn find<T>(

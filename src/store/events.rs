@@ -85,20 +85,42 @@ impl Db<'_> {
     /// Inserts many rows with few statements: `start` ends in `VALUES `, `end` follows the rows. All
     /// rows have equally many values.
     pub(super) async fn insert_rows(&self, start: &str, rows: Vec<Vec<Value>>, end: &str) -> Result<(), StoreError> {
-        const ROWS: usize = 50;
         for chunk in rows.chunks(ROWS) {
-            let mut sql = start.to_owned();
-            let mut values: Vec<Value> = Vec::new();
-            for row in chunk {
-                let comma = if values.is_empty() { "" } else { ", " };
-                for part in [comma, "(", &super::placeholders(values.len(), row.len()), ")"] {
-                    sql.push_str(part);
-                }
-                values.extend_from_slice(row);
-            }
-            sql.push_str(end);
+            let (sql, values) = many_rows(start, chunk, end);
             self.execute(&sql, &values).await?;
         }
         Ok(())
     }
+
+    /// The same, and gives what the statements return: `end` holds a `RETURNING`.
+    pub(super) async fn insert_rows_returning<T: FromRow>(
+        &self,
+        start: &str,
+        rows: Vec<Vec<Value>>,
+        end: &str,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut returned = Vec::with_capacity(rows.len());
+        for chunk in rows.chunks(ROWS) {
+            let (sql, values) = many_rows(start, chunk, end);
+            returned.extend(self.all::<T>(&sql, &values).await?);
+        }
+        Ok(returned)
+    }
+}
+
+/// How many rows one statement inserts.
+const ROWS: usize = 50;
+
+fn many_rows(start: &str, rows: &[Vec<Value>], end: &str) -> (String, Vec<Value>) {
+    let mut sql = start.to_owned();
+    let mut values: Vec<Value> = Vec::new();
+    for row in rows {
+        let comma = if values.is_empty() { "" } else { ", " };
+        for part in [comma, "(", &super::placeholders(values.len(), row.len()), ")"] {
+            sql.push_str(part);
+        }
+        values.extend_from_slice(row);
+    }
+    sql.push_str(end);
+    (sql, values)
 }

@@ -33,6 +33,34 @@ pub struct NewSession {
     pub is_remembered: bool,
 }
 
+const INSERT_SESSIONS: &str = "INSERT INTO sessions (uuid, key_hash, user_id, created_at, last_used_at, expires_at, \
+    absolute_expires_at, idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label) VALUES ";
+
+impl NewSession {
+    fn values(&self) -> [Value; 16] {
+        let origin = &self.origin;
+        let idle = self.lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
+        values![
+            self.uuid,
+            self.key_hash,
+            self.user,
+            self.created_at,
+            self.last_used_at,
+            self.lifetime.expires_at(self.last_used_at),
+            self.lifetime.absolute_expires_at,
+            idle,
+            origin.ip.to_string(),
+            origin.ip.sort_key(),
+            origin.user_agent_id,
+            origin.country.as_str(),
+            origin.asn,
+            self.methods,
+            self.is_remembered,
+            "",
+        ]
+    }
+}
+
 /// From where and on what a session is used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
@@ -261,31 +289,23 @@ impl Db<'_> {
     /// # Errors
     /// [`StoreError::Conflict`] when its name or key is taken, or there is no such user.
     pub async fn insert_session(&self, session: &NewSession) -> Result<(), StoreError> {
-        let sql = "INSERT INTO sessions (uuid, key_hash, user_id, created_at, last_used_at, expires_at, absolute_expires_at, \
-            idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '') RETURNING id";
-        let origin = &session.origin;
-        let idle = session.lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
-        let values = values![
-            session.uuid,
-            session.key_hash,
-            session.user,
-            session.created_at,
-            session.last_used_at,
-            session.lifetime.expires_at(session.last_used_at),
-            session.lifetime.absolute_expires_at,
-            idle,
-            origin.ip.to_string(),
-            origin.ip.sort_key(),
-            origin.user_agent_id,
-            origin.country.as_str(),
-            origin.asn,
-            session.methods,
-            session.is_remembered,
-        ];
-        let id = self.one::<i64>(sql, &values).await?.ok_or(StoreError::Corrupt("a session without a key"))?;
-        self.note_change(id);
-        self.add_to_counts(CountKey::of_session(session.user.0, origin.user_agent_id, &origin.country, origin.asn), 1);
+        self.insert_sessions(std::slice::from_ref(session)).await
+    }
+
+    /// Adds sessions.
+    ///
+    /// # Errors
+    /// As for [`Db::insert_session`].
+    pub async fn insert_sessions(&self, sessions: &[NewSession]) -> Result<(), StoreError> {
+        let rows = sessions.iter().map(|session| session.values().to_vec()).collect();
+        let ids = self.insert_rows_returning::<i64>(INSERT_SESSIONS, rows, " RETURNING id").await?;
+        for id in ids {
+            self.note_change(id);
+        }
+        for session in sessions {
+            let origin = &session.origin;
+            self.add_to_counts(CountKey::of_session(session.user.0, origin.user_agent_id, &origin.country, origin.asn), 1);
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Users and their global permissions.
 
-use super::{Db, FromRow, Row, StoreError};
+use super::{Db, FromRow, Row, StoreError, Value};
 use crate::domain::fold::fold;
 use crate::domain::{Permission, Timestamp, UserId};
 use crate::values;
@@ -84,6 +84,22 @@ macro_rules! select_users {
             $rest
         )
     };
+}
+
+const NEW_USER: &str = "username, username_folded, name, email, email_folded, password_hash, is_active, is_superuser, created_at";
+
+fn new_user(user: &NewUser, now: Timestamp) -> [Value; 9] {
+    values![
+        user.username.as_str(),
+        fold(&user.username),
+        user.name.as_str(),
+        user.email.as_str(),
+        fold(&user.email),
+        user.password_hash.clone(),
+        user.is_active,
+        user.is_superuser,
+        now,
+    ]
 }
 
 impl Db<'_> {
@@ -173,22 +189,8 @@ impl Db<'_> {
     /// [`StoreError::Conflict`] when the name or the key is taken.
     pub async fn insert_user(&self, user: &NewUser, now: Timestamp) -> Result<UserId, StoreError> {
         let (column, value) = if user.id.is_some() { ("id, ", "$10, ") } else { ("", "") };
-        let sql = format!(
-            "INSERT INTO users ({column}username, username_folded, name, email, email_folded, password_hash, is_active, \
-             is_superuser, created_at) VALUES ({value}$1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"
-        );
-        let mut values = values![
-            user.username.as_str(),
-            fold(&user.username),
-            user.name.as_str(),
-            user.email.as_str(),
-            fold(&user.email),
-            user.password_hash.clone(),
-            user.is_active,
-            user.is_superuser,
-            now,
-        ]
-        .to_vec();
+        let sql = format!("INSERT INTO users ({column}{NEW_USER}) VALUES ({value}$1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id");
+        let mut values = new_user(user, now).to_vec();
         values.extend(user.id.map(Into::into));
         let id = self.one::<i64>(&sql, &values).await?.map(UserId).ok_or(StoreError::Corrupt("a user without a key"))?;
         for permission in &user.permissions {
@@ -196,6 +198,17 @@ impl Db<'_> {
             self.execute(sql, &values![id, permission.as_str()]).await?;
         }
         Ok(id)
+    }
+
+    /// Adds users without permissions whose keys the database gives, and gives those, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when a name is taken.
+    pub async fn insert_users(&self, users: &[NewUser], now: Timestamp) -> Result<Vec<UserId>, StoreError> {
+        let rows = users.iter().map(|user| new_user(user, now).to_vec()).collect();
+        let start = format!("INSERT INTO users ({NEW_USER}) VALUES ");
+        let ids = self.insert_rows_returning::<i64>(&start, rows, " RETURNING id").await?;
+        Ok(ids.into_iter().map(UserId).collect())
     }
 
     /// Sets a user's password. Proofs of the old one open nothing any more.

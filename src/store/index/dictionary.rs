@@ -80,7 +80,7 @@ impl Grams {
         }
         lists.sort_unstable_by_key(|list| list.len());
         let Some((shortest, others)) = lists.split_first() else { return Vec::new() };
-        let mut found: Vec<u32> = shortest.to_vec();
+        let mut found: Vec<u32> = (*shortest).clone();
         for list in others.iter().take(COMPARED - 1) {
             keep_common(&mut found, list);
         }

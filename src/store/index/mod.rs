@@ -403,7 +403,9 @@ impl Db<'_> {
             table = self
                 .compute(move || {
                     names.teach(&mut table);
-                    rows.iter().for_each(|row| table.put(row));
+                    for row in &rows {
+                        table.put(row);
+                    }
                     Some(table)
                 })
                 .await?

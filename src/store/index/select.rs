@@ -454,7 +454,9 @@ fn bits_of(entries: &[u32]) -> Vec<u64> {
     if let Some(last) = entries.iter().max() {
         bits.reserve(*last as usize / 64 + 1);
     }
-    entries.iter().for_each(|entry| set_bit(&mut bits, *entry));
+    for entry in entries {
+        set_bit(&mut bits, *entry);
+    }
     bits
 }
 

@@ -267,7 +267,9 @@ impl Table {
             })
             .collect();
         if !is_new {
-            changed.iter().for_each(|key| self.leave(*key, slot));
+            for key in &changed {
+                self.leave(*key, slot);
+            }
         }
         set(&mut self.uuids, slot, uuid);
         set(&mut self.users, slot, user);
@@ -280,7 +282,9 @@ impl Table {
             set_bit(&mut self.live, slot);
             self.live_count += 1;
         }
-        changed.iter().for_each(|key| self.enter(*key, slot));
+        for key in changed {
+            self.enter(key, slot);
+        }
     }
 
     /// Removes the session with this key, if it is there.

@@ -1,0 +1,61 @@
+//! `rollcall generate`.
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Outcome, output};
+use crate::actions::generate::{self, MOST, Plan};
+use crate::config::Config;
+
+/// What to make.
+#[derive(Args)]
+pub(super) struct GenerateArgs {
+    /// How many users
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST)))]
+    users: u32,
+    /// How many sessions
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST)))]
+    sessions: u32,
+    /// The same seed makes the same people and sessions on the same day
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+}
+
+pub(super) async fn run(config: Config, args: GenerateArgs) -> Outcome {
+    let app = super::open(config).await?;
+    let stop = stopped();
+    // Drawn only where standard error is a terminal.
+    let bar = ProgressBar::with_draw_target(Some(u64::from(args.users) + u64::from(args.sessions)), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} {per_sec} {eta} left") {
+        bar.set_style(style);
+    }
+    let started = std::time::Instant::now();
+    let plan = Plan { users: args.users, sessions: args.sessions, seed: args.seed };
+    let made = generate::run(&app, plan, |made| {
+        bar.set_position(u64::from(made.users) + u64::from(made.sessions));
+        !stop.load(std::sync::atomic::Ordering::Relaxed)
+    })
+    .await;
+    bar.finish_and_clear();
+    let made = made?;
+    let seconds = started.elapsed().as_secs_f64();
+    output::say(&format!("made {} users and {} sessions in {seconds:.1} s", made.users, made.sessions));
+    if (made.users, made.sessions) != (args.users, args.sessions) {
+        return Err("stopped; what was made stays, whole".into());
+    }
+    Ok(())
+}
+
+/// Becomes true at Ctrl-C. A second one ends the process at once, which harms nothing either.
+fn stopped() -> std::sync::Arc<std::sync::atomic::AtomicBool> {
+    let flag = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let raised = std::sync::Arc::clone(&flag);
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if raised.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                std::process::exit(1);
+            }
+        }
+    });
+    flag
+}
