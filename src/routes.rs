@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 
 use crate::api::core::authenticated_sessions;
 use crate::api::error::ApiError;
@@ -11,9 +11,26 @@ use crate::api::{flows, health, schema};
 use crate::app::App;
 use crate::{http, ui};
 
-/// The whole server.
-pub fn router(app: &App) -> Router {
-    let router = Router::new()
+/// All addresses, and what answers them.
+#[derive(Default)]
+pub struct Routes {
+    /// The addresses, as they are written here.
+    pub paths: Vec<&'static str>,
+    router: Router<App>,
+}
+
+impl Routes {
+    fn route(mut self, path: &'static str, answer: MethodRouter<App>) -> Self {
+        self.paths.push(path);
+        self.router = self.router.route(path, answer);
+        self
+    }
+}
+
+/// Every address there is.
+#[must_use]
+pub fn routes() -> Routes {
+    Routes::default()
         // authentik's API. Each of these answers all methods itself.
         .route("/api/v3/core/authenticated_sessions/", any(authenticated_sessions::collection))
         .route("/api/v3/core/authenticated_sessions/bulk_delete/", any(authenticated_sessions::bulk))
@@ -35,8 +52,11 @@ pub fn router(app: &App) -> Router {
         // For machines.
         .route("/-/health/live/", get(health::live))
         .route("/-/health/ready/", get(health::ready))
-        .fallback(unknown)
-        .method_not_allowed_fallback(method_not_allowed);
+}
+
+/// The whole server.
+pub fn router(app: &App) -> Router {
+    let router = routes().router.fallback(unknown).method_not_allowed_fallback(method_not_allowed);
     http::layers(router, app).with_state(app.clone())
 }
 

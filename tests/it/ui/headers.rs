@@ -9,12 +9,10 @@ use crate::support::{SESSIONS, SIGN_IN_FLOW, TestApp};
 db_test!(every_address_answers_with_security_headers, |db| async move {
     let app = TestApp::new(db).await;
     let browser = app.user("alice").await.session().await;
-    let routes = include_str!("../../../src/routes.rs");
-    let addresses: Vec<String> = routes
-        .split(".route(\"")
-        .skip(1)
-        .filter_map(|rest| rest.split_once('"'))
-        .map(|(path, _)| {
+    let addresses: Vec<String> = rollcall::routes::routes()
+        .paths
+        .iter()
+        .map(|path| {
             path.replace("{uuid}", &browser.uuid).replace("{slug}", "x").replace("{key}", "x").replace("{file}", "icon.svg")
         })
         .collect();
