@@ -7,6 +7,7 @@ pub mod generate;
 pub mod import;
 pub mod passwords;
 pub mod principal;
+pub mod revocation;
 pub mod sessions;
 pub mod sign_in;
 pub mod tokens;

@@ -7,11 +7,12 @@ use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId};
 use crate::store::ended_sessions::Ending;
-use crate::store::sessions::{GoneSession, LiveSession, SessionRow, Which};
+use crate::store::session_ends::{GoneSession, Which};
+use crate::store::sessions::{LiveSession, SessionRow};
 use crate::store::{Db, StoreError};
 
 /// How many sessions one transaction ends, so that nobody waits long for a large end.
-const CHUNK: i64 = 500;
+pub(super) const CHUNK: i64 = 500;
 
 /// Lets the holder of a session key in, or not, and notes the use. Every request with a cookie
 /// passes here; nothing is cached, so an ended session is out from the next request.
@@ -131,22 +132,39 @@ pub(super) async fn end_in(
     actor: &Actor,
     at: Timestamp,
 ) -> Result<Vec<GoneSession>, StoreError> {
-    let ending = Ending { at, by: actor.id.map(|id| id.0), by_name: actor.name.clone(), reason };
+    let ending = Ending::by(actor, at, reason);
     let gone = db.end_sessions(which, limit, &ending).await?;
-    let kind = match reason {
+    note_ends(db, &gone, &ending, actor).await?;
+    Ok(gone)
+}
+
+/// Writes the events of sessions that ended.
+pub(super) async fn note_ends(db: &Db<'_>, gone: &[GoneSession], ending: &Ending, actor: &Actor) -> Result<(), StoreError> {
+    let kind = match ending.reason {
         EndReason::SignedOut => EventKind::SignOut,
         EndReason::Expired => EventKind::SessionExpired,
         _ => EventKind::SessionRevoked,
     };
+    let mut detail = ending.reason.as_str().to_owned();
+    if !ending.comment.is_empty() {
+        detail = format!("{detail}: {}", ending.comment);
+    }
     let events: Vec<_> = gone
         .iter()
         .map(|session| {
-            let event = kind.by(actor, at).about(session.user_id, &session.username);
-            event.of_session(session.uuid).with_detail(reason.as_str())
+            let event = kind.by(actor, ending.at).about(session.user_id, &session.username);
+            event.of_session(session.uuid).with_detail(detail.as_str())
         })
         .collect();
-    db.insert_events(&events).await?;
-    Ok(gone)
+    db.insert_events(&events).await
+}
+
+impl Ending {
+    /// An end by `actor` at `at`.
+    #[must_use]
+    pub fn by(actor: &Actor, at: Timestamp, reason: EndReason) -> Self {
+        Self { at, by: actor.id.map(|id| id.0), by_name: actor.name.clone(), reason, comment: String::new() }
+    }
 }
 
 /// Ends all sessions of a user inside a transaction.

@@ -8,7 +8,8 @@ use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
 use crate::domain::{Address, EndReason, HashedSecret, PlainSecret, SessionId, UserId, secret};
 use crate::store::StoreError;
 use crate::store::ended_sessions::Ending;
-use crate::store::sessions::{NewSession, Which};
+use crate::store::session_ends::Which;
+use crate::store::sessions::NewSession;
 use crate::store::users::UserRow;
 
 /// From where and on what somebody signs in.
@@ -98,7 +99,7 @@ pub async fn start_session(
                 let is_still_so = |user: &UserRow| user.is_active && user.password_hash == proved.password_hash;
                 let user = user.filter(is_still_so).ok_or(ActionError::Forbidden)?;
                 let actor = actor.as_user(user.id, &user.username);
-                let ending = Ending { at: now, by: Some(user.id.0), by_name: user.username.clone(), reason: EndReason::Replaced };
+                let ending = Ending::by(&actor, now, EndReason::Replaced);
                 for key in replaces {
                     db.end_sessions(&Which::Key(key), 1, &ending).await?;
                 }

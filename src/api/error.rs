@@ -31,8 +31,16 @@ pub enum ApiError {
     Parameters(Map<String, Value>),
     /// 400: what is wrong with the search.
     Search(&'static str),
+    /// 400: the body cannot be read.
+    Malformed(String),
+    /// 409: there are so many, not as many as expected.
+    Changed(u64),
     /// 413: the body is too large.
     TooLarge,
+    /// 415: the body is in a form we do not read.
+    UnsupportedMediaType(String),
+    /// 503: part of it was done.
+    Stopped(Value),
     /// 503: try again later.
     Unavailable,
     /// 503: the request took too long.
@@ -64,6 +72,15 @@ impl IntoResponse for ApiError {
             }
             Self::Parameters(errors) => (StatusCode::BAD_REQUEST, Value::Object(errors.clone())),
             Self::Search(why) => (StatusCode::BAD_REQUEST, json!([why])),
+            Self::Malformed(why) => (StatusCode::BAD_REQUEST, detail(why)),
+            Self::Changed(count) => {
+                let text = format!("{count} sessions match now, not as many as expected. Nothing was ended.");
+                (StatusCode::CONFLICT, json!({ "detail": text, "count": count }))
+            }
+            Self::UnsupportedMediaType(form) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, detail(&format!("Unsupported media type \"{form}\" in request.")))
+            }
+            Self::Stopped(body) => (StatusCode::SERVICE_UNAVAILABLE, body.clone()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, detail("The request body is too large.")),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, detail("The server cannot do this now. Try again in a moment.")),
             Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, detail("The request took too long.")),

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{Failure, Outcome, misused, output};
+use crate::actions::revocation::{self, MAX_COMMENT_LENGTH, Revocation};
 use crate::actions::{Actor, sessions};
 use crate::app::App;
 use crate::config::Config;
@@ -67,6 +68,12 @@ pub(super) enum SessionCommand {
         /// Everybody's
         #[arg(long)]
         everyone: bool,
+        /// End nothing unless about so many match; more or fewer by one in a hundred is about so many
+        #[arg(long, value_name = "NUMBER", conflicts_with = "uuids")]
+        expected_count: Option<u64>,
+        /// Why, for events and ended sessions
+        #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "uuids")]
+        reason: String,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -170,16 +177,21 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             let id = parse_id(&uuid)?;
             show(&super::open(config).await?, id, json).await
         }
-        SessionCommand::Revoke { uuids, filter, everyone, yes } => {
+        SessionCommand::Revoke { uuids, filter, everyone, expected_count, reason, yes } => {
             let ids = uuids.iter().map(|uuid| parse_id(uuid)).collect::<Result<Vec<_>, _>>()?;
             let filter = filter.read()?;
             let has_filter = filter != SessionFilter::default();
             if usize::from(!ids.is_empty()) + usize::from(has_filter) + usize::from(everyone) != 1 {
                 return Err(misused("name sessions, or give filters, or --everyone: one of the three"));
             }
+            let comment = reason.trim().to_owned();
+            if !revocation::is_comment(&comment) {
+                return Err(misused(format!("--reason: at most {MAX_COMMENT_LENGTH} characters, no control characters")));
+            }
             let app = super::open(config).await?;
+            let what = Revocation { filter, except: None, expected: expected_count, comment };
             let ended =
-                if ids.is_empty() { revoke_matching(&app, &filter, yes).await? } else { revoke_named(&app, &ids, yes).await? };
+                if ids.is_empty() { revoke_matching(&app, what, yes).await? } else { revoke_named(&app, &ids, yes).await? };
             output::say(&format!("ended {ended} session{}", if ended == 1 { "" } else { "s" }));
             Ok(())
         }
@@ -204,25 +216,19 @@ async fn revoke_named(app: &App, ids: &[SessionId], is_sure: bool) -> Result<u64
     Ok(sessions::revoke_listed(app, &found, &Actor::cli()).await?)
 }
 
-/// Ends what matches, window after window: what is ended is out of the next one.
-async fn revoke_matching(app: &App, filter: &SessionFilter, is_sure: bool) -> Result<u64, Failure> {
-    let count = app.store.read().count_sessions(filter).await?;
-    if count == 0 {
-        return Ok(0);
-    }
-    if !is_sure && !output::confirm(&format!("End {count} session(s)?"))? {
-        return Err("nothing was ended".into());
-    }
-    let by_id = Sort::parse_list("uuid");
-    let mut ended = 0;
-    loop {
-        let rows = app.store.read().list_sessions(filter, &by_id, Window { offset: 0, limit: 500 }, count).await?;
-        if rows.is_empty() {
-            return Ok(ended);
+/// Ends what matches. Whoever was shown a number ends about that many, or none.
+async fn revoke_matching(app: &App, mut what: Revocation, is_sure: bool) -> Result<u64, Failure> {
+    if !is_sure && what.expected.is_none() {
+        let count = app.store.read().count_sessions(&what.filter).await?;
+        if count == 0 {
+            return Ok(0);
         }
-        let ids: Vec<SessionId> = rows.iter().map(|row| row.uuid).collect();
-        ended += sessions::revoke_listed(app, &ids, &Actor::cli()).await?;
+        if !output::confirm(&format!("End {count} session(s)?"))? {
+            return Err("nothing was ended".into());
+        }
+        what.expected = u64::try_from(count).ok();
     }
+    Ok(revocation::revoke_matching(app, what, &Actor::cli()).await?)
 }
 
 async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {
@@ -277,6 +283,7 @@ async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
     if is_json {
         return output::line(&serde_json::to_string_pretty(&json!({
             "uuid": ended.uuid, "username": ended.username, "ended": ended.ended_at, "ended_by": ended.ended_by, "reason": ended.reason,
+            "comment": ended.comment,
         }))?);
     }
     for (name, value) in [
@@ -285,8 +292,9 @@ async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
         ("ended", ended.ended_at.to_string()),
         ("ended_by", ended.ended_by),
         ("reason", ended.reason),
+        ("comment", ended.comment),
     ] {
-        output::line(&field(name, &value))?;
+        output::line(field(name, &value).trim_end())?;
     }
     Ok(())
 }

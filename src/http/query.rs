@@ -19,6 +19,12 @@ impl Query {
         Self(pairs.collect())
     }
 
+    /// These parameters, as if a query had held them.
+    #[must_use]
+    pub fn of(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
     /// The last value of a parameter: given twice, the last one wins.
     #[must_use]
     pub fn last(&self, name: &str) -> Option<&str> {

@@ -21,6 +21,10 @@ pub enum CountKey {
     Country(String),
     /// Those in an autonomous system; `None` for no known one.
     Asn(Option<i64>),
+    /// All ended sessions that are kept.
+    Ended,
+    /// Those of a user.
+    EndedOfUser(i64),
 }
 
 impl CountKey {
@@ -31,6 +35,8 @@ impl CountKey {
             Self::UserAgent(id) => ("user_agent", id.to_string()),
             Self::Country(code) => ("country", code.clone()),
             Self::Asn(number) => ("asn", number.map(|n| n.to_string()).unwrap_or_default()),
+            Self::Ended => ("ended", String::new()),
+            Self::EndedOfUser(id) => ("ended_user", id.to_string()),
         }
     }
 

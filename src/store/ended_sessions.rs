@@ -15,6 +15,8 @@ pub struct Ending {
     pub by_name: String,
     /// Why.
     pub reason: EndReason,
+    /// Why, in the words of whoever ended them, or `""`.
+    pub comment: String,
 }
 
 /// An ended session, in short.
@@ -30,6 +32,8 @@ pub struct EndedSessionRow {
     pub ended_by: String,
     /// Why ([`EndReason::as_str`]).
     pub reason: String,
+    /// Why, in the words of whoever ended it, or `""`.
+    pub comment: String,
 }
 
 impl FromRow for EndedSessionRow {
@@ -40,6 +44,7 @@ impl FromRow for EndedSessionRow {
             ended_at: row.timestamp()?,
             ended_by: row.text()?,
             reason: row.text()?,
+            comment: row.text()?,
         })
     }
 }
@@ -47,7 +52,7 @@ impl FromRow for EndedSessionRow {
 impl Db<'_> {
     pub(super) async fn insert_ended_sessions(&self, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
         let sql = "INSERT INTO ended_sessions (uuid, user_id, username, created_at, last_used_at, expires_at, last_ip, last_ip_key, \
-            user_agent_id, country, asn, methods, is_remembered, label, ended_at, ended_by, ended_by_name, reason) VALUES ";
+            user_agent_id, country, asn, methods, is_remembered, label, ended_at, ended_by, ended_by_name, reason, comment) VALUES ";
         self.insert_rows(sql, rows, "").await
     }
 
@@ -56,8 +61,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_ended_session(&self, uuid: SessionId) -> Result<Option<EndedSessionRow>, StoreError> {
-        let sql =
-            "SELECT uuid, username, ended_at, ended_by_name, reason FROM ended_sessions WHERE uuid = $1 ORDER BY id DESC LIMIT 1";
+        let sql = "SELECT uuid, username, ended_at, ended_by_name, reason, comment FROM ended_sessions WHERE uuid = $1 ORDER BY id DESC LIMIT 1";
         self.one(sql, &values![uuid]).await
     }
 }

@@ -10,6 +10,7 @@ mod index;
 mod migrate;
 pub mod pending_sign_ins;
 mod postgres;
+pub mod session_ends;
 pub mod session_list;
 pub mod sessions;
 pub mod settings;

@@ -22,10 +22,10 @@ const SMALL: i64 = 500;
 
 /// A filter, resolved: what SQL needs to know.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     /// Each begins with a column of `sessions s`.
     sql: Vec<String>,
-    values: Vec<Value>,
+    pub values: Vec<Value>,
     /// All sessions asked for are of one user.
     is_one_user: bool,
     /// All sessions asked for have one user agent.
@@ -35,10 +35,19 @@ struct Conditions {
 }
 
 /// The names of a filter as keys.
-#[derive(Clone, Copy)]
-struct Keys {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys {
     user: Option<UserId>,
     user_agent: Option<i64>,
+}
+
+/// What conditions are asked of.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// All sessions: small tables first.
+    Table,
+    /// Few rows: each by itself.
+    Rows,
 }
 
 impl Keys {
@@ -55,14 +64,14 @@ impl Conditions {
     }
 
     /// Adds `column operator value`.
-    fn compare(&mut self, column: &str, operator: &str, value: impl Into<Value>) {
+    pub fn compare(&mut self, column: &str, operator: &str, value: impl Into<Value>) {
         let placeholder = self.bind(value);
         self.sql.push(format!("{column} {operator} {placeholder}"));
     }
 
     /// The `WHERE` clause, with `joins` after the filter. A `+` before a column keeps SQLite from
     /// using its index.
-    fn where_clause(&self, joins: &[&str], is_filter_indexed: bool) -> String {
+    pub fn where_clause(&self, joins: &[&str], is_filter_indexed: bool) -> String {
         let plus = if is_filter_indexed { "" } else { "+" };
         let filters = self.sql.iter().map(|sql| format!("{plus}{sql}"));
         let all: Vec<String> = filters.chain(joins.iter().map(|join| (*join).to_owned())).collect();
@@ -193,7 +202,7 @@ impl Db<'_> {
     }
 
     /// Turns names into keys. `None`: nothing can match.
-    async fn resolve(&self, filter: &SessionFilter) -> Result<Option<Keys>, StoreError> {
+    pub(super) async fn resolve(&self, filter: &SessionFilter) -> Result<Option<Keys>, StoreError> {
         let mut users = Vec::new();
         users.extend(filter.visible_to);
         users.extend(filter.user);
@@ -214,7 +223,16 @@ impl Db<'_> {
     }
 
     /// What SQL needs to know.
-    fn conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+    pub(super) fn conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+        self.conditions_for(filter, keys, Reach::Table)
+    }
+
+    /// The same, for few rows that are found otherwise: each is looked at by itself.
+    pub(super) fn row_conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+        self.conditions_for(filter, keys, Reach::Rows)
+    }
+
+    fn conditions_for(&self, filter: &SessionFilter, keys: Keys, reach: Reach) -> Conditions {
         let Keys { user, user_agent } = keys;
         let mut conditions =
             Conditions { is_one_user: user.is_some(), is_one_user_agent: user_agent.is_some(), ..Conditions::default() };
@@ -260,12 +278,18 @@ impl Db<'_> {
         for (column, family) in families {
             if let Some(family) = family {
                 let placeholder = conditions.bind(family);
-                conditions.sql.push(format!("s.user_agent_id IN (SELECT id FROM user_agents WHERE {column} = {placeholder})"));
+                conditions.sql.push(match reach {
+                    Reach::Table => format!("s.user_agent_id IN (SELECT id FROM user_agents WHERE {column} = {placeholder})"),
+                    Reach::Rows => format!("(SELECT {column} FROM user_agents WHERE id = s.user_agent_id) = {placeholder}"),
+                });
             }
         }
         for term in &filter.search {
             let placeholder = conditions.bind(term);
-            let sql = self.search_condition(term, &placeholder);
+            let sql = match reach {
+                Reach::Table => self.search_condition(term, &placeholder),
+                Reach::Rows => self.row_search_condition(&placeholder),
+            };
             conditions.sql.push(sql);
         }
         if conditions.sql.len() == counted_conditions && counted.len() <= 2 {
@@ -274,15 +298,25 @@ impl Db<'_> {
         conditions
     }
 
+    /// Whether a text holds what the placeholder stands for.
+    fn holds(&self, text: &str, placeholder: &str) -> String {
+        let function = if self.is_sqlite() { "instr" } else { "strpos" };
+        format!("{function}({text}, {placeholder}) > 0")
+    }
+
+    /// Whether one search term is part of one of a row's three texts.
+    fn row_search_condition(&self, placeholder: &str) -> String {
+        let texts = [
+            "(SELECT username_folded FROM users WHERE id = s.user_id)",
+            "(SELECT text_folded FROM user_agents WHERE id = s.user_agent_id)",
+            "upper(s.last_ip)",
+        ];
+        format!("({})", texts.map(|text| self.holds(text, placeholder)).join(" OR "))
+    }
+
     /// The sessions one search term leads to, through each of the three texts it may be part of.
     fn search_condition(&self, term: &str, placeholder: &str) -> String {
-        let holds = |column: &str| {
-            if self.is_sqlite() {
-                format!("instr({column}, {placeholder}) > 0")
-            } else {
-                format!("strpos({column}, {placeholder}) > 0")
-            }
-        };
+        let holds = |column: &str| self.holds(column, placeholder);
         let mut sql = format!(
             "s.id IN (SELECT id FROM sessions WHERE user_id IN (SELECT id FROM users WHERE {}) \
              UNION SELECT id FROM sessions WHERE user_agent_id IN (SELECT id FROM user_agents WHERE {})",

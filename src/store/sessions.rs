@@ -1,10 +1,8 @@
 //! Sessions, the record of record: a row is a session, no row is none. The list, the door and every
 //! end read and write this one table.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use super::ended_sessions::Ending;
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::domain::session::Lifetime;
 use crate::domain::{Address, HashedSecret, SessionId, Timestamp, UserId};
@@ -165,93 +163,6 @@ pub struct Touch {
     pub origin: Origin,
 }
 
-/// Which sessions to end.
-#[derive(Clone, Debug)]
-pub enum Which {
-    /// The one of that name.
-    Uuid(SessionId),
-    /// Those of these names.
-    Uuids(Vec<SessionId>),
-    /// The one whose key hashes to this.
-    Key(HashedSecret),
-    /// All of these users.
-    Users(Vec<i64>),
-    /// All of this user but the one of that name.
-    UserExcept(UserId, SessionId),
-    /// All whose time was over at this instant.
-    ExpiredAt(Timestamp),
-}
-
-impl Which {
-    fn condition(&self) -> (String, Vec<Value>) {
-        match self {
-            Self::Uuid(uuid) => ("uuid = $1".into(), values![*uuid].to_vec()),
-            Self::Uuids(ids) => {
-                (format!("uuid IN ({})", super::placeholders(0, ids.len())), ids.iter().map(|id| (*id).into()).collect())
-            }
-            Self::Key(hash) => ("key_hash = $1".into(), values![*hash].to_vec()),
-            Self::Users(ids) => {
-                (format!("user_id IN ({})", super::placeholders(0, ids.len())), ids.iter().map(|id| (*id).into()).collect())
-            }
-            Self::UserExcept(user, uuid) => ("user_id = $1 AND uuid <> $2".into(), values![*user, *uuid].to_vec()),
-            Self::ExpiredAt(now) => ("expires_at <= $1".into(), values![*now].to_vec()),
-        }
-    }
-}
-
-/// A session that was removed just now.
-#[derive(Clone, Debug)]
-pub struct GoneSession {
-    /// What named it.
-    pub uuid: SessionId,
-    /// Whose it was.
-    pub user_id: UserId,
-    /// Their name.
-    pub username: String,
-}
-
-/// All of a row, on its way to the ended ones.
-struct RemovedRow {
-    id: i64,
-    uuid: SessionId,
-    user_id: i64,
-    created_at: Timestamp,
-    last_used_at: Timestamp,
-    expires_at: Timestamp,
-    last_ip: String,
-    last_ip_key: Vec<u8>,
-    user_agent_id: i64,
-    country: String,
-    asn: Option<i64>,
-    methods: String,
-    is_remembered: bool,
-    label: String,
-}
-
-const REMOVED_COLUMNS: &str = "id, uuid, user_id, created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, \
-    country, asn, methods, is_remembered, label";
-
-impl FromRow for RemovedRow {
-    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: row.int()?,
-            uuid: SessionId(row.uuid()?),
-            user_id: row.int()?,
-            created_at: row.timestamp()?,
-            last_used_at: row.timestamp()?,
-            expires_at: row.timestamp()?,
-            last_ip: row.text()?,
-            last_ip_key: row.bytes()?,
-            user_agent_id: row.int()?,
-            country: row.text()?,
-            asn: row.opt_int()?,
-            methods: row.text()?,
-            is_remembered: row.bool()?,
-            label: row.text()?,
-        })
-    }
-}
-
 impl Db<'_> {
     /// The session with this key, if its time is not over and its user is active. This is the check
     /// that every request with a cookie makes: one statement, three look-ups by index.
@@ -350,59 +261,6 @@ impl Db<'_> {
         self.add_to_counts(CountKey::of_session(user_id, user_agent_id, &country, asn), -1);
         self.add_to_counts(CountKey::of_session(user_id, origin.user_agent_id, &origin.country, origin.asn), 1);
         Ok(true)
-    }
-
-    /// Ends at most `limit` of the sessions that `which` names: moves them to the ended ones and
-    /// gives them. The condition holds at the moment of removal, so a session that was used in
-    /// between is not taken for an expired one.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn end_sessions(&self, which: &Which, limit: i64, ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
-        let (condition, values) = which.condition();
-        let sql = format!(
-            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE {condition} ORDER BY id LIMIT {limit}) AND {condition} \
-             RETURNING {REMOVED_COLUMNS}"
-        );
-        let removed: Vec<RemovedRow> = self.all(&sql, &values).await?;
-        let mut ids: Vec<i64> = removed.iter().map(|row| row.user_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let names: HashMap<i64, String> = self.list_usernames(&ids).await?.into_iter().collect();
-        let name_of = |id: i64| names.get(&id).cloned().unwrap_or_default();
-        let mut rows = Vec::with_capacity(removed.len());
-        let mut gone = Vec::with_capacity(removed.len());
-        for row in removed {
-            self.note_change(row.id);
-            self.add_to_counts(CountKey::of_session(row.user_id, row.user_agent_id, &row.country, row.asn), -1);
-            let username = name_of(row.user_id);
-            gone.push(GoneSession { uuid: row.uuid, user_id: UserId(row.user_id), username: username.clone() });
-            rows.push(
-                values![
-                    row.uuid,
-                    row.user_id,
-                    username,
-                    row.created_at,
-                    row.last_used_at,
-                    row.expires_at,
-                    row.last_ip,
-                    row.last_ip_key,
-                    row.user_agent_id,
-                    row.country,
-                    row.asn,
-                    row.methods,
-                    row.is_remembered,
-                    row.label,
-                    ending.at,
-                    ending.by,
-                    ending.by_name.as_str(),
-                    ending.reason.as_str(),
-                ]
-                .to_vec(),
-            );
-        }
-        self.insert_ended_sessions(rows).await?;
-        Ok(gone)
     }
 
     /// Sessions after the one with the key `after` (0: from the first) with the address each was

@@ -298,8 +298,13 @@ on_both!(revoking_goes_beyond_one_chunk, |home| async move {
         (session["last_used"], session["expires"]) = (json!("2026-01-01T00:00:00Z"), json!("2099-01-01T00:00:00Z"));
         session
     }));
-    let done = home.run(&["session", "revoke", "--browser", "Firefox", "--yes"]);
+    let unlike = home.fails(1, &["session", "revoke", "--browser", "Firefox", "--expected-count", "1200"]);
+    assert!(unlike.contains("1234 sessions match"), "{unlike}");
+    home.fails(2, &["session", "revoke", "--browser", "Firefox", "--yes", "--reason", "a\nb"]);
+    let done = home.run(&["session", "revoke", "--browser", "Firefox", "--expected-count", "1230", "--reason", "old browsers"]);
     assert!(done.err.contains("ended 1234 sessions"), "{done:?}");
+    let shown = home.ok(&["session", "show", &uuid(7)]);
+    assert!(shown.contains("old browsers"), "{shown}");
     assert_eq!(listed(&home, &[]), [9999]);
 });
 

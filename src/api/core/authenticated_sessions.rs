@@ -272,7 +272,7 @@ fn parse_id(uuid: &str) -> Result<SessionId, ApiError> {
 /// Whether the caller has the permission that the method needs on the whole collection: adding and
 /// changing are for superusers, deleting for those who may. Others are told so before they are told
 /// that the method does not exist.
-fn require_collection_permission(call: &Call) -> Result<(), ApiError> {
+pub(super) fn require_collection_permission(call: &Call) -> Result<(), ApiError> {
     let is_permitted = match call.method {
         Method::POST | Method::PUT | Method::PATCH => call.who.rights.is_superuser,
         Method::DELETE => call.who.rights.may_delete_sessions,
@@ -281,27 +281,27 @@ fn require_collection_permission(call: &Call) -> Result<(), ApiError> {
     if is_permitted { Ok(()) } else { Err(ApiError::Forbidden) }
 }
 
-fn method_not_allowed(call: &Call) -> ApiError {
+pub(super) fn method_not_allowed(call: &Call) -> ApiError {
     ApiError::MethodNotAllowed(call.method.to_string())
 }
 
 /// Adds the address's methods: authentik names them in every answer.
-fn with_allow(allow: &'static str, answer: Result<Response, ApiError>) -> Response {
+pub(super) fn with_allow(allow: &'static str, answer: Result<Response, ApiError>) -> Response {
     let mut response = answer.into_response();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     response
 }
 
-fn current(call: &Call) -> Option<SessionId> {
+pub(super) fn current(call: &Call) -> Option<SessionId> {
     call.who.session.as_ref().map(|session| session.uuid)
 }
 
-fn options(name: &str, description: &str) -> Response {
+pub(super) fn options(name: &str, description: &str) -> Response {
     let media = ["application/json"];
     ok(&json!({ "name": name, "description": description, "renders": media, "parses": media }))
 }
 
-fn ok(body: &impl Serialize) -> Response {
+pub(super) fn ok(body: &impl Serialize) -> Response {
     json_response(StatusCode::OK, body)
 }
 

@@ -2,4 +2,5 @@
 
 pub mod authenticated_sessions;
 pub mod session_filter;
+pub mod session_revoke;
 pub mod wire;

@@ -52,10 +52,30 @@ pub struct ListRequest {
 /// # Errors
 /// 400 with one key for each bad filter, or a list for a bad search.
 pub fn read(query: &Query, who: &Principal, is_strict: bool) -> Result<ListRequest, ApiError> {
-    let mut fields = Fields { query, errors: Map::new() };
+    let mut filter = read_filter(query, |name| !is_strict || KNOWN.contains(&name), Map::new())?;
+    filter.visible_to = who.visible();
+    // Whoever sees only their own sessions is not asked whose: authentik does not know `user`, and
+    // the recorded cases hold us to that for such callers.
+    if filter.visible_to.is_some() {
+        filter.user = None;
+    }
+    Ok(ListRequest {
+        filter,
+        sorts: Sort::parse_list(query.last("ordering").unwrap_or_default()),
+        page_size: page_size(query.last("page_size")),
+    })
+}
+
+/// Reads the filters and the search among the parameters, those that are not known refused; `errors`
+/// is what is wrong already.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_filter(query: &Query, is_known: impl Fn(&str) -> bool, errors: Map<String, Value>) -> Result<SessionFilter, ApiError> {
+    let mut fields = Fields { query, errors };
     let whole = |text: &str| python::int(text).ok_or("Enter a whole number.");
     let mut filter = SessionFilter {
-        visible_to: who.visible(),
+        visible_to: None,
         username: fields.text("user__username"),
         user: fields.read("user", whole).map(|id| UserId(id.value().unwrap_or(-1))),
         last_ip: fields.read("session__last_ip", |text| Address::parse(text).ok_or("Enter a valid IPv4 or IPv6 address.")),
@@ -72,14 +92,7 @@ pub fn read(query: &Query, who: &Principal, is_strict: bool) -> Result<ListReque
         expires_lte: fields.read("expires__lte", instant),
         search: Vec::new(),
     };
-    // Whoever sees only their own sessions is not asked whose: authentik does not know `user`, and
-    // the recorded cases hold us to that for such callers.
-    if filter.visible_to.is_some() {
-        filter.user = None;
-    }
-    if is_strict {
-        refuse_unknown(query, |name| KNOWN.contains(&name), &mut fields.errors);
-    }
+    refuse_unknown(query, is_known, &mut fields.errors);
     if !fields.errors.is_empty() {
         return Err(ApiError::Parameters(fields.errors));
     }
@@ -88,11 +101,13 @@ pub fn read(query: &Query, who: &Principal, is_strict: bool) -> Result<ListReque
         return Err(ApiError::Search("Null characters are not allowed."));
     }
     filter.search = search::folded_terms(text).ok_or(ApiError::Search("Too many search terms: at most 32 are allowed."))?;
-    Ok(ListRequest {
-        filter,
-        sorts: Sort::parse_list(query.last("ordering").unwrap_or_default()),
-        page_size: page_size(query.last("page_size")),
-    })
+    Ok(filter)
+}
+
+/// Whether a parameter says which sessions, and not in which order or which page.
+#[must_use]
+pub fn is_filter(name: &str) -> bool {
+    KNOWN.contains(&name) && !matches!(name, "format" | "ordering" | "page" | "page_size")
 }
 
 /// Notes each parameter that is not known.

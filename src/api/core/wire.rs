@@ -160,6 +160,83 @@ pub struct BulkDeleteSessionResponse {
     pub deleted: u64,
 }
 
+/// Which sessions to end: the list's filters, all of which apply together, and how many there are.
+#[derive(ToSchema)]
+#[schema(as = RevokeSessionsRequest)]
+#[expect(dead_code, non_snake_case, reason = "read by name in session_revoke; this describes them")]
+pub struct RevokeSessionsRequest {
+    /// How many sessions the list with these filters showed. A number that differs by more than one in
+    /// a hundred is refused.
+    #[schema(required, minimum = 0)]
+    expected_count: u64,
+    /// Must be true when there is no filter: all sessions that the caller may end.
+    everyone: Option<bool>,
+    /// Keep the session of the request's own cookie.
+    except_current: Option<bool>,
+    /// Why, in your words, for events and ended sessions.
+    #[schema(max_length = 500)]
+    reason: Option<String>,
+    /// As in the list.
+    search: Option<String>,
+    /// As in the list.
+    session__last_ip: Option<String>,
+    /// As in the list.
+    session__last_user_agent: Option<String>,
+    /// As in the list.
+    user__username: Option<String>,
+    /// The user's primary key.
+    user: Option<i64>,
+    /// As in the list.
+    last_used__gte: Option<String>,
+    /// As in the list.
+    last_used__lte: Option<String>,
+    /// As in the list.
+    expires__gte: Option<String>,
+    /// As in the list.
+    expires__lte: Option<String>,
+    /// As in the list.
+    country: Option<String>,
+    /// As in the list.
+    asn: Option<i64>,
+    /// As in the list.
+    network: Option<String>,
+    /// As in the list.
+    browser: Option<String>,
+    /// As in the list.
+    os: Option<String>,
+    /// As in the list.
+    device: Option<String>,
+}
+
+/// How many sessions were ended.
+#[derive(Serialize, ToSchema)]
+pub struct RevokeSessionsResponse {
+    /// All that matched.
+    pub ended: u64,
+}
+
+/// There are more or fewer sessions than expected; nothing was ended.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what ApiError::Changed writes")]
+pub struct RevokeSessionsConflict {
+    detail: String,
+    /// How many match now.
+    count: u64,
+}
+
+/// What was done before it stopped. Both numbers are missing when nothing was begun.
+#[derive(Serialize, ToSchema)]
+pub struct RevokeSessionsStopped {
+    /// What went wrong, and how to go on.
+    pub detail: String,
+    /// How many sessions were ended.
+    #[schema(required = false)]
+    pub ended: u64,
+    /// How many are left: the `expected_count` of a request that goes on.
+    #[schema(required = false)]
+    pub remaining: u64,
+}
+
 /// What an error says.
 #[derive(Serialize, ToSchema)]
 #[schema(as = GenericError)]

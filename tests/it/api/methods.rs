@@ -23,6 +23,7 @@ db_test!(wrong_methods_are_told_the_right_ones, |db| async move {
         (session.url(), "GET DELETE HEAD OPTIONS"),
         (format!("{}used_by/", session.url()), "GET HEAD OPTIONS"),
         (format!("{SESSIONS}bulk_delete/"), "DELETE OPTIONS"),
+        (format!("{SESSIONS}revoke/"), "POST OPTIONS"),
     ] {
         let right = set(right);
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW", "PROPFIND"] {
@@ -50,6 +51,7 @@ db_test!(options_describe_each_address, |db| async move {
         (session.url(), "Authenticated Session Instance", "AuthenticatedSession Viewset"),
         (format!("{}used_by/", session.url()), "Used by", "Get a list of all objects that use this object"),
         (format!("{SESSIONS}bulk_delete/"), "Bulk delete", "Bulk revoke all sessions for multiple users"),
+        (format!("{SESSIONS}revoke/"), "Revoke", "End all sessions that match"),
     ] {
         let media = ["application/json"];
         let want = json!({"name": name, "description": description, "renders": media, "parses": media});

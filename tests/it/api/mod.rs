@@ -14,6 +14,7 @@ mod methods;
 mod negotiation;
 mod ordering;
 mod paging;
+mod revoke;
 mod schema;
 mod search;
 mod touches;

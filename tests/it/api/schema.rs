@@ -93,6 +93,12 @@ db_test!(answers_are_as_described, |db| async move {
         assert_described(&bulk, "delete", &admin.delete(&format!("{bulk}{query}")).await);
     }
     assert_described(&bulk, "delete", &nobody.delete(&bulk).await);
+    let revoke = format!("{SESSIONS}revoke/");
+    for body in [json!({}), json!({"user": 1}), json!({"user": 1, "expected_count": 7}), json!({"user": 1, "expected_count": 0})] {
+        assert_described(&revoke, "post", &admin.post_json(&revoke, &body).await);
+    }
+    assert_described(&revoke, "post", &admin.post_form(&revoke, &[]).await);
+    assert_described(&revoke, "post", &nobody.post_json(&revoke, &json!({})).await);
     let flow = "/api/v3/flows/executor/{slug}/";
     for slug in ["default-authentication-flow", "default-invalidation-flow", "unknown"] {
         let url = flow.replace("{slug}", slug);

@@ -153,7 +153,9 @@ impl TestApp {
             UNION ALL SELECT 'user/' || CAST(user_id AS TEXT), count(*) FROM sessions GROUP BY user_id \
             UNION ALL SELECT 'user_agent/' || CAST(user_agent_id AS TEXT), count(*) FROM sessions GROUP BY user_agent_id \
             UNION ALL SELECT 'country/' || country, count(*) FROM sessions GROUP BY country \
-            UNION ALL SELECT 'asn/' || COALESCE(CAST(asn AS TEXT), ''), count(*) FROM sessions GROUP BY asn";
+            UNION ALL SELECT 'asn/' || COALESCE(CAST(asn AS TEXT), ''), count(*) FROM sessions GROUP BY asn \
+            UNION ALL SELECT 'ended/', count(*) FROM ended_sessions HAVING count(*) > 0 \
+            UNION ALL SELECT 'ended_user/' || CAST(user_id AS TEXT), count(*) FROM ended_sessions GROUP BY user_id";
         let db = self.app.store.read();
         let mut kept = db.all::<(String, i64)>(kept, &[]).await.expect("counts");
         let mut counted = db.all::<(String, i64)>(counted, &[]).await.expect("rows");

@@ -23,6 +23,18 @@ impl TestDb {
     pub fn is_sqlite(&self) -> bool {
         self.url.starts_with("sqlite:")
     }
+
+    /// Runs statements beside the server, as nobody but a test would.
+    pub async fn run(&self, sql: &str) {
+        match self.url.strip_prefix("sqlite:") {
+            Some(path) => {
+                let connection = rusqlite::Connection::open(path).expect("the database opens");
+                connection.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
+                connection.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            }
+            None => execute(&self.url, sql).await,
+        }
+    }
 }
 
 /// Makes the tests `$name::sqlite` and `$name::postgres` of one body.

@@ -1,0 +1,222 @@
+//! Ends of sessions: a row leaves the sessions and joins the ended ones, in one transaction.
+
+use std::collections::HashMap;
+
+use super::ended_sessions::Ending;
+use super::session_list::Keys;
+use super::{CountKey, Db, FromRow, Row, StoreError, Value};
+use crate::domain::listing::SessionFilter;
+use crate::domain::{HashedSecret, SessionId, Timestamp, UserId};
+use crate::values;
+
+/// Which sessions to end.
+#[derive(Clone, Debug)]
+pub enum Which {
+    /// The one of that name.
+    Uuid(SessionId),
+    /// Those of these names.
+    Uuids(Vec<SessionId>),
+    /// The one whose key hashes to this.
+    Key(HashedSecret),
+    /// All of these users.
+    Users(Vec<i64>),
+    /// All of this user but the one of that name.
+    UserExcept(UserId, SessionId),
+    /// All whose time was over at this instant.
+    ExpiredAt(Timestamp),
+}
+
+impl Which {
+    fn condition(&self) -> (String, Vec<Value>) {
+        match self {
+            Self::Uuid(uuid) => ("uuid = $1".into(), values![*uuid].to_vec()),
+            Self::Uuids(ids) => {
+                (format!("uuid IN ({})", super::placeholders(0, ids.len())), ids.iter().map(|id| (*id).into()).collect())
+            }
+            Self::Key(hash) => ("key_hash = $1".into(), values![*hash].to_vec()),
+            Self::Users(ids) => {
+                (format!("user_id IN ({})", super::placeholders(0, ids.len())), ids.iter().map(|id| (*id).into()).collect())
+            }
+            Self::UserExcept(user, uuid) => ("user_id = $1 AND uuid <> $2".into(), values![*user, *uuid].to_vec()),
+            Self::ExpiredAt(now) => ("expires_at <= $1".into(), values![*now].to_vec()),
+        }
+    }
+}
+
+/// A session that was removed just now.
+#[derive(Clone, Debug)]
+pub struct GoneSession {
+    /// What named it.
+    pub uuid: SessionId,
+    /// Whose it was.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: String,
+}
+
+/// All of a row, on its way to the ended ones.
+struct RemovedRow {
+    id: i64,
+    uuid: SessionId,
+    user_id: i64,
+    created_at: Timestamp,
+    last_used_at: Timestamp,
+    expires_at: Timestamp,
+    last_ip: String,
+    last_ip_key: Vec<u8>,
+    user_agent_id: i64,
+    country: String,
+    asn: Option<i64>,
+    methods: String,
+    is_remembered: bool,
+    label: String,
+}
+
+const REMOVED_COLUMNS: &str = "id, uuid, user_id, created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, \
+    country, asn, methods, is_remembered, label";
+
+impl FromRow for RemovedRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.int()?,
+            uuid: SessionId(row.uuid()?),
+            user_id: row.int()?,
+            created_at: row.timestamp()?,
+            last_used_at: row.timestamp()?,
+            expires_at: row.timestamp()?,
+            last_ip: row.text()?,
+            last_ip_key: row.bytes()?,
+            user_agent_id: row.int()?,
+            country: row.text()?,
+            asn: row.opt_int()?,
+            methods: row.text()?,
+            is_remembered: row.bool()?,
+            label: row.text()?,
+        })
+    }
+}
+
+/// Sessions that matched a filter.
+#[derive(Clone, Debug, Default)]
+pub struct Matching {
+    /// Their keys, ascending.
+    pub ids: Vec<i64>,
+    /// What the filter's names stand for; `None`: for nothing.
+    pub(super) keys: Option<Keys>,
+}
+
+/// How sessions that matched a filter are ended.
+#[derive(Clone, Debug)]
+pub struct MatchingEnd {
+    filter: SessionFilter,
+    keys: Option<Keys>,
+    except: Option<SessionId>,
+    ending: Ending,
+}
+
+impl MatchingEnd {
+    /// Ends `matching`, which came from this filter without `except`.
+    #[must_use]
+    pub fn new(matching: &Matching, filter: &SessionFilter, except: Option<SessionId>, ending: Ending) -> Self {
+        Self { filter: filter.clone(), keys: matching.keys, except, ending }
+    }
+}
+
+impl Db<'_> {
+    /// Ends at most `limit` of the sessions that `which` names: moves them to the ended ones and
+    /// gives them. The condition holds at the moment of removal, so a session that was used in
+    /// between is not taken for an expired one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_sessions(&self, which: &Which, limit: i64, ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
+        let (condition, values) = which.condition();
+        let sql = format!(
+            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE {condition} ORDER BY id LIMIT {limit}) AND {condition} \
+             RETURNING {REMOVED_COLUMNS}"
+        );
+        self.remove(&sql, &values, ending).await
+    }
+
+    /// The keys of the sessions that match a filter, but for `except`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_matching(&self, filter: &SessionFilter, except: Option<SessionId>) -> Result<Matching, StoreError> {
+        let Some(keys) = self.resolve(filter).await? else { return Ok(Matching::default()) };
+        let mut conditions = self.conditions(filter, keys);
+        if let Some(uuid) = except {
+            conditions.compare("s.uuid", "<>", uuid);
+        }
+        let sql = format!("SELECT s.id FROM sessions s{}", conditions.where_clause(&[], true));
+        let mut ids = self.all::<i64>(&sql, &conditions.values).await?;
+        ids.sort_unstable();
+        Ok(Matching { ids, keys: Some(keys) })
+    }
+
+    /// Ends those of the sessions `ids`, which matched the filter, that match it still, but for
+    /// `except`; and gives them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_matching(&self, ids: &[i64], ended: &MatchingEnd) -> Result<Vec<GoneSession>, StoreError> {
+        let Some(keys) = ended.keys.filter(|_| !ids.is_empty()) else { return Ok(Vec::new()) };
+        let mut conditions = self.row_conditions(&ended.filter, keys);
+        if let Some(uuid) = ended.except {
+            conditions.compare("s.uuid", "<>", uuid);
+        }
+        let before = conditions.values.len();
+        conditions.values.extend(ids.iter().map(|id| Value::from(*id)));
+        let named = format!("s.id IN ({})", super::placeholders(before, ids.len()));
+        let sql = format!(
+            "DELETE FROM sessions AS s{} RETURNING {REMOVED_COLUMNS}",
+            conditions.where_clause(&[&named], !self.is_sqlite())
+        );
+        self.remove(&sql, &conditions.values, &ended.ending).await
+    }
+
+    /// Runs a statement that removes sessions, and keeps what is kept of them.
+    async fn remove(&self, sql: &str, values: &[Value], ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
+        let removed: Vec<RemovedRow> = self.all(sql, values).await?;
+        let mut ids: Vec<i64> = removed.iter().map(|row| row.user_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let names: HashMap<i64, String> = self.list_usernames(&ids).await?.into_iter().collect();
+        let name_of = |id: i64| names.get(&id).cloned().unwrap_or_default();
+        let mut rows = Vec::with_capacity(removed.len());
+        let mut gone = Vec::with_capacity(removed.len());
+        for row in removed {
+            self.note_change(row.id);
+            self.add_to_counts(CountKey::of_session(row.user_id, row.user_agent_id, &row.country, row.asn), -1);
+            self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(row.user_id)], 1);
+            let username = name_of(row.user_id);
+            gone.push(GoneSession { uuid: row.uuid, user_id: UserId(row.user_id), username: username.clone() });
+            rows.push(
+                values![
+                    row.uuid,
+                    row.user_id,
+                    username,
+                    row.created_at,
+                    row.last_used_at,
+                    row.expires_at,
+                    row.last_ip,
+                    row.last_ip_key,
+                    row.user_agent_id,
+                    row.country,
+                    row.asn,
+                    row.methods,
+                    row.is_remembered,
+                    row.label,
+                    ending.at,
+                    ending.by,
+                    ending.by_name.as_str(),
+                    ending.reason.as_str(),
+                    ending.comment.as_str(),
+                ]
+                .to_vec(),
+            );
+        }
+        self.insert_ended_sessions(rows).await?;
+        Ok(gone)
+    }
+}
