@@ -43,6 +43,17 @@ impl TestSchema {
         connection.await.unwrap().unwrap();
     }
 
+    /// The texts in the only column of what a query gives.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let rows = client.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let texts = rows.iter().map(|row| row.get(0)).collect();
+        drop(client);
+        connection.await.unwrap().unwrap();
+        texts
+    }
+
     /// The URL by which Rollcall reaches it.
     pub fn url(&self) -> String {
         self.in_schema(&self.base)

@@ -143,6 +143,26 @@ impl Home {
         self.schema.as_ref()
     }
 
+    /// Asks the database itself: the texts in the only column of what a query gives.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        if let Some(schema) = &self.schema {
+            return schema.texts(sql).await;
+        }
+        let database = rusqlite::Connection::open(self.data("rollcall.db")).unwrap();
+        database.busy_timeout(PATIENCE).unwrap();
+        let mut statement = database.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// A uuid's 32 digits, as SQL for [`Home::texts`].
+    pub fn digits_of(&self, column: &str) -> String {
+        match self.schema {
+            Some(_) => format!("replace(CAST({column} AS TEXT), '-', '')"),
+            None => format!("lower(hex({column}))"),
+        }
+    }
+
     /// Where the program runs: its `rollcall.toml` would be here.
     pub fn folder(&self) -> &Path {
         self.folder.path()

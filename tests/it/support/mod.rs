@@ -4,6 +4,7 @@ pub mod app;
 pub mod caller;
 #[macro_use]
 pub mod db;
+pub mod dice;
 pub mod geoip;
 pub mod raw;
 pub mod seed;
@@ -11,6 +12,7 @@ pub mod seed;
 pub use app::{NOW, TestApp};
 pub use caller::{Answer, Caller};
 pub use db::TestDb;
+pub use dice::Dice;
 
 /// The address of the list.
 pub const SESSIONS: &str = "/api/v3/core/authenticated_sessions/";
