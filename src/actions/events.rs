@@ -17,6 +17,8 @@ pub enum EventKind {
     SessionRevoked,
     /// A session's time was over.
     SessionExpired,
+    /// A session was given another name.
+    SessionNamed,
     /// A user was added.
     UserAdded,
     /// A user's password was set.
@@ -43,6 +45,7 @@ impl EventKind {
             Self::SignOut => "sign_out",
             Self::SessionRevoked => "session_revoked",
             Self::SessionExpired => "session_expired",
+            Self::SessionNamed => "session_named",
             Self::UserAdded => "user_added",
             Self::PasswordSet => "password_set",
             Self::UserActivated => "user_activated",

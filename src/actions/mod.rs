@@ -14,6 +14,7 @@ pub mod tokens;
 pub mod touches;
 pub mod users;
 
+use crate::domain::session::LabelRule;
 use crate::domain::user::UserRule;
 use crate::domain::{Address, UserId};
 use crate::store::StoreError;
@@ -30,6 +31,9 @@ pub enum ActionError {
     /// A name, an address or a password breaks a rule.
     #[error(transparent)]
     Rule(#[from] UserRule),
+    /// A session cannot be called so.
+    #[error(transparent)]
+    Label(#[from] LabelRule),
     /// The name is taken.
     #[error("{0} exists already")]
     Exists(String),

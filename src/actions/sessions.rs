@@ -5,6 +5,7 @@ use super::principal::Principal;
 use super::sign_in::Client;
 use super::{ActionError, Actor};
 use crate::app::App;
+use crate::domain::session::check_label;
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId};
 use crate::store::ended_sessions::Ending;
 use crate::store::session_ends::{GoneSession, Which};
@@ -34,6 +35,31 @@ pub async fn check(app: &App, key: &PlainSecret, client: &Client) -> Result<Opti
 pub async fn find(app: &App, who: &Principal, id: SessionId) -> Result<SessionRow, ActionError> {
     let session = app.store.read().find_session(id).await?;
     session.filter(|session| who.may_see(session.user_id)).ok_or(ActionError::NotFound)
+}
+
+/// Names a session: its owner alone may.
+///
+/// # Errors
+/// [`ActionError::Label`], [`ActionError::NotFound`], and [`ActionError::Forbidden`] when it is
+/// somebody else's.
+pub async fn rename(app: &App, who: &Principal, id: SessionId, label: &str, actor: &Actor) -> Result<(), ActionError> {
+    let label = check_label(label)?.to_owned();
+    let session = find(app, who, id).await?;
+    if session.user_id != who.user_id {
+        return Err(ActionError::Forbidden);
+    }
+    let event = EventKind::SessionNamed.by(actor, app.clock.now()).about(who.user_id, &who.username);
+    let event = event.of_session(id).with_detail(label.clone());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                if !db.update_label(id, &label).await? {
+                    return Err(ActionError::NotFound);
+                }
+                Ok(db.insert_events(&[event]).await?)
+            })
+        })
+        .await
 }
 
 /// Ends one session: one's own, or anybody's for those who may see and end all.

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod clock;
+pub mod country;
 pub mod fold;
 pub mod listing;
 pub mod search;

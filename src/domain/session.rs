@@ -70,6 +70,32 @@ impl Lifetime {
     }
 }
 
+/// The longest name of a session, in characters.
+pub const MAX_LABEL_LENGTH: usize = 60;
+
+/// Why a session cannot be called so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LabelRule {
+    /// Too long.
+    #[error("a name has at most {MAX_LABEL_LENGTH} characters")]
+    Long,
+    /// Line breaks and the like.
+    #[error("a name may not hold control characters")]
+    ControlCharacter,
+}
+
+/// Checks what an owner calls a session: one line, without blanks around it. Empty: no name.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check_label(text: &str) -> Result<&str, LabelRule> {
+    let text = text.trim();
+    if text.chars().any(char::is_control) {
+        return Err(LabelRule::ControlCharacter);
+    }
+    if text.chars().count() > MAX_LABEL_LENGTH { Err(LabelRule::Long) } else { Ok(text) }
+}
+
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EndReason {
@@ -128,6 +154,15 @@ mod tests {
             assert_eq!(SessionId::parse(bad), None, "{bad}");
         }
         assert_eq!(id.to_string(), "50499c33-bd55-4ced-8916-e466275b4b73");
+    }
+
+    #[test]
+    fn names_are_one_short_line() {
+        assert_eq!(check_label("  Laptop at work "), Ok("Laptop at work"));
+        assert_eq!(check_label(""), Ok(""));
+        assert_eq!(check_label("a\nb"), Err(LabelRule::ControlCharacter));
+        assert_eq!(check_label(&"é".repeat(61)), Err(LabelRule::Long));
+        assert!(check_label(&"é".repeat(60)).is_ok());
     }
 
     #[test]

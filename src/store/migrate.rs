@@ -27,7 +27,12 @@ macro_rules! migration {
 /// All of them, oldest first. Append only: a released one never changes.
 #[must_use]
 pub fn migrations() -> &'static [Migration] {
-    const ALL: &[Migration] = &[migration!("0001_init"), migration!("0002_session_changes"), migration!("0004_history")];
+    const ALL: &[Migration] = &[
+        migration!("0001_init"),
+        migration!("0002_session_changes"),
+        migration!("0004_history"),
+        migration!("0007_event_indexes"),
+    ];
     ALL
 }
 

@@ -4,12 +4,14 @@
 mod changes;
 pub mod counts;
 pub mod ended_sessions;
+pub mod event_list;
 pub mod events;
 pub mod groups;
 mod index;
 mod migrate;
 pub mod pending_sign_ins;
 mod postgres;
+pub mod session_details;
 pub mod session_ends;
 pub mod session_list;
 pub mod sessions;

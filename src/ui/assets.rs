@@ -9,26 +9,47 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::secret::hex;
 
-const CSS: &str = include_str!("../../static/rollcall.css");
 const ICON: &str = include_str!("../../static/icon.svg");
 
-static CSS_PATH: LazyLock<String> = LazyLock::new(|| {
-    let hash = hex(&Sha256::digest(CSS.as_bytes()));
-    format!("/static/rollcall-{}.css", hash.get(..12).unwrap_or_default())
-});
+/// A file under a name with its hash.
+struct Asset {
+    path: String,
+    kind: &'static str,
+    content: &'static str,
+}
+
+impl Asset {
+    fn new(stem: &str, extension: &str, kind: &'static str, content: &'static str) -> Self {
+        let hash = hex(&Sha256::digest(content.as_bytes()));
+        Self { path: format!("/static/{stem}-{}.{extension}", hash.get(..12).unwrap_or_default()), kind, content }
+    }
+}
+
+const CSS_KIND: &str = "text/css; charset=utf-8";
+const JS_KIND: &str = "text/javascript; charset=utf-8";
+
+static CSS: LazyLock<Asset> = LazyLock::new(|| Asset::new("rollcall", "css", CSS_KIND, include_str!("../../static/rollcall.css")));
+static JS: LazyLock<Asset> = LazyLock::new(|| Asset::new("rollcall", "js", JS_KIND, include_str!("../../static/rollcall.js")));
 
 /// The style sheet's address.
 #[must_use]
 pub fn css() -> &'static str {
-    &CSS_PATH
+    &CSS.path
+}
+
+/// The address of the module that every page loads.
+#[must_use]
+pub fn js() -> &'static str {
+    &JS.path
 }
 
 /// `/static/{file}`: may be kept for ever, but for the icon, whose name stays.
 pub async fn serve(Path(file): Path<String>) -> Response {
-    let (kind, content, keep) = match file.as_str() {
-        "icon.svg" => ("image/svg+xml", ICON, "public, max-age=86400"),
-        name if CSS_PATH.ends_with(&format!("/{name}")) => ("text/css; charset=utf-8", CSS, "public, max-age=31536000, immutable"),
-        _ => return StatusCode::NOT_FOUND.into_response(),
-    };
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)], content).into_response()
+    if file == "icon.svg" {
+        return ([(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=86400")], ICON).into_response();
+    }
+    let asset = [&CSS, &JS].into_iter().find(|asset| asset.path.strip_prefix("/static/") == Some(&file));
+    let Some(asset) = asset else { return StatusCode::NOT_FOUND.into_response() };
+    let headers = [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    (headers, asset.content).into_response()
 }

@@ -1,11 +1,17 @@
 //! Errors as pages: what happened, and a way on.
 
 use askama::Template;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Frame, page};
+use super::form::Visitor;
+use super::{Frame, Section, page};
 use crate::actions::ActionError;
+use crate::app::App;
+use crate::http::client::ClientInfo;
 use crate::store::StoreError;
 
 /// Everything a page answers but success.
@@ -18,60 +24,142 @@ pub enum PageError {
     /// 403.
     Forbidden,
     /// Nobody is signed in: to the sign-in page, and back to this path.
-    SignedOut(&'static str),
+    SignedOut(String),
     /// 405.
     MethodNotAllowed,
+    /// 409: somebody else was quicker, in words.
+    Conflict(String),
     /// 413.
     TooLarge,
+    /// 429.
+    TooMany,
     /// 503: try again later.
     Unavailable,
     /// 500: our mistake.
     Internal,
 }
 
+/// What an error page says, kept with the answer until it is known for whom it is.
+#[derive(Clone)]
+struct Failure {
+    status: StatusCode,
+    title: &'static str,
+    text: String,
+}
+
 #[derive(Template)]
 #[template(path = "pages/error.html")]
 struct ErrorPage<'a> {
     frame: Frame,
+    status: u16,
     title: &'a str,
     text: &'a str,
+    /// What finds it in the log, for errors that are ours.
+    request_id: &'a str,
 }
 
-impl IntoResponse for PageError {
-    fn into_response(self) -> Response {
+/// What a path may hold unencoded inside a query.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+impl PageError {
+    fn failure(&self) -> Failure {
         let (status, title, text) = match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "There is nothing here", "The address is wrong, or what it named is gone."),
-            Self::Forged(why) => {
-                tracing::info!(why, "a form was refused");
-                (
-                    StatusCode::FORBIDDEN,
-                    "This form could not be accepted",
-                    "It is too old, or it did not come from this site. Go back, reload the page, and send it again.",
-                )
-            }
-            Self::Forbidden => {
-                (StatusCode::FORBIDDEN, "You may not do this", "Your account does not have the permission it needs.")
-            }
+            Self::Forged(_) => (
+                StatusCode::FORBIDDEN,
+                "This form could not be accepted",
+                "It is too old, or it did not come from this site. Go back, reload the page, and send it again.",
+            ),
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "You may not do this",
+                "Your account does not have the permission it needs. Whoever runs this server can give it.",
+            ),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here", "The address is right, but not what was asked of it.")
             }
+            Self::Conflict(text) => {
+                return Failure { status: StatusCode::CONFLICT, title: "It changed meanwhile", text: text.clone() };
+            }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "That is too much", "The form holds more than the server takes."),
-            Self::SignedOut(back) => return Redirect::to(&format!("/sign-in?next={back}")).into_response(),
+            Self::TooMany => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too often",
+                "This was asked for too many times in a short while. Wait a minute, then try again.",
+            ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not now",
                 "The server cannot do this at the moment. Nothing was changed. Try again in a few seconds.",
             ),
+            // A redirect; never shown.
+            Self::SignedOut(_) => (StatusCode::FORBIDDEN, "Sign in first", ""),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "It is our mistake, and it is in the server's log.")
             }
         };
-        let mut response = page(status, &ErrorPage { frame: Frame::bare(), title, text });
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        Failure { status, title, text: text.to_owned() }
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        match &self {
+            Self::SignedOut(back) => {
+                return Redirect::to(&format!("/sign-in?next={}", utf8_percent_encode(back, PATH))).into_response();
+            }
+            Self::Forged(why) => tracing::info!(why, "a form was refused"),
+            _ => {}
+        }
+        let failure = self.failure();
+        let mut response = failure.page(Frame::bare(), "");
+        response.extensions_mut().insert(failure);
+        response
+    }
+}
+
+impl Failure {
+    fn page(&self, frame: Frame, request_id: &str) -> Response {
+        let (title, text) = (self.title, self.text.as_str());
+        let request_id = if self.status.is_server_error() { request_id } else { "" };
+        let mut response = page(self.status, &ErrorPage { frame, status: self.status.as_u16(), title, text, request_id });
+        let wait = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => Some("1"),
+            StatusCode::TOO_MANY_REQUESTS => Some("60"),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(wait));
         }
         response
     }
+}
+
+/// Gives error pages the frame of whoever asked, so that they lead on; and what broke on the way to
+/// a page its page.
+pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path.starts_with("/api/") || path.starts_with("/-/") || path.starts_with("/static/") {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let response = next.run(Request::from_parts(parts.clone(), body)).await;
+    let failure = match response.extensions().get::<Failure>() {
+        Some(failure) => failure.clone(),
+        None if response.status() == StatusCode::INTERNAL_SERVER_ERROR => PageError::Internal.failure(),
+        None => return response,
+    };
+    let request_id = parts.extensions.get::<ClientInfo>().map(|client| client.request_id.clone()).unwrap_or_default();
+    // When it is the server's own fault, the database may be what failed: it is not asked again.
+    let is_ours = failure.status.is_server_error();
+    let visitor = if is_ours { None } else { Visitor::of(&app, &parts).await.ok() };
+    let frame = visitor.map_or_else(Frame::bare, |visitor| visitor.frame(&app, Section::Elsewhere));
+    let mut dressed = failure.page(frame, &request_id);
+    for (name, value) in response.headers() {
+        dressed.headers_mut().entry(name).or_insert_with(|| value.clone());
+    }
+    dressed.headers_mut().remove(header::CONTENT_LENGTH);
+    dressed
 }
 
 impl From<StoreError> for PageError {

@@ -5,12 +5,15 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use super::error::PageError;
+use super::{Frame, Section, assets};
+use crate::actions::Actor;
 use crate::app::App;
 use crate::auth::{cookies, csrf, session_of_cookies};
 use crate::config::Config;
 use crate::domain::secret;
 use crate::http::client::ClientInfo;
 use crate::store::sessions::LiveSession;
+use crate::store::users::Rights;
 
 /// A page's caller: where from, and the session they have, if any.
 pub struct Visitor {
@@ -18,6 +21,8 @@ pub struct Visitor {
     pub client: ClientInfo,
     /// Their session.
     pub session: Option<LiveSession>,
+    /// What they may do.
+    pub rights: Rights,
     /// What proofs are bound to.
     bound_to: String,
     /// A cookie to set, when `bound_to` is new.
@@ -38,7 +43,8 @@ impl Visitor {
         let session = session_of_cookies(app, &parts.headers, &client).await?;
         if let Some(session) = session {
             let bound_to = session.uuid.to_string();
-            return Ok(Self { client, session: Some(session), bound_to, new_cookie: None });
+            let rights = app.store.read().find_rights(session.user_id, session.is_superuser).await?;
+            return Ok(Self { client, session: Some(session), rights, bound_to, new_cookie: None });
         }
         let known = cookies::find(&parts.headers, cookie_name(&app.config)).filter(|value| value.len() == 32);
         let (bound_to, new_cookie) = match known {
@@ -48,15 +54,28 @@ impl Visitor {
                 (value.clone(), Some(value))
             }
         };
-        Ok(Self { client, session: None, bound_to, new_cookie })
+        Ok(Self { client, session: None, rights: Rights::default(), bound_to, new_cookie })
     }
 
     /// Their session; without one, to the sign-in page and back to `path`.
     ///
     /// # Errors
     /// [`PageError::SignedOut`].
-    pub fn signed_in(&self, path: &'static str) -> Result<&LiveSession, PageError> {
-        self.session.as_ref().ok_or(PageError::SignedOut(path))
+    pub fn signed_in(&self, path: &str) -> Result<&LiveSession, PageError> {
+        self.session.as_ref().ok_or_else(|| PageError::SignedOut(path.to_owned()))
+    }
+
+    /// Who does what this request asks for.
+    pub fn actor(&self) -> Actor {
+        let anonymous = self.client.as_anonymous();
+        self.session.as_ref().map_or(anonymous.clone(), |session| anonymous.as_user(session.user_id, &session.username))
+    }
+
+    /// What a page shows around its content: where the visitor is, and where they may go.
+    pub fn frame(&self, app: &App, here: Section) -> Frame {
+        let username = self.session.as_ref().map(|session| session.username.clone());
+        let nav = if username.is_some() { here.nav(self.rights) } else { Vec::new() };
+        Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), nav }
     }
 
     /// The proof for this visitor's forms.

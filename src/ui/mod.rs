@@ -2,17 +2,19 @@
 #![expect(clippy::missing_errors_doc, reason = "a page that fails is a page that says so")]
 
 pub mod assets;
+pub mod devices;
 pub mod error;
 mod form;
-pub mod sessions;
 pub mod set_up;
 pub mod sign_in;
 pub mod sign_out;
+mod words;
 
 use askama::Template;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::store::users::Rights;
 use error::PageError;
 
 /// `/`: one's own sessions.
@@ -37,14 +39,43 @@ struct Frame {
     username: Option<String>,
     /// The style sheet's address, with its hash.
     css: &'static str,
+    /// The address of every page's module, with its hash.
+    js: &'static str,
     /// The proof for this page's forms.
     proof: String,
+    /// Where the visitor may go.
+    nav: Vec<NavItem>,
 }
 
 impl Frame {
     /// Around a page for nobody in particular, without forms.
     fn bare() -> Self {
-        Self { username: None, css: assets::css(), proof: String::new() }
+        Self { username: None, css: assets::css(), js: assets::js(), proof: String::new(), nav: Vec::new() }
+    }
+}
+
+/// A place in the navigation.
+struct NavItem {
+    href: &'static str,
+    label: &'static str,
+    is_here: bool,
+}
+
+/// The parts of the pages that the navigation names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Section {
+    /// One's own sessions.
+    Devices,
+    /// None of those below.
+    Elsewhere,
+}
+
+impl Section {
+    /// Where a visitor with these rights may go.
+    fn nav(self, _rights: Rights) -> Vec<NavItem> {
+        let all = [(Self::Devices, "/sessions", "My devices", true)];
+        let allowed = all.into_iter().filter(|(.., is_allowed)| *is_allowed);
+        allowed.map(|(section, href, label, _)| NavItem { href, label, is_here: section == self }).collect()
     }
 }
 

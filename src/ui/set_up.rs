@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::form::Visitor;
 use super::sign_in::read_form;
-use super::{Frame, PageResult, assets, page};
+use super::{Frame, PageResult, Section, page};
 use crate::actions::{ActionError, users};
 use crate::app::App;
 use crate::auth;
@@ -65,7 +65,7 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
 async fn form(app: &App, visitor: &Visitor, key: &PlainSecret, error: &str) -> Result<Response, PageError> {
     let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Recovery, app.clock.now()).await?;
     let owner = owner.ok_or(PageError::NotFound)?;
-    let frame = Frame { username: None, css: assets::css(), proof: visitor.proof(app) };
+    let frame = visitor.frame(app, Section::Elsewhere);
     let template = SetUpPage { frame, username: &owner.username, error, min_length: MIN_PASSWORD_LENGTH };
     let mut response = page(StatusCode::OK, &template);
     visitor.keep(app, response.headers_mut());

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::error::PageError;
 use super::form::Visitor;
-use super::{Frame, PageResult, assets, page};
+use super::{Frame, PageResult, Section, page};
 use crate::actions::sign_in;
 use crate::app::App;
 use crate::auth::{self, target};
@@ -78,7 +78,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
 }
 
 fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str, error: &str) -> Response {
-    let frame = Frame { username: None, css: assets::css(), proof: visitor.proof(app) };
+    let frame = visitor.frame(app, Section::Elsewhere);
     let is_remember_offered = !app.config.sessions.remember_timeout.is_zero();
     let mut response = page(status, &SignInPage { frame, uid, next, error, is_remember_offered });
     visitor.keep(app, response.headers_mut());

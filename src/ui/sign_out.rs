@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::form::Visitor;
 use super::sign_in::read_form;
-use super::{Frame, PageResult, assets, page};
+use super::{Frame, PageResult, Section, page};
 use crate::actions::sessions;
 use crate::app::App;
 use crate::auth;
@@ -31,8 +31,10 @@ pub struct ProofForm {
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    let Some(session) = &visitor.session else { return Ok(Redirect::to("/sign-in").into_response()) };
-    let frame = Frame { username: Some(session.username.clone()), css: assets::css(), proof: visitor.proof(&app) };
+    if visitor.session.is_none() {
+        return Ok(Redirect::to("/sign-in").into_response());
+    }
+    let frame = visitor.frame(&app, Section::Elsewhere);
     Ok(page(StatusCode::OK, &SignOutPage { frame }))
 }
 

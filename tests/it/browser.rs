@@ -36,7 +36,7 @@ async fn a_person_signs_in_sees_themselves_and_signs_out() {
     browser.arrives_at("/sign-in?next=/sessions").await;
     browser.sign_in("akadmin", PASSWORD).await;
     browser.arrives_at("/sessions").await;
-    assert_eq!(browser.heading().await, "Your sessions");
+    assert_eq!(browser.heading().await, "My devices");
     let cards = cards(&browser).await;
     assert_eq!(cards.len(), 1);
     for words in ["Chrome", "on Linux", "This device", "127.0.0.1"] {
@@ -188,7 +188,7 @@ async fn other_sessions_are_ended_one_by_one_and_all_at_once() {
     browser.sign_in("akadmin", PASSWORD).await;
     browser.arrives_at("/sessions").await;
     assert_eq!(cards(&browser).await.len(), 4);
-    let first = "//li[not(contains(@class, 'current'))][1]//button";
+    let first = "//li[not(contains(@class, 'current'))][1]//button[normalize-space() = 'Sign out']";
     browser.client.find(Locator::XPath(first)).await.unwrap().click().await.unwrap();
     eventually("three cards", || async { (cards_now(&browser).await?.len() == 3).then_some(()) }).await;
     let mut signed_in = 0;

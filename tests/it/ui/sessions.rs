@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::app::Browser;
 use crate::support::{SESSIONS, TestApp, seed};
 
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0";
@@ -106,4 +107,77 @@ db_test!(many_sessions_come_in_pages, |db| async move {
     for odd in ["0", "-1", "99", "x", "", "99999999999999999999"] {
         browser.get(&format!("/sessions?page={odd}")).await.assert_status(200);
     }
+});
+
+db_test!(a_device_gets_a_name_from_its_owner_alone, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let (browser, other) = (alice.session().await, alice.session().await);
+    let root = app.superuser("root").await.session().await;
+    let name = async |caller: &Browser, uuid: &str, label: &str| {
+        let proof = caller.get("/sessions").await.proof();
+        caller.post_form(&format!("/sessions/{uuid}/name"), &[("proof", &proof), ("label", label)]).await
+    };
+    assert_eq!(name(&browser, &other.uuid, "  Laptop <b>on</b> a train ").await.redirects_to(), "/sessions");
+    let page = browser.get("/sessions").await.text();
+    assert!(page.contains("Laptop &#60;b&#62;on&#60;/b&#62; a train</bdi>"), "{page}");
+    assert_eq!(app.count_events("session_named").await, 1);
+    let long = name(&browser, &other.uuid, &"x".repeat(61)).await.assert_status(422);
+    assert!(long.text().contains("Sorry: a name has at most 60 characters."));
+    name(&root, &other.uuid, "mine now").await.assert_status(404);
+    browser.post_form(&format!("/sessions/{}/name", other.uuid), &[("label", "x")]).await.assert_status(403);
+    name(&browser, "nonsense", "x").await.assert_status(404);
+    assert_eq!(name(&browser, &other.uuid, "").await.redirects_to(), "/sessions");
+    assert!(!browser.get("/sessions").await.text().contains("train"));
+});
+
+db_test!(what_ended_is_kept_and_somebody_elses_is_not_shown, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let (browser, other) = (alice.session().await, alice.session_on("198.51.100.9", "curl/8.14.1").await);
+    let bob = app.user("bob").await;
+    let (foreign, _) = (bob.session_on("203.0.113.9", "").await, bob.session().await);
+    assert!(browser.get("/sessions").await.text().contains("Nothing has ended yet"));
+    let proof = browser.get("/sessions").await.proof();
+    browser.post_form(&format!("/sessions/{}/end", other.uuid), &[("proof", &proof)]).await.assert_status(303);
+    foreign.post_form("/sign-out", &[("proof", &foreign.get("/sign-out").await.proof())]).await.assert_status(303);
+    let page = browser.get("/sessions").await.text();
+    assert!(page.contains("198.51.100.9") && page.contains("ended by alice") && page.contains("curl"), "{page}");
+    assert!(!page.contains("203.0.113.9"), "another one's history");
+});
+
+db_test!(this_was_not_me_leads_through, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let (browser, other) = (alice.session().await, alice.session_on("198.51.100.9", "curl/8.14.1").await);
+    let foreign = app.user("bob").await.session_on("203.0.113.9", "").await;
+    let path = format!("/sessions/not-me?session={}", other.uuid);
+    let page = browser.get(&path).await.assert_status(200);
+    assert!(page.text().contains("198.51.100.9") && page.text().contains("Sign out of 1 other session<"), "{}", page.text());
+    let odd = browser.get(&format!("/sessions/not-me?session={}", foreign.uuid)).await.assert_status(200).text();
+    assert!(!odd.contains("203.0.113.9"));
+    browser.get("/sessions/not-me?session=nonsense").await.assert_status(200);
+    let fields = [("proof", page.proof()), ("next", "not-me".into())];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(browser.post_form("/sessions/end-others", &fields).await.redirects_to(), "/sessions/not-me");
+    other.get(SESSIONS).await.assert_status(403);
+    foreign.get(SESSIONS).await.assert_status(200);
+    assert!(browser.get("/sessions/not-me").await.text().contains("only this device is signed in"));
+    assert_eq!(app.anonymous().get(&path).await.redirects_to(), "/sign-in?next=/sessions/not-me");
+});
+
+db_test!(errors_lead_on_for_whoever_is_signed_in, |db| async move {
+    let app = TestApp::new(db).await;
+    let browser = app.user("alice").await.session().await;
+    for (method, path, status) in [("GET", "/nothing", 404), ("POST", "/sessions/end-others", 403), ("DELETE", "/sessions", 405)] {
+        let mine = browser.request(method, path).await.assert_status(status);
+        assert!(mine.text().contains("action=\"/sign-out\"") && mine.text().contains("My devices"), "{method} {path}");
+        assert_eq!(mine.header("cache-control"), Some("no-store"));
+        let anyone = app.anonymous().request(method, path).await;
+        assert!(!anyone.text().contains("action=\"/sign-out\""), "{method} {path}");
+    }
+    assert!(
+        browser.request("DELETE", "/sessions").await.header("allow").is_some(),
+        "what a dressed answer said before, it says still"
+    );
 });

@@ -1,0 +1,137 @@
+//! All that is known of single sessions, live and ended: what pages about them show.
+
+use std::time::Duration;
+
+use super::sessions::{SESSION_COLUMNS, SessionRow};
+use super::{Db, FromRow, Row, StoreError, Value};
+use crate::domain::session::Lifetime;
+use crate::domain::{Address, SessionId, Timestamp, UserId};
+use crate::values;
+
+/// A session, with all that is stored of it but its key.
+#[derive(Clone, Debug)]
+pub struct SessionDetailRow {
+    /// What lists show.
+    pub row: SessionRow,
+    /// What its owner calls it, or `""`.
+    pub label: String,
+    /// How its user proved who they are.
+    pub methods: String,
+    /// How long it may live.
+    pub lifetime: Lifetime,
+}
+
+impl FromRow for SessionDetailRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            row: SessionRow::from_row(row)?,
+            label: row.text()?,
+            methods: row.text()?,
+            lifetime: Lifetime {
+                absolute_expires_at: row.timestamp()?,
+                idle_timeout: row.opt_int()?.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
+            },
+        })
+    }
+}
+
+/// All that is kept of an ended session.
+#[derive(Clone, Debug)]
+pub struct EndedDetailRow {
+    /// What named it.
+    pub uuid: SessionId,
+    /// Whose it was.
+    pub user_id: UserId,
+    /// Their name then.
+    pub username: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Timestamp,
+    /// Where it was last used from.
+    pub last_ip: Address,
+    /// The last user agent's id in the dictionary.
+    pub user_agent_id: i64,
+    /// How its user proved who they are.
+    pub methods: String,
+    /// What its owner called it, or `""`.
+    pub label: String,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Who ended it.
+    pub ended_by: String,
+    /// Why ([`crate::domain::EndReason::as_str`]).
+    pub reason: String,
+}
+
+impl FromRow for EndedDetailRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            uuid: SessionId(row.uuid()?),
+            user_id: UserId(row.int()?),
+            username: row.text()?,
+            created_at: row.timestamp()?,
+            last_used_at: row.timestamp()?,
+            last_ip: row.address()?,
+            user_agent_id: row.int()?,
+            methods: row.text()?,
+            label: row.text()?,
+            ended_at: row.timestamp()?,
+            ended_by: row.text()?,
+            reason: row.text()?,
+        })
+    }
+}
+
+const ENDED_COLUMNS: &str = "uuid, user_id, username, created_at, last_used_at, last_ip_key, user_agent_id, methods, label, ended_at, \
+    ended_by_name, reason";
+
+impl Db<'_> {
+    /// Everything about these sessions, those that are there, in no order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_session_details(&self, ids: &[SessionId]) -> Result<Vec<SessionDetailRow>, StoreError> {
+        let mut details = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(100) {
+            let sql = format!(
+                "SELECT {SESSION_COLUMNS}, s.label, s.methods, s.absolute_expires_at, s.idle_timeout FROM sessions s WHERE s.uuid IN ({})",
+                super::placeholders(0, ids.len())
+            );
+            let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
+            details.extend(self.all::<SessionDetailRow>(&sql, &values).await?);
+        }
+        Ok(details)
+    }
+
+    /// The ended session of that name, the last of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_ended_detail(&self, uuid: SessionId) -> Result<Option<EndedDetailRow>, StoreError> {
+        let sql = format!("SELECT {ENDED_COLUMNS} FROM ended_sessions WHERE uuid = $1 ORDER BY id DESC LIMIT 1");
+        self.one(&sql, &values![uuid]).await
+    }
+
+    /// A user's sessions that ended, the latest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_ended_of_user(&self, user: UserId, limit: i64) -> Result<Vec<EndedDetailRow>, StoreError> {
+        let sql = format!("SELECT {ENDED_COLUMNS} FROM ended_sessions WHERE user_id = $1 ORDER BY ended_at DESC, uuid LIMIT $2");
+        self.all(&sql, &values![user, limit]).await
+    }
+
+    /// Names a session. Gives whether there is such a session.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_label(&self, uuid: SessionId, label: &str) -> Result<bool, StoreError> {
+        let id: Option<i64> =
+            self.one("UPDATE sessions SET label = $2 WHERE uuid = $1 RETURNING id", &values![uuid, label]).await?;
+        if let Some(id) = id {
+            self.note_change(id);
+        }
+        Ok(id.is_some())
+    }
+}

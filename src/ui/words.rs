@@ -1,0 +1,279 @@
+//! What pages say in words: times, devices, places, how and why.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::filters::HtmlSafe;
+
+use crate::app::App;
+use crate::domain::user_agent::ParsedAgent;
+use crate::domain::{Address, Timestamp, country};
+use crate::store::events::EventRow;
+use crate::store::user_agents::UserAgentRow;
+
+/// An instant, for people and for machines: relative, with the exact one on hover and for screen
+/// readers. A script puts it into the reader's zone.
+pub(super) struct Moment {
+    at: Timestamp,
+    words: String,
+}
+
+impl Moment {
+    pub fn new(at: Timestamp, now: Timestamp) -> Self {
+        let words = if at > now { format!("in {}", spell(at.since(now))) } else { format!("{} ago", spell(now.since(at))) };
+        let is_now = now.since(at) < Duration::from_secs(60) && at <= now;
+        Self { at, words: if is_now { "just now".into() } else { words } }
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, exact) = (self.at, exact(self.at));
+        write!(f, "<time datetime=\"{at}\" title=\"{exact}\">{}<span class=\"vh\"> ({exact})</span></time>", self.words)
+    }
+}
+
+impl HtmlSafe for Moment {}
+
+/// To the minute: `2026-11-01 12:00 UTC`.
+pub(super) fn exact(at: Timestamp) -> String {
+    let text = at.to_string();
+    format!("{} {} UTC", text.get(..10).unwrap_or_default(), text.get(11..16).unwrap_or_default())
+}
+
+/// A duration in its largest unit: `3 days`.
+pub(super) fn spell(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    // Rounded: twelve hours that began a second ago are still "12 hours".
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3570 => ((seconds + 30) / 60, "minute"),
+        3570..84600 => ((seconds + 1800) / 3600, "hour"),
+        _ => ((seconds + 43200) / 86400, "day"),
+    };
+    format!("{count} {unit}{}", plural(count))
+}
+
+/// The `s` of more than one.
+pub(super) fn plural(count: impl TryInto<u64>) -> &'static str {
+    if count.try_into().is_ok_and(|count| count == 1) { "" } else { "s" }
+}
+
+/// A number with its thousands apart: `1,284`.
+pub(super) fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if number < 0 { format!("-{text}") } else { text }
+}
+
+/// The kind of a device, as a picture and a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Device {
+    Phone,
+    Tablet,
+    Computer,
+    Tool,
+    Unknown,
+}
+
+impl Device {
+    pub fn of(agent: Option<&ParsedAgent>) -> Self {
+        let Some(agent) = agent else { return Self::Unknown };
+        let (system, device) = (agent.system.family.as_str(), agent.device.family.as_str());
+        let words = [device, &agent.device.model, &agent.browser.family].map(str::to_lowercase);
+        let says = |part: &str| words.iter().any(|word| word.contains(part));
+        match system {
+            "iPadOS" => Self::Tablet,
+            "iOS" | "Android" if says("ipad") || says("tablet") => Self::Tablet,
+            "iOS" | "Android" | "Windows Phone" | "KaiOS" => Self::Phone,
+            "Windows" | "Mac OS X" | "Mac OS" | "macOS" | "Linux" | "Ubuntu" | "Fedora" | "Debian" | "Chrome OS" | "FreeBSD"
+            | "OpenBSD" => Self::Computer,
+            _ if agent.browser.family != "Other" => Self::Tool,
+            _ => Self::Unknown,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Phone => "Phone",
+            Self::Tablet => "Tablet",
+            Self::Computer => "Computer",
+            Self::Tool => "Program",
+            Self::Unknown => "Unknown device",
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Phone => include_str!("../../templates/parts/phone.svg"),
+            Self::Tablet => include_str!("../../templates/parts/tablet.svg"),
+            Self::Computer => include_str!("../../templates/parts/computer.svg"),
+            Self::Tool => include_str!("../../templates/parts/tool.svg"),
+            Self::Unknown => include_str!("../../templates/parts/unknown.svg"),
+        })
+    }
+}
+
+impl HtmlSafe for Device {}
+
+/// Browser and system in words; what nothing is known of, in its own words.
+pub(super) fn describe(agent: Option<&Arc<UserAgentRow>>) -> String {
+    const LONGEST: usize = 80;
+    let Some(agent) = agent else { return "Unknown browser".into() };
+    let is_known = agent.parsed.browser.family != "Other" || agent.parsed.system.family != "Other";
+    if is_known || agent.text.is_empty() {
+        return agent.parsed.describe();
+    }
+    agent.text.chars().take(LONGEST).collect()
+}
+
+/// Where an address is: place and network, as far as the files know.
+pub(super) struct Whereabouts {
+    /// `Berlin, Germany`; `Private network` for addresses that are nowhere in particular.
+    pub place: String,
+    /// Who runs the network, or `""`.
+    pub network: String,
+}
+
+impl Whereabouts {
+    pub fn of(app: &App, ip: Address) -> Self {
+        let known = app.geoip.place(ip).map(|place| {
+            let parts = [place.city.as_str(), country::name(&place.country)];
+            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+        });
+        let place = known.filter(|place| !place.is_empty());
+        let network = app.geoip.autonomous_system(ip).map(|it| it.organization.unwrap_or_else(|| format!("AS{}", it.number)));
+        Self {
+            place: place.unwrap_or_else(|| if is_local(ip) { "Private network" } else { "Unknown place" }.into()),
+            network: network.unwrap_or_default(),
+        }
+    }
+}
+
+/// Whether an address is this machine or a private network.
+fn is_local(ip: Address) -> bool {
+    match ip.0 {
+        std::net::IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        std::net::IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// How somebody proved who they are, from what is stored of it.
+pub(super) fn methods(stored: &str) -> String {
+    let words = stored.split([' ', ',']).filter(|part| !part.is_empty()).map(|part| match part {
+        "pwd" => "password",
+        "otp" | "totp" => "one-time code",
+        "hwk" | "swk" | "webauthn" | "passkey" => "passkey",
+        "mfa" => "second factor",
+        other => other,
+    });
+    words.collect::<Vec<_>>().join(" and ")
+}
+
+/// Why a session ended, as a sentence's end: `ended by root`.
+pub(super) fn ending(reason: &str, by: &str) -> String {
+    match reason {
+        "signed_out" => "signed out".into(),
+        "revoked" => format!("ended by {by}"),
+        "expired" => "its time was over".into(),
+        "replaced" => "signed in anew in the same browser".into(),
+        "password_changed" => "the password was changed".into(),
+        "user_deactivated" => "the user was deactivated".into(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// What an event records, as a sentence.
+pub(super) fn happened(event: &EventRow) -> String {
+    let (actor, user, detail) = (&event.actor, &event.username, &event.detail);
+    let is_own = actor == user;
+    let whose = if is_own { "their own".to_owned() } else { format!("{user}’s") };
+    match event.kind.as_str() {
+        "sign_in" => format!("{user} signed in"),
+        "sign_in_failed" => format!("Somebody tried to sign in as {user}, and failed"),
+        "sign_out" => format!("{user} signed out"),
+        "session_revoked" if detail == "revoked" || detail.is_empty() => format!("{actor} ended {whose} session"),
+        "session_revoked" => format!("A session of {user} ended: {}", ending(detail, actor)),
+        "session_expired" => format!("A session of {user} was over"),
+        "session_named" if detail.is_empty() => format!("{actor} took the name off {whose} session"),
+        "session_named" => format!("{actor} named {whose} session “{detail}”"),
+        "user_added" => format!("{actor} added the user {user}"),
+        "password_set" => format!("{actor} set {whose} password"),
+        "user_activated" => format!("{actor} made {user} active"),
+        "user_deactivated" => format!("{actor} deactivated {user}"),
+        "token_added" => format!("{actor} made the token {detail} for {user}"),
+        "token_removed" => format!("{actor} removed the token {detail} of {user}"),
+        "import" => format!("{actor} imported {detail}"),
+        other => {
+            let about = if user.is_empty() || is_own { String::new() } else { format!(", {user}") };
+            let more = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+            format!("{actor}{about}: {}{more}", other.replace('_', " "))
+        }
+    }
+}
+
+/// An event as pages show it.
+pub(super) struct EventLine {
+    pub at: Moment,
+    pub words: String,
+    pub ip: String,
+    pub place: String,
+}
+
+impl EventLine {
+    pub fn new(app: &App, event: &EventRow, now: Timestamp) -> Self {
+        let place = Address::parse(&event.ip).map(|ip| Whereabouts::of(app, ip).place);
+        Self { at: Moment::new(event.at, now), words: happened(event), ip: event.ip.clone(), place: place.unwrap_or_default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_in_words() {
+        let at = |seconds: i64| Timestamp(seconds * 1_000_000);
+        let words = |moment: i64| Moment::new(at(moment), at(100_000)).words;
+        assert_eq!(words(99_999), "just now");
+        assert_eq!(words(99_940), "1 minute ago");
+        assert_eq!(words(100_000 - 7300), "2 hours ago");
+        assert_eq!(words(100_000 + 3 * 86400), "in 3 days");
+        assert_eq!(words(100_000 + 12 * 3600 - 1), "in 12 hours");
+        assert_eq!(words(100_000 + 3599), "in 1 hour");
+        assert_eq!(words(100_000 + 86399), "in 1 day");
+        assert_eq!(exact(at(0)), "1970-01-01 00:00 UTC");
+    }
+
+    #[test]
+    fn numbers_in_groups() {
+        for (number, text) in [(0, "0"), (999, "999"), (1284, "1,284"), (1_000_000, "1,000,000"), (-12345, "-12,345")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn devices_by_what_they_say() {
+        let agent = |system: &str, device: &str, browser: &str| {
+            let mut agent = ParsedAgent::default();
+            agent.system.family = system.into();
+            agent.device.family = device.into();
+            agent.browser.family = browser.into();
+            Device::of(Some(&agent))
+        };
+        assert_eq!(agent("Android", "Pixel 9", "Chrome Mobile"), Device::Phone);
+        assert_eq!(agent("iOS", "iPad", "Mobile Safari"), Device::Tablet);
+        assert_eq!(agent("Linux", "Other", "Firefox"), Device::Computer);
+        assert_eq!(agent("Other", "Other", "curl"), Device::Tool);
+        assert_eq!(agent("Other", "Other", "Other"), Device::Unknown);
+    }
+}

@@ -1,0 +1,87 @@
+// What makes every page quicker; none needs it. Times in the reader's own zone, menus that close,
+// text that is copied, boxes that are ticked together.
+
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+function words(milliseconds) {
+  const seconds = Math.abs(milliseconds) / 1000;
+  if (milliseconds <= 0 && seconds < 60) return "just now";
+  const [count, unit] =
+    seconds < 60 ? [seconds, "second"]
+    : seconds < 3570 ? [seconds / 60, "minute"]
+    : seconds < 84600 ? [seconds / 3600, "hour"]
+    : [seconds / 86400, "day"];
+  const rounded = Math.round(count);
+  const text = `${rounded} ${unit}${rounded === 1 ? "" : "s"}`;
+  return milliseconds > 0 ? `in ${text}` : `${text} ago`;
+}
+
+/** Puts times into the reader's zone, and keeps "3 minutes ago" true. */
+export function tell(root = document) {
+  const now = Date.now();
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    time.title = exact.format(at);
+    const hidden = time.querySelector(".vh");
+    if (hidden) hidden.textContent = ` (${exact.format(at)})`;
+    if ("exact" in time.dataset) time.firstChild.data = exact.format(at);
+    else if (hidden) time.firstChild.data = words(at - now);
+  }
+}
+
+tell();
+setInterval(() => { if (!document.hidden) tell(); }, 30_000);
+
+document.addEventListener("click", async (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    const source = document.getElementById(copy.dataset.copy);
+    const said = copy.textContent;
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      copy.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(source);
+      copy.textContent = "Selected: copy it by hand";
+    }
+    setTimeout(() => { copy.textContent = said; }, 2000);
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    const menu = document.querySelector("details.menu[open]");
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  }
+  if (event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.closest("input, textarea, select")) {
+    const box = document.querySelector("input[type=search]");
+    if (box) {
+      event.preventDefault();
+      box.focus();
+      box.select();
+    }
+  }
+});
+
+// What only makes sense with scripts.
+for (const element of document.querySelectorAll("[data-scripted]")) element.hidden = false;
+
+document.addEventListener("change", (event) => {
+  const all = event.target.closest("input[data-all]");
+  if (all) {
+    for (const box of all.form.querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked;
+  }
+  const form = event.target.form;
+  const shown = form?.querySelector("[data-picked]");
+  if (shown) {
+    const count = form.querySelectorAll(`input[name="${shown.dataset.picked}"]:checked`).length;
+    shown.textContent = count === 0 ? "End selected" : `End ${count} selected`;
+  }
+});
