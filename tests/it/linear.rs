@@ -166,6 +166,7 @@ const WAYS: &[&str] = &[
     "the page's button",
     "all others by the page",
     "bulk_delete",
+    "revoke",
     "session revoke",
     "session revoke by filter",
     "user deactivate",
@@ -174,7 +175,7 @@ const WAYS: &[&str] = &[
 
 /// Whether a way ends all sessions of a user.
 fn is_of_user(way: &str) -> bool {
-    way == "bulk_delete" || way == "all others by the page" || way == "session revoke by filter" || way.starts_with("user ")
+    ["all others by the page", "bulk_delete", "revoke", "session revoke by filter"].contains(&way) || way.starts_with("user ")
 }
 
 /// Ends sessions in one way.
@@ -213,6 +214,12 @@ async fn end(world: &World, home: &Home, way: &'static str, sessions: Vec<usize>
         "bulk_delete" => {
             let path = format!("{SESSIONS}bulk_delete/?user_pks={user}");
             world.end(way, sessions, dice, world.delete(&path)).await;
+        }
+        "revoke" => {
+            let body = json!({"user__username": name, "expected_count": sessions.len()});
+            let request = world.http.post(format!("{}{SESSIONS}revoke/", world.origins[0])).bearer_auth(TOKEN);
+            let act = async { assert_eq!(request.json(&body).send().await.unwrap().status(), 200) };
+            world.end(way, sessions, dice, act).await;
         }
         "session revoke" => {
             let act = command(&["session", "revoke", &uuid(first), "--yes"], "");

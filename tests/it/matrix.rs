@@ -62,6 +62,8 @@ struct Cast<'a> {
     newcomer: TestUser<'a>,
     columns: Vec<Column>,
     uuid: String,
+    /// Where that session was used: no other was.
+    ip: String,
     link: String,
 }
 
@@ -77,9 +79,9 @@ impl<'a> Cast<'a> {
             app.superuser("inactive").await,
         ];
         let newcomer = app.user("newcomer").await;
-        let uuid = users[0].session().await.uuid;
-        let link = newcomer.token_key(TokenIntent::Recovery, None).await;
-        let mut this = Self { app, users, newcomer, columns: Vec::new(), uuid, link };
+        let (uuid, ip, link) = Default::default();
+        let mut this = Self { app, users, newcomer, columns: Vec::new(), uuid, ip, link };
+        this.name().await;
         for column in 0..columns().len() {
             let column = this.column(column).await;
             this.columns.push(column);
@@ -89,12 +91,19 @@ impl<'a> Cast<'a> {
 
     /// One caller anew, and what addresses name: the last request may have ended them.
     async fn renew(&mut self, column: usize) {
-        self.uuid = self.users[0].session().await.uuid;
-        self.link = self.newcomer.token_key(TokenIntent::Recovery, None).await;
+        self.name().await;
         // The owner's sessions may have ended with others of theirs.
         for column in [column, OWNER, UNMEANT] {
             self.columns[column] = self.column(column).await;
         }
+    }
+
+    /// A new session and a new link for addresses to name.
+    async fn name(&mut self) {
+        self.link = self.newcomer.token_key(TokenIntent::Recovery, None).await;
+        let link: u32 = self.link.bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        self.ip = format!("2001:db8::{:x}:{:x}", link >> 16, link & 0xffff);
+        self.uuid = self.users[0].session_on(&self.ip, "").await.uuid;
     }
 
     async fn column(&self, column: usize) -> Column {
@@ -198,6 +207,7 @@ impl<'a> Cast<'a> {
         let request = caller.build(method, path);
         let request = match path {
             _ if method == "GET" || method == "OPTIONS" => request,
+            _ if path.ends_with("/revoke/") => request.json(&json!({"session__last_ip": self.ip, "expected_count": 1})),
             _ if path.starts_with("/api/") => request.json(&json!({})),
             _ => request.form(&[
                 ("proof", proof.as_str()),

@@ -26,6 +26,18 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// Hashed once: it is made to be slow.
 static PASSWORD_HASH: LazyLock<String> = LazyLock::new(|| passwords::hash(PASSWORD).expect("a hash"));
 
+/// The counts that are kept: what of, and how many.
+pub const KEPT_COUNTS: &str =
+    "SELECT kind || '/' || key, CAST(SUM(n) AS BIGINT) FROM session_counts GROUP BY kind, key HAVING SUM(n) <> 0";
+/// The same, counted from the rows that are there.
+pub const COUNTED_ROWS: &str = "SELECT 'all/', count(*) FROM sessions HAVING count(*) > 0 \
+    UNION ALL SELECT 'user/' || CAST(user_id AS TEXT), count(*) FROM sessions GROUP BY user_id \
+    UNION ALL SELECT 'user_agent/' || CAST(user_agent_id AS TEXT), count(*) FROM sessions GROUP BY user_agent_id \
+    UNION ALL SELECT 'country/' || country, count(*) FROM sessions GROUP BY country \
+    UNION ALL SELECT 'asn/' || COALESCE(CAST(asn AS TEXT), ''), count(*) FROM sessions GROUP BY asn \
+    UNION ALL SELECT 'ended/', count(*) FROM ended_sessions HAVING count(*) > 0 \
+    UNION ALL SELECT 'ended_user/' || CAST(user_id AS TEXT), count(*) FROM ended_sessions GROUP BY user_id";
+
 /// A running server with a clock that stands still. No jobs run: tests do by hand what the clock would.
 pub struct TestApp {
     pub app: App,
@@ -148,17 +160,9 @@ impl TestApp {
 
     /// The counts that are kept agree with the rows that are there.
     pub async fn assert_counts(&self) {
-        let kept = "SELECT kind || '/' || key, CAST(SUM(n) AS BIGINT) FROM session_counts GROUP BY kind, key HAVING SUM(n) <> 0";
-        let counted = "SELECT 'all/', count(*) FROM sessions HAVING count(*) > 0 \
-            UNION ALL SELECT 'user/' || CAST(user_id AS TEXT), count(*) FROM sessions GROUP BY user_id \
-            UNION ALL SELECT 'user_agent/' || CAST(user_agent_id AS TEXT), count(*) FROM sessions GROUP BY user_agent_id \
-            UNION ALL SELECT 'country/' || country, count(*) FROM sessions GROUP BY country \
-            UNION ALL SELECT 'asn/' || COALESCE(CAST(asn AS TEXT), ''), count(*) FROM sessions GROUP BY asn \
-            UNION ALL SELECT 'ended/', count(*) FROM ended_sessions HAVING count(*) > 0 \
-            UNION ALL SELECT 'ended_user/' || CAST(user_id AS TEXT), count(*) FROM ended_sessions GROUP BY user_id";
         let db = self.app.store.read();
-        let mut kept = db.all::<(String, i64)>(kept, &[]).await.expect("counts");
-        let mut counted = db.all::<(String, i64)>(counted, &[]).await.expect("rows");
+        let mut kept = db.all::<(String, i64)>(KEPT_COUNTS, &[]).await.expect("counts");
+        let mut counted = db.all::<(String, i64)>(COUNTED_ROWS, &[]).await.expect("rows");
         kept.sort();
         counted.sort();
         assert_eq!(kept, counted, "the counts that are kept and the rows that are there");
