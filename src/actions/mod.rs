@@ -4,6 +4,7 @@
 pub mod bootstrap;
 pub mod events;
 pub mod generate;
+pub mod history;
 pub mod import;
 pub mod passwords;
 pub mod principal;

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::core::{authenticated_sessions as sessions, session_revoke};
+use super::core::{authenticated_sessions as sessions, ended_sessions, session_revoke};
 use super::error::json_response;
 use super::flows::executor;
 
@@ -27,6 +27,7 @@ use super::flows::executor;
         sessions::used_by,
         sessions::bulk_delete,
         session_revoke::revoke,
+        ended_sessions::list,
         executor::get,
         executor::solve
     ),

@@ -28,6 +28,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// How long sessions live, and how often they are written and swept.
     pub sessions: SessionConfig,
+    /// What is kept of the past.
+    pub history: HistoryConfig,
     /// What a first start sets up.
     pub bootstrap: BootstrapConfig,
     /// The secret key of an authentik whose cookies are accepted; off when unset.
@@ -100,6 +102,13 @@ pub struct SessionConfig {
     /// With at most so many sessions, what searches look at is kept in memory: some 200 bytes a
     /// session, from the first search on until nobody has searched for 15 minutes. 0: never.
     pub index_limit: i64,
+}
+
+/// What is kept of the past.
+#[derive(Clone, Debug)]
+pub struct HistoryConfig {
+    /// Ended sessions are kept for so long; zero: for ever.
+    pub retention: Duration,
 }
 
 /// What a start that finds no `akadmin` sets up.
@@ -180,6 +189,7 @@ impl Config {
                     })?
                     .unwrap_or(4_000_000),
             },
+            history: HistoryConfig { retention: duration("history.retention", 90 * day)? },
             bootstrap: BootstrapConfig { password: secret("bootstrap.password"), token: secret("bootstrap.token") },
             authentik_secret_key: secret("authentik.secret_key"),
             is_query_strict: values.parse("api.strict_query", "true or false", parse_bool)?.unwrap_or(false),
@@ -272,6 +282,7 @@ mod tests {
         assert_eq!(config.sessions.idle_timeout.as_secs(), 12 * 3600);
         assert_eq!(config.sessions.absolute_timeout.as_secs(), 14 * 86400);
         assert_eq!(config.sessions.remember_timeout.as_secs(), 30 * 86400);
+        assert_eq!(config.history.retention.as_secs(), 90 * 86400);
         assert!(config.http.trusted_proxies.is_empty(), "no proxy is trusted until named");
         assert!(!config.is_query_strict && config.authentik_secret_key.is_none());
     }

@@ -39,6 +39,7 @@ pub const KEYS: &[Key] = &[
     key("sessions.touch_interval", "last_used is written at most once per this; 0: never (60s)"),
     key("sessions.purge_interval", "expired sessions are swept once per this; 0: never (60s)"),
     key("sessions.index_limit", "the most sessions kept in memory for searches; 0: none (4000000)"),
+    key("history.retention", "ended sessions are kept for so long; 0: for ever (90d)"),
     secret("bootstrap.password", "akadmin's password, for a start that finds no akadmin"),
     secret("bootstrap.token", "the key of an API token for akadmin, likewise"),
     secret("authentik.secret_key", "accept the cookies of the authentik with this secret key (off)"),

@@ -42,6 +42,21 @@ pub struct SessionFilter {
     pub search: Vec<String>,
 }
 
+/// Which ended sessions. All that is given applies together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EndedFilter {
+    /// What they were when they ended.
+    pub session: SessionFilter,
+    /// Ended at this instant or later.
+    pub ended_gte: Option<Timestamp>,
+    /// Ended at this instant or earlier.
+    pub ended_lte: Option<Timestamp>,
+    /// Why ([`super::EndReason`]).
+    pub reason: Option<super::EndReason>,
+    /// Who ended them: a username, `system`, `cli`.
+    pub ended_by: Option<String>,
+}
+
 impl SessionFilter {
     /// Whether it may have to look at many rows: a search, or filters whose matches together are not
     /// counted beforehand.
@@ -78,11 +93,20 @@ pub enum SortKey {
     Expires,
 }
 
+/// What a list of ended sessions can be ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedSortKey {
+    /// When it ended.
+    Ended,
+    /// What live sessions can be ordered by, too.
+    Session(SortKey),
+}
+
 /// One term of an order. Equal rows are ordered by id, ascending, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sort {
+pub struct Sort<K = SortKey> {
     /// By what.
-    pub key: SortKey,
+    pub key: K,
     /// Largest first.
     pub is_descending: bool,
 }
@@ -92,17 +116,35 @@ impl Sort {
     /// are dropped, the first of equal ones decides; with none left: by username.
     #[must_use]
     pub fn parse_list(text: &str) -> Vec<Self> {
+        Self::parse_terms(text, SortKey::parse, Self { key: SortKey::Username, is_descending: false })
+    }
+}
+
+impl Sort<EndedSortKey> {
+    /// The same for ended sessions; with no name left: the last that ended first.
+    #[must_use]
+    pub fn parse_ended_list(text: &str) -> Vec<Self> {
+        let parse = |name: &str| match name {
+            "ended" => Some(EndedSortKey::Ended),
+            name => SortKey::parse(name).map(EndedSortKey::Session),
+        };
+        Self::parse_terms(text, parse, Self { key: EndedSortKey::Ended, is_descending: true })
+    }
+}
+
+impl<K: PartialEq> Sort<K> {
+    fn parse_terms(text: &str, parse: impl Fn(&str) -> Option<K>, default: Self) -> Vec<Self> {
         let mut sorts: Vec<Self> = Vec::new();
         for name in text.split(',').map(|name| name.trim_matches(super::search::is_python_space)) {
             let (name, is_descending) = name.strip_prefix('-').map_or((name, false), |rest| (rest, true));
-            if let Some(key) = SortKey::parse(name)
+            if let Some(key) = parse(name)
                 && !sorts.iter().any(|sort| sort.key == key)
             {
                 sorts.push(Self { key, is_descending });
             }
         }
         if sorts.is_empty() {
-            sorts.push(Self { key: SortKey::Username, is_descending: false });
+            sorts.push(default);
         }
         sorts
     }
@@ -149,6 +191,15 @@ mod tests {
 
     fn sort(key: SortKey, is_descending: bool) -> Sort {
         Sort { key, is_descending }
+    }
+
+    #[test]
+    fn ended_sessions_have_an_order_of_their_own() {
+        let ended = |key, is_descending| Sort { key, is_descending };
+        assert_eq!(Sort::parse_ended_list("x"), vec![ended(EndedSortKey::Ended, true)]);
+        let both = vec![ended(EndedSortKey::Session(SortKey::User), true), ended(EndedSortKey::Ended, false)];
+        assert_eq!(Sort::parse_ended_list("-user,ended"), both);
+        assert_eq!(Sort::parse_list("ended"), vec![sort(SortKey::Username, false)]);
     }
 
     #[test]

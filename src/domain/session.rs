@@ -114,6 +114,16 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::SignedOut, Self::Revoked, Self::Expired, Self::Replaced, Self::PasswordChanged, Self::UserDeactivated];
+
+    /// The reason of that word; `None` when there is none.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The word that is stored and shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {

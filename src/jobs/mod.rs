@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use self::changes::ChangeLog;
-use crate::actions::sessions;
+use crate::actions::{history, sessions};
 use crate::app::App;
 
 /// How often uses are written down. A crash loses at most these and the last touch interval.
@@ -54,6 +54,14 @@ impl Jobs {
             report("looking up places", places::refresh(&app).await);
             app.user_agents.rest();
             app.store.rest();
+        });
+        jobs.every(UPKEEP, app, |app| async move {
+            let purged = history::purge(&app).await.map(|purged| {
+                if purged > 0 {
+                    tracing::info!(purged, "forgot sessions that ended long ago");
+                }
+            });
+            report("forgetting ended sessions", purged);
         });
         let log = std::sync::Arc::new(ChangeLog::default());
         jobs.every(UPKEEP, app, move |app| {

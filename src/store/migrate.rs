@@ -31,6 +31,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0001_init"),
         migration!("0002_session_changes"),
         migration!("0004_history"),
+        migration!("0004_history_names"),
         migration!("0007_event_indexes"),
     ];
     ALL

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::ended_sessions::Ending;
 use super::session_list::Keys;
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
+use crate::domain::fold::fold;
 use crate::domain::listing::SessionFilter;
 use crate::domain::{HashedSecret, SessionId, Timestamp, UserId};
 use crate::values;
@@ -190,6 +191,7 @@ impl Db<'_> {
             self.add_to_counts(CountKey::of_session(row.user_id, row.user_agent_id, &row.country, row.asn), -1);
             self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(row.user_id)], 1);
             let username = name_of(row.user_id);
+            let folded = fold(&username);
             gone.push(GoneSession { uuid: row.uuid, user_id: UserId(row.user_id), username: username.clone() });
             rows.push(
                 values![
@@ -212,6 +214,7 @@ impl Db<'_> {
                     ending.by_name.as_str(),
                     ending.reason.as_str(),
                     ending.comment.as_str(),
+                    folded,
                 ]
                 .to_vec(),
             );

@@ -24,21 +24,21 @@ const SMALL: i64 = 500;
 #[derive(Default)]
 pub(super) struct Conditions {
     /// Each begins with a column of `sessions s`.
-    sql: Vec<String>,
+    pub sql: Vec<String>,
     pub values: Vec<Value>,
     /// All sessions asked for are of one user.
     is_one_user: bool,
     /// All sessions asked for have one user agent.
     is_one_user_agent: bool,
     /// What is counted already, when the filter is no more than that.
-    counted: Option<CountKey>,
+    pub counted: Option<CountKey>,
 }
 
 /// The names of a filter as keys.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
-    user: Option<UserId>,
-    user_agent: Option<i64>,
+    pub user: Option<UserId>,
+    pub user_agent: Option<i64>,
 }
 
 /// What conditions are asked of.
@@ -48,6 +48,8 @@ enum Reach {
     Table,
     /// Few rows: each by itself.
     Rows,
+    /// All ended sessions.
+    Ended,
 }
 
 impl Keys {
@@ -58,7 +60,7 @@ impl Keys {
 
 impl Conditions {
     /// Adds a value and gives its placeholder.
-    fn bind(&mut self, value: impl Into<Value>) -> String {
+    pub fn bind(&mut self, value: impl Into<Value>) -> String {
         self.values.push(value.into());
         format!("${}", self.values.len())
     }
@@ -232,6 +234,11 @@ impl Db<'_> {
         self.conditions_for(filter, keys, Reach::Rows)
     }
 
+    /// The same, for ended sessions under the name `s`; none of them is counted.
+    pub(super) fn ended_conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+        self.conditions_for(filter, keys, Reach::Ended)
+    }
+
     fn conditions_for(&self, filter: &SessionFilter, keys: Keys, reach: Reach) -> Conditions {
         let Keys { user, user_agent } = keys;
         let mut conditions =
@@ -279,7 +286,9 @@ impl Db<'_> {
             if let Some(family) = family {
                 let placeholder = conditions.bind(family);
                 conditions.sql.push(match reach {
-                    Reach::Table => format!("s.user_agent_id IN (SELECT id FROM user_agents WHERE {column} = {placeholder})"),
+                    Reach::Table | Reach::Ended => {
+                        format!("s.user_agent_id IN (SELECT id FROM user_agents WHERE {column} = {placeholder})")
+                    }
                     Reach::Rows => format!("(SELECT {column} FROM user_agents WHERE id = s.user_agent_id) = {placeholder}"),
                 });
             }
@@ -289,6 +298,7 @@ impl Db<'_> {
             let sql = match reach {
                 Reach::Table => self.search_condition(term, &placeholder),
                 Reach::Rows => self.row_search_condition(&placeholder),
+                Reach::Ended => self.ended_search_condition(&placeholder),
             };
             conditions.sql.push(sql);
         }
@@ -312,6 +322,17 @@ impl Db<'_> {
             "upper(s.last_ip)",
         ];
         format!("({})", texts.map(|text| self.holds(text, placeholder)).join(" OR "))
+    }
+
+    /// Whether one search term is part of one of an ended session's three texts.
+    fn ended_search_condition(&self, placeholder: &str) -> String {
+        let holds = |text: &str| self.holds(text, placeholder);
+        format!(
+            "({} OR s.user_agent_id IN (SELECT id FROM user_agents WHERE {}) OR {})",
+            holds("s.username_folded"),
+            holds("text_folded"),
+            holds("upper(s.last_ip)"),
+        )
     }
 
     /// The sessions one search term leads to, through each of the three texts it may be part of.

@@ -1,6 +1,7 @@
 //! `/api/v3/core/`.
 
 pub mod authenticated_sessions;
+pub mod ended_sessions;
 pub mod session_filter;
 pub mod session_revoke;
 pub mod wire;

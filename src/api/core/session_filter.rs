@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::actions::principal::Principal;
 use crate::api::error::ApiError;
 use crate::api::python::{self, Int};
-use crate::domain::listing::{SessionFilter, Sort};
+use crate::domain::listing::{EndedFilter, EndedSortKey, SessionFilter, Sort};
 use crate::domain::search::{self, is_python_space};
-use crate::domain::{Address, Network, Timestamp, UserId};
+use crate::domain::{Address, EndReason, Network, Timestamp, UserId};
 use crate::http::query::Query;
 
 /// The page size without `page_size`, and the largest.
@@ -62,6 +62,42 @@ pub fn read(query: &Query, who: &Principal, is_strict: bool) -> Result<ListReque
     Ok(ListRequest {
         filter,
         sorts: Sort::parse_list(query.last("ordering").unwrap_or_default()),
+        page_size: page_size(query.last("page_size")),
+    })
+}
+
+/// What a list of ended sessions is asked for, but for the page.
+pub struct EndedRequest {
+    /// Which.
+    pub filter: EndedFilter,
+    /// In which order.
+    pub sorts: Vec<Sort<EndedSortKey>>,
+    /// How many rows a page has, 1 to 100.
+    pub page_size: i64,
+}
+
+/// The parameters that only the list of ended sessions has.
+const KNOWN_OF_ENDED: &[&str] = &["ended__gte", "ended__lte", "ended_by", "reason"];
+
+/// Reads the parameters of a list of ended sessions.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_ended(query: &Query, who: &Principal, is_strict: bool) -> Result<EndedRequest, ApiError> {
+    let mut fields = Fields { query, errors: Map::new() };
+    let mut filter = EndedFilter {
+        session: SessionFilter::default(),
+        ended_gte: fields.read("ended__gte", instant),
+        ended_lte: fields.read("ended__lte", instant),
+        reason: fields.read("reason", |word| EndReason::parse(word).ok_or("There is no such reason.")),
+        ended_by: fields.text("ended_by"),
+    };
+    let is_known = |name: &str| !is_strict || KNOWN.contains(&name) || KNOWN_OF_ENDED.contains(&name);
+    filter.session = read_filter(query, is_known, fields.errors)?;
+    filter.session.visible_to = who.visible();
+    Ok(EndedRequest {
+        filter,
+        sorts: Sort::parse_ended_list(query.last("ordering").unwrap_or_default()),
         page_size: page_size(query.last("page_size")),
     })
 }

@@ -48,6 +48,38 @@ pub struct Pagination {
     end_index: i64,
 }
 
+/// A page of ended sessions.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PaginatedEndedSessionList)]
+pub struct EndedPage<'a> {
+    /// Where the page stands among the others.
+    pub pagination: Pagination,
+    /// The ended sessions of this page.
+    pub results: Vec<EndedSession<'a>>,
+    /// Always an empty object here.
+    #[schema(value_type = Object)]
+    pub autocomplete: Empty,
+}
+
+/// An ended session: what it was, and how it ended.
+#[derive(Serialize, ToSchema)]
+pub struct EndedSession<'a> {
+    /// As a session; `current` is false.
+    #[serde(flatten)]
+    pub session: AuthenticatedSession<'a>,
+    /// The user's name when it ended. When that user is no more, `user` is 0.
+    pub username: &'a str,
+    /// When it ended.
+    #[schema(value_type = String, format = DateTime)]
+    pub ended: Timestamp,
+    /// Who ended it: a username, `system` for Rollcall itself, `cli` for someone at the command line.
+    pub ended_by: &'a str,
+    /// Why: `signed_out`, `revoked`, `expired`, `replaced` and so on.
+    pub reason: &'a str,
+    /// Why, in the words of whoever ended it, or `""`.
+    pub comment: &'a str,
+}
+
 /// A session.
 #[derive(Serialize, ToSchema)]
 pub struct AuthenticatedSession<'a> {
@@ -287,6 +319,57 @@ pub struct ListParameters {
     os: Option<String>,
     /// Device family, exactly.
     device: Option<String>,
+}
+
+/// The query parameters of the list of ended sessions.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, non_snake_case, reason = "read by name in session_filter; this describes them")]
+pub struct EndedListParameters {
+    /// As in the list of sessions, and `ended`. Without any that is known: `-ended`.
+    ordering: Option<String>,
+    /// A page's number from 1, or `last`.
+    page: Option<String>,
+    /// Rows a page: 20 by default, at most 100.
+    page_size: Option<i64>,
+    /// Terms, each of which must be part of the username, the address or the user agent.
+    search: Option<String>,
+    /// The last address, in any notation.
+    session__last_ip: Option<String>,
+    /// The last user agent, exactly.
+    session__last_user_agent: Option<String>,
+    /// The name the user had, exactly.
+    user__username: Option<String>,
+    /// The user's primary key.
+    user: Option<i64>,
+    /// Last used at this instant or later.
+    last_used__gte: Option<String>,
+    /// Last used at this instant or earlier.
+    last_used__lte: Option<String>,
+    /// Would have expired at this instant or later.
+    expires__gte: Option<String>,
+    /// Would have expired at this instant or earlier.
+    expires__lte: Option<String>,
+    /// ISO country code of the last address.
+    country: Option<String>,
+    /// Autonomous system number of the last address.
+    asn: Option<i64>,
+    /// Network of the last address, in CIDR notation.
+    network: Option<String>,
+    /// Browser family, exactly.
+    browser: Option<String>,
+    /// System family, exactly.
+    os: Option<String>,
+    /// Device family, exactly.
+    device: Option<String>,
+    /// Ended at this instant or later.
+    ended__gte: Option<String>,
+    /// Ended at this instant or earlier.
+    ended__lte: Option<String>,
+    /// Who ended it, exactly.
+    ended_by: Option<String>,
+    /// Why, as the rows say it.
+    reason: Option<String>,
 }
 
 impl Pagination {

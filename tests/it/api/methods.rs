@@ -24,6 +24,7 @@ db_test!(wrong_methods_are_told_the_right_ones, |db| async move {
         (format!("{}used_by/", session.url()), "GET HEAD OPTIONS"),
         (format!("{SESSIONS}bulk_delete/"), "DELETE OPTIONS"),
         (format!("{SESSIONS}revoke/"), "POST OPTIONS"),
+        ("/api/v3/core/ended_sessions/".to_owned(), "GET HEAD OPTIONS"),
     ] {
         let right = set(right);
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW", "PROPFIND"] {

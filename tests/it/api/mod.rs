@@ -8,6 +8,7 @@ mod csrf;
 mod filters;
 mod flows;
 mod golden;
+mod history;
 mod hostile;
 mod item;
 mod methods;

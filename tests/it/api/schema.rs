@@ -99,6 +99,11 @@ db_test!(answers_are_as_described, |db| async move {
     }
     assert_described(&revoke, "post", &admin.post_form(&revoke, &[]).await);
     assert_described(&revoke, "post", &nobody.post_json(&revoke, &json!({})).await);
+    let ended = "/api/v3/core/ended_sessions/";
+    for query in ["", "?page=99", "?reason=x", "?format=xml"] {
+        assert_described(ended, "get", &admin.get(&format!("{ended}{query}")).await);
+    }
+    assert_described(ended, "get", &nobody.get(ended).await);
     let flow = "/api/v3/flows/executor/{slug}/";
     for slug in ["default-authentication-flow", "default-invalidation-flow", "unknown"] {
         let url = flow.replace("{slug}", slug);
