@@ -25,6 +25,7 @@ mod browser;
 mod cli;
 mod crash;
 mod enrich;
+mod fuzz;
 mod linear;
 mod matrix;
 mod serve;
