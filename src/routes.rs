@@ -45,6 +45,7 @@ pub fn routes() -> Routes {
         // Pages.
         .route("/", get(ui::home))
         .route("/sign-in", get(ui::sign_in::show).post(ui::sign_in::submit))
+        .route("/sign-in/choose", post(ui::sign_in_limit::submit))
         .route("/sign-out", get(ui::sign_out::show).post(ui::sign_out::submit))
         .route("/sessions", get(ui::devices::show))
         .route("/sessions/end-others", post(ui::devices::end_others))

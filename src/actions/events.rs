@@ -27,6 +27,14 @@ pub enum EventKind {
     UserActivated,
     /// A user was made inactive.
     UserDeactivated,
+    /// A user was removed.
+    UserRemoved,
+    /// A sign-in was refused: the user has as many sessions as they may have.
+    SignInRefused,
+    /// Someone signed in proved anew who they are.
+    Confirmed,
+    /// A group's or a user's policy was set.
+    PolicySet,
     /// A token was made.
     TokenAdded,
     /// A token was removed.
@@ -50,6 +58,10 @@ impl EventKind {
             Self::PasswordSet => "password_set",
             Self::UserActivated => "user_activated",
             Self::UserDeactivated => "user_deactivated",
+            Self::UserRemoved => "user_removed",
+            Self::SignInRefused => "sign_in_refused",
+            Self::Confirmed => "confirmed",
+            Self::PolicySet => "policy_set",
             Self::TokenAdded => "token_added",
             Self::TokenRemoved => "token_removed",
             Self::Import => "import",

@@ -14,9 +14,10 @@ use super::{Actor, passwords};
 use crate::app::App;
 use crate::domain::session::Lifetime;
 use crate::domain::user::{TokenIntent, check_email, check_username};
-use crate::domain::{Address, Permission, PlainSecret, SessionId, Timestamp, UserId, secret, user_agent};
+use crate::domain::{Address, EndReason, Permission, PlainSecret, SessionId, Timestamp, UserId, secret, user_agent};
 use crate::enrich::geoip::GeoIp;
 use crate::enrich::user_agents::UserAgents;
+use crate::store::ended_sessions::Ending;
 use crate::store::sessions::{NewSession, Origin};
 use crate::store::tokens::NewToken;
 use crate::store::users::NewUser;
@@ -153,7 +154,9 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
         .write(move |db| {
             Box::pin(async move {
                 if is_replacing {
-                    db.delete_everything().await?;
+                    let ending = Ending::by(&actor, import.now, EndReason::UserRemoved);
+                    let event = EventKind::SessionRevoked.by(&actor, import.now).with_detail(ending.reason.as_str());
+                    db.delete_everything(&ending, &event).await?;
                 }
                 import.read(db, source, &progress).await?;
                 let done = import.done;

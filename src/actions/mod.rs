@@ -2,11 +2,13 @@
 //! transaction, and writes the event; API, pages and command line all come through here.
 
 pub mod bootstrap;
+pub mod confirm;
 pub mod events;
 pub mod generate;
 pub mod history;
 pub mod import;
 pub mod passwords;
+pub mod policies;
 pub mod principal;
 pub mod revocation;
 pub mod sessions;
@@ -38,6 +40,12 @@ pub enum ActionError {
     /// The name is taken.
     #[error("{0} exists already")]
     Exists(String),
+    /// The user has as many sessions as they may have.
+    #[error("the user has as many sessions as they may have")]
+    AtLimit,
+    /// So has this one, who may say which to end; the proof of their password waits.
+    #[error("the user is to choose which session to end")]
+    ChooseEnd,
     /// More password checks wait than are taken on.
     #[error("too many sign-ins are waiting")]
     Busy,

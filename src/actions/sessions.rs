@@ -201,7 +201,17 @@ pub(super) async fn end_all_of_user(
     actor: &Actor,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    let which = Which::Users(vec![user.0]);
-    while !end_in(db, &which, CHUNK, reason, actor, at).await?.is_empty() {}
+    end_all_in(db, &Which::Users(vec![user.0]), reason, actor, at).await
+}
+
+/// Ends everything `which` names inside a transaction.
+pub(super) async fn end_all_in(
+    db: &Db<'_>,
+    which: &Which,
+    reason: EndReason,
+    actor: &Actor,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    while !end_in(db, which, CHUNK, reason, actor, at).await?.is_empty() {}
     Ok(())
 }

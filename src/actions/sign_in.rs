@@ -1,16 +1,17 @@
 //! Signing in: proving a password, and starting a session.
 
 use super::events::EventKind;
+use super::sessions::CHUNK;
 use super::{ActionError, Actor};
 use crate::app::App;
-use crate::domain::session::Lifetime;
+use crate::domain::policy::{AtLimit, Limits};
 use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
-use crate::domain::{Address, EndReason, HashedSecret, PlainSecret, SessionId, UserId, secret};
-use crate::store::StoreError;
+use crate::domain::{Address, EndReason, HashedSecret, PlainSecret, SessionId, Timestamp, UserId, secret};
 use crate::store::ended_sessions::Ending;
 use crate::store::session_ends::Which;
 use crate::store::sessions::NewSession;
 use crate::store::users::UserRow;
+use crate::store::{Db, StoreError};
 
 /// From where and on what somebody signs in.
 #[derive(Clone, Debug)]
@@ -74,44 +75,104 @@ pub async fn start_session(
     replaces: Vec<HashedSecret>,
     actor: &Actor,
 ) -> Result<Started, ActionError> {
+    let wish = Wish { is_remembered, replaces, ends: None };
+    begin(app, proved, client, wish, actor).await
+}
+
+/// How somebody wishes to sign in.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// To stay signed in.
+    pub is_remembered: bool,
+    /// The keys of the sessions that the browser came with.
+    pub replaces: Vec<HashedSecret>,
+    /// The session that is to end, where the limit leaves no room for one more.
+    pub ends: Option<SessionId>,
+}
+
+/// Starts a session as [`start_session`] does, within the user's limits ([`Limits`]).
+///
+/// # Errors
+/// As for [`start_session`].
+pub async fn begin(app: &App, proved: UserRow, client: &Client, wish: Wish, actor: &Actor) -> Result<Started, ActionError> {
     let origin = super::touches::origin(app, client.ip, &client.user_agent).await?;
     let (key, uuid) = (PlainSecret::generate()?, SessionId(secret::random_uuid()?));
-    let (now, limits) = (app.clock.now(), &app.config.sessions);
-    let is_remembered = is_remembered && !limits.remember_timeout.is_zero();
-    let absolute = if is_remembered { limits.remember_timeout } else { limits.absolute_timeout };
-    let idle = Some(limits.idle_timeout).filter(|idle| !idle.is_zero() && !is_remembered);
-    let session = NewSession {
-        uuid,
-        key_hash: key.hash(),
-        user: proved.id,
-        created_at: now,
-        last_used_at: now,
-        lifetime: Lifetime { idle_timeout: idle, absolute_expires_at: now.plus(absolute) },
-        origin,
-        methods: "pwd",
-        is_remembered,
-    };
-    let actor = actor.clone();
-    app.store
-        .write(move |db| {
-            Box::pin(async move {
-                let user = db.find_user(proved.id).await?;
-                let is_still_so = |user: &UserRow| user.is_active && user.password_hash == proved.password_hash;
-                let user = user.filter(is_still_so).ok_or(ActionError::Forbidden)?;
-                let actor = actor.as_user(user.id, &user.username);
-                let ending = Ending::by(&actor, now, EndReason::Replaced);
-                for key in replaces {
-                    db.end_sessions(&Which::Key(key), 1, &ending).await?;
-                }
-                db.insert_session(&session).await?;
-                db.update_last_sign_in(user.id, now).await?;
-                let event = EventKind::SignIn.by(&actor, now).about(user.id, &user.username).of_session(session.uuid);
-                db.insert_events(&[event]).await?;
-                Ok::<_, ActionError>(())
-            })
+    let (now, key_hash, instance) = (app.clock.now(), key.hash(), app.config.sessions.policy());
+    let (unknown, proved_id, name) = (actor.clone(), proved.id, proved.username.clone());
+    let begun = app.store.write(move |db| {
+        Box::pin(async move {
+            // Locked: of many sign-ins at once, each sees what the one before it left.
+            let is_still_so = |user: &UserRow| user.is_active && user.password_hash == proved.password_hash;
+            let user = db.lock_user(proved.id).await?.filter(is_still_so).ok_or(ActionError::Forbidden)?;
+            let actor = unknown.as_user(user.id, &user.username);
+            let limits = Limits { instance, own: db.find_own_policy(user.id).await? };
+            let ending = Ending::by(&actor, now, EndReason::Replaced);
+            for key in wish.replaces {
+                db.end_sessions(&Which::Key(key), 1, &ending).await?;
+            }
+            make_room(db, &user, limits, wish.ends, &actor, now).await?;
+            let living = limits.begin(now, wish.is_remembered);
+            let session = NewSession {
+                uuid,
+                key_hash,
+                user: user.id,
+                created_at: now,
+                last_used_at: now,
+                lifetime: living.lifetime,
+                origin,
+                methods: "pwd",
+                is_remembered: living.is_remembered,
+            };
+            db.insert_session(&session).await?;
+            db.update_last_sign_in(user.id, now).await?;
+            let event = EventKind::SignIn.by(&actor, now).about(user.id, &user.username).of_session(uuid);
+            db.insert_events(&[event]).await?;
+            Ok::<_, ActionError>(living)
         })
-        .await?;
-    Ok(Started { key, uuid, cookie_max_age: is_remembered.then_some(absolute) })
+    });
+    match begun.await {
+        Ok(living) => {
+            let lives = living.lifetime.absolute_expires_at.since(now);
+            Ok(Started { key, uuid, cookie_max_age: living.is_remembered.then_some(lives) })
+        }
+        Err(error) => {
+            if matches!(error, ActionError::AtLimit) {
+                let event = EventKind::SignInRefused.by(actor, now).about(proved_id, &name).with_detail("limit_reached");
+                app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Makes room for one more session, where there is a limit and it is reached.
+async fn make_room(
+    db: &Db<'_>,
+    user: &UserRow,
+    limits: Limits,
+    ends: Option<SessionId>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), ActionError> {
+    let Some(most) = limits.effective().max_sessions else { return Ok(()) };
+    let mut live = db.list_live_ids(user.id, now).await?;
+    let mut gone = Vec::new();
+    // What was chosen goes first, whatever the limit's outcome.
+    if let Some(at) = ends.and_then(|chosen| live.iter().position(|id| *id == chosen)) {
+        gone.push(live.remove(at));
+    }
+    let beyond = (live.len() + 1).saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+    if beyond > 0 {
+        match limits.at_limit() {
+            AtLimit::Refuse => return Err(ActionError::AtLimit),
+            AtLimit::Ask => return Err(ActionError::ChooseEnd),
+            AtLimit::EndOldest => gone.extend(live.drain(..beyond)),
+        }
+    }
+    for ids in gone.chunks(500) {
+        super::sessions::end_in(db, &Which::Uuids(ids.to_vec()), CHUNK, EndReason::LimitReached, actor, now).await?;
+    }
+    Ok(())
 }
 
 /// Remembers that somebody proved a password and has a step to go.

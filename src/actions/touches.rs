@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::app::App;
-use crate::domain::session::Lifetime;
 use crate::domain::{Address, Timestamp};
 use crate::store::StoreError;
 use crate::store::sessions::{LiveSession, Origin, Touch};
@@ -26,7 +25,6 @@ struct Use {
     at: Timestamp,
     ip: Address,
     user_agent: String,
-    lifetime: Lifetime,
 }
 
 impl Touches {
@@ -41,7 +39,7 @@ impl Touches {
         if uses.get(&session.id).is_some_and(|noted| !is_due(noted.at)) || uses.len() >= MOST {
             return;
         }
-        uses.insert(session.id, Use { at: now, ip, user_agent: user_agent.to_owned(), lifetime: session.lifetime });
+        uses.insert(session.id, Use { at: now, ip, user_agent: user_agent.to_owned() });
     }
 
     /// Writes down what was noted. What cannot be written now is kept for the next time.
@@ -72,7 +70,7 @@ async fn write(app: &App, uses: &[(i64, Use)]) -> Result<(), StoreError> {
     let mut touches = Vec::with_capacity(uses.len());
     for (id, seen) in uses {
         let origin = origin(app, seen.ip, &seen.user_agent).await?;
-        touches.push(Touch { id: *id, at: seen.at, expires_at: seen.lifetime.expires_at(seen.at), origin });
+        touches.push(Touch { id: *id, at: seen.at, origin });
     }
     app.store.write(move |db| Box::pin(async move { db.update_touched(&touches).await })).await
 }

@@ -4,7 +4,8 @@ use super::events::EventKind;
 use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::user::{TokenIntent, check_email, check_password, check_username};
-use crate::domain::{EndReason, PlainSecret, Timestamp, UserId};
+use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId};
+use crate::store::session_ends::Which;
 use crate::store::users::{NewUser, UserRow};
 use crate::store::{Db, StoreError};
 
@@ -44,7 +45,8 @@ pub async fn find(app: &App, username: &str) -> Result<UserRow, ActionError> {
     app.store.read().find_user_by_name(username).await?.ok_or(ActionError::NotFound)
 }
 
-/// Sets a user's password and ends all their sessions.
+/// Sets a user's password and ends all their sessions, unless `sessions.end_on_password_change` says
+/// otherwise.
 ///
 /// # Errors
 /// [`ActionError::Rule`] when the password is too short or too long.
@@ -52,10 +54,12 @@ pub async fn set_password(app: &App, user: &UserRow, password: String, actor: &A
     check_password(&password)?;
     let hash = app.passwords.hash(password).await?;
     let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
+    let ends = ends(app);
     app.store
         .write(move |db| {
             Box::pin(async move {
-                replace_password(db, (id, &name), &hash, &actor, now).await?;
+                let new = NewPassword { user: id, name: &name, hash: &hash, ends };
+                replace_password(db, &new, &actor, now).await?;
                 Ok(())
             })
         })
@@ -90,29 +94,78 @@ pub async fn set_active(app: &App, user: &UserRow, is_active: bool, actor: &Acto
 pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor: &Actor) -> Result<UserRow, ActionError> {
     check_password(&password)?;
     let hash = app.passwords.hash(password).await?;
-    let (actor, now, key) = (actor.clone(), app.clock.now(), link.hash());
+    let (actor, now, key, ends) = (actor.clone(), app.clock.now(), link.hash(), ends(app));
     app.store
         .write(move |db| {
             Box::pin(async move {
                 let id = db.take_token(key, TokenIntent::Recovery, now).await?.ok_or(ActionError::NotFound)?;
                 let user = db.find_user(id).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
                 let actor = actor.as_user(id, &user.username);
-                replace_password(db, (id, &user.username), &hash, &actor, now).await?;
+                let new = NewPassword { user: id, name: &user.username, hash: &hash, ends };
+                replace_password(db, &new, &actor, now).await?;
                 Ok(UserRow { password_hash: Some(hash), ..user })
             })
         })
         .await
 }
 
-/// Sets a password inside a transaction: the old one's proofs and sessions end with it.
-async fn replace_password(
-    db: &Db<'_>,
-    (id, name): (UserId, &str),
-    hash: &str,
-    actor: &Actor,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    db.update_password(id, hash).await?;
-    db.insert_events(&[EventKind::PasswordSet.by(actor, now).about(id, name)]).await?;
-    super::sessions::end_all_of_user(db, id, EndReason::PasswordChanged, actor, now).await
+/// Removes a user with all that is theirs: their sessions end, their tokens open nothing. What is kept
+/// of ended sessions stays, under the name alone.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when they were removed meanwhile.
+pub async fn remove(app: &App, user: &UserRow, actor: &Actor) -> Result<(), ActionError> {
+    let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+                super::sessions::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
+                db.forget_owner_of_ended(id).await?;
+                db.delete_user(id).await?;
+                db.insert_events(&[EventKind::UserRemoved.by(&actor, now).about(id, &name)]).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// A password to set.
+pub(super) struct NewPassword<'a> {
+    /// Whose.
+    pub user: UserId,
+    /// Their name.
+    pub name: &'a str,
+    /// Its hash.
+    pub hash: &'a str,
+    /// Which of their sessions end.
+    pub ends: Ends,
+}
+
+/// Which sessions of a user end with their password.
+#[derive(Clone, Copy)]
+pub(super) enum Ends {
+    /// None.
+    None,
+    /// All.
+    All,
+    /// All but this one.
+    Others(SessionId),
+}
+
+/// All, unless the setting says otherwise.
+fn ends(app: &App) -> Ends {
+    if app.config.sessions.is_ended_on_password_change { Ends::All } else { Ends::None }
+}
+
+/// Sets a password inside a transaction: the old one's proofs end with it, and sessions.
+pub(super) async fn replace_password(db: &Db<'_>, new: &NewPassword<'_>, actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
+    db.update_password(new.user, new.hash).await?;
+    db.insert_events(&[EventKind::PasswordSet.by(actor, now).about(new.user, new.name)]).await?;
+    let which = match new.ends {
+        Ends::None => return Ok(()),
+        Ends::All => Which::Users(vec![new.user.0]),
+        Ends::Others(kept) => Which::UserExcept(new.user, kept),
+    };
+    super::sessions::end_all_in(db, &which, EndReason::PasswordChanged, actor, now).await
 }

@@ -94,6 +94,9 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Said to whoever has as many sessions as they may have.
+pub const AT_LIMIT: &str = "You have as many sessions as you may have. End one of them first.";
+
 fn detail(text: &str) -> Value {
     json!({ "detail": text })
 }
@@ -126,6 +129,7 @@ impl From<ActionError> for ApiError {
         match error {
             ActionError::NotFound => Self::NoSession,
             ActionError::Forbidden => Self::Forbidden,
+            ActionError::AtLimit | ActionError::ChooseEnd => Self::Refused(AT_LIMIT.to_owned()),
             ActionError::Busy => Self::Unavailable,
             ActionError::Store(error) => error.into(),
             other => {

@@ -14,7 +14,7 @@ use crate::actions::sign_in::Started;
 use crate::actions::{ActionError, sessions, sign_in};
 use crate::app::App;
 use crate::domain::user::TokenIntent;
-use crate::domain::{PlainSecret, secret};
+use crate::domain::{PlainSecret, SessionId, secret};
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
 use crate::store::sessions::LiveSession;
@@ -112,8 +112,33 @@ pub async fn start_session(
     proved: UserRow,
     is_remembered: bool,
 ) -> Result<Started, ActionError> {
+    begin_session(app, headers, client, proved, Wish { is_remembered, ends: None }).await
+}
+
+/// How somebody wishes to sign in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// To stay signed in.
+    pub is_remembered: bool,
+    /// The session to end, where the limit leaves no room for one more.
+    pub ends: Option<SessionId>,
+}
+
+/// Starts a session as [`start_session`] does.
+///
+/// # Errors
+/// As for [`start_session`]; [`ActionError::AtLimit`] and [`ActionError::ChooseEnd`] when the user has
+/// as many sessions as they may have.
+pub async fn begin_session(
+    app: &App,
+    headers: &HeaderMap,
+    client: &ClientInfo,
+    proved: UserRow,
+    wish: Wish,
+) -> Result<Started, ActionError> {
     let replaces = session_keys(app, headers).iter().map(PlainSecret::hash).collect();
-    sign_in::start_session(app, proved, &client.as_client(headers), is_remembered, replaces, &client.as_anonymous()).await
+    let wish = sign_in::Wish { is_remembered: wish.is_remembered, replaces, ends: wish.ends };
+    sign_in::begin(app, proved, &client.as_client(headers), wish, &client.as_anonymous()).await
 }
 
 /// Hands a started session to its browser, with a fresh CSRF secret.

@@ -10,6 +10,7 @@ mod export;
 mod generate;
 mod import;
 mod output;
+mod policy;
 mod serve;
 mod session;
 mod token;
@@ -65,12 +66,15 @@ enum Command {
     Export(export::ExportArgs),
     /// Make realistic load data: users and sessions in any number
     Generate(generate::GenerateArgs),
-    /// Users: add, list, set a password, activate, deactivate
+    /// Users: add, list, set a password, activate, deactivate, remove
     #[command(subcommand)]
     User(user::UserCommand),
     /// Tokens: add, list, remove
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Limits of groups and users: show, set
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Sessions: list, show, revoke
     #[command(subcommand)]
     Session(Box<session::SessionCommand>),
@@ -150,6 +154,7 @@ pub fn main() -> ExitCode {
             Command::Generate(args) => generate::run(config, args).await,
             Command::User(command) => user::run(config, command).await,
             Command::Token(command) => token::run(config, command).await,
+            Command::Policy(command) => policy::run(config, command).await,
             Command::Session(command) => session::run(config, *command).await,
             Command::Migrate => migrate(config).await,
             Command::Check => check::run(config).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::{Failure, Outcome, output};
-use crate::actions::bootstrap;
+use crate::actions::{bootstrap, policies};
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::Clock;
@@ -19,6 +19,10 @@ const FLUSH_TIME: Duration = Duration::from_millis(1500);
 pub(super) async fn run(config: Config) -> Outcome {
     let app = App::start(config, Clock::System).await?;
     let link = bootstrap::run(&app).await?;
+    let changed = policies::hold_to_instance(&app).await?;
+    if changed > 0 {
+        tracing::info!(changed, "held living sessions to tighter settings");
+    }
     let listener = listen(app.config.listen).await?;
     let address = listener.local_addr()?;
     if let Some(link) = link {

@@ -56,6 +56,14 @@ pub(super) enum UserCommand {
         /// Who
         username: String,
     },
+    /// Remove a user with their tokens, and end their sessions
+    Remove {
+        /// Who
+        username: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
@@ -91,6 +99,14 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
         UserCommand::Deactivate { username } => {
             users::set_active(&app, &find(&app, &username).await?, false, &Actor::cli()).await?;
             output::say(&format!("{username} is inactive and signed out"));
+        }
+        UserCommand::Remove { username, yes } => {
+            let user = find(&app, &username).await?;
+            if !yes && !output::confirm(&format!("Remove {username}?"))? {
+                return Err("nobody was removed".into());
+            }
+            users::remove(&app, &user, &Actor::cli()).await?;
+            output::say(&format!("removed {username} and ended their sessions"));
         }
     }
     Ok(())

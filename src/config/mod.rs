@@ -9,6 +9,7 @@ use std::time::Duration;
 use sources::Values;
 pub use sources::{ConfigError, Flags, KEYS, Key};
 
+use crate::domain::policy::{AtLimit, Policy};
 use crate::store::Location;
 
 /// All settings, read and checked.
@@ -95,6 +96,14 @@ pub struct SessionConfig {
     pub absolute_timeout: Duration,
     /// The same with "stay signed in", which also lifts the idle timeout; zero: not offered.
     pub remember_timeout: Duration,
+    /// The most sessions a user has at once; `None`: no limit.
+    pub max_per_user: Option<u32>,
+    /// What happens to a sign-in beyond it.
+    pub at_limit: AtLimit,
+    /// Whether a password that is set ends the user's other sessions.
+    pub is_ended_on_password_change: bool,
+    /// How long a proof of who one is serves for what needs a fresh one.
+    pub confirm_timeout: Duration,
     /// `last_used` and company are written at most once per this; zero: never.
     pub touch_interval: Duration,
     /// Expired sessions are swept once per this; zero: never.
@@ -102,6 +111,20 @@ pub struct SessionConfig {
     /// With at most so many sessions, what searches look at is kept in memory: some 200 bytes a
     /// session, from the first search on until nobody has searched for 15 minutes. 0: never.
     pub index_limit: i64,
+}
+
+impl SessionConfig {
+    /// What the instance says of how sessions live.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            idle_timeout: Some(self.idle_timeout).filter(|idle| !idle.is_zero()),
+            absolute_timeout: Some(self.absolute_timeout),
+            remember_timeout: Some(self.remember_timeout),
+            max_sessions: self.max_per_user,
+            at_limit: self.max_per_user.map(|_| self.at_limit),
+        }
+    }
 }
 
 /// What is kept of the past.
@@ -183,6 +206,20 @@ impl Config {
                 remember_timeout: duration("sessions.remember_timeout", 30 * day)?,
                 touch_interval: duration("sessions.touch_interval", Duration::from_secs(60))?,
                 purge_interval: duration("sessions.purge_interval", Duration::from_secs(60))?,
+                max_per_user: values
+                    .parse("sessions.max_per_user", "a whole number, 0 for no limit", |text| text.parse::<u32>().ok())?
+                    .filter(|most| *most > 0),
+                at_limit: values
+                    .parse("sessions.at_limit", "refuse, ask or end_oldest", AtLimit::parse)?
+                    .unwrap_or(AtLimit::EndOldest),
+                is_ended_on_password_change: values
+                    .parse("sessions.end_on_password_change", "true or false", parse_bool)?
+                    .unwrap_or(true),
+                confirm_timeout: values
+                    .parse("sessions.confirm_timeout", "a duration above zero such as 10m", |text| {
+                        parse_duration(text).filter(|duration| !duration.is_zero())
+                    })?
+                    .unwrap_or(Duration::from_secs(600)),
                 index_limit: values
                     .parse("sessions.index_limit", "a whole number, 0 or more", |text| {
                         text.parse().ok().filter(|limit| *limit >= 0)
@@ -241,7 +278,7 @@ fn parse_location(text: &str) -> Option<Location> {
 }
 
 /// `30m`, `12h`, `14d`, `1h 30m`; `0` is zero.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     const CENTURY: Duration = Duration::from_secs(100 * 366 * 86400);
     if text == "0" {
         return Some(Duration::ZERO);
@@ -282,6 +319,9 @@ mod tests {
         assert_eq!(config.sessions.idle_timeout.as_secs(), 12 * 3600);
         assert_eq!(config.sessions.absolute_timeout.as_secs(), 14 * 86400);
         assert_eq!(config.sessions.remember_timeout.as_secs(), 30 * 86400);
+        assert_eq!((config.sessions.max_per_user, config.sessions.at_limit), (None, AtLimit::EndOldest));
+        assert_eq!(config.sessions.confirm_timeout.as_secs(), 600);
+        assert!(config.sessions.is_ended_on_password_change);
         assert_eq!(config.history.retention.as_secs(), 90 * 86400);
         assert!(config.http.trusted_proxies.is_empty(), "no proxy is trusted until named");
         assert!(!config.is_query_strict && config.authentik_secret_key.is_none());

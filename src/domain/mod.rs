@@ -5,6 +5,7 @@ pub mod clock;
 pub mod country;
 pub mod fold;
 pub mod listing;
+pub mod policy;
 pub mod search;
 pub mod secret;
 pub mod session;

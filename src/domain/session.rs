@@ -111,12 +111,24 @@ pub enum EndReason {
     PasswordChanged,
     /// Its user was deactivated.
     UserDeactivated,
+    /// Its user was removed.
+    UserRemoved,
+    /// Its user has no more sessions than they may have.
+    LimitReached,
 }
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::SignedOut, Self::Revoked, Self::Expired, Self::Replaced, Self::PasswordChanged, Self::UserDeactivated];
+    pub const ALL: [Self; 8] = [
+        Self::SignedOut,
+        Self::Revoked,
+        Self::Expired,
+        Self::Replaced,
+        Self::PasswordChanged,
+        Self::UserDeactivated,
+        Self::UserRemoved,
+        Self::LimitReached,
+    ];
 
     /// The reason of that word; `None` when there is none.
     #[must_use]
@@ -134,6 +146,8 @@ impl EndReason {
             Self::Replaced => "replaced",
             Self::PasswordChanged => "password_changed",
             Self::UserDeactivated => "user_deactivated",
+            Self::UserRemoved => "user_removed",
+            Self::LimitReached => "limit_reached",
         }
     }
 }

@@ -38,6 +38,9 @@ pub enum UserRule {
     /// Too short.
     #[error("a password needs at least {MIN_PASSWORD_LENGTH} characters")]
     ShortPassword,
+    /// A limit of zero, which nobody could live under.
+    #[error("a timeout and a number of sessions must be above zero")]
+    Policy,
     /// Too long.
     #[error("a password has at most {MAX_PASSWORD_LENGTH} bytes")]
     LongPassword,

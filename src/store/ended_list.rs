@@ -4,8 +4,8 @@ use super::ended_sessions::EndedSessionRow;
 use super::session_list::{Conditions, Keys};
 use super::sessions::{SESSION_COLUMNS, SessionRow};
 use super::{CountKey, Db, FromRow, Row, StoreError};
-use crate::domain::Timestamp;
 use crate::domain::listing::{EndedFilter, EndedSortKey, Sort, SortKey, Window};
+use crate::domain::{Timestamp, UserId};
 use crate::values;
 
 /// An ended session as listed.
@@ -119,6 +119,19 @@ impl Db<'_> {
             conditions.counted = None;
         }
         Ok(Some(conditions))
+    }
+
+    /// Leaves ended sessions of a user who is no more to nobody: another user may get the same key by an
+    /// import, and is not to see them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_owner_of_ended(&self, user: UserId) -> Result<(), StoreError> {
+        let moved = self.execute("UPDATE ended_sessions SET user_id = 0 WHERE user_id = $1", &values![user]).await?;
+        let moved = i64::try_from(moved).unwrap_or(i64::MAX);
+        self.add_to_counts([CountKey::EndedOfUser(user.0)], -moved);
+        self.add_to_counts([CountKey::EndedOfUser(0)], moved);
+        Ok(())
     }
 
     /// Forgets sessions that ended before `before`, at most `limit`, and gives how many.

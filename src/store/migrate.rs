@@ -32,6 +32,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0002_session_changes"),
         migration!("0004_history"),
         migration!("0004_history_names"),
+        migration!("0005_policies"),
         migration!("0007_event_indexes"),
     ];
     ALL

@@ -11,6 +11,7 @@ pub mod groups;
 mod index;
 mod migrate;
 pub mod pending_sign_ins;
+pub mod policies;
 mod postgres;
 pub mod session_details;
 pub mod session_ends;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::ended_sessions::Ending;
+use super::events::EventRow;
 use super::session_list::Keys;
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::domain::fold::fold;
@@ -221,5 +222,35 @@ impl Db<'_> {
         }
         self.insert_ended_sessions(rows).await?;
         Ok(gone)
+    }
+
+    /// Removes users, groups and tokens, and ends all sessions: what `import --replace` does first.
+    /// `event` is the record of each end. Events, the dictionary of user agents, and what is kept of
+    /// ended sessions stay; those are nobody's now, since the users are no more.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_everything(&self, ending: &Ending, event: &EventRow) -> Result<(), StoreError> {
+        let sql = "INSERT INTO events (at, kind, actor_id, actor, user_id, username, ip, request_id, session_uuid, detail) \
+            SELECT $1, $2, $3, $4, s.user_id, u.username, $5, $6, s.uuid, $7 FROM sessions s JOIN users u ON u.id = s.user_id";
+        let EventRow { at, kind, actor_id, actor, ip, request_id, detail, .. } = event;
+        let values = values![*at, kind, *actor_id, actor, ip, request_id, detail];
+        self.execute(sql, &values).await?;
+        let sql = "INSERT INTO ended_sessions (uuid, user_id, username, username_folded, created_at, last_used_at, expires_at, \
+            last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label, ended_at, ended_by, ended_by_name, \
+            reason, comment) SELECT s.uuid, 0, u.username, u.username_folded, s.created_at, s.last_used_at, s.expires_at, \
+            s.last_ip, s.last_ip_key, s.user_agent_id, s.country, s.asn, s.methods, s.is_remembered, s.label, $1, $2, $3, $4, $5 \
+            FROM sessions s JOIN users u ON u.id = s.user_id";
+        let Ending { at, by, by_name, reason, comment } = ending;
+        self.execute(sql, &values![*at, *by, by_name, reason.as_str(), comment]).await?;
+        self.execute("UPDATE ended_sessions SET user_id = 0 WHERE user_id <> 0", &[]).await?;
+        for table in ["sessions", "pending_sign_ins", "tokens", "memberships", "groups", "users"] {
+            self.execute(&format!("DELETE FROM {table}"), &[]).await?;
+        }
+        self.restart_changes().await?;
+        self.clear_counts().await?;
+        let ended = self.one::<i64>("SELECT count(*) FROM ended_sessions", &[]).await?.unwrap_or(0);
+        self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(0)], ended);
+        Ok(())
     }
 }

@@ -32,10 +32,11 @@ pub struct NewSession {
 }
 
 const INSERT_SESSIONS: &str = "INSERT INTO sessions (uuid, key_hash, user_id, created_at, last_used_at, expires_at, \
-    absolute_expires_at, idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label) VALUES ";
+    absolute_expires_at, idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label, \
+    proved_at) VALUES ";
 
 impl NewSession {
-    fn values(&self) -> [Value; 16] {
+    fn values(&self) -> [Value; 17] {
         let origin = &self.origin;
         let idle = self.lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
         values![
@@ -55,6 +56,7 @@ impl NewSession {
             self.methods,
             self.is_remembered,
             "",
+            if self.methods.is_empty() { Timestamp(0) } else { self.created_at },
         ]
     }
 }
@@ -89,6 +91,10 @@ pub struct LiveSession {
     pub last_used_at: Timestamp,
     /// How long it may live.
     pub lifetime: Lifetime,
+    /// When its user last proved who they are.
+    pub proved_at: Timestamp,
+    /// Whether "stay signed in" holds for it.
+    pub is_remembered: bool,
 }
 
 impl FromRow for LiveSession {
@@ -101,11 +107,13 @@ impl FromRow for LiveSession {
             is_superuser: row.bool()?,
             last_used_at: row.timestamp()?,
             lifetime: lifetime(row)?,
+            proved_at: row.timestamp()?,
+            is_remembered: row.bool()?,
         })
     }
 }
 
-fn lifetime(row: &mut Row<'_>) -> Result<Lifetime, StoreError> {
+pub(super) fn lifetime(row: &mut Row<'_>) -> Result<Lifetime, StoreError> {
     let absolute_expires_at = row.timestamp()?;
     let idle_timeout = row.opt_int()?.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
     Ok(Lifetime { idle_timeout, absolute_expires_at })
@@ -157,8 +165,6 @@ pub struct Touch {
     pub id: i64,
     /// When.
     pub at: Timestamp,
-    /// The end it has now.
-    pub expires_at: Timestamp,
     /// From where and on what.
     pub origin: Origin,
 }
@@ -170,8 +176,8 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_live_session(&self, key: HashedSecret, now: Timestamp) -> Result<Option<LiveSession>, StoreError> {
-        let sql = "SELECT s.id, s.uuid, s.user_id, u.username, u.is_superuser, s.last_used_at, s.absolute_expires_at, s.idle_timeout \
-            FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active";
+        let sql = "SELECT s.id, s.uuid, s.user_id, u.username, u.is_superuser, s.last_used_at, s.absolute_expires_at, s.idle_timeout, \
+            s.proved_at, s.is_remembered FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active";
         self.one(sql, &values![key, now]).await
     }
 
@@ -220,6 +226,34 @@ impl Db<'_> {
         Ok(())
     }
 
+    /// Gives a session a new key in place of one of `old`, and notes when its user proved who they are.
+    /// Gives whether it was there, under one of these keys.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_key(
+        &self,
+        id: i64,
+        old: &[HashedSecret],
+        new: HashedSecret,
+        proved_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if old.is_empty() {
+            return Ok(false);
+        }
+        let sql = format!(
+            "UPDATE sessions SET key_hash = $2, proved_at = $3 WHERE id = $1 AND key_hash IN ({})",
+            super::placeholders(3, old.len())
+        );
+        let mut values = values![id, new, proved_at].to_vec();
+        values.extend(old.iter().map(|key| Value::from(*key)));
+        let is_there = self.execute(&sql, &values).await? > 0;
+        if is_there {
+            self.note_change(id);
+        }
+        Ok(is_there)
+    }
+
     /// Writes down uses. A session that ended meanwhile stays ended, and an older use never
     /// overwrites a newer one.
     ///
@@ -231,12 +265,13 @@ impl Db<'_> {
             if !self.recount(touch).await? {
                 continue;
             }
-            let sql = "UPDATE sessions SET last_used_at = $2, expires_at = $3, last_ip = $4, last_ip_key = $5, user_agent_id = $6, \
-                country = $7, asn = $8 WHERE id = $1";
+            // The end follows from the limits of this moment: a policy may have tightened them since the use.
+            let sql = "UPDATE sessions SET last_used_at = $2, last_ip = $3, last_ip_key = $4, user_agent_id = $5, country = $6, \
+                asn = $7, expires_at = CASE WHEN idle_timeout IS NULL OR $2 + idle_timeout > absolute_expires_at \
+                THEN absolute_expires_at ELSE $2 + idle_timeout END WHERE id = $1";
             let values = values![
                 touch.id,
                 touch.at,
-                touch.expires_at,
                 origin.ip.to_string(),
                 origin.ip.sort_key(),
                 origin.user_agent_id,
@@ -288,19 +323,6 @@ impl Db<'_> {
         self.execute("UPDATE sessions SET country = $2, asn = $3 WHERE id = $1", &values![id, origin.country.as_str(), origin.asn])
             .await
             .map(drop)
-    }
-
-    /// Removes users, groups, tokens, sessions, ended sessions and the counts: what `import
-    /// --replace` does first. Events and the dictionary of user agents stay.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn delete_everything(&self) -> Result<(), StoreError> {
-        for table in ["sessions", "ended_sessions", "pending_sign_ins", "tokens", "memberships", "groups", "users"] {
-            self.execute(&format!("DELETE FROM {table}"), &[]).await?;
-        }
-        self.restart_changes().await?;
-        self.clear_counts().await
     }
 }
 

@@ -132,6 +132,18 @@ impl Db<'_> {
         self.one(select_users!("WHERE u.id = $1"), &values![id]).await
     }
 
+    /// The user with this primary key, locked until the transaction ends.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
+        if !self.is_sqlite() {
+            // SQLite has one writer at a time.
+            self.all::<i64>("SELECT id FROM users WHERE id = $1 FOR UPDATE", &values![id]).await?;
+        }
+        self.find_user(id).await
+    }
+
     /// Users by name, those after `after` (`""`: from the start), at most `limit`.
     ///
     /// # Errors
@@ -226,6 +238,14 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn update_is_active(&self, id: UserId, is_active: bool) -> Result<(), StoreError> {
         self.execute("UPDATE users SET is_active = $2 WHERE id = $1", &values![id, is_active]).await.map(drop)
+    }
+
+    /// Removes a user with their tokens, permissions and policy. Their sessions must have ended.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_user(&self, id: UserId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM users WHERE id = $1", &values![id]).await.map(drop)
     }
 
     /// Notes when a user last signed in.

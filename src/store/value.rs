@@ -236,6 +236,12 @@ impl FromRow for String {
     }
 }
 
+impl FromRow for crate::domain::SessionId {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        row.uuid().map(Self)
+    }
+}
+
 impl<A: FromRow, B: FromRow> FromRow for (A, B) {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         Ok((A::from_row(row)?, B::from_row(row)?))

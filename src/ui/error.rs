@@ -23,6 +23,8 @@ pub enum PageError {
     Forged(String),
     /// 403.
     Forbidden,
+    /// 403: as many sessions as may be.
+    AtLimit,
     /// Nobody is signed in: to the sign-in page, and back to this path.
     SignedOut(String),
     /// 405.
@@ -74,6 +76,11 @@ impl PageError {
                 StatusCode::FORBIDDEN,
                 "You may not do this",
                 "Your account does not have the permission it needs. Whoever runs this server can give it.",
+            ),
+            Self::AtLimit => (
+                StatusCode::FORBIDDEN,
+                "You are signed in as often as you may be",
+                "Sign out somewhere else, then sign in here. Whoever runs this server can also end your sessions.",
             ),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here", "The address is right, but not what was asked of it.")
@@ -179,6 +186,7 @@ impl From<ActionError> for PageError {
         match error {
             ActionError::NotFound => Self::NotFound,
             ActionError::Forbidden => Self::Forbidden,
+            ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
             ActionError::Busy => Self::Unavailable,
             ActionError::Store(error) => error.into(),
             other => {

@@ -7,6 +7,7 @@ pub mod error;
 mod form;
 pub mod set_up;
 pub mod sign_in;
+pub mod sign_in_limit;
 pub mod sign_out;
 mod words;
 

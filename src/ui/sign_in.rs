@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::error::PageError;
 use super::form::Visitor;
-use super::{Frame, PageResult, Section, page};
-use crate::actions::sign_in;
+use super::{Frame, PageResult, Section, page, sign_in_limit};
+use crate::actions::{ActionError, sign_in};
 use crate::app::App;
 use crate::auth::{self, target};
 use crate::domain::user::MAX_EMAIL_LENGTH;
@@ -71,10 +71,19 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let Some(user) = sign_in::prove_password(&app, &uid, form_data.password, &visitor.client.as_anonymous()).await? else {
         return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong."));
     };
-    let started = auth::start_session(&app, &parts.headers, &visitor.client, user, form_data.remember.is_some()).await?;
+    let (id, is_remembered) = (user.id, form_data.remember.is_some());
+    let started = match auth::start_session(&app, &parts.headers, &visitor.client, user, is_remembered).await {
+        Err(ActionError::ChooseEnd) => return sign_in_limit::ask(&app, &visitor, id, &next, is_remembered).await,
+        other => other?,
+    };
     let mut response = Redirect::to(&next).into_response();
     auth::keep_session(&app, response.headers_mut(), &started)?;
     Ok(response)
+}
+
+/// The form again, for an answer that came too late.
+pub(super) fn stale(app: &App, visitor: &Visitor, next: &str) -> Response {
+    form(app, visitor, StatusCode::FORBIDDEN, "", next, "This took too long. Please sign in again.")
 }
 
 fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str, error: &str) -> Response {

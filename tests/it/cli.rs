@@ -167,6 +167,49 @@ on_both!(what_is_done_to_users_shows_at_the_running_server, |home| async move {
     assert!(bystander.is_signed_in().await);
 });
 
+on_both!(policies_are_shown_and_set, |home| async move {
+    home.import(&[
+        json!({"kind": "group", "name": "staff"}),
+        json!({"kind": "user", "id": 9, "username": "eve", "groups": ["staff"]}),
+    ]);
+    home.import(&people());
+    for bad in [
+        &["policy", "set", "--idle-timeout", "1h"][..],
+        &["policy", "set", "--user", "alice"],
+        &["policy", "set", "--user", "alice", "--group", "staff", "--idle-timeout", "1h"],
+        &["policy", "set", "--user", "alice", "--idle-timeout", "soon"],
+        &["policy", "set", "--user", "alice", "--idle-timeout", "0"],
+        &["policy", "set", "--user", "alice", "--at-limit", "whatever"],
+    ] {
+        assert_eq!(home.run(bad).code, 2, "{bad:?}");
+    }
+    home.fails(1, &["policy", "set", "--group", "nobody", "--idle-timeout", "1h"]);
+    let done = home.run(&["policy", "set", "--user", "alice", "--max-sessions", "1", "--remember-timeout", "9h"]);
+    assert!(done.err.contains("alice: remember timeout 9h, most sessions 1; 1 living"), "{done:?}");
+    assert_eq!(listed(&home, &["--user", "alice"]), [2], "the older one ended");
+    home.ok(&["policy", "set", "--user", "alice", "--remember-timeout", "none"]);
+    home.ok(&["policy", "set", "--group", "staff", "--absolute-timeout", "8h", "--remember-timeout", "0", "--at-limit", "ask"]);
+    let rows = home.rows(&["policy", "show", "--user", "eve", "--json"]);
+    let whose: Vec<&str> = rows.iter().map(|row| row["whose"].as_str().unwrap()).collect();
+    assert_eq!(whose, ["instance", "group staff", "user eve", "together"]);
+    assert_eq!((&rows[3]["absolute_timeout"], &rows[3]["at_limit"]), (&json!("8h"), &json!("ask")));
+    assert!(home.ok(&["policy", "show"]).contains("14days"));
+    assert!(home.ok(&["policy", "show", "--user", "alice"]).contains("together"));
+});
+
+on_both!(removed_users_are_out, |home| async move {
+    let home = home.with_administrator();
+    let server = home.serve().await;
+    home.add_user("alice");
+    let alice = Person::signed_in(&server, "alice").await;
+    assert!(home.fails(1, &["user", "remove", "alice"]).contains("--yes"));
+    assert!(alice.is_signed_in().await);
+    home.ok(&["user", "remove", "alice", "--yes"]);
+    is_out_soon(&alice).await;
+    home.fails(1, &["user", "remove", "alice", "--yes"]);
+    assert!(!home.ok(&["user", "list"]).contains("alice"));
+});
+
 on_both!(tokens, |home| async move {
     let home = home.with_administrator();
     let server = home.serve().await;

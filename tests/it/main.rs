@@ -26,6 +26,7 @@ mod cli;
 mod crash;
 mod enrich;
 mod fuzz;
+mod lifecycle;
 mod linear;
 mod matrix;
 mod serve;

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::state::{Stage, State as Flow};
-use crate::actions::{sessions, sign_in};
+use crate::actions::{ActionError, sessions, sign_in};
 use crate::api::core::wire::ErrorDetail;
-use crate::api::error::{ApiError, json_response};
+use crate::api::error::{AT_LIMIT, ApiError, json_response};
 use crate::app::App;
 use crate::auth::{self, cookies, csrf, session_keys, target};
 use crate::domain::PlainSecret;
@@ -152,11 +152,28 @@ impl FlowCall<'_> {
     /// Starts the session and leads where the page wanted to go.
     async fn finish(&self, user: UserRow, is_remembered: bool) -> Result<Response, ApiError> {
         let headers = &self.parts.headers;
-        let started = auth::start_session(self.app, headers, self.client, user, is_remembered).await?;
+        let name = user.username.clone();
+        let started = match auth::start_session(self.app, headers, self.client, user, is_remembered).await {
+            Err(ActionError::AtLimit | ActionError::ChooseEnd) => return Ok(self.at_limit(&name)),
+            other => other?,
+        };
         let mut response = self.redirect("Welcome to Rollcall!");
         auth::keep_session(self.app, response.headers_mut(), &started)?;
         cookies::remove(response.headers_mut(), &self.app.config, cookies::flow_name(&self.app.config));
         Ok(response)
+    }
+
+    /// Tells whoever has as many sessions as they may have. The conversation is over.
+    fn at_limit(&self, name: &str) -> Response {
+        let mut response = json_response(
+            StatusCode::OK,
+            &json!({
+                "component": component(Stage::Denied), "flow_info": flow_info("Welcome to Rollcall!"), "pending_user": name,
+                "pending_user_avatar": AVATAR, "error_message": AT_LIMIT,
+            }),
+        );
+        cookies::remove(response.headers_mut(), &self.app.config, cookies::flow_name(&self.app.config));
+        response
     }
 
     /// Ends the session of the cookie's owner; without a word that this was meant, asks first.

@@ -110,7 +110,7 @@ db_test!(an_older_use_never_overwrites_a_newer_one, |db| async move {
         country: "DE".into(),
         asn: Some(1),
     };
-    let late = rollcall::store::sessions::Touch { id: row, at: at("2026-11-01T12:01:00Z"), expires_at: at("2098-01-01"), origin };
+    let late = rollcall::store::sessions::Touch { id: row, at: at("2026-11-01T12:01:00Z"), origin };
     let written = app.app.store.write(move |db| Box::pin(async move { db.update_touched(&[late]).await })).await;
     written.unwrap();
     assert_eq!(shown(&admin).await["last_ip"], "127.0.0.1");

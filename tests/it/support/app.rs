@@ -10,7 +10,6 @@ use rollcall::actions::sign_in::{self, Client};
 use rollcall::actions::tokens::TokenRequest;
 use rollcall::actions::{Actor, passwords, tokens, users};
 use rollcall::app::App;
-use rollcall::config::{Config, Flags};
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Address, Clock, Permission, SessionId, Timestamp, UserId};
 use rollcall::store::users::NewUser;
@@ -54,15 +53,7 @@ impl TestApp {
 
     /// With these settings, as environment variables without `ROLLCALL_`.
     pub async fn with(db: TestDb, settings: &[(&str, &str)]) -> Self {
-        let file = db.dir.path().join("rollcall.toml");
-        std::fs::write(&file, "").expect("a file");
-        let flags = Flags { config: Some(file), ..Flags::default() };
-        let mut environment = vec![
-            ("ROLLCALL_DATA_DIR".to_owned(), db.dir.path().display().to_string()),
-            ("ROLLCALL_DATABASE__URL".to_owned(), db.url.clone()),
-        ];
-        environment.extend(settings.iter().map(|(name, value)| (format!("ROLLCALL_{name}"), (*value).to_owned())));
-        let config = Config::load(&flags, environment).expect("settings that can be used");
+        let config = db.config(settings);
         let app = App::start(config, Clock::fixed(at(NOW))).await.expect("the server starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -101,6 +92,17 @@ impl TestApp {
 
     pub async fn superuser(&self, name: &str) -> TestUser<'_> {
         self.add(name, true, &[], false).await
+    }
+
+    /// A user who is there already.
+    pub async fn known(&self, name: &str) -> TestUser<'_> {
+        let user = users::find(&self.app, name).await.expect("the user exists");
+        TestUser { app: self, id: user.id, name: name.to_owned() }
+    }
+
+    /// The same database and clock under other settings, as after a restart. It serves nobody.
+    pub async fn restarted(&self, settings: &[(&str, &str)]) -> App {
+        App::start(self.db.config(settings), self.app.clock.clone()).await.expect("the server starts")
     }
 
     /// A token that may do everything.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use rollcall::config::{Config, Flags};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
@@ -22,6 +23,19 @@ impl TestDb {
 
     pub fn is_sqlite(&self) -> bool {
         self.url.starts_with("sqlite:")
+    }
+
+    /// Settings for this database.
+    pub fn config(&self, settings: &[(&str, &str)]) -> Config {
+        let file = self.dir.path().join("rollcall.toml");
+        std::fs::write(&file, "").expect("a file");
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let mut environment = vec![
+            ("ROLLCALL_DATA_DIR".to_owned(), self.dir.path().display().to_string()),
+            ("ROLLCALL_DATABASE__URL".to_owned(), self.url.clone()),
+        ];
+        environment.extend(settings.iter().map(|(name, value)| (format!("ROLLCALL_{name}"), (*value).to_owned())));
+        Config::load(&flags, environment).expect("settings that can be used")
     }
 
     /// Runs statements beside the server, as nobody but a test would.

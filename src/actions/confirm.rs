@@ -1,0 +1,106 @@
+//! A fresh proof: what matters more than looking asks who is there once more, and gives the session a
+//! new key (OWASP ASVS v5.0.0-7.2.4, 7.5.1).
+
+use super::events::EventKind;
+use super::sign_in::Started;
+use super::users::{Ends, NewPassword, replace_password};
+use super::{ActionError, Actor};
+use crate::app::App;
+use crate::domain::user::{MAX_PASSWORD_LENGTH, check_password};
+use crate::domain::{HashedSecret, PlainSecret};
+use crate::store::sessions::LiveSession;
+use crate::store::users::UserRow;
+
+/// Whether the user of a session proved who they are so short a while ago (`sessions.confirm_timeout`)
+/// that it serves. A proof from the future, as a clock that went back makes one, does not.
+#[must_use]
+pub fn is_fresh(app: &App, session: &LiveSession) -> bool {
+    let now = app.clock.now();
+    session.proved_at <= now && now.since(session.proved_at) < app.config.sessions.confirm_timeout
+}
+
+/// Proves a signed-in user's password once more. The session goes on under a new key; the one it had,
+/// which is among `keys`, opens nothing from now on. `None` when the password is wrong.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when the session ended meanwhile; [`ActionError::Busy`].
+pub async fn confirm(
+    app: &App,
+    session: &LiveSession,
+    keys: Vec<HashedSecret>,
+    password: String,
+    actor: &Actor,
+) -> Result<Option<Started>, ActionError> {
+    let actor = actor.as_user(session.user_id, &session.username);
+    let password = if password.len() > MAX_PASSWORD_LENGTH { String::new() } else { password };
+    let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+    let stored = user.password_hash.clone();
+    let now = app.clock.now();
+    if !app.passwords.verify(password, stored.clone()).await? {
+        let event = EventKind::SignInFailed.by(&actor, now).about(user.id, &user.username);
+        let event = event.of_session(session.uuid).with_detail("confirm");
+        app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
+        return Ok(None);
+    }
+    let key = PlainSecret::generate()?;
+    let (hash, id, uuid) = (key.hash(), session.id, session.uuid);
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let is_still_so = |user: &UserRow| user.is_active && user.password_hash == stored;
+                let user = db.lock_user(user.id).await?.filter(is_still_so).ok_or(ActionError::NotFound)?;
+                if !db.update_key(id, &keys, hash, now).await? {
+                    return Err(ActionError::NotFound);
+                }
+                db.insert_events(&[EventKind::Confirmed.by(&actor, now).about(user.id, &user.username).of_session(uuid)]).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(Some(started(app, session, key)))
+}
+
+/// Sets one's own password, whose session has a fresh proof. All other sessions of theirs end, unless
+/// `sessions.end_on_password_change` says otherwise; this one goes on under a new key.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] without a fresh proof; [`ActionError::Rule`] when the password is too
+/// short or too long; [`ActionError::NotFound`] when the session ended meanwhile.
+pub async fn change_password(
+    app: &App,
+    session: &LiveSession,
+    keys: Vec<HashedSecret>,
+    password: String,
+    actor: &Actor,
+) -> Result<Started, ActionError> {
+    if !is_fresh(app, session) {
+        return Err(ActionError::Forbidden);
+    }
+    check_password(&password)?;
+    let hash = app.passwords.hash(password).await?;
+    let actor = actor.as_user(session.user_id, &session.username);
+    let key = PlainSecret::generate()?;
+    let (key_hash, now, id, uuid) = (key.hash(), app.clock.now(), session.id, session.uuid);
+    let (user, name, proved_at) = (session.user_id, session.username.clone(), session.proved_at);
+    let ends = if app.config.sessions.is_ended_on_password_change { Ends::Others(uuid) } else { Ends::None };
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.lock_user(user).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                if !db.update_key(id, &keys, key_hash, proved_at).await? {
+                    return Err(ActionError::NotFound);
+                }
+                let new = NewPassword { user, name: &name, hash: &hash, ends };
+                replace_password(db, &new, &actor, now).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(started(app, session, key))
+}
+
+/// The same session under another key.
+fn started(app: &App, session: &LiveSession, key: PlainSecret) -> Started {
+    let left = session.lifetime.absolute_expires_at.since(app.clock.now());
+    Started { key, uuid: session.uuid, cookie_max_age: session.is_remembered.then_some(left) }
+}

@@ -1,0 +1,120 @@
+//! Policies: the limits sessions live under, and what becomes of living sessions when they tighten.
+
+use super::events::EventKind;
+use super::{ActionError, Actor, sessions};
+use crate::app::App;
+use crate::domain::policy::{Limits, Policy};
+use crate::domain::user::UserRule;
+use crate::domain::{EndReason, Timestamp, UserId};
+use crate::store::policies::{LivingRow, PolicyOwner};
+use crate::store::session_ends::Which;
+use crate::store::{Db, StoreError};
+
+/// The setting that says which limits of the instance living sessions were last held to.
+const INSTANCE_SETTING: &str = "instance_policy";
+/// How many sessions are looked at in one step.
+const STEP: i64 = 2000;
+
+/// The limits of a user.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn limits(app: &App, user: UserId) -> Result<Limits, StoreError> {
+    Ok(Limits { instance: app.config.sessions.policy(), own: app.store.read().find_own_policy(user).await? })
+}
+
+/// Sets what a group or a user, whose name is `name`, has of its own. Living sessions that are longer
+/// than it allows are cut at once, and those beyond its limit end, the oldest first; none is extended.
+/// Gives how many were cut or ended.
+///
+/// # Errors
+/// [`UserRule::Policy`] when a limit is zero that may not be.
+pub async fn set(app: &App, owner: PolicyOwner, name: &str, policy: Policy, actor: &Actor) -> Result<u64, ActionError> {
+    let is_zero = |limit: Option<std::time::Duration>| limit.is_some_and(|limit| limit.is_zero());
+    if is_zero(policy.idle_timeout) || is_zero(policy.absolute_timeout) || policy.max_sessions == Some(0) {
+        return Err(UserRule::Policy.into());
+    }
+    let (actor, now, instance, name) = (actor.clone(), app.clock.now(), app.config.sessions.policy(), name.to_owned());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let users = db.lock_users_under(owner).await?;
+                db.update_policy(owner, &policy).await?;
+                let event = EventKind::PolicySet.by(&actor, now);
+                let event = match owner {
+                    PolicyOwner::User(id) => event.about(id, &name).with_detail(policy.to_string()),
+                    PolicyOwner::Group(_) => event.with_detail(format!("group {name}: {policy}")),
+                };
+                db.insert_events(&[event]).await?;
+                let limits = Limits { instance, own: policy };
+                let mut changed = 0;
+                let mut after = 0;
+                while let Some((last, tightened)) = tighten_some(db, Some(owner), after, limits).await? {
+                    (after, changed) = (last, changed + tightened);
+                }
+                if let Some(most) = policy.max_sessions {
+                    for user in users {
+                        changed += end_beyond(db, user, most, &actor, now).await?;
+                    }
+                }
+                Ok::<_, ActionError>(changed)
+            })
+        })
+        .await
+}
+
+/// Holds living sessions to the instance's settings, if those changed since the last start: before
+/// anybody is let in. Gives how many were cut or ended.
+///
+/// # Errors
+/// When the database cannot be written; the next start does what is left.
+pub async fn hold_to_instance(app: &App) -> Result<u64, StoreError> {
+    let instance = app.config.sessions.policy();
+    let words = instance.to_string();
+    if app.store.read().find_setting(INSTANCE_SETTING).await?.as_deref() == Some(&words) {
+        return Ok(0);
+    }
+    let limits = Limits { instance, own: Policy::default() };
+    let (mut changed, mut after) = (0, 0);
+    let step = async |after| app.store.write(move |db| Box::pin(tighten_some(db, None, after, limits))).await;
+    while let Some((last, tightened)) = step(after).await? {
+        (after, changed) = (last, changed + tightened);
+    }
+    if let Some(most) = instance.max_sessions {
+        let now = app.clock.now();
+        for user in app.store.read().list_users_beyond(most).await? {
+            let end = app.store.write(move |db| Box::pin(async move { end_beyond(db, user, most, &Actor::system(), now).await }));
+            changed += end.await?;
+        }
+    }
+    app.store.write(move |db| Box::pin(async move { db.update_setting(INSTANCE_SETTING, &words).await })).await?;
+    Ok(changed)
+}
+
+/// Tightens some sessions after the key `after`. Gives the last key and how many were tightened;
+/// `None`: there were no more.
+async fn tighten_some(
+    db: &Db<'_>,
+    owner: Option<PolicyOwner>,
+    after: i64,
+    limits: Limits,
+) -> Result<Option<(i64, u64)>, StoreError> {
+    let rows = db.list_living(owner, after, STEP).await?;
+    let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
+    let tightened: Vec<LivingRow> =
+        rows.iter().filter_map(|row| limits.tighten(&row.living).map(|living| LivingRow { id: row.id, living })).collect();
+    db.update_limits(&tightened).await?;
+    Ok(Some((last, tightened.len() as u64)))
+}
+
+/// Ends those of a user's sessions that are more than `most`, the oldest first.
+async fn end_beyond(db: &Db<'_>, user: UserId, most: u32, actor: &Actor, now: Timestamp) -> Result<u64, StoreError> {
+    let live = db.list_live_ids(user, now).await?;
+    let beyond = live.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+    let mut ended = 0;
+    for ids in live.get(..beyond).unwrap_or_default().chunks(500) {
+        let which = Which::Uuids(ids.to_vec());
+        ended += sessions::end_in(db, &which, sessions::CHUNK, EndReason::LimitReached, actor, now).await?.len() as u64;
+    }
+    Ok(ended)
+}

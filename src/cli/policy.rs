@@ -1,0 +1,159 @@
+//! `rollcall policy`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::user::find;
+use super::{Failure, Outcome, misused, output};
+use crate::actions::{Actor, policies};
+use crate::app::App;
+use crate::config::{Config, parse_duration};
+use crate::domain::policy::{AtLimit, Limits, Policy};
+use crate::domain::user::UserRule;
+use crate::store::policies::PolicyOwner;
+
+/// What to do with policies.
+#[derive(Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Show what the instance, a group or a user has, and what holds together: the smallest of each
+    Show {
+        #[command(flatten)]
+        whose: WhoseArgs,
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set limits of a group or a user; living sessions are cut to them at once, never extended
+    Set {
+        #[command(flatten)]
+        whose: WhoseArgs,
+        /// A session not used for so long ends, such as 30m; none: no limit here
+        #[arg(long, value_name = "DURATION")]
+        idle_timeout: Option<String>,
+        /// A session ends so long after its sign-in, such as 8h; none: no limit here
+        #[arg(long, value_name = "DURATION")]
+        absolute_timeout: Option<String>,
+        /// The same with "stay signed in"; 0: not offered; none: no limit here
+        #[arg(long, value_name = "DURATION")]
+        remember_timeout: Option<String>,
+        /// The most sessions one user has at once; none: no limit here
+        #[arg(long, value_name = "NUMBER")]
+        max_sessions: Option<String>,
+        /// What happens to one more: refuse, ask (which to end), end_oldest; none: not said here
+        #[arg(long, value_name = "OUTCOME")]
+        at_limit: Option<String>,
+    },
+}
+
+/// Whose policy.
+#[derive(Args)]
+#[group(multiple = false)]
+pub(super) struct WhoseArgs {
+    /// This user's
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// This group's
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+}
+
+pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
+    match command {
+        PolicyCommand::Show { whose, json } => show(&super::open(config).await?, whose, json).await,
+        PolicyCommand::Set { whose, idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit } => {
+            let duration = |text: &str| parse_duration(text).ok_or_else(|| misused(format!("{text} is no duration such as 30m")));
+            let number = |text: &str| text.parse::<u32>().map_err(|_| misused(format!("{text} is no number of sessions")));
+            let outcome =
+                |text: &str| AtLimit::parse(text).ok_or_else(|| misused(format!("{text} is none of refuse, ask, end_oldest")));
+            let change = |mut policy: Policy| -> Result<Policy, Failure> {
+                policy.idle_timeout = changed(policy.idle_timeout, idle_timeout.as_deref(), duration)?;
+                policy.absolute_timeout = changed(policy.absolute_timeout, absolute_timeout.as_deref(), duration)?;
+                policy.remember_timeout = changed(policy.remember_timeout, remember_timeout.as_deref(), duration)?;
+                policy.max_sessions = changed(policy.max_sessions, max_sessions.as_deref(), number)?;
+                policy.at_limit = changed(policy.at_limit, at_limit.as_deref(), outcome)?;
+                Ok(policy)
+            };
+            // What is wrong on the command line is said before the database is opened.
+            if whose.user.is_none() && whose.group.is_none() {
+                return Err(misused("say whose: --user or --group; the instance's limits are settings (sessions.…)"));
+            }
+            change(Policy::default())?;
+            if [&idle_timeout, &absolute_timeout, &remember_timeout, &max_sessions, &at_limit].iter().all(|limit| limit.is_none()) {
+                return Err(misused("name a limit to set, such as --idle-timeout 30m"));
+            }
+            let app = super::open(config).await?;
+            let (owner, name) = find_owner(&app, whose).await?.ok_or("nobody was named")?;
+            let policy = change(app.store.read().find_policy(owner).await?)?;
+            let changed = policies::set(&app, owner, &name, policy, &Actor::cli()).await.map_err(|error| match error {
+                crate::actions::ActionError::Rule(UserRule::Policy) => misused(UserRule::Policy.to_string()),
+                other => other.into(),
+            })?;
+            output::say(&format!("{name}: {policy}; {changed} living session(s) were cut or ended"));
+            Ok(())
+        }
+    }
+}
+
+/// A limit as the command line changes it: not named, it stays; `none` lifts it.
+fn changed<T>(limit: Option<T>, text: Option<&str>, read: impl Fn(&str) -> Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match text {
+        None => Ok(limit),
+        Some("none") => Ok(None),
+        Some(text) => read(text).map(Some),
+    }
+}
+
+async fn find_owner(app: &App, whose: WhoseArgs) -> Result<Option<(PolicyOwner, String)>, Failure> {
+    if let Some(name) = whose.user {
+        return Ok(Some((PolicyOwner::User(find(app, &name).await?.id), name)));
+    }
+    let Some(name) = whose.group else { return Ok(None) };
+    let id = app.store.read().find_group(&name).await?.ok_or_else(|| format!("there is no group named {name}"))?;
+    Ok(Some((PolicyOwner::Group(id), name)))
+}
+
+async fn show(app: &App, whose: WhoseArgs, is_json: bool) -> Outcome {
+    let db = app.store.read();
+    let instance = app.config.sessions.policy();
+    let mut rows = vec![("instance".to_owned(), instance)];
+    let mut own = Policy::default();
+    match find_owner(app, whose).await? {
+        None => {}
+        Some((owner @ PolicyOwner::Group(_), name)) => {
+            own = db.find_policy(owner).await?;
+            rows.push((format!("group {name}"), own));
+        }
+        Some((owner @ PolicyOwner::User(id), name)) => {
+            for (group, policy) in db.list_group_policies(id).await? {
+                rows.push((format!("group {group}"), policy));
+            }
+            rows.push((format!("user {name}"), db.find_policy(owner).await?));
+            own = db.find_own_policy(id).await?;
+        }
+    }
+    rows.push(("together".to_owned(), Limits { instance, own }.effective()));
+    let duration = |limit: Option<Duration>| limit.map(|limit| humantime::format_duration(limit).to_string());
+    if is_json {
+        for (whose, policy) in rows {
+            output::line(&serde_json::to_string(&json!({
+                "whose": whose, "idle_timeout": duration(policy.idle_timeout), "absolute_timeout": duration(policy.absolute_timeout),
+                "remember_timeout": duration(policy.remember_timeout), "max_sessions": policy.max_sessions, "at_limit": policy.at_limit,
+            }))?)?;
+        }
+        return Ok(());
+    }
+    let header = ["whose", "idle timeout", "absolute timeout", "remember timeout", "most sessions", "at the limit"];
+    let table = rows.into_iter().map(|(whose, policy)| {
+        vec![
+            whose,
+            duration(policy.idle_timeout).unwrap_or_default(),
+            duration(policy.absolute_timeout).unwrap_or_default(),
+            duration(policy.remember_timeout).unwrap_or_default(),
+            policy.max_sessions.map(|most| most.to_string()).unwrap_or_default(),
+            policy.at_limit.map(|outcome| outcome.as_str().to_owned()).unwrap_or_default(),
+        ]
+    });
+    output::table(&header, table.collect())
+}

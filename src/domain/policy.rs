@@ -1,0 +1,258 @@
+//! Policies: the limits sessions live under. The instance has one, groups and users may; of what
+//! several say, the smallest wins.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::clock::Timestamp;
+use super::session::Lifetime;
+
+/// What happens to a sign-in of someone who has as many sessions as they may have. The strictest
+/// first: of several, it wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AtLimit {
+    /// It is refused.
+    Refuse,
+    /// Whoever signs in is asked which session to end.
+    Ask,
+    /// The session that began first ends.
+    EndOldest,
+}
+
+impl AtLimit {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Refuse, Self::Ask, Self::EndOldest];
+
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Ask => "ask",
+            Self::EndOldest => "end_oldest",
+        }
+    }
+
+    /// The outcome of that word; `None` when there is none.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+}
+
+/// What one of instance, group and user says; `None`: nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// A session not used for so long ends.
+    pub idle_timeout: Option<Duration>,
+    /// A session ends so long after its sign-in.
+    pub absolute_timeout: Option<Duration>,
+    /// The same with "stay signed in"; zero: not offered.
+    pub remember_timeout: Option<Duration>,
+    /// The most sessions one user has at once.
+    pub max_sessions: Option<u32>,
+    /// What happens to one more.
+    pub at_limit: Option<AtLimit>,
+}
+
+impl Policy {
+    /// Both: of each limit the smaller.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            idle_timeout: smaller(self.idle_timeout, other.idle_timeout),
+            absolute_timeout: smaller(self.absolute_timeout, other.absolute_timeout),
+            remember_timeout: smaller(self.remember_timeout, other.remember_timeout),
+            max_sessions: smaller(self.max_sessions, other.max_sessions),
+            at_limit: smaller(self.at_limit, other.at_limit),
+        }
+    }
+
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Policy {
+    /// What it says, in a line: for events.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let duration = |limit: Option<Duration>| limit.map(|limit| humantime::format_duration(limit).to_string());
+        let parts = [
+            ("idle timeout", duration(self.idle_timeout)),
+            ("absolute timeout", duration(self.absolute_timeout)),
+            ("remember timeout", duration(self.remember_timeout)),
+            ("most sessions", self.max_sessions.map(|most| most.to_string())),
+            ("at the limit", self.at_limit.map(|outcome| outcome.as_str().to_owned())),
+        ];
+        let said: Vec<String> = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
+        f.write_str(if said.is_empty() { "none" } else { "" })?;
+        f.write_str(&said.join(", "))
+    }
+}
+
+fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// What holds for one user: what the instance says, and what their groups and they themselves have.
+///
+/// "Stay signed in" lifts the timeouts of the instance in favour of its own; those of groups and users
+/// hold all the same, since somebody set them on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// What the instance says.
+    pub instance: Policy,
+    /// What the user's groups and the user say, together.
+    pub own: Policy,
+}
+
+/// What of a living session its limits depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Living {
+    /// When it began.
+    pub created_at: Timestamp,
+    /// How long it may live.
+    pub lifetime: Lifetime,
+    /// Whether "stay signed in" holds for it.
+    pub is_remembered: bool,
+    /// Whether it was imported, and keeps its end but for what groups and users have.
+    pub is_imported: bool,
+}
+
+impl Limits {
+    /// All of it together.
+    #[must_use]
+    pub fn effective(&self) -> Policy {
+        self.instance.and(self.own)
+    }
+
+    /// Whether "stay signed in" may be asked for.
+    #[must_use]
+    pub fn is_remember_offered(&self) -> bool {
+        self.effective().remember_timeout.is_some_and(|limit| !limit.is_zero())
+    }
+
+    /// What happens to one session more than may be.
+    #[must_use]
+    pub fn at_limit(&self) -> AtLimit {
+        self.effective().at_limit.unwrap_or(AtLimit::EndOldest)
+    }
+
+    /// A session that begins now, when "stay signed in" is wished for or not.
+    #[must_use]
+    pub fn begin(&self, now: Timestamp, is_remember_wished: bool) -> Living {
+        let is_remembered = is_remember_wished && self.is_remember_offered();
+        let (idle_timeout, absolute) = self.timeouts(is_remembered, false);
+        let absolute_expires_at = now.plus(absolute.unwrap_or(Duration::MAX));
+        let lifetime = Lifetime { idle_timeout, absolute_expires_at };
+        Living { created_at: now, lifetime, is_remembered, is_imported: false }
+    }
+
+    /// The session under these limits, where they are tighter than what it was given; `None` when they
+    /// are not. What it was given is never extended.
+    #[must_use]
+    pub fn tighten(&self, session: &Living) -> Option<Living> {
+        let is_remembered = session.is_remembered && self.is_remember_offered();
+        let (idle, absolute) = self.timeouts(is_remembered, session.is_imported);
+        let lifetime = session.lifetime;
+        let end = absolute.map_or(lifetime.absolute_expires_at, |absolute| session.created_at.plus(absolute));
+        let tightened = Living {
+            lifetime: Lifetime {
+                idle_timeout: smaller(lifetime.idle_timeout, idle),
+                absolute_expires_at: end.min(lifetime.absolute_expires_at),
+            },
+            is_remembered,
+            ..*session
+        };
+        (tightened != *session).then_some(tightened)
+    }
+
+    /// Idle and absolute timeout.
+    fn timeouts(&self, is_remembered: bool, is_imported: bool) -> (Option<Duration>, Option<Duration>) {
+        let Policy { idle_timeout, absolute_timeout, .. } = self.own;
+        if is_imported {
+            return (idle_timeout, absolute_timeout);
+        }
+        if is_remembered {
+            return (idle_timeout, smaller(absolute_timeout, self.effective().remember_timeout));
+        }
+        let all = self.effective();
+        (all.idle_timeout, all.absolute_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn limits(own: Policy) -> Limits {
+        let instance = Policy {
+            idle_timeout: Some(12 * HOUR),
+            absolute_timeout: Some(14 * 24 * HOUR),
+            remember_timeout: Some(30 * 24 * HOUR),
+            ..Policy::default()
+        };
+        Limits { instance, own }
+    }
+
+    fn at(hours: u32) -> Timestamp {
+        Timestamp(0).plus(hours * HOUR)
+    }
+
+    #[test]
+    fn the_smallest_wins() {
+        let a = Policy { idle_timeout: Some(HOUR), max_sessions: Some(3), at_limit: Some(AtLimit::EndOldest), ..Policy::default() };
+        let b = Policy { idle_timeout: Some(2 * HOUR), at_limit: Some(AtLimit::Refuse), absolute_timeout: Some(HOUR), ..a };
+        let want = Policy {
+            idle_timeout: Some(HOUR),
+            absolute_timeout: Some(HOUR),
+            max_sessions: Some(3),
+            at_limit: Some(AtLimit::Refuse),
+            ..Policy::default()
+        };
+        assert_eq!((a.and(b), b.and(a)), (want, want));
+        assert_eq!(a.and(Policy::default()), a);
+        assert_eq!(a.to_string(), "idle timeout 1h, most sessions 3, at the limit end_oldest");
+        assert_eq!(Policy::default().to_string(), "none");
+    }
+
+    #[test]
+    fn staying_signed_in_lifts_the_instances_timeouts_alone() {
+        let remembered = limits(Policy::default()).begin(at(0), true);
+        assert_eq!(remembered.lifetime, Lifetime { idle_timeout: None, absolute_expires_at: at(30 * 24) });
+        let own = Policy { idle_timeout: Some(HOUR), absolute_timeout: Some(8 * HOUR), ..Policy::default() };
+        let bound = limits(own).begin(at(0), true);
+        assert_eq!(bound.lifetime, Lifetime { idle_timeout: Some(HOUR), absolute_expires_at: at(8) });
+        let none = Policy { remember_timeout: Some(Duration::ZERO), ..Policy::default() };
+        let plain = limits(none).begin(at(0), true);
+        assert!(!plain.is_remembered && plain.lifetime.idle_timeout == Some(12 * HOUR));
+    }
+
+    #[test]
+    fn tightening_never_extends() {
+        let short = Policy { idle_timeout: Some(HOUR), absolute_timeout: Some(2 * HOUR), ..Policy::default() };
+        let session = limits(Policy::default()).begin(at(0), false);
+        let tight = limits(short).tighten(&session).unwrap();
+        assert_eq!(tight.lifetime, Lifetime { idle_timeout: Some(HOUR), absolute_expires_at: at(2) });
+        assert_eq!(limits(short).tighten(&tight), None);
+        assert_eq!(limits(Policy::default()).tighten(&tight), None, "loosening gives nothing back");
+        let imported =
+            Living { is_imported: true, lifetime: Lifetime { idle_timeout: None, absolute_expires_at: at(9999) }, ..session };
+        assert_eq!(limits(Policy::default()).tighten(&imported), None);
+        assert!(limits(short).tighten(&imported).is_some());
+        let remembered = limits(Policy::default()).begin(at(0), true);
+        let off = Policy { remember_timeout: Some(Duration::ZERO), ..Policy::default() };
+        let plain = limits(off).tighten(&remembered).unwrap();
+        assert_eq!((plain.is_remembered, plain.lifetime.absolute_expires_at), (false, at(14 * 24)));
+    }
+}
