@@ -261,7 +261,7 @@ pub async fn not_me(State(app): State<App>, request: Request) -> PageResult {
         last_used: None,
         others: grouped(others),
         events,
-        has_password_page: false,
+        has_password_page: true,
     };
     let asked = query.last("session").and_then(SessionId::parse);
     let found = match asked {

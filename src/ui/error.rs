@@ -27,6 +27,8 @@ pub enum PageError {
     AtLimit,
     /// Nobody is signed in: to the sign-in page, and back to this path.
     SignedOut(String),
+    /// Signed in, and not proved lately: to the page that asks for the password, and back to this path.
+    Unconfirmed(String),
     /// 405.
     MethodNotAllowed,
     /// 409: somebody else was quicker, in words.
@@ -99,7 +101,8 @@ impl PageError {
                 "Not now",
                 "The server cannot do this at the moment. Nothing was changed. Try again in a few seconds.",
             ),
-            // A redirect; never shown.
+            // Redirects; never shown.
+            Self::Unconfirmed(_) => (StatusCode::FORBIDDEN, "Confirm first", ""),
             Self::SignedOut(_) => (StatusCode::FORBIDDEN, "Sign in first", ""),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "It is our mistake, and it is in the server's log.")
@@ -114,6 +117,9 @@ impl IntoResponse for PageError {
         match &self {
             Self::SignedOut(back) => {
                 return Redirect::to(&format!("/sign-in?next={}", utf8_percent_encode(back, PATH))).into_response();
+            }
+            Self::Unconfirmed(back) => {
+                return Redirect::to(&format!("/confirm?next={}", utf8_percent_encode(back, PATH))).into_response();
             }
             Self::Forged(why) => tracing::info!(why, "a form was refused"),
             _ => {}

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 
 use super::error::PageError;
 use super::{Frame, Section, assets};
-use crate::actions::Actor;
+use crate::actions::{Actor, confirm};
 use crate::app::App;
 use crate::auth::{cookies, csrf, session_of_cookies};
 use crate::config::Config;
@@ -63,6 +63,16 @@ impl Visitor {
     /// [`PageError::SignedOut`].
     pub fn signed_in(&self, path: &str) -> Result<&LiveSession, PageError> {
         self.session.as_ref().ok_or_else(|| PageError::SignedOut(path.to_owned()))
+    }
+
+    /// Their session, with a fresh proof of who they are; without one, to the page that asks for it and
+    /// back to `path`. What changes how one signs in needs it, and what ends other people's sessions.
+    ///
+    /// # Errors
+    /// [`PageError::SignedOut`] and [`PageError::Unconfirmed`].
+    pub fn confirmed(&self, app: &App, path: &str) -> Result<&LiveSession, PageError> {
+        let session = self.signed_in(path)?;
+        if confirm::is_fresh(app, session) { Ok(session) } else { Err(PageError::Unconfirmed(path.to_owned())) }
     }
 
     /// Who does what this request asks for.

@@ -2,9 +2,11 @@
 #![expect(clippy::missing_errors_doc, reason = "a page that fails is a page that says so")]
 
 pub mod assets;
+pub mod confirm;
 pub mod devices;
 pub mod error;
 mod form;
+pub mod password;
 pub mod set_up;
 pub mod sign_in;
 pub mod sign_in_limit;

@@ -1,5 +1,6 @@
 //! The pages, without a browser.
 
+mod confirm;
 mod headers;
 mod sessions;
 mod set_up;

@@ -1,0 +1,81 @@
+//! `/password`: one's own password, set anew. It needs a fresh proof of the old one.
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::confirm::keys;
+use super::error::PageError;
+use super::form::Visitor;
+use super::sign_in::read_form;
+use super::{Frame, PageResult, Section, page};
+use crate::actions::{ActionError, confirm};
+use crate::app::App;
+use crate::auth;
+use crate::domain::user::MIN_PASSWORD_LENGTH;
+use crate::store::sessions::LiveSession;
+
+const PATH: &str = "/password";
+
+#[derive(Template)]
+#[template(path = "pages/password.html")]
+struct PasswordPage<'a> {
+    frame: Frame,
+    username: &'a str,
+    error: &'a str,
+    min_length: usize,
+    /// Whether all other sessions end.
+    is_ending: bool,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct PasswordForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    again: String,
+}
+
+/// The form.
+pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let session = visitor.confirmed(&app, PATH)?;
+    Ok(form(&app, &visitor, session, StatusCode::OK, ""))
+}
+
+/// Sets the password. All other sessions end, and this one gets a new key.
+pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, given) = read_form::<PasswordForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    visitor.signed_in(PATH)?;
+    visitor.check(&app, &parts.headers, &given.proof)?;
+    let session = visitor.confirmed(&app, PATH)?;
+    if given.password != given.again {
+        return Ok(form(&app, &visitor, session, StatusCode::UNPROCESSABLE_ENTITY, "The two passwords differ."));
+    }
+    let changed = confirm::change_password(&app, session, keys(&app, &parts), given.password, &visitor.actor()).await;
+    match changed {
+        Err(ActionError::Rule(rule)) => {
+            Ok(form(&app, &visitor, session, StatusCode::UNPROCESSABLE_ENTITY, &format!("Sorry: {rule}.")))
+        }
+        Err(ActionError::NotFound) => Err(PageError::SignedOut(PATH.to_owned())),
+        Err(error) => Err(error.into()),
+        Ok(started) => {
+            let mut response = Redirect::to("/sessions").into_response();
+            auth::keep_session(&app, response.headers_mut(), &started)?;
+            Ok(response)
+        }
+    }
+}
+
+fn form(app: &App, visitor: &Visitor, session: &LiveSession, status: StatusCode, error: &str) -> Response {
+    let frame = visitor.frame(app, Section::Elsewhere);
+    let is_ending = app.config.sessions.is_ended_on_password_change;
+    page(status, &PasswordPage { frame, username: &session.username, error, min_length: MIN_PASSWORD_LENGTH, is_ending })
+}
