@@ -7,7 +7,6 @@ use crate::app::App;
 use crate::domain::policy::{AtLimit, Limits};
 use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
 use crate::domain::{Address, EndReason, HashedSecret, PlainSecret, SessionId, Timestamp, UserId, secret};
-use crate::store::ended_sessions::Ending;
 use crate::store::session_ends::Which;
 use crate::store::sessions::NewSession;
 use crate::store::users::UserRow;
@@ -106,9 +105,8 @@ pub async fn begin(app: &App, proved: UserRow, client: &Client, wish: Wish, acto
             let user = db.lock_user(proved.id).await?.filter(is_still_so).ok_or(ActionError::Forbidden)?;
             let actor = unknown.as_user(user.id, &user.username);
             let limits = Limits { instance, own: db.find_own_policy(user.id).await? };
-            let ending = Ending::by(&actor, now, EndReason::Replaced);
             for key in wish.replaces {
-                db.end_sessions(&Which::Key(key), 1, &ending).await?;
+                super::sessions::end_in(db, &Which::Key(key), 1, EndReason::Replaced, &actor, now).await?;
             }
             make_room(db, &user, limits, wish.ends, &actor, now).await?;
             let living = limits.begin(now, wish.is_remembered);

@@ -15,6 +15,7 @@ mod serve;
 mod session;
 mod token;
 mod user;
+mod watch;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ enum Command {
     /// Limits of groups and users: show, set
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Sessions: list, show, revoke
+    /// Sessions: list, show, revoke, watch
     #[command(subcommand)]
     Session(Box<session::SessionCommand>),
     /// Bring the database's schema up to date

@@ -59,6 +59,15 @@ pub(super) enum SessionCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Follow sign-ins and ends as they happen, whichever server they happen on
+    Watch {
+        /// Of this user only
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
     /// End sessions: those named, or those that match
     Revoke {
         /// Which
@@ -177,6 +186,7 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             let id = parse_id(&uuid)?;
             show(&super::open(config).await?, id, json).await
         }
+        SessionCommand::Watch { user, json } => super::watch::run(&super::open(config).await?, user.as_deref(), json).await,
         SessionCommand::Revoke { uuids, filter, everyone, expected_count, reason, yes } => {
             let ids = uuids.iter().map(|uuid| parse_id(uuid)).collect::<Result<Vec<_>, _>>()?;
             let filter = filter.read()?;

@@ -5,6 +5,7 @@ mod changes;
 pub mod counts;
 pub mod ended_list;
 pub mod ended_sessions;
+pub mod event_feed;
 pub mod event_list;
 pub mod events;
 pub mod groups;

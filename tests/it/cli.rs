@@ -1,6 +1,7 @@
 //! The command line: what goes where, with which exit code, and what it does to a server that runs.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -195,6 +196,47 @@ on_both!(policies_are_shown_and_set, |home| async move {
     assert_eq!((&rows[3]["absolute_timeout"], &rows[3]["at_limit"]), (&json!("8h"), &json!("ask")));
     assert!(home.ok(&["policy", "show"]).contains("14days"));
     assert!(home.ok(&["policy", "show", "--user", "alice"]).contains("together"));
+});
+
+/// A command that goes on until the test is over, however it ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+on_both!(watching_shows_sign_ins_and_ends_as_they_happen, |home| async move {
+    let home = home.with_administrator();
+    let server = home.serve().await;
+    home.add_user("alice");
+    Person::signed_in(&server, "akadmin").await;
+    let mut child = home.command(ROLLCALL);
+    child.args(["session", "watch", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Running(child.spawn().unwrap());
+    let (send, mut lines) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let (out, err) = (child.0.stdout.take().unwrap(), child.0.stderr.take().unwrap());
+    for pipe in [Box::new(out) as Box<dyn std::io::Read + Send>, Box::new(err)] {
+        let send = send.clone();
+        std::thread::spawn(move || BufReader::new(pipe).lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
+    }
+    let mut next = async || tokio::time::timeout(Duration::from_secs(20), lines.recv()).await.expect("a line").expect("a line");
+    assert!(next().await.contains("watching"));
+    let alice = Person::signed_in(&server, "alice").await;
+    let uuid = alice.uuid().await;
+    let seen: Value = serde_json::from_str(&next().await).unwrap();
+    assert_eq!((&seen["event"], &seen["username"], &seen["session"]), (&json!("sign_in"), &json!("alice"), &json!(uuid)));
+    home.ok(&["session", "revoke", "--user", "alice", "--yes", "--reason", "enough"]);
+    let seen: Value = serde_json::from_str(&next().await).unwrap();
+    assert_eq!(
+        (&seen["event"], &seen["actor"], &seen["detail"]),
+        (&json!("session_revoked"), &json!("cli"), &json!("revoked: enough"))
+    );
+    assert!(child.0.try_wait().unwrap().is_none(), "it goes on");
+    crate::process::signal(child.0.id(), "INT");
+    child.0.wait().unwrap();
 });
 
 on_both!(removed_users_are_out, |home| async move {

@@ -1,6 +1,7 @@
 //! What is kept, and what is not.
 
 mod counts;
+mod event_feed;
 mod import;
 mod secrets;
 mod sweep;

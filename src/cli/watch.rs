@@ -1,0 +1,74 @@
+//! `rollcall session watch`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Outcome, output};
+use crate::actions::events::EventKind;
+use crate::app::App;
+use crate::store::event_feed::EventFeed;
+use crate::store::events::EventRow;
+
+/// How often is looked.
+const PERIOD: Duration = Duration::from_millis(250);
+/// Beginnings and ends of sessions.
+const SHOWN: [EventKind; 4] = [EventKind::SignIn, EventKind::SignOut, EventKind::SessionRevoked, EventKind::SessionExpired];
+
+/// Follows sign-ins and ends until it is interrupted. The server may run anywhere: what it writes is in
+/// the database.
+pub(super) async fn run(app: &App, user: Option<&str>, is_json: bool) -> Outcome {
+    let mut feed = EventFeed::from_now(&app.store.read(), Instant::now()).await?;
+    output::say("watching; Ctrl-C stops");
+    if !is_json {
+        output::line(&columns("when", "what", "user", "by", "address", "session"))?;
+    }
+    let mut ticks = tokio::time::interval(PERIOD);
+    let mut is_away = false;
+    loop {
+        ticks.tick().await;
+        let events = match feed.read(&app.store.read(), Instant::now()).await {
+            Ok(events) => events,
+            Err(error) if error.is_temporary() => {
+                if !std::mem::replace(&mut is_away, true) {
+                    output::say(&format!("{error}; trying again"));
+                }
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if std::mem::take(&mut is_away) {
+            output::say("the database is back");
+        }
+        for event in events.iter().filter(|event| is_shown(event, user)) {
+            output::line(&if is_json { json_line(event)? } else { line(event) })?;
+        }
+    }
+}
+
+fn is_shown(event: &EventRow, user: Option<&str>) -> bool {
+    SHOWN.iter().any(|kind| kind.as_str() == event.kind) && user.is_none_or(|user| user == event.username)
+}
+
+fn json_line(event: &EventRow) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&json!({
+        "at": event.at, "event": event.kind, "user": event.user_id, "username": event.username, "actor": event.actor,
+        "ip": event.ip, "session": event.session, "detail": event.detail,
+    }))
+}
+
+fn line(event: &EventRow) -> String {
+    let what = if event.detail.is_empty() { &event.kind } else { &event.detail };
+    let session = event.session.map(|id| id.to_string()).unwrap_or_default();
+    let at = event.at.to_string();
+    // To the second: finer is for machines.
+    let at = format!("{}Z", at.get(..19).unwrap_or_default());
+    columns(&at, what, &event.username, &event.actor, &event.ip, &session)
+}
+
+/// One line, whatever the values hold; the last column is free.
+fn columns(when: &str, what: &str, user: &str, by: &str, address: &str, session: &str) -> String {
+    let clean = |text: &str| output::printable(text).replace('\n', " ");
+    let line = format!("{when:20}  {:20}  {:20}  {:16}  {address:18}  {session}", clean(what), clean(user), clean(by));
+    line.trim_end().to_owned()
+}
