@@ -105,8 +105,8 @@ fn read(call: &Call, fields: &Map<String, Value>) -> Result<Revocation, ApiError
             (REASON, Value::String(text)) if revocation::is_comment(text) => text.trim().clone_into(&mut comment),
             (REASON, _) => wrong(name, &format!("A text of at most {MAX_COMMENT_LENGTH} characters, without control characters.")),
             (_, Value::String(text)) => pairs.push((name.clone(), text.clone())),
-            (_, Value::Number(number)) => pairs.push((name.clone(), number.to_string())),
-            (_, Value::Bool(_) | Value::Array(_) | Value::Object(_)) => wrong(name, "Not a valid string."),
+            ("user" | "asn", Value::Number(number)) => pairs.push((name.clone(), number.to_string())),
+            (_, Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => wrong(name, "Not a valid string."),
         }
     }
     let current = current(call);

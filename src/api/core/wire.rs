@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
@@ -217,18 +218,24 @@ pub struct RevokeSessionsRequest {
     /// As in the list.
     user__username: Option<String>,
     /// The user's primary key.
+    #[schema(schema_with = number)]
     user: Option<i64>,
     /// As in the list.
+    #[schema(format = DateTime)]
     last_used__gte: Option<String>,
     /// As in the list.
+    #[schema(format = DateTime)]
     last_used__lte: Option<String>,
     /// As in the list.
+    #[schema(format = DateTime)]
     expires__gte: Option<String>,
     /// As in the list.
+    #[schema(format = DateTime)]
     expires__lte: Option<String>,
     /// As in the list.
     country: Option<String>,
     /// As in the list.
+    #[schema(schema_with = number)]
     asn: Option<i64>,
     /// As in the list.
     network: Option<String>,
@@ -238,6 +245,11 @@ pub struct RevokeSessionsRequest {
     os: Option<String>,
     /// As in the list.
     device: Option<String>,
+}
+
+/// A whole number, written as one or as text; null is none.
+fn number() -> Schema {
+    ObjectBuilder::new().schema_type(SchemaType::Array(vec![Type::Integer, Type::String, Type::Null])).into()
 }
 
 /// How many sessions were ended.
@@ -300,12 +312,16 @@ pub struct ListParameters {
     /// The user's primary key.
     user: Option<i64>,
     /// Last used at this instant or later.
+    #[param(format = DateTime)]
     last_used__gte: Option<String>,
     /// Last used at this instant or earlier.
+    #[param(format = DateTime)]
     last_used__lte: Option<String>,
     /// Expires at this instant or later.
+    #[param(format = DateTime)]
     expires__gte: Option<String>,
     /// Expires at this instant or earlier.
+    #[param(format = DateTime)]
     expires__lte: Option<String>,
     /// ISO country code of the last address.
     country: Option<String>,
@@ -343,12 +359,16 @@ pub struct EndedListParameters {
     /// The user's primary key.
     user: Option<i64>,
     /// Last used at this instant or later.
+    #[param(format = DateTime)]
     last_used__gte: Option<String>,
     /// Last used at this instant or earlier.
+    #[param(format = DateTime)]
     last_used__lte: Option<String>,
     /// Would have expired at this instant or later.
+    #[param(format = DateTime)]
     expires__gte: Option<String>,
     /// Would have expired at this instant or earlier.
+    #[param(format = DateTime)]
     expires__lte: Option<String>,
     /// ISO country code of the last address.
     country: Option<String>,
@@ -363,8 +383,10 @@ pub struct EndedListParameters {
     /// Device family, exactly.
     device: Option<String>,
     /// Ended at this instant or later.
+    #[param(format = DateTime)]
     ended__gte: Option<String>,
     /// Ended at this instant or earlier.
+    #[param(format = DateTime)]
     ended__lte: Option<String>,
     /// Who ended it, exactly.
     ended_by: Option<String>,
