@@ -5,7 +5,7 @@ use super::sessions::CHUNK;
 use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::policy::{AtLimit, Limits};
-use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH};
+use crate::domain::user::MAX_PASSWORD_LENGTH;
 use crate::domain::{Address, EndReason, HashedSecret, PlainSecret, SessionId, Timestamp, UserId, secret};
 use crate::store::session_ends::Which;
 use crate::store::sessions::NewSession;
@@ -55,8 +55,10 @@ pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Acto
         return Ok(Some(user));
     }
     let mut event = EventKind::SignInFailed.by(actor, app.clock.now());
-    event.username = uid.chars().take(MAX_EMAIL_LENGTH).collect();
-    event.user_id = user.map(|user| user.id.0);
+    // Not what was typed: people type passwords where the name belongs.
+    if let Some(user) = user {
+        (event.user_id, event.username) = (Some(user.id.0), user.username);
+    }
     app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
     Ok(None)
 }

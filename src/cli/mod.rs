@@ -199,7 +199,11 @@ fn wrong_usage(message: &str) -> ExitCode {
 /// Logs to standard error: the server all that is asked for, commands only what went wrong.
 fn start_log(config: &Config, is_server: bool) {
     let filter = if is_server || config.log.filter != "info" { config.log.filter.as_str() } else { "error" };
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
+    let mut filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
+    // Below that it logs what the database is asked, with the values: what people typed among them.
+    if let Ok(quiet) = "tokio_postgres=info".parse() {
+        filter = filter.add_directive(quiet);
+    }
     let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(has_colour).with_env_filter(filter);
     if config.log.is_json {

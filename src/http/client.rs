@@ -95,6 +95,10 @@ fn parse_entry(text: &str) -> Option<IpAddr> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(ip.to_canonical());
     }
+    // A zone means something to the machine it is on alone.
+    if text.contains('%') {
+        return None;
+    }
     if let Ok(socket) = text.parse::<SocketAddr>() {
         return Some(socket.ip().to_canonical());
     }
@@ -130,6 +134,7 @@ mod tests {
             ("10.0.0.1", vec!["\"1.2.3.4\""], "10.0.0.1"),
             ("10.0.0.1", vec!["1.2.3.4,"], "10.0.0.1"),
             ("10.0.0.1", vec!["unknown"], "10.0.0.1"),
+            ("::1", vec!["2001:db8::1", "[fd00::%1]:1"], "::1"),
         ] {
             let mut headers = HeaderMap::new();
             for line in &lines {

@@ -199,6 +199,7 @@ pub(super) fn happened(event: &EventRow) -> String {
     let whose = if is_own { "their own".to_owned() } else { format!("{user}’s") };
     match event.kind.as_str() {
         "sign_in" => format!("{user} signed in"),
+        "sign_in_failed" if user.is_empty() => "Somebody tried to sign in by a name that nobody has".into(),
         "sign_in_failed" => format!("Somebody tried to sign in as {user}, and failed"),
         "sign_out" => format!("{user} signed out"),
         "session_revoked" if detail == "revoked" || detail.is_empty() => format!("{actor} ended {whose} session"),

@@ -106,6 +106,7 @@ fn read(call: &Call, fields: &Map<String, Value>) -> Result<Revocation, ApiError
             (REASON, _) => wrong(name, &format!("A text of at most {MAX_COMMENT_LENGTH} characters, without control characters.")),
             (_, Value::String(text)) => pairs.push((name.clone(), text.clone())),
             ("user" | "asn", Value::Number(number)) => pairs.push((name.clone(), number.to_string())),
+            (_, Value::Number(number)) if !session_filter::is_filter(name) => pairs.push((name.clone(), number.to_string())),
             (_, Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => wrong(name, "Not a valid string."),
         }
     }

@@ -155,6 +155,16 @@ impl Home {
         rows.map(Result::unwrap).collect()
     }
 
+    /// Runs statements on the database itself.
+    pub async fn execute(&self, sql: &str) {
+        if let Some(schema) = &self.schema {
+            return schema.execute(sql).await;
+        }
+        let database = rusqlite::Connection::open(self.data("rollcall.db")).unwrap();
+        database.busy_timeout(PATIENCE).unwrap();
+        database.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
     /// A uuid's 32 digits, as SQL for [`Home::texts`].
     pub fn digits_of(&self, column: &str) -> String {
         match self.schema {
