@@ -24,6 +24,7 @@ mod api;
 mod browser;
 mod cli;
 mod crash;
+mod docs;
 mod enrich;
 mod faults;
 mod fuzz;

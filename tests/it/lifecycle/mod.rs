@@ -1,5 +1,7 @@
 //! How sessions live and end: policies, limits, fresh proofs, and every way to an end.
 
 mod ends;
+mod keys;
 mod limits;
+mod model;
 mod policies;
