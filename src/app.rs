@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use crate::actions::endings::Endings;
 use crate::actions::passwords::Passwords;
 use crate::actions::touches::Touches;
 use crate::config::Config;
@@ -13,6 +14,7 @@ use crate::domain::Clock;
 use crate::enrich::geoip::GeoIp;
 use crate::enrich::user_agents::{RulesError, UserAgents};
 use crate::files;
+use crate::http::streams::Streams;
 use crate::store::{Store, StoreError};
 
 /// The application. Cheap to clone.
@@ -35,6 +37,10 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Uses of sessions that are not written down yet.
     pub touches: Touches,
+    /// Ends of many sessions that go on beside the requests that began them.
+    pub endings: Endings,
+    /// Answers that go on for as long as somebody looks.
+    pub streams: Streams,
     /// Seals the state of sign-ins under way, and makes the proofs of forms.
     pub instance_key: InstanceKey,
 }
@@ -78,6 +84,8 @@ impl App {
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new(),
             touches: Touches::default(),
+            endings: Endings::default(),
+            streams: Streams::default(),
             user_agents: Arc::new(user_agents),
             geoip: Arc::new(geoip),
             instance_key,

@@ -44,6 +44,23 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::SignIn,
+        Self::SignInFailed,
+        Self::SignOut,
+        Self::SessionRevoked,
+        Self::SessionExpired,
+        Self::SessionNamed,
+        Self::UserAdded,
+        Self::PasswordSet,
+        Self::UserActivated,
+        Self::UserDeactivated,
+        Self::TokenAdded,
+        Self::TokenRemoved,
+        Self::Import,
+    ];
+
     /// The word that is stored and shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,8 +1,10 @@
 //! One function for each thing Rollcall does. An action checks whether the caller may, owns the
 //! transaction, and writes the event; API, pages and command line all come through here.
 
+pub mod administration;
 pub mod bootstrap;
 pub mod confirm;
+pub mod endings;
 pub mod events;
 pub mod generate;
 pub mod history;
@@ -10,6 +12,7 @@ pub mod import;
 pub mod passwords;
 pub mod policies;
 pub mod principal;
+pub mod records;
 pub mod revocation;
 pub mod sessions;
 pub mod sign_in;

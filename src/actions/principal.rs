@@ -1,5 +1,6 @@
 //! Who calls, once that is proved, and what follows from it for sessions.
 
+use super::ActionError;
 use crate::domain::UserId;
 use crate::store::sessions::LiveSession;
 use crate::store::users::Rights;
@@ -28,6 +29,22 @@ impl Principal {
     #[must_use]
     pub fn may_see(&self, owner: UserId) -> bool {
         self.visible().is_none_or(|only| only == owner)
+    }
+
+    /// Lets only those pass who may see everybody's sessions.
+    ///
+    /// # Errors
+    /// [`ActionError::Forbidden`].
+    pub fn must_see_all(&self) -> Result<(), ActionError> {
+        if self.rights.may_view_sessions { Ok(()) } else { Err(ActionError::Forbidden) }
+    }
+
+    /// Lets only administrators pass.
+    ///
+    /// # Errors
+    /// [`ActionError::Forbidden`].
+    pub fn must_administer(&self) -> Result<(), ActionError> {
+        if self.rights.is_superuser { Ok(()) } else { Err(ActionError::Forbidden) }
     }
 
     /// Whether the caller may end sessions of that user, once they may see them.

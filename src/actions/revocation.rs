@@ -7,7 +7,7 @@ use crate::domain::listing::SessionFilter;
 use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::store::StoreError;
 use crate::store::ended_sessions::Ending;
-use crate::store::session_ends::MatchingEnd;
+use crate::store::session_ends::{MatchingEnd, Which};
 
 /// The longest comment, in characters.
 pub const MAX_COMMENT_LENGTH: usize = 500;
@@ -117,6 +117,38 @@ pub async fn revoke_matching(app: &App, what: Revocation, actor: &Actor) -> Resu
             })
         });
         ended += number(gone.await.map_err(|error| stopped(error.to_string()))?);
+    }
+    Ok(ended)
+}
+
+/// Ends the sessions named one by one, and gives how many there were.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] unless the caller may see and end everybody's sessions.
+pub async fn revoke_named(
+    app: &App,
+    who: &Principal,
+    ids: &[SessionId],
+    comment: &str,
+    actor: &Actor,
+) -> Result<u64, RevocationError> {
+    who.must_see_all()?;
+    if !who.rights.may_delete_sessions {
+        return Err(ActionError::Forbidden.into());
+    }
+    let mut ended = 0;
+    let chunk = usize::try_from(sessions::CHUNK).unwrap_or(1);
+    for ids in ids.chunks(chunk) {
+        let ending = Ending { comment: comment.to_owned(), ..ending(actor, app.clock.now()) };
+        let (which, actor) = (Which::Uuids(ids.to_vec()), actor.clone());
+        let gone = app.store.write(move |db| {
+            Box::pin(async move {
+                let gone = db.end_sessions(&which, sessions::CHUNK, &ending).await?;
+                sessions::note_ends(db, &gone, &ending, &actor).await?;
+                Ok::<_, StoreError>(gone.len())
+            })
+        });
+        ended += number(gone.await?);
     }
     Ok(ended)
 }

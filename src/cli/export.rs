@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::session::{COLUMNS, cells, records};
 use super::{Outcome, output};
+use crate::actions::records::{COLUMNS, cells, records};
 use crate::config::Config;
 use crate::domain::SessionId;
 

@@ -48,7 +48,11 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     let address = listener.local_addr()?;
     let jobs = Jobs::start(app);
     output::say(&format!("listening on http://{address}"));
-    http::serve::run(listener, routes::router(app), stop_signal()).await;
+    let stop = async {
+        stop_signal().await;
+        app.streams.close();
+    };
+    http::serve::run(listener, routes::router(app), stop).await;
     output::say("stopping");
     let last = async {
         jobs.stop().await;

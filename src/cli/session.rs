@@ -1,35 +1,16 @@
 //! `rollcall session`.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{Failure, Outcome, misused, output};
+use crate::actions::records::{COLUMNS, cell, cells, records};
 use crate::actions::revocation::{self, MAX_COMMENT_LENGTH, Revocation};
 use crate::actions::{Actor, sessions};
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::listing::{SessionFilter, Sort, Window};
 use crate::domain::{Address, Network, SessionId, Timestamp, UserId, search};
-use crate::store::sessions::SessionRow;
-
-/// The columns of a session, in tables, CSV and exports.
-pub(super) const COLUMNS: &[&str] = &[
-    "uuid",
-    "user",
-    "username",
-    "last_ip",
-    "city",
-    "country",
-    "asn",
-    "as_org",
-    "browser",
-    "os",
-    "device",
-    "created",
-    "last_used",
-    "expires",
-    "last_user_agent",
-];
 
 /// What to do with sessions.
 #[derive(Subcommand)]
@@ -171,6 +152,7 @@ impl FilterArgs {
             expires_gte: instant(self.expires_gte)?,
             expires_lte: instant(self.expires_lte)?,
             search: terms.ok_or_else(|| misused("too many search terms"))?,
+            except: None,
         })
     }
 }
@@ -312,56 +294,4 @@ async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
 /// A name and its value, on one line whatever the value holds.
 fn field(name: &str, value: &str) -> String {
     format!("{name:16} {}", output::printable(value).replace('\n', " "))
-}
-
-/// Sessions with what their addresses and user agents say, under the names of [`COLUMNS`].
-pub(super) async fn records(app: &App, rows: &[SessionRow]) -> Result<Vec<Map<String, Value>>, Failure> {
-    let db = app.store.read();
-    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
-    let mut users: Vec<i64> = rows.iter().map(|row| row.user_id.0).collect();
-    users.sort_unstable();
-    users.dedup();
-    let names: std::collections::HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
-    let record = |row: &SessionRow| {
-        let place = app.geoip.place(row.last_ip);
-        let network = app.geoip.autonomous_system(row.last_ip);
-        let agent = agents.get(&row.user_agent_id);
-        let family = |pick: fn(&crate::domain::user_agent::ParsedAgent) -> &String| agent.map(|agent| pick(&agent.parsed).clone());
-        let value = json!({
-            "kind": "session",
-            "uuid": row.uuid,
-            "user": row.user_id,
-            "username": names.get(&row.user_id.0),
-            "last_ip": row.last_ip,
-            "city": place.as_ref().map(|it| &it.city),
-            "country": place.as_ref().map(|it| &it.country),
-            "asn": network.as_ref().map(|it| it.number),
-            "as_org": network.as_ref().and_then(|it| it.organization.as_ref()),
-            "browser": family(|it| &it.browser.family),
-            "os": family(|it| &it.system.family),
-            "device": family(|it| &it.device.family),
-            "created": row.created_at,
-            "last_used": row.last_used_at,
-            "expires": row.expires_at,
-            "last_user_agent": agent.map(|agent| &agent.text),
-        });
-        match value {
-            Value::Object(map) => map,
-            _ => Map::new(),
-        }
-    };
-    Ok(rows.iter().map(record).collect())
-}
-
-fn cell(record: &Map<String, Value>, name: &str) -> String {
-    match record.get(name) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
-}
-
-/// The values of these columns, as text.
-pub(super) fn cells(record: &Map<String, Value>, names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| cell(record, name)).collect()
 }

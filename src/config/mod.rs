@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sources::Values;
-pub use sources::{ConfigError, Flags, KEYS, Key};
+pub use sources::{ConfigError, Flags, Given, KEYS, Key};
 
 use crate::domain::policy::{AtLimit, Policy};
 use crate::store::Location;
@@ -15,6 +15,8 @@ use crate::store::Location;
 /// All settings, read and checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What was given, and where; all else is as built in.
+    pub given: Vec<Given>,
     /// Where the instance key and the SQLite file live.
     pub data_dir: PathBuf,
     /// The address the server listens on.
@@ -244,6 +246,7 @@ impl Config {
                     })?
                     .unwrap_or(false),
             },
+            given: values.given(),
             data_dir,
         };
         Ok(config)

@@ -80,6 +80,17 @@ struct Value {
     is_secret: bool,
 }
 
+/// A setting that is given somewhere, to be shown.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Its path.
+    pub path: &'static str,
+    /// Its value; `None` when it is a secret.
+    pub text: Option<String>,
+    /// Where it came from.
+    pub source: String,
+}
+
 /// All values given, the strongest source of each.
 pub(super) struct Values(BTreeMap<&'static str, Value>);
 
@@ -145,6 +156,16 @@ impl Values {
         };
         self.0.insert(key.path, Value { text, source, is_secret: key.is_secret });
         Ok(())
+    }
+
+    /// What is given, and where; secrets without their values.
+    pub(super) fn given(&self) -> Vec<Given> {
+        let given = self.0.iter().map(|(path, value)| Given {
+            path,
+            text: (!value.is_secret).then(|| value.text.clone()),
+            source: value.source.clone(),
+        });
+        given.collect()
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&str> {

@@ -2,6 +2,7 @@
 
 use super::address::{Address, Network};
 use super::clock::Timestamp;
+use super::session::SessionId;
 use super::user::UserId;
 
 /// Which sessions. All that is given applies together; nothing given is all of them.
@@ -40,6 +41,8 @@ pub struct SessionFilter {
     /// Folded terms ([`super::search::folded_terms`]), each of which must be part of the username,
     /// the address or the user agent.
     pub search: Vec<String>,
+    /// All but this one.
+    pub except: Option<SessionId>,
 }
 
 /// Which ended sessions. All that is given applies together.
@@ -69,6 +72,7 @@ impl SessionFilter {
         counted.into_iter().filter(|is_given| *is_given).count() > 1
             || !self.search.is_empty()
             || self.network.is_some()
+            || self.except.is_some()
             || times.iter().any(Option::is_some)
             || families.iter().any(|family| family.is_some())
     }

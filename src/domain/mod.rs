@@ -6,6 +6,7 @@ pub mod country;
 pub mod fold;
 pub mod listing;
 pub mod policy;
+pub mod query;
 pub mod search;
 pub mod secret;
 pub mod session;

@@ -7,6 +7,7 @@ mod log;
 mod path;
 pub mod query;
 pub mod serve;
+pub mod streams;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

@@ -8,6 +8,7 @@ pub mod ended_sessions;
 pub mod event_feed;
 pub mod event_list;
 pub mod events;
+pub mod facets;
 pub mod groups;
 mod index;
 mod migrate;
@@ -22,6 +23,7 @@ pub mod settings;
 mod sqlite;
 pub mod tokens;
 pub mod user_agents;
+pub mod user_list;
 pub mod users;
 mod value;
 

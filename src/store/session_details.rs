@@ -62,6 +62,8 @@ pub struct EndedDetailRow {
     pub ended_by: String,
     /// Why ([`crate::domain::EndReason::as_str`]).
     pub reason: String,
+    /// Why, in the words of whoever ended it, or `""`.
+    pub comment: String,
 }
 
 impl FromRow for EndedDetailRow {
@@ -79,12 +81,13 @@ impl FromRow for EndedDetailRow {
             ended_at: row.timestamp()?,
             ended_by: row.text()?,
             reason: row.text()?,
+            comment: row.text()?,
         })
     }
 }
 
 const ENDED_COLUMNS: &str = "uuid, user_id, username, created_at, last_used_at, last_ip_key, user_agent_id, methods, label, ended_at, \
-    ended_by_name, reason";
+    ended_by_name, reason, comment";
 
 impl Db<'_> {
     /// Everything about these sessions, those that are there, in no order.

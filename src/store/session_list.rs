@@ -53,7 +53,7 @@ enum Reach {
 }
 
 impl Keys {
-    fn question(self, filter: &SessionFilter) -> Question {
+    pub fn question(self, filter: &SessionFilter) -> Question {
         Question { filter: filter.clone(), user: self.user, user_agent_id: self.user_agent }
     }
 }
@@ -172,8 +172,11 @@ impl Db<'_> {
         self.all(&sql, &conditions.values).await
     }
 
-    /// The rows of these keys, in this order.
-    async fn list_sessions_by_key(&self, ids: &[i64]) -> Result<Vec<SessionRow>, StoreError> {
+    /// The rows of these keys, those that are there, in this order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_sessions_by_key(&self, ids: &[i64]) -> Result<Vec<SessionRow>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -196,7 +199,7 @@ impl Db<'_> {
     }
 
     /// Whether the sessions asked for are all of one user who has not many.
-    async fn is_small(&self, keys: Keys) -> Result<bool, StoreError> {
+    pub(super) async fn is_small(&self, keys: Keys) -> Result<bool, StoreError> {
         match keys.user {
             Some(user) => Ok(self.count_sessions_of(&CountKey::User(user.0)).await? <= SMALL),
             None => Ok(false),
@@ -292,6 +295,9 @@ impl Db<'_> {
                     Reach::Rows => format!("(SELECT {column} FROM user_agents WHERE id = s.user_agent_id) = {placeholder}"),
                 });
             }
+        }
+        if let Some(except) = filter.except {
+            conditions.compare("s.uuid", "<>", except);
         }
         for term in &filter.search {
             let placeholder = conditions.bind(term);

@@ -15,11 +15,12 @@ const ICON: &str = include_str!("../../static/icon.svg");
 struct Asset {
     path: String,
     kind: &'static str,
-    content: &'static str,
+    content: std::borrow::Cow<'static, str>,
 }
 
 impl Asset {
-    fn new(stem: &str, extension: &str, kind: &'static str, content: &'static str) -> Self {
+    fn new(stem: &str, extension: &str, kind: &'static str, content: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        let content = content.into();
         let hash = hex(&Sha256::digest(content.as_bytes()));
         Self { path: format!("/static/{stem}-{}.{extension}", hash.get(..12).unwrap_or_default()), kind, content }
     }
@@ -30,6 +31,12 @@ const JS_KIND: &str = "text/javascript; charset=utf-8";
 
 static CSS: LazyLock<Asset> = LazyLock::new(|| Asset::new("rollcall", "css", CSS_KIND, include_str!("../../static/rollcall.css")));
 static JS: LazyLock<Asset> = LazyLock::new(|| Asset::new("rollcall", "js", JS_KIND, include_str!("../../static/rollcall.js")));
+
+/// It names the other module, whose name changes.
+static LIVE_JS: LazyLock<Asset> = LazyLock::new(|| {
+    let name = JS.path.trim_start_matches("/static/");
+    Asset::new("live", "js", JS_KIND, include_str!("../../static/live.js").replace("ROLLCALL_JS", name))
+});
 
 /// The style sheet's address.
 #[must_use]
@@ -43,13 +50,20 @@ pub fn js() -> &'static str {
     &JS.path
 }
 
+/// The address of the module that keeps the table of sessions up to date.
+#[must_use]
+pub fn live_js() -> &'static str {
+    &LIVE_JS.path
+}
+
 /// `/static/{file}`: may be kept for ever, but for the icon, whose name stays.
 pub async fn serve(Path(file): Path<String>) -> Response {
     if file == "icon.svg" {
         return ([(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=86400")], ICON).into_response();
     }
-    let asset = [&CSS, &JS].into_iter().find(|asset| asset.path.strip_prefix("/static/") == Some(&file));
+    let assets: [&'static Asset; 3] = [&CSS, &JS, &LIVE_JS];
+    let asset = assets.into_iter().find(|asset| asset.path.strip_prefix("/static/") == Some(&file));
     let Some(asset) = asset else { return StatusCode::NOT_FOUND.into_response() };
     let headers = [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
-    (headers, asset.content).into_response()
+    (headers, asset.content.as_ref()).into_response()
 }

@@ -69,6 +69,7 @@ struct Card {
 
 /// A session that ended, in words.
 pub(super) struct Ended {
+    pub id: SessionId,
     pub agent: String,
     pub device: Device,
     pub place: String,
@@ -156,6 +157,7 @@ pub(super) fn why_ends(detail: &SessionDetailRow) -> &'static str {
 
 pub(super) fn ended(app: &App, row: &EndedDetailRow, agent: String, device: Device, now: Timestamp) -> Ended {
     Ended {
+        id: row.uuid,
         agent: if row.label.is_empty() { agent } else { row.label.clone() },
         device,
         place: Whereabouts::of(app, row.last_ip).place,
@@ -251,7 +253,7 @@ pub async fn not_me(State(app): State<App>, request: Request) -> PageResult {
     let others = db.count_sessions(&live_of(session, now)).await? - 1;
     let filter = EventFilter { user: Some(session.user_id), ..EventFilter::default() };
     let events = db.list_latest_events(&filter, EVENTS).await?;
-    let events = events.iter().map(|(_, event)| EventLine::new(&app, event, now)).collect();
+    let events = events.iter().map(|(_, event)| EventLine::new(&app, event, now, Some(session.user_id))).collect();
     let frame = visitor.frame(&app, Section::Devices);
     let mut template = NotMePage {
         frame,

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 
 use super::error::PageError;
 use super::{Frame, Section, assets};
+use crate::actions::principal::Principal;
 use crate::actions::{Actor, confirm};
 use crate::app::App;
 use crate::auth::{cookies, csrf, session_of_cookies};
@@ -73,6 +74,17 @@ impl Visitor {
     pub fn confirmed(&self, app: &App, path: &str) -> Result<&LiveSession, PageError> {
         let session = self.signed_in(path)?;
         if confirm::is_fresh(app, session) { Ok(session) } else { Err(PageError::Unconfirmed(path.to_owned())) }
+    }
+
+    /// The visitor as a caller with all their rights; without a session, to the sign-in page and
+    /// back to `path`.
+    ///
+    /// # Errors
+    /// [`PageError::SignedOut`].
+    pub fn principal(&self, path: &str) -> Result<Principal, PageError> {
+        let session = self.signed_in(path)?;
+        let (user_id, username) = (session.user_id, session.username.clone());
+        Ok(Principal { user_id, username, rights: self.rights, session: Some(session.clone()) })
     }
 
     /// Who does what this request asks for.

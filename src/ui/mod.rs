@@ -5,12 +5,19 @@ pub mod assets;
 pub mod confirm;
 pub mod devices;
 pub mod error;
+pub mod events;
 mod form;
 pub mod password;
+pub mod session;
+pub mod sessions;
 pub mod set_up;
+pub mod settings;
 pub mod sign_in;
 pub mod sign_in_limit;
 pub mod sign_out;
+pub mod tokens;
+pub mod user;
+pub mod users;
 mod words;
 
 use askama::Template;
@@ -69,14 +76,32 @@ struct NavItem {
 enum Section {
     /// One's own sessions.
     Devices,
-    /// None of those below.
+    /// Everybody's sessions.
+    Sessions,
+    /// All users.
+    Users,
+    /// All tokens.
+    Tokens,
+    /// What happened.
+    Events,
+    /// What the server runs with.
+    Settings,
+    /// None of those above.
     Elsewhere,
 }
 
 impl Section {
     /// Where a visitor with these rights may go.
-    fn nav(self, _rights: Rights) -> Vec<NavItem> {
-        let all = [(Self::Devices, "/sessions", "My devices", true)];
+    fn nav(self, rights: Rights) -> Vec<NavItem> {
+        let (sees_all, rules) = (rights.may_view_sessions, rights.is_superuser);
+        let all = [
+            (Self::Devices, "/sessions", "My devices", true),
+            (Self::Sessions, "/sessions/all", "Sessions", sees_all),
+            (Self::Users, "/users", "Users", rules),
+            (Self::Tokens, "/tokens", "Tokens", rules),
+            (Self::Events, "/events", "Events", rules),
+            (Self::Settings, "/settings", "Settings", rules),
+        ];
         let allowed = all.into_iter().filter(|(.., is_allowed)| *is_allowed);
         allowed.map(|(section, href, label, _)| NavItem { href, label, is_here: section == self }).collect()
     }

@@ -8,7 +8,7 @@ use askama::filters::HtmlSafe;
 
 use crate::app::App;
 use crate::domain::user_agent::ParsedAgent;
-use crate::domain::{Address, Timestamp, country};
+use crate::domain::{Address, SessionId, Timestamp, UserId, country};
 use crate::store::events::EventRow;
 use crate::store::user_agents::UserAgentRow;
 
@@ -55,22 +55,23 @@ pub(super) fn spell(duration: Duration) -> String {
     format!("{count} {unit}{}", plural(count))
 }
 
-/// The `s` of more than one.
-pub(super) fn plural(count: impl TryInto<u64>) -> &'static str {
-    if count.try_into().is_ok_and(|count| count == 1) { "" } else { "s" }
+/// The `s` of all numbers but one.
+pub(super) fn plural(count: impl fmt::Display) -> &'static str {
+    if count.to_string() == "1" { "" } else { "s" }
 }
 
-/// A number with its thousands apart: `1,284`.
-pub(super) fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+/// A whole number with its thousands apart: `1,284`.
+pub(super) fn grouped(number: impl fmt::Display) -> String {
+    let number = number.to_string();
+    let (sign, digits) = number.strip_prefix('-').map_or(("", number.as_str()), |digits| ("-", digits));
+    let mut text = sign.to_owned();
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
     }
-    if number < 0 { format!("-{text}") } else { text }
+    text
 }
 
 /// The kind of a device, as a picture and a word.
@@ -203,7 +204,10 @@ pub(super) fn happened(event: &EventRow) -> String {
         "sign_in_failed" => format!("Somebody tried to sign in as {user}, and failed"),
         "sign_out" => format!("{user} signed out"),
         "session_revoked" if detail == "revoked" || detail.is_empty() => format!("{actor} ended {whose} session"),
-        "session_revoked" => format!("A session of {user} ended: {}", ending(detail, actor)),
+        "session_revoked" => match detail.split_once(": ") {
+            Some(("revoked", why)) => format!("{actor} ended {whose} session: {why}"),
+            _ => format!("A session of {user} ended: {}", ending(detail, actor)),
+        },
         "session_expired" => format!("A session of {user} was over"),
         "session_named" if detail.is_empty() => format!("{actor} took the name off {whose} session"),
         "session_named" => format!("{actor} named {whose} session “{detail}”"),
@@ -225,15 +229,32 @@ pub(super) fn happened(event: &EventRow) -> String {
 /// An event as pages show it.
 pub(super) struct EventLine {
     pub at: Moment,
+    pub kind: String,
     pub words: String,
+    pub user_id: Option<i64>,
+    pub username: String,
+    /// Where it was done from, if whoever looks may know.
     pub ip: String,
     pub place: String,
+    pub session: Option<SessionId>,
 }
 
 impl EventLine {
-    pub fn new(app: &App, event: &EventRow, now: Timestamp) -> Self {
-        let place = Address::parse(&event.ip).map(|ip| Whereabouts::of(app, ip).place);
-        Self { at: Moment::new(event.at, now), words: happened(event), ip: event.ip.clone(), place: place.unwrap_or_default() }
+    /// As seen by a user, who may not know where others are; `None`: by an administrator.
+    pub fn new(app: &App, event: &EventRow, now: Timestamp, seen_by: Option<UserId>) -> Self {
+        let is_open = seen_by.is_none_or(|viewer| event.actor_id.is_none_or(|actor| actor == viewer.0));
+        let ip = if is_open { event.ip.clone() } else { String::new() };
+        let place = Address::parse(&ip).map(|ip| Whereabouts::of(app, ip).place);
+        Self {
+            at: Moment::new(event.at, now),
+            kind: event.kind.clone(),
+            words: happened(event),
+            user_id: event.user_id,
+            username: event.username.clone(),
+            ip,
+            place: place.unwrap_or_default(),
+            session: event.session,
+        }
     }
 }
 

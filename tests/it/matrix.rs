@@ -176,10 +176,14 @@ impl<'a> Cast<'a> {
             }
             "/api/v3/browser/{file}" => &[("{file}", "start.js"), ("{file}", "unknown.js")],
             _ if route.contains("{file}") => &[("{file}", "icon.svg"), ("{file}", "unknown.svg")],
+            _ if route.contains("{name}") => &[("{name}", "unknown")],
             _ => &[],
         };
         let query = if route.ends_with("/bulk_delete/") { format!("?user_pks={owner}") } else { String::new() };
-        let fill = |path: String| path.replace("{uuid}", &self.uuid).replace("{key}", &self.link) + &query;
+        let fill = |path: String| {
+            path.replace("{uuid}", &self.uuid).replace("{key}", &self.link).replace("{id}", &self.newcomer.id.0.to_string())
+                + &query
+        };
         let mut samples: Vec<(String, String)> =
             parts.iter().map(|(name, part)| route.replace(name, part)).map(|path| (path.clone(), fill(path))).collect();
         if parts.is_empty() {
@@ -217,6 +221,13 @@ impl<'a> Cast<'a> {
                 ("next", "/sessions"),
             ]),
         };
+        if path.ends_with("/live") && method == "GET" {
+            // It goes on and on: who is let in is all that is asked.
+            let response = request.try_clone().expect("a request without a body").send().await.expect("an answer");
+            if response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+                return response.status().as_u16().to_string();
+            }
+        }
         let answer = send(request).await;
         if answer.status == 303 && answer.header("location").is_some_and(|to| to.starts_with("/sign-in")) {
             return "out".to_owned();

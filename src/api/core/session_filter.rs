@@ -127,6 +127,7 @@ pub fn read_filter(query: &Query, is_known: impl Fn(&str) -> bool, errors: Map<S
         expires_gte: fields.read("expires__gte", instant),
         expires_lte: fields.read("expires__lte", instant),
         search: Vec::new(),
+        except: None,
     };
     refuse_unknown(query, is_known, &mut fields.errors);
     if !fields.errors.is_empty() {

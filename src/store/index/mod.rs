@@ -7,6 +7,7 @@
 //! process, the command line, or another node. Where it is absent or being filled, SQL answers.
 
 mod dictionary;
+mod facets;
 mod order;
 mod select;
 mod table;
@@ -19,6 +20,7 @@ use self::select::Matches;
 pub(super) use self::select::Question;
 use self::table::{AgentRow, INDEX_COLUMNS, IndexRow, Table};
 use super::changes::ChangeRow;
+use super::facets::{AddressCount, Facets};
 use super::{CountKey, Db, StoreError};
 use crate::domain::listing::{SessionFilter, Sort, Window};
 use crate::values;
@@ -90,6 +92,8 @@ struct Answer {
     filter: SessionFilter,
     matches: Arc<Matches>,
     in_order: Vec<(Vec<Sort>, Arc<Vec<u32>>)>,
+    /// Counts of the matches, and the day they were made on.
+    facets: Option<(i64, Facets)>,
 }
 
 impl Answer {
@@ -211,12 +215,31 @@ impl SessionIndex {
         slots.into_iter().map(|slot| table.id(slot)).collect()
     }
 
+    /// How many of them there are of each kind.
+    fn facets(&self, table: &Table, question: &Question, today: i64) -> Facets {
+        let mut answer = self.answer(table, question);
+        let known = answer.facets.take().filter(|(day, _)| *day == today).map(|(_, facets)| facets);
+        let facets = known.unwrap_or_else(|| table.facets(&answer.matches, today));
+        answer.facets = Some((today, facets.clone()));
+        lock(&self.answers).keep(answer);
+        facets
+    }
+
+    /// How many of them there are at each address, the most first, at most `limit` addresses.
+    fn addresses(&self, table: &Table, question: &Question, limit: usize) -> Vec<AddressCount> {
+        let answer = self.answer(table, question);
+        let counts = table.count_addresses(&answer.matches, limit);
+        lock(&self.answers).keep(answer);
+        counts
+    }
+
     fn answer(&self, table: &Table, question: &Question) -> Answer {
         let known = lock(&self.answers).take(&question.filter);
         known.unwrap_or_else(|| Answer {
             filter: question.filter.clone(),
             matches: Arc::new(table.select(question)),
             in_order: Vec::new(),
+            facets: None,
         })
     }
 }
@@ -265,6 +288,20 @@ impl Db<'_> {
     ) -> Result<Option<Vec<i64>>, StoreError> {
         let sorts = sorts.to_vec();
         self.ask_index(move |index, table| index.list(table, &question, &sorts, window)).await
+    }
+
+    /// How many of the sessions that match there are of each kind; `None` as above.
+    pub(super) async fn facets_in_index(&self, question: Question, today: i64) -> Result<Option<Facets>, StoreError> {
+        self.ask_index(move |index, table| index.facets(table, &question, today)).await
+    }
+
+    /// How many of the sessions that match there are at each address; `None` as above.
+    pub(super) async fn addresses_in_index(
+        &self,
+        question: Question,
+        limit: usize,
+    ) -> Result<Option<Vec<AddressCount>>, StoreError> {
+        self.ask_index(move |index, table| index.addresses(table, &question, limit)).await
     }
 
     async fn ask_index<R, F>(&self, ask: F) -> Result<Option<R>, StoreError>

@@ -75,6 +75,8 @@ enum Condition {
     Network(Network),
     LastUsed(i64, i64),
     Expires(i64, i64),
+    /// All but one.
+    Except(u128),
     Term(Term),
 }
 
@@ -167,6 +169,7 @@ impl Table {
             let from = filter.expires_gte.map_or(i64::MIN, |time| time.0);
             conditions.push(Condition::Expires(from, filter.expires_lte.map_or(i64::MAX, |time| time.0)));
         }
+        conditions.extend(filter.except.map(|except| Condition::Except(except.0.as_u128())));
         conditions.extend(filter.search.iter().map(|term| Condition::Term(self.term(term))));
         Some(conditions)
     }
@@ -208,7 +211,7 @@ impl Table {
                     self.entries_in(SortKey::LastIp, &term.addresses),
                 ]
             }
-            Condition::Agents(_) | Condition::Places(_) => return None,
+            Condition::Agents(_) | Condition::Places(_) | Condition::Except(_) => return None,
         })
     }
 
@@ -259,6 +262,7 @@ impl Table {
             Condition::Network(network) => network.contains(self.address_of(slot)),
             Condition::LastUsed(from, to) => (*from..=*to).contains(&at(&self.last_used, slot)),
             Condition::Expires(from, to) => (*from..=*to).contains(&at(&self.expires, slot)),
+            Condition::Except(uuid) => at(&self.uuids, slot) != *uuid,
             Condition::Term(term) => {
                 term.users.binary_search(&at(&self.users, slot)).is_ok()
                     || term.agents.binary_search(&at(&self.agents, slot)).is_ok()
@@ -285,6 +289,7 @@ impl Table {
             }
             Condition::LastUsed(from, to) => keep(bits, &self.last_used, |it| (*from..=*to).contains(&it)),
             Condition::Expires(from, to) => keep(bits, &self.expires, |it| (*from..=*to).contains(&it)),
+            Condition::Except(uuid) => keep(bits, &self.uuids, |it| it != *uuid),
             Condition::Term(term) => {
                 let Some([users, agents, addresses]) = &term.bits else { return };
                 let columns = [(users, &self.users), (agents, &self.agents), (addresses, &self.addresses)];

@@ -139,7 +139,7 @@ pub(super) struct Families {
 #[derive(Default)]
 pub(super) struct Table {
     ids: Vec<i64>,
-    uuids: Vec<u128>,
+    pub uuids: Vec<u128>,
     pub users: Vec<u32>,
     pub agents: Vec<u32>,
     pub addresses: Vec<u32>,

@@ -1,5 +1,7 @@
 //! The pages, without a browser.
 
+mod administration;
+mod all_sessions;
 mod confirm;
 mod headers;
 mod sessions;
