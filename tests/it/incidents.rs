@@ -54,6 +54,10 @@ db_test!(what_left_the_list_is_refused_at_the_door, |db| async move {
         users::set_active(&app.app, &row, true, &Actor::cli()).await.unwrap();
         assert_out(&app, &browser.key, "its user is active again").await;
     }
+    let browser = alice.session().await;
+    users::remove(&app.app, &row, &Actor::cli()).await.unwrap();
+    assert_eq!(admin.get(SESSIONS).await.count(), 0);
+    assert_out(&app, &browser.key, "its user's removal").await;
 });
 
 // authentik CVE-2026-25748: a malformed cookie made the check of a session fall over, and the request

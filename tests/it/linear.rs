@@ -11,13 +11,14 @@ use reqwest::Client;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::crash::cheap_hash;
 use crate::process::{Home, PASSWORD, SESSIONS, TOKEN};
-use crate::support::{Dice, SIGN_OUT_FLOW};
+use crate::support::{Dice, SIGN_IN_FLOW, SIGN_OUT_FLOW};
 
 /// How many check at once.
 const CHECKERS: usize = 8;
 /// How many sessions each way of ending is tried on.
-const TRIES: usize = 4;
+const TRIES: usize = 3;
 /// How many sessions a user has whose sessions are all ended at once.
 const MANY: usize = 6;
 
@@ -146,14 +147,30 @@ impl World {
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
+    /// Signs in, in the browser that has the session.
+    async fn sign_in_over(&self, session: usize, name: &str) {
+        let mut cookie = format!("rollcall_session={}", key(session));
+        for body in [
+            json!({"component": "ak-stage-identification", "uid_field": name}),
+            json!({"component": "ak-stage-password", "password": PASSWORD}),
+        ] {
+            let request = self.http.post(format!("{}{SIGN_IN_FLOW}", self.origins[0])).header("cookie", &cookie);
+            let answer = request.json(&body).send().await.unwrap();
+            let set = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+            cookie = format!("{cookie}; {}", set.split(';').next().unwrap());
+            assert_eq!(answer.status(), 200);
+        }
+    }
+
     /// Sends the form of a page, in the browser that has the session.
-    async fn submit(&self, session: usize, page: &str, action: &str) {
+    async fn submit(&self, session: usize, page: &str, action: &str, fields: &[(&str, &str)]) {
         let (origin, cookie) = (&self.origins[0], format!("rollcall_session={}", key(session)));
         let page = self.http.get(format!("{origin}{page}")).header("cookie", &cookie).send().await.unwrap();
         let page = page.text().await.unwrap();
         let proof = page.split("name=\"proof\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
         let request = self.http.post(format!("{origin}{action}")).header("cookie", &cookie);
-        let answer = request.form(&[("proof", proof)]).send().await.unwrap();
+        let fields: Vec<(&str, &str)> = fields.iter().copied().chain([("proof", proof)]).collect();
+        let answer = request.form(&fields).send().await.unwrap();
         assert_eq!(answer.status(), 303);
     }
 }
@@ -171,11 +188,17 @@ const WAYS: &[&str] = &[
     "session revoke by filter",
     "user deactivate",
     "user set-password",
+    "user remove",
+    "policy set",
+    "a sign-in in its place",
+    "a new key",
 ];
 
 /// Whether a way ends all sessions of a user.
 fn is_of_user(way: &str) -> bool {
-    ["all others by the page", "bulk_delete", "revoke", "session revoke by filter"].contains(&way) || way.starts_with("user ")
+    ["all others by the page", "bulk_delete", "revoke", "session revoke by filter"].contains(&way)
+        || way.starts_with("user ")
+        || way == "policy set"
 }
 
 /// Ends sessions in one way.
@@ -202,14 +225,14 @@ async fn end(world: &World, home: &Home, way: &'static str, sessions: Vec<usize>
             let act = async { assert_eq!(request.send().await.unwrap().status(), 200) };
             world.end(way, sessions, dice, act).await;
         }
-        "sign-out by the page" => world.end(way, sessions, dice, world.submit(first, "/sign-out", "/sign-out")).await,
+        "sign-out by the page" => world.end(way, sessions, dice, world.submit(first, "/sign-out", "/sign-out", &[])).await,
         "the page's button" => {
             let action = format!("/sessions/{}/end", uuid(first));
-            world.end(way, sessions, dice, world.submit(first, "/sessions", &action)).await;
+            world.end(way, sessions, dice, world.submit(first, "/sessions", &action, &[])).await;
         }
         "all others by the page" => {
             let others = sessions[1..].to_vec();
-            world.end(way, others, dice, world.submit(first, "/sessions", "/sessions/end-others")).await;
+            world.end(way, others, dice, world.submit(first, "/sessions", "/sessions/end-others", &[])).await;
         }
         "bulk_delete" => {
             let path = format!("{SESSIONS}bulk_delete/?user_pks={user}");
@@ -234,21 +257,33 @@ async fn end(world: &World, home: &Home, way: &'static str, sessions: Vec<usize>
             let act = command(&["user", "set-password", &name], &format!("{PASSWORD} 2\n"));
             world.end(way, sessions, dice, act).await;
         }
+        "user remove" => world.end(way, sessions, dice, command(&["user", "remove", &name, "--yes"], "")).await,
+        "policy set" => {
+            let act = command(&["policy", "set", "--user", &name, "--absolute-timeout", "1h"], "");
+            world.end(way, sessions, dice, act).await;
+        }
+        "a sign-in in its place" => world.end(way, sessions, dice, world.sign_in_over(first, &name)).await,
+        // The session goes on by another key; this one is out.
+        "a new key" => {
+            let act = world.submit(first, "/confirm", "/confirm", &[("password", PASSWORD)]);
+            world.end(way, sessions, dice, act).await;
+        }
         other => panic!("no way {other}"),
     }
 }
 
 on_both!(what_is_ended_is_out_everywhere_from_that_moment, |home| async move {
-    let home = Arc::new(home.with_administrator());
+    let home = Arc::new(home.with_administrator().with("ROLLCALL_SESSIONS__REMEMBER_TIMEOUT", "0"));
     // Each try has a user of its own, with many sessions where all of them are to end.
     let mut plan: Vec<(&'static str, i64, Vec<usize>)> = Vec::new();
-    let (mut lines, mut next) = (Vec::new(), 0);
+    let (mut lines, mut next, hash) = (Vec::new(), 0, cheap_hash());
     for way in WAYS {
         for _ in 0..TRIES {
             let user = 100 + plan.len() as i64;
             let sessions: Vec<usize> = (next..next + if is_of_user(way) { MANY } else { 1 }).collect();
             next += sessions.len();
-            lines.push(json!({"kind": "user", "id": user, "username": format!("person-{user}")}));
+            let name = format!("person-{user}");
+            lines.push(json!({"kind": "user", "id": user, "username": name, "password_hash": hash}));
             lines.extend(sessions.iter().map(|session| {
                 json!({
                     "kind": "session", "uuid": uuid(*session), "session_key": key(*session), "user": user, "last_ip": "192.0.2.1",
