@@ -201,7 +201,7 @@ fn start_log(config: &Config, is_server: bool) {
     let filter = if is_server || config.log.filter != "info" { config.log.filter.as_str() } else { "error" };
     let mut filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
     // Below that it logs what the database is asked, with the values: what people typed among them.
-    if let Ok(quiet) = "tokio_postgres=info".parse() {
+    if let Ok(quiet) = "tokio_postgres=warn".parse() {
         filter = filter.add_directive(quiet);
     }
     let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

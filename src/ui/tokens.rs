@@ -139,6 +139,7 @@ pub async fn remove(State(app): State<App>, request: Request) -> PageResult {
     let visitor = Visitor::of(&app, &parts).await?;
     let who = visitor.principal(PATH)?;
     visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, PATH)?;
     match administration::remove_token(&app, &who, &form.identifier, &visitor.actor()).await {
         // Somebody else removed it: what was asked for is so.
         Ok(()) | Err(ActionError::NotFound) => Ok(Redirect::to(PATH).into_response()),

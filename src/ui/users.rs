@@ -121,6 +121,7 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
     let visitor = Visitor::of(&app, &parts).await?;
     let who = visitor.principal(PATH)?;
     visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, PATH)?;
     let user = NewUser {
         id: None,
         username: form.username.trim().to_owned(),

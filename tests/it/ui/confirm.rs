@@ -112,3 +112,43 @@ db_test!(who_has_no_password_or_never_proved_it_here_is_not_let_on, |db| async m
     assert_eq!(imported.get("/password").await.redirects_to(), "/confirm?next=/password");
     assert!(confirm(&imported, "").await.text().contains("not your password"));
 });
+
+/// What changes something and needs no fresh proof: ways in and out, the proof itself, and what one does
+/// to one's own sessions.
+const FREE: [&str; 8] = [
+    "/sign-in",
+    "/sign-in/choose",
+    "/confirm",
+    "/sign-out",
+    "/sessions/end-others",
+    "/sessions/{uuid}/end",
+    "/sessions/{uuid}/name",
+    "/set-up/{key}",
+];
+
+db_test!(every_other_change_needs_a_fresh_proof, |db| async move {
+    let app = TestApp::new(db).await;
+    let (root, alice) = (app.superuser("root").await, app.user("alice").await);
+    let (browser, bystander, token) = (root.session().await, alice.session().await, alice.token().await);
+    let proof = rollcall::auth::csrf::form_proof(&app.app, &browser.uuid);
+    app.advance(11 * MINUTE);
+    let mut asked = Vec::new();
+    for route in rollcall::routes::routes().paths {
+        if route.starts_with("/api/") || FREE.contains(&route) {
+            continue;
+        }
+        let path = route.replace("{uuid}", &bystander.uuid).replace("{id}", &alice.id.0.to_string());
+        let fields = [("proof", proof.as_str()), ("password", NEW), ("again", NEW), ("username", "eve"), ("active", "no")];
+        let answer = browser.post_form(&path, &fields).await;
+        if answer.status == 405 {
+            continue;
+        }
+        assert!(answer.redirects_to().starts_with("/confirm?next=/"), "{route}: {}", answer.redirects_to());
+        asked.push(route);
+    }
+    assert!(asked.len() >= 7, "{asked:?}");
+    assert!(browser.get("/sessions/all/end?scope=all").await.redirects_to().starts_with("/confirm?next=/sessions/all/end"));
+    bystander.get(SESSIONS).await.assert_status(200);
+    token.get(SESSIONS).await.assert_status(200);
+    assert_eq!(app.number("SELECT count(*) FROM users").await, 2);
+});
