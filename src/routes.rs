@@ -60,6 +60,7 @@ pub fn routes() -> Routes {
         .route("/sessions/{uuid}", get(ui::session::show))
         .route("/sessions/{uuid}/end", post(ui::devices::end))
         .route("/sessions/{uuid}/name", post(ui::devices::rename))
+        .route("/map", get(ui::map::show))
         .route("/users", get(ui::users::show).post(ui::users::add))
         .route("/users/{id}", get(ui::user::show))
         .route("/users/{id}/password", post(ui::user::set_password))

@@ -7,6 +7,7 @@ pub mod devices;
 pub mod error;
 pub mod events;
 mod form;
+pub mod map;
 pub mod password;
 pub mod session;
 pub mod sessions;
@@ -78,6 +79,8 @@ enum Section {
     Devices,
     /// Everybody's sessions.
     Sessions,
+    /// Where they are.
+    Map,
     /// All users.
     Users,
     /// All tokens.
@@ -97,6 +100,7 @@ impl Section {
         let all = [
             (Self::Devices, "/sessions", "My devices", true),
             (Self::Sessions, "/sessions/all", "Sessions", sees_all),
+            (Self::Map, "/map", "Map", sees_all),
             (Self::Users, "/users", "Users", rules),
             (Self::Tokens, "/tokens", "Tokens", rules),
             (Self::Events, "/events", "Events", rules),

@@ -29,6 +29,7 @@ mod enrich;
 mod faults;
 mod fuzz;
 mod incidents;
+mod journeys;
 mod lifecycle;
 mod linear;
 mod matrix;

@@ -23,7 +23,7 @@ const READABLE: &AsciiSet =
 
 /// A column that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column {
+pub(in crate::ui) enum Column {
     Agent,
     Place,
     Ip,
@@ -74,7 +74,7 @@ impl Column {
 
 /// The whole view.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct View {
+pub(in crate::ui) struct View {
     pub query: SessionQuery,
     /// The API's name of the order, with an optional `-`.
     pub order: String,

@@ -4,6 +4,7 @@ mod administration;
 mod all_sessions;
 mod confirm;
 mod headers;
+mod markup;
 mod sessions;
 mod set_up;
 mod sign_in;

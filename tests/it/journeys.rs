@@ -1,0 +1,258 @@
+//! What administrators do in a real browser; and every page, looked at by a machine: contrast, names,
+//! width, and what it loads.
+
+use fantoccini::Locator;
+use serde_json::{Value, json};
+
+use crate::process::{Chromium, Home, PASSWORD, Person, Server, eventually, skip};
+
+async fn start() -> Option<(Home, Server, Chromium)> {
+    let browser = Chromium::open().await?;
+    let home = Home::sqlite().with_administrator();
+    let server = home.serve().await;
+    browser.open_page(&server, "/sign-in").await;
+    browser.sign_in("akadmin", PASSWORD).await;
+    browser.arrives_at("/sessions").await;
+    Some((home, server, browser))
+}
+
+/// The rows of the table of sessions.
+async fn rows(browser: &Chromium) -> usize {
+    let rows = browser.client.find_all(Locator::Css("#sessions tbody tr:not(.ended)")).await;
+    rows.map_or(usize::MAX, |rows| rows.len())
+}
+
+async fn click_link(browser: &Chromium, name: &str) {
+    browser.client.wait().for_element(Locator::LinkText(name)).await.unwrap().click().await.unwrap();
+}
+
+async fn type_into(browser: &Chromium, label: &str, text: &str) {
+    let field = browser.field(label).await;
+    field.clear().await.unwrap();
+    field.send_keys(text).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_finds_sessions_and_ends_them() {
+    let Some((_home, server, browser)) = start().await else { return };
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(Person::signed_in(&server, "akadmin").await);
+    }
+    click_link(&browser, "Sessions").await;
+    browser.arrives_at("/sessions/all").await;
+    eventually("four rows", || async { (rows(&browser).await == 4).then_some(()) }).await;
+    // By keyboard: the slash leads to the box, Enter searches.
+    browser.script("document.activeElement.blur()").await;
+    browser.client.find(Locator::Css("body")).await.unwrap().send_keys("/").await.unwrap();
+    browser.type_keys(&format!("browser:firefox -current{}", char::from(fantoccini::key::Key::Enter))).await;
+    browser.arrives_at("/sessions/all?q=browser%3Afirefox+-current").await;
+    eventually("three rows", || async { (rows(&browser).await == 3).then_some(()) }).await;
+    // The address is the whole view: opened anew, it shows the same.
+    browser.client.refresh().await.unwrap();
+    eventually("three rows again", || async { (rows(&browser).await == 3).then_some(()) }).await;
+    // Live: one more comes by itself, and one that ends is struck through.
+    others.push(Person::signed_in(&server, "akadmin").await);
+    eventually("four rows by themselves", || async { (rows(&browser).await == 4).then_some(()) }).await;
+    let uuid = others[3].uuid().await;
+    assert_eq!(server.revoke(&uuid).await.status(), 204);
+    eventually("a struck row", || async {
+        let struck = browser.client.find(Locator::Css("tr.ended .why")).await.ok()?;
+        struck.text().await.ok().filter(|text| text.contains("ended by akadmin"))
+    })
+    .await;
+
+    let button = "//button[contains(., 'that match')]";
+    browser.client.find(Locator::XPath(button)).await.unwrap().click().await.unwrap();
+    eventually("the preview", || async { (browser.heading().await == "End 3 sessions?").then_some(()) }).await;
+    type_into(&browser, "Type 3 to go on", "2").await;
+    browser.button("End 3 sessions").await.click().await.unwrap();
+    let alert = browser.client.wait().for_element(Locator::Css("[role=alert]")).await.unwrap();
+    assert_eq!(alert.text().await.unwrap(), "Type the number 3 to show that you mean it.");
+    assert!(others[0].is_signed_in().await);
+    type_into(&browser, "Type 3 to go on", "3").await;
+    browser.button("End 3 sessions").await.click().await.unwrap();
+    eventually("the result", || async { (browser.heading().await == "3 sessions ended").then_some(()) }).await;
+    for other in &others {
+        assert!(!other.is_signed_in().await);
+    }
+    click_link(&browser, "Back to the sessions").await;
+    eventually("an empty table", || async { browser.text().await.contains("No session matches").then_some(()) }).await;
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_made_and_used_with_curl() {
+    let Some((_home, server, browser)) = start().await else { return };
+    click_link(&browser, "Tokens").await;
+    browser.arrives_at("/tokens").await;
+    browser.button("Make token").await.click().await.unwrap();
+    let key = eventually("the key", || async { browser.client.find(Locator::Css("#key")).await.ok()?.text().await.ok() }).await;
+    let url = format!("{}/api/v3/core/authenticated_sessions/", server.origin);
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["-s", "--noproxy", "*", "-H", &format!("Authorization: Bearer {key}"), &url]);
+    match curl.output() {
+        Ok(output) => {
+            let body: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(body["pagination"]["count"], json!(1), "{body}");
+        }
+        Err(_) => skip("there is no curl"),
+    }
+    browser.open_page(&server, "/tokens").await;
+    assert!(!browser.text().await.contains(&key), "it is shown once");
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+/// Every page there is, but for those that lead elsewhere: name and path.
+async fn pages(server: &Server) -> Vec<(&'static str, String)> {
+    let uuid = server.sessions().await[0]["uuid"].as_str().unwrap().to_owned();
+    vec![
+        ("devices", "/sessions".to_owned()),
+        ("not-me", format!("/sessions/not-me?session={uuid}")),
+        ("all-sessions", "/sessions/all".into()),
+        ("all-sessions-filtered", "/sessions/all?q=country:DE+colour:red".into()),
+        ("end", "/sessions/all/end?scope=all".into()),
+        ("session", format!("/sessions/{uuid}")),
+        ("map", "/map".into()),
+        ("users", "/users".into()),
+        ("user", "/users/1".into()),
+        ("tokens", "/tokens".into()),
+        ("events", "/events".into()),
+        ("settings", "/settings".into()),
+        ("password", "/password".into()),
+        ("sign-out", "/sign-out".into()),
+        ("error", "/nothing".into()),
+    ]
+}
+
+async fn show_as(browser: &Chromium, scheme: &str, width: u32, height: u32) {
+    let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+    browser.devtools("Emulation.setEmulatedMedia", scheme).await;
+    let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+    browser.devtools("Emulation.setDeviceMetricsOverride", size).await;
+}
+
+/// Where axe-core lies: `AXE_SCRIPT`, or where `.ci/run` puts it.
+fn axe() -> Option<String> {
+    let path =
+        std::env::var_os("AXE_SCRIPT").unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/target/axe/axe.min.js").into());
+    let text = std::fs::read_to_string(path).ok();
+    if text.is_none() {
+        skip("axe-core is not there (.ci/run fetches it)");
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_can_be_used_by_everybody_in_light_and_dark_and_on_a_phone() {
+    let Some((_home, server, browser)) = start().await else { return };
+    let axe = axe();
+    // Some history to look at.
+    drop(Person::signed_in(&server, "akadmin").await.submit("/sign-out", &[]).await);
+    let mut pages = pages(&server).await;
+    pages.push(("sign-in", "/sign-in".into()));
+    for scheme in ["light", "dark"] {
+        show_as(&browser, scheme, 1280, 900).await;
+        for (name, path) in &pages {
+            if *name == "sign-in" {
+                continue;
+            }
+            browser.open_page(&server, path).await;
+            look(&browser, axe.as_deref(), &format!("{name}, {scheme}")).await;
+        }
+    }
+    // 320 px: nothing is wider than the screen.
+    show_as(&browser, "light", 320, 700).await;
+    for (name, path) in &pages {
+        browser.open_page(&server, path).await;
+        let width = browser.script("return document.documentElement.scrollWidth").await;
+        assert!(width.as_u64().is_some_and(|width| width <= 320), "{name} is {width} wide");
+    }
+    // Right to left: the same holds, mirrored.
+    browser.open_page(&server, "/sessions/all").await;
+    let width = browser.script("document.documentElement.dir = 'rtl'; return document.documentElement.scrollWidth").await;
+    assert!(width.as_u64().is_some_and(|width| width <= 320), "mirrored it is {width} wide");
+    browser.client.delete_all_cookies().await.unwrap();
+    for scheme in ["light", "dark"] {
+        show_as(&browser, scheme, 390, 800).await;
+        browser.open_page(&server, "/sign-in").await;
+        look(&browser, axe.as_deref(), &format!("sign-in, {scheme}")).await;
+    }
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+/// Has axe-core look at the page that is open. It comes in through the driver, not through the page:
+/// the page's own policy would refuse it.
+async fn look(browser: &Chromium, axe: Option<&str>, page: &str) {
+    let Some(axe) = axe else { return };
+    browser.client.execute(&format!("{axe}; return null;"), vec![]).await.unwrap();
+    let found = browser
+        .script("const r = await axe.run(document, {resultTypes: ['violations']}); return r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary).join(' | '))")
+        .await;
+    assert_eq!(found, json!([]), "{page}");
+}
+
+/// Not a test: pictures of every page, light and dark, wide and on a phone, into `screenshots/`.
+/// `cargo test --test it screenshots -- --ignored`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it makes pictures: cargo test --test it screenshots -- --ignored"]
+async fn screenshots() {
+    use base64::Engine;
+
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("screenshots");
+    std::fs::create_dir_all(&folder).unwrap();
+    let Some(browser) = Chromium::open().await else { return };
+    browser.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    command.args(["demo", "--listen", "127.0.0.1:0"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let server = Server::start(command).await;
+    let password = eventually("the password", || async {
+        server.out().lines().find_map(|line| line.trim().strip_prefix("password")).map(|rest| rest.trim().to_owned())
+    })
+    .await;
+    browser.open_page(&server, "/sign-in").await;
+    browser.sign_in("akadmin", &password).await;
+    browser.arrives_at("/sessions").await;
+    let found = browser
+        .script("return (await (await fetch('/api/v3/core/authenticated_sessions/?ordering=last_used')).json()).results[0].uuid")
+        .await;
+    let uuid = found.as_str().unwrap().to_owned();
+    let paths: Vec<(&str, String)> = vec![
+        ("devices", "/sessions".into()),
+        ("not-me", "/sessions/not-me".into()),
+        ("all-sessions", "/sessions/all".into()),
+        ("all-sessions-filtered", "/sessions/all?q=os:android+idle:%3E1d".into()),
+        ("end", "/sessions/all/end?scope=all&q=country:DE".into()),
+        ("session", format!("/sessions/{uuid}")),
+        ("map", "/map".into()),
+        ("users", "/users".into()),
+        ("user", "/users/4".into()),
+        ("tokens", "/tokens".into()),
+        ("events", "/events".into()),
+        ("settings", "/settings".into()),
+        ("password", "/password".into()),
+        ("sign-out", "/sign-out".into()),
+        ("error", "/nothing".into()),
+        ("sign-in", "/sign-in".into()),
+    ];
+    for (name, path) in paths {
+        if name == "sign-in" {
+            browser.client.delete_all_cookies().await.unwrap();
+        }
+        for scheme in ["light", "dark"] {
+            for (kind, width) in [("wide", 1360), ("phone", 390)] {
+                show_as(&browser, scheme, width, 900).await;
+                browser.open_page(&server, &path).await;
+                let height = browser.script("return document.documentElement.scrollHeight").await.as_u64().unwrap();
+                show_as(&browser, scheme, width, u32::try_from(height).unwrap().clamp(700, 1800)).await;
+                let shot = browser.devtools("Page.captureScreenshot", json!({"format": "png"})).await;
+                let png = base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
+                std::fs::write(folder.join(format!("{name}-{kind}-{scheme}.png")), png).unwrap();
+            }
+        }
+    }
+    browser.close().await;
+}

@@ -1,0 +1,96 @@
+//! Every page is HTML without mistakes, has no code inline, and loads little.
+
+use html5ever::tendril::TendrilSink;
+use html5ever::{ParseOpts, parse_document};
+use markup5ever_rcdom::RcDom;
+use serde_json::json;
+
+use crate::support::app::Browser;
+use crate::support::{TestApp, encode, seed};
+
+/// What an HTML parser complains of.
+fn mistakes(html: &str) -> Vec<String> {
+    let dom = parse_document(RcDom::default(), ParseOpts::default()).one(html);
+    dom.errors.borrow().iter().map(ToString::to_string).collect()
+}
+
+/// Names and agents that are not nice.
+const HOSTILE: [&str; 4] = ["<script>alert(1)</script>", "\u{202e}txt.exe", "🦀 \"'&<>`", "x"];
+
+async fn pages(app: &TestApp, root: &Browser, uuid: &str) -> Vec<(String, String)> {
+    let user = app.number("SELECT MIN(id) FROM users").await;
+    let paths = [
+        "/sessions".to_owned(),
+        "/sessions?page=2".into(),
+        format!("/sessions/not-me?session={uuid}"),
+        "/sessions/all".into(),
+        format!("/sessions/all?q={}&dense=1&size=10", encode("user:\"<script>\" colour:red 🦀")),
+        "/sessions/all?q=user:nobody".into(),
+        "/sessions/all/end?scope=all".into(),
+        format!("/sessions/all/end?scope=picked&id={uuid}"),
+        "/sessions/all/end?scope=all&q=user:nobody".into(),
+        format!("/sessions/{uuid}"),
+        "/map".into(),
+        "/users".into(),
+        "/users?q=nobody".into(),
+        format!("/users/{user}"),
+        "/tokens".into(),
+        "/events".into(),
+        "/events?kind=import".into(),
+        "/settings".into(),
+        "/sign-out".into(),
+        "/password".into(),
+        "/nothing".into(),
+    ];
+    let mut pages = Vec::new();
+    for path in paths {
+        let text = root.get(&path).await.text();
+        pages.push((path, text));
+    }
+    pages.push(("/sign-in".into(), app.anonymous().get("/sign-in").await.text()));
+    pages
+}
+
+db_test!(every_page_is_right_and_hostile_words_stay_words, |db| async move {
+    let app = TestApp::new(db).await;
+    let mut last = String::new();
+    for name in HOSTILE {
+        let name = if name == "x" { "long ".repeat(29) + name } else { name.to_owned() };
+        let agent = format!("{name} {}", "very long agent ".repeat(20));
+        last = app.user(&name).await.session_on("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", &agent).await.uuid;
+    }
+    let root_user = app.superuser("root").await;
+    app.import(&(0..60).map(|n| seed::session(n, root_user.id.0, json!({}))).collect::<Vec<_>>()).await;
+    let root = root_user.session().await;
+    for (path, html) in pages(&app, &root, &last).await {
+        assert_eq!(mistakes(&html), Vec::<String>::new(), "{path}: {html}");
+        assert!(
+            !html.contains("<script>") && !html.contains(" style=") && !html.contains("<style") && !html.contains(" onclick"),
+            "{path}"
+        );
+        assert_eq!(html.matches("<h1").count(), 1, "{path}");
+        let is_inside = path == "/sign-in" || html.contains("action=\"/sign-out\"");
+        assert!(is_inside, "{path}: signing out is on each page");
+    }
+    assert!(!mistakes("<p><div></p></b>").is_empty(), "the parser does complain");
+});
+
+db_test!(files_are_kept_for_ever_under_names_of_their_content, |db| async move {
+    let app = TestApp::new(db).await;
+    let root = app.superuser("root").await.session().await;
+    let html = root.get("/sessions/all").await.text();
+    let files: Vec<String> =
+        html.split("\"/static/").skip(1).map(|rest| format!("/static/{}", rest.split('"').next().unwrap())).collect();
+    assert!(files.iter().any(|file| file.contains("live-")) && files.iter().any(|file| file.contains("rollcall-")));
+    let mut size = html.len();
+    for file in &files {
+        let answer = app.anonymous().get(file).await.assert_status(200);
+        size += answer.bytes.len();
+        if file != "/static/icon.svg" {
+            assert_eq!(answer.header("cache-control"), Some("public, max-age=31536000, immutable"), "{file}");
+        }
+    }
+    // Compressed it is a quarter of this, at most.
+    assert!(size < 120_000, "{size} bytes for a first visit");
+    app.anonymous().get("/static/rollcall-000000000000.css").await.assert_status(404);
+});
