@@ -16,6 +16,7 @@ pub mod enrich;
 pub mod files;
 pub mod http;
 pub mod jobs;
+pub mod metrics;
 pub mod routes;
 pub mod store;
 pub mod ui;

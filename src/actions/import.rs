@@ -151,7 +151,7 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
     };
     let actor = actor.clone();
     app.store
-        .write(move |db| {
+        .write_much(move |db| {
             Box::pin(async move {
                 if is_replacing {
                     let ending = Ending::by(&actor, import.now, EndReason::UserRemoved);

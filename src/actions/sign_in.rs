@@ -60,6 +60,7 @@ pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Acto
         (event.user_id, event.username) = (Some(user.id.0), user.username);
     }
     app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
+    crate::metrics::count_sign_in("wrong");
     Ok(None)
 }
 
@@ -132,10 +133,12 @@ pub async fn begin(app: &App, proved: UserRow, client: &Client, wish: Wish, acto
     });
     match begun.await {
         Ok(living) => {
+            crate::metrics::count_sign_in("done");
             let lives = living.lifetime.absolute_expires_at.since(now);
             Ok(Started { key, uuid, cookie_max_age: living.is_remembered.then_some(lives) })
         }
         Err(error) => {
+            crate::metrics::count_sign_in("refused");
             if matches!(error, ActionError::AtLimit) {
                 let event = EventKind::SignInRefused.by(actor, now).about(proved_id, &name).with_detail("limit_reached");
                 app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;

@@ -31,11 +31,12 @@ pub(super) async fn run(config: Config, args: GenerateArgs) -> Outcome {
     }
     let started = std::time::Instant::now();
     let plan = Plan { users: args.users, sessions: args.sessions, seed: args.seed };
-    let made = generate::run(&app, plan, |made| {
-        bar.set_position(u64::from(made.users) + u64::from(made.sessions));
+    let moved = bar.clone();
+    let progress = move |made: generate::Made| {
+        moved.set_position(u64::from(made.users) + u64::from(made.sessions));
         !stop.load(std::sync::atomic::Ordering::Relaxed)
-    })
-    .await;
+    };
+    let made = generate::run(&app, plan, std::sync::Arc::new(progress)).await;
     bar.finish_and_clear();
     let made = made?;
     let seconds = started.elapsed().as_secs_f64();

@@ -11,12 +11,16 @@ use crate::app::App;
 use crate::config::Config;
 use crate::domain::Clock;
 use crate::jobs::Jobs;
-use crate::{http, routes};
+use crate::{http, metrics, routes};
 
 /// How long the last writes may take: with the server's own grace, the stop stays within 10 s.
 const FLUSH_TIME: Duration = Duration::from_millis(1500);
 
 pub(super) async fn run(config: Config) -> Outcome {
+    if config.metrics_listen.is_some() {
+        // Before anything worth counting.
+        metrics::start()?;
+    }
     let app = App::start(config, Clock::System).await?;
     let link = bootstrap::run(&app).await?;
     let changed = policies::hold_to_instance(&app).await?;
@@ -46,6 +50,12 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
 /// Serves until SIGTERM or SIGINT, finishes what runs, and writes down what is only in memory.
 pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     let address = listener.local_addr()?;
+    let (over, mut is_over) = tokio::sync::watch::channel(());
+    if let Some(metrics_address) = app.config.metrics_listen {
+        let stop = async move { drop(is_over.changed().await) };
+        let metrics_address = metrics::serve(app, metrics_address, stop).await?;
+        output::say(&format!("metrics at http://{metrics_address}/metrics"));
+    }
     let jobs = Jobs::start(app);
     output::say(&format!("listening on http://{address}"));
     let stop = async {
@@ -54,6 +64,7 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     };
     http::serve::run(listener, routes::router(app), stop).await;
     output::say("stopping");
+    drop(over);
     let last = async {
         jobs.stop().await;
         app.touches.flush(app).await

@@ -39,6 +39,8 @@ pub struct Config {
     pub authentik_secret_key: Option<Secret>,
     /// Whether unknown query parameters of lists are errors.
     pub is_query_strict: bool,
+    /// Where metrics are served; `None`: nowhere, and nothing is counted.
+    pub metrics_listen: Option<SocketAddr>,
     /// What is logged and how.
     pub log: LogConfig,
 }
@@ -189,6 +191,8 @@ impl Config {
             listen: values
                 .parse("listen", "an address and port such as 127.0.0.1:9000", |text| text.parse().ok())?
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
+            metrics_listen: values
+                .parse("metrics.listen", "an address and port such as 127.0.0.1:9300", |text| text.parse().ok())?,
             database,
             geoip: GeoIpConfig { city: path("geoip.city"), asn: path("geoip.asn") },
             user_agent_rules: path("user_agent.rules"),

@@ -48,6 +48,7 @@ pub const KEYS: &[Key] = &[
     secret("bootstrap.token", "the key of an API token for akadmin, likewise"),
     secret("authentik.secret_key", "accept the cookies of the authentik with this secret key (off)"),
     key("api.strict_query", "unknown query parameters of lists are errors (false)"),
+    key("metrics.listen", "address and port of Prometheus metrics, such as 127.0.0.1:9300 (off)"),
     key("log.filter", "a level, or target=level pairs; in the environment also ROLLCALL_LOG (info)"),
     key("log.format", "text or json (text)"),
 ];

@@ -68,8 +68,10 @@ impl SessionFilter {
         let times = [self.last_used_gte, self.last_used_lte, self.expires_gte, self.expires_lte];
         let families = [&self.browser, &self.os, &self.device];
         let is_of_user = self.visible_to.is_some() || self.username.is_some() || self.user.is_some();
-        let counted = [is_of_user, self.user_agent.is_some(), self.country.is_some(), self.asn.is_some(), self.last_ip.is_some()];
-        counted.into_iter().filter(|is_given| *is_given).count() > 1
+        // What these name is counted, and may be spread thin over any order.
+        let is_spread = self.user_agent.is_some() || self.country.is_some() || self.asn.is_some();
+        is_spread
+            || (is_of_user && self.last_ip.is_some())
             || !self.search.is_empty()
             || self.network.is_some()
             || self.except.is_some()
@@ -176,6 +178,13 @@ pub struct Window {
     pub offset: i64,
     /// How many to give at most.
     pub limit: i64,
+}
+
+/// Whether sessions in this order are better read from memory than by an index: there is none for
+/// the text of user agents, which many sessions share.
+#[must_use]
+pub fn is_order_far(sorts: &[Sort]) -> bool {
+    sorts.first().is_some_and(|sort| sort.key == SortKey::UserAgent)
 }
 
 impl Window {

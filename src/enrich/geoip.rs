@@ -130,6 +130,14 @@ impl GeoIp {
         format!("{}/{}", self.city.fingerprint(), self.asn.fingerprint())
     }
 
+    /// When each file in use was built, in seconds since 1970.
+    #[must_use]
+    pub fn build_times(&self) -> Vec<(&'static str, i64)> {
+        let files = [("city", &self.city), ("asn", &self.asn)];
+        let built = |file: &File| Some(i64::try_from(file.reader.load().as_ref()?.metadata().build_epoch).unwrap_or(i64::MAX));
+        files.into_iter().filter_map(|(name, file)| Some((name, built(file)?))).collect()
+    }
+
     /// Where an address is; `None` when no file knows it.
     #[must_use]
     pub fn place(&self, address: Address) -> Option<Place> {

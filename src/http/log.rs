@@ -17,6 +17,7 @@ pub async fn access(request: Request, next: Next) -> Response {
     let client = request.extensions().get::<ClientInfo>().cloned();
     let response = next.run(request).await;
     let (ip, id) = client.map(|client| (client.ip.to_string(), client.request_id)).unwrap_or_default();
+    crate::metrics::count_request(route.as_deref().unwrap_or("none"), &method, response.status().as_u16(), started.elapsed());
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     tracing::debug!(
         %method,

@@ -2,6 +2,7 @@
 //! [`layers`].
 
 pub mod client;
+mod compress;
 mod headers;
 mod log;
 mod path;
@@ -27,6 +28,7 @@ pub fn layers(router: Router<App>, app: &App) -> Router<App> {
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| crate::api::error::ApiError::Internal.into_response()))
         .layer(from_fn_with_state(app.clone(), crate::ui::error::dress))
         .layer(from_fn(headers::add))
+        .layer(from_fn(compress::answer))
         .layer(from_fn(log::access))
         .layer(from_fn_with_state(app.clone(), client::identify))
 }

@@ -106,6 +106,40 @@ pub enum Db<'a> {
 pub struct Pending {
     counts: Mutex<counts::PendingCounts>,
     changes: Mutex<changes::PendingChanges>,
+    tally: Mutex<Tally>,
+}
+
+/// Sessions that a transaction began and ended: counted once it is committed.
+#[derive(Default)]
+struct Tally {
+    created: u64,
+    ended: std::collections::BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    fn count(self) {
+        crate::metrics::count_created(self.created);
+        for (reason, sessions) in self.ended {
+            crate::metrics::count_ended(reason, sessions);
+        }
+    }
+}
+
+/// Measures a statement, when anything is measured.
+struct Timer<'a>(Option<(&'a str, std::time::Instant)>);
+
+impl<'a> Timer<'a> {
+    fn of(sql: &'a str) -> Self {
+        Self(crate::metrics::is_on().then(|| (sql, std::time::Instant::now())))
+    }
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        if let Some((sql, started)) = self.0 {
+            crate::metrics::count_statement(sql, started.elapsed());
+        }
+    }
 }
 
 impl Store {
@@ -143,6 +177,15 @@ impl Store {
     #[must_use]
     pub fn is_index_filled(&self) -> bool {
         self.index().is_filled()
+    }
+
+    /// What waits for the database and what it has, by pool and state.
+    #[must_use]
+    pub fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.pool_use(),
+            Self::Postgres(postgres) => postgres.pool_use(),
+        }
     }
 
     fn index(&self) -> &std::sync::Arc<index::SessionIndex> {
@@ -190,9 +233,38 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(work).await,
+            Self::Sqlite(sqlite) => sqlite.write(work, false).await,
             Self::Postgres(postgres) => postgres.write(work).await,
         }
+    }
+
+    /// As [`Store::write`], for one that changes very many rows: on SQLite it shares its transaction
+    /// with no other write.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub async fn write_much<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(work, true).await,
+            Self::Postgres(postgres) => postgres.write(work).await,
+        }
+    }
+
+    /// Tells that this process is about to write very much: SQLite's writer then keeps more of the
+    /// file in memory, for as long as the process lives.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn expect_many_writes(&self) -> Result<(), StoreError> {
+        if matches!(self, Self::Postgres(_)) {
+            return Ok(());
+        }
+        self.write(|db| Box::pin(async move { db.batch("PRAGMA cache_size = -786432").await })).await
     }
 
     /// Whether the database answers.
@@ -223,6 +295,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer or a row cannot be read.
     pub async fn all<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
+        let _timer = Timer::of(sql);
         match self {
             Self::SqliteRead(sqlite) => sqlite.with_reader(|connection| sqlite::all(connection, sql, values)),
             Self::SqliteWrite(connection, _) => sqlite::all(&sqlite::lock(connection), sql, values),
@@ -244,6 +317,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer, or the change contradicts a rule of the schema.
     pub async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        let _timer = Timer::of(sql);
         match self {
             Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
             Self::SqliteWrite(connection, _) => sqlite::execute(&sqlite::lock(connection), sql, values),
@@ -261,9 +335,27 @@ impl Db<'_> {
     }
 
     /// Writes what the transaction gathered. Its last statements: what they lock is locked briefly.
-    async fn flush(&self) -> Result<(), StoreError> {
+    /// Gives what to count once it is committed.
+    async fn flush(&self) -> Result<Tally, StoreError> {
         self.flush_counts().await?;
-        self.flush_changes().await
+        self.flush_changes().await?;
+        Ok(self.pending().map(|pending| std::mem::take(&mut *lock(&pending.tally))).unwrap_or_default())
+    }
+
+    /// Notes that this transaction begins sessions.
+    fn note_created(&self, sessions: usize) {
+        if let Some(pending) = self.pending() {
+            lock(&pending.tally).created += u64::try_from(sessions).unwrap_or(0);
+        }
+    }
+
+    /// Notes that this transaction ends sessions.
+    fn note_ended(&self, reason: &'static str, sessions: usize) {
+        if let Some(pending) = self.pending()
+            && sessions > 0
+        {
+            *lock(&pending.tally).ended.entry(reason).or_default() += u64::try_from(sessions).unwrap_or(0);
+        }
     }
 
     /// Whether this is SQLite, for the few statements that must differ.
@@ -286,6 +378,10 @@ impl Db<'_> {
             Self::SqliteRead(_) | Self::PostgresRead(_) => None,
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// `$3, $4, $5`: the placeholders of `count` parameters after the first `before`.

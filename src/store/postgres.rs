@@ -58,6 +58,18 @@ impl Postgres {
         Ok(self.pool.get().await?)
     }
 
+    pub(super) fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
+        let status = self.pool.status();
+        let free = self.long_reads_admitted.available_permits();
+        vec![
+            (("connections", "open"), status.size),
+            (("connections", "idle"), status.available),
+            (("connections", "awaited"), status.waiting),
+            (("long_reads", "admitted"), LONG_READ_QUEUE.saturating_sub(free)),
+            (("long_reads", "running"), LONG_READERS.saturating_sub(self.long_reads.available_permits())),
+        ]
+    }
+
     pub(super) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
@@ -75,13 +87,13 @@ impl Postgres {
     {
         let mut client = self.client().await?;
         let transaction = client.transaction().await.map_err(StoreError::from)?;
-        let value = {
+        let (value, tally) = {
             let db = Db::PostgresWrite(&transaction, Pending::default());
             let value = work(&db).await?;
-            db.flush().await?;
-            value
+            (value, db.flush().await?)
         };
         transaction.commit().await.map_err(StoreError::from)?;
+        tally.count();
         Ok(value)
     }
 }

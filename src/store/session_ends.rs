@@ -220,6 +220,7 @@ impl Db<'_> {
                 .to_vec(),
             );
         }
+        self.note_ended(ending.reason.as_str(), gone.len());
         self.insert_ended_sessions(rows).await?;
         Ok(gone)
     }

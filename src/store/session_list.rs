@@ -14,7 +14,7 @@ use super::index::Question;
 use super::sessions::{SESSION_COLUMNS, SessionRow};
 use super::{CountKey, Db, StoreError, Value};
 use crate::domain::UserId;
-use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::listing::{SessionFilter, Sort, SortKey, Window, is_order_far};
 use crate::domain::search::could_be_address;
 
 /// So many sessions of one user are looked at one by one.
@@ -115,7 +115,7 @@ impl Db<'_> {
         count: i64,
     ) -> Result<Vec<SessionRow>, StoreError> {
         let Some(keys) = self.resolve(filter).await? else { return Ok(Vec::new()) };
-        if (filter.reads_far() || window.is_far())
+        if (filter.reads_far() || window.is_far() || is_order_far(sorts))
             && !self.is_small(keys).await?
             && let Some(ids) = self.list_in_index(keys.question(filter), sorts, window).await?
         {
@@ -157,7 +157,8 @@ impl Db<'_> {
         // sessions of each.
         tables.insert(if is_filter_first { 0 } else { tables.len() }, "sessions s");
         let (limit, offset) = (conditions.bind(window.limit), conditions.bind(window.offset));
-        let is_deep = window.is_far();
+        // Equal ones of a descending order are sorted by name, all of them: keys alone, from the index.
+        let is_deep = window.is_far() || sorts.first().is_some_and(|sort| sort.is_descending);
         let sql = format!(
             "SELECT {} FROM {}{} ORDER BY {} LIMIT {limit} OFFSET {offset}",
             if is_deep { "s.id" } else { SESSION_COLUMNS },

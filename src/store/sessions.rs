@@ -216,6 +216,7 @@ impl Db<'_> {
     pub async fn insert_sessions(&self, sessions: &[NewSession]) -> Result<(), StoreError> {
         let rows = sessions.iter().map(|session| session.values().to_vec()).collect();
         let ids = self.insert_rows_returning::<i64>(INSERT_SESSIONS, rows, " RETURNING id").await?;
+        self.note_created(ids.len());
         for id in ids {
             self.note_change(id);
         }

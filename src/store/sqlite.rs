@@ -49,12 +49,19 @@ struct Inner {
     writer: SyncSender<Job>,
     long_reads: Arc<Semaphore>,
     long_reads_waiting: AtomicUsize,
+    writes_waiting: AtomicUsize,
     index: Arc<SessionIndex>,
 }
 
 /// A write: run inside the transaction, it says whether to keep its changes, and how to answer once
 /// the commit is through or has failed. Without a transaction it only answers why.
-type Job = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
+type Work = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
+struct Job {
+    work: Work,
+    /// It takes a transaction of its own. With others it would need a savepoint, and SQLite keeps the
+    /// former contents of every page that changes after one, in a list that each statement walks.
+    is_large: bool,
+}
 struct Outcome {
     keep: bool,
     answer: Box<dyn FnOnce(Result<(), String>) + Send>,
@@ -83,12 +90,23 @@ impl Sqlite {
             writer: sender,
             long_reads: Arc::new(Semaphore::new(LONG_READERS)),
             long_reads_waiting: AtomicUsize::new(0),
+            writes_waiting: AtomicUsize::new(0),
             index: SessionIndex::new(),
         })))
     }
 
     pub(super) fn index(&self) -> &Arc<SessionIndex> {
         &self.0.index
+    }
+
+    pub(super) fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
+        let running = LONG_READERS.saturating_sub(self.0.long_reads.available_permits());
+        let writes = self.0.writes_waiting.load(Ordering::Relaxed);
+        vec![
+            (("long_reads", "admitted"), self.0.long_reads_waiting.load(Ordering::Relaxed)),
+            (("long_reads", "running"), running),
+            (("writes", "waiting"), writes),
+        ]
     }
 
     /// Runs `work` on this thread's read connection. A connection that met trouble is not kept.
@@ -124,14 +142,14 @@ impl Sqlite {
         done.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
-    pub(super) async fn write<R, E, F>(&self, work: F) -> Result<R, E>
+    pub(super) async fn write<R, E, F>(&self, work: F, is_large: bool) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let work: Work = Box::new(move |connection| {
             let connection = match connection {
                 Ok(connection) => connection,
                 Err(reason) => {
@@ -142,23 +160,30 @@ impl Sqlite {
             let db = Db::SqliteWrite(connection, Pending::default());
             let result = run_now(async {
                 let value = work(&db).await?;
-                db.flush().await?;
-                Ok(value)
+                Ok((value, db.flush().await?))
             });
             Some(Outcome {
                 keep: result.is_ok(),
                 answer: Box::new(move |committed| {
-                    let result =
-                        result.and_then(|value| committed.map(|()| value).map_err(|why| StoreError::Unavailable(why).into()));
+                    let result = result.and_then(|(value, tally)| match committed {
+                        Ok(()) => {
+                            tally.count();
+                            Ok(value)
+                        }
+                        Err(why) => Err(StoreError::Unavailable(why).into()),
+                    });
                     drop(answer.send(result));
                 }),
             })
         });
-        self.0.writer.try_send(job).map_err(|refused| match refused {
+        self.0.writer.try_send(Job { work, is_large }).map_err(|refused| match refused {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => StoreError::Unavailable("the writer has stopped".into()),
         })?;
-        answered.await.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))?
+        self.0.writes_waiting.fetch_add(1, Ordering::Relaxed);
+        let answer = answered.await;
+        self.0.writes_waiting.fetch_sub(1, Ordering::Relaxed);
+        answer.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))?
     }
 }
 
@@ -211,15 +236,29 @@ fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
 /// The writer thread: takes what is waiting, runs it in one transaction, commits, answers.
 fn run_writer(path: &Path, connection: Connection, jobs: &Receiver<Job>) {
     let mut current = Some(Mutex::new(connection));
-    while let Ok(first) = jobs.recv() {
+    // Taken from the queue, and not for the batch that was gathered then.
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
         if current.is_none() {
             current = connect(path, WRITER).ok().map(Mutex::new);
         }
-        let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
+        let mut batch = vec![first];
+        while batch.len() < BATCH && batch.iter().all(|job| !job.is_large) {
+            match jobs.try_recv() {
+                Ok(job) if job.is_large => {
+                    next = Some(job);
+                    break;
+                }
+                Ok(job) => batch.push(job),
+                Err(_) => break,
+            }
+        }
         let failed = match &current {
             Some(connection) => run_batch(connection, batch).err(),
             None => {
-                batch.for_each(|job| drop(job(Err("it cannot be opened".to_owned()))));
+                for job in batch {
+                    drop((job.work)(Err("it cannot be opened".to_owned())));
+                }
                 None
             }
         };
@@ -232,21 +271,23 @@ fn run_writer(path: &Path, connection: Connection, jobs: &Receiver<Job>) {
 
 /// Runs jobs in one transaction. One that fails by itself takes back its own changes; trouble with
 /// the database fails all of them, and no further one is run.
-fn run_batch(connection: &Mutex<Connection>, jobs: impl Iterator<Item = Job>) -> Result<(), String> {
+fn run_batch(connection: &Mutex<Connection>, jobs: Vec<Job>) -> Result<(), String> {
     let mut failed = statement(connection, "BEGIN IMMEDIATE").err();
     let mut answers = Vec::new();
     for job in jobs {
         if let Some(reason) = &failed {
-            drop(job(Err(reason.clone())));
+            drop((job.work)(Err(reason.clone())));
             continue;
         }
-        if let Err(reason) = statement(connection, "SAVEPOINT job") {
-            drop(job(Err(reason.clone())));
+        if !job.is_large
+            && let Err(reason) = statement(connection, "SAVEPOINT job")
+        {
+            drop((job.work)(Err(reason.clone())));
             failed = Some(reason);
             continue;
         }
         // One that panics is our mistake, and no reason to stop writing for good.
-        let Ok(outcome) = std::panic::catch_unwind(AssertUnwindSafe(|| job(Ok(connection)))) else {
+        let Ok(outcome) = std::panic::catch_unwind(AssertUnwindSafe(|| (job.work)(Ok(connection)))) else {
             failed = Some("a write panicked".to_owned());
             continue;
         };
@@ -255,6 +296,10 @@ fn run_batch(connection: &Mutex<Connection>, jobs: impl Iterator<Item = Job>) ->
         // A full disk makes SQLite roll the whole transaction back by itself.
         if lock(connection).is_autocommit() {
             failed = Some("the transaction was rolled back: the disk may be full".to_owned());
+        } else if job.is_large {
+            if !outcome.keep {
+                failed = statement(connection, "ROLLBACK").and_then(|()| statement(connection, "BEGIN IMMEDIATE")).err();
+            }
         } else if outcome.keep {
             failed = statement(connection, "RELEASE job").err();
         } else {

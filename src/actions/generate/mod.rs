@@ -9,6 +9,8 @@ mod people;
 mod places;
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -20,13 +22,18 @@ use super::events::EventKind;
 use super::import::PLACES_SETTING;
 use crate::app::App;
 use crate::domain::session::Lifetime;
-use crate::domain::{Address, HashedSecret, SessionId, Timestamp, UserId};
-use crate::store::StoreError;
+use crate::domain::{HashedSecret, SessionId, Timestamp, UserId};
+use crate::enrich::geoip::GeoIp;
+use crate::enrich::user_agents::UserAgents;
 use crate::store::sessions::{NewSession, Origin};
 use crate::store::users::NewUser;
+use crate::store::{Db, StoreError};
 
-/// How much one transaction adds. What is committed stays when the rest is not made.
-const CHUNK: u32 = 10_000;
+/// How many sessions one transaction adds. Each writes anew the pages of all indexes that it touches,
+/// which soon are most of them: few large ones write far less than many small ones.
+const CHUNK: u32 = 100_000;
+/// How many things are added between two looks at whether to stop.
+const STEP: u32 = 5_000;
 const DAY: Duration = Duration::from_secs(86_400);
 /// Over how many days the sessions' beginnings are spread.
 const DAYS: u64 = 42;
@@ -67,46 +74,20 @@ pub enum GenerateError {
     Store(#[from] StoreError),
 }
 
-/// Makes users, then sessions, and calls `progress` after each transaction; it gives whether to go
-/// on. Whatever was made when it stops is whole: a session with its user, counted.
+/// Told what was made so far; gives whether to go on.
+pub type Progress = Arc<dyn Fn(Made) -> bool + Send + Sync>;
+
+/// Makes users, then sessions. Whatever was made when `progress` wants it to stop is whole: a session
+/// with its user, counted.
 ///
 /// # Errors
 /// [`GenerateError`]; what earlier transactions made stays.
-pub async fn run(app: &App, plan: Plan, mut progress: impl FnMut(Made) -> bool) -> Result<Made, GenerateError> {
+pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, GenerateError> {
+    app.store.expect_many_writes().await?;
     let mut made = Made::default();
-    let now = app.clock.now();
-    let midnight = Timestamp(now.0 - now.0.rem_euclid(i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX)));
-    let mut ids = Vec::new();
-    while made.users < plan.users {
-        let users: Vec<NewUser> = (made.users..plan.users)
-            .take(CHUNK as usize)
-            .map(|nth| people::user(&mut rng(plan.seed, 1, nth), nth, plan.seed))
-            .collect();
-        let count = u32::try_from(users.len()).unwrap_or(u32::MAX);
-        let added = app.store.write(move |db| Box::pin(async move { db.insert_users(&users, now).await })).await;
-        ids.extend(added.map_err(|error| match error {
-            StoreError::Conflict(_) => GenerateError::SeedUsed(plan.seed),
-            other => other.into(),
-        })?);
-        made.users += count;
-        if !progress(made) {
-            return Ok(made);
-        }
-    }
-    let agents = Agents::new(plan.seed, plan.sessions);
-    let places = Places::of(&app.geoip);
-    let mut known = HashMap::new();
-    while made.sessions < plan.sessions && !ids.is_empty() {
-        let last = made.sessions.saturating_add(CHUNK).min(plan.sessions);
-        let mut sessions = Vec::with_capacity(CHUNK as usize);
-        for nth in made.sessions..last {
-            sessions.push(session(&mut rng(plan.seed, 2, nth), &ids, &agents, &places, midnight));
-        }
-        known = insert(app, sessions, known).await?;
-        made.sessions = last;
-        if !progress(made) {
-            break;
-        }
+    let users = add_users(app, plan, &progress, &mut made).await?;
+    if made.users == plan.users {
+        add_sessions(app, plan, users, &progress, &mut made).await?;
     }
     let (at, actor) = (app.clock.now(), Actor::cli());
     let event =
@@ -115,93 +96,147 @@ pub async fn run(app: &App, plan: Plan, mut progress: impl FnMut(Made) -> bool) 
     Ok(made)
 }
 
+async fn add_users(app: &App, plan: Plan, progress: &Progress, made: &mut Made) -> Result<Vec<UserId>, GenerateError> {
+    let mut ids = Vec::new();
+    let now = app.clock.now();
+    while made.users < plan.users {
+        let last = made.users.saturating_add(STEP).min(plan.users);
+        let users: Vec<NewUser> = (made.users..last).map(|nth| people::user(&mut rng(plan.seed, 1, nth), nth, plan.seed)).collect();
+        let added = app.store.write(move |db| Box::pin(async move { db.insert_users(&users, now).await })).await;
+        ids.extend(added.map_err(|error| match error {
+            StoreError::Conflict(_) => GenerateError::SeedUsed(plan.seed),
+            other => other.into(),
+        })?);
+        made.users = last;
+        if !progress(*made) {
+            break;
+        }
+    }
+    // Keys ascend with the number.
+    ids.sort_unstable_by_key(|id| id.0);
+    Ok(ids)
+}
+
+async fn add_sessions(
+    app: &App,
+    plan: Plan,
+    users: Vec<UserId>,
+    progress: &Progress,
+    made: &mut Made,
+) -> Result<(), GenerateError> {
+    let now = app.clock.now();
+    let midnight = Timestamp(now.0 - now.0.rem_euclid(i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX)));
+    let mut maker = Maker {
+        seed: plan.seed,
+        users,
+        agents: Agents::new(plan.seed, plan.sessions),
+        places: Places::of(&app.geoip),
+        midnight,
+        known: HashMap::new(),
+        user_agents: Arc::clone(&app.user_agents),
+        geoip: Arc::clone(&app.geoip),
+    };
+    let mut goes_on = true;
+    while goes_on && made.sessions < plan.sessions {
+        let last = made.sessions.saturating_add(CHUNK).min(plan.sessions);
+        let (mut so_far, progress) = (*made, Arc::clone(progress));
+        (maker, *made, goes_on) = app
+            .store
+            .write_much(move |db| {
+                Box::pin(async move {
+                    let mut goes_on = true;
+                    while goes_on && so_far.sessions < last {
+                        let end = so_far.sessions.saturating_add(STEP).min(last);
+                        maker.add(db, so_far.sessions..end).await?;
+                        so_far.sessions = end;
+                        goes_on = progress(so_far);
+                    }
+                    Ok::<_, GenerateError>((maker, so_far, goes_on))
+                })
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// Makes sessions.
+struct Maker {
+    seed: u64,
+    users: Vec<UserId>,
+    agents: Agents,
+    places: Places,
+    midnight: Timestamp,
+    /// Ids of user agents.
+    known: HashMap<String, i64>,
+    user_agents: Arc<UserAgents>,
+    geoip: Arc<GeoIp>,
+}
+
+impl Maker {
+    async fn add(&mut self, db: &Db<'_>, numbers: Range<u32>) -> Result<(), GenerateError> {
+        let mut keys = vec![[0; 32]; numbers.len()];
+        getrandom::fill(keys.as_flattened_mut())?;
+        let mut sessions = Vec::with_capacity(numbers.len());
+        for (nth, key) in numbers.zip(keys) {
+            sessions.push(self.session(db, &mut rng(self.seed, 2, nth), HashedSecret(key)).await?);
+        }
+        db.insert_sessions(&sessions).await?;
+        // As for an import: another process's files may differ.
+        if db.find_setting(PLACES_SETTING).await?.as_deref() != Some(&self.geoip.fingerprint()) {
+            db.update_setting(PLACES_SETTING, "mixed").await?;
+        }
+        Ok(())
+    }
+
+    async fn session(&mut self, db: &Db<'_>, rng: &mut Rng, key_hash: HashedSecret) -> Result<NewSession, StoreError> {
+        // Skewed: the square of an even spread; and the many sessions are not those of the first names.
+        let spread = rng.f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "0 to the number of users"
+        )]
+        let rank = (spread * spread * self.users.len() as f64) as usize;
+        let at = rank.wrapping_mul(7_919) % self.users.len().max(1);
+        let within = |rng: &mut Rng, days: u64| Duration::from_micros(rng.u64(..days * 86_400_000_000));
+        let created_at = self.midnight.minus(within(rng, DAYS));
+        let age = Duration::from_micros(rng.u64(..=u64::try_from(self.midnight.0 - created_at.0).unwrap_or(0)));
+        // All of them live for a while: load data that sweeps itself away is of no use.
+        let expires_at = self.midnight.plus(DAY * 2).plus(within(rng, 28));
+        let ip = self.places.address(rng, u32::try_from(at).unwrap_or(0));
+        let uuid = uuid::Builder::from_random_bytes(rng.u128(..).to_le_bytes()).into_uuid();
+        let user_agent_id = self.user_agent(db, self.agents.pick(rng)).await?;
+        let (country, asn) = self.geoip.country_and_asn(ip);
+        Ok(NewSession {
+            uuid: SessionId(uuid),
+            key_hash,
+            user: self.users.get(at).copied().unwrap_or(UserId(0)),
+            created_at,
+            last_used_at: created_at.plus(age),
+            lifetime: Lifetime { idle_timeout: None, absolute_expires_at: expires_at },
+            origin: Origin { ip, user_agent_id, country, asn },
+            methods: "",
+            is_remembered: false,
+        })
+    }
+
+    async fn user_agent(&mut self, db: &Db<'_>, text: String) -> Result<i64, StoreError> {
+        if let Some(id) = self.known.get(&text) {
+            return Ok(*id);
+        }
+        let id = db.insert_user_agent(&text, &self.user_agents.parse(&text), self.user_agents.fingerprint()).await?;
+        self.known.insert(text, id);
+        Ok(id)
+    }
+}
+
 /// A sequence of its own for each thing, so that the n-th looks the same however many there are.
 fn rng(seed: u64, kind: u64, nth: u32) -> Rng {
     let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (kind << 32 | u64::from(nth)));
     // Neighbouring seeds begin alike.
     rng.u64(..);
     rng
-}
-
-/// A session on its way: its user agent is text still.
-struct Draft {
-    uuid: SessionId,
-    user: UserId,
-    created_at: Timestamp,
-    last_used_at: Timestamp,
-    expires_at: Timestamp,
-    ip: Address,
-    agent: String,
-}
-
-fn session(rng: &mut Rng, users: &[UserId], agents: &Agents, places: &Places, midnight: Timestamp) -> Draft {
-    // Skewed: the square of an even spread; and the many sessions are not those of the first names.
-    let spread = rng.f64();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "0 to the number of users"
-    )]
-    let rank = (spread * spread * users.len() as f64) as usize;
-    let at = rank.wrapping_mul(7_919) % users.len();
-    let user = users.get(at).copied().unwrap_or(UserId(0));
-    let owner = u32::try_from(at).unwrap_or(0);
-    let within = |rng: &mut Rng, days: u64| Duration::from_micros(rng.u64(..days * 86_400_000_000));
-    let created_at = midnight.minus(within(rng, DAYS));
-    let age = Duration::from_micros(rng.u64(..=u64::try_from(midnight.0 - created_at.0).unwrap_or(0)));
-    Draft {
-        uuid: SessionId(uuid::Builder::from_random_bytes(rng.u128(..).to_le_bytes()).into_uuid()),
-        user,
-        created_at,
-        last_used_at: created_at.plus(age),
-        // All of them live for a while: load data that sweeps itself away is of no use.
-        expires_at: midnight.plus(DAY * 2).plus(within(rng, 28)),
-        ip: places.address(rng, owner),
-        agent: agents.pick(rng),
-    }
-}
-
-/// Adds sessions in one transaction. `known` are the ids of user agents; gives it with the new ones.
-async fn insert(app: &App, drafts: Vec<Draft>, mut known: HashMap<String, i64>) -> Result<HashMap<String, i64>, GenerateError> {
-    let mut keys = vec![[0; 32]; drafts.len()];
-    getrandom::fill(keys.as_flattened_mut())?;
-    let (user_agents, geoip) = (std::sync::Arc::clone(&app.user_agents), std::sync::Arc::clone(&app.geoip));
-    let known = app.store.write(move |db| {
-        Box::pin(async move {
-            let mut sessions = Vec::with_capacity(drafts.len());
-            for (draft, key) in drafts.into_iter().zip(keys) {
-                let user_agent_id = match known.get(&draft.agent) {
-                    Some(id) => *id,
-                    None => {
-                        let parsed = user_agents.parse(&draft.agent);
-                        let id = db.insert_user_agent(&draft.agent, &parsed, user_agents.fingerprint()).await?;
-                        known.insert(draft.agent, id);
-                        id
-                    }
-                };
-                let (country, asn) = geoip.country_and_asn(draft.ip);
-                sessions.push(NewSession {
-                    uuid: draft.uuid,
-                    key_hash: HashedSecret(key),
-                    user: draft.user,
-                    created_at: draft.created_at,
-                    last_used_at: draft.last_used_at,
-                    lifetime: Lifetime { idle_timeout: None, absolute_expires_at: draft.expires_at },
-                    origin: Origin { ip: draft.ip, user_agent_id, country, asn },
-                    methods: "",
-                    is_remembered: false,
-                });
-            }
-            db.insert_sessions(&sessions).await?;
-            // As for an import: another process's files may differ.
-            if db.find_setting(PLACES_SETTING).await?.as_deref() != Some(&geoip.fingerprint()) {
-                db.update_setting(PLACES_SETTING, "mixed").await?;
-            }
-            Ok(known)
-        })
-    });
-    known.await.map_err(GenerateError::Store)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::api::error::{ApiError, json_response};
 use crate::api::python::{self, Int};
 use crate::app::App;
 use crate::domain::SessionId;
-use crate::domain::listing::Window;
+use crate::domain::listing::{Window, is_order_far};
 use crate::http::query::Query;
 use crate::store::Db;
 
@@ -107,7 +107,7 @@ const VIEWSET: &str = "AuthenticatedSession Viewset";
 pub(crate) async fn list(app: &App, call: &Call) -> Result<Response, ApiError> {
     let request = session_filter::read(&call.query, &call.who, app.config.is_query_strict)?;
     let pages = PageRequest::of(call);
-    if !request.filter.reads_far() && pages.is_near(request.page_size) {
+    if !request.filter.reads_far() && !is_order_far(&request.sorts) && pages.is_near(request.page_size) {
         return pages.answer(app, request, &app.store.read()).await;
     }
     // Off the threads that serve everyone else.

@@ -235,6 +235,7 @@ impl SessionIndex {
 
     fn answer(&self, table: &Table, question: &Question) -> Answer {
         let known = lock(&self.answers).take(&question.filter);
+        crate::metrics::count_cache("answers", usize::from(known.is_some()), usize::from(known.is_none()));
         known.unwrap_or_else(|| Answer {
             filter: question.filter.clone(),
             matches: Arc::new(table.select(question)),
@@ -311,7 +312,9 @@ impl Db<'_> {
     {
         let Some(index) = self.index().filter(|index| index.limit.load(Ordering::Relaxed) > 0) else { return Ok(None) };
         *lock(&index.last_asked) = Instant::now();
-        if !self.catch_up(index).await? {
+        let is_there = self.catch_up(index).await?;
+        crate::metrics::count_cache("sessions", usize::from(is_there), usize::from(!is_there));
+        if !is_there {
             return Ok(None);
         }
         let index = Arc::clone(index);
@@ -428,7 +431,8 @@ impl Db<'_> {
     async fn fill_now(&self, index: &SessionIndex) -> Result<(), StoreError> {
         let started = Instant::now();
         let position = self.find_position().await?;
-        let mut table = Table::filling();
+        let count = self.count_sessions_of(&CountKey::All).await?;
+        let mut table = Table::filling(usize::try_from(count).unwrap_or(0));
         let mut after = i64::MIN;
         loop {
             let sql = format!("SELECT {INDEX_COLUMNS} FROM sessions WHERE id > $1 ORDER BY id LIMIT $2");

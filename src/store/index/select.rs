@@ -15,8 +15,8 @@ use crate::domain::{Network, UserId};
 const PASS: usize = 32;
 /// More entries of a dictionary than this are not looked up one by one.
 const MANY_ENTRIES: usize = 4096;
-/// More matches than this are put in order by walking along the order, not by sorting.
-const MANY_MATCHES: usize = 4096;
+/// One match in so many slots, or more, are put in order by walking along the order; fewer by sorting.
+const MANY_MATCHES: usize = 12;
 /// Up to this end of a window the walk stops there; beyond, all matches are put in order once.
 const NEAR: usize = 1000;
 
@@ -316,7 +316,13 @@ impl Table {
         let Some((first, rest)) = sorts.split_first() else { return (Vec::new(), None) };
         let rest = if first.key == SortKey::Uuid { &[] } else { rest };
         match matches {
-            Matches::Few(slots) if slots.len() <= MANY_MATCHES => (self.sorted_window(slots.clone(), sorts, offset, limit), None),
+            Matches::Few(slots) if slots.len() <= 4096 || self.is_thin(slots.len()) => {
+                (self.sorted_window(slots.clone(), sorts, offset, limit), None)
+            }
+            // The first pages are soon found along the order.
+            Matches::Bits(bits, count) if self.is_thin(*count) && offset * 64 > *count => {
+                (self.sorted_window(slots_of(bits, *count), sorts, offset, limit), None)
+            }
             Matches::All if rest.is_empty() => (self.walk_from(*first, offset).take(limit).collect(), None),
             _ => {
                 let few_bits;
@@ -343,6 +349,11 @@ impl Table {
                 (slots, None)
             }
         }
+    }
+
+    /// Whether so many matches are few among all.
+    fn is_thin(&self, matches: usize) -> bool {
+        matches * MANY_MATCHES <= self.slots() as usize
     }
 
     /// All that match, in order.
@@ -452,6 +463,19 @@ impl<I: Iterator<Item = u32>> Iterator for Runs<'_, I> {
         }
         self.run.pop()
     }
+}
+
+/// The places of the bits that are set.
+fn slots_of(bits: &[u64], count: usize) -> Vec<u32> {
+    let mut slots = Vec::with_capacity(count);
+    for (start, word) in (0_u32..).step_by(64).zip(bits) {
+        let mut rest = *word;
+        while rest != 0 {
+            slots.push(start + rest.trailing_zeros());
+            rest &= rest - 1;
+        }
+    }
+    slots
 }
 
 fn bits_of(entries: &[u32]) -> Vec<u64> {

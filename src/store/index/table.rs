@@ -167,9 +167,21 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// An empty one, to be filled and then [settled](Table::settle).
-    pub fn filling() -> Self {
-        Self { filling: Some(Map::default()), ..Self::default() }
+    /// An empty one, to be filled with about so many sessions and then [settled](Table::settle).
+    pub fn filling(count: usize) -> Self {
+        let column = || Vec::with_capacity(count);
+        Self {
+            ids: Vec::with_capacity(count),
+            uuids: Vec::with_capacity(count),
+            users: column(),
+            agents: column(),
+            addresses: column(),
+            places: column(),
+            last_used: Vec::with_capacity(count),
+            expires: Vec::with_capacity(count),
+            filling: Some(Map::default()),
+            ..Self::default()
+        }
     }
 
     /// How many sessions there are.

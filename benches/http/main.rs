@@ -1,0 +1,172 @@
+//! What requests cost, over HTTP on loopback, against the release binary in a process of its own.
+//!
+//!     cargo bench                                  all of it: some 15 minutes
+//!     cargo bench -- --sessions 100000 --database sqlite --concurrency 1 --seconds 1 --only search
+//!     cargo bench -- --json now.json               the figures for machines, too
+//!     cargo bench -- --compare before.json now.json
+//!
+//! Prints, for each database and number of sessions: processor time for each request (the server's, and
+//! PostgreSQL's), requests a second, the median and 99th percentile of what a client waits, and how
+//! much of the same machine's ceiling that is: of this server answering a fixed body of the same size
+//! in the same run. At the end, what grew from 100,000 to 1,000,000 sessions. Load and server share the
+//! machine's cores, so judge by processor time and by the ratios.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark stops at the first surprise"
+)]
+
+mod ceiling;
+mod client;
+mod measure;
+mod operations;
+mod report;
+mod server;
+
+use std::time::{Duration, Instant};
+
+use crate::measure::Measured;
+use crate::operations::{Bound, Samples};
+use crate::report::{Report, Row};
+use crate::server::{Cluster, Kind, Place, Server};
+
+struct Options {
+    sessions: Vec<u32>,
+    databases: Vec<Kind>,
+    concurrency: Vec<usize>,
+    time: Duration,
+    only: String,
+    json: Option<String>,
+}
+
+fn main() {
+    let mut options = Options {
+        sessions: vec![1000, 100_000, 1_000_000],
+        databases: vec![Kind::Sqlite, Kind::Postgres],
+        concurrency: vec![1, 16],
+        time: Duration::from_secs(1),
+        only: String::new(),
+        json: None,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} takes a value"));
+        match argument.as_str() {
+            "--sessions" => options.sessions = value().split(',').map(|n| n.parse().expect("--sessions takes numbers")).collect(),
+            "--database" => {
+                options.databases = match value().as_str() {
+                    "sqlite" => vec![Kind::Sqlite],
+                    "postgres" => vec![Kind::Postgres],
+                    other => panic!("--database takes sqlite or postgres, not {other}"),
+                }
+            }
+            "--concurrency" => {
+                options.concurrency = value().split(',').map(|n| n.parse().expect("--concurrency takes numbers")).collect();
+            }
+            "--seconds" => options.time = Duration::from_secs_f64(value().parse().expect("--seconds takes a number")),
+            "--only" => options.only = value(),
+            "--json" => options.json = Some(value()),
+            "--compare" => {
+                let (before, now) = (value(), arguments.next().expect("--compare takes two files"));
+                return report::compare(&before, &now);
+            }
+            // The process that answers fixed bodies.
+            "--ceiling" => return ceiling::serve(),
+            "--bench" => {} // cargo's own
+            other => panic!("unknown argument {other}"),
+        }
+    }
+    let cluster = options.databases.contains(&Kind::Postgres).then(Cluster::find).flatten();
+    if cluster.is_none() && options.databases.contains(&Kind::Postgres) {
+        println!("PostgreSQL is SKIPPED: set TEST_DATABASE_URL, or install it\n");
+        options.databases.retain(|kind| *kind == Kind::Sqlite);
+    }
+    let mut report = Report::default();
+    for kind in &options.databases {
+        for sessions in &options.sessions {
+            run(&options, *kind, *sessions, cluster.as_ref(), &mut report);
+        }
+    }
+    report.print_growth();
+    if let Some(path) = &options.json {
+        report.write_json(path);
+    }
+}
+
+fn run(options: &Options, kind: Kind, sessions: u32, cluster: Option<&Cluster>, report: &mut Report) {
+    let place = Place::new(kind, cluster);
+    let started = Instant::now();
+    let (users, count) = ((sessions / 5).to_string(), sessions.to_string());
+    place.run(&["generate", "--users", &users, "--sessions", &count]);
+    let loaded = started.elapsed().as_secs_f64();
+    let known = place.write("known.jsonl", &operations::known_lines());
+    place.run(&["import", known.to_str().unwrap()]);
+    place.analyze();
+    let mut command = place.rollcall();
+    command.arg("serve");
+    let server = Server::start(command);
+    report.begin(
+        kind,
+        sessions,
+        &format!(
+            "{} with {sessions} sessions of {users} users: made in {loaded:.1} s, ready {:.0} ms after start, idle at {:.1} MB",
+            kind.name(),
+            server.ready_ms,
+            server.memory_mb()
+        ),
+    );
+    let mut samples = operations::samples(&server);
+    samples.learn_names(&place);
+    wait_for_index(&server);
+    let ceilings = ceiling::Ceilings::start();
+    for operation in samples.operations().into_iter().filter(|operation| operation.name.contains(&options.only)) {
+        for connections in &options.concurrency {
+            let measured =
+                measure::reads(&server, Some(&place), &operation.asks, *connections, options.time, operation.is_disturbed);
+            let ceiling = ceilings.measure(&server, &operation.asks[0], *connections, options.time);
+            report.add(&row(operation.name, *connections, measured, Some(ceiling), operation.bound));
+        }
+    }
+    if options.only.is_empty() {
+        writes(options, &server, &place, &samples, report);
+    }
+    report.note(&format!("memory after all this: {:.1} MB", server.memory_mb()));
+}
+
+/// The first search reads the sessions into memory, beside the requests.
+fn wait_for_index(server: &Server) {
+    let mut client = client::Client::connect(&server.address);
+    let (mut quickest, mut asked) = (f64::INFINITY, 0);
+    // What is read when it is there takes much less than what is not.
+    while asked < 400 && quickest > 30.0 {
+        let started = Instant::now();
+        client.get_json(&format!("{}?search=zz{asked}", operations::SESSIONS), &operations::bearer());
+        quickest = quickest.min(started.elapsed().as_secs_f64() * 1000.0);
+        asked += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn row(name: &str, connections: usize, measured: Measured, ceiling: Option<Measured>, bound: Option<Bound>) -> Row<'_> {
+    Row { name, connections, measured, ceiling, bound }
+}
+
+fn writes(options: &Options, server: &Server, place: &Place, samples: &Samples, report: &mut Report) {
+    report.add(&row("end one while 16 others list", 1, measure::ends(server, place, options.time * 2), None, None));
+    let visitors = usize::try_from(operations::VISITORS).unwrap();
+    report.add(&row("sign in, 64 at once", visitors, measure::sign_ins(server, place, options.time * 2), None, None));
+    // A fifth of the made users has half of the sessions: a tenth of all, as the users come.
+    let mut users: Vec<i64> = samples.users().to_vec();
+    users.sort_unstable();
+    let (first, last) = (users[0], users.iter().copied().filter(|id| *id < 2_000_000_000).max().unwrap());
+    let tenth: Vec<i64> = (first..=last).step_by(10).collect();
+    let bulk = measure::bulk_end(server, &tenth);
+    report.note(&format!(
+        "bulk_delete ended {} sessions of {} users in {:.2} s; no other request waited longer than {:.1} ms",
+        bulk.sessions, bulk.users, bulk.seconds, bulk.longest_wait
+    ));
+}

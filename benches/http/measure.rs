@@ -1,0 +1,241 @@
+//! Asking, and what it took.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::client::{Ask, Client};
+use crate::operations::{KNOWN, PASSWORD, SESSIONS, VISITORS, bearer};
+use crate::server::{Place, Server};
+
+/// What one operation took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measured {
+    /// Processor time of the server for each request, in microseconds.
+    pub server_micros: f64,
+    /// The same of PostgreSQL.
+    pub database_micros: f64,
+    pub rate: f64,
+    /// Milliseconds that a client waited: the median and the 99th of a hundred.
+    pub p50: f64,
+    pub p99: f64,
+}
+
+impl Measured {
+    /// Milliseconds of processor time, server and database.
+    pub fn cpu_ms(&self) -> f64 {
+        (self.server_micros + self.database_micros) / 1000.0
+    }
+}
+
+/// Runs `work`, which gives how long each of its requests waited, and counts what it cost.
+fn count(server: &Server, place: Option<&Place>, work: impl FnOnce() -> Vec<f64>) -> Measured {
+    let database = || place.map_or(0.0, Place::database_cpu);
+    let (started, own, its) = (Instant::now(), server.cpu(), database());
+    let mut waits = work();
+    let (wall, own, its) = (started.elapsed().as_secs_f64(), server.cpu() - own, database() - its);
+    waits.sort_by(f64::total_cmp);
+    let at = |part: usize| waits[(waits.len() * part / 100).min(waits.len() - 1)];
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 requests")]
+    let requests = waits.len() as f64;
+    let micros = |seconds: f64| seconds / requests * 1e6;
+    Measured { server_micros: micros(own), database_micros: micros(its), rate: requests / wall, p50: at(50), p99: at(99) }
+}
+
+/// Asks in turn from several connections, for a while; a warm-up first.
+pub fn reads(
+    server: &Server,
+    place: Option<&Place>,
+    asks: &[Ask],
+    connections: usize,
+    time: Duration,
+    is_disturbed: bool,
+) -> Measured {
+    assert!(!asks.is_empty());
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        if is_disturbed {
+            scope.spawn(|| disturb(server, &is_over));
+        }
+        rounds(server, asks, connections, (time / 8).min(Duration::from_millis(300)));
+        let measured = count(server, place, || rounds(server, asks, connections, time));
+        is_over.store(true, Ordering::Relaxed);
+        measured
+    })
+}
+
+fn rounds(server: &Server, asks: &[Ask], connections: usize, time: Duration) -> Vec<f64> {
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..connections)
+            .map(|worker| {
+                scope.spawn(move || {
+                    let mut client = Client::connect(&server.address);
+                    let (started, mut waits) = (Instant::now(), Vec::new());
+                    for ask in asks.iter().cycle().skip(worker * 7 % asks.len()) {
+                        let asked = Instant::now();
+                        let status = client.ask(ask);
+                        assert!(matches!(status, 200..=399), "{} answered {status}", ask.path);
+                        waits.push(millis(asked));
+                        if started.elapsed() > time {
+                            break;
+                        }
+                    }
+                    waits
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
+/// Signs people in, some 30 a second, so that what was answered before is not true any more.
+fn disturb(server: &Server, is_over: &AtomicBool) {
+    let mut client = Client::connect(&server.address);
+    let mut visitor = Visitor::meet(&mut client, VISITORS - 1);
+    while !is_over.load(Ordering::Relaxed) {
+        visitor.sign_in(&mut client);
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// Somebody at the sign-in page.
+struct Visitor {
+    form: Ask,
+}
+
+impl Visitor {
+    fn meet(client: &mut Client, number: u32) -> Self {
+        assert_eq!(client.ask(&Ask::get("/sign-in", "")), 200);
+        let cookie = client.headers("set-cookie").find_map(|cookie| cookie.strip_prefix("rollcall_form=")).unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let page = String::from_utf8_lossy(&client.body).into_owned();
+        let after = |mark: &str| page.split_once(mark).unwrap().1.split('"').next().unwrap().to_owned();
+        let proof = after("name=\"proof\" value=\"");
+        let head = format!("Cookie: rollcall_form={cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n");
+        let word = crate::operations::encoded;
+        let body = format!("proof={}&uid=visitor-{number}&password={}&next=%2F", word(&proof), word(PASSWORD));
+        Self { form: Ask { method: "POST", path: "/sign-in".into(), head, body } }
+    }
+
+    fn sign_in(&mut self, client: &mut Client) {
+        let status = client.ask(&self.form);
+        assert_eq!(status, 303, "{}", String::from_utf8_lossy(&client.body));
+    }
+}
+
+/// Signs in from many connections at once.
+pub fn sign_ins(server: &Server, place: &Place, time: Duration) -> Measured {
+    let people: Vec<_> = (0..VISITORS)
+        .map(|number| {
+            let mut client = Client::connect(&server.address);
+            let visitor = Visitor::meet(&mut client, number);
+            (client, visitor)
+        })
+        .collect();
+    count(server, Some(place), || {
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = people
+                .into_iter()
+                .map(|(mut client, mut visitor)| {
+                    scope.spawn(move || {
+                        let (started, mut waits) = (Instant::now(), Vec::new());
+                        while started.elapsed() < time {
+                            let asked = Instant::now();
+                            visitor.sign_in(&mut client);
+                            waits.push(millis(asked));
+                        }
+                        waits
+                    })
+                })
+                .collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        })
+    })
+}
+
+/// Ends single sessions while sixteen others list.
+pub fn ends(server: &Server, place: &Place, time: Duration) -> Measured {
+    let is_over = AtomicBool::new(false);
+    let list = Ask::get(format!("{SESSIONS}?page_size=20&ordering=-last_used"), &bearer());
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut client = Client::connect(&server.address);
+                while !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(client.ask(&list), 200);
+                }
+            });
+        }
+        let mut client = Client::connect(&server.address);
+        let measured = count(server, Some(place), || {
+            let (started, mut waits) = (Instant::now(), Vec::new());
+            for n in 0..KNOWN {
+                let path = format!("{SESSIONS}00000000-0000-4000-8000-{n:012x}/");
+                let end = Ask { method: "DELETE", path, head: bearer(), body: String::new() };
+                let asked = Instant::now();
+                assert_eq!(client.ask(&end), 204);
+                waits.push(millis(asked));
+                if started.elapsed() > time {
+                    break;
+                }
+            }
+            waits
+        });
+        is_over.store(true, Ordering::Relaxed);
+        // What the others' lists cost is in it: only the waits mean something here.
+        Measured { server_micros: f64::NAN, database_micros: f64::NAN, ..measured }
+    })
+}
+
+/// What ending the sessions of many users took.
+#[derive(Clone, Copy, Debug)]
+pub struct Bulk {
+    pub sessions: i64,
+    pub users: usize,
+    pub seconds: f64,
+    /// The longest that another request waited meanwhile, in milliseconds.
+    pub longest_wait: f64,
+}
+
+/// Ends the sessions of these users, as many a call as an address holds, while others list and
+/// retrieve.
+pub fn bulk_end(server: &Server, users: &[i64]) -> Bulk {
+    let is_over = AtomicBool::new(false);
+    let asks = [
+        Ask::get(format!("{SESSIONS}?page_size=20&ordering=-last_used"), &bearer()),
+        Ask::get("/sign-in", "Cookie: rollcall_session=key-1999\r\n"),
+    ];
+    std::thread::scope(|scope| {
+        let others: Vec<_> = asks
+            .iter()
+            .map(|ask| {
+                let is_over = &is_over;
+                scope.spawn(move || {
+                    let (mut client, mut longest) = (Client::connect(&server.address), 0.0_f64);
+                    while !is_over.load(Ordering::Relaxed) {
+                        let asked = Instant::now();
+                        assert!(client.ask(ask) < 400);
+                        longest = longest.max(millis(asked));
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    longest
+                })
+            })
+            .collect();
+        let mut client = Client::connect(&server.address);
+        let (started, mut sessions) = (Instant::now(), 0);
+        for users in users.chunks(3000) {
+            let users: Vec<String> = users.iter().map(|id| format!("user_pks={id}")).collect();
+            let path = format!("{SESSIONS}bulk_delete/?{}", users.join("&"));
+            assert_eq!(client.ask(&Ask { method: "DELETE", path, head: bearer(), body: String::new() }), 200);
+            sessions += client.json()["deleted"].as_i64().unwrap();
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        is_over.store(true, Ordering::Relaxed);
+        let longest_wait = others.into_iter().map(|other| other.join().unwrap()).fold(0.0, f64::max);
+        Bulk { sessions, users: users.len(), seconds, longest_wait }
+    })
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
