@@ -3,6 +3,7 @@
 mod bulk_delete;
 mod checks;
 mod client;
+mod compression;
 mod credentials;
 mod csrf;
 mod filters;

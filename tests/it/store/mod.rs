@@ -3,5 +3,6 @@
 mod counts;
 mod event_feed;
 mod import;
+mod model;
 mod secrets;
 mod sweep;
