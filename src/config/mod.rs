@@ -106,6 +106,8 @@ pub struct SessionConfig {
     pub at_limit: AtLimit,
     /// Whether a password that is set ends the user's other sessions.
     pub is_ended_on_password_change: bool,
+    /// Whether ending one's own other sessions from the pages needs a fresh proof, too.
+    pub is_end_confirmed: bool,
     /// How long a proof of who one is serves for what needs a fresh one.
     pub confirm_timeout: Duration,
     /// `last_used` and company are written at most once per this; zero: never.
@@ -221,6 +223,7 @@ impl Config {
                 is_ended_on_password_change: values
                     .parse("sessions.end_on_password_change", "true or false", parse_bool)?
                     .unwrap_or(true),
+                is_end_confirmed: values.parse("sessions.confirm_ends", "true or false", parse_bool)?.unwrap_or(false),
                 confirm_timeout: values
                     .parse("sessions.confirm_timeout", "a duration above zero such as 10m", |text| {
                         parse_duration(text).filter(|duration| !duration.is_zero())

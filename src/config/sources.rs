@@ -40,6 +40,7 @@ pub const KEYS: &[Key] = &[
     key("sessions.at_limit", "what happens to one more: refuse, ask or end_oldest (end_oldest)"),
     key("sessions.end_on_password_change", "a password that is set ends the user's other sessions (true)"),
     key("sessions.confirm_timeout", "how long a proof of who one is serves for what needs a fresh one (10m)"),
+    key("sessions.confirm_ends", "ending one's own other sessions from the pages needs a fresh proof, too (false)"),
     key("sessions.touch_interval", "last_used is written at most once per this; 0: never (60s)"),
     key("sessions.purge_interval", "expired sessions are swept once per this; 0: never (60s)"),
     key("sessions.index_limit", "the most sessions kept in memory for searches; 0: none (4000000)"),

@@ -175,6 +175,9 @@ pub async fn end(State(app): State<App>, Path(uuid): Path<String>, request: Requ
     let session = visitor.signed_in(PATH)?;
     visitor.check(&app, &parts.headers, &form.proof)?;
     let id = SessionId::parse(&uuid).ok_or(PageError::NotFound)?;
+    if app.config.sessions.is_end_confirmed && id != session.uuid {
+        visitor.confirmed(&app, PATH)?;
+    }
     match sessions::revoke(&app, &owner(session), id, &visitor.actor()).await {
         // It ended by itself meanwhile: what was asked for is so.
         Ok(()) | Err(ActionError::NotFound) => {}
@@ -203,6 +206,9 @@ pub async fn end_others(State(app): State<App>, request: Request) -> PageResult 
     let visitor = Visitor::of(&app, &parts).await?;
     let session = visitor.signed_in(PATH)?;
     visitor.check(&app, &parts.headers, &form.proof)?;
+    if app.config.sessions.is_end_confirmed {
+        visitor.confirmed(&app, PATH)?;
+    }
     sessions::revoke_others(&app, session, &visitor.actor()).await?;
     Ok(Redirect::to(if form.next == "not-me" { NOT_ME } else { PATH }).into_response())
 }

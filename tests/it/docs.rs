@@ -82,6 +82,7 @@ fn defaults_are_what_sessions_md_says() {
         "sessions.at_limit" => sessions.at_limit.as_str() == text,
         "sessions.end_on_password_change" => sessions.is_ended_on_password_change.to_string() == text,
         "sessions.confirm_timeout" => sessions.confirm_timeout == duration(text),
+        "sessions.confirm_ends" => sessions.is_end_confirmed.to_string() == text,
         "sessions.touch_interval" => sessions.touch_interval == duration(text),
         "sessions.purge_interval" => sessions.purge_interval == duration(text),
         "history.retention" => history.retention == duration(text),

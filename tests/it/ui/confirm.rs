@@ -152,3 +152,22 @@ db_test!(every_other_change_needs_a_fresh_proof, |db| async move {
     token.get(SESSIONS).await.assert_status(200);
     assert_eq!(app.number("SELECT count(*) FROM users").await, 2);
 });
+
+db_test!(ending_ones_own_may_need_a_fresh_proof, |db| async move {
+    let app = TestApp::with(db, &[("SESSIONS__CONFIRM_ENDS", "true")]).await;
+    let user = app.user_with_password("alice").await;
+    let (alice, other) = (user.session().await, user.session().await);
+    let proof = rollcall::auth::csrf::form_proof(&app.app, &alice.uuid);
+    let end = async |uuid: &str| alice.post_form(&format!("/sessions/{uuid}/end"), &[("proof", proof.as_str())]).await;
+    app.advance(11 * MINUTE);
+    assert_eq!(end(&other.uuid).await.redirects_to(), "/confirm?next=/sessions");
+    let others = alice.post_form("/sessions/end-others", &[("proof", proof.as_str())]).await;
+    assert_eq!(others.redirects_to(), "/confirm?next=/sessions");
+    other.get(SESSIONS).await.assert_status(200);
+    assert_eq!(confirm(&alice, PASSWORD).await.redirects_to(), "/password");
+    assert_eq!(end(&other.uuid).await.redirects_to(), "/sessions");
+    other.get(SESSIONS).await.assert_status(403);
+    app.advance(11 * MINUTE);
+    end(&alice.uuid).await;
+    assert_eq!(app.number("SELECT count(*) FROM sessions").await, 0, "signing out is always free");
+});
