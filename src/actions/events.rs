@@ -56,6 +56,10 @@ impl EventKind {
         Self::PasswordSet,
         Self::UserActivated,
         Self::UserDeactivated,
+        Self::UserRemoved,
+        Self::SignInRefused,
+        Self::Confirmed,
+        Self::PolicySet,
         Self::TokenAdded,
         Self::TokenRemoved,
         Self::Import,
@@ -124,5 +128,18 @@ impl EventRow {
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_all() {
+        let words = include_str!("events.rs").lines().filter(|line| line.trim().starts_with("Self::") && line.contains(" => \""));
+        assert_eq!(EventKind::ALL.len(), words.count());
+        let distinct: std::collections::BTreeSet<_> = EventKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(distinct.len(), EventKind::ALL.len());
     }
 }

@@ -246,7 +246,6 @@ struct NotMePage {
     last_used: Option<Moment>,
     others: String,
     events: Vec<EventLine>,
-    has_password_page: bool,
 }
 
 /// What to do when a session is not one's own doing, step by step.
@@ -269,7 +268,6 @@ pub async fn not_me(State(app): State<App>, request: Request) -> PageResult {
         last_used: None,
         others: grouped(others),
         events,
-        has_password_page: true,
     };
     let asked = query.last("session").and_then(SessionId::parse);
     let found = match asked {

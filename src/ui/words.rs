@@ -189,6 +189,8 @@ pub(super) fn ending(reason: &str, by: &str) -> String {
         "replaced" => "signed in anew in the same browser".into(),
         "password_changed" => "the password was changed".into(),
         "user_deactivated" => "the user was deactivated".into(),
+        "user_removed" => "the user was removed".into(),
+        "limit_reached" => "another sign-in took its place".into(),
         other => other.replace('_', " "),
     }
 }
@@ -215,6 +217,10 @@ pub(super) fn happened(event: &EventRow) -> String {
         "password_set" => format!("{actor} set {whose} password"),
         "user_activated" => format!("{actor} made {user} active"),
         "user_deactivated" => format!("{actor} deactivated {user}"),
+        "user_removed" => format!("{actor} removed the user {user}"),
+        "sign_in_refused" => format!("{user} was refused: signed in as often as may be"),
+        "confirmed" => format!("{user} proved once more who they are"),
+        "policy_set" => format!("{actor} set a policy: {detail}"),
         "token_added" => format!("{actor} made the token {detail} for {user}"),
         "token_removed" => format!("{actor} removed the token {detail} of {user}"),
         "import" => format!("{actor} imported {detail}"),
@@ -274,6 +280,27 @@ mod tests {
         assert_eq!(words(100_000 + 3599), "in 1 hour");
         assert_eq!(words(100_000 + 86399), "in 1 day");
         assert_eq!(exact(at(0)), "1970-01-01 00:00 UTC");
+    }
+
+    #[test]
+    fn every_kind_of_event_is_a_sentence() {
+        use crate::actions::Actor;
+        use crate::actions::events::EventKind;
+
+        for kind in EventKind::ALL {
+            let words = happened(&kind.by(&Actor::cli(), Timestamp(0)).about(UserId(1), "alice").with_detail("x"));
+            assert!(words.contains(' ') && !words.contains(kind.as_str()) || *kind == EventKind::Import, "{words}");
+            assert!(words.contains("alice") || words.contains("cli"), "{words}");
+        }
+        let mut ended = EventKind::SessionRevoked.by(&Actor::cli(), Timestamp(0)).about(UserId(1), "alice");
+        for (detail, words) in [
+            ("revoked", "cli ended alice’s session"),
+            ("revoked: left on a train", "cli ended alice’s session: left on a train"),
+            ("limit_reached", "A session of alice ended: another sign-in took its place"),
+        ] {
+            ended.detail = detail.into();
+            assert_eq!(happened(&ended), words);
+        }
     }
 
     #[test]

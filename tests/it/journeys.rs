@@ -256,3 +256,32 @@ async fn screenshots() {
     }
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_scripts_on_a_phone_a_session_is_found_and_ended() {
+    let Some(browser) = Chromium::open_without_scripts().await else { return };
+    let home = Home::sqlite().with_administrator();
+    let server = home.serve().await;
+    let lost = Person::signed_in(&server, "akadmin").await;
+    show_as(&browser, "dark", 360, 740).await;
+    browser.open_page(&server, "/sign-in").await;
+    browser.field("Username or e-mail address").await.send_keys("akadmin").await.unwrap();
+    browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
+    browser.button("Sign in").await.click().await.unwrap();
+    browser.arrives_at("/sessions").await;
+    browser.open_page(&server, "/sessions/all").await;
+    type_into(&browser, "Search sessions", "browser:firefox").await;
+    browser.button("Search").await.click().await.unwrap();
+    browser.arrives_at("/sessions/all?q=browser%3Afirefox").await;
+    let boxes = browser.client.find_all(Locator::Css("#sessions input[name=id]")).await.unwrap();
+    assert_eq!(boxes.len(), 1);
+    boxes[0].click().await.unwrap();
+    browser.button("End selected").await.click().await.unwrap();
+    eventually("the preview", || async { (browser.heading().await == "End 1 session?").then_some(()) }).await;
+    type_into(&browser, "Why (not required)", "left on a train").await;
+    browser.button("End 1 session").await.click().await.unwrap();
+    eventually("the result", || async { (browser.heading().await == "1 session ended").then_some(()) }).await;
+    assert!(browser.text().await.contains("left on a train"));
+    assert!(!lost.is_signed_in().await);
+    browser.close().await;
+}
