@@ -141,7 +141,11 @@ async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> R
     let mut ended = 0;
     loop {
         let (which, actor, at) = (which.clone(), actor.clone(), app.clock.now());
-        let gone = app.store.write(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await })).await?;
+        let gone = if is_single {
+            app.store.write(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await })).await?
+        } else {
+            app.store.write_much(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await })).await?
+        };
         ended += u64::try_from(gone.len()).unwrap_or(u64::MAX);
         // A short chunk does not mean the last one: another end may have taken some of the same rows.
         if gone.is_empty() || is_single {

@@ -308,6 +308,31 @@ impl Table {
         }
     }
 
+    /// The slots of a window near the beginning, found by walking along the order and looking at each
+    /// session on the way: without gathering all that match. `None` when too many would be passed over.
+    pub fn first_pages(&self, question: &Question, sorts: &[Sort], window: Window) -> Option<Vec<u32>> {
+        let (first, rest) = sorts.split_first()?;
+        let rest = if first.key == SortKey::Uuid { &[] } else { rest };
+        let (offset, limit) = (usize::try_from(window.offset).ok()?, usize::try_from(window.limit).ok()?);
+        if window.is_far() || !question.filter.search.is_empty() {
+            return None;
+        }
+        let Some(conditions) = self.conditions(question) else { return Some(Vec::new()) };
+        let left = std::cell::Cell::new((self.slots() as usize / PASS).max(256));
+        let is_wanted = |slot: &u32| conditions.iter().all(|condition| self.holds(*slot, condition));
+        // Ends the walk, and is seen afterwards.
+        let goes_on = |_: &u32| left.replace(left.get().saturating_sub(1)) > 0;
+        let order = self.order(first.key);
+        let slots: Vec<u32> = if first.is_descending {
+            let walk = order.down_from(order.len()).take_while(goes_on).filter(is_wanted);
+            Runs::new(self, walk, *first, rest).skip(offset).take(limit).collect()
+        } else {
+            let walk = order.from(0).take_while(goes_on).filter(is_wanted);
+            Runs::new(self, walk, *first, rest).skip(offset).take(limit).collect()
+        };
+        (left.get() > 0).then_some(slots)
+    }
+
     /// The slots of one window of the matches, in order. Gives all matches in order beside it when
     /// that was found on the way, to be kept for the next window.
     pub fn window(&self, matches: &Matches, sorts: &[Sort], window: Window) -> (Vec<u32>, Option<Arc<Vec<u32>>>) {
