@@ -14,6 +14,8 @@ mod policy;
 mod serve;
 mod session;
 mod token;
+#[cfg(feature = "otlp")]
+mod traces;
 mod user;
 mod watch;
 
@@ -22,6 +24,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::app::App;
 use crate::config::{Config, Flags};
@@ -205,12 +210,12 @@ fn start_log(config: &Config, is_server: bool) {
         filter = filter.add_directive(quiet);
     }
     let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(has_colour).with_env_filter(filter);
-    if config.log.is_json {
-        log.json().init();
-    } else {
-        log.init();
-    }
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(has_colour);
+    let log = if config.log.is_json { log.json().boxed() } else { log.boxed() };
+    let all = tracing_subscriber::registry().with(log.with_filter(filter));
+    #[cfg(feature = "otlp")]
+    let all = all.with(is_server.then(traces::layer).flatten());
+    all.init();
 }
 
 /// Opens everything, as the server does.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::Instrument;
 
 use super::client::ClientInfo;
 
@@ -15,7 +16,10 @@ pub async fn access(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let client = request.extensions().get::<ClientInfo>().cloned();
-    let response = next.run(request).await;
+    // Made only where spans are collected: the log says the same in one line.
+    let span = tracing::debug_span!("request", %method, route = route.as_deref().unwrap_or("none"), status = tracing::field::Empty);
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("status", response.status().as_u16());
     let (ip, id) = client.map(|client| (client.ip.to_string(), client.request_id)).unwrap_or_default();
     crate::metrics::count_request(route.as_deref().unwrap_or("none"), &method, response.status().as_u16(), started.elapsed());
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
