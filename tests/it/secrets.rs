@@ -15,6 +15,7 @@ use crate::support::{SIGN_IN_FLOW, SIGN_OUT_FLOW};
 
 const WRONG: &str = "a wrong password that somebody mistyped";
 const CHOSEN: &str = "the password that was chosen in the set-up";
+const OWN: &str = "the password she chose for herself";
 const LATER: &str = "the password that was set later on";
 const AUTHENTIK: &str = "the secret key of an authentik instance";
 const IMPORTED: &str = "the-imported-session-key-of-somebody";
@@ -107,6 +108,7 @@ on_both!(a_full_run_leaves_no_secret_behind, |home| async move {
         ("a wrong password", WRONG),
         ("the first password", CHOSEN),
         ("the later password", LATER),
+        ("her own password", OWN),
         ("the administrator's token", TOKEN),
         ("authentik's secret key", AUTHENTIK),
         ("an imported session key", IMPORTED),
@@ -175,10 +177,11 @@ on_both!(a_full_run_leaves_no_secret_behind, |home| async move {
     let third = sign_in(&http, &server, &mut secrets, "alice", LATER).await;
     let request = http.post(format!("{}{SIGN_OUT_FLOW}", server.origin)).header("cookie", format!("rollcall_session={third}"));
     assert_eq!(request.send().await.unwrap().status(), 200);
-    let list = server.call(Method::GET, SESSIONS, TOKEN).await;
-    assert_eq!(list.status(), 200);
-    let mut places: Vec<(String, Vec<u8>)> = vec![("the list".into(), list.bytes().await.unwrap().to_vec())];
-    for path in ["/-/metrics/", "/metrics", "/api/v3/schema/"] {
+    // A change of the password brings a new key, and ends all others.
+    let fields = [("password", OWN), ("again", OWN)];
+    assert_eq!(submit(&http, &server, &mut secrets, "/password", &cookie, &fields).await.status(), 303);
+    let mut places: Vec<(String, Vec<u8>)> = Vec::new();
+    for path in [SESSIONS, "/api/v3/core/ended_sessions/", "/-/metrics/", "/-/metrics", "/metrics", "/api/v3/schema/"] {
         let answer = server.call(Method::GET, path, TOKEN).await;
         places.push((path.into(), answer.bytes().await.unwrap().to_vec()));
     }
