@@ -218,6 +218,7 @@ impl<'a> Cast<'a> {
                 ("uid", "owner"),
                 ("password", PASSWORD),
                 ("again", PASSWORD),
+                ("active", "yes"),
                 ("next", "/sessions"),
             ]),
         };

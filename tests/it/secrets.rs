@@ -103,6 +103,7 @@ async fn submit(
 on_both!(a_full_run_leaves_no_secret_behind, |home| async move {
     let mut secrets = Secrets::default();
     let home = home.with("ROLLCALL_LOG", "trace").with("ROLLCALL_AUTHENTIK__SECRET_KEY", AUTHENTIK);
+    let home = home.with("ROLLCALL_METRICS__LISTEN", "127.0.0.1:0");
     for (what, secret) in [
         ("the password", PASSWORD),
         ("a wrong password", WRONG),
@@ -150,7 +151,16 @@ on_both!(a_full_run_leaves_no_secret_behind, |home| async move {
     let server = home.serve().await;
     let key = sign_in(&http, &server, &mut secrets, "alice", LATER).await;
     let fields = [("uid", "akadmin"), ("password", CHOSEN), ("next", "/sessions"), ("remember", "on")];
-    assert_eq!(submit(&http, &server, &mut secrets, "/sign-in", "", &fields).await.status(), 303);
+    let signed_in = submit(&http, &server, &mut secrets, "/sign-in", "", &fields).await;
+    assert_eq!(signed_in.status(), 303);
+    let mut admins = signed_in.headers().get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap());
+    let admin = admins.find_map(|line| line.split(';').next().filter(|it| it.starts_with("rollcall_session="))).unwrap().to_owned();
+    // A token that an administrator makes by the page, which shows its key once.
+    let fields = [("username", "alice"), ("identifier", "by-the-page"), ("days", "90")];
+    let made = submit(&http, &server, &mut secrets, "/tokens", &admin, &fields).await.text().await.unwrap();
+    let shown = made.split("<code id=\"key\">").nth(1).and_then(|rest| rest.split('<').next());
+    secrets.add("a token for somebody by the page", shown.unwrap_or_else(|| panic!("a key: {made}")));
+    let pages = ["/users", "/tokens", "/events", "/sessions/all", "/settings"];
     let wrong = [("uid", WRONG), ("password", LATER)];
     assert_eq!(submit(&http, &server, &mut secrets, "/sign-in", "", &wrong).await.status(), 200);
     let cookie = format!("rollcall_session={key}");
@@ -181,7 +191,19 @@ on_both!(a_full_run_leaves_no_secret_behind, |home| async move {
     let fields = [("password", OWN), ("again", OWN)];
     assert_eq!(submit(&http, &server, &mut secrets, "/password", &cookie, &fields).await.status(), 303);
     let mut places: Vec<(String, Vec<u8>)> = Vec::new();
-    for path in [SESSIONS, "/api/v3/core/ended_sessions/", "/-/metrics/", "/-/metrics", "/metrics", "/api/v3/schema/"] {
+    for path in pages {
+        let answer = http.get(format!("{}{path}", server.origin)).header("cookie", &admin).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        // But for the proofs of the forms that it shows, which are the reader's own.
+        let text = answer.text().await.unwrap();
+        let text = text.split("name=\"proof\" value=\"").map(|part| part.split_once('"').map_or(part, |(_, rest)| rest));
+        places.push((path.into(), text.collect::<Vec<_>>().join("").into_bytes()));
+    }
+    let metrics = server.log().lines().find_map(|line| line.strip_prefix("metrics at ").map(str::to_owned)).expect("metrics");
+    let metrics = http.get(metrics).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("rollcall"), "{metrics}");
+    places.push(("the metrics".into(), metrics.into_bytes()));
+    for path in [SESSIONS, "/api/v3/core/ended_sessions/", "/api/v3/schema/"] {
         let answer = server.call(Method::GET, path, TOKEN).await;
         places.push((path.into(), answer.bytes().await.unwrap().to_vec()));
     }
