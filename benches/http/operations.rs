@@ -156,6 +156,8 @@ impl Samples {
                 .map(|n| Ask::get(path.replace("{n}", &n.to_string()), &format!("Cookie: rollcall_session=key-{n}\r\n")))
                 .collect()
         };
+        let hundred = format!("{SESSIONS}?page_size=100");
+        let coded = |name: &str| format!("{bearer}Accept-Encoding: {name}\r\n");
         let quick = Some(Bound(0.4, 1.2));
         let page = Some(Bound(0.9, 2.5));
         let far = Some(Bound(5.0, 10.0));
@@ -177,6 +179,8 @@ impl Samples {
             operation("list of 100, by -last_user_agent", list("&ordering=-last_user_agent"), page),
             operation("list of 100, by -last_used", list("&ordering=-last_used"), page),
             operation("list of 100, by -expires", list("&ordering=-expires"), page),
+            operation("list of 100, by username, as zstd", vec![Ask::get(hundred.as_str(), &coded("zstd"))], None),
+            operation("list of 100, by username, as gzip", vec![Ask::get(hundred.as_str(), &coded("gzip"))], None),
             operation("list of 20, by username", vec![Ask::get(SESSIONS, &bearer)], quick),
             operation("list of one's own", cookies(SESSIONS), quick),
             operation("filter by username", each(&mut self.usernames.iter().cloned(), "user__username"), quick),

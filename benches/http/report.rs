@@ -68,11 +68,16 @@ impl Report {
 
     /// Prints what ten times as many sessions cost.
     pub fn print_growth(&self) {
-        let mut cpu: BTreeMap<(&str, &str, i64), BTreeMap<i64, f64>> = BTreeMap::new();
+        type Line<'a> = ((&'a str, &'a str, i64), BTreeMap<i64, f64>);
+        let mut cpu: Vec<Line> = Vec::new();
         for row in &self.rows {
             let Some(total) = total(row) else { continue };
-            let key = (row["database"].as_str().unwrap(), row["operation"].as_str().unwrap(), row["connections"].as_i64().unwrap());
-            cpu.entry(key).or_default().insert(row["sessions"].as_i64().unwrap(), total);
+            let key = (text(&row["database"]), text(&row["operation"]), row["connections"].as_i64().unwrap());
+            let at = cpu.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+                cpu.push((key, BTreeMap::new()));
+                cpu.len() - 1
+            });
+            cpu[at].1.insert(row["sessions"].as_i64().unwrap(), total);
         }
         println!("\n| database | operation | at once | CPU ms at 1,000 | at 100,000 | at 1,000,000 | 1,000,000 to 100,000 |");
         println!("| --- | --- | --- | --- | --- | --- | --- |");
