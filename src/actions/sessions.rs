@@ -13,7 +13,7 @@ use crate::store::sessions::{LiveSession, SessionRow};
 use crate::store::{Db, StoreError};
 
 /// How many sessions one transaction ends, so that nobody waits long for a large end.
-pub(super) const CHUNK: i64 = 1000;
+pub(super) const CHUNK: i64 = 500;
 
 /// Lets the holder of a session key in, or not, and notes the use. Every request with a cookie
 /// passes here; nothing is cached, so an ended session is out from the next request.
@@ -88,7 +88,7 @@ pub async fn revoke_of_users(app: &App, who: &Principal, users: Vec<i64>, actor:
     }
     let mut ended = 0;
     // Few enough that their sessions mostly fit a chunk: what is looked up for one is not left for the next.
-    for users in users.chunks(200) {
+    for users in users.chunks(100) {
         ended += end_all(app, Which::Users(users.to_vec()), EndReason::Revoked, actor).await?;
     }
     Ok(ended)
