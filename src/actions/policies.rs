@@ -8,7 +8,7 @@ use crate::domain::user::UserRule;
 use crate::domain::{EndReason, Timestamp, UserId};
 use crate::store::policies::{LivingRow, PolicyOwner};
 use crate::store::session_ends::Which;
-use crate::store::{Db, StoreError};
+use crate::store::{CountKey, Db, StoreError};
 
 /// The setting that says which limits of the instance living sessions were last held to.
 const INSTANCE_SETTING: &str = "instance_policy";
@@ -61,6 +61,18 @@ pub async fn set(app: &App, owner: PolicyOwner, name: &str, policy: Policy, acto
             })
         })
         .await
+}
+
+/// Notes that all sessions are held to the instance's settings, where there is none yet: the first
+/// start then need not look at each of those that are brought in now, which keep their own limits.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn hold_the_first(app: &App) -> Result<(), StoreError> {
+    if app.store.read().count_sessions_of(&CountKey::All).await? == 0 {
+        hold_to_instance(app).await?;
+    }
+    Ok(())
 }
 
 /// Holds living sessions to the instance's settings, if those changed since the last start: before

@@ -28,7 +28,7 @@ struct Use {
 }
 
 impl Touches {
-    /// Notes that a session is used now, if that is due ([`Lifetime::is_touch_due`]).
+    /// Notes that a session is used now, if that is due ([`crate::domain::session::Lifetime::is_touch_due`]).
     pub fn note(&self, app: &App, session: &LiveSession, ip: Address, user_agent: &str) {
         let now = app.clock.now();
         let is_due = |last| session.lifetime.is_touch_due(last, now, app.config.sessions.touch_interval);
