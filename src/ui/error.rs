@@ -165,6 +165,10 @@ pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Resp
     let request_id = parts.extensions.get::<ClientInfo>().map(|client| client.request_id.clone()).unwrap_or_default();
     // When it is the server's own fault, the database may be what failed: it is not asked again.
     let is_ours = failure.status.is_server_error();
+    if is_ours {
+        // The number that the page gives finds this line; the cause was logged just before.
+        tracing::warn!(request.id = request_id, status = failure.status.as_u16(), "an error page was shown");
+    }
     let visitor = if is_ours { None } else { Visitor::of(&app, &parts).await.ok() };
     let frame = visitor.map_or_else(Frame::bare, |visitor| visitor.frame(&app, Section::Elsewhere));
     let mut dressed = failure.page(frame, &request_id);

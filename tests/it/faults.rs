@@ -66,6 +66,28 @@ on_both!(a_broken_store_lets_nobody_in, |home| async move {
     server.stop().await;
 });
 
+// The page says whose mistake it is, gives the number that finds it in the log, and leads on.
+on_both!(a_page_that_fails_says_so_and_leads_on, |home| async move {
+    let home = home.with_administrator();
+    let server = home.serve().await;
+    let person = Person::signed_in(&server, "akadmin").await;
+    home.execute("ALTER TABLE users RENAME TO users_gone").await;
+    let answer = person.get("/sessions").await;
+    assert_eq!(answer.status(), 500);
+    let page = answer.text().await.unwrap();
+    for words in ["Error 500", "Something went wrong", "href=\"/sessions\"", "</html>"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(
+        !page.contains("users_") && !page.contains("table") && !page.contains("SELECT"),
+        "nothing of the database is told: {page}"
+    );
+    let number = page.split("<code>").nth(1).and_then(|rest| rest.split('<').next()).expect("a number to give");
+    eventually("the number in the log", || async { server.log().contains(number).then_some(()) }).await;
+    home.execute("ALTER TABLE users_gone RENAME TO users").await;
+    eventually("that it works again", || async { person.is_signed_in().await.then_some(()) }).await;
+});
+
 // A row that cannot be read is nobody's.
 on_both!(a_corrupt_row_lets_nobody_in, |home| async move {
     let home = home.with_administrator().with("ROLLCALL_SESSIONS__REMEMBER_TIMEOUT", "0");

@@ -2,6 +2,7 @@
 //! width, and what it loads.
 
 use fantoccini::Locator;
+use fantoccini::key::Key;
 use serde_json::{Value, json};
 
 use crate::process::{Chromium, Home, PASSWORD, Person, Server, eventually, skip};
@@ -45,7 +46,7 @@ async fn an_administrator_finds_sessions_and_ends_them() {
     // By keyboard: the slash leads to the box, Enter searches.
     browser.script("document.activeElement.blur()").await;
     browser.client.find(Locator::Css("body")).await.unwrap().send_keys("/").await.unwrap();
-    browser.type_keys(&format!("browser:firefox -current{}", char::from(fantoccini::key::Key::Enter))).await;
+    browser.type_keys(&format!("browser:firefox -current{}", char::from(Key::Enter))).await;
     browser.arrives_at("/sessions/all?q=browser%3Afirefox+-current").await;
     eventually("three rows", || async { (rows(&browser).await == 3).then_some(()) }).await;
     // The address is the whole view: opened anew, it shows the same.
@@ -283,5 +284,110 @@ async fn without_scripts_on_a_phone_a_session_is_found_and_ended() {
     eventually("the result", || async { (browser.heading().await == "1 session ended").then_some(()) }).await;
     assert!(browser.text().await.contains("left on a train"));
     assert!(!lost.is_signed_in().await);
+    browser.close().await;
+}
+
+/// Presses Tab until the focus is on what matches, and shows that it is there.
+async fn tab_to(browser: &Chromium, css: &str, words: &str) {
+    for _ in 0..120 {
+        browser.type_keys(&char::from(Key::Tab).to_string()).await;
+        let script = format!(
+            "const e = document.activeElement; return e.matches({}) && e.matches(':focus-visible') && e.textContent.includes({})",
+            json!(css),
+            json!(words)
+        );
+        if browser.script(&script).await == true {
+            return;
+        }
+    }
+    panic!("Tab does not lead to {css} {words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_keyboard_alone_a_session_is_found_and_ended() {
+    let Some((_home, server, browser)) = start().await else { return };
+    let lost = Person::signed_in(&server, "akadmin").await;
+    let enter = char::from(Key::Enter).to_string();
+    tab_to(&browser, "a[href='/sessions/all']", "Sessions").await;
+    browser.type_keys(&enter).await;
+    browser.arrives_at("/sessions/all").await;
+    tab_to(&browser, "input[name=q]", "").await;
+    browser.type_keys(&format!("browser:firefox{enter}")).await;
+    browser.arrives_at("/sessions/all?q=browser%3Afirefox").await;
+    eventually("one row", || async { (rows(&browser).await == 1).then_some(()) }).await;
+    tab_to(&browser, "#sessions input[name=id]", "").await;
+    browser.type_keys(" ").await;
+    tab_to(&browser, "button", "End 1 selected").await;
+    browser.type_keys(&enter).await;
+    eventually("the preview", || async { (browser.heading().await == "End 1 session?").then_some(()) }).await;
+    tab_to(&browser, "button", "End 1 session").await;
+    browser.type_keys(&enter).await;
+    eventually("the result", || async { (browser.heading().await == "1 session ended").then_some(()) }).await;
+    assert!(!lost.is_signed_in().await);
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_the_laptop_is_signed_out() {
+    let Some((_home, server, browser)) = start().await else { return };
+    let laptop = Person::signed_in(&server, "akadmin").await;
+    show_as(&browser, "light", 390, 800).await;
+    browser.open_page(&server, "/sessions").await;
+    let card = "//li[not(contains(@class, 'current')) and contains(., 'Firefox')]//button[normalize-space() = 'Sign out']";
+    browser.client.wait().for_element(Locator::XPath(card)).await.unwrap().click().await.unwrap();
+    eventually("that it is out", || async { (!laptop.is_signed_in().await).then_some(()) }).await;
+    eventually("one card", || async {
+        let cards = browser.client.find_all(Locator::Css("ul[aria-label='Sessions'] > li")).await.ok()?;
+        (cards.len() == 1).then_some(())
+    })
+    .await;
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+/// Looks at the page that is open in light and dark, and at 320 px.
+async fn look_around(browser: &Chromium, axe: Option<&str>, page: &str) {
+    for scheme in ["light", "dark"] {
+        show_as(browser, scheme, 1280, 900).await;
+        look(browser, axe, &format!("{page}, {scheme}")).await;
+    }
+    show_as(browser, "light", 320, 700).await;
+    let width = browser.script("return document.documentElement.scrollWidth").await;
+    assert!(width.as_u64().is_some_and(|width| width <= 320), "{page} is {width} wide");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_on_the_way_can_be_used_by_everybody() {
+    let Some(browser) = Chromium::open().await else { return };
+    let axe = axe();
+    let home = Home::sqlite().with("ROLLCALL_SESSIONS__MAX_PER_USER", "2").with("ROLLCALL_SESSIONS__AT_LIMIT", "ask");
+    let server = home.serve().await;
+    browser.client.goto(&server.set_up_link().unwrap()).await.unwrap();
+    look_around(&browser, axe.as_deref(), "set-up").await;
+    type_into(&browser, "Password", PASSWORD).await;
+    type_into(&browser, "The same again", PASSWORD).await;
+    browser.button("Set password and sign in").await.click().await.unwrap();
+    browser.arrives_at("/sessions").await;
+    let other = Person::signed_in(&server, "akadmin").await;
+    browser.client.delete_all_cookies().await.unwrap();
+    browser.open_page(&server, "/sign-in").await;
+    browser.sign_in("akadmin", PASSWORD).await;
+    let go_on = browser.button("Sign out there and sign in here").await;
+    look_around(&browser, axe.as_deref(), "the choice").await;
+    go_on.click().await.unwrap();
+    browser.arrives_at("/sessions").await;
+    assert!(other.is_signed_in().await, "the one unused for longest was chosen");
+    home.execute("UPDATE sessions SET proved_at = 0").await;
+    browser.open_page(&server, "/confirm?next=/sessions/all/end?scope=all%26q=browser:firefox").await;
+    look_around(&browser, axe.as_deref(), "confirm").await;
+    type_into(&browser, "Password of akadmin", PASSWORD).await;
+    browser.type_keys(&char::from(Key::Enter).to_string()).await;
+    eventually("the preview", || async { (browser.heading().await == "End 1 session?").then_some(()) }).await;
+    browser.button("End 1 session").await.click().await.unwrap();
+    eventually("the result", || async { (browser.heading().await == "1 session ended").then_some(()) }).await;
+    look_around(&browser, axe.as_deref(), "the result").await;
+    assert!(!other.is_signed_in().await);
+    browser.assert_content().await;
     browser.close().await;
 }

@@ -529,7 +529,11 @@ async fn a_lost_postgres_is_missed_and_found_again() {
             assert_unavailable(server.revoke(&uuid).await).await;
             let page = person.get("/sessions").await;
             assert_eq!(page.status(), 503, "nobody is let in, and nobody is told to sign in again");
-            assert!(page.text().await.unwrap().contains("</html>"));
+            assert!(page.headers().contains_key("retry-after"));
+            let page = page.text().await.unwrap();
+            for words in ["Error 503", "Nothing was changed", "Try again</a>", "href=\"/sessions\"", "</html>"] {
+                assert!(page.contains(words), "{words}: {page}");
+            }
         }
         assert_eq!(server.status("/-/health/ready/").await, 503);
         assert_eq!(server.status("/-/health/live/").await, 204);

@@ -5,7 +5,7 @@ use html5ever::{ParseOpts, parse_document};
 use markup5ever_rcdom::RcDom;
 use serde_json::json;
 
-use crate::support::app::Browser;
+use crate::support::app::{Browser, PASSWORD};
 use crate::support::{TestApp, encode, seed};
 
 /// What an HTML parser complains of.
@@ -73,6 +73,36 @@ db_test!(every_page_is_right_and_hostile_words_stay_words, |db| async move {
         assert!(is_inside, "{path}: signing out is on each page");
     }
     assert!(!mistakes("<p><div></p></b>").is_empty(), "the parser does complain");
+});
+
+// Set-up, the choice where to sign out, a fresh proof, and what came of ending many.
+db_test!(pages_on_the_way_are_right_too, |db| async move {
+    let app = TestApp::with(db, &[("SESSIONS__MAX_PER_USER", "2"), ("SESSIONS__AT_LIMIT", "ask")]).await;
+    let link = rollcall::actions::bootstrap::run(&app.app).await.unwrap().expect("a link");
+    let mut pages = vec![("set-up", app.anonymous().get(&format!("/set-up/{}", link.expose())).await.assert_status(200).text())];
+    let alice = app.user_with_password("alice").await;
+    for agent in HOSTILE.iter().take(2) {
+        alice.session_on("192.0.2.1", agent).await;
+    }
+    let newcomer = app.anonymous();
+    let proof = newcomer.get("/sign-in").await.proof();
+    let fields = [("proof", proof.as_str()), ("uid", "alice"), ("password", PASSWORD), ("next", "/sessions")];
+    let choice = newcomer.post_form("/sign-in", &fields).await.assert_status(200).text();
+    assert!(choice.contains("name=\"ticket\""), "{choice}");
+    pages.push(("choice", choice));
+    let root = app.superuser("root").await.session().await;
+    let shown = root.get("/sessions/all/end?scope=all&q=user:alice").await.assert_status(200);
+    let proof = shown.proof();
+    let ends = [("proof", proof.as_str()), ("q", "user:alice"), ("expected", "2"), ("typed", "2"), ("comment", HOSTILE[0])];
+    let result = root.post_form("/sessions/all/end", &ends).await.redirects_to().to_owned();
+    pages.push(("result", root.get(&result).await.assert_status(200).text()));
+    app.advance(std::time::Duration::from_secs(11 * 60));
+    pages.push(("confirm", root.get("/confirm?next=/password").await.assert_status(200).text()));
+    for (name, html) in pages {
+        assert_eq!(mistakes(&html), Vec::<String>::new(), "{name}: {html}");
+        assert!(!html.contains("<script>") && !html.contains(" style=") && !html.contains(" onclick"), "{name}");
+        assert_eq!(html.matches("<h1").count(), 1, "{name}");
+    }
 });
 
 db_test!(files_are_kept_for_ever_under_names_of_their_content, |db| async move {
