@@ -124,13 +124,10 @@ impl Drop for Server {
     }
 }
 
-/// What the kernel counted for a process, in seconds.
+/// What the kernel counted for a process and its threads, those that ended included, in seconds: utime
+/// and stime.
 fn cpu_of(pid: u32) -> f64 {
-    let ran = |path: PathBuf| std::fs::read_to_string(path.join("schedstat")).ok()?.split(' ').next()?.parse::<f64>().ok();
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let nanos: f64 = tasks.filter_map(|task| ran(task.path())).sum();
-    // Without it, in ticks of 10 ms: utime and stime.
-    if nanos > 0.0 { nanos / 1e9 } else { ticks(pid, &[11, 12]) }
+    ticks(pid, &[11, 12])
 }
 
 /// The same for its children that ended: cutime and cstime.
