@@ -77,15 +77,16 @@ fn is_worth_it(response: &Response) -> bool {
 /// What the client accepts, by `Accept-Encoding` (RFC 9110, 12.5.3): zstd first, since it costs us
 /// least. A coding with `q=0` is refused.
 fn accepted(headers: &HeaderMap) -> Option<Coding> {
-    let mut found = None;
+    let (mut found, mut is_gzip_refused) = (None, false);
     for value in headers.get_all(header::ACCEPT_ENCODING) {
         for part in value.to_str().unwrap_or_default().split(',') {
             let (name, weight) = part.split_once(';').unwrap_or((part, ""));
             let weight = weight.trim().strip_prefix("q=").unwrap_or("1").trim();
+            let name = name.trim();
             if weight.parse::<f32>().is_ok_and(|weight| weight <= 0.0) {
+                is_gzip_refused |= name.eq_ignore_ascii_case("gzip");
                 continue;
             }
-            let name = name.trim();
             if name.eq_ignore_ascii_case("zstd") {
                 return Some(Coding::Zstd);
             }
@@ -94,7 +95,8 @@ fn accepted(headers: &HeaderMap) -> Option<Coding> {
             }
         }
     }
-    found
+    // A `*` stands for what is not named.
+    found.filter(|_| !is_gzip_refused)
 }
 
 #[cfg(test)]
@@ -112,7 +114,7 @@ mod tests {
         assert_eq!(of("GZIP;q=0.5").as_deref(), Some("gzip"));
         assert_eq!(of("zstd;q=0, gzip").as_deref(), Some("gzip"));
         assert_eq!(of("*").as_deref(), Some("gzip"));
-        for none in ["", "br", "gzip;q=0", "gzip; q=0.0", "identity"] {
+        for none in ["", "br", "gzip;q=0", "gzip; q=0.0", "identity", "*, gzip;q=0"] {
             assert_eq!(of(none), None, "{none}");
         }
         assert_eq!(accepted(&HeaderMap::new()), None);

@@ -13,7 +13,7 @@ mod select;
 mod table;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use self::select::Matches;
@@ -21,7 +21,7 @@ pub(super) use self::select::Question;
 use self::table::{AgentRow, INDEX_COLUMNS, IndexRow, Table};
 use super::changes::ChangeRow;
 use super::facets::{AddressCount, Facets};
-use super::{CountKey, Db, StoreError};
+use super::{CountKey, Db, StoreError, lock};
 use crate::domain::listing::{SessionFilter, Sort, Window};
 use crate::values;
 
@@ -247,10 +247,6 @@ impl SessionIndex {
             facets: None,
         })
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Names that the table has yet to learn.
