@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use super::bits::{places_of, set_bit};
+
 /// Texts by number, packed.
 #[derive(Default)]
 pub(super) struct Texts {
@@ -43,25 +45,30 @@ type Gram = u32;
 const LENGTH: usize = 4;
 /// How many of a long part's grams are compared before the texts themselves are looked at.
 const COMPARED: usize = 6;
+/// Looking at one text takes as long as reading so many numbers of a list.
+const LOOK: usize = 32;
 
 /// Which texts have which grams. Numbers must be filed in ascending order.
 #[derive(Default)]
-pub(super) struct Grams(HashMap<Gram, Vec<u32>, RandomState>);
+pub(super) struct Grams {
+    lists: HashMap<Gram, List, RandomState>,
+    /// How many texts there are.
+    entries: u32,
+}
 
 impl Grams {
     /// Files a text.
     pub fn file(&mut self, entry: u32, text: &str) {
         let bytes = text.as_bytes();
         for start in 0..bytes.len() {
-            let entries = self.0.entry(gram_at(bytes, start)).or_default();
-            if entries.last() != Some(&entry) {
-                entries.push(entry);
-            }
+            self.lists.entry(gram_at(bytes, start)).or_default().push(entry);
         }
+        self.entries = self.entries.max(entry + 1);
     }
 
     pub fn shrink(&mut self) {
-        self.0.values_mut().for_each(Vec::shrink_to_fit);
+        self.lists.values_mut().for_each(|list| list.steps.shrink_to_fit());
+        self.lists.shrink_to_fit();
     }
 
     /// The numbers of the texts that hold `part`, ascending. `holds` looks at the text itself; it is
@@ -73,16 +80,20 @@ impl Grams {
         }
         let mut lists = Vec::with_capacity(bytes.len());
         for start in 0..=bytes.len() - LENGTH {
-            match self.0.get(&gram_at(bytes, start)) {
+            match self.lists.get(&gram_at(bytes, start)) {
                 Some(list) => lists.push(list),
                 None => return Vec::new(),
             }
         }
-        lists.sort_unstable_by_key(|list| list.len());
+        lists.sort_unstable_by_key(|list| list.count);
         let Some((shortest, others)) = lists.split_first() else { return Vec::new() };
-        let mut found: Vec<u32> = (*shortest).clone();
+        let mut found: Vec<u32> = shortest.iter().collect();
         for list in others.iter().take(COMPARED - 1) {
-            keep_common(&mut found, list);
+            // Looking at the text of what is left costs less than reading a much longer list.
+            if list.count as usize / LOOK > found.len() {
+                break;
+            }
+            keep_common(&mut found, list.iter());
         }
         found.retain(|entry| holds(*entry));
         found
@@ -92,17 +103,66 @@ impl Grams {
     fn find_short(&self, bytes: &[u8]) -> Vec<u32> {
         let first = gram_at(bytes, 0);
         if bytes.len() == LENGTH {
-            return self.0.get(&first).cloned().unwrap_or_default();
+            return self.lists.get(&first).map(|list| list.iter().collect()).unwrap_or_default();
         }
         // The bytes after the part may be any.
         let last = first | (u32::MAX >> (8 * bytes.len()));
-        let lists: Vec<&Vec<u32>> =
-            self.0.iter().filter(|(gram, _)| (first..=last).contains(*gram)).map(|(_, list)| list).collect();
-        let mut found: Vec<u32> = lists.into_iter().flatten().copied().collect();
-        found.sort_unstable();
-        found.dedup();
-        found
+        let mut found = vec![0_u64; (self.entries as usize).div_ceil(64)];
+        for (_, list) in self.lists.iter().filter(|(gram, _)| (first..=last).contains(*gram)) {
+            list.iter().for_each(|entry| set_bit(&mut found, entry));
+        }
+        places_of(&found)
     }
+}
+
+/// Ascending numbers, each kept as its distance from the one before: seven bits a byte, the lowest
+/// first, with the eighth set where more follow.
+#[derive(Default)]
+struct List {
+    steps: Vec<u8>,
+    count: u32,
+    /// One more than the last number.
+    end: u32,
+}
+
+impl List {
+    /// Adds a number, unless it is the last one.
+    fn push(&mut self, number: u32) {
+        if self.end > number {
+            return;
+        }
+        let mut step = number - self.end;
+        while step >= 0x80 {
+            self.steps.push(low_byte(step) | 0x80);
+            step >>= 7;
+        }
+        self.steps.push(low_byte(step));
+        self.end = number + 1;
+        self.count += 1;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        let mut bytes = self.steps.iter();
+        let mut end = 0;
+        std::iter::from_fn(move || {
+            let (mut step, mut shift) = (0, 0);
+            loop {
+                let byte = *bytes.next()?;
+                step |= u32::from(byte & 0x7f) << shift;
+                if byte < 0x80 {
+                    break;
+                }
+                shift += 7;
+            }
+            end += step + 1;
+            Some(end - 1)
+        })
+    }
+}
+
+fn low_byte(number: u32) -> u8 {
+    let [low, ..] = number.to_le_bytes();
+    low
 }
 
 /// The gram that begins at `start`, with zeros beyond the end.
@@ -111,17 +171,11 @@ fn gram_at(bytes: &[u8], start: usize) -> Gram {
 }
 
 /// Keeps of `found` what `list` has, too; both ascend.
-fn keep_common(found: &mut Vec<u32>, mut list: &[u32]) {
+fn keep_common(found: &mut Vec<u32>, list: impl Iterator<Item = u32>) {
+    let mut list = list.peekable();
     found.retain(|entry| {
-        // Look further and further ahead, then between.
-        let mut reach = 1;
-        while list.get(reach).is_some_and(|other| other < entry) {
-            reach *= 2;
-        }
-        let ahead = list.get(..(reach + 1).min(list.len())).unwrap_or_default();
-        let at = ahead.partition_point(|other| other < entry);
-        list = list.get(at..).unwrap_or_default();
-        list.first() == Some(entry)
+        while list.next_if(|other| other < entry).is_some() {}
+        list.peek() == Some(entry)
     });
 }
 
@@ -145,6 +199,19 @@ mod tests {
             let naive: Vec<u32> = (0..).zip(&texts).filter(|(_, text)| text.contains(&part)).map(|(entry, _)| entry).collect();
             prop_assert_eq!(grams.find(&part, |entry| packed.get(entry).contains(&part)), naive);
             prop_assert_eq!(packed.len(), texts.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_gives_what_was_filed(numbers in prop::collection::btree_set(any::<u32>().prop_map(|number| number >> 1), 0..200)) {
+            let mut list = List::default();
+            for number in &numbers {
+                list.push(*number);
+                list.push(*number);
+            }
+            prop_assert_eq!(list.count as usize, numbers.len());
+            prop_assert!(list.iter().eq(numbers.iter().copied()));
         }
     }
 

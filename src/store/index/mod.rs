@@ -6,6 +6,7 @@
 //! ([`super::changes`]), so an answer is as new as one of the database itself, whoever wrote: this
 //! process, the command line, or another node. Where it is absent or being filled, SQL answers.
 
+mod bits;
 mod dictionary;
 mod facets;
 mod order;

@@ -6,7 +6,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::table::{Table, address_text, at, has_bit, set_bit};
+use super::bits::{bits_of, has_bit, keep, places_of, set_bit};
+use super::table::{Table, address_text, at};
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
 use crate::domain::search::could_be_address;
 use crate::domain::{Network, UserId};
@@ -346,7 +347,7 @@ impl Table {
             }
             // The first pages are soon found along the order.
             Matches::Bits(bits, count) if self.is_thin(*count) && offset * 64 > *count => {
-                (self.sorted_window(slots_of(bits, *count), sorts, offset, limit), None)
+                (self.sorted_window(places_of(bits), sorts, offset, limit), None)
             }
             Matches::All if rest.is_empty() => (self.walk_from(*first, offset).take(limit).collect(), None),
             _ => {
@@ -487,43 +488,5 @@ impl<I: Iterator<Item = u32>> Iterator for Runs<'_, I> {
             self.run.sort_unstable_by(|a, b| self.table.compare_all(self.rest, *b, *a));
         }
         self.run.pop()
-    }
-}
-
-/// The places of the bits that are set.
-fn slots_of(bits: &[u64], count: usize) -> Vec<u32> {
-    let mut slots = Vec::with_capacity(count);
-    for (start, word) in (0_u32..).step_by(64).zip(bits) {
-        let mut rest = *word;
-        while rest != 0 {
-            slots.push(start + rest.trailing_zeros());
-            rest &= rest - 1;
-        }
-    }
-    slots
-}
-
-fn bits_of(entries: &[u32]) -> Vec<u64> {
-    let mut bits = Vec::new();
-    if let Some(last) = entries.iter().max() {
-        bits.reserve(*last as usize / 64 + 1);
-    }
-    for entry in entries {
-        set_bit(&mut bits, *entry);
-    }
-    bits
-}
-
-/// Takes away the bits of slots whose value is not wanted.
-fn keep<T: Copy>(bits: &mut [u64], column: &[T], is_wanted: impl Fn(T) -> bool) {
-    for (word, values) in bits.iter_mut().zip(column.chunks(64)) {
-        if *word == 0 {
-            continue;
-        }
-        let mut wanted = 0;
-        for (place, value) in values.iter().enumerate() {
-            wanted |= u64::from(is_wanted(*value)) << place;
-        }
-        *word &= wanted;
     }
 }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use foldhash::fast::RandomState;
 
+use super::bits::{has_bit, set_bit};
 use super::dictionary::{Grams, Texts};
 use super::order::Ranked;
 use crate::domain::fold::fold;
@@ -485,21 +486,5 @@ pub(super) fn at<T: Copy + Default>(column: &[T], slot: u32) -> T {
 fn set<T>(column: &mut [T], slot: u32, value: T) {
     if let Some(place) = column.get_mut(slot as usize) {
         *place = value;
-    }
-}
-
-/// Whether a bit is set; those beyond the end are not.
-pub(super) fn has_bit(bits: &[u64], at: u32) -> bool {
-    bits.get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
-}
-
-/// Sets a bit, making room for it.
-pub(super) fn set_bit(bits: &mut Vec<u64>, at: u32) {
-    let word = at as usize / 64;
-    if bits.len() <= word {
-        bits.resize(word + 1, 0);
-    }
-    if let Some(word) = bits.get_mut(word) {
-        *word |= 1 << (at % 64);
     }
 }
