@@ -129,6 +129,10 @@ fn run(options: &Options, kind: Kind, sessions: u32, cluster: Option<&Cluster>, 
                 measure::reads(&server, Some(&place), &operation.asks, *connections, options.time, operation.is_disturbed);
             let ceiling = ceilings.measure(&server, &operation.asks[0], *connections, options.time);
             report.add(&row(operation.name, *connections, measured, Some(ceiling), operation.bound));
+            if operation.name == operations::CHECK {
+                let over = (measured.cpu_ms() - ceiling.cpu_ms()) * 1000.0;
+                report.note(&format!("{} {connections} at once: {over:.0} µs of CPU more than a fixed body", operation.name));
+            }
         }
     }
     if options.only.is_empty() {
@@ -157,6 +161,8 @@ fn row(name: &str, connections: usize, measured: Measured, ceiling: Option<Measu
 
 fn writes(options: &Options, server: &Server, place: &Place, samples: &Samples, report: &mut Report) {
     report.add(&row("end one while 16 others list", 1, measure::ends(server, place, options.time * 2), None, None));
+    let checks = measure::checks(server, place, options.time * 2);
+    report.add(&row("check a cookie while 16 others search for a letter", 1, checks, None, None));
     let visitors = usize::try_from(operations::VISITORS).unwrap();
     report.add(&row("sign in, 64 at once", visitors, measure::sign_ins(server, place, options.time * 2), None, None));
     // A fifth of the made users has half of the sessions: a tenth of all, as the users come.
@@ -166,7 +172,7 @@ fn writes(options: &Options, server: &Server, place: &Place, samples: &Samples, 
     let tenth: Vec<i64> = (first..=last).step_by(10).collect();
     let bulk = measure::bulk_end(server, &tenth);
     report.note(&format!(
-        "bulk_delete ended {} sessions of {} users in {:.2} s; no other request waited longer than {:.1} ms",
-        bulk.sessions, bulk.users, bulk.seconds, bulk.longest_wait
+        "bulk_delete ended {} sessions of {} users in {:.2} s; meanwhile no list or check waited longer than {:.1} ms, no sign-in longer than {:.1} ms",
+        bulk.sessions, bulk.users, bulk.seconds, bulk.longest_wait, bulk.longest_sign_in
     ));
 }

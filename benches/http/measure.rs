@@ -154,25 +154,46 @@ pub fn sign_ins(server: &Server, place: &Place, time: Duration) -> Measured {
 
 /// Ends single sessions while sixteen others list.
 pub fn ends(server: &Server, place: &Place, time: Duration) -> Measured {
+    let list = [Ask::get(format!("{SESSIONS}?page_size=20&ordering=-last_used"), &bearer())];
+    let ends: Vec<Ask> = (0..KNOWN - 10)
+        .map(|n| {
+            let path = format!("{SESSIONS}00000000-0000-4000-8000-{n:012x}/");
+            Ask { method: "DELETE", path, head: bearer(), body: String::new() }
+        })
+        .collect();
+    beside_others(server, place, &list, &ends, time)
+}
+
+/// Checks cookies while sixteen others search for one letter, which is the slowest search.
+pub fn checks(server: &Server, place: &Place, time: Duration) -> Measured {
+    let letters = [Ask::get(format!("{SESSIONS}?search=e"), &bearer())];
+    // The last of these people are not among those whose sessions end.
+    let check = Ask::get("/sign-in", &format!("Cookie: rollcall_session=key-{}\r\n", KNOWN - 1));
+    beside_others(server, place, &letters, &vec![check; 100_000], time)
+}
+
+/// Asks one question after the other, each once, while sixteen others ask theirs again and again.
+fn beside_others(server: &Server, place: &Place, theirs: &[Ask], ours: &[Ask], time: Duration) -> Measured {
     let is_over = AtomicBool::new(false);
-    let list = Ask::get(format!("{SESSIONS}?page_size=20&ordering=-last_used"), &bearer());
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
                 let mut client = Client::connect(&server.address);
-                while !is_over.load(Ordering::Relaxed) {
-                    assert_eq!(client.ask(&list), 200);
+                for ask in theirs.iter().cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                    // 503: more wait than may.
+                    assert!(matches!(client.ask(ask), 200 | 503));
                 }
             });
+        }
+        if theirs.iter().any(|ask| ask.path.contains("search=")) {
+            scope.spawn(|| disturb(server, &is_over));
         }
         let mut client = Client::connect(&server.address);
         let measured = count(server, Some(place), || {
             let (started, mut waits) = (Instant::now(), Vec::new());
-            for n in 0..KNOWN {
-                let path = format!("{SESSIONS}00000000-0000-4000-8000-{n:012x}/");
-                let end = Ask { method: "DELETE", path, head: bearer(), body: String::new() };
+            for ask in ours {
                 let asked = Instant::now();
-                assert_eq!(client.ask(&end), 204);
+                assert!(client.ask(ask) < 400, "{}", ask.path);
                 waits.push(millis(asked));
                 if started.elapsed() > time {
                     break;
@@ -181,7 +202,7 @@ pub fn ends(server: &Server, place: &Place, time: Duration) -> Measured {
             waits
         });
         is_over.store(true, Ordering::Relaxed);
-        // What the others' lists cost is in it: only the waits mean something here.
+        // What the others cost is in it: only the waits mean something here.
         Measured { server_micros: f64::NAN, database_micros: f64::NAN, ..measured }
     })
 }
@@ -194,10 +215,12 @@ pub struct Bulk {
     pub seconds: f64,
     /// The longest that another request waited meanwhile, in milliseconds.
     pub longest_wait: f64,
+    /// The longest that somebody waited who signed in meanwhile.
+    pub longest_sign_in: f64,
 }
 
-/// Ends the sessions of these users, as many a call as an address holds, while others list and
-/// retrieve.
+/// Ends the sessions of these users, as many a call as an address holds, while others list, check a
+/// cookie and sign in.
 pub fn bulk_end(server: &Server, users: &[i64]) -> Bulk {
     let is_over = AtomicBool::new(false);
     let asks = [
@@ -221,6 +244,17 @@ pub fn bulk_end(server: &Server, users: &[i64]) -> Bulk {
                 })
             })
             .collect();
+        let signing_in = scope.spawn(|| {
+            let (mut client, mut longest) = (Client::connect(&server.address), 0.0_f64);
+            let mut visitor = Visitor::meet(&mut client, 0);
+            while !is_over.load(Ordering::Relaxed) {
+                let asked = Instant::now();
+                visitor.sign_in(&mut client);
+                longest = longest.max(millis(asked));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            longest
+        });
         let mut client = Client::connect(&server.address);
         let (started, mut sessions) = (Instant::now(), 0);
         for users in users.chunks(3000) {
@@ -232,7 +266,7 @@ pub fn bulk_end(server: &Server, users: &[i64]) -> Bulk {
         let seconds = started.elapsed().as_secs_f64();
         is_over.store(true, Ordering::Relaxed);
         let longest_wait = others.into_iter().map(|other| other.join().unwrap()).fold(0.0, f64::max);
-        Bulk { sessions, users: users.len(), seconds, longest_wait }
+        Bulk { sessions, users: users.len(), seconds, longest_wait, longest_sign_in: signing_in.join().unwrap() }
     })
 }
 

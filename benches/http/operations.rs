@@ -8,6 +8,8 @@ use crate::client::{Ask, Client};
 use crate::server::{Place, Server, TOKEN};
 
 pub const SESSIONS: &str = "/api/v3/core/authenticated_sessions/";
+/// The row of the check that every request with a cookie makes.
+pub const CHECK: &str = "check a cookie (and redirect)";
 /// So many sessions whose keys are known, of people who have ten each.
 pub const KNOWN: u32 = 2000;
 /// The people whose password is known, for sign-ins. Their hash is cheap: hashing is not what is measured.
@@ -207,7 +209,7 @@ impl Samples {
                 self.uuids.iter().map(|uuid| Ask::get(format!("{SESSIONS}{uuid}/"), &bearer)).collect(),
                 Some(Bound(f64::INFINITY, 0.4)),
             ),
-            operation("check a cookie (and redirect)", cookies("/sign-in"), None),
+            operation(CHECK, cookies("/sign-in"), None),
         ]
     }
 

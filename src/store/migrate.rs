@@ -34,6 +34,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0004_history_names"),
         migration!("0005_policies"),
         migration!("0007_event_indexes"),
+        migration!("0008_fewer_indexes"),
     ];
     ALL
 }

@@ -217,9 +217,9 @@ pub(super) fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Resul
 
 /// What a connection is for, in SQLite's words.
 const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;";
-/// Bulk ends touch most pages of all indexes. What commits write is copied into the file once in 16 MB,
+/// Bulk ends touch most pages of all indexes. What commits write is copied into the file once in 64 MB,
 /// not after each chunk of them as SQLite would by itself.
-const WRITER: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096;";
+const WRITER: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 16384;";
 
 /// Opens the file, which must exist: one that is gone is trouble, not a reason for an empty one.
 fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {

@@ -81,16 +81,24 @@ enum Condition {
     Term(Term),
 }
 
-/// Where candidates come from: a part of an order, or several.
-struct Source {
-    order: SortKey,
-    ranks: Vec<(usize, usize)>,
+/// Where candidates come from.
+enum Source<'a> {
+    /// Parts of an order.
+    Ranks(SortKey, Vec<(usize, usize)>),
+    Slots(&'a [u32]),
 }
 
-impl Source {
+impl Source<'_> {
     fn size(&self) -> usize {
-        self.ranks.iter().map(|(low, high)| high - low).sum()
+        match self {
+            Self::Ranks(_, ranks) => ranks.iter().map(|(low, high)| high - low).sum(),
+            Self::Slots(slots) => slots.len(),
+        }
     }
+}
+
+fn size_of(sources: &[Source<'_>]) -> usize {
+    sources.iter().map(Source::size).sum()
 }
 
 impl Table {
@@ -100,10 +108,8 @@ impl Table {
         if conditions.is_empty() {
             return Matches::All;
         }
-        let sources = conditions.iter().filter_map(|condition| self.sources(condition));
-        let narrowest = sources.min_by_key(|sources| sources.iter().map(Source::size).sum::<usize>());
-        if let Some(sources) = narrowest {
-            let candidates: usize = sources.iter().map(Source::size).sum();
+        if let Some(sources) = self.narrowest(&conditions) {
+            let candidates = size_of(&sources);
             if candidates * PASS <= self.slots() as usize || candidates <= 256 {
                 return Matches::Few(self.gather(&sources, &conditions));
             }
@@ -119,6 +125,11 @@ impl Table {
         }
         let count = bits.iter().map(|word| word.count_ones() as usize).sum();
         Matches::Bits(bits, count)
+    }
+
+    /// Where the fewest candidates come from, if any condition names them.
+    fn narrowest(&self, conditions: &[Condition]) -> Option<Vec<Source<'_>>> {
+        conditions.iter().filter_map(|condition| self.sources(condition)).min_by_key(|sources| size_of(sources))
     }
 
     /// What must hold; `None` when nothing can match.
@@ -189,7 +200,7 @@ impl Table {
 
     /// Parts of orders that hold all sessions which fulfil a condition; `None` when they would be
     /// too many to name.
-    fn sources(&self, condition: &Condition) -> Option<Vec<Source>> {
+    fn sources(&self, condition: &Condition) -> Option<Vec<Source<'_>>> {
         Some(match condition {
             Condition::User(user) => vec![self.entries_in(SortKey::User, &[*user])],
             Condition::Agent(agent) => vec![self.entries_in(SortKey::UserAgent, &[*agent])],
@@ -198,7 +209,7 @@ impl Table {
                 let order = self.order(SortKey::LastIp);
                 let from = order.rank(|slot| self.address_of(slot).sort_key() < low);
                 let to = order.rank(|slot| self.address_of(slot).sort_key() <= high);
-                vec![Source { order: SortKey::LastIp, ranks: vec![(from, to.max(from))] }]
+                vec![Source::Ranks(SortKey::LastIp, vec![(from, to.max(from))])]
             }
             Condition::LastUsed(from, to) => vec![self.times_in(SortKey::LastUsed, &self.last_used, *from, *to)],
             Condition::Expires(from, to) => vec![self.times_in(SortKey::Expires, &self.expires, *from, *to)],
@@ -212,19 +223,23 @@ impl Table {
                     self.entries_in(SortKey::LastIp, &term.addresses),
                 ]
             }
-            Condition::Agents(_) | Condition::Places(_) | Condition::Except(_) => return None,
+            Condition::Places(places) => {
+                let places = places_of(places);
+                places.into_iter().filter_map(|place| Some(Source::Slots(self.slots_at.get(place as usize)?))).collect()
+            }
+            Condition::Agents(_) | Condition::Except(_) => return None,
         })
     }
 
-    fn times_in(&self, key: SortKey, column: &[i64], from: i64, to: i64) -> Source {
+    fn times_in(&self, key: SortKey, column: &[i64], from: i64, to: i64) -> Source<'_> {
         let order = self.order(key);
         let low = order.rank(|slot| at(column, slot) < from);
         let high = order.rank(|slot| at(column, slot) <= to);
-        Source { order: key, ranks: vec![(low, high.max(low))] }
+        Source::Ranks(key, vec![(low, high.max(low))])
     }
 
     /// The sessions of these entries.
-    fn entries_in(&self, key: SortKey, entries: &[u32]) -> Source {
+    fn entries_in(&self, key: SortKey, entries: &[u32]) -> Source<'_> {
         let order = self.order(key);
         let compare = |slot: u32, entry: u32| match key {
             SortKey::User => self.user_id(slot).cmp(&at(&self.user_names.ids, entry)),
@@ -237,16 +252,21 @@ impl Table {
         let ranks = entries
             .iter()
             .map(|entry| (order.rank(|slot| compare(slot, *entry).is_lt()), order.rank(|slot| compare(slot, *entry).is_le())));
-        Source { order: key, ranks: ranks.collect() }
+        Source::Ranks(key, ranks.collect())
     }
 
-    fn gather(&self, sources: &[Source], conditions: &[Condition]) -> Vec<u32> {
+    fn gather(&self, sources: &[Source<'_>], conditions: &[Condition]) -> Vec<u32> {
+        let is_wanted = |slot: &u32| conditions.iter().all(|condition| self.holds(*slot, condition));
         let mut slots = Vec::new();
         for source in sources {
-            let order = self.order(source.order);
-            for (low, high) in &source.ranks {
-                let candidates = order.from(*low).take(high - low);
-                slots.extend(candidates.filter(|slot| conditions.iter().all(|condition| self.holds(*slot, condition))));
+            match source {
+                Source::Slots(candidates) => slots.extend(candidates.iter().copied().filter(is_wanted)),
+                Source::Ranks(key, ranks) => {
+                    let order = self.order(*key);
+                    for (low, high) in ranks {
+                        slots.extend(order.from(*low).take(high - low).filter(is_wanted));
+                    }
+                }
             }
         }
         slots.sort_unstable();
@@ -319,7 +339,13 @@ impl Table {
             return None;
         }
         let Some(conditions) = self.conditions(question) else { return Some(Vec::new()) };
-        let left = std::cell::Cell::new((self.slots() as usize / PASS).max(256));
+        let most = (self.slots() as usize / PASS).max(256);
+        // So few candidates stand so far apart in any order that gathering them takes fewer steps.
+        let candidates = self.narrowest(&conditions).map_or(usize::MAX, |sources| size_of(&sources));
+        if offset.saturating_add(limit).saturating_mul(self.slots() as usize) > candidates.saturating_mul(most.min(candidates)) {
+            return None;
+        }
+        let left = std::cell::Cell::new(most);
         let is_wanted = |slot: &u32| conditions.iter().all(|condition| self.holds(*slot, condition));
         // Ends the walk, and is seen afterwards.
         let goes_on = |_: &u32| left.replace(left.get().saturating_sub(1)) > 0;

@@ -162,6 +162,8 @@ pub(super) struct Table {
     pub families: Interned<String>,
     /// Country and network.
     pub known_places: Interned<(String, Option<i64>)>,
+    /// The slots at each place, ascending.
+    pub slots_at: Vec<Vec<u32>>,
     pub address_keys: Vec<Address>,
     pub address_grams: Grams,
     orders: [OnceLock<Ranked>; 7],
@@ -258,6 +260,7 @@ impl Table {
             self.expires.push(expires);
             self.live_count += 1;
             set_bit(&mut self.live, slot);
+            self.enter_place(place, slot);
             for key in KEYS {
                 self.enter(key, slot);
             }
@@ -283,7 +286,9 @@ impl Table {
             for key in &changed {
                 self.leave(*key, slot);
             }
+            self.leave_place(slot);
         }
+        self.enter_place(place, slot);
         set(&mut self.uuids, slot, uuid);
         set(&mut self.users, slot, user);
         set(&mut self.agents, slot, agent);
@@ -306,6 +311,7 @@ impl Table {
         for key in KEYS {
             self.leave(key, slot);
         }
+        self.leave_place(slot);
         self.live_count -= 1;
         if let Some(word) = self.live.get_mut(slot as usize / 64) {
             *word &= !(1 << (slot % 64));
@@ -324,6 +330,7 @@ impl Table {
         self.expires.shrink_to_fit();
         self.address_keys.shrink_to_fit();
         self.address_grams.shrink();
+        self.slots_at.iter_mut().for_each(Vec::shrink_to_fit);
         self.user_names.shrink();
         self.agent_texts.shrink();
         for key in [SortKey::LastIp, SortKey::User, SortKey::UserAgent, SortKey::Username, SortKey::LastUsed] {
@@ -373,6 +380,24 @@ impl Table {
     /// The user's key.
     pub fn user_id(&self, slot: u32) -> i64 {
         at(&self.user_names.ids, at(&self.users, slot))
+    }
+
+    fn enter_place(&mut self, place: u32, slot: u32) {
+        let place = place as usize;
+        if self.slots_at.len() <= place {
+            self.slots_at.resize_with(place + 1, Vec::new);
+        }
+        if let Some(slots) = self.slots_at.get_mut(place) {
+            slots.insert(slots.partition_point(|other| *other < slot), slot);
+        }
+    }
+
+    fn leave_place(&mut self, slot: u32) {
+        if let Some(slots) = self.slots_at.get_mut(at(&self.places, slot) as usize)
+            && let Ok(found) = slots.binary_search(&slot)
+        {
+            slots.remove(found);
+        }
     }
 
     fn enter(&mut self, key: SortKey, slot: u32) {
