@@ -54,6 +54,7 @@ pub fn routes() -> Routes {
         .route("/sessions/not-me", get(ui::devices::not_me))
         .route("/sessions/all", get(ui::sessions::show))
         .route("/sessions/all/live", get(ui::sessions::live::stream))
+        .route("/sessions/all/counts", get(ui::sessions::counts))
         .route("/sessions/all/export", get(ui::sessions::export::download))
         .route("/sessions/all/end", get(ui::sessions::end::preview).post(ui::sessions::end::submit))
         .route("/sessions/all/ended/{name}", get(ui::sessions::end::result))

@@ -5,6 +5,9 @@ import { tell } from "./ROLLCALL_JS";
 const button = document.querySelector("[data-live]");
 const body = document.querySelector("#sessions tbody");
 const STRUCK = 8000;
+// Counts are fetched at most so often, and less often where counting takes long.
+const REST = 4000;
+const SHARE = 20;
 
 if (button) {
   const word = button.querySelector("span");
@@ -36,6 +39,45 @@ if (button) {
     setTimeout(() => element.remove(), STRUCK);
   };
 
+  let timer = null;
+  let rest = 0;
+  let last = -REST;
+
+  /** Puts counts in place of those that show. The focus stays on the link that has it; while that is
+      not among them, they wait. */
+  const replace = (text) => {
+    const template = document.createElement("template");
+    template.innerHTML = text;
+    for (const fresh of template.content.querySelectorAll(".count, .facets")) {
+      const old = document.querySelector(`.${fresh.classList[0]}`);
+      if (!old || old.isEqualNode(fresh)) continue;
+      const href = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+      const next = href && fresh.querySelector(`a[href="${CSS.escape(href)}"]`);
+      if (href && !next) continue;
+      old.replaceWith(fresh);
+      next?.focus({ preventScroll: true });
+    }
+  };
+
+  const recount = async () => {
+    timer = null;
+    if (!source) return;
+    const began = performance.now();
+    try {
+      const answer = await fetch(button.dataset.counts);
+      const isPage = answer.ok && !answer.redirected;
+      if (isPage && source) replace(await answer.text());
+    } catch {
+      // The server is away; the next change tries again.
+    }
+    rest = Math.max(REST, (performance.now() - began) * SHARE);
+    last = performance.now();
+  };
+
+  const countSoon = () => {
+    timer ??= setTimeout(recount, Math.max(0, last + rest - performance.now()));
+  };
+
   const take = (event) => {
     const { count, rows, gone } = JSON.parse(event.data);
     for (const element of document.querySelectorAll("[data-count]")) element.textContent = count;
@@ -45,6 +87,7 @@ if (button) {
       return;
     }
     const isFirst = html.size === 0;
+    if (!isFirst) countSoon();
     const there = new Map([...body.rows].map((element) => [element.dataset.id, element]));
     const why = new Map(gone.map((one) => [one.id, one.why]));
     const now = new Set(rows.map((one) => one.id));
@@ -81,6 +124,7 @@ if (button) {
     source = new EventSource(button.dataset.live);
     source.addEventListener("open", () => show("on", "Live"));
     source.addEventListener("rows", take);
+    source.addEventListener("changed", countSoon);
     source.addEventListener("error", () => {
       // The server ended it: too many views are open, or the session is over.
       if (source?.readyState === EventSource.CLOSED) {
@@ -94,6 +138,8 @@ if (button) {
   const close = () => {
     source?.close();
     source = null;
+    clearTimeout(timer);
+    timer = null;
   };
 
   button.addEventListener("click", () => {

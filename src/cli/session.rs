@@ -118,6 +118,9 @@ pub(super) struct FilterArgs {
     /// Expires at this instant or earlier
     #[arg(long, value_name = "INSTANT")]
     expires_lte: Option<String>,
+    /// All but this session
+    #[arg(long, value_name = "UUID")]
+    except: Option<String>,
 }
 
 impl FilterArgs {
@@ -152,7 +155,7 @@ impl FilterArgs {
             expires_gte: instant(self.expires_gte)?,
             expires_lte: instant(self.expires_lte)?,
             search: terms.ok_or_else(|| misused("too many search terms"))?,
-            except: None,
+            except: self.except.as_deref().map(parse_id).transpose()?,
         })
     }
 }
@@ -172,9 +175,12 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
         SessionCommand::Revoke { uuids, filter, everyone, expected_count, reason, yes } => {
             let ids = uuids.iter().map(|uuid| parse_id(uuid)).collect::<Result<Vec<_>, _>>()?;
             let filter = filter.read()?;
-            let has_filter = filter != SessionFilter::default();
+            let has_filter = SessionFilter { except: None, ..filter.clone() } != SessionFilter::default();
             if usize::from(!ids.is_empty()) + usize::from(has_filter) + usize::from(everyone) != 1 {
                 return Err(misused("name sessions, or give filters, or --everyone: one of the three"));
+            }
+            if !ids.is_empty() && filter.except.is_some() {
+                return Err(misused("--except is for filters and --everyone, not for sessions that are named"));
             }
             let comment = reason.trim().to_owned();
             if !revocation::is_comment(&comment) {

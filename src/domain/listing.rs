@@ -97,6 +97,10 @@ pub enum SortKey {
     LastUsed,
     /// When it expires.
     Expires,
+    /// When its user signed in.
+    Created,
+    /// The country's code.
+    Country,
 }
 
 /// What a list of ended sessions can be ordered by.
@@ -166,6 +170,8 @@ impl SortKey {
             "last_user_agent" | "session__last_user_agent" => Self::UserAgent,
             "last_used" | "session__last_used" => Self::LastUsed,
             "expires" | "session__expires" => Self::Expires,
+            "created" => Self::Created,
+            "country" => Self::Country,
             _ => return None,
         })
     }
@@ -181,10 +187,10 @@ pub struct Window {
 }
 
 /// Whether sessions in this order are better read from memory than by an index: there is none for
-/// the text of user agents, which many sessions share.
+/// the text of user agents and for when users signed in, and a country is shared by very many.
 #[must_use]
 pub fn is_order_far(sorts: &[Sort]) -> bool {
-    sorts.first().is_some_and(|sort| sort.key == SortKey::UserAgent)
+    sorts.first().is_some_and(|sort| matches!(sort.key, SortKey::UserAgent | SortKey::Created | SortKey::Country))
 }
 
 impl Window {

@@ -60,6 +60,8 @@ impl Db<'_> {
                     SortKey::UserAgent => "a.text",
                     SortKey::LastUsed => "s.last_used_at",
                     SortKey::Expires => "s.expires_at",
+                    SortKey::Created => "s.created_at",
+                    SortKey::Country => "s.country",
                 },
             };
             order.push(format!("{column}{}", if sort.is_descending { " DESC" } else { "" }));

@@ -130,6 +130,8 @@ impl Db<'_> {
                 SortKey::LastIp => "s.last_ip_key",
                 SortKey::LastUsed => "s.last_used_at",
                 SortKey::Expires => "s.expires_at",
+                SortKey::Created => "s.created_at",
+                SortKey::Country => "s.country",
                 // What all rows share orders nothing.
                 SortKey::User | SortKey::Username if conditions.is_one_user => continue,
                 SortKey::UserAgent if conditions.is_one_user_agent => continue,

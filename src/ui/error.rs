@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::form::Visitor;
-use super::{Frame, Section, page};
+use super::{Frame, PageResult, Section, page};
 use crate::actions::ActionError;
 use crate::app::App;
 use crate::http::client::ClientInfo;
@@ -148,6 +148,14 @@ impl Failure {
     }
 }
 
+/// A form that is shown again because somebody was quicker: what it asked for is taken, or changed.
+pub(super) fn conflict(shown_again: PageResult) -> PageResult {
+    shown_again.map(|mut response| {
+        *response.status_mut() = StatusCode::CONFLICT;
+        response
+    })
+}
+
 /// Gives error pages the frame of whoever asked, so that they lead on; and what broke on the way to
 /// a page its page.
 pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -184,6 +192,9 @@ impl From<StoreError> for PageError {
         if error.is_temporary() {
             tracing::warn!(%error, "a page was refused");
             Self::Unavailable
+        } else if let StoreError::Conflict(_) = error {
+            tracing::info!(%error, "two asked for the same at once");
+            Self::Conflict("Somebody else did the same at the same time. Go back, reload the page, and look.".into())
         } else {
             tracing::error!(%error, "a page failed");
             Self::Internal
@@ -198,6 +209,7 @@ impl From<ActionError> for PageError {
             ActionError::Forbidden => Self::Forbidden,
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
             ActionError::Busy => Self::Unavailable,
+            ActionError::Exists(what) => Self::Conflict(format!("There is {what} already. Go back and take another name.")),
             ActionError::Store(error) => error.into(),
             other => {
                 tracing::error!(error = %other, "a page failed");

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
+use super::error::{PageError, conflict};
 use super::form::Visitor;
 use super::sign_in::read_form;
 use super::words::Moment;
@@ -117,7 +118,15 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
             let given = TokenForm { username: form.username, days: form.days, ..TokenForm::default() };
             return list(&app, &visitor, Some((identifier, key.expose().to_owned())), String::new(), given).await;
         }
-        Err(ActionError::Exists(what)) => format!("Sorry: there is {what} already."),
+        Err(ActionError::Exists(_)) if form.identifier.trim().is_empty() => {
+            return Err(PageError::Conflict(
+                "This form was sent before, and its token was made then. Its key was shown that once; if it is lost, make another token."
+                    .into(),
+            ));
+        }
+        Err(ActionError::Exists(what)) => {
+            return conflict(list(&app, &visitor, None, format!("Sorry: there is {what} already."), form).await);
+        }
         Err(ActionError::NotFound) => format!("Sorry: there is no user named {:?}.", form.username.trim()),
         Err(error) => return Err(error.into()),
     };

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
+use super::error::conflict;
 use super::form::Visitor;
 use super::sessions::view::address;
 use super::sign_in::read_form;
@@ -136,7 +137,9 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
     let error = match administration::add_user(&app, &who, user, password, &visitor.actor()).await {
         Ok(id) => return Ok(Redirect::to(&format!("{PATH}/{}", id.0)).into_response()),
         Err(ActionError::Rule(rule)) => format!("Sorry: {rule}."),
-        Err(ActionError::Exists(what)) => format!("Sorry: there is {what} already."),
+        Err(ActionError::Exists(what)) => {
+            return conflict(list(&app, &visitor, &Query::default(), format!("Sorry: there is {what} already."), form).await);
+        }
         Err(error) => return Err(error.into()),
     };
     list(&app, &visitor, &Query::default(), error, form).await

@@ -7,7 +7,7 @@ use crate::api::error::ApiError;
 use crate::api::python::{self, Int};
 use crate::domain::listing::{EndedFilter, EndedSortKey, SessionFilter, Sort};
 use crate::domain::search::{self, is_python_space};
-use crate::domain::{Address, EndReason, Network, Timestamp, UserId};
+use crate::domain::{Address, EndReason, Network, SessionId, Timestamp, UserId};
 use crate::http::query::Query;
 
 /// The page size without `page_size`, and the largest.
@@ -20,6 +20,7 @@ const KNOWN: &[&str] = &[
     "browser",
     "country",
     "device",
+    "except",
     "expires__gte",
     "expires__lte",
     "format",
@@ -127,7 +128,7 @@ pub fn read_filter(query: &Query, is_known: impl Fn(&str) -> bool, errors: Map<S
         expires_gte: fields.read("expires__gte", instant),
         expires_lte: fields.read("expires__lte", instant),
         search: Vec::new(),
-        except: None,
+        except: fields.read("except", |text| SessionId::parse(text).ok_or("Enter a valid UUID.")),
     };
     refuse_unknown(query, is_known, &mut fields.errors);
     if !fields.errors.is_empty() {

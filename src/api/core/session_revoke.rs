@@ -120,10 +120,11 @@ fn read(call: &Call, fields: &Map<String, Value>) -> Result<Revocation, ApiError
     let is_own = |name: &str| matches!(name, EVERYONE | EXCEPT_CURRENT | EXPECTED_COUNT | REASON);
     let is_known = |name: &str| session_filter::is_filter(name) || is_own(name);
     let filter = session_filter::read_filter(&Query::of(pairs), is_known, errors)?;
-    if filter == SessionFilter::default() && !everyone {
+    let is_narrow = SessionFilter { except: None, ..filter.clone() } != SessionFilter::default();
+    if !is_narrow && !everyone {
         return Err(ApiError::parameter(EVERYONE, "Give a filter, or set this to true to end everyone's sessions."));
     }
-    if filter != SessionFilter::default() && everyone {
+    if is_narrow && everyone {
         return Err(ApiError::parameter(EVERYONE, "There is a filter, so not everyone's sessions are meant."));
     }
     Ok(Revocation { filter, except: current.filter(|_| except_current), expected, comment })

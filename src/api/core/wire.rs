@@ -245,6 +245,9 @@ pub struct RevokeSessionsRequest {
     os: Option<String>,
     /// As in the list.
     device: Option<String>,
+    /// As in the list. By itself it is no filter.
+    #[schema(format = Uuid)]
+    except: Option<String>,
 }
 
 /// A whole number, written as one or as text; null is none.
@@ -295,7 +298,8 @@ pub struct ErrorDetail {
 pub struct ListParameters {
     /// Names separated by commas, each with an optional `-`: `uuid`, `user`, `username`,
     /// `session__last_ip`, `session__last_user_agent`, `session__last_used`, `session__expires`, or
-    /// their short forms. Without any that is known: by username. Equal rows come by `uuid`.
+    /// their short forms, `created`, `country`. Without any that is known: by username. Equal rows
+    /// come by `uuid`.
     ordering: Option<String>,
     /// A page's number from 1, or `last`.
     page: Option<String>,
@@ -335,6 +339,9 @@ pub struct ListParameters {
     os: Option<String>,
     /// Device family, exactly.
     device: Option<String>,
+    /// All but the session of this `uuid`.
+    #[param(format = Uuid)]
+    except: Option<String>,
 }
 
 /// The query parameters of the list of ended sessions.
@@ -382,6 +389,9 @@ pub struct EndedListParameters {
     os: Option<String>,
     /// Device family, exactly.
     device: Option<String>,
+    /// All but the session of this `uuid`.
+    #[param(format = Uuid)]
+    except: Option<String>,
     /// Ended at this instant or later.
     #[param(format = DateTime)]
     ended__gte: Option<String>,

@@ -27,9 +27,11 @@ pub(super) struct IndexRow {
     pub asn: Option<i64>,
     pub last_used_at: Timestamp,
     pub expires_at: Timestamp,
+    pub created_at: Timestamp,
 }
 
-pub(super) const INDEX_COLUMNS: &str = "id, uuid, user_id, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at";
+pub(super) const INDEX_COLUMNS: &str =
+    "id, uuid, user_id, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, created_at";
 
 impl FromRow for IndexRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -43,6 +45,7 @@ impl FromRow for IndexRow {
             asn: row.opt_int()?,
             last_used_at: row.timestamp()?,
             expires_at: row.timestamp()?,
+            created_at: row.timestamp()?,
         })
     }
 }
@@ -147,6 +150,7 @@ pub(super) struct Table {
     pub places: Vec<u32>,
     pub last_used: Vec<i64>,
     pub expires: Vec<i64>,
+    created: Vec<i64>,
     /// One bit a slot: whether a session is there.
     pub live: Vec<u64>,
     live_count: usize,
@@ -166,7 +170,7 @@ pub(super) struct Table {
     pub slots_at: Vec<Vec<u32>>,
     pub address_keys: Vec<Address>,
     pub address_grams: Grams,
-    orders: [OnceLock<Ranked>; 7],
+    orders: [OnceLock<Ranked>; KEYS.len()],
 }
 
 impl Table {
@@ -182,6 +186,7 @@ impl Table {
             places: column(),
             last_used: Vec::with_capacity(count),
             expires: Vec::with_capacity(count),
+            created: Vec::with_capacity(count),
             filling: Some(Map::default()),
             ..Self::default()
         }
@@ -242,7 +247,7 @@ impl Table {
         let place = self.known_places.intern((row.country.clone(), row.asn));
         let address = self.address(row.last_ip);
         let uuid = row.uuid.0.as_u128();
-        let (last_used, expires) = (row.last_used_at.0, row.expires_at.0);
+        let (last_used, expires, created) = (row.last_used_at.0, row.expires_at.0, row.created_at.0);
         let Some(slot) = self.slot(row.id) else {
             let slot = self.slots();
             let last = self.ids.last().copied().unwrap_or(i64::MIN);
@@ -258,6 +263,7 @@ impl Table {
             self.places.push(place);
             self.last_used.push(last_used);
             self.expires.push(expires);
+            self.created.push(created);
             self.live_count += 1;
             set_bit(&mut self.live, slot);
             self.enter_place(place, slot);
@@ -279,6 +285,8 @@ impl Table {
                         SortKey::UserAgent => at(&self.agents, slot) != agent,
                         SortKey::LastUsed => at(&self.last_used, slot) != last_used,
                         SortKey::Expires => at(&self.expires, slot) != expires,
+                        SortKey::Created => at(&self.created, slot) != created,
+                        SortKey::Country => at(&self.places, slot) != place,
                     }
             })
             .collect();
@@ -296,6 +304,7 @@ impl Table {
         set(&mut self.places, slot, place);
         set(&mut self.last_used, slot, last_used);
         set(&mut self.expires, slot, expires);
+        set(&mut self.created, slot, created);
         if is_new {
             set_bit(&mut self.live, slot);
             self.live_count += 1;
@@ -328,6 +337,7 @@ impl Table {
         }
         self.last_used.shrink_to_fit();
         self.expires.shrink_to_fit();
+        self.created.shrink_to_fit();
         self.address_keys.shrink_to_fit();
         self.address_grams.shrink();
         self.slots_at.iter_mut().for_each(Vec::shrink_to_fit);
@@ -375,6 +385,11 @@ impl Table {
 
     pub fn address_of(&self, slot: u32) -> Address {
         self.address_keys.get(at(&self.addresses, slot) as usize).copied().unwrap_or(Address::UNKNOWN)
+    }
+
+    /// A place's country.
+    fn country(&self, place: u32) -> &str {
+        self.known_places.values().get(place as usize).map_or("", |(country, _)| country)
     }
 
     /// The user's key.
@@ -430,6 +445,7 @@ impl Table {
                 ranks(&self.agent_texts.ids, |a, b| self.agent_texts.texts.get(a).cmp(self.agent_texts.texts.get(b)))
             }
             SortKey::LastIp => ranks(&self.address_keys, |a, b| at_key(&self.address_keys, a).cmp(&at_key(&self.address_keys, b))),
+            SortKey::Country => ranks(self.known_places.values(), |a, b| self.country(a).cmp(self.country(b))),
             _ => Vec::new(),
         };
         let value = |slot: u32| match key {
@@ -440,6 +456,8 @@ impl Table {
             SortKey::LastIp => at(&ranks, at(&self.addresses, slot)).into(),
             SortKey::LastUsed => at(&self.last_used, slot),
             SortKey::Expires => at(&self.expires, slot),
+            SortKey::Created => at(&self.created, slot),
+            SortKey::Country => at(&ranks, at(&self.places, slot)).into(),
         };
         let live = (0..self.slots()).filter(|slot| has_bit(&self.live, *slot));
         let mut keyed: Vec<(i64, u64, u32)> = live.map(|slot| (value(slot), (at(&self.uuids, slot) >> 64) as u64, slot)).collect();
@@ -472,12 +490,23 @@ impl Table {
             }
             SortKey::LastUsed => at(&self.last_used, a).cmp(&at(&self.last_used, b)),
             SortKey::Expires => at(&self.expires, a).cmp(&at(&self.expires, b)),
+            SortKey::Created => at(&self.created, a).cmp(&at(&self.created, b)),
+            SortKey::Country => self.country(at(&self.places, a)).cmp(self.country(at(&self.places, b))),
         }
     }
 }
 
-const KEYS: [SortKey; 7] =
-    [SortKey::Uuid, SortKey::User, SortKey::Username, SortKey::LastIp, SortKey::UserAgent, SortKey::LastUsed, SortKey::Expires];
+const KEYS: [SortKey; 9] = [
+    SortKey::Uuid,
+    SortKey::User,
+    SortKey::Username,
+    SortKey::LastIp,
+    SortKey::UserAgent,
+    SortKey::LastUsed,
+    SortKey::Expires,
+    SortKey::Created,
+    SortKey::Country,
+];
 
 /// For each entry its place in the order.
 fn ranks<T>(entries: &[T], compare: impl Fn(u32, u32) -> Ordering) -> Vec<u32> {

@@ -20,7 +20,7 @@ use crate::domain::listing::{SessionFilter, Window};
 use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::sessions::SessionRow;
-use crate::ui::error::PageError;
+use crate::ui::error::{PageError, conflict};
 use crate::ui::form::Visitor;
 use crate::ui::sign_in::read_form;
 use crate::ui::words::grouped;
@@ -143,7 +143,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     if let EndingState::Changed(count) = job.state() {
         let asked = self::asked(&app, &visitor, asked.look.view, &asked.ids).await?;
         let error = format!("Meanwhile there are {} of them, and nothing was ended. Look again.", grouped(count));
-        return answer(&app, &visitor, asked, job.comment.clone(), error).await;
+        return conflict(answer(&app, &visitor, asked, job.comment.clone(), error).await);
     }
     Ok(Redirect::to(&format!("{PATH}/ended/{}?{}", job.name, back_query(&form.q))).into_response())
 }

@@ -126,7 +126,8 @@ impl Watch {
         });
         let (count, rows) = read.await?;
         if (count, &rows) == (self.count, &self.sent) && !is_first {
-            return Ok(None);
+            // Somewhere else in the table; what is counted beside it may be different now.
+            return Ok(Some(Some(Event::default().event("changed").data(grouped(count)))));
         }
         let gone = self.gone(&rows).await?;
         let data = json!({

@@ -43,6 +43,15 @@ struct SessionsPage {
     offers: Offers,
 }
 
+/// What is counted on the page, without the rest of it: fetched again as sessions change.
+#[derive(Template)]
+#[template(path = "parts/counts.html")]
+struct CountsPart {
+    count: i64,
+    users: i64,
+    facets: Vec<Facet>,
+}
+
 /// A part of the search, and the address without it.
 struct Chip {
     text: String,
@@ -67,8 +76,10 @@ struct FacetEntry {
 /// The head of a column.
 struct Heading {
     text: &'static str,
-    /// Where it leads, and how the table is ordered now.
-    order: Option<(String, Option<&'static str>)>,
+    /// Where it leads: the table ordered by it.
+    url: String,
+    /// How the table is ordered by it now, in ARIA's words.
+    order: Option<&'static str>,
 }
 
 /// What the database says about a view.
@@ -96,10 +107,10 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         .iter()
         .enumerate()
         .map(|(at, token)| Chip { text: token.text.clone(), without: view.with_query(&view.query.without(at)).url() });
-    let headings = view
-        .columns
-        .iter()
-        .map(|column| Heading { text: column.heading(), order: column.sort().map(|(name, _)| view.url_ordered_by(name)) });
+    let headings = view.columns.iter().map(|column| {
+        let (url, order) = view.url_ordered_by(column.order());
+        Heading { text: column.heading(), url, order }
+    });
     let template = SessionsPage {
         frame: visitor.frame(&app, Section::Sessions),
         live_js: assets::live_js(),
@@ -116,6 +127,22 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         look,
     };
     Ok(page(StatusCode::OK, &template))
+}
+
+/// What is counted on a view's page.
+pub async fn counts(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
+    let look = look(&visitor, view)?;
+    let now = app.clock.now();
+    let filter = filter(&app, &visitor, &look.view, now).await?;
+    let read = app.store.long_read(move |db| {
+        Box::pin(async move { Ok::<_, StoreError>((db.count_sessions(&filter).await?, db.count_facets(&filter, now).await?)) })
+    });
+    let (count, found) = read.await?;
+    let facets = facets(&app, &look.view, &found, count);
+    Ok(page(StatusCode::OK, &CountsPart { count, users: found.users, facets }))
 }
 
 /// How this visitor sees the table.

@@ -47,6 +47,7 @@ fn parameters(view: &View, filter: &SessionFilter) -> Vec<(&'static str, &'stati
         ("last_used__lte", "last-used-lte", filter.last_used_lte.map(|at| at.to_string())),
         ("expires__gte", "expires-gte", filter.expires_gte.map(|at| at.to_string())),
         ("expires__lte", "expires-lte", filter.expires_lte.map(|at| at.to_string())),
+        ("except", "except", filter.except.map(|id| id.to_string())),
     ];
     all.into_iter().filter_map(|(api, flag, value)| Some((api, flag, value?))).collect()
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::app::App;
-use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::listing::{SessionFilter, Sort, Window};
 use crate::domain::query::SessionQuery;
 use crate::domain::{SessionId, Timestamp};
 use crate::http::query::Query;
@@ -60,14 +60,15 @@ impl Column {
         }
     }
 
-    /// What it can be ordered by, under the API's name.
-    pub fn sort(self) -> Option<(&'static str, SortKey)> {
+    /// What the table is ordered by at a click on it, under the API's name.
+    pub fn order(self) -> &'static str {
         match self {
-            Self::Agent => Some(("last_user_agent", SortKey::UserAgent)),
-            Self::Ip => Some(("last_ip", SortKey::LastIp)),
-            Self::Used => Some(("last_used", SortKey::LastUsed)),
-            Self::Ends => Some(("expires", SortKey::Expires)),
-            Self::Place | Self::SignedIn => None,
+            Self::Agent => "last_user_agent",
+            Self::Place => "country",
+            Self::Ip => "last_ip",
+            Self::Used => "last_used",
+            Self::SignedIn => "created",
+            Self::Ends => "expires",
         }
     }
 }
@@ -175,7 +176,7 @@ impl View {
             (Some(by), _) if by == name => (Some("descending"), name.to_owned()),
             (None, by) if by == name => (Some("ascending"), format!("-{name}")),
             // Times begin with the latest, all else with the first.
-            _ => (None, if matches!(name, "last_used") { format!("-{name}") } else { name.to_owned() }),
+            _ => (None, if matches!(name, "last_used" | "created") { format!("-{name}") } else { name.to_owned() }),
         };
         (Self { order, page: 1, ..self.clone() }.url(), now)
     }
@@ -199,8 +200,8 @@ impl View {
 }
 
 fn is_order(text: &str) -> bool {
-    matches!(text.trim_start_matches('-'), "username" | "last_user_agent" | "last_ip" | "last_used" | "expires")
-        && !text.starts_with("--")
+    let name = text.strip_prefix('-').unwrap_or(text);
+    name == "username" || Column::ALL.iter().any(|column| column.order() == name)
 }
 
 /// A path with parameters, encoded.

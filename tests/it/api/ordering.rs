@@ -34,6 +34,9 @@ db_test!(each_name_and_its_short_form, |db| async move {
         (&["last_user_agent", "session__last_user_agent"], [2, 3, 4, 1], [1, 3, 4, 2]),
         (&["last_used", "session__last_used"], [2, 1, 3, 4], [3, 4, 1, 2]),
         (&["expires", "session__expires"], [3, 4, 2, 1], [1, 2, 3, 4]),
+        // Ours. An imported session began when it was last used; no place is known of any.
+        (&["created"], [2, 1, 3, 4], [3, 4, 1, 2]),
+        (&["country"], [1, 2, 3, 4], [1, 2, 3, 4]),
     ] {
         for name in names {
             assert_eq!(ordered(&admin, name).await, seed::uuids(&up), "{name}");

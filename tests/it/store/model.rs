@@ -28,7 +28,7 @@ const AGENTS: [&str; 5] = [
 ];
 const TERMS: [&str; 14] =
     ["ada", "B", "bob-1", "ZOË", "firefox", "143", "1", "198.51.100.7", "2001:db8", "::", "win", "curl", "zz", "/"];
-const KEYS: [&str; 7] = ["uuid", "user", "username", "last_ip", "last_user_agent", "last_used", "expires"];
+const KEYS: [&str; 9] = ["uuid", "user", "username", "last_ip", "last_user_agent", "last_used", "expires", "created", "country"];
 
 /// A session, as the model knows it.
 #[derive(Clone, Debug)]
@@ -64,7 +64,9 @@ impl Known {
             "username" => USERS[self.user].cmp(USERS[other.user]),
             "last_ip" => address(self).cmp(&address(other)),
             "last_user_agent" => AGENTS[self.agent].cmp(AGENTS[other.agent]),
-            "last_used" => self.used.cmp(&other.used),
+            // An imported session began when it was last used.
+            "last_used" | "created" => self.used.cmp(&other.used),
+            "country" => PLACES[self.address].0.cmp(PLACES[other.address].0),
             _ => self.expires.cmp(&other.expires),
         }
     }

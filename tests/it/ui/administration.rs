@@ -48,7 +48,7 @@ db_test!(users_are_added_found_and_switched_off, |db| async move {
     assert!(path.starts_with("/users/"), "{path}");
     let text = root.get(&path).await.assert_status(200).text();
     assert!(text.contains("zoë&#60;script&#62;") && !text.contains("<script>") && text.contains("Not signed in anywhere"));
-    assert!(post(&root, "/users", &fields).await.assert_status(422).text().contains("already"));
+    assert!(post(&root, "/users", &fields).await.assert_status(409).text().contains("already"));
     assert!(post(&root, "/users", &[("username", "")]).await.assert_status(422).text().contains("may not be empty"));
     assert!(
         post(&root, "/users", &[("username", "x"), ("password", "short")]).await.assert_status(422).text().contains("at least 8")
@@ -107,7 +107,10 @@ db_test!(a_token_is_shown_once_and_opens_the_api, |db| async move {
     app.anonymous().with_bearer(&key).get(SESSIONS).await.assert_status(200);
     let again = root.get("/tokens").await.text();
     assert!(!again.contains(&key) && again.contains("api-once") && again.contains("for &#60;me&#62;"));
-    assert!(post(&root, "/tokens", &fields).await.assert_status(422).text().contains("already"), "sent twice, made once");
+    let twice = post(&root, "/tokens", &fields).await.assert_status(409).text();
+    assert!(twice.contains("It changed meanwhile") && twice.contains("was sent before"), "sent twice, made once: {twice}");
+    let taken = [("username", "alice"), ("identifier", "api-once"), ("days", "30")];
+    assert!(post(&root, "/tokens", &taken).await.assert_status(409).text().contains("already"));
     for (wrong, says) in [
         (&[("username", "nobody"), ("made_up", "y"), ("days", "1")][..], "no user named"),
         (&[("username", "alice"), ("made_up", "y"), ("days", "5")], "one line"),

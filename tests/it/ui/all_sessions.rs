@@ -26,7 +26,13 @@ db_test!(only_those_who_may_see_all_do, |db| async move {
     let app = TestApp::new(db).await;
     let alice = app.user("alice").await.session().await;
     let viewer = app.user_who_may("vera", &[Permission::ViewSessions]).await.session().await;
-    for path in ["/sessions/all", "/sessions/all/live", "/sessions/all/export?format=csv", "/sessions/all/end?scope=all"] {
+    for path in [
+        "/sessions/all",
+        "/sessions/all/live",
+        "/sessions/all/counts",
+        "/sessions/all/export?format=csv",
+        "/sessions/all/end?scope=all",
+    ] {
         let refused = alice.get(path).await.assert_status(403).text();
         assert!(refused.contains("You may not do this") && !refused.contains("vera"), "{path}");
         assert!(app.anonymous().get(path).await.redirects_to().starts_with("/sign-in?next=/sessions/all"), "{path}");
@@ -166,7 +172,7 @@ db_test!(many_end_after_the_number_is_typed, |db| async move {
     {
         assert!(send(wrong).await.assert_status(422).text().contains("Type the number 2"), "{wrong:?}");
     }
-    let stale = send(&[("expected", "3"), ("typed", "3")]).await.assert_status(422).text();
+    let stale = send(&[("expected", "3"), ("typed", "3")]).await.assert_status(409).text();
     assert!(stale.contains("Meanwhile there are 2 of them, and nothing was ended"), "{stale}");
     root.post_form("/sessions/all/end", &[("q", "user:alice"), ("expected", "2"), ("typed", "2")]).await.assert_status(403);
     first.get(SESSIONS).await.assert_status(200);
@@ -282,6 +288,58 @@ db_test!(live_views_say_what_changed_and_end_with_their_session, |db| async move
     assert_eq!(shown["gone"], json!([{"id": first.uuid, "why": "signed out"}]));
     root.post_form("/sign-out", &[("proof", &root.get("/sign-out").await.proof())]).await.assert_status(303);
     assert!(event(&mut buffer).await.is_none(), "the stream ends with the session");
+});
+
+db_test!(what_is_counted_comes_without_the_page, |db| async move {
+    let app = TestApp::new(db).await;
+    let root = app.superuser("root").await.session().await;
+    app.user("alice").await.session_on("192.0.2.1", "curl/8.14.1").await;
+    let page = root.get("/sessions/all?q=browser:curl").await.text();
+    assert!(page.contains("data-counts=\"/sessions/all/counts?q=browser:curl\""), "{page}");
+    let part = root.get("/sessions/all/counts?q=browser:curl").await.assert_status(200).text();
+    assert!(!part.contains("<html") && part.contains("<strong data-count>1</strong> session"), "{part}");
+    let facets = part.split("<aside").nth(1).unwrap();
+    assert!(page.contains(facets.trim_end()), "the same as on the page: {part}");
+});
+
+db_test!(the_copied_lines_leave_out_what_the_view_does, |db| async move {
+    let app = TestApp::new(db).await;
+    let (root_user, alice) = (app.superuser("root").await, app.user("alice").await);
+    let (root, other) = (root_user.session().await, alice.session().await);
+    let page = root.get("/sessions/all?q=-current").await.text();
+    let uuid = root.uuid.as_str();
+    let (api, command) = (format!("except={uuid}&#38;ordering"), format!("rollcall session list --except {uuid} --ordering"));
+    assert!(page.contains(&api) && page.contains(&command), "{page}");
+    let admin = app.admin_token().await;
+    assert_eq!(admin.get(&format!("{SESSIONS}?except={uuid}")).await.uuids(), [other.uuid.as_str()]);
+    admin.get(&format!("{SESSIONS}?except=mine")).await.assert_status(400);
+    // It is no filter by itself: without `everyone` nothing ends.
+    let body = json!({"except": uuid, "expected_count": 1});
+    admin.post_json(&format!("{SESSIONS}revoke/"), &body).await.assert_status(400);
+    other.get(SESSIONS).await.assert_status(200);
+    let body = json!({"except": uuid, "expected_count": 1, "everyone": true});
+    admin.post_json(&format!("{SESSIONS}revoke/"), &body).await.assert_status(200);
+    other.get(SESSIONS).await.assert_status(403);
+    root.get(SESSIONS).await.assert_status(200);
+});
+
+db_test!(every_column_sorts, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    app.import(&[
+        seed::session(1, alice.id.0, json!({"last_used": "2026-10-02T00:00:00Z"})),
+        seed::session(2, alice.id.0, json!({"last_used": "2026-10-03T00:00:00Z"})),
+        seed::session(3, alice.id.0, json!({"last_used": "2026-10-01T00:00:00Z"})),
+    ])
+    .await;
+    let root = app.superuser("root").await.session().await;
+    let usual = root.get("/sessions/all?q=user:alice&col=agent&col=place&col=ip&col=used&col=signed-in&col=ends").await.text();
+    let head = usual.split("<thead>").nth(1).and_then(|rest| rest.split("</thead>").next()).unwrap();
+    assert_eq!((head.matches("order=").count(), head.matches("aria-sort").count()), (7, 1), "{head}");
+    for (order, want) in [("created", [3, 1, 2]), ("-created", [2, 1, 3]), ("country", [1, 2, 3]), ("-country", [1, 2, 3])] {
+        let text = root.get(&format!("/sessions/all?q=user:alice&order={order}")).await.assert_status(200).text();
+        assert_eq!(ids(&text), want.map(seed::uuid), "{order}");
+    }
 });
 
 db_test!(live_views_are_few, |db| async move {
