@@ -102,5 +102,5 @@ pub async fn change_password(
 /// The same session under another key.
 fn started(app: &App, session: &LiveSession, key: PlainSecret) -> Started {
     let left = session.lifetime.absolute_expires_at.since(app.clock.now());
-    Started { key, uuid: session.uuid, cookie_max_age: session.is_remembered.then_some(left) }
+    Started { key, uuid: session.uuid, cookie_max_age: session.is_remembered.then_some(left), device: None }
 }

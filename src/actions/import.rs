@@ -14,7 +14,7 @@ use super::{Actor, passwords};
 use crate::app::App;
 use crate::domain::session::Lifetime;
 use crate::domain::user::{TokenIntent, check_email, check_username};
-use crate::domain::{Address, EndReason, Permission, PlainSecret, SessionId, Timestamp, UserId, secret, user_agent};
+use crate::domain::{Address, EndReason, Methods, Permission, PlainSecret, SessionId, Timestamp, UserId, secret, user_agent};
 use crate::enrich::geoip::GeoIp;
 use crate::enrich::user_agents::UserAgents;
 use crate::store::ended_sessions::Ending;
@@ -336,7 +336,8 @@ impl Import {
             last_used_at,
             lifetime: Lifetime { idle_timeout: None, absolute_expires_at: instant("expires", &line.expires)? },
             origin: Origin { ip, user_agent_id, country, asn },
-            methods: "",
+            methods: Methods::default(),
+            is_known_device: false,
             is_remembered: false,
         };
         db.insert_session(&session).await?;

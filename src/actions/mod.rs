@@ -49,6 +49,9 @@ pub enum ActionError {
     /// So has this one, who may say which to end; the proof of their password waits.
     #[error("the user is to choose which session to end")]
     ChooseEnd,
+    /// The user has a second factor, and only their password was proved; it waits, likewise.
+    #[error("the user has a second factor to prove")]
+    FactorNeeded,
     /// More password checks wait than are taken on.
     #[error("too many sign-ins are waiting")]
     Busy,

@@ -6,7 +6,7 @@ use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::policy::{AtLimit, Limits};
 use crate::domain::user::MAX_PASSWORD_LENGTH;
-use crate::domain::{Address, EndReason, HashedSecret, PlainSecret, SessionId, Timestamp, UserId, secret};
+use crate::domain::{Address, EndReason, HashedSecret, Methods, PlainSecret, SessionId, Timestamp, UserId, secret};
 use crate::store::session_ends::Which;
 use crate::store::sessions::NewSession;
 use crate::store::users::UserRow;
@@ -30,6 +30,25 @@ pub struct Started {
     pub uuid: SessionId,
     /// For how long the cookie may be kept; `None`: until the browser closes.
     pub cookie_max_age: Option<std::time::Duration>,
+    /// The secret by which the browser is known from now on, when it was not a known one.
+    pub device: Option<PlainSecret>,
+}
+
+/// A user, and how they proved who they are.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// The user, as they were then.
+    pub user: UserRow,
+    /// How.
+    pub methods: Methods,
+}
+
+impl Proved {
+    /// By a password alone: enough for those who have no second factor.
+    #[must_use]
+    pub fn by_password(user: UserRow) -> Self {
+        Self { user, methods: Methods::password() }
+    }
 }
 
 /// Proves a password. The user is found by name, then by e-mail address. An unknown name, a user
@@ -64,11 +83,12 @@ pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Acto
     Ok(None)
 }
 
-/// Starts a session with a fresh key for a user as they were when they proved who they are. The one the browser came with, if any, ends: a key never
-/// outlives a sign-in (OWASP ASVS v5.0.0-7.2.4).
+/// Starts a session with a fresh key for a user as they were when they proved their password. The one
+/// the browser came with, if any, ends: a key never outlives a sign-in (OWASP ASVS v5.0.0-7.2.4).
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] when the user is gone or inactive by now, or has another password.
+/// [`ActionError::Forbidden`] when the user is gone or inactive by now, or has another password;
+/// [`ActionError::FactorNeeded`] when they have a second factor.
 pub async fn start_session(
     app: &App,
     proved: UserRow,
@@ -77,8 +97,8 @@ pub async fn start_session(
     replaces: Vec<HashedSecret>,
     actor: &Actor,
 ) -> Result<Started, ActionError> {
-    let wish = Wish { is_remembered, replaces, ends: None };
-    begin(app, proved, client, wish, actor).await
+    let wish = Wish { is_remembered, replaces, ..Wish::default() };
+    begin(app, Proved::by_password(proved), client, wish, actor).await
 }
 
 /// How somebody wishes to sign in.
@@ -90,28 +110,45 @@ pub struct Wish {
     pub replaces: Vec<HashedSecret>,
     /// The session that is to end, where the limit leaves no room for one more.
     pub ends: Option<SessionId>,
+    /// What the secret by which the browser may be known hashes to.
+    pub device: Option<HashedSecret>,
 }
 
-/// Starts a session as [`start_session`] does, within the user's limits ([`Limits`]).
+/// Starts a session as [`start_session`] does, within the user's limits ([`Limits`]), however they
+/// proved who they are. Every session begins here: a password alone begins none for a user who has a
+/// second factor, whichever page or flow it came from.
 ///
 /// # Errors
 /// As for [`start_session`].
-pub async fn begin(app: &App, proved: UserRow, client: &Client, wish: Wish, actor: &Actor) -> Result<Started, ActionError> {
+pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor: &Actor) -> Result<Started, ActionError> {
     let origin = super::touches::origin(app, client.ip, &client.user_agent).await?;
     let (key, uuid) = (PlainSecret::generate()?, SessionId(secret::random_uuid()?));
     let (now, key_hash, instance) = (app.clock.now(), key.hash(), app.config.sessions.policy());
+    let Proved { user: proved, methods } = proved;
     let (unknown, proved_id, name) = (actor.clone(), proved.id, proved.username.clone());
+    let device = PlainSecret::generate()?;
+    let device_hash = device.hash();
     let begun = app.store.write(move |db| {
         Box::pin(async move {
             // Locked: of many sign-ins at once, each sees what the one before it left.
             let is_still_so = |user: &UserRow| user.is_active && user.password_hash == proved.password_hash;
             let user = db.lock_user(proved.id).await?.filter(is_still_so).ok_or(ActionError::Forbidden)?;
+            if !methods.has_factor() && db.has_factor(user.id).await? {
+                return Err(ActionError::FactorNeeded);
+            }
             let actor = unknown.as_user(user.id, &user.username);
             let limits = Limits { instance, own: db.find_own_policy(user.id).await? };
             for key in wish.replaces {
                 super::sessions::end_in(db, &Which::Key(key), 1, EndReason::Replaced, &actor, now).await?;
             }
             make_room(db, &user, limits, wish.ends, &actor, now).await?;
+            let is_known_device = match wish.device {
+                Some(secret) => db.touch_known_device(user.id, secret, now).await?,
+                None => false,
+            };
+            if !is_known_device {
+                db.insert_known_device(user.id, device_hash, wish.device, now).await?;
+            }
             let living = limits.begin(now, wish.is_remembered);
             let session = NewSession {
                 uuid,
@@ -121,22 +158,26 @@ pub async fn begin(app: &App, proved: UserRow, client: &Client, wish: Wish, acto
                 last_used_at: now,
                 lifetime: living.lifetime,
                 origin,
-                methods: "pwd",
+                methods,
+                is_known_device,
                 is_remembered: living.is_remembered,
             };
             db.insert_session(&session).await?;
             db.update_last_sign_in(user.id, now).await?;
             let event = EventKind::SignIn.by(&actor, now).about(user.id, &user.username).of_session(uuid);
             db.insert_events(&[event]).await?;
-            Ok::<_, ActionError>(living)
+            Ok::<_, ActionError>((living, is_known_device))
         })
     });
     match begun.await {
-        Ok(living) => {
+        Ok((living, is_known_device)) => {
             crate::metrics::count_sign_in("done");
             let lives = living.lifetime.absolute_expires_at.since(now);
-            Ok(Started { key, uuid, cookie_max_age: living.is_remembered.then_some(lives) })
+            let cookie_max_age = living.is_remembered.then_some(lives);
+            Ok(Started { key, uuid, cookie_max_age, device: (!is_known_device).then_some(device) })
         }
+        // It goes on.
+        Err(ActionError::FactorNeeded) => Err(ActionError::FactorNeeded),
         Err(error) => {
             crate::metrics::count_sign_in("refused");
             if matches!(error, ActionError::AtLimit) {
@@ -178,29 +219,34 @@ async fn make_room(
     Ok(())
 }
 
-/// Remembers that somebody proved a password and has a step to go.
+/// Remembers that somebody proved who they are, and how, and has a step to go.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn remember_proof(app: &App, user: UserId, lives: std::time::Duration) -> Result<PlainSecret, ActionError> {
+pub async fn remember_proof(
+    app: &App,
+    user: UserId,
+    methods: Methods,
+    lives: std::time::Duration,
+) -> Result<PlainSecret, ActionError> {
     let key = PlainSecret::generate()?;
     let (hash, expires_at) = (key.hash(), app.clock.now().plus(lives));
-    app.store.write(move |db| Box::pin(async move { db.insert_pending_sign_in(hash, user, expires_at).await })).await?;
+    app.store.write(move |db| Box::pin(async move { db.insert_pending_sign_in(hash, user, methods, expires_at).await })).await?;
     Ok(key)
 }
 
-/// Uses a proof up and gives its user: of many that try at once, one succeeds. `None` when it was
+/// Uses a proof up and gives whose it is: of many that try at once, one succeeds. `None` when it was
 /// used, is too old, or its password was changed since.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn take_proof(app: &App, key: &PlainSecret) -> Result<Option<UserRow>, StoreError> {
+pub async fn take_proof(app: &App, key: &PlainSecret) -> Result<Option<Proved>, StoreError> {
     let (hash, now) = (key.hash(), app.clock.now());
     app.store
         .write(move |db| {
             Box::pin(async move {
                 match db.take_pending_sign_in(hash, now).await? {
-                    Some(user) => db.find_user(user).await,
+                    Some((user, methods)) => Ok(db.find_user(user).await?.map(|user| Proved { user, methods })),
                     None => Ok(None),
                 }
             })

@@ -158,9 +158,11 @@ fn ends(app: &App) -> Ends {
     if app.config.sessions.is_ended_on_password_change { Ends::All } else { Ends::None }
 }
 
-/// Sets a password inside a transaction: the old one's proofs end with it, and sessions.
+/// Sets a password inside a transaction: the old one's proofs end with it, and sessions; and no browser
+/// is a known one any more, since whoever had the old password may have signed in.
 pub(super) async fn replace_password(db: &Db<'_>, new: &NewPassword<'_>, actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
     db.update_password(new.user, new.hash).await?;
+    db.delete_known_devices(new.user).await?;
     db.insert_events(&[EventKind::PasswordSet.by(actor, now).about(new.user, new.name)]).await?;
     let which = match new.ends {
         Ends::None => return Ok(()),

@@ -96,6 +96,8 @@ impl IntoResponse for ApiError {
 
 /// Said to whoever has as many sessions as they may have.
 pub const AT_LIMIT: &str = "You have as many sessions as you may have. End one of them first.";
+/// Said to whoever has a second factor and did not prove it.
+pub const FACTOR_NEEDED: &str = "Prove your second factor first.";
 
 fn detail(text: &str) -> Value {
     json!({ "detail": text })
@@ -130,6 +132,7 @@ impl From<ActionError> for ApiError {
             ActionError::NotFound => Self::NoSession,
             ActionError::Forbidden => Self::Forbidden,
             ActionError::AtLimit | ActionError::ChooseEnd => Self::Refused(AT_LIMIT.to_owned()),
+            ActionError::FactorNeeded => Self::Refused(FACTOR_NEEDED.to_owned()),
             ActionError::Busy => Self::Unavailable,
             ActionError::Store(error) => error.into(),
             other => {

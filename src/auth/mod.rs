@@ -4,13 +4,14 @@
 pub mod authentik;
 pub mod cookies;
 pub mod csrf;
+pub mod known_device;
 pub mod target;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::actions::principal::Principal;
-use crate::actions::sign_in::Started;
+use crate::actions::sign_in::{Proved, Started};
 use crate::actions::{ActionError, sessions, sign_in};
 use crate::app::App;
 use crate::domain::user::TokenIntent;
@@ -101,10 +102,11 @@ pub fn session_keys(app: &App, headers: &HeaderMap) -> Vec<PlainSecret> {
     own.into_iter().chain(authentik).filter(|key| !key.expose().is_empty()).collect()
 }
 
-/// Starts a session for a user who proved who they are. Sessions that the request's cookies name end.
+/// Starts a session for a user who proved their password. Sessions that the request's cookies name end.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] when the user is gone or inactive by now, or has another password.
+/// [`ActionError::Forbidden`] when the user is gone or inactive by now, or has another password;
+/// [`ActionError::FactorNeeded`] when they have a second factor.
 pub async fn start_session(
     app: &App,
     headers: &HeaderMap,
@@ -112,7 +114,7 @@ pub async fn start_session(
     proved: UserRow,
     is_remembered: bool,
 ) -> Result<Started, ActionError> {
-    begin_session(app, headers, client, proved, Wish { is_remembered, ends: None }).await
+    begin_session(app, headers, client, Proved::by_password(proved), Wish { is_remembered, ends: None }).await
 }
 
 /// How somebody wishes to sign in.
@@ -124,7 +126,7 @@ pub struct Wish {
     pub ends: Option<SessionId>,
 }
 
-/// Starts a session as [`start_session`] does.
+/// Starts a session as [`start_session`] does, however its user proved who they are.
 ///
 /// # Errors
 /// As for [`start_session`]; [`ActionError::AtLimit`] and [`ActionError::ChooseEnd`] when the user has
@@ -133,11 +135,16 @@ pub async fn begin_session(
     app: &App,
     headers: &HeaderMap,
     client: &ClientInfo,
-    proved: UserRow,
+    proved: Proved,
     wish: Wish,
 ) -> Result<Started, ActionError> {
     let replaces = session_keys(app, headers).iter().map(PlainSecret::hash).collect();
-    let wish = sign_in::Wish { is_remembered: wish.is_remembered, replaces, ends: wish.ends };
+    let wish = sign_in::Wish {
+        is_remembered: wish.is_remembered,
+        replaces,
+        ends: wish.ends,
+        device: known_device::secret(&app.config, headers),
+    };
     sign_in::begin(app, proved, &client.as_client(headers), wish, &client.as_anonymous()).await
 }
 
@@ -148,6 +155,9 @@ pub async fn begin_session(
 pub fn keep_session(app: &App, answer: &mut HeaderMap, started: &Started) -> Result<(), ActionError> {
     cookies::set_session(answer, &app.config, &started.key, started.cookie_max_age);
     cookies::set_csrf(answer, &app.config, secret::random_alphanumeric(32)?);
+    if let Some(device) = &started.device {
+        known_device::set(answer, &app.config, device);
+    }
     Ok(())
 }
 

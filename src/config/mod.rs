@@ -129,6 +129,7 @@ impl SessionConfig {
             remember_timeout: Some(self.remember_timeout),
             max_sessions: self.max_per_user,
             at_limit: self.max_per_user.map(|_| self.at_limit),
+            is_factor_required: false,
         }
     }
 }

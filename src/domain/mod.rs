@@ -3,6 +3,7 @@
 pub mod address;
 pub mod clock;
 pub mod country;
+pub mod factor;
 pub mod fold;
 pub mod listing;
 pub mod policy;
@@ -15,6 +16,7 @@ pub mod user_agent;
 
 pub use address::{Address, Network};
 pub use clock::{Clock, Timestamp};
+pub use factor::{FactorId, Method, Methods};
 pub use secret::{HashedSecret, PlainSecret};
 pub use session::{EndReason, SessionId};
 pub use user::{Permission, UserId};

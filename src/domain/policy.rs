@@ -56,6 +56,8 @@ pub struct Policy {
     pub max_sessions: Option<u32>,
     /// What happens to one more.
     pub at_limit: Option<AtLimit>,
+    /// Whether signing in takes a second factor: what one of them asks for, none lifts.
+    pub is_factor_required: bool,
 }
 
 impl Policy {
@@ -68,6 +70,7 @@ impl Policy {
             remember_timeout: smaller(self.remember_timeout, other.remember_timeout),
             max_sessions: smaller(self.max_sessions, other.max_sessions),
             at_limit: smaller(self.at_limit, other.at_limit),
+            is_factor_required: self.is_factor_required || other.is_factor_required,
         }
     }
 
@@ -88,6 +91,7 @@ impl fmt::Display for Policy {
             ("remember timeout", duration(self.remember_timeout)),
             ("most sessions", self.max_sessions.map(|most| most.to_string())),
             ("at the limit", self.at_limit.map(|outcome| outcome.as_str().to_owned())),
+            ("second factor", self.is_factor_required.then(|| "required".to_owned())),
         ];
         let said: Vec<String> = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
         f.write_str(if said.is_empty() { "none" } else { "" })?;
@@ -222,6 +226,9 @@ mod tests {
         };
         assert_eq!((a.and(b), b.and(a)), (want, want));
         assert_eq!(a.and(Policy::default()), a);
+        let strict = Policy { is_factor_required: true, ..Policy::default() };
+        assert!(a.and(strict).is_factor_required && strict.and(a).is_factor_required, "nothing lifts it");
+        assert!(!strict.is_empty() && strict.to_string() == "second factor required");
         assert_eq!(a.to_string(), "idle timeout 1h, most sessions 3, at the limit end_oldest");
         assert_eq!(Policy::default().to_string(), "none");
     }

@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 use self::changes::ChangeLog;
 use crate::actions::{history, sessions};
 use crate::app::App;
+use crate::auth::known_device;
 
 /// How often uses are written down. A crash loses at most these and the last touch interval.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -96,7 +97,8 @@ impl Jobs {
     }
 }
 
-/// Ends the sessions whose time is over, and forgets sign-ins that took too long.
+/// Ends the sessions whose time is over, and forgets sign-ins that took too long and browsers
+/// that nobody uses.
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.
@@ -107,7 +109,14 @@ pub async fn sweep(app: &App) -> Result<(), crate::actions::ActionError> {
     if ended > 0 {
         tracing::info!(ended, "swept expired sessions");
     }
-    app.store.write(move |db| Box::pin(async move { db.delete_expired_pending_sign_ins(now).await })).await?;
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.delete_unused_known_devices(now.minus(known_device::LIVES)).await?;
+                db.delete_expired_pending_sign_ins(now).await
+            })
+        })
+        .await?;
     Ok(())
 }
 

@@ -52,7 +52,8 @@ impl FromRow for EndedSessionRow {
 impl Db<'_> {
     pub(super) async fn insert_ended_sessions(&self, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
         let sql = "INSERT INTO ended_sessions (uuid, user_id, username, created_at, last_used_at, expires_at, last_ip, last_ip_key, \
-            user_agent_id, country, asn, methods, is_remembered, label, ended_at, ended_by, ended_by_name, reason, comment, username_folded) VALUES ";
+            user_agent_id, country, asn, methods, is_remembered, is_known_device, label, ended_at, ended_by, ended_by_name, reason, comment, \
+            username_folded) VALUES ";
         self.insert_rows(sql, rows, "").await
     }
 

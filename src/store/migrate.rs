@@ -35,6 +35,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0005_policies"),
         migration!("0007_event_indexes"),
         migration!("0008_fewer_indexes"),
+        migration!("0009_factors"),
     ];
     ALL
 }

@@ -1,26 +1,33 @@
 //! Sign-ins that have proved their password and have a step to go.
 
 use super::{Db, StoreError};
-use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::domain::{HashedSecret, Methods, Timestamp, UserId};
 use crate::values;
 
 impl Db<'_> {
-    /// Remembers that the holder of `key` proved to be `user`.
+    /// Remembers that the holder of `key` proved to be `user`, and how.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn insert_pending_sign_in(&self, key: HashedSecret, user: UserId, expires_at: Timestamp) -> Result<(), StoreError> {
-        let sql = "INSERT INTO pending_sign_ins (key_hash, user_id, expires_at) VALUES ($1, $2, $3)";
-        self.execute(sql, &values![key, user, expires_at]).await.map(drop)
+    pub async fn insert_pending_sign_in(
+        &self,
+        key: HashedSecret,
+        user: UserId,
+        methods: Methods,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO pending_sign_ins (key_hash, user_id, methods, expires_at) VALUES ($1, $2, $3, $4)";
+        self.execute(sql, &values![key, user, methods.to_string(), expires_at]).await.map(drop)
     }
 
     /// Uses it up: of many that try at once, one succeeds.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn take_pending_sign_in(&self, key: HashedSecret, now: Timestamp) -> Result<Option<UserId>, StoreError> {
-        let sql = "DELETE FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2 RETURNING user_id";
-        Ok(self.one::<i64>(sql, &values![key, now]).await?.map(UserId))
+    pub async fn take_pending_sign_in(&self, key: HashedSecret, now: Timestamp) -> Result<Option<(UserId, Methods)>, StoreError> {
+        let sql = "DELETE FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2 RETURNING user_id, methods";
+        let taken = self.one::<(i64, String)>(sql, &values![key, now]).await?;
+        Ok(taken.map(|(user, methods)| (UserId(user), Methods::parse(&methods))))
     }
 
     /// Forgets those whose time is over.

@@ -53,6 +53,7 @@ impl FromRow for Policy {
                 None => None,
                 Some(word) => Some(AtLimit::parse(&word).ok_or(StoreError::Corrupt("an outcome at a limit"))?),
             },
+            is_factor_required: row.bool()?,
         })
     }
 }
@@ -76,7 +77,7 @@ impl FromRow for LivingRow {
     }
 }
 
-const POLICY_COLUMNS: &str = "p.idle_timeout, p.absolute_timeout, p.remember_timeout, p.max_sessions, p.at_limit";
+const POLICY_COLUMNS: &str = "p.idle_timeout, p.absolute_timeout, p.remember_timeout, p.max_sessions, p.at_limit, p.require_factor";
 const LIVING_COLUMNS: &str = "s.id, s.absolute_expires_at, s.idle_timeout, s.created_at, s.is_remembered, s.methods";
 
 impl Db<'_> {
@@ -135,8 +136,8 @@ impl Db<'_> {
         }
         let micros = |limit: Option<Duration>| limit.map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
         let sql = format!(
-            "INSERT INTO {table} ({column}, idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit) \
-             VALUES ($1, $2, $3, $4, $5, $6)"
+            "INSERT INTO {table} ({column}, idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, require_factor) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)"
         );
         let values = values![
             key,
@@ -145,6 +146,7 @@ impl Db<'_> {
             micros(policy.remember_timeout),
             policy.max_sessions.map(i64::from),
             policy.at_limit.map(AtLimit::as_str),
+            policy.is_factor_required,
         ];
         self.execute(&sql, &values).await.map(drop)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::sessions::{SESSION_COLUMNS, SessionRow};
 use super::{Db, FromRow, Row, StoreError, Value};
 use crate::domain::session::Lifetime;
-use crate::domain::{Address, SessionId, Timestamp, UserId};
+use crate::domain::{Address, Methods, SessionId, Timestamp, UserId};
 use crate::values;
 
 /// A session, with all that is stored of it but its key.
@@ -16,7 +16,9 @@ pub struct SessionDetailRow {
     /// What its owner calls it, or `""`.
     pub label: String,
     /// How its user proved who they are.
-    pub methods: String,
+    pub methods: Methods,
+    /// Whether the browser was a known one of its user when it signed in.
+    pub is_known_device: bool,
     /// How long it may live.
     pub lifetime: Lifetime,
 }
@@ -26,7 +28,8 @@ impl FromRow for SessionDetailRow {
         Ok(Self {
             row: SessionRow::from_row(row)?,
             label: row.text()?,
-            methods: row.text()?,
+            methods: Methods::parse(&row.text()?),
+            is_known_device: row.bool()?,
             lifetime: Lifetime {
                 absolute_expires_at: row.timestamp()?,
                 idle_timeout: row.opt_int()?.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
@@ -53,7 +56,9 @@ pub struct EndedDetailRow {
     /// The last user agent's id in the dictionary.
     pub user_agent_id: i64,
     /// How its user proved who they are.
-    pub methods: String,
+    pub methods: Methods,
+    /// Whether the browser was a known one of its user when it signed in.
+    pub is_known_device: bool,
     /// What its owner called it, or `""`.
     pub label: String,
     /// When it ended.
@@ -76,7 +81,8 @@ impl FromRow for EndedDetailRow {
             last_used_at: row.timestamp()?,
             last_ip: row.address()?,
             user_agent_id: row.int()?,
-            methods: row.text()?,
+            methods: Methods::parse(&row.text()?),
+            is_known_device: row.bool()?,
             label: row.text()?,
             ended_at: row.timestamp()?,
             ended_by: row.text()?,
@@ -86,7 +92,7 @@ impl FromRow for EndedDetailRow {
     }
 }
 
-const ENDED_COLUMNS: &str = "uuid, user_id, username, created_at, last_used_at, last_ip_key, user_agent_id, methods, label, ended_at, \
+const ENDED_COLUMNS: &str = "uuid, user_id, username, created_at, last_used_at, last_ip_key, user_agent_id, methods, is_known_device, label, ended_at, \
     ended_by_name, reason, comment";
 
 impl Db<'_> {
@@ -98,7 +104,7 @@ impl Db<'_> {
         let mut details = Vec::with_capacity(ids.len());
         for ids in ids.chunks(100) {
             let sql = format!(
-                "SELECT {SESSION_COLUMNS}, s.label, s.methods, s.absolute_expires_at, s.idle_timeout FROM sessions s WHERE s.uuid IN ({})",
+                "SELECT {SESSION_COLUMNS}, s.label, s.methods, s.is_known_device, s.absolute_expires_at, s.idle_timeout FROM sessions s WHERE s.uuid IN ({})",
                 super::placeholders(0, ids.len())
             );
             let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();

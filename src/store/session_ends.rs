@@ -71,11 +71,12 @@ struct RemovedRow {
     asn: Option<i64>,
     methods: String,
     is_remembered: bool,
+    is_known_device: bool,
     label: String,
 }
 
 const REMOVED_COLUMNS: &str = "id, uuid, user_id, created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, \
-    country, asn, methods, is_remembered, label";
+    country, asn, methods, is_remembered, is_known_device, label";
 
 impl FromRow for RemovedRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -93,6 +94,7 @@ impl FromRow for RemovedRow {
             asn: row.opt_int()?,
             methods: row.text()?,
             is_remembered: row.bool()?,
+            is_known_device: row.bool()?,
             label: row.text()?,
         })
     }
@@ -209,6 +211,7 @@ impl Db<'_> {
                     row.asn,
                     row.methods,
                     row.is_remembered,
+                    row.is_known_device,
                     row.label,
                     ending.at,
                     ending.by,
@@ -238,14 +241,24 @@ impl Db<'_> {
         let values = values![*at, kind, *actor_id, actor, ip, request_id, detail];
         self.execute(sql, &values).await?;
         let sql = "INSERT INTO ended_sessions (uuid, user_id, username, username_folded, created_at, last_used_at, expires_at, \
-            last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label, ended_at, ended_by, ended_by_name, \
-            reason, comment) SELECT s.uuid, 0, u.username, u.username_folded, s.created_at, s.last_used_at, s.expires_at, \
-            s.last_ip, s.last_ip_key, s.user_agent_id, s.country, s.asn, s.methods, s.is_remembered, s.label, $1, $2, $3, $4, $5 \
+            last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, is_known_device, label, ended_at, ended_by, \
+            ended_by_name, reason, comment) SELECT s.uuid, 0, u.username, u.username_folded, s.created_at, s.last_used_at, s.expires_at, \
+            s.last_ip, s.last_ip_key, s.user_agent_id, s.country, s.asn, s.methods, s.is_remembered, s.is_known_device, s.label, $1, $2, $3, $4, $5 \
             FROM sessions s JOIN users u ON u.id = s.user_id";
         let Ending { at, by, by_name, reason, comment } = ending;
         self.execute(sql, &values![*at, *by, by_name, reason.as_str(), comment]).await?;
         self.execute("UPDATE ended_sessions SET user_id = 0 WHERE user_id <> 0", &[]).await?;
-        for table in ["sessions", "pending_sign_ins", "tokens", "memberships", "groups", "users"] {
+        for table in [
+            "sessions",
+            "pending_sign_ins",
+            "known_devices",
+            "recovery_codes",
+            "authenticators",
+            "tokens",
+            "memberships",
+            "groups",
+            "users",
+        ] {
             self.execute(&format!("DELETE FROM {table}"), &[]).await?;
         }
         self.restart_changes().await?;

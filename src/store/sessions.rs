@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::domain::session::Lifetime;
-use crate::domain::{Address, HashedSecret, SessionId, Timestamp, UserId};
+use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::values;
 
 /// A session to add.
@@ -25,18 +25,20 @@ pub struct NewSession {
     pub lifetime: Lifetime,
     /// From where and on what.
     pub origin: Origin,
-    /// How its user proved who they are: `pwd`, or `""` when imported.
-    pub methods: &'static str,
+    /// How its user proved who they are; none when imported.
+    pub methods: Methods,
+    /// Whether the browser was a known one of its user.
+    pub is_known_device: bool,
     /// Whether "stay signed in" was asked for.
     pub is_remembered: bool,
 }
 
 const INSERT_SESSIONS: &str = "INSERT INTO sessions (uuid, key_hash, user_id, created_at, last_used_at, expires_at, \
     absolute_expires_at, idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label, \
-    proved_at) VALUES ";
+    proved_at, is_known_device) VALUES ";
 
 impl NewSession {
-    fn values(&self) -> [Value; 17] {
+    fn values(&self) -> [Value; 18] {
         let origin = &self.origin;
         let idle = self.lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
         values![
@@ -53,10 +55,11 @@ impl NewSession {
             origin.user_agent_id,
             origin.country.as_str(),
             origin.asn,
-            self.methods,
+            self.methods.to_string(),
             self.is_remembered,
             "",
-            if self.methods.is_empty() { Timestamp(0) } else { self.created_at },
+            if self.methods == Methods::default() { Timestamp(0) } else { self.created_at },
+            self.is_known_device,
         ]
     }
 }
@@ -95,6 +98,10 @@ pub struct LiveSession {
     pub proved_at: Timestamp,
     /// Whether "stay signed in" holds for it.
     pub is_remembered: bool,
+    /// How its user proved who they are.
+    pub methods: Methods,
+    /// Whether a policy of the user's own or of a group of theirs asks for a second factor.
+    pub is_factor_required: bool,
 }
 
 impl FromRow for LiveSession {
@@ -109,6 +116,8 @@ impl FromRow for LiveSession {
             lifetime: lifetime(row)?,
             proved_at: row.timestamp()?,
             is_remembered: row.bool()?,
+            methods: Methods::parse(&row.text()?),
+            is_factor_required: row.bool()?,
         })
     }
 }
@@ -177,7 +186,10 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn find_live_session(&self, key: HashedSecret, now: Timestamp) -> Result<Option<LiveSession>, StoreError> {
         let sql = "SELECT s.id, s.uuid, s.user_id, u.username, u.is_superuser, s.last_used_at, s.absolute_expires_at, s.idle_timeout, \
-            s.proved_at, s.is_remembered FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active";
+            s.proved_at, s.is_remembered, s.methods, \
+            (EXISTS (SELECT 1 FROM user_policies p WHERE p.user_id = s.user_id AND p.require_factor) \
+            OR EXISTS (SELECT 1 FROM memberships m JOIN group_policies p ON p.group_id = m.group_id \
+            WHERE m.user_id = s.user_id AND p.require_factor)) FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active";
         self.one(sql, &values![key, now]).await
     }
 
@@ -223,6 +235,17 @@ impl Db<'_> {
         for session in sessions {
             let origin = &session.origin;
             self.add_to_counts(CountKey::of_session(session.user.0, origin.user_agent_id, &origin.country, origin.asn), 1);
+        }
+        Ok(())
+    }
+
+    /// Notes how the user of a session proved who they are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_methods(&self, id: i64, methods: Methods) -> Result<(), StoreError> {
+        if self.execute("UPDATE sessions SET methods = $2 WHERE id = $1", &values![id, methods.to_string()]).await? > 0 {
+            self.note_change(id);
         }
         Ok(())
     }

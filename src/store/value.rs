@@ -171,6 +171,14 @@ impl<'a> Row<'a> {
         self.get()
     }
 
+    /// The next column, bytes or null.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn opt_bytes(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get()
+    }
+
     /// The next column, a UUID.
     ///
     /// # Errors

@@ -143,7 +143,7 @@ fn card(app: &App, detail: &SessionDetailRow, agent: String, device: Device, now
         ip: row.last_ip.to_string(),
         last_used: Moment::new(row.last_used_at, now),
         signed_in: Moment::new(row.created_at, now),
-        methods: methods(&detail.methods),
+        methods: methods(detail.methods),
         is_remembered: row.is_remembered,
         ends: Moment::new(row.expires_at, now),
         why_ends: why_ends(detail),

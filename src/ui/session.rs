@@ -12,7 +12,7 @@ use super::{Frame, PageResult, Section, page};
 use crate::actions::principal::Principal;
 use crate::app::App;
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
-use crate::domain::{Address, SessionId, Timestamp, UserId, query};
+use crate::domain::{Address, Methods, SessionId, Timestamp, UserId, query};
 use crate::store::StoreError;
 use crate::store::event_list::EventFilter;
 
@@ -76,7 +76,8 @@ struct Facts {
     ip: Address,
     created_at: Timestamp,
     last_used_at: Timestamp,
-    methods: String,
+    methods: Methods,
+    is_known_device: bool,
     is_remembered: bool,
     life: Life,
 }
@@ -148,6 +149,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
             life: if row.expires_at > now { Life::Until(ends, why_ends(&detail)) } else { Life::Over(ends) },
             label: detail.label,
             methods: detail.methods,
+            is_known_device: detail.is_known_device,
         });
     }
     let ended = db.find_ended_detail(id).await?.filter(|it| who.may_see(it.user_id)).ok_or(PageError::NotFound)?;
@@ -160,6 +162,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
         created_at: ended.created_at,
         last_used_at: ended.last_used_at,
         methods: ended.methods,
+        is_known_device: ended.is_known_device,
         is_remembered: false,
         life: Life::Ended(Moment::new(ended.ended_at, now), ending(&ended.reason, &ended.ended_by), ended.comment),
     })
@@ -167,9 +170,10 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
 
 /// How somebody signed in.
 fn how(facts: &Facts) -> String {
-    let methods = methods(&facts.methods);
+    let methods = methods(facts.methods);
     let with = if methods.is_empty() { String::new() } else { format!(" with {methods}") };
-    format!("{with}{}", if facts.is_remembered { ", to stay signed in" } else { "" })
+    let from = if facts.is_known_device { ", on a known device" } else { "" };
+    format!("{with}{from}{}", if facts.is_remembered { ", to stay signed in" } else { "" })
 }
 
 /// Who runs the network, its number, and the network itself.

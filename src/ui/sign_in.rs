@@ -14,6 +14,7 @@ use super::{Frame, PageResult, Section, page, sign_in_limit};
 use crate::actions::{ActionError, sign_in};
 use crate::app::App;
 use crate::auth::{self, target};
+use crate::domain::Methods;
 use crate::domain::user::MAX_EMAIL_LENGTH;
 use crate::http::query::Query;
 
@@ -73,7 +74,9 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     };
     let (id, is_remembered) = (user.id, form_data.remember.is_some());
     let started = match auth::start_session(&app, &parts.headers, &visitor.client, user, is_remembered).await {
-        Err(ActionError::ChooseEnd) => return sign_in_limit::ask(&app, &visitor, id, &next, is_remembered).await,
+        Err(ActionError::ChooseEnd) => {
+            return sign_in_limit::ask(&app, &visitor, id, Methods::password(), &next, is_remembered).await;
+        }
         other => other?,
     };
     let mut response = Redirect::to(&next).into_response();

@@ -17,7 +17,7 @@ use crate::actions::{ActionError, sign_in};
 use crate::app::App;
 use crate::auth::{self, target};
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
-use crate::domain::{PlainSecret, SessionId, UserId};
+use crate::domain::{Methods, PlainSecret, SessionId, UserId};
 
 /// How long the choice may take.
 const LIVES: Duration = Duration::from_secs(15 * 60);
@@ -57,9 +57,16 @@ pub struct ChoiceForm {
     remember: Option<String>,
 }
 
-/// Asks someone whose password was proved.
-pub(super) async fn ask(app: &App, visitor: &Visitor, user: UserId, next: &str, is_remembered: bool) -> PageResult {
-    let ticket = sign_in::remember_proof(app, user, LIVES).await?;
+/// Asks someone who proved who they are.
+pub(super) async fn ask(
+    app: &App,
+    visitor: &Visitor,
+    user: UserId,
+    methods: Methods,
+    next: &str,
+    is_remembered: bool,
+) -> PageResult {
+    let ticket = sign_in::remember_proof(app, user, methods, LIVES).await?;
     let now = app.clock.now();
     let after_now = now.plus(Duration::from_micros(1));
     let filter = SessionFilter { visible_to: Some(user), expires_gte: Some(after_now), ..SessionFilter::default() };
@@ -88,14 +95,14 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.check(&app, &parts.headers, &form.proof)?;
     let next = target::safe(&app.config, Some(&form.next));
-    let Some(user) = sign_in::take_proof(&app, &PlainSecret::from_text(form.ticket)).await? else {
+    let Some(proved) = sign_in::take_proof(&app, &PlainSecret::from_text(form.ticket)).await? else {
         return Ok(stale(&app, &visitor, &next));
     };
     let wish = auth::Wish { is_remembered: form.remember.is_some(), ends: SessionId::parse(&form.choice) };
-    let id = user.id;
-    match auth::begin_session(&app, &parts.headers, &visitor.client, user, wish).await {
+    let (id, methods) = (proved.user.id, proved.methods);
+    match auth::begin_session(&app, &parts.headers, &visitor.client, proved, wish).await {
         // It ended by itself, and another one began: there is a new choice to make.
-        Err(ActionError::ChooseEnd) => ask(&app, &visitor, id, &next, form.remember.is_some()).await,
+        Err(ActionError::ChooseEnd) => ask(&app, &visitor, id, methods, &next, form.remember.is_some()).await,
         Err(error) => Err(PageError::from(error)),
         Ok(started) => {
             let mut response = Redirect::to(&next).into_response();

@@ -8,7 +8,7 @@ use askama::filters::HtmlSafe;
 
 use crate::app::App;
 use crate::domain::user_agent::ParsedAgent;
-use crate::domain::{Address, SessionId, Timestamp, UserId, country};
+use crate::domain::{Address, Method, Methods, SessionId, Timestamp, UserId, country};
 use crate::store::events::EventRow;
 use crate::store::user_agents::UserAgentRow;
 
@@ -169,15 +169,13 @@ fn is_local(ip: Address) -> bool {
 }
 
 /// How somebody proved who they are, from what is stored of it.
-pub(super) fn methods(stored: &str) -> String {
-    let words = stored.split([' ', ',']).filter(|part| !part.is_empty()).map(|part| match part {
-        "pwd" => "password",
-        "otp" | "totp" => "one-time code",
-        "hwk" | "swk" | "webauthn" | "passkey" => "passkey",
-        "mfa" => "second factor",
-        other => other,
-    });
-    words.collect::<Vec<_>>().join(" and ")
+pub(super) fn methods(stored: Methods) -> String {
+    let words = [
+        ("password", stored.has(Method::Password)),
+        ("one-time code", stored.has(Method::OneTimeCode)),
+        ("passkey", stored.has(Method::HardwareKey) || stored.has(Method::SoftwareKey)),
+    ];
+    words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word).collect::<Vec<_>>().join(" and ")
 }
 
 /// Why a session ended, as a sentence's end: `ended by root`.

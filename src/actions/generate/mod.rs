@@ -22,7 +22,7 @@ use super::events::EventKind;
 use super::import::PLACES_SETTING;
 use crate::app::App;
 use crate::domain::session::Lifetime;
-use crate::domain::{HashedSecret, SessionId, Timestamp, UserId};
+use crate::domain::{HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::enrich::geoip::GeoIp;
 use crate::enrich::user_agents::UserAgents;
 use crate::store::sessions::{NewSession, Origin};
@@ -217,7 +217,8 @@ impl Maker {
             last_used_at: created_at.plus(age),
             lifetime: Lifetime { idle_timeout: None, absolute_expires_at: expires_at },
             origin: Origin { ip, user_agent_id, country, asn },
-            methods: "",
+            methods: Methods::default(),
+            is_known_device: false,
             is_remembered: false,
         })
     }

@@ -9,17 +9,17 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::state::{Stage, State as Flow};
+use crate::actions::sign_in::Proved;
 use crate::actions::{ActionError, sessions, sign_in};
 use crate::api::core::wire::ErrorDetail;
 use crate::api::error::{AT_LIMIT, ApiError, json_response};
 use crate::app::App;
 use crate::auth::{self, cookies, csrf, session_keys, target};
-use crate::domain::PlainSecret;
 use crate::domain::user::MAX_EMAIL_LENGTH;
+use crate::domain::{Methods, PlainSecret};
 use crate::http::MAX_BODY;
 use crate::http::client::ClientInfo;
 use crate::http::query::Query;
-use crate::store::users::UserRow;
 
 const SIGN_IN: &str = "default-authentication-flow";
 const SIGN_OUT: &str = "default-invalidation-flow";
@@ -115,7 +115,7 @@ impl FlowCall<'_> {
                 };
                 let proof = PlainSecret::from_text(flow.proof.unwrap_or_default());
                 match sign_in::take_proof(self.app, &proof).await? {
-                    Some(user) => self.finish(user, is_remembered).await,
+                    Some(proved) => self.finish(proved, is_remembered).await,
                     None => {
                         let error = Some(("non_field_errors", "The sign-in took too long. Please start again."));
                         Ok(self.present_and_keep(&Flow::new(self.app), error))
@@ -141,19 +141,20 @@ impl FlowCall<'_> {
             return Ok(self.present_and_keep(&flow, Some(("password", "Invalid password"))));
         };
         if self.app.config.sessions.remember_timeout.is_zero() {
-            return self.finish(user, false).await;
+            return self.finish(Proved::by_password(user), false).await;
         }
-        let proof = sign_in::remember_proof(self.app, user.id, super::state::LIVES).await?;
+        let proof = sign_in::remember_proof(self.app, user.id, Methods::password(), super::state::LIVES).await?;
         flow.proof = Some(proof.expose().to_owned());
         flow.stage = Stage::UserLogin;
         Ok(self.present_and_keep(&flow, None))
     }
 
     /// Starts the session and leads where the page wanted to go.
-    async fn finish(&self, user: UserRow, is_remembered: bool) -> Result<Response, ApiError> {
+    async fn finish(&self, proved: Proved, is_remembered: bool) -> Result<Response, ApiError> {
         let headers = &self.parts.headers;
-        let name = user.username.clone();
-        let started = match auth::start_session(self.app, headers, self.client, user, is_remembered).await {
+        let name = proved.user.username.clone();
+        let wish = auth::Wish { is_remembered, ends: None };
+        let started = match auth::begin_session(self.app, headers, self.client, proved, wish).await {
             Err(ActionError::AtLimit | ActionError::ChooseEnd) => return Ok(self.at_limit(&name)),
             other => other?,
         };

@@ -2,6 +2,7 @@
 
 mod ends;
 mod keys;
+mod known_devices;
 mod limits;
 mod model;
 mod policies;

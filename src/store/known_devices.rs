@@ -1,0 +1,67 @@
+//! Browsers that somebody signed in with before. Knowing one opens nothing: it tells a user's own
+//! browsers from a stranger's.
+
+use super::{Db, StoreError};
+use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::values;
+
+/// The most browsers that are known of one user; the ones used longest ago make room.
+const MOST: i64 = 50;
+
+impl Db<'_> {
+    /// Whether a user signed in with the browser that holds this secret.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_known_device(&self, user: UserId, secret: HashedSecret) -> Result<bool, StoreError> {
+        let sql = "SELECT user_id FROM known_devices WHERE user_id = $1 AND secret_hash = $2";
+        Ok(self.one::<i64>(sql, &values![user, secret]).await?.is_some())
+    }
+
+    /// Notes that a user signed in with a browser they are known to have. Gives whether it is one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn touch_known_device(&self, user: UserId, secret: HashedSecret, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE known_devices SET last_used_at = $3 WHERE user_id = $1 AND secret_hash = $2";
+        Ok(self.execute(sql, &values![user, secret, now]).await? > 0)
+    }
+
+    /// Makes a browser known of a user under the fresh secret `new`. Whoever else it is known of, under
+    /// the `old` one, knows it by the new one, too: a browser keeps one secret.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn insert_known_device(
+        &self,
+        user: UserId,
+        new: HashedSecret,
+        old: Option<HashedSecret>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if let Some(old) = old {
+            self.execute("UPDATE known_devices SET secret_hash = $2 WHERE secret_hash = $1", &values![old, new]).await?;
+        }
+        let sql = "INSERT INTO known_devices (secret_hash, user_id, created_at, last_used_at) VALUES ($1, $2, $3, $3)";
+        self.execute(sql, &values![new, user, now]).await?;
+        let sql = "DELETE FROM known_devices WHERE user_id = $1 AND secret_hash IN (SELECT secret_hash FROM known_devices \
+            WHERE user_id = $1 ORDER BY last_used_at DESC, secret_hash LIMIT 1000 OFFSET $2)";
+        self.execute(sql, &values![user, MOST]).await.map(drop)
+    }
+
+    /// Forgets all browsers of a user.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_known_devices(&self, user: UserId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM known_devices WHERE user_id = $1", &values![user]).await.map(drop)
+    }
+
+    /// Forgets browsers that nobody signed in with since `before`, and gives how many there were.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_unused_known_devices(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute("DELETE FROM known_devices WHERE last_used_at < $1", &values![before]).await
+    }
+}

@@ -1,0 +1,88 @@
+//! Known devices: the browsers somebody signed in with before, and what a session remembers of that.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use rollcall::actions::{Actor, users};
+use rollcall::auth::known_device::{self, is_known_device};
+use rollcall::domain::{PlainSecret, UserId};
+
+use crate::support::app::{PASSWORD, sign_in_as};
+use crate::support::{Caller, TestApp};
+
+const COOKIE: &str = "rollcall_device";
+
+/// Signs in and gives whether the session says that the browser was known.
+async fn sign_in(app: &TestApp, browser: &Caller, name: &str) -> bool {
+    app.advance(Duration::from_secs(1));
+    let answer = sign_in_as(browser, name, PASSWORD, false).await;
+    assert_eq!(answer.json()["component"], "xak-flow-redirect", "{}", answer.text());
+    app.number("SELECT CAST(CASE WHEN is_known_device THEN 1 ELSE 0 END AS BIGINT) FROM sessions ORDER BY created_at DESC LIMIT 1")
+        .await
+        == 1
+}
+
+/// What the door's own question says of a browser.
+async fn is_known(app: &TestApp, browser: &Caller, user: UserId) -> bool {
+    let mut headers = HeaderMap::new();
+    let cookie = browser.cookie(COOKIE).map(|secret| format!("{COOKIE}={secret}"));
+    headers.insert(header::COOKIE, HeaderValue::from_str(&cookie.unwrap_or_default()).unwrap());
+    is_known_device(&app.app, &headers, user).await.unwrap()
+}
+
+db_test!(a_browser_is_known_from_its_second_sign_in_on, |db| async move {
+    let app = TestApp::new(db).await;
+    let (alice, bob) = (app.user_with_password("alice").await, app.user_with_password("bob").await);
+    let (laptop, phone) = (app.anonymous(), app.anonymous());
+    assert!(!is_known(&app, &laptop, alice.id).await);
+    assert!(!sign_in(&app, &laptop, "alice").await);
+    let secret = laptop.cookie(COOKIE).unwrap();
+    assert!(secret.len() == 43 && is_known(&app, &laptop, alice.id).await);
+    assert!(sign_in(&app, &laptop, "alice").await);
+    assert_eq!(laptop.cookie(COOKIE).unwrap(), secret, "a known browser keeps its secret");
+    assert!(!sign_in(&app, &phone, "alice").await);
+    // Another person in the same browser: a new secret, by which the first is still known.
+    assert!(!is_known(&app, &laptop, bob.id).await && !sign_in(&app, &laptop, "bob").await);
+    assert_ne!(laptop.cookie(COOKIE).unwrap(), secret);
+    assert!(is_known(&app, &laptop, alice.id).await && is_known(&app, &laptop, bob.id).await);
+    assert_eq!(app.number("SELECT count(*) FROM known_devices").await, 3);
+    // What nobody handed out is nobody's.
+    phone.set_cookie(COOKIE, &secret);
+    assert!(!is_known(&app, &phone, alice.id).await);
+    // A wrong password makes nothing known.
+    let stranger = app.anonymous();
+    sign_in_as(&stranger, "alice", "wrong", false).await;
+    assert_eq!(stranger.cookie(COOKIE), None);
+});
+
+db_test!(known_browsers_are_forgotten, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user_with_password("alice").await;
+    let laptop = app.anonymous();
+    sign_in(&app, &laptop, "alice").await;
+    app.advance(known_device::LIVES + Duration::from_secs(1));
+    rollcall::jobs::sweep(&app.app).await.unwrap();
+    assert!(!is_known(&app, &laptop, alice.id).await, "nobody used it for long");
+    sign_in(&app, &laptop, "alice").await;
+    assert!(is_known(&app, &laptop, alice.id).await);
+    // Whoever knew the old password may have signed in with it.
+    let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
+    users::set_password(&app.app, &row, "another long password".into(), &Actor::cli()).await.unwrap();
+    assert!(!is_known(&app, &laptop, alice.id).await);
+    // They are not many, however often somebody signs in.
+    let now = app.app.clock.now();
+    app.app
+        .store
+        .write(move |db| {
+            Box::pin(async move {
+                for second in 0..60 {
+                    let (secret, at) = (PlainSecret::generate()?.hash(), now.plus(Duration::from_secs(second)));
+                    db.insert_known_device(alice.id, secret, None, at).await?;
+                }
+                Ok::<_, rollcall::actions::ActionError>(())
+            })
+        })
+        .await
+        .unwrap();
+    assert_eq!(app.number("SELECT count(*) FROM known_devices").await, 50);
+});
