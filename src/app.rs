@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use crate::actions::binding::Moves;
 use crate::actions::endings::Endings;
 use crate::actions::passwords::Passwords;
 use crate::actions::touches::Touches;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Uses of sessions that are not written down yet.
     pub touches: Touches,
+    /// Moves of sessions that there is an event of.
+    pub moves: Moves,
     /// Ends of many sessions that go on beside the requests that began them.
     pub endings: Endings,
     /// Answers that go on for as long as somebody looks.
@@ -84,6 +87,7 @@ impl App {
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new(),
             touches: Touches::default(),
+            moves: Moves::default(),
             endings: Endings::default(),
             streams: Streams::default(),
             user_agents: Arc::new(user_agents),

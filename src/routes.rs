@@ -48,6 +48,7 @@ pub fn routes() -> Routes {
         .route("/sign-in/choose", post(ui::sign_in_limit::submit))
         .route("/confirm", get(ui::confirm::show).post(ui::confirm::submit))
         .route("/password", get(ui::password::show).post(ui::password::submit))
+        .route("/my-data", get(ui::my_data::download))
         .route("/sign-out", get(ui::sign_out::show).post(ui::sign_out::submit))
         .route("/sessions", get(ui::devices::show))
         .route("/sessions/end-others", post(ui::devices::end_others))

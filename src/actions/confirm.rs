@@ -49,7 +49,7 @@ pub async fn confirm(
             Box::pin(async move {
                 let is_still_so = |user: &UserRow| user.is_active && user.password_hash == stored;
                 let user = db.lock_user(user.id).await?.filter(is_still_so).ok_or(ActionError::NotFound)?;
-                if !db.update_key(id, &keys, hash, now).await? {
+                if !db.update_key(id, &keys, hash, (now, actor.ip)).await? {
                     return Err(ActionError::NotFound);
                 }
                 db.insert_events(&[EventKind::Confirmed.by(&actor, now).about(user.id, &user.username).of_session(uuid)]).await?;
@@ -81,13 +81,13 @@ pub async fn change_password(
     let actor = actor.as_user(session.user_id, &session.username);
     let key = PlainSecret::generate()?;
     let (key_hash, now, id, uuid) = (key.hash(), app.clock.now(), session.id, session.uuid);
-    let (user, name, proved_at) = (session.user_id, session.username.clone(), session.proved_at);
+    let (user, name, proved) = (session.user_id, session.username.clone(), (session.proved_at, session.proved_ip));
     let ends = if app.config.sessions.is_ended_on_password_change { Ends::Others(uuid) } else { Ends::None };
     app.store
         .write(move |db| {
             Box::pin(async move {
                 db.lock_user(user).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
-                if !db.update_key(id, &keys, key_hash, proved_at).await? {
+                if !db.update_key(id, &keys, key_hash, proved).await? {
                     return Err(ActionError::NotFound);
                 }
                 let new = NewPassword { user, name: &name, hash: &hash, ends };

@@ -17,6 +17,8 @@ pub enum EventKind {
     SessionRevoked,
     /// A session's time was over.
     SessionExpired,
+    /// A session was used from another network or place than it is bound to.
+    SessionMoved,
     /// A session was given another name.
     SessionNamed,
     /// A user was added.
@@ -29,6 +31,8 @@ pub enum EventKind {
     UserDeactivated,
     /// A user was removed.
     UserRemoved,
+    /// A user was erased: who is not told.
+    UserErased,
     /// A sign-in was refused: the user has as many sessions as they may have.
     SignInRefused,
     /// Someone signed in proved anew who they are.
@@ -51,12 +55,14 @@ impl EventKind {
         Self::SignOut,
         Self::SessionRevoked,
         Self::SessionExpired,
+        Self::SessionMoved,
         Self::SessionNamed,
         Self::UserAdded,
         Self::PasswordSet,
         Self::UserActivated,
         Self::UserDeactivated,
         Self::UserRemoved,
+        Self::UserErased,
         Self::SignInRefused,
         Self::Confirmed,
         Self::PolicySet,
@@ -74,12 +80,14 @@ impl EventKind {
             Self::SignOut => "sign_out",
             Self::SessionRevoked => "session_revoked",
             Self::SessionExpired => "session_expired",
+            Self::SessionMoved => "session_moved",
             Self::SessionNamed => "session_named",
             Self::UserAdded => "user_added",
             Self::PasswordSet => "password_set",
             Self::UserActivated => "user_activated",
             Self::UserDeactivated => "user_deactivated",
             Self::UserRemoved => "user_removed",
+            Self::UserErased => "user_erased",
             Self::SignInRefused => "sign_in_refused",
             Self::Confirmed => "confirmed",
             Self::PolicySet => "policy_set",

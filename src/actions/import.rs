@@ -9,6 +9,7 @@ use std::io::{BufRead, Read};
 
 use serde::Deserialize;
 
+use super::addresses::ADDRESSES_SETTING;
 use super::events::EventKind;
 use super::{Actor, passwords};
 use crate::app::App;
@@ -167,6 +168,8 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
                 if places.as_deref() != Some(&import.geoip.fingerprint()) {
                     db.update_setting(PLACES_SETTING, "mixed").await?;
                 }
+                // They may be older than those that have lost their addresses.
+                db.update_setting(ADDRESSES_SETTING, "").await?;
                 let words = format!("{} users, {} tokens, {} sessions", done.users, done.tokens, done.sessions);
                 db.insert_events(&[EventKind::Import.by(&actor, import.now).with_detail(words)]).await?;
                 Ok(done)

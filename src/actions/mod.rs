@@ -1,7 +1,9 @@
 //! One function for each thing Rollcall does. An action checks whether the caller may, owns the
 //! transaction, and writes the event; API, pages and command line all come through here.
 
+pub mod addresses;
 pub mod administration;
+pub mod binding;
 pub mod bootstrap;
 pub mod confirm;
 pub mod endings;
@@ -10,6 +12,7 @@ pub mod generate;
 pub mod history;
 pub mod import;
 pub mod passwords;
+pub mod person;
 pub mod policies;
 pub mod principal;
 pub mod records;

@@ -99,6 +99,11 @@ pub const AT_LIMIT: &str = "You have as many sessions as you may have. End one o
 /// Said to whoever has a second factor and did not prove it.
 pub const FACTOR_NEEDED: &str = "Prove your second factor first.";
 
+/// Said to a session that is used from elsewhere.
+const UNPROVED: &str = "This session is used from elsewhere than it was proved. Confirm it first, at /confirm.";
+/// Said to one that ended for it.
+const MOVED: &str = "This session has ended: it was used from elsewhere than it was proved.";
+
 fn detail(text: &str) -> Value {
     json!({ "detail": text })
 }
@@ -148,6 +153,8 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Missing => Self::NotAuthenticated,
             AuthError::Refused(why) => Self::Refused(why.to_owned()),
+            AuthError::Unproved => Self::Refused(UNPROVED.to_owned()),
+            AuthError::Moved => Self::Refused(MOVED.to_owned()),
             AuthError::Csrf(why) => Self::Refused(format!("CSRF Failed: {why}")),
             AuthError::Store(error) => error.into(),
         }

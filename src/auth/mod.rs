@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::actions::principal::Principal;
+use crate::actions::sessions::Admission;
 use crate::actions::sign_in::{Proved, Started};
 use crate::actions::{ActionError, sessions, sign_in};
 use crate::app::App;
@@ -18,7 +19,6 @@ use crate::domain::user::TokenIntent;
 use crate::domain::{PlainSecret, SessionId, secret};
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
-use crate::store::sessions::LiveSession;
 use crate::store::users::UserRow;
 
 /// Why a caller is refused.
@@ -30,6 +30,10 @@ pub enum AuthError {
     Refused(&'static str),
     /// A cookie without its proof.
     Csrf(String),
+    /// A cookie whose session is used from elsewhere, and must be proved there first.
+    Unproved,
+    /// A cookie whose session ended, since it was used from elsewhere.
+    Moved,
     /// The database failed.
     Store(StoreError),
 }
@@ -47,7 +51,12 @@ impl From<StoreError> for AuthError {
 /// When nobody is proved to call.
 pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Result<Principal, AuthError> {
     let token = bearer_key(&parts.headers)?;
-    let session = session_of_cookies(app, &parts.headers, client).await?;
+    let session = match session_of_cookies(app, &parts.headers, client).await? {
+        Admission::Open(session) => Some(session),
+        Admission::Unproved(_) if token.is_none() => return Err(AuthError::Unproved),
+        Admission::Moved if token.is_none() => return Err(AuthError::Moved),
+        _ => None,
+    };
     let (user_id, username, is_superuser) = match (token, &session) {
         (Some(key), _) => {
             let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Api, app.clock.now()).await?;
@@ -78,17 +87,18 @@ fn bearer_key(headers: &HeaderMap) -> Result<Option<PlainSecret>, AuthError> {
     Ok(Some(PlainSecret::from_text(key)))
 }
 
-/// The live session that a request's cookies name: Rollcall's own, else authentik's.
+/// What a request's cookies open: Rollcall's own, else authentik's.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn session_of_cookies(app: &App, headers: &HeaderMap, client: &ClientInfo) -> Result<Option<LiveSession>, StoreError> {
+pub async fn session_of_cookies(app: &App, headers: &HeaderMap, client: &ClientInfo) -> Result<Admission, StoreError> {
     for key in session_keys(app, headers) {
-        if let Some(session) = sessions::check(app, &key, &client.as_client(headers)).await? {
-            return Ok(Some(session));
+        match sessions::check(app, &key, &client.as_client(headers), &client.request_id).await? {
+            Admission::None => {}
+            opened => return Ok(opened),
         }
     }
-    Ok(None)
+    Ok(Admission::None)
 }
 
 /// The session keys that a request's cookies hold, proved or not.

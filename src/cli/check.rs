@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Outcome, output};
 use crate::config::Config;
+use crate::domain::binding::{GeoipBinding, NetworkBinding};
 use crate::enrich::{geoip, user_agents::UserAgents};
 use crate::store::{Location, Store, StoreError, migrations};
 
@@ -43,6 +44,16 @@ pub(super) async fn run(config: Config) -> Outcome {
                 &format!("Set {key} to a MaxMind .mmdb file."),
             )?,
             Some(path) => geoip_file(&mut report, what, path)?,
+        }
+    }
+    let bindings = config.sessions.bindings;
+    for (is_blind, what, key) in [
+        (bindings.network != NetworkBinding::None && config.geoip.asn.is_none(), "sessions.network_binding", "geoip.asn"),
+        (bindings.geoip != GeoipBinding::None && config.geoip.city.is_none(), "sessions.geoip_binding", "geoip.city"),
+    ] {
+        if is_blind {
+            let cure = format!("Set {key}, or unset {what}.");
+            Report::warn(what, &format!("nothing breaks it without {key}: no address is known to any file"), &cure)?;
         }
     }
     match UserAgents::load(config.user_agent_rules.as_ref()) {

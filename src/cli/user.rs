@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{Failure, Outcome, misused, output};
-use crate::actions::{ActionError, Actor, users};
+use crate::actions::{ActionError, Actor, person, users};
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::Permission;
@@ -56,6 +56,19 @@ pub(super) enum UserCommand {
         /// Who
         username: String,
     },
+    /// Write everything that is kept about a user, as JSON without secrets, to hand to them
+    Export {
+        /// Who
+        username: String,
+    },
+    /// Erase a user: end their sessions, and forget them, also what is kept of the past
+    Erase {
+        /// Who; also somebody who was removed before
+        username: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Remove a user with their tokens, and end their sessions
     Remove {
         /// Who
@@ -100,6 +113,11 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
             users::set_active(&app, &find(&app, &username).await?, false, &Actor::cli()).await?;
             output::say(&format!("{username} is inactive and signed out"));
         }
+        UserCommand::Export { username } => {
+            let user = find(&app, &username).await?;
+            output::line(&serde_json::to_string_pretty(&person::export(&app, &user).await?)?)?;
+        }
+        UserCommand::Erase { username, yes } => erase(&app, &username, yes).await?,
         UserCommand::Remove { username, yes } => {
             let user = find(&app, &username).await?;
             if !yes && !output::confirm(&format!("Remove {username}?"))? {
@@ -108,6 +126,23 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
             users::remove(&app, &user, &Actor::cli()).await?;
             output::say(&format!("removed {username} and ended their sessions"));
         }
+    }
+    Ok(())
+}
+
+async fn erase(app: &App, username: &str, is_sure: bool) -> Outcome {
+    let question = format!("Erase {username}, and all that is kept of them? It cannot be undone.");
+    if !is_sure && !output::confirm(&question)? {
+        return Err("nobody was erased".into());
+    }
+    let erased = match person::erase(app, username, &Actor::cli()).await {
+        Err(ActionError::NotFound) => return Err(format!("nothing is kept of anybody named {username}").into()),
+        other => other?,
+    };
+    let (sessions, events) = (erased.sessions, erased.events);
+    output::say(&format!("erased {username}: {sessions} sessions gone, {events} events without them"));
+    if !erased.is_log_empty {
+        output::say("the database's log could not be emptied yet: somebody reads from it; the server does so later");
     }
     Ok(())
 }

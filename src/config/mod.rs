@@ -9,6 +9,7 @@ use std::time::Duration;
 use sources::Values;
 pub use sources::{ConfigError, Flags, Given, KEYS, Key};
 
+use crate::domain::binding::{Bindings, GeoipBinding, MoveAction, NetworkBinding};
 use crate::domain::policy::{AtLimit, Policy};
 use crate::store::Location;
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub sessions: SessionConfig,
     /// What is kept of the past.
     pub history: HistoryConfig,
+    /// For how long addresses are kept.
+    pub privacy: PrivacyConfig,
     /// What a first start sets up.
     pub bootstrap: BootstrapConfig,
     /// The secret key of an authentik whose cookies are accepted; off when unset.
@@ -110,6 +113,8 @@ pub struct SessionConfig {
     pub is_end_confirmed: bool,
     /// How long a proof of who one is serves for what needs a fresh one.
     pub confirm_timeout: Duration,
+    /// What sessions are bound to.
+    pub bindings: Bindings,
     /// `last_used` and company are written at most once per this; zero: never.
     pub touch_interval: Duration,
     /// Expired sessions are swept once per this; zero: never.
@@ -139,6 +144,16 @@ impl SessionConfig {
 pub struct HistoryConfig {
     /// Ended sessions are kept for so long; zero: for ever.
     pub retention: Duration,
+}
+
+/// For how long addresses are kept.
+#[derive(Clone, Debug)]
+pub struct PrivacyConfig {
+    /// Those of sessions not used for so long, of sessions that ended and of what happened so long ago
+    /// are taken off; zero: never.
+    pub address_retention: Duration,
+    /// Whether the /24 or /48 stays; else nothing.
+    pub is_address_cut: bool,
 }
 
 /// What a start that finds no `akadmin` sets up.
@@ -230,6 +245,7 @@ impl Config {
                         parse_duration(text).filter(|duration| !duration.is_zero())
                     })?
                     .unwrap_or(Duration::from_secs(600)),
+                bindings: bindings(&values)?,
                 index_limit: values
                     .parse("sessions.index_limit", "a whole number, 0 or more", |text| {
                         text.parse().ok().filter(|limit| *limit >= 0)
@@ -237,6 +253,10 @@ impl Config {
                     .unwrap_or(4_000_000),
             },
             history: HistoryConfig { retention: duration("history.retention", 90 * day)? },
+            privacy: PrivacyConfig {
+                address_retention: duration("privacy.address_retention", 30 * day)?,
+                is_address_cut: values.parse("privacy.address_cut", "true or false", parse_bool)?.unwrap_or(true),
+            },
             bootstrap: BootstrapConfig { password: secret("bootstrap.password"), token: secret("bootstrap.token") },
             authentik_secret_key: secret("authentik.secret_key"),
             is_query_strict: values.parse("api.strict_query", "true or false", parse_bool)?.unwrap_or(false),
@@ -277,6 +297,20 @@ impl Config {
     pub fn is_https(&self) -> bool {
         self.http.public_url.as_ref().is_some_and(PublicUrl::is_https)
     }
+}
+
+fn bindings(values: &Values) -> Result<Bindings, ConfigError> {
+    let networks = "no_binding, bind_asn, bind_asn_network or bind_asn_network_ip";
+    let places = "no_binding, bind_continent, bind_continent_country or bind_continent_country_city";
+    let action = |key: &str| -> Result<MoveAction, ConfigError> {
+        Ok(values.parse(key, "log, confirm or end", MoveAction::parse)?.unwrap_or(MoveAction::End))
+    };
+    Ok(Bindings {
+        network: values.parse("sessions.network_binding", networks, NetworkBinding::parse)?.unwrap_or_default(),
+        network_action: action("sessions.network_binding_action")?,
+        geoip: values.parse("sessions.geoip_binding", places, GeoipBinding::parse)?.unwrap_or_default(),
+        geoip_action: action("sessions.geoip_binding_action")?,
+    })
 }
 
 fn parse_location(text: &str) -> Option<Location> {

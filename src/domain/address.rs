@@ -47,6 +47,36 @@ impl Address {
         key
     }
 
+    /// Whether it names this machine, a private network, or nobody: what many have at once, and no
+    /// GeoIP file can place. Addresses that carriers share (100.64.0.0/10) among them.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self.0.to_canonical() {
+            IpAddr::V4(ip) => {
+                let is_shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+                ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast() || is_shared
+            }
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified(),
+        }
+    }
+
+    /// What is left of it without its last part: the /24 of IPv4, the /48 of IPv6. What names nobody
+    /// stays as it is.
+    #[must_use]
+    pub fn cut(&self) -> Self {
+        let whole = self.0.to_canonical();
+        if *self == Self::UNKNOWN || whole.is_loopback() || whole.is_unspecified() {
+            return *self;
+        }
+        match self.0 {
+            IpAddr::V4(ip) => Self(IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & !0xff))),
+            IpAddr::V6(ip) => {
+                let host = if ip.to_ipv4_mapped().is_some() { 8 } else { 80 };
+                Self(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> host << host)))
+            }
+        }
+    }
+
     /// The address a [`Address::sort_key`] was made from; `None` when the bytes are no such key.
     #[must_use]
     pub fn from_sort_key(key: &[u8]) -> Option<Self> {
@@ -152,6 +182,37 @@ mod tests {
             }
         }
         assert_eq!(Network::parse("192.0.2.64/27").unwrap().nth(33).to_string(), "192.0.2.65");
+    }
+
+    #[test]
+    fn addresses_are_cut_to_their_neighbourhood() {
+        for (whole, cut) in [
+            ("192.0.2.77", "192.0.2.0"),
+            ("10.1.2.3", "10.1.2.0"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::"),
+            ("::ffff:192.0.2.77", "::ffff:192.0.2.0"),
+            ("255.255.255.255", "255.255.255.255"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+        ] {
+            let address = Address::parse(whole).unwrap();
+            assert_eq!(address.cut().to_string(), cut);
+            assert_eq!(address.cut().cut(), address.cut(), "cut once is cut");
+        }
+    }
+
+    #[test]
+    fn local_addresses_are_known() {
+        let is_local = |text: &str| Address::parse(text).unwrap().is_local();
+        for local in ["127.0.0.1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255", "::1"] {
+            assert!(is_local(local), "{local}");
+        }
+        for local in ["fe80::1", "fd12::1", "fc00::1", "::ffff:192.168.1.1", "::", "0.0.0.0", "255.255.255.255"] {
+            assert!(is_local(local), "{local}");
+        }
+        for public in ["100.63.255.255", "100.128.0.0", "172.32.0.1", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"] {
+            assert!(!is_local(public), "{public}");
+        }
     }
 
     #[test]

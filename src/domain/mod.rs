@@ -1,6 +1,7 @@
 //! Rules and types. No I/O, no web, no SQL; time is always an argument.
 
 pub mod address;
+pub mod binding;
 pub mod clock;
 pub mod country;
 pub mod factor;

@@ -115,11 +115,13 @@ pub enum EndReason {
     UserRemoved,
     /// Its user has no more sessions than they may have.
     LimitReached,
+    /// It was used from another network or place than it was proved in, and is bound to that.
+    Moved,
 }
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SignedOut,
         Self::Revoked,
         Self::Expired,
@@ -128,6 +130,7 @@ impl EndReason {
         Self::UserDeactivated,
         Self::UserRemoved,
         Self::LimitReached,
+        Self::Moved,
     ];
 
     /// The reason of that word; `None` when there is none.
@@ -148,6 +151,7 @@ impl EndReason {
             Self::UserDeactivated => "user_deactivated",
             Self::UserRemoved => "user_removed",
             Self::LimitReached => "limit_reached",
+            Self::Moved => "moved",
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use self::changes::ChangeLog;
-use crate::actions::{history, sessions};
+use crate::actions::{addresses, history, sessions};
 use crate::app::App;
 use crate::auth::known_device;
 
@@ -42,6 +42,15 @@ impl Jobs {
         let purge = app.config.sessions.purge_interval;
         if !purge.is_zero() {
             jobs.every(purge, app, |app| async move { report("sweeping", sweep(&app).await) });
+            jobs.every(purge.max(UPKEEP), app, |app| async move {
+                let faded = addresses::fade(&app).await.map(|faded| {
+                    if faded > 0 {
+                        tracing::info!(faded, "took addresses off that are older than they may be");
+                    }
+                });
+                report("taking old addresses off", faded);
+                report("emptying the database's log", addresses::clear_leftovers(&app).await);
+            });
         }
         jobs.every(LOOK, app, |app| async move {
             let geoip = std::sync::Arc::clone(&app.geoip);
@@ -120,7 +129,7 @@ pub async fn sweep(app: &App) -> Result<(), crate::actions::ActionError> {
     Ok(())
 }
 
-fn report(what: &str, result: Result<(), impl std::fmt::Display>) {
+fn report<T>(what: &str, result: Result<T, impl std::fmt::Display>) {
     if let Err(error) = result {
         tracing::warn!(%error, "{what} failed; the next run tries again");
     }

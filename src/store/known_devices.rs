@@ -9,6 +9,15 @@ use crate::values;
 const MOST: i64 = 50;
 
 impl Db<'_> {
+    /// When each browser of a user was first and last used to sign in.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_known_devices(&self, user: UserId) -> Result<Vec<(i64, i64)>, StoreError> {
+        let sql = "SELECT created_at, last_used_at FROM known_devices WHERE user_id = $1 ORDER BY created_at, last_used_at";
+        self.all(sql, &values![user]).await
+    }
+
     /// Whether a user signed in with the browser that holds this secret.
     ///
     /// # Errors

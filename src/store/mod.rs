@@ -1,6 +1,7 @@
 //! All SQL. One file a group of tables; each statement is written once, in what SQLite and
 //! PostgreSQL share. Nothing above this module knows which of the two it talks to.
 
+pub mod addresses;
 mod changes;
 pub mod counts;
 pub mod ended_list;
@@ -15,6 +16,7 @@ mod index;
 pub mod known_devices;
 mod migrate;
 pub mod pending_sign_ins;
+pub mod person;
 pub mod policies;
 mod postgres;
 pub mod session_details;
@@ -173,6 +175,19 @@ impl Store {
     /// Forgets sessions in memory that nobody asked for in a while.
     pub fn rest(&self) {
         self.index().rest();
+    }
+
+    /// Copies what is in the database's log into the database and empties the log, so that what was
+    /// overwritten is nowhere any more. Gives whether that was possible now: who reads an older state
+    /// stands in its way. PostgreSQL does so by itself, in its time.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn shorten_log(&self) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.shorten_log().await,
+            Self::Postgres(_) => Ok(true),
+        }
     }
 
     /// Whether sessions are held in memory now.

@@ -35,10 +35,10 @@ pub struct NewSession {
 
 const INSERT_SESSIONS: &str = "INSERT INTO sessions (uuid, key_hash, user_id, created_at, last_used_at, expires_at, \
     absolute_expires_at, idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label, \
-    proved_at, is_known_device) VALUES ";
+    proved_at, is_known_device, proved_ip_key) VALUES ";
 
 impl NewSession {
-    fn values(&self) -> [Value; 18] {
+    fn values(&self) -> [Value; 19] {
         let origin = &self.origin;
         let idle = self.lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
         values![
@@ -60,6 +60,7 @@ impl NewSession {
             "",
             if self.methods == Methods::default() { Timestamp(0) } else { self.created_at },
             self.is_known_device,
+            origin.ip.sort_key(),
         ]
     }
 }
@@ -96,6 +97,8 @@ pub struct LiveSession {
     pub lifetime: Lifetime,
     /// When its user last proved who they are.
     pub proved_at: Timestamp,
+    /// Where that was; of an imported session, where it was last used. `None`: not known.
+    pub proved_ip: Option<Address>,
     /// Whether "stay signed in" holds for it.
     pub is_remembered: bool,
     /// How its user proved who they are.
@@ -115,6 +118,7 @@ impl FromRow for LiveSession {
             last_used_at: row.timestamp()?,
             lifetime: lifetime(row)?,
             proved_at: row.timestamp()?,
+            proved_ip: row.opt_address()?,
             is_remembered: row.bool()?,
             methods: Methods::parse(&row.text()?),
             is_factor_required: row.bool()?,
@@ -186,7 +190,7 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn find_live_session(&self, key: HashedSecret, now: Timestamp) -> Result<Option<LiveSession>, StoreError> {
         let sql = "SELECT s.id, s.uuid, s.user_id, u.username, u.is_superuser, s.last_used_at, s.absolute_expires_at, s.idle_timeout, \
-            s.proved_at, s.is_remembered, s.methods, \
+            s.proved_at, s.proved_ip_key, s.is_remembered, s.methods, \
             (EXISTS (SELECT 1 FROM user_policies p WHERE p.user_id = s.user_id AND p.require_factor) \
             OR EXISTS (SELECT 1 FROM memberships m JOIN group_policies p ON p.group_id = m.group_id \
             WHERE m.user_id = s.user_id AND p.require_factor)) FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active";
@@ -250,8 +254,8 @@ impl Db<'_> {
         Ok(())
     }
 
-    /// Gives a session a new key in place of one of `old`, and notes when its user proved who they are.
-    /// Gives whether it was there, under one of these keys.
+    /// Gives a session a new key in place of one of `old`, and notes when and where its user proved who
+    /// they are. Gives whether it was there, under one of these keys.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -260,22 +264,35 @@ impl Db<'_> {
         id: i64,
         old: &[HashedSecret],
         new: HashedSecret,
-        proved_at: Timestamp,
+        (proved_at, proved_ip): (Timestamp, Option<Address>),
     ) -> Result<bool, StoreError> {
         if old.is_empty() {
             return Ok(false);
         }
         let sql = format!(
-            "UPDATE sessions SET key_hash = $2, proved_at = $3 WHERE id = $1 AND key_hash IN ({})",
-            super::placeholders(3, old.len())
+            "UPDATE sessions SET key_hash = $2, proved_at = $3, proved_ip_key = $4 WHERE id = $1 AND key_hash IN ({})",
+            super::placeholders(4, old.len())
         );
-        let mut values = values![id, new, proved_at].to_vec();
+        let mut values = values![id, new, proved_at, proved_ip.map(|ip| ip.sort_key())].to_vec();
         values.extend(old.iter().map(|key| Value::from(*key)));
         let is_there = self.execute(&sql, &values).await? > 0;
         if is_there {
             self.note_change(id);
         }
         Ok(is_there)
+    }
+
+    /// Binds a session to an address, if it is still bound to `old`. Gives whether it was.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_proved_ip(&self, id: i64, old: Option<Address>, new: Address) -> Result<bool, StoreError> {
+        let (condition, old) = match old {
+            Some(old) => ("proved_ip_key = $3", values![id, new.sort_key(), old.sort_key()].to_vec()),
+            None => ("proved_ip_key IS NULL", values![id, new.sort_key()].to_vec()),
+        };
+        let sql = format!("UPDATE sessions SET proved_ip_key = $2 WHERE id = $1 AND {condition}");
+        Ok(self.execute(&sql, &old).await? > 0)
     }
 
     /// Writes down uses. A session that ended meanwhile stays ended, and an older use never
@@ -368,11 +385,11 @@ impl FromRow for PlaceRow {
 }
 
 /// What a session counts for now.
-struct Counted {
-    user_id: i64,
-    user_agent_id: i64,
-    country: String,
-    asn: Option<i64>,
+pub(super) struct Counted {
+    pub user_id: i64,
+    pub user_agent_id: i64,
+    pub country: String,
+    pub asn: Option<i64>,
 }
 
 impl FromRow for Counted {

@@ -24,6 +24,8 @@ use crate::files;
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long emptying the log waits for those who read an older state.
+const SHORTEN_TIMEOUT: Duration = Duration::from_millis(250);
 /// The most writes that share a commit.
 const BATCH: usize = 256;
 /// The most writes that may wait.
@@ -142,6 +144,18 @@ impl Sqlite {
         done.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
+    pub(super) async fn shorten_log(&self) -> Result<bool, StoreError> {
+        let path = self.0.path.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let connection = connect(&path, READER)?;
+            // Writers wait meanwhile: not for long.
+            connection.busy_timeout(SHORTEN_TIMEOUT)?;
+            let is_busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            Ok(is_busy == 0)
+        });
+        done.await.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+
     pub(super) async fn write<R, E, F>(&self, work: F, is_large: bool) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
@@ -218,8 +232,9 @@ pub(super) fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Resul
 /// What a connection is for, in SQLite's words.
 const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;";
 /// Bulk ends touch most pages of all indexes. What commits write is copied into the file once in 64 MB,
-/// not after each chunk of them as SQLite would by itself.
-const WRITER: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 16384;";
+/// not after each chunk of them as SQLite would by itself. What is deleted or overwritten is overwritten
+/// in the file, too.
+const WRITER: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 16384; PRAGMA secure_delete = ON;";
 
 /// Opens the file, which must exist: one that is gone is trouble, not a reason for an empty one.
 fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {

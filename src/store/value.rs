@@ -213,6 +213,15 @@ impl<'a> Row<'a> {
         self.int().map(crate::domain::Timestamp)
     }
 
+    /// The next column, an address's sort key or null.
+    ///
+    /// # Errors
+    /// When it is no such key.
+    pub fn opt_address(&mut self) -> Result<Option<crate::domain::Address>, StoreError> {
+        let Some(key) = self.get::<Option<Vec<u8>>>()? else { return Ok(None) };
+        crate::domain::Address::from_sort_key(&key).map(Some).ok_or(StoreError::Corrupt("an address key"))
+    }
+
     /// The next column, an address's sort key.
     ///
     /// # Errors

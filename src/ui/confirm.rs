@@ -27,6 +27,8 @@ struct ConfirmPage<'a> {
     username: &'a str,
     next: &'a str,
     error: &'a str,
+    /// The session is used from elsewhere than it was proved.
+    is_moved: bool,
 }
 
 /// What the form sends.
@@ -44,10 +46,10 @@ pub struct ConfirmForm {
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    let session = visitor.signed_in(PATH)?;
+    let session = visitor.holder(PATH)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let next = target::safe(&app.config, query.last("next"));
-    if confirm::is_fresh(&app, session) {
+    if visitor.unproved.is_none() && confirm::is_fresh(&app, session) {
         return Ok(Redirect::to(&next).into_response());
     }
     Ok(form(&app, &visitor, session, &next, ""))
@@ -57,7 +59,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let (parts, given) = read_form::<ConfirmForm>(request).await?;
     let visitor = Visitor::of(&app, &parts).await?;
-    let session = visitor.signed_in(PATH)?;
+    let session = visitor.holder(PATH)?;
     visitor.check(&app, &parts.headers, &given.proof)?;
     let next = target::safe(&app.config, Some(&given.next));
     let confirmed = confirm::confirm(&app, session, keys(&app, &parts), given.password, &visitor.actor()).await;
@@ -80,5 +82,6 @@ pub(super) fn keys(app: &App, parts: &Parts) -> Vec<HashedSecret> {
 
 fn form(app: &App, visitor: &Visitor, session: &LiveSession, next: &str, error: &str) -> Response {
     let frame = visitor.frame(app, Section::Elsewhere);
-    page(StatusCode::OK, &ConfirmPage { frame, username: &session.username, next, error })
+    let is_moved = visitor.unproved.is_some();
+    page(StatusCode::OK, &ConfirmPage { frame, username: &session.username, next, error, is_moved })
 }

@@ -27,6 +27,8 @@ pub enum PageError {
     AtLimit,
     /// Nobody is signed in: to the sign-in page, and back to this path.
     SignedOut(String),
+    /// Nobody is signed in any more, since the session was used from elsewhere: likewise, and told so.
+    Moved(String),
     /// Signed in, and not proved lately: to the page that asks for the password, and back to this path.
     Unconfirmed(String),
     /// 405.
@@ -103,7 +105,7 @@ impl PageError {
             ),
             // Redirects; never shown.
             Self::Unconfirmed(_) => (StatusCode::FORBIDDEN, "Confirm first", ""),
-            Self::SignedOut(_) => (StatusCode::FORBIDDEN, "Sign in first", ""),
+            Self::SignedOut(_) | Self::Moved(_) => (StatusCode::FORBIDDEN, "Sign in first", ""),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "It is our mistake, and it is in the server's log.")
             }
@@ -117,6 +119,10 @@ impl IntoResponse for PageError {
         match &self {
             Self::SignedOut(back) => {
                 return Redirect::to(&format!("/sign-in?next={}", utf8_percent_encode(back, PATH))).into_response();
+            }
+            Self::Moved(back) => {
+                let address = format!("/sign-in?next={}&ended=moved", utf8_percent_encode(back, PATH));
+                return Redirect::to(&address).into_response();
             }
             Self::Unconfirmed(back) => {
                 return Redirect::to(&format!("/confirm?next={}", utf8_percent_encode(back, PATH))).into_response();

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use super::error::PageError;
 use super::{Frame, Section, assets};
 use crate::actions::principal::Principal;
+use crate::actions::sessions::Admission;
 use crate::actions::{Actor, confirm};
 use crate::app::App;
 use crate::auth::{cookies, csrf, session_of_cookies};
@@ -22,6 +23,10 @@ pub struct Visitor {
     pub client: ClientInfo,
     /// Their session.
     pub session: Option<LiveSession>,
+    /// The session they have, and may not use before it is proved anew: it is used from elsewhere.
+    pub unproved: Option<LiveSession>,
+    /// Whether this request ended their session, since it came from elsewhere.
+    pub is_moved: bool,
     /// What they may do.
     pub rights: Rights,
     /// What proofs are bound to.
@@ -41,12 +46,28 @@ impl Visitor {
     /// When the database does not answer.
     pub async fn of(app: &App, parts: &Parts) -> Result<Self, PageError> {
         let client = parts.extensions.get::<ClientInfo>().cloned().ok_or(PageError::Internal)?;
-        let session = session_of_cookies(app, &parts.headers, &client).await?;
-        if let Some(session) = session {
-            let bound_to = session.uuid.to_string();
-            let rights = app.store.read().find_rights(session.user_id, session.is_superuser).await?;
-            return Ok(Self { client, session: Some(session), rights, bound_to, new_cookie: None });
-        }
+        let unknown = Self {
+            client,
+            session: None,
+            unproved: None,
+            is_moved: false,
+            rights: Rights::default(),
+            bound_to: String::new(),
+            new_cookie: None,
+        };
+        let unknown = match session_of_cookies(app, &parts.headers, &unknown.client).await? {
+            Admission::Open(session) => {
+                let bound_to = session.uuid.to_string();
+                let rights = app.store.read().find_rights(session.user_id, session.is_superuser).await?;
+                return Ok(Self { session: Some(session), rights, bound_to, ..unknown });
+            }
+            Admission::Unproved(session) => {
+                let bound_to = session.uuid.to_string();
+                return Ok(Self { unproved: Some(session), bound_to, ..unknown });
+            }
+            Admission::Moved => Self { is_moved: true, ..unknown },
+            Admission::None => unknown,
+        };
         let known = cookies::find(&parts.headers, cookie_name(&app.config)).filter(|value| value.len() == 32);
         let (bound_to, new_cookie) = match known {
             Some(value) => (value, None),
@@ -55,15 +76,28 @@ impl Visitor {
                 (value.clone(), Some(value))
             }
         };
-        Ok(Self { client, session: None, rights: Rights::default(), bound_to, new_cookie })
+        Ok(Self { bound_to, new_cookie, ..unknown })
     }
 
-    /// Their session; without one, to the sign-in page and back to `path`.
+    /// Their session; without one, to the sign-in page and back to `path`, and with one that is used
+    /// from elsewhere, to the page that asks for a proof.
     ///
     /// # Errors
-    /// [`PageError::SignedOut`].
+    /// [`PageError::SignedOut`], [`PageError::Moved`] and [`PageError::Unconfirmed`].
     pub fn signed_in(&self, path: &str) -> Result<&LiveSession, PageError> {
-        self.session.as_ref().ok_or_else(|| PageError::SignedOut(path.to_owned()))
+        self.session.as_ref().ok_or_else(|| match (&self.unproved, self.is_moved) {
+            (Some(_), _) => PageError::Unconfirmed(path.to_owned()),
+            (None, true) => PageError::Moved(path.to_owned()),
+            (None, false) => PageError::SignedOut(path.to_owned()),
+        })
+    }
+
+    /// Their session, whether or not it must be proved anew: for what proves it, and what ends it.
+    ///
+    /// # Errors
+    /// [`PageError::SignedOut`] and [`PageError::Moved`].
+    pub fn holder(&self, path: &str) -> Result<&LiveSession, PageError> {
+        self.unproved.as_ref().map_or_else(|| self.signed_in(path), Ok)
     }
 
     /// Their session, with a fresh proof of who they are; without one, to the page that asks for it and
@@ -95,8 +129,8 @@ impl Visitor {
 
     /// What a page shows around its content: where the visitor is, and where they may go.
     pub fn frame(&self, app: &App, here: Section) -> Frame {
-        let username = self.session.as_ref().map(|session| session.username.clone());
-        let nav = if username.is_some() { here.nav(self.rights) } else { Vec::new() };
+        let username = self.session.as_ref().or(self.unproved.as_ref()).map(|session| session.username.clone());
+        let nav = if self.session.is_some() { here.nav(self.rights) } else { Vec::new() };
         Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), nav }
     }
 

@@ -8,6 +8,7 @@ pub mod error;
 pub mod events;
 mod form;
 pub mod map;
+pub mod my_data;
 pub mod password;
 pub mod session;
 pub mod sessions;

@@ -27,6 +27,8 @@ struct SignInPage<'a> {
     next: &'a str,
     error: &'a str,
     is_remember_offered: bool,
+    /// The session they had ended, since it was used from elsewhere.
+    is_moved: bool,
 }
 
 /// What the form sends.
@@ -52,7 +54,8 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     if visitor.session.is_some() {
         return Ok(Redirect::to(&next).into_response());
     }
-    Ok(form(&app, &visitor, StatusCode::OK, "", &next, ""))
+    let is_moved = visitor.is_moved || query.last("ended") == Some("moved");
+    Ok(filled_form(&app, &visitor, StatusCode::OK, Fill { next: &next, is_moved, ..Fill::default() }))
 }
 
 /// Signs in.
@@ -89,10 +92,24 @@ pub(super) fn stale(app: &App, visitor: &Visitor, next: &str) -> Response {
     form(app, visitor, StatusCode::FORBIDDEN, "", next, "This took too long. Please sign in again.")
 }
 
+/// What the form is shown with.
+#[derive(Clone, Copy, Default)]
+struct Fill<'a> {
+    uid: &'a str,
+    next: &'a str,
+    error: &'a str,
+    is_moved: bool,
+}
+
 fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str, error: &str) -> Response {
+    filled_form(app, visitor, status, Fill { uid, next, error, is_moved: false })
+}
+
+fn filled_form(app: &App, visitor: &Visitor, status: StatusCode, fill: Fill<'_>) -> Response {
+    let Fill { uid, next, error, is_moved } = fill;
     let frame = visitor.frame(app, Section::Elsewhere);
     let is_remember_offered = !app.config.sessions.remember_timeout.is_zero();
-    let mut response = page(status, &SignInPage { frame, uid, next, error, is_remember_offered });
+    let mut response = page(status, &SignInPage { frame, uid, next, error, is_remember_offered, is_moved });
     visitor.keep(app, response.headers_mut());
     response
 }

@@ -31,7 +31,7 @@ pub struct ProofForm {
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    if visitor.session.is_none() {
+    if visitor.holder("/sign-out").is_err() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
     let frame = visitor.frame(&app, Section::Elsewhere);
@@ -42,7 +42,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let (parts, form) = read_form::<ProofForm>(request).await?;
     let visitor = Visitor::of(&app, &parts).await?;
-    if visitor.session.is_some() {
+    if visitor.holder("/sign-out").is_ok() {
         visitor.check(&app, &parts.headers, &form.proof)?;
         for key in auth::session_keys(&app, &parts.headers) {
             sessions::sign_out(&app, &key, &visitor.client.as_anonymous()).await?;

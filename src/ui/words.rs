@@ -154,17 +154,9 @@ impl Whereabouts {
         let place = known.filter(|place| !place.is_empty());
         let network = app.geoip.autonomous_system(ip).map(|it| it.organization.unwrap_or_else(|| format!("AS{}", it.number)));
         Self {
-            place: place.unwrap_or_else(|| if is_local(ip) { "Private network" } else { "Unknown place" }.into()),
+            place: place.unwrap_or_else(|| if ip.is_local() { "Private network" } else { "Unknown place" }.into()),
             network: network.unwrap_or_default(),
         }
-    }
-}
-
-/// Whether an address is this machine or a private network.
-fn is_local(ip: Address) -> bool {
-    match ip.0 {
-        std::net::IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        std::net::IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 
@@ -189,6 +181,7 @@ pub(super) fn ending(reason: &str, by: &str) -> String {
         "user_deactivated" => "the user was deactivated".into(),
         "user_removed" => "the user was removed".into(),
         "limit_reached" => "another sign-in took its place".into(),
+        "moved" => "it was used from elsewhere".into(),
         other => other.replace('_', " "),
     }
 }
@@ -206,9 +199,11 @@ pub(super) fn happened(event: &EventRow) -> String {
         "session_revoked" if detail == "revoked" || detail.is_empty() => format!("{actor} ended {whose} session"),
         "session_revoked" => match detail.split_once(": ") {
             Some(("revoked", why)) => format!("{actor} ended {whose} session: {why}"),
-            _ => format!("A session of {user} ended: {}", ending(detail, actor)),
+            Some((reason, why)) => format!("A session of {user} ended: {} ({why})", ending(reason, actor)),
+            None => format!("A session of {user} ended: {}", ending(detail, actor)),
         },
         "session_expired" => format!("A session of {user} was over"),
+        "session_moved" => format!("A session of {user} was used from elsewhere: {detail}"),
         "session_named" if detail.is_empty() => format!("{actor} took the name off {whose} session"),
         "session_named" => format!("{actor} named {whose} session “{detail}”"),
         "user_added" => format!("{actor} added the user {user}"),
@@ -216,6 +211,7 @@ pub(super) fn happened(event: &EventRow) -> String {
         "user_activated" => format!("{actor} made {user} active"),
         "user_deactivated" => format!("{actor} deactivated {user}"),
         "user_removed" => format!("{actor} removed the user {user}"),
+        "user_erased" => format!("{actor} erased a user, and what was kept of them"),
         "sign_in_refused" => format!("{user} was refused: signed in as often as may be"),
         "confirmed" => format!("{user} proved once more who they are"),
         "policy_set" => format!("{actor} set a policy: {detail}"),
@@ -295,6 +291,7 @@ mod tests {
             ("revoked", "cli ended alice’s session"),
             ("revoked: left on a train", "cli ended alice’s session: left on a train"),
             ("limit_reached", "A session of alice ended: another sign-in took its place"),
+            ("moved: AS2 instead of AS1", "A session of alice ended: it was used from elsewhere (AS2 instead of AS1)"),
         ] {
             ended.detail = detail.into();
             assert_eq!(happened(&ended), words);

@@ -9,6 +9,7 @@ use rollcall::domain::EndReason;
 
 const ASVS: &str = include_str!("../../docs/asvs.md");
 const SESSIONS: &str = include_str!("../../docs/sessions.md");
+const PRIVACY: &str = include_str!("../../docs/privacy.md");
 
 /// All items of ASVS 5.0 V7, with their levels.
 const ITEMS: [(&str, u8); 19] = [
@@ -83,6 +84,10 @@ fn defaults_are_what_sessions_md_says() {
         "sessions.end_on_password_change" => sessions.is_ended_on_password_change.to_string() == text,
         "sessions.confirm_timeout" => sessions.confirm_timeout == duration(text),
         "sessions.confirm_ends" => sessions.is_end_confirmed.to_string() == text,
+        "sessions.network_binding" => sessions.bindings.network.as_str() == text,
+        "sessions.network_binding_action" => sessions.bindings.network_action.as_str() == text,
+        "sessions.geoip_binding" => sessions.bindings.geoip.as_str() == text,
+        "sessions.geoip_binding_action" => sessions.bindings.geoip_action.as_str() == text,
         "sessions.touch_interval" => sessions.touch_interval == duration(text),
         "sessions.purge_interval" => sessions.purge_interval == duration(text),
         "history.retention" => history.retention == duration(text),
@@ -104,6 +109,29 @@ fn defaults_are_what_sessions_md_says() {
     should.remove("sessions.index_limit");
     should.insert("history.retention");
     assert_eq!(said, should, "every setting of how sessions live is in docs/sessions.md");
+}
+
+#[test]
+fn periods_are_what_privacy_md_says() {
+    let config = Config::load(&Flags { config: None, ..Flags::default() }, []).unwrap();
+    let duration = |text: &str| humantime::parse_duration(text).unwrap();
+    let mut said = BTreeSet::new();
+    for row in rows(PRIVACY) {
+        let Some(key) = quoted(row[0]).first().copied().filter(|key| key.contains('.') && row[0].starts_with('`')) else {
+            continue;
+        };
+        let value = quoted(row[1])[0];
+        let is_so = match key {
+            "privacy.address_retention" => config.privacy.address_retention == duration(value),
+            "privacy.address_cut" => config.privacy.is_address_cut.to_string() == value,
+            "history.retention" => config.history.retention == duration(value),
+            other => panic!("{other}: say here where its default is"),
+        };
+        let about = KEYS.iter().find(|known| known.path == key).unwrap_or_else(|| panic!("there is no {key}")).about;
+        assert!(is_so && about.ends_with(&format!("({value})")), "{key} is not {value}: {about}");
+        said.insert(key);
+    }
+    assert_eq!(said, BTreeSet::from(["history.retention", "privacy.address_cut", "privacy.address_retention"]));
 }
 
 #[test]

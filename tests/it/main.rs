@@ -35,6 +35,7 @@ mod lifecycle;
 mod linear;
 mod matrix;
 mod metrics;
+mod privacy;
 mod secrets;
 mod serve;
 mod store;

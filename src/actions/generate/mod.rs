@@ -18,6 +18,7 @@ use fastrand::Rng;
 use self::agents::Agents;
 use self::places::Places;
 use super::Actor;
+use super::addresses::ADDRESSES_SETTING;
 use super::events::EventKind;
 use super::import::PLACES_SETTING;
 use crate::app::App;
@@ -93,7 +94,16 @@ pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, Gene
     let (at, actor) = (app.clock.now(), Actor::cli());
     let event =
         EventKind::Import.by(&actor, at).with_detail(format!("{} users, {} sessions, generated", made.users, made.sessions));
-    app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await.map_err(GenerateError::Store)?;
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                // They may be older than those that have lost their addresses.
+                db.update_setting(ADDRESSES_SETTING, "").await?;
+                db.insert_events(&[event]).await
+            })
+        })
+        .await
+        .map_err(GenerateError::Store)?;
     Ok(made)
 }
 

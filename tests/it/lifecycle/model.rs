@@ -142,7 +142,8 @@ impl Model<'_> {
 
     async fn use_it(&mut self, at: usize) {
         let now = self.now();
-        let let_in = sessions::check(&self.server, &self.keys[at], &Self::client()).await.unwrap().is_some();
+        let opened = sessions::check(&self.server, &self.keys[at], &Self::client(), "").await.unwrap();
+        let let_in = matches!(opened, sessions::Admission::Open(_));
         let should = self.sessions[at].as_ref().is_some_and(|session| now < session.expires());
         assert_eq!(let_in, should, "session {at} at {now}: {:?}", self.sessions[at]);
         let Some(session) = self.sessions[at].as_mut().filter(|_| let_in) else { return };

@@ -1,0 +1,100 @@
+//! Sessions that are used from elsewhere than their users proved who they are.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Actor;
+use super::events::EventKind;
+use super::sessions::note_ends;
+use super::sign_in::Client;
+use crate::app::App;
+use crate::domain::binding::{Move, MoveAction, Spot};
+use crate::domain::{Address, EndReason, HashedSecret, Timestamp};
+use crate::store::StoreError;
+use crate::store::ended_sessions::Ending;
+use crate::store::session_ends::Which;
+use crate::store::sessions::LiveSession;
+
+/// The most sessions whose last move is remembered.
+const MOST: usize = 10_000;
+/// How soon after one move of a session another is worth an event: whoever holds a session and many
+/// addresses shall not fill the record.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Moves that there is an event of, so that each request from the same address is not another one.
+#[derive(Default)]
+pub struct Moves(Mutex<HashMap<i64, (Address, Timestamp)>>);
+
+impl Moves {
+    /// Whether this move is worth an event; it is taken for written then.
+    fn is_new(&self, session: i64, to: Address, now: Timestamp) -> bool {
+        let mut moves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, at)) = moves.get(&session)
+            && (*known == to || now.since(*at) < PAUSE)
+        {
+            return false;
+        }
+        if moves.len() >= MOST {
+            moves.clear();
+        }
+        moves.insert(session, (to, now));
+        true
+    }
+}
+
+/// Looks whether a session that is used from elsewhere than it was proved may be; `None`: it may.
+/// One that was proved at an address that tells nothing, as those of a private network, is bound to
+/// the first one that does.
+///
+/// # Errors
+/// When the database cannot be written; then the request is not let through.
+pub(super) async fn judge(app: &App, session: &LiveSession, client: &Client, request_id: &str) -> Result<Option<Move>, StoreError> {
+    let to = spot(app, client.ip);
+    if !to.is_known() {
+        return Ok(None);
+    }
+    let Some(from) = session.proved_ip.map(|ip| spot(app, ip)).filter(Spot::is_known) else {
+        let (id, old, new) = (session.id, session.proved_ip, client.ip);
+        app.store.write(move |db| Box::pin(async move { db.update_proved_ip(id, old, new).await })).await?;
+        return Ok(None);
+    };
+    let Some(moved) = app.config.sessions.bindings.judge(&from, &to) else { return Ok(None) };
+    let now = app.clock.now();
+    if moved.action != MoveAction::End && app.moves.is_new(session.id, client.ip, now) {
+        let event = EventKind::SessionMoved.by(&mover(client, request_id), now).about(session.user_id, &session.username);
+        let event = event.of_session(session.uuid).with_detail(moved.what.as_str());
+        app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
+    }
+    Ok(Some(moved))
+}
+
+/// Ends a session that moved, unless it has another key by now: then its user proved who they are.
+///
+/// # Errors
+/// When the database cannot be written.
+pub(super) async fn end(app: &App, key: HashedSecret, why: Move, client: &Client, request_id: &str) -> Result<(), StoreError> {
+    let actor = mover(client, request_id);
+    let ending = Ending { comment: why.what, ..Ending::by(&actor, app.clock.now(), EndReason::Moved) };
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let gone = db.end_sessions(&Which::Key(key), 1, &ending).await?;
+                note_ends(db, &gone, &ending, &actor).await
+            })
+        })
+        .await
+}
+
+/// Who moved is not known; where to is.
+fn mover(client: &Client, request_id: &str) -> Actor {
+    Actor { ip: Some(client.ip), request_id: request_id.to_owned(), ..Actor::system() }
+}
+
+fn spot(app: &App, ip: Address) -> Spot {
+    let network = app.geoip.autonomous_system(ip);
+    let place = app.geoip.place(ip);
+    let (continent, country, city) = place.map(|place| (place.continent, place.country, place.city)).unwrap_or_default();
+    let (asn, network) = network.map(|network| (Some(network.number), network.network)).unwrap_or_default();
+    Spot { ip, asn, network, continent, country, city }
+}
