@@ -252,6 +252,25 @@ on_both!(removed_users_are_out, |home| async move {
     assert!(!home.ok(&["user", "list"]).contains("alice"));
 });
 
+on_both!(people_are_exported_and_erased_while_the_server_runs, |home| async move {
+    let home = home.with_administrator();
+    let server = home.serve().await;
+    home.add_user("alice");
+    let alice = Person::signed_in(&server, "alice").await;
+    let export: Value = serde_json::from_str(&home.ok(&["user", "export", "alice"])).unwrap();
+    assert_eq!((&export["user"]["username"], export["sessions"].as_array().unwrap().len()), (&json!("alice"), 1));
+    assert!(!export.to_string().contains(&alice.key));
+    home.fails(1, &["user", "export", "nobody"]);
+    assert!(home.fails(1, &["user", "erase", "alice"]).contains("--yes"));
+    assert!(alice.is_signed_in().await);
+    home.ok(&["user", "erase", "alice", "--yes"]);
+    is_out_soon(&alice).await;
+    home.fails(1, &["user", "erase", "alice", "--yes"]);
+    for export in ["--sessions", "--users", "--events"] {
+        assert!(!home.ok(&["export", export]).contains("alice"), "{export}");
+    }
+});
+
 on_both!(tokens, |home| async move {
     let home = home.with_administrator();
     let server = home.serve().await;

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use rollcall::actions::{Actor, addresses, person, policies};
+use rollcall::domain::factor::{FactorId, FactorKind};
 use rollcall::domain::policy::Policy;
 use rollcall::domain::user::TokenIntent;
+use rollcall::store::factors::NewFactor;
 use rollcall::store::policies::PolicyOwner;
 use serde_json::json;
 
@@ -166,6 +168,18 @@ async fn alice(app: &TestApp) -> (crate::support::app::Browser, String) {
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     session.post_form(&format!("/sessions/{}/name", session.uuid), &fields).await.redirects_to();
     let token = alice.token_key(TokenIntent::Api, None).await;
+    let factor = NewFactor {
+        uuid: FactorId(rollcall::domain::secret::random_uuid().unwrap()),
+        user: alice.id,
+        kind: FactorKind::Totp,
+        name: "Zebra phone".into(),
+        secret: b"a sealed seed of stripes".to_vec(),
+        credential_id: None,
+        counter: 0,
+        is_confirmed: false,
+    };
+    let now = app.app.clock.now();
+    app.app.store.write(move |db| Box::pin(async move { db.insert_factor(&factor, now).await })).await.unwrap();
     let others = bob.session().await;
     session.with_csrf().delete(&others.url()).await.assert_status(204);
     let policy = Policy { max_sessions: Some(17), ..Policy::default() };
@@ -190,6 +204,7 @@ db_test!(an_export_has_everything_about_one_person_and_no_secret, |db| async mov
         "198.99.6.122",
         "Zebra/1.0",
         "Striped laptop",
+        "Zebra phone",
         "sign_in_failed",
         "session_named",
         &session.uuid,
@@ -199,7 +214,7 @@ db_test!(an_export_has_everything_about_one_person_and_no_secret, |db| async mov
     assert_eq!((export["policy"]["max_sessions"].as_i64(), &export["user"]["has_password"]), (Some(17), &json!(true)));
     let lengths = ["sessions", "ended_sessions", "tokens"].map(|part| export[part].as_array().unwrap().len());
     assert_eq!(lengths, [2, 1, 1]);
-    for secret in [session.key.as_str(), &token, user.password_hash.as_deref().unwrap(), "bob"] {
+    for secret in [session.key.as_str(), &token, user.password_hash.as_deref().unwrap(), "stripes", "bob"] {
         assert!(!text.contains(secret), "{secret} is in it");
     }
     // The same as a download, for herself alone, when she has just proved who she is.
@@ -215,14 +230,27 @@ db_test!(an_export_has_everything_about_one_person_and_no_secret, |db| async mov
 db_test!(an_erased_person_is_gone_and_the_record_goes_on, |db| async move {
     let app = TestApp::with(db, &[("HTTP__TRUSTED_PROXIES", "127.0.0.0/8")]).await;
     let (session, token) = alice(&app).await;
+    let left = [
+        "alice.zebra",
+        "Zebrafish",
+        "zebra@example.com",
+        "Striped laptop",
+        "Zebra phone",
+        "sealed seed of stripes",
+        "198.99.7.123",
+        "198.99.8.124",
+        "198.99.6.122",
+    ];
+    let left = left.map(str::to_owned);
+    if app.db.is_sqlite() {
+        assert_eq!(found_on_disk(&app.db, &left), left, "all are there at first");
+    }
     let before = app.events().await.len();
     let erased = person::erase(&app.app, "alice.zebra", &Actor::cli()).await.unwrap();
     assert!(erased.sessions == 3 && erased.events > 5 && erased.is_log_empty, "{erased:?}");
     session.get(SESSIONS).await.assert_status(403);
     app.anonymous().with_bearer(&token).get(SESSIONS).await.assert_status(403);
     sign_in_as(&app.anonymous(), "alice.zebra", PASSWORD, false).await;
-    let left = ["alice.zebra", "Zebrafish", "zebra@example.com", "Striped laptop", "198.99.7.123", "198.99.8.124", "198.99.6.122"];
-    let left = left.map(str::to_owned);
     if app.db.is_sqlite() {
         assert_eq!(found_on_disk(&app.db, &left), [""; 0]);
     }

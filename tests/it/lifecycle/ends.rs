@@ -1,5 +1,7 @@
 //! Every way to an end leaves an ended session with time, actor and reason, and an event.
 
+use std::time::Duration;
+
 use rollcall::actions::{Actor, tokens, users};
 use rollcall::domain::user::TokenIntent;
 use serde_json::json;
@@ -23,6 +25,13 @@ async fn assert_ended(app: &TestApp, browsers: &[&Browser], reason: &str, by: &s
 async fn assert_dead(token: &Caller) {
     token.get(SESSIONS).await.assert_detail(403, "Token invalid/expired");
 }
+
+db_test!(a_password_has_no_end, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user_with_password("alice").await;
+    app.advance(Duration::from_secs(20 * 366 * 86400));
+    alice.sign_in().await.get(SESSIONS).await.assert_status(200);
+});
 
 db_test!(a_password_that_is_set_ends_all, |db| async move {
     let app = TestApp::new(db).await;
