@@ -88,7 +88,7 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
         .into_iter()
         .map(|it| {
             json!({
-                "uuid": it.uuid.0, "kind": it.kind.as_str(), "name": it.name, "created": it.created_at,
+                "uuid": it.uuid.0.to_string(), "kind": it.kind.as_str(), "name": it.name, "created": it.created_at,
                 "last_used": it.last_used_at, "is_confirmed": it.is_confirmed,
             })
         })

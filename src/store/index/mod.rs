@@ -7,6 +7,7 @@
 //! process, the command line, or another node. Where it is absent or being filled, SQL answers.
 
 mod bits;
+mod catch_up;
 mod dictionary;
 mod facets;
 mod order;
@@ -17,24 +18,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use self::catch_up::{News, Position};
 use self::select::Matches;
 pub(super) use self::select::Question;
-use self::table::{AgentRow, INDEX_COLUMNS, IndexRow, Table};
-use super::changes::ChangeRow;
+use self::table::Table;
 use super::facets::{AddressCount, Facets};
-use super::{CountKey, Db, StoreError, lock};
+use super::{Db, StoreError, lock};
 use crate::domain::listing::{SessionFilter, Sort, Window};
-use crate::values;
 
-/// How many sessions are read at once.
-const STEP: i64 = 2000;
-/// Up to this many sessions are read by the request that needs them first; more beside it.
-const SOON: i64 = 20_000;
-/// How long an end of a transaction may take: a place in the log that stays empty longer belongs to
-/// one that was given up.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How far back places may be that a transaction under way will fill.
-const WINDOW: i64 = 1000;
 /// After this time without a question it is forgotten.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 /// How many bytes of answers are kept.
@@ -54,35 +45,6 @@ pub struct SessionIndex {
 struct State {
     table: Option<Table>,
     position: Position,
-}
-
-/// How far the log of changes is read.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Position {
-    last: i64,
-    /// Places before the last that were empty, and since when: a transaction under way may fill them.
-    missing: Vec<(i64, Instant)>,
-}
-
-impl Position {
-    /// Takes up rows of the log and gives the keys of changed sessions. `None`: the log does not say
-    /// what changed, and all must be read anew.
-    fn advance(&mut self, changes: &[ChangeRow], now: Instant) -> Option<Vec<i64>> {
-        let is_there = changes.iter().any(|change| change.seq == self.last);
-        let is_restarted = changes.iter().any(|change| change.seq > self.last && change.ids.is_empty());
-        let newest = changes.iter().map(|change| change.seq).max().unwrap_or(self.last).max(self.last);
-        if !is_there || is_restarted || newest - self.last > WINDOW + i64::try_from(changes.len()).unwrap_or(0) {
-            return None;
-        }
-        let new = changes.iter().filter(|change| change.seq != self.last);
-        let ids = new.flat_map(|change| change.ids.iter().copied()).collect();
-        let seen: std::collections::HashSet<i64> = changes.iter().map(|change| change.seq).collect();
-        self.missing.retain(|(seq, since)| !seen.contains(seq) && now.duration_since(*since) < PATIENCE);
-        let missing = (self.last..newest).filter(|seq| !seen.contains(seq)).map(|seq| (seq, now));
-        self.missing.extend(missing);
-        self.last = newest;
-        Some(ids)
-    }
 }
 
 /// Answers to the latest questions, as long as nothing changes.
@@ -166,8 +128,9 @@ impl SessionIndex {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes up changes that were read at `before`. Gives whether that is still where it stands.
-    fn apply(&self, before: &Position, after: Position, news: &News) -> bool {
+    /// Takes up changes that were read at `before`, and stands at `after` then. Gives whether it still
+    /// stood there.
+    fn apply(&self, before: &Position, after: &Position, news: &News) -> bool {
         let mut state = self.write();
         if state.position != *before {
             return false;
@@ -181,7 +144,7 @@ impl SessionIndex {
             table.put(row);
         }
         let is_worn = table.is_worn();
-        state.position = after;
+        state.position = after.clone();
         lock(&self.answers).0.clear();
         if is_worn {
             *state = State::default();
@@ -250,31 +213,6 @@ impl SessionIndex {
     }
 }
 
-/// Names that the table has yet to learn.
-#[derive(Default)]
-struct Names {
-    users: Vec<(i64, String)>,
-    agents: Vec<AgentRow>,
-}
-
-impl Names {
-    fn teach(&self, table: &mut Table) {
-        for (id, username) in &self.users {
-            table.add_user(*id, username);
-        }
-        for agent in &self.agents {
-            table.add_agent(agent);
-        }
-    }
-}
-
-/// What changed.
-struct News {
-    rows: Vec<IndexRow>,
-    gone: Vec<i64>,
-    names: Names,
-}
-
 impl Db<'_> {
     /// How many sessions match, from memory; `None` when they are not held there now.
     pub(super) async fn count_in_index(&self, question: Question) -> Result<Option<i64>, StoreError> {
@@ -326,161 +264,6 @@ impl Db<'_> {
         .await
     }
 
-    /// Brings the table up to date with the database. Gives whether there is one.
-    async fn catch_up(&self, index: &Arc<SessionIndex>) -> Result<bool, StoreError> {
-        // Others may catch up at the same time; whoever is too late looks again.
-        for _ in 0..100 {
-            let before = {
-                let state = index.read();
-                state.table.as_ref().map(|_| state.position.clone())
-            };
-            let Some(before) = before else {
-                if self.fill(index).await? {
-                    continue;
-                }
-                return Ok(false);
-            };
-            let missing: Vec<i64> = before.missing.iter().map(|(seq, _)| *seq).collect();
-            let changes = self.list_changes(before.last, &missing).await?;
-            let mut after = before.clone();
-            let Some(mut ids) = after.advance(&changes, Instant::now()) else {
-                index.forget();
-                continue;
-            };
-            if after == before {
-                return Ok(true);
-            }
-            ids.sort_unstable();
-            ids.dedup();
-            if i64::try_from(ids.len()).unwrap_or(i64::MAX) > SOON {
-                // Reading everything anew takes less time.
-                index.forget();
-                continue;
-            }
-            let news = self.read_news(index, ids).await?;
-            let index = Arc::clone(index);
-            self.compute(move || index.apply(&before, after, &news)).await?;
-        }
-        Ok(false)
-    }
-
-    async fn read_news(&self, index: &SessionIndex, ids: Vec<i64>) -> Result<News, StoreError> {
-        let mut rows: Vec<IndexRow> = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(500) {
-            let sql = format!("SELECT {INDEX_COLUMNS} FROM sessions WHERE id IN ({})", super::placeholders(0, ids.len()));
-            let values: Vec<_> = ids.iter().map(|id| (*id).into()).collect();
-            rows.extend(self.all::<IndexRow>(&sql, &values).await?);
-        }
-        let found: std::collections::HashSet<i64> = rows.iter().map(|row| row.id).collect();
-        let gone = ids.into_iter().filter(|id| !found.contains(id)).collect();
-        let (users, agents) = match &index.read().table {
-            Some(table) => unknown(table, &rows),
-            None => (Vec::new(), Vec::new()),
-        };
-        let names = self.read_names(&users, &agents).await?;
-        Ok(News { rows, gone, names })
-    }
-
-    async fn read_names(&self, users: &[i64], agents: &[i64]) -> Result<Names, StoreError> {
-        let users = self.list_usernames(users).await?;
-        let mut known = Vec::with_capacity(agents.len());
-        for ids in agents.chunks(500) {
-            let sql = format!(
-                "SELECT id, text, browser, os, device FROM user_agents WHERE id IN ({})",
-                super::placeholders(0, ids.len())
-            );
-            let values: Vec<_> = ids.iter().map(|id| (*id).into()).collect();
-            known.extend(self.all::<AgentRow>(&sql, &values).await?);
-        }
-        Ok(Names { users, agents: known })
-    }
-
-    /// Fills the table: at once when it is small, else beside the request. Gives whether it was
-    /// filled.
-    async fn fill(&self, index: &Arc<SessionIndex>) -> Result<bool, StoreError> {
-        let count = self.count_sessions_of(&CountKey::All).await?;
-        if count > index.limit.load(Ordering::Relaxed) || index.is_filling.swap(true, Ordering::SeqCst) {
-            return Ok(false);
-        }
-        let turn = FillingTurn(Arc::clone(index));
-        if count <= SOON {
-            self.fill_now(&turn.0).await?;
-            return Ok(true);
-        }
-        match self {
-            Self::SqliteRead(sqlite) => {
-                let sqlite = (*sqlite).clone();
-                let thread = std::thread::Builder::new().name("rollcall-index".into());
-                let started = thread.spawn(move || {
-                    report(super::sqlite::run_now(Db::SqliteRead(&sqlite).fill_now(&turn.0)));
-                    drop(turn);
-                });
-                started.map(|_| false).map_err(|error| StoreError::Unavailable(error.to_string()))
-            }
-            Self::PostgresRead(postgres) => {
-                let postgres = (*postgres).clone();
-                tokio::spawn(async move {
-                    report(Db::PostgresRead(&postgres).fill_now(&turn.0).await);
-                    drop(turn);
-                });
-                Ok(false)
-            }
-            Self::SqliteWrite(..) | Self::PostgresWrite(..) => Ok(false),
-        }
-    }
-
-    async fn fill_now(&self, index: &SessionIndex) -> Result<(), StoreError> {
-        let started = Instant::now();
-        let position = self.find_position().await?;
-        let count = self.count_sessions_of(&CountKey::All).await?;
-        let mut table = Table::filling(usize::try_from(count).unwrap_or(0));
-        let mut after = i64::MIN;
-        loop {
-            let sql = format!("SELECT {INDEX_COLUMNS} FROM sessions WHERE id > $1 ORDER BY id LIMIT $2");
-            let rows: Vec<IndexRow> = self.all(&sql, &values![after, STEP]).await?;
-            let Some(last) = rows.last() else { break };
-            after = last.id;
-            let (users, agents) = unknown(&table, &rows);
-            let names = self.read_names(&users, &agents).await?;
-            table = self
-                .compute(move || {
-                    names.teach(&mut table);
-                    for row in &rows {
-                        table.put(row);
-                    }
-                    Some(table)
-                })
-                .await?
-                .unwrap_or_default();
-        }
-        let table = self
-            .compute(move || {
-                table.settle();
-                Some(table)
-            })
-            .await?;
-        let sessions = table.as_ref().map(Table::count);
-        *index.write() = State { table, position };
-        lock(&index.answers).0.clear();
-        tracing::debug!(sessions, millis = started.elapsed().as_millis(), "read all sessions into memory");
-        Ok(())
-    }
-
-    /// Where the log stands now.
-    async fn find_position(&self) -> Result<Position, StoreError> {
-        let last = self.find_last_change().await?;
-        if self.is_sqlite() {
-            // One writer: places are taken in the order of commits.
-            return Ok(Position { last, missing: Vec::new() });
-        }
-        let seen = self.list_changes(last - WINDOW, &[]).await?;
-        let first = seen.first().map_or(last, |change| change.seq);
-        let seen: std::collections::HashSet<i64> = seen.iter().map(|change| change.seq).collect();
-        let now = Instant::now();
-        let missing = (first..last).filter(|seq| !seen.contains(seq)).map(|seq| (seq, now)).collect();
-        Ok(Position { last, missing })
-    }
-
     /// Runs work that takes some time: on PostgreSQL beside the threads that serve requests, on
     /// SQLite at once, since long reads have threads of their own there.
     async fn compute<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Result<R, StoreError> {
@@ -488,31 +271,5 @@ impl Db<'_> {
             return Ok(work());
         }
         tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Failed(error.to_string()))
-    }
-}
-
-/// Users and user agents of these rows that the table does not know.
-fn unknown(table: &Table, rows: &[IndexRow]) -> (Vec<i64>, Vec<i64>) {
-    let mut users: Vec<i64> = rows.iter().map(|row| row.user_id).filter(|id| !table.has_user(*id)).collect();
-    let mut agents: Vec<i64> = rows.iter().map(|row| row.user_agent_id).filter(|id| !table.has_agent(*id)).collect();
-    for ids in [&mut users, &mut agents] {
-        ids.sort_unstable();
-        ids.dedup();
-    }
-    (users, agents)
-}
-
-fn report(result: Result<(), StoreError>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "sessions could not be read into memory; the next search tries again");
-    }
-}
-
-/// Held by whoever fills the table.
-struct FillingTurn(Arc<SessionIndex>);
-
-impl Drop for FillingTurn {
-    fn drop(&mut self) {
-        self.0.is_filling.store(false, Ordering::SeqCst);
     }
 }

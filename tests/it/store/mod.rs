@@ -3,6 +3,7 @@
 mod counts;
 mod event_feed;
 mod import;
+mod index;
 mod model;
 mod secrets;
 mod sweep;

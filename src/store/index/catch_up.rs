@@ -1,0 +1,302 @@
+//! How the table is filled from the database, and how it follows it: by the log of changes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::table::{AgentRow, INDEX_COLUMNS, IndexRow, Table};
+use super::{SessionIndex, State};
+use crate::store::changes::ChangeRow;
+use crate::store::{CountKey, Db, StoreError, lock, placeholders, sqlite};
+use crate::values;
+
+/// How many sessions are read at once.
+const STEP: i64 = 2000;
+/// Up to this many sessions are read by the request that needs them first; more beside it.
+const SOON: i64 = 20_000;
+/// How many changed sessions are taken up at once, while others wait.
+const AT_ONCE: usize = 500;
+/// More changed sessions are taken up beside the requests.
+const MANY: usize = 4000;
+/// How long an end of a transaction may take: a place in the log that stays empty longer belongs to
+/// one that was given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How far back places may be that a transaction under way will fill.
+const WINDOW: i64 = 1000;
+
+/// How far the log of changes is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Position {
+    last: i64,
+    /// Places before the last that were empty, and since when: a transaction under way may fill them.
+    missing: Vec<(i64, Instant)>,
+}
+
+impl Position {
+    /// Takes up rows of the log and gives the keys of changed sessions. `None`: the log does not say
+    /// what changed, and all must be read anew.
+    fn advance(&mut self, changes: &[ChangeRow], now: Instant) -> Option<Vec<i64>> {
+        let is_there = changes.iter().any(|change| change.seq == self.last);
+        let is_restarted = changes.iter().any(|change| change.seq > self.last && change.ids.is_empty());
+        let newest = changes.iter().map(|change| change.seq).max().unwrap_or(self.last).max(self.last);
+        if !is_there || is_restarted || newest - self.last > WINDOW + i64::try_from(changes.len()).unwrap_or(0) {
+            return None;
+        }
+        let new = changes.iter().filter(|change| change.seq != self.last);
+        let ids = new.flat_map(|change| change.ids.iter().copied()).collect();
+        let seen: std::collections::HashSet<i64> = changes.iter().map(|change| change.seq).collect();
+        self.missing.retain(|(seq, since)| !seen.contains(seq) && now.duration_since(*since) < PATIENCE);
+        let missing = (self.last..newest).filter(|seq| !seen.contains(seq)).map(|seq| (seq, now));
+        self.missing.extend(missing);
+        self.last = newest;
+        Some(ids)
+    }
+}
+
+/// Names that the table has yet to learn.
+#[derive(Default)]
+pub(super) struct Names {
+    users: Vec<(i64, String)>,
+    agents: Vec<AgentRow>,
+}
+
+impl Names {
+    pub fn teach(&self, table: &mut Table) {
+        for (id, username) in &self.users {
+            table.add_user(*id, username);
+        }
+        for agent in &self.agents {
+            table.add_agent(agent);
+        }
+    }
+}
+
+/// What changed.
+pub(super) struct News {
+    pub rows: Vec<IndexRow>,
+    pub gone: Vec<i64>,
+    pub names: Names,
+}
+
+impl Db<'_> {
+    /// Brings the table up to date with the database. Gives whether there is one.
+    pub(super) async fn catch_up(&self, index: &Arc<SessionIndex>) -> Result<bool, StoreError> {
+        // Others may catch up at the same time; whoever is too late looks again.
+        for _ in 0..100 {
+            let before = {
+                let state = index.read();
+                state.table.as_ref().map(|_| state.position.clone())
+            };
+            let Some(before) = before else {
+                if self.fill(index).await? {
+                    continue;
+                }
+                return Ok(false);
+            };
+            let missing: Vec<i64> = before.missing.iter().map(|(seq, _)| *seq).collect();
+            let changes = self.list_changes(before.last, &missing).await?;
+            let mut after = before.clone();
+            let Some(mut ids) = after.advance(&changes, Instant::now()) else {
+                index.forget();
+                continue;
+            };
+            if after == before {
+                return Ok(true);
+            }
+            ids.sort_unstable();
+            ids.dedup();
+            let held = index.read().table.as_ref().map_or(0, Table::count);
+            if ids.len() > held / 2 + AT_ONCE {
+                // Reading everything anew takes less time.
+                index.forget();
+                continue;
+            }
+            if ids.len() > MANY {
+                if let Some(turn) = FillingTurn::take(index) {
+                    self.beside(turn, Work::Follow(before, after, ids))?;
+                }
+                return Ok(false);
+            }
+            self.follow(index, before, after, ids).await?;
+        }
+        Ok(false)
+    }
+
+    /// Takes up changes of these sessions, a few at a time, so that nobody waits long for the table.
+    async fn follow(&self, index: &Arc<SessionIndex>, before: Position, after: Position, ids: Vec<i64>) -> Result<(), StoreError> {
+        let mut steps = ids.chunks(AT_ONCE).peekable();
+        while let Some(ids) = steps.next() {
+            let news = self.read_news(index, ids).await?;
+            let (index, before) = (Arc::clone(index), before.clone());
+            let after = if steps.peek().is_some() { before.clone() } else { after.clone() };
+            if !self.compute(move || index.apply(&before, &after, &news)).await? {
+                break; // Somebody else was sooner.
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_news(&self, index: &SessionIndex, ids: &[i64]) -> Result<News, StoreError> {
+        let sql = format!("SELECT {INDEX_COLUMNS} FROM sessions WHERE id IN ({})", placeholders(0, ids.len()));
+        let values: Vec<_> = ids.iter().map(|id| (*id).into()).collect();
+        let rows: Vec<IndexRow> = self.all(&sql, &values).await?;
+        let found: std::collections::HashSet<i64> = rows.iter().map(|row| row.id).collect();
+        let gone = ids.iter().copied().filter(|id| !found.contains(id)).collect();
+        let (users, agents) = match &index.read().table {
+            Some(table) => unknown(table, &rows),
+            None => (Vec::new(), Vec::new()),
+        };
+        let names = self.read_names(&users, &agents).await?;
+        Ok(News { rows, gone, names })
+    }
+
+    async fn read_names(&self, users: &[i64], agents: &[i64]) -> Result<Names, StoreError> {
+        let users = self.list_usernames(users).await?;
+        let mut known = Vec::with_capacity(agents.len());
+        for ids in agents.chunks(500) {
+            let sql = format!("SELECT id, text, browser, os, device FROM user_agents WHERE id IN ({})", placeholders(0, ids.len()));
+            let values: Vec<_> = ids.iter().map(|id| (*id).into()).collect();
+            known.extend(self.all::<AgentRow>(&sql, &values).await?);
+        }
+        Ok(Names { users, agents: known })
+    }
+
+    /// Fills the table: at once when it is small, else beside the request. Gives whether it was
+    /// filled.
+    async fn fill(&self, index: &Arc<SessionIndex>) -> Result<bool, StoreError> {
+        let count = self.count_sessions_of(&CountKey::All).await?;
+        if count > index.limit.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let Some(turn) = FillingTurn::take(index) else { return Ok(false) };
+        if count <= SOON {
+            self.fill_now(index).await?;
+            return Ok(true);
+        }
+        self.beside(turn, Work::Fill)?;
+        Ok(false)
+    }
+
+    /// Does much work on the table, which is in nobody's way meanwhile.
+    fn beside(&self, turn: FillingTurn, work: Work) -> Result<(), StoreError> {
+        match self {
+            Self::SqliteRead(sqlite) => {
+                let sqlite = (*sqlite).clone();
+                let thread = std::thread::Builder::new().name("rollcall-index".into());
+                let started = thread.spawn(move || {
+                    report(sqlite::run_now(Db::SqliteRead(&sqlite).work(&turn.0, work)));
+                    drop(turn);
+                });
+                started.map(drop).map_err(|error| StoreError::Unavailable(error.to_string()))
+            }
+            Self::PostgresRead(postgres) => {
+                let postgres = (*postgres).clone();
+                tokio::spawn(async move {
+                    report(Db::PostgresRead(&postgres).work(&turn.0, work).await);
+                    drop(turn);
+                });
+                Ok(())
+            }
+            Self::SqliteWrite(..) | Self::PostgresWrite(..) => Ok(()),
+        }
+    }
+
+    async fn work(&self, index: &Arc<SessionIndex>, work: Work) -> Result<(), StoreError> {
+        match work {
+            Work::Fill => self.fill_now(index).await,
+            Work::Follow(before, after, ids) => self.follow(index, before, after, ids).await,
+        }
+    }
+
+    async fn fill_now(&self, index: &SessionIndex) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let position = self.find_position().await?;
+        let count = self.count_sessions_of(&CountKey::All).await?;
+        let mut table = Table::filling(usize::try_from(count).unwrap_or(0));
+        let mut after = i64::MIN;
+        loop {
+            let sql = format!("SELECT {INDEX_COLUMNS} FROM sessions WHERE id > $1 ORDER BY id LIMIT $2");
+            let rows: Vec<IndexRow> = self.all(&sql, &values![after, STEP]).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            let (users, agents) = unknown(&table, &rows);
+            let names = self.read_names(&users, &agents).await?;
+            table = self
+                .compute(move || {
+                    names.teach(&mut table);
+                    for row in &rows {
+                        table.put(row);
+                    }
+                    Some(table)
+                })
+                .await?
+                .unwrap_or_default();
+        }
+        let table = self
+            .compute(move || {
+                table.settle();
+                Some(table)
+            })
+            .await?;
+        let sessions = table.as_ref().map(Table::count);
+        *index.write() = State { table, position };
+        lock(&index.answers).0.clear();
+        tracing::debug!(sessions, millis = started.elapsed().as_millis(), "read all sessions into memory");
+        Ok(())
+    }
+
+    /// Where the log stands now.
+    async fn find_position(&self) -> Result<Position, StoreError> {
+        let last = self.find_last_change().await?;
+        if self.is_sqlite() {
+            // One writer: places are taken in the order of commits.
+            return Ok(Position { last, missing: Vec::new() });
+        }
+        let seen = self.list_changes(last - WINDOW, &[]).await?;
+        let first = seen.first().map_or(last, |change| change.seq);
+        let seen: std::collections::HashSet<i64> = seen.iter().map(|change| change.seq).collect();
+        let now = Instant::now();
+        let missing = (first..last).filter(|seq| !seen.contains(seq)).map(|seq| (seq, now)).collect();
+        Ok(Position { last, missing })
+    }
+}
+
+/// Users and user agents of these rows that the table does not know.
+fn unknown(table: &Table, rows: &[IndexRow]) -> (Vec<i64>, Vec<i64>) {
+    let mut users: Vec<i64> = rows.iter().map(|row| row.user_id).filter(|id| !table.has_user(*id)).collect();
+    let mut agents: Vec<i64> = rows.iter().map(|row| row.user_agent_id).filter(|id| !table.has_agent(*id)).collect();
+    for ids in [&mut users, &mut agents] {
+        ids.sort_unstable();
+        ids.dedup();
+    }
+    (users, agents)
+}
+
+fn report(result: Result<(), StoreError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "sessions could not be read into memory; the next search tries again");
+    }
+}
+
+/// What takes long enough to be done beside the requests.
+enum Work {
+    Fill,
+    /// The changes of these sessions, from one position to another.
+    Follow(Position, Position, Vec<i64>),
+}
+
+/// Held by whoever fills the table, or takes up many changes.
+struct FillingTurn(Arc<SessionIndex>);
+
+impl FillingTurn {
+    /// Takes the turn, unless somebody has it.
+    fn take(index: &Arc<SessionIndex>) -> Option<Self> {
+        (!index.is_filling.swap(true, Ordering::SeqCst)).then(|| Self(Arc::clone(index)))
+    }
+}
+
+impl Drop for FillingTurn {
+    fn drop(&mut self) {
+        self.0.is_filling.store(false, Ordering::SeqCst);
+    }
+}
