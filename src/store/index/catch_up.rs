@@ -105,8 +105,8 @@ impl Db<'_> {
             }
             ids.sort_unstable();
             ids.dedup();
-            let held = index.read().table.as_ref().map_or(0, Table::count);
-            if ids.len() > held / 2 + AT_ONCE {
+            let slots = index.read().table.as_ref().map_or(0, Table::slots);
+            if ids.len() > slots as usize / 2 + AT_ONCE {
                 // Reading everything anew takes less time.
                 index.forget();
                 continue;
