@@ -52,6 +52,7 @@ fn describe() {
     describe_counter!("rollcall_sessions_created_total", "Sessions that began");
     describe_counter!("rollcall_sessions_ended_total", "Sessions that ended, by reason");
     describe_counter!("rollcall_sign_ins_total", "Sign-ins, by outcome");
+    describe_counter!("rollcall_sign_in_limits_total", "Passwords and codes that were not looked at, by the limit that held them");
     describe_histogram!("rollcall_store_seconds", "Statements by kind and table: how many, and how long the database took");
     describe_counter!("rollcall_cache_total", "Look-ups in what is kept in memory, by cache and outcome");
     describe_gauge!("rollcall_pool", "What waits for the database and what it has: by pool and state");
@@ -110,6 +111,11 @@ pub(crate) fn count_ended(reason: &'static str, sessions: u64) {
 /// Counts a sign-in.
 pub fn count_sign_in(outcome: &'static str) {
     counter!("rollcall_sign_ins_total", "outcome" => outcome).increment(1);
+}
+
+/// Counts a guess that was not looked at.
+pub fn count_limited(limit: &'static str) {
+    counter!("rollcall_sign_in_limits_total", "limit" => limit).increment(1);
 }
 
 /// Counts look-ups in a cache.

@@ -5,7 +5,7 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 
-use crate::api::core::{authenticated_sessions, ended_sessions, session_revoke};
+use crate::api::core::{authenticated_sessions, ended_sessions, session_revoke, user_recovery};
 use crate::api::error::ApiError;
 use crate::api::{flows, health, schema};
 use crate::app::App;
@@ -38,6 +38,7 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/authenticated_sessions/{uuid}/", any(authenticated_sessions::item))
         .route("/api/v3/core/authenticated_sessions/{uuid}/used_by/", any(authenticated_sessions::item_used_by))
         .route("/api/v3/core/ended_sessions/", any(ended_sessions::collection))
+        .route("/api/v3/core/users/{id}/recovery/", any(user_recovery::address))
         .route("/api/v3/flows/executor/{slug}/", any(flows::executor::executor))
         .route("/api/v3/schema/", get(schema::schema))
         .route("/api/v3/", get(schema::browser))
@@ -66,6 +67,7 @@ pub fn routes() -> Routes {
         .route("/users", get(ui::users::show).post(ui::users::add))
         .route("/users/{id}", get(ui::user::show))
         .route("/users/{id}/password", post(ui::user::set_password))
+        .route("/users/{id}/recovery", post(ui::user::make_link))
         .route("/users/{id}/active", post(ui::user::set_active))
         .route("/tokens", get(ui::tokens::show).post(ui::tokens::add))
         .route("/tokens/remove", post(ui::tokens::remove))

@@ -41,6 +41,15 @@ pub async fn set_password(app: &App, who: &Principal, user: &UserRow, password: 
     users::set_password(app, user, password, actor).await
 }
 
+/// Makes a link's key with which a user sets a password once.
+///
+/// # Errors
+/// As for [`users::make_recovery_link`].
+pub async fn make_recovery_link(app: &App, who: &Principal, user: &UserRow, actor: &Actor) -> Result<PlainSecret, ActionError> {
+    who.must_administer()?;
+    users::make_recovery_link(app, user, actor).await
+}
+
 /// Makes a user active or inactive. Nobody locks themselves out.
 ///
 /// # Errors

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::events::EventKind;
 use super::tokens::TokenRequest;
-use super::{ActionError, Actor, tokens, users};
+use super::{ActionError, Actor, passwords, tokens, users};
 use crate::app::App;
 use crate::domain::PlainSecret;
-use crate::domain::user::{ADMINISTRATOR, TokenIntent, check_password};
+use crate::domain::user::{ADMINISTRATOR, TokenIntent};
 use crate::store::StoreError;
 use crate::store::tokens::NewToken;
 use crate::store::users::{NewUser, UserRow};
@@ -61,7 +61,7 @@ async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionEr
         permissions: Vec::new(),
     };
     if let Some(password) = &bootstrap.password {
-        check_password(&password.0)?;
+        passwords::check(app, &password.0, [&user.username, &user.name, &user.email])?;
         user.password_hash = Some(app.passwords.hash(password.0.clone()).await?);
     }
     let key = bootstrap.token.as_ref().map(|key| PlainSecret::from_text(key.0.clone()).hash());

@@ -2,11 +2,12 @@
 //! new key (OWASP ASVS v5.0.0-7.2.4, 7.5.1).
 
 use super::events::EventKind;
+use super::guesses::{self, Guess};
 use super::sign_in::Started;
 use super::users::{Ends, NewPassword, replace_password};
-use super::{ActionError, Actor};
+use super::{ActionError, Actor, passwords};
 use crate::app::App;
-use crate::domain::user::{MAX_PASSWORD_LENGTH, check_password};
+use crate::domain::password::MAX_LENGTH;
 use crate::domain::{HashedSecret, PlainSecret};
 use crate::store::sessions::LiveSession;
 use crate::store::users::UserRow;
@@ -23,7 +24,8 @@ pub fn is_fresh(app: &App, session: &LiveSession) -> bool {
 /// which is among `keys`, opens nothing from now on. `None` when the password is wrong.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when the session ended meanwhile; [`ActionError::Busy`].
+/// [`ActionError::NotFound`] when the session ended meanwhile; [`ActionError::Limited`] when there were
+/// too many wrong ones; [`ActionError::Busy`].
 pub async fn confirm(
     app: &App,
     session: &LiveSession,
@@ -32,11 +34,17 @@ pub async fn confirm(
     actor: &Actor,
 ) -> Result<Option<Started>, ActionError> {
     let actor = actor.as_user(session.user_id, &session.username);
-    let password = if password.len() > MAX_PASSWORD_LENGTH { String::new() } else { password };
+    let password = if password.len() > MAX_LENGTH { String::new() } else { password };
     let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
     let stored = user.password_hash.clone();
     let now = app.clock.now();
-    if !app.passwords.verify(password, stored.clone()).await? {
+    let about = Some((user.id, user.username.as_str()));
+    let guess = guesses::take(app, Guess::Confirmation(session.uuid), None, about, &actor).await?;
+    let verified = app.passwords.verify(password, stored.clone()).await;
+    if !matches!(verified, Ok(false)) {
+        guess.give_back(app).await?;
+    }
+    if !verified? {
         let event = EventKind::SignInFailed.by(&actor, now).about(user.id, &user.username);
         let event = event.of_session(session.uuid).with_detail("confirm");
         app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
@@ -64,8 +72,8 @@ pub async fn confirm(
 /// `sessions.end_on_password_change` says otherwise; this one goes on under a new key.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] without a fresh proof; [`ActionError::Rule`] when the password is too
-/// short or too long; [`ActionError::NotFound`] when the session ended meanwhile.
+/// [`ActionError::Forbidden`] without a fresh proof; [`ActionError::Rule`] when the password may not
+/// be one; [`ActionError::NotFound`] when the session ended meanwhile.
 pub async fn change_password(
     app: &App,
     session: &LiveSession,
@@ -76,7 +84,8 @@ pub async fn change_password(
     if !is_fresh(app, session) {
         return Err(ActionError::Forbidden);
     }
-    check_password(&password)?;
+    let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+    passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
     let hash = app.passwords.hash(password).await?;
     let actor = actor.as_user(session.user_id, &session.username);
     let key = PlainSecret::generate()?;

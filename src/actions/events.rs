@@ -11,6 +11,8 @@ pub enum EventKind {
     SignIn,
     /// Someone tried, with a wrong name or password.
     SignInFailed,
+    /// There were too many wrong passwords or codes: no more are looked at for a while.
+    SignInLimited,
     /// Someone signed out.
     SignOut,
     /// A session was ended by someone.
@@ -25,6 +27,8 @@ pub enum EventKind {
     UserAdded,
     /// A user's password was set.
     PasswordSet,
+    /// A link was made with which a user sets a password.
+    RecoveryLinkMade,
     /// A user was made active.
     UserActivated,
     /// A user was made inactive.
@@ -52,6 +56,7 @@ impl EventKind {
     pub const ALL: &'static [Self] = &[
         Self::SignIn,
         Self::SignInFailed,
+        Self::SignInLimited,
         Self::SignOut,
         Self::SessionRevoked,
         Self::SessionExpired,
@@ -59,6 +64,7 @@ impl EventKind {
         Self::SessionNamed,
         Self::UserAdded,
         Self::PasswordSet,
+        Self::RecoveryLinkMade,
         Self::UserActivated,
         Self::UserDeactivated,
         Self::UserRemoved,
@@ -77,6 +83,7 @@ impl EventKind {
         match self {
             Self::SignIn => "sign_in",
             Self::SignInFailed => "sign_in_failed",
+            Self::SignInLimited => "sign_in_limited",
             Self::SignOut => "sign_out",
             Self::SessionRevoked => "session_revoked",
             Self::SessionExpired => "session_expired",
@@ -84,6 +91,7 @@ impl EventKind {
             Self::SessionNamed => "session_named",
             Self::UserAdded => "user_added",
             Self::PasswordSet => "password_set",
+            Self::RecoveryLinkMade => "recovery_link_made",
             Self::UserActivated => "user_activated",
             Self::UserDeactivated => "user_deactivated",
             Self::UserRemoved => "user_removed",

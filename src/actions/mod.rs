@@ -9,6 +9,7 @@ pub mod confirm;
 pub mod endings;
 pub mod events;
 pub mod generate;
+pub mod guesses;
 pub mod history;
 pub mod import;
 pub mod passwords;
@@ -55,6 +56,9 @@ pub enum ActionError {
     /// The user has a second factor, and only their password was proved; it waits, likewise.
     #[error("the user has a second factor to prove")]
     FactorNeeded,
+    /// There were too many wrong passwords or codes; so long from now there may be one more.
+    #[error("there were too many wrong passwords or codes")]
+    Limited(std::time::Duration),
     /// More password checks wait than are taken on.
     #[error("too many sign-ins are waiting")]
     Busy,

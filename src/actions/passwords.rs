@@ -8,6 +8,10 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 
 use super::ActionError;
+use crate::app::App;
+use crate::config::PublicUrl;
+use crate::domain::password::{self, Context};
+use crate::domain::user::UserRule;
 use crate::store::StoreError;
 
 /// Memory in KiB, passes, lanes: the first choice of OWASP's Password Storage Cheat Sheet.
@@ -63,6 +67,16 @@ impl Passwords {
         let done = tokio::task::spawn_blocking(work).await;
         done.map_err(|error| StoreError::Failed(error.to_string()).into())
     }
+}
+
+/// Checks a new password of whoever has these names, on this server.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check(app: &App, password: &str, names: [&String; 3]) -> Result<(), UserRule> {
+    let server = app.config.http.public_url.as_ref().map(PublicUrl::host);
+    let context = Context::of(names.into_iter().map(String::as_str).chain(server));
+    Ok(password::check(password, &context)?)
 }
 
 /// A hash at our parameters that no password is known to fit: names without one are checked against

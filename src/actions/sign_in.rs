@@ -1,11 +1,12 @@
 //! Signing in: proving a password, and starting a session.
 
 use super::events::EventKind;
+use super::guesses::{self, Guess};
 use super::sessions::CHUNK;
 use super::{ActionError, Actor};
 use crate::app::App;
+use crate::domain::password::MAX_LENGTH;
 use crate::domain::policy::{AtLimit, Limits};
-use crate::domain::user::MAX_PASSWORD_LENGTH;
 use crate::domain::{Address, EndReason, HashedSecret, Methods, PlainSecret, SessionId, Timestamp, UserId, secret};
 use crate::store::session_ends::Which;
 use crate::store::sessions::NewSession;
@@ -52,14 +53,22 @@ impl Proved {
 }
 
 /// Proves a password. The user is found by name, then by e-mail address. An unknown name, a user
-/// without a password and an inactive one take as long as a wrong password and read the same.
+/// without a password and an inactive one take as long as a wrong password and read the same, and are
+/// limited the same. `device` is what the secret of a browser that may be known hashes to.
 ///
 /// # Errors
-/// [`ActionError::Busy`] when too many sign-ins are waiting.
-pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Actor) -> Result<Option<UserRow>, ActionError> {
+/// [`ActionError::Limited`] when there were too many wrong ones; [`ActionError::Busy`] when too many
+/// sign-ins are waiting.
+pub async fn prove_password(
+    app: &App,
+    uid: &str,
+    password: String,
+    device: Option<HashedSecret>,
+    actor: &Actor,
+) -> Result<Option<UserRow>, ActionError> {
     let db = app.store.read();
     // What no password can be is not worth more hashing than one.
-    let password = if password.len() > MAX_PASSWORD_LENGTH { String::new() } else { password };
+    let password = if password.len() > MAX_LENGTH { String::new() } else { password };
     // PostgreSQL's text holds no NUL, and neither does a name.
     let uid = uid.replace('\0', "\u{fffd}");
     // All look-ups always: a known name must not answer sooner. Phones like to add a blank.
@@ -67,10 +76,19 @@ pub async fn prove_password(app: &App, uid: &str, password: String, actor: &Acto
     let trimmed = db.find_user_by_name(uid.trim()).await?;
     let by_email = db.find_user_by_email(uid.trim()).await?;
     let user = exact.or(trimmed).or(by_email);
+    let id = user.as_ref().map_or(UserId(0), |user| user.id);
+    let known = match device {
+        Some(secret) if db.is_known_device(id, secret).await? => Some((id, secret)),
+        _ => None,
+    };
+    let about = user.as_ref().map(|user| (user.id, user.username.as_str()));
+    let guess = guesses::take(app, Guess::Password(&uid), known, about, actor).await?;
     let stored = user.as_ref().filter(|user| user.is_active).and_then(|user| user.password_hash.clone());
-    if app.passwords.verify(password, stored).await?
-        && let Some(user) = user
-    {
+    let verified = app.passwords.verify(password, stored).await;
+    if !matches!(verified, Ok(false)) {
+        guess.give_back(app).await?;
+    }
+    if verified? && let Some(user) = user {
         return Ok(Some(user));
     }
     let mut event = EventKind::SignInFailed.by(actor, app.clock.now());

@@ -1,11 +1,12 @@
 //! Users: adding them, their passwords, whether they are active.
 
 use super::events::EventKind;
-use super::{ActionError, Actor};
+use super::{ActionError, Actor, passwords};
 use crate::app::App;
-use crate::domain::user::{TokenIntent, check_email, check_password, check_username};
-use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId};
+use crate::domain::user::{TokenIntent, UserRule, check_email, check_username};
+use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId, secret};
 use crate::store::session_ends::Which;
+use crate::store::tokens::NewToken;
 use crate::store::users::{NewUser, UserRow};
 use crate::store::{Db, StoreError};
 
@@ -17,7 +18,7 @@ pub async fn add(app: &App, mut user: NewUser, password: Option<String>, actor: 
     check_username(&user.username)?;
     check_email(&user.email)?;
     if let Some(password) = password {
-        check_password(&password)?;
+        passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
         user.password_hash = Some(app.passwords.hash(password).await?);
     }
     let (actor, now, name) = (actor.clone(), app.clock.now(), user.username.clone());
@@ -49,9 +50,9 @@ pub async fn find(app: &App, username: &str) -> Result<UserRow, ActionError> {
 /// otherwise.
 ///
 /// # Errors
-/// [`ActionError::Rule`] when the password is too short or too long.
+/// [`ActionError::Rule`] when the password may not be one.
 pub async fn set_password(app: &App, user: &UserRow, password: String, actor: &Actor) -> Result<(), ActionError> {
-    check_password(&password)?;
+    passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
     let hash = app.passwords.hash(password).await?;
     let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
     let ends = ends(app);
@@ -87,12 +88,50 @@ pub async fn set_active(app: &App, user: &UserRow, is_active: bool, actor: &Acto
         .await
 }
 
-/// Uses up a set-up link: sets the password of the user it was made for and gives the user.
+/// Makes a link's key with which a user sets a password once, within `sign_in.link_timeout`. Links that
+/// were made for them before open nothing any more.
+///
+/// # Errors
+/// [`ActionError::Rule`] for an inactive user; [`ActionError::NotFound`] when they were removed
+/// meanwhile.
+pub async fn make_recovery_link(app: &App, user: &UserRow, actor: &Actor) -> Result<PlainSecret, ActionError> {
+    let key = PlainSecret::generate()?;
+    let (actor, now, id, key_hash) = (actor.clone(), app.clock.now(), user.id, key.hash());
+    let (identifier, lives) = (format!("recovery-{}", secret::random_alphanumeric(10)?), app.config.sign_in.link_timeout);
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let user = db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+                if !user.is_active {
+                    return Err(ActionError::Rule(UserRule::Inactive));
+                }
+                db.delete_tokens_of(id, TokenIntent::Recovery).await?;
+                let token = NewToken {
+                    key_hash,
+                    identifier,
+                    description: "recovery link".into(),
+                    intent: TokenIntent::Recovery,
+                    user: id,
+                    expires: (true, now.plus(lives)),
+                };
+                db.insert_token(&token, now).await?;
+                db.insert_events(&[EventKind::RecoveryLinkMade.by(&actor, now).about(id, &user.username)]).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(key)
+}
+
+/// Uses up a set-up or recovery link: sets the password of the user it was made for and gives the user.
 ///
 /// # Errors
 /// [`ActionError::NotFound`] when the link was used, is too old, or never was; then nothing changes.
 pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor: &Actor) -> Result<UserRow, ActionError> {
-    check_password(&password)?;
+    let db = app.store.read();
+    let owner = db.find_token_owner(link.hash(), TokenIntent::Recovery, app.clock.now()).await?.ok_or(ActionError::NotFound)?;
+    let user = db.find_user(owner.user_id).await?.ok_or(ActionError::NotFound)?;
+    passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
     let hash = app.passwords.hash(password).await?;
     let (actor, now, key, ends) = (actor.clone(), app.clock.now(), link.hash(), ends(app));
     app.store

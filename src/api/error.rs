@@ -15,6 +15,8 @@ pub enum ApiError {
     NotFound,
     /// 404: no such session, or none the caller may know of.
     NoSession,
+    /// 404: no such user.
+    NoUser,
     /// 404: no such page.
     InvalidPage,
     /// 406: the client accepts no JSON.
@@ -39,6 +41,8 @@ pub enum ApiError {
     TooLarge,
     /// 415: the body is in a form we do not read.
     UnsupportedMediaType(String),
+    /// 429: too many wrong passwords or codes; for so many seconds none is looked at.
+    Throttled(u64),
     /// 503: part of it was done.
     Stopped(Value),
     /// 503: try again later.
@@ -62,6 +66,7 @@ impl IntoResponse for ApiError {
         let (status, body) = match &self {
             Self::NotFound => (StatusCode::NOT_FOUND, detail("Not found.")),
             Self::NoSession => (StatusCode::NOT_FOUND, detail("No AuthenticatedSession matches the given query.")),
+            Self::NoUser => (StatusCode::NOT_FOUND, detail("No User matches the given query.")),
             Self::InvalidPage => (StatusCode::NOT_FOUND, detail("Invalid page.")),
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, detail("Could not satisfy the request Accept header.")),
             Self::NotAuthenticated => (StatusCode::FORBIDDEN, detail("Authentication credentials were not provided.")),
@@ -80,6 +85,10 @@ impl IntoResponse for ApiError {
             Self::UnsupportedMediaType(form) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, detail(&format!("Unsupported media type \"{form}\" in request.")))
             }
+            Self::Throttled(wait) => {
+                let text = format!("Request was throttled. Expected available in {wait} seconds.");
+                (StatusCode::TOO_MANY_REQUESTS, detail(&text))
+            }
             Self::Stopped(body) => (StatusCode::SERVICE_UNAVAILABLE, body.clone()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, detail("The request body is too large.")),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, detail("The server cannot do this now. Try again in a moment.")),
@@ -87,8 +96,13 @@ impl IntoResponse for ApiError {
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, detail("A server error occurred.")),
         };
         let mut response = json_response(status, &body);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let wait = match &self {
+            Self::Throttled(wait) => Some(*wait),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(1),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
         }
         response
     }
@@ -139,6 +153,7 @@ impl From<ActionError> for ApiError {
             ActionError::AtLimit | ActionError::ChooseEnd => Self::Refused(AT_LIMIT.to_owned()),
             ActionError::FactorNeeded => Self::Refused(FACTOR_NEEDED.to_owned()),
             ActionError::Busy => Self::Unavailable,
+            ActionError::Limited(wait) => Self::Throttled(wait.as_secs().saturating_add(1)),
             ActionError::Store(error) => error.into(),
             other => {
                 tracing::error!(error = %other, "a request failed");

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::core::{authenticated_sessions as sessions, ended_sessions, session_revoke};
+use super::core::{authenticated_sessions as sessions, ended_sessions, session_revoke, user_recovery};
 use super::error::json_response;
 use super::flows::executor;
 
@@ -28,6 +28,7 @@ use super::flows::executor;
         sessions::bulk_delete,
         session_revoke::revoke,
         ended_sessions::list,
+        user_recovery::create,
         executor::get,
         executor::solve
     ),

@@ -23,6 +23,7 @@ pub fn check_api_request(method: &Method, headers: &HeaderMap, client: &ClientIn
         return Ok(());
     }
     check_origin(headers, client, app)?;
+    check_fetch_site(headers)?;
     let secret = cookies::find(headers, cookies::CSRF).ok_or("CSRF cookie not set.")?;
     let secret = unmasked(&secret).map_err(|reason| format!("CSRF cookie {reason}."))?;
     let token = headers.get(HEADER).ok_or("CSRF token missing.")?;
@@ -72,6 +73,10 @@ pub fn check_same_site(headers: &HeaderMap, client: &ClientInfo, app: &App) -> R
             return Err(format!("Origin checking failed - {origin} does not match any trusted origins."));
         }
     }
+    check_fetch_site(headers)
+}
+
+fn check_fetch_site(headers: &HeaderMap) -> Result<(), String> {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         None | Some(b"same-origin" | b"none") => Ok(()),
         Some(_) => Err("the request came from another site.".into()),

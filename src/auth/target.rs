@@ -1,5 +1,7 @@
 //! Where a sign-in may lead: only here (OWASP ASVS v5.0.0-3.7.2).
 
+use percent_encoding::{CONTROLS, utf8_percent_encode};
+
 use crate::config::Config;
 
 /// The `next` that was asked for, if it is a path of this server or an address under its public URL;
@@ -18,7 +20,8 @@ pub fn safe(config: &Config, next: Option<&str>) -> String {
     });
     let path = own.unwrap_or(next);
     if path.starts_with('/') && !path.starts_with("//") {
-        return path.to_owned();
+        // A header holds no other characters.
+        return utf8_percent_encode(path, CONTROLS).to_string();
     }
     "/".into()
 }
@@ -52,5 +55,86 @@ mod tests {
             assert_eq!(safe(&config, Some(bad)), "/", "{bad:?}");
         }
         assert_eq!(safe(&config, None), "/");
+        assert_eq!(safe(&config, Some("/users?q=zoë")), "/users?q=zo%C3%AB");
+    }
+
+    /// Tricks that led browsers elsewhere, and every mark that one might read as a slash or drop, before,
+    /// between and after two slashes: resolved as browsers do, all stay here.
+    #[test]
+    fn no_trick_leads_elsewhere() {
+        let environment = [("ROLLCALL_HTTP__PUBLIC_URL".to_owned(), "https://a.example".to_owned())];
+        let config = Config::load(&crate::config::Flags::default(), environment).unwrap();
+        let mut tricks: Vec<String> = [
+            "//evil.example",
+            "///evil.example",
+            "////evil.example",
+            "https:evil.example",
+            "https:/evil.example",
+            "https:///evil.example",
+            "http://evil.example",
+            "HTTPS://EVIL.EXAMPLE",
+            "//evil.example/https://a.example",
+            "https://evil.example#https://a.example/",
+            "https://evil.example?https://a.example/",
+            "https://a.example:@evil.example",
+            "https://a.example%2eevil.example/",
+            "https://a.example\\@evil.example",
+            "https://a.example\u{ff0f}@evil.example",
+            "//evil%E3%80%82example",
+            "https://a.example//evil.example",
+            "https://a.example/\\evil.example",
+            "https://a.example:443@evil.example/",
+            "https://a.examplevil.example",
+            "/.//evil.example",
+            "/..//evil.example",
+            "/a/..//evil.example",
+            "/%2f/evil.example",
+            "/%5cevil.example",
+            "/\u{3002}/evil.example",
+            "//[::ffff:1.2.3.4]/",
+            "//0x7f.1/",
+            "//user:pass@evil.example",
+            "/;@evil.example",
+            "javascript:alert(1)",
+            "java\nscript:alert(1)",
+            "JaVaScRiPt:alert(1)",
+            "data:text/html,x",
+            "blob:https://evil.example/x",
+            "vbscript:x",
+            "view-source:https://evil.example",
+            "//\u{202e}elpmaxe.live",
+            "?next=//evil.example",
+            "#//evil.example",
+            "@evil.example",
+        ]
+        .map(str::to_owned)
+        .into();
+        let marks = (0..0x80)
+            .filter_map(char::from_u32)
+            .chain(['\u{85}', '\u{a0}', '\u{2028}', '\u{3000}', '\u{feff}', '\u{2215}', '\u{ff3c}']);
+        for mark in marks {
+            tricks.extend([
+                format!("{mark}//evil.example"),
+                format!("/{mark}/evil.example"),
+                format!("//{mark}evil.example"),
+                format!("{mark}https://evil.example/"),
+                format!("https:{mark}//evil.example/"),
+                format!("https://a.example{mark}evil.example/"),
+                format!("https://a.example{mark}@evil.example/"),
+                format!("/{mark}{mark}evil.example"),
+            ]);
+        }
+        let here = reqwest::Url::parse("https://a.example/sign-in").unwrap();
+        for trick in &tricks {
+            let to = safe(&config, Some(trick));
+            let resolved = here.join(&to).unwrap();
+            assert_eq!(
+                (resolved.scheme(), resolved.host_str(), resolved.port()),
+                ("https", Some("a.example"), None),
+                "{trick:?}: {to:?}"
+            );
+            assert!(to.starts_with('/') && axum::http::HeaderValue::from_str(&to).is_ok(), "{trick:?}: {to:?}");
+        }
+        assert!(tricks.len() > 1000);
     }
 }

@@ -46,6 +46,11 @@ pub(super) enum UserCommand {
         /// Who
         username: String,
     },
+    /// Print a link with which a user sets a password once; ends their sessions when it is used
+    RecoveryLink {
+        /// For whom
+        username: String,
+    },
     /// Let a user sign in again
     Activate {
         /// Who
@@ -104,6 +109,12 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
             let user = find(&app, &username).await?;
             users::set_password(&app, &user, output::new_password()?, &Actor::cli()).await?;
             output::say(&format!("set the password of {username} and ended their sessions"));
+        }
+        UserCommand::RecoveryLink { username } => {
+            let key = users::make_recovery_link(&app, &find(&app, &username).await?, &Actor::cli()).await?;
+            output::line(&format!("{}/set-up/{}", app.config.origin(app.config.listen), key.expose()))?;
+            let minutes = app.config.sign_in.link_timeout.as_secs().div_ceil(60);
+            output::say(&format!("the link works once, for {minutes} minutes; whoever opens it sets the password of {username}"));
         }
         UserCommand::Activate { username } => {
             users::set_active(&app, &find(&app, &username).await?, true, &Actor::cli()).await?;

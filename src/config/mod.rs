@@ -1,11 +1,13 @@
 //! Configuration: defaults < `rollcall.toml` < environment < flags, checked once at start.
 
+mod sign_in;
 mod sources;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use sign_in::SignInConfig;
 use sources::Values;
 pub use sources::{ConfigError, Flags, Given, KEYS, Key};
 
@@ -32,6 +34,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// How long sessions live, and how often they are written and swept.
     pub sessions: SessionConfig,
+    /// How often somebody may guess.
+    pub sign_in: SignInConfig,
     /// What is kept of the past.
     pub history: HistoryConfig,
     /// For how long addresses are kept.
@@ -77,6 +81,16 @@ impl PublicUrl {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The host, without a port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let authority = self.origin.split_once("//").map_or("", |(_, authority)| authority);
+        match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        }
     }
 
     /// Whether it is https, so that cookies are `Secure` and `__Host-`.
@@ -252,6 +266,7 @@ impl Config {
                     })?
                     .unwrap_or(4_000_000),
             },
+            sign_in: SignInConfig::read(&values)?,
             history: HistoryConfig { retention: duration("history.retention", 90 * day)? },
             privacy: PrivacyConfig {
                 address_retention: duration("privacy.address_retention", 30 * day)?,
@@ -350,6 +365,7 @@ fn parse_bool(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Rate;
 
     fn load(environment: &[(&str, &str)]) -> Result<Config, String> {
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
@@ -368,6 +384,11 @@ mod tests {
         assert_eq!(config.sessions.confirm_timeout.as_secs(), 600);
         assert!(config.sessions.is_ended_on_password_change);
         assert_eq!(config.history.retention.as_secs(), 90 * 86400);
+        assert_eq!(config.sign_in.link_timeout.as_secs(), 1800);
+        assert_eq!(config.sign_in.account_limit, Rate::new(10, Duration::from_secs(900)));
+        assert_eq!(config.sign_in.known_device_limit, Rate::new(10, Duration::from_secs(900)));
+        assert_eq!(config.sign_in.address_limit, Rate::new(50, Duration::from_secs(900)));
+        assert_eq!(config.sign_in.instance_limit, Rate::new(1000, Duration::from_secs(900)));
         assert!(config.http.trusted_proxies.is_empty(), "no proxy is trusted until named");
         assert!(!config.is_query_strict && config.authentik_secret_key.is_none());
     }
@@ -381,6 +402,8 @@ mod tests {
             ("ROLLCALL_HTTP__PUBLIC_URL", "https://Sessions.example.com/"),
             ("ROLLCALL_SESSIONS__TOUCH_INTERVAL", "0"),
             ("ROLLCALL_SESSIONS__IDLE_TIMEOUT", "30m"),
+            ("ROLLCALL_SIGN_IN__ACCOUNT_LIMIT", "5/1h"),
+            ("ROLLCALL_SIGN_IN__INSTANCE_LIMIT", "0"),
             ("ROLLCALL_LOG", "debug"),
             ("ROLLCALL_LOG__FORMAT", "json"),
             ("HOME", "/root"),
@@ -388,9 +411,14 @@ mod tests {
         .unwrap();
         assert_eq!(config.database, Location::Postgres("postgres://u@h/d".into()));
         assert_eq!(config.http.trusted_proxies.len(), 2);
-        assert_eq!(config.http.public_url.unwrap().origin(), "https://sessions.example.com");
+        let url = config.http.public_url.unwrap();
+        assert_eq!((url.origin(), url.host()), ("https://sessions.example.com", "sessions.example.com"));
+        let url = PublicUrl::parse("http://[::1]:9000").unwrap();
+        assert_eq!(url.host(), "[::1]");
         assert_eq!(config.sessions.touch_interval, Duration::ZERO);
         assert_eq!(config.sessions.idle_timeout.as_secs(), 1800);
+        assert_eq!(config.sign_in.account_limit, Rate::new(5, Duration::from_secs(3600)));
+        assert_eq!(config.sign_in.instance_limit, None);
         assert_eq!((config.log.filter.as_str(), config.log.is_json), ("debug", true));
     }
 
@@ -406,6 +434,9 @@ mod tests {
             ("ROLLCALL_SESSIONS__IDLE_TIMEOUT", "soon"),
             ("ROLLCALL_SESSIONS__ABSOLUTE_TIMEOUT", "0"),
             ("ROLLCALL_LOG__FORMAT", "xml"),
+            ("ROLLCALL_SIGN_IN__ACCOUNT_LIMIT", "10"),
+            ("ROLLCALL_SIGN_IN__ACCOUNT_LIMIT", "0/1h"),
+            ("ROLLCALL_SIGN_IN__ADDRESS_LIMIT", "many/1h"),
         ] {
             let error = load(&[(key, bad)]).unwrap_err();
             assert!(error.contains(key) && error.contains(bad), "{error}");

@@ -33,6 +33,12 @@ impl ClientInfo {
         format!("{}://{}", if self.is_https { "https" } else { "http" }, self.host)
     }
 
+    /// Where people reach this server: the public URL, or what this request asked for.
+    #[must_use]
+    pub fn public_origin(&self, app: &App) -> String {
+        app.config.http.public_url.as_ref().map_or_else(|| self.origin(), |url| url.origin().to_owned())
+    }
+
     /// With the user agent of the request's headers.
     #[must_use]
     pub fn as_client(&self, headers: &HeaderMap) -> Client {

@@ -86,7 +86,11 @@ fn service(
             request.extensions_mut().insert(ConnectInfo(peer));
             match tokio::time::timeout(REQUEST_TIME, router.call(request)).await {
                 Ok(answer) => answer,
-                Err(_) => Ok(ApiError::Timeout.into_response()),
+                Err(_) => {
+                    let mut answer = ApiError::Timeout.into_response();
+                    super::headers::complete(answer.headers_mut());
+                    Ok(answer)
+                }
             }
         }
     })

@@ -2,6 +2,7 @@
 //! changed GeoIP files, and bringing stored places and parsed user agents up to date.
 
 mod changes;
+pub mod dictionary;
 mod places;
 mod user_agents;
 
@@ -13,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use self::changes::ChangeLog;
-use crate::actions::{addresses, history, sessions};
+use self::dictionary::UnusedAgents;
+use crate::actions::{addresses, guesses, history, sessions};
 use crate::app::App;
 use crate::auth::known_device;
 
@@ -23,6 +25,8 @@ const FLUSH: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(5);
 /// How often stored places are compared with the files, and unused rules are put away.
 const UPKEEP: Duration = Duration::from_secs(60);
+/// How often user agents that nothing refers to are forgotten.
+const PRUNE: Duration = Duration::from_secs(3600);
 /// How long after its end a session is swept: longer than a use of it on another node can take to be
 /// written down.
 const GRACE: Duration = Duration::from_secs(5);
@@ -62,8 +66,14 @@ impl Jobs {
         jobs.every(UPKEEP, app, |app| async move {
             report("reading user agents anew", user_agents::refresh(&app).await);
             report("looking up places", places::refresh(&app).await);
+            report("forgetting limits on guesses", guesses::sweep(&app).await);
             app.user_agents.rest();
             app.store.rest();
+        });
+        let unused = std::sync::Arc::new(UnusedAgents::default());
+        jobs.every(PRUNE, app, move |app| {
+            let unused = std::sync::Arc::clone(&unused);
+            async move { report("forgetting unused user agents", unused.prune(&app).await.map(drop)) }
         });
         jobs.every(UPKEEP, app, |app| async move {
             let purged = history::purge(&app).await.map(|purged| {

@@ -12,6 +12,7 @@ pub mod events;
 pub mod facets;
 pub mod factors;
 pub mod groups;
+pub mod guess_limits;
 mod index;
 pub mod known_devices;
 mod migrate;

@@ -1,10 +1,14 @@
-//! The dictionary of user agents: one row for each distinct text, with its parsed parts. Rows are
-//! never removed and their ids never reused, so an id may be remembered.
+//! The dictionary of user agents: one row for each distinct text, with its parsed parts. Rows that
+//! nothing refers to are removed; ids are never reused, so one may be remembered.
 
 use super::{Db, FromRow, Row, StoreError};
 use crate::domain::fold::fold;
 use crate::domain::user_agent::ParsedAgent;
 use crate::values;
+
+/// Holds for an entry that nothing refers to.
+const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM sessions s WHERE s.user_agent_id = user_agents.id) \
+    AND NOT EXISTS (SELECT 1 FROM ended_sessions e WHERE e.user_agent_id = user_agents.id)";
 
 /// An entry of the dictionary.
 #[derive(Clone, Debug)]
@@ -71,6 +75,25 @@ impl Db<'_> {
     pub async fn list_user_agents_of_other_rules(&self, rules: &str, limit: i64) -> Result<Vec<UserAgentRow>, StoreError> {
         let sql = "SELECT id, text, parsed FROM user_agents WHERE rules < $1 OR rules > $1 LIMIT $2";
         self.all(sql, &values![rules, limit]).await
+    }
+
+    /// Entries that no session refers to, and none that ended and is kept.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_unused_user_agents(&self) -> Result<Vec<i64>, StoreError> {
+        let sql = format!("SELECT user_agents.id FROM user_agents WHERE {UNUSED} ORDER BY user_agents.id LIMIT 100000");
+        self.all(&sql, &[]).await
+    }
+
+    /// Removes those of these entries that nothing refers to, and gives how many there were.
+    ///
+    /// # Errors
+    /// When the database does not answer, or one is referred to just now.
+    pub async fn delete_unused_user_agents(&self, ids: &[i64]) -> Result<u64, StoreError> {
+        let sql = format!("DELETE FROM user_agents WHERE id IN ({}) AND {UNUSED}", super::placeholders(0, ids.len()));
+        let values: Vec<_> = ids.iter().map(|id| (*id).into()).collect();
+        self.execute(&sql, &values).await
     }
 
     /// Writes what newer rules read from an entry.

@@ -1,5 +1,7 @@
 //! Errors as pages: what happened, and a way on.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -39,6 +41,8 @@ pub enum PageError {
     TooLarge,
     /// 429.
     TooMany,
+    /// 429: too many wrong passwords or codes; for so long none is looked at.
+    Limited(Duration),
     /// 503: try again later.
     Unavailable,
     /// 500: our mistake.
@@ -51,6 +55,8 @@ struct Failure {
     status: StatusCode,
     title: &'static str,
     text: String,
+    /// When to try again, in seconds.
+    retry_after: Option<u64>,
 }
 
 #[derive(Template)]
@@ -90,7 +96,21 @@ impl PageError {
                 (StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here", "The address is right, but not what was asked of it.")
             }
             Self::Conflict(text) => {
-                return Failure { status: StatusCode::CONFLICT, title: "It changed meanwhile", text: text.clone() };
+                return Failure {
+                    status: StatusCode::CONFLICT,
+                    title: "It changed meanwhile",
+                    text: text.clone(),
+                    retry_after: None,
+                };
+            }
+            Self::Limited(wait) => {
+                let text = format!(
+                    "There were too many wrong passwords or codes. Nothing was looked at this time, not even a right one. \
+                     Try again {}, or from a browser that you signed in with before.",
+                    in_a_while(*wait)
+                );
+                let retry_after = Some(whole_seconds(*wait));
+                return Failure { status: StatusCode::TOO_MANY_REQUESTS, title: "Wait a little", text, retry_after };
             }
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "That is too much", "The form holds more than the server takes."),
             Self::TooMany => (
@@ -110,7 +130,12 @@ impl PageError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "It is our mistake, and it is in the server's log.")
             }
         };
-        Failure { status, title, text: text.to_owned() }
+        let retry_after = match status {
+            StatusCode::SERVICE_UNAVAILABLE => Some(1),
+            StatusCode::TOO_MANY_REQUESTS => Some(60),
+            _ => None,
+        };
+        Failure { status, title, text: text.to_owned(), retry_after }
     }
 }
 
@@ -137,18 +162,27 @@ impl IntoResponse for PageError {
     }
 }
 
+/// Whole seconds, and at least one.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// `in 40 seconds`, `in 2 minutes`.
+fn in_a_while(wait: Duration) -> String {
+    match whole_seconds(wait) {
+        1 => "in a second".to_owned(),
+        seconds @ 2..=90 => format!("in {seconds} seconds"),
+        seconds => format!("in {} minutes", seconds.div_ceil(60)),
+    }
+}
+
 impl Failure {
     fn page(&self, frame: Frame, request_id: &str) -> Response {
         let (title, text) = (self.title, self.text.as_str());
         let request_id = if self.status.is_server_error() { request_id } else { "" };
         let mut response = page(self.status, &ErrorPage { frame, status: self.status.as_u16(), title, text, request_id });
-        let wait = match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => Some("1"),
-            StatusCode::TOO_MANY_REQUESTS => Some("60"),
-            _ => None,
-        };
-        if let Some(wait) = wait {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(wait));
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
         }
         response
     }
@@ -216,6 +250,7 @@ impl From<ActionError> for PageError {
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
             ActionError::Busy => Self::Unavailable,
             ActionError::Exists(what) => Self::Conflict(format!("There is {what} already. Go back and take another name.")),
+            ActionError::Limited(wait) => Self::Limited(wait),
             ActionError::Store(error) => error.into(),
             other => {
                 tracing::error!(error = %other, "a page failed");

@@ -14,7 +14,7 @@ use super::{Frame, PageResult, Section, page};
 use crate::actions::{ActionError, confirm};
 use crate::app::App;
 use crate::auth;
-use crate::domain::user::MIN_PASSWORD_LENGTH;
+use crate::domain::password;
 use crate::store::sessions::LiveSession;
 
 const PATH: &str = "/password";
@@ -77,5 +77,5 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
 fn form(app: &App, visitor: &Visitor, session: &LiveSession, status: StatusCode, error: &str) -> Response {
     let frame = visitor.frame(app, Section::Elsewhere);
     let is_ending = app.config.sessions.is_ended_on_password_change;
-    page(status, &PasswordPage { frame, username: &session.username, error, min_length: MIN_PASSWORD_LENGTH, is_ending })
+    page(status, &PasswordPage { frame, username: &session.username, error, min_length: password::MIN_LENGTH, is_ending })
 }

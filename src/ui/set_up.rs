@@ -1,4 +1,5 @@
-//! `/set-up/{key}`: a single-use link that sets the administrator's password.
+//! `/set-up/{key}`: a single-use link that sets a password: the administrator's at a first start, or
+//! that of somebody who lost theirs.
 
 use askama::Template;
 use axum::extract::{Path, Request, State};
@@ -14,7 +15,8 @@ use crate::actions::{ActionError, users};
 use crate::app::App;
 use crate::auth;
 use crate::domain::PlainSecret;
-use crate::domain::user::{MIN_PASSWORD_LENGTH, TokenIntent};
+use crate::domain::password;
+use crate::domain::user::TokenIntent;
 
 #[derive(Template)]
 #[template(path = "pages/set_up.html")]
@@ -23,6 +25,8 @@ struct SetUpPage<'a> {
     username: &'a str,
     error: &'a str,
     min_length: usize,
+    /// Whether there is a password already, and sessions that end with it.
+    is_anew: bool,
 }
 
 /// What the form sends.
@@ -56,7 +60,11 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
         Err(ActionError::Rule(rule)) => return form(&app, &visitor, &key, &format!("Sorry: {rule}.")).await,
         other => other?,
     };
-    let started = auth::start_session(&app, &parts.headers, &visitor.client, user, false).await?;
+    let started = match auth::start_session(&app, &parts.headers, &visitor.client, user, false).await {
+        // The password is set. A link replaces no second factor: that is asked for where one signs in.
+        Err(ActionError::FactorNeeded) => return Ok(Redirect::to("/sign-in").into_response()),
+        other => other?,
+    };
     let mut response = Redirect::to("/sessions").into_response();
     auth::keep_session(&app, response.headers_mut(), &started)?;
     Ok(response)
@@ -65,8 +73,9 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
 async fn form(app: &App, visitor: &Visitor, key: &PlainSecret, error: &str) -> Result<Response, PageError> {
     let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Recovery, app.clock.now()).await?;
     let owner = owner.ok_or(PageError::NotFound)?;
-    let frame = visitor.frame(app, Section::Elsewhere);
-    let template = SetUpPage { frame, username: &owner.username, error, min_length: MIN_PASSWORD_LENGTH };
+    let user = app.store.read().find_user(owner.user_id).await?.ok_or(PageError::NotFound)?;
+    let (frame, is_anew) = (visitor.frame(app, Section::Elsewhere), user.password_hash.is_some());
+    let template = SetUpPage { frame, username: &owner.username, error, min_length: password::MIN_LENGTH, is_anew };
     let mut response = page(StatusCode::OK, &template);
     visitor.keep(app, response.headers_mut());
     Ok(response)

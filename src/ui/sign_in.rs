@@ -13,7 +13,7 @@ use super::form::Visitor;
 use super::{Frame, PageResult, Section, page, sign_in_limit};
 use crate::actions::{ActionError, sign_in};
 use crate::app::App;
-use crate::auth::{self, target};
+use crate::auth::{self, known_device, target};
 use crate::domain::Methods;
 use crate::domain::user::MAX_EMAIL_LENGTH;
 use crate::http::query::Query;
@@ -72,7 +72,8 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     if uid.trim().is_empty() || form_data.password.is_empty() {
         return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password."));
     }
-    let Some(user) = sign_in::prove_password(&app, &uid, form_data.password, &visitor.client.as_anonymous()).await? else {
+    let (device, actor) = (known_device::secret(&app.config, &parts.headers), visitor.client.as_anonymous());
+    let Some(user) = sign_in::prove_password(&app, &uid, form_data.password, device, &actor).await? else {
         return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong."));
     };
     let (id, is_remembered) = (user.id, form_data.remember.is_some());

@@ -86,7 +86,7 @@ async fn list(app: &App, visitor: &Visitor, made: Option<(String, String)>, erro
         username: token.username,
     });
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let origin = app.config.http.public_url.as_ref().map_or_else(|| visitor.client.origin(), |url| url.origin().to_owned());
+    let origin = visitor.client.public_origin(app);
     let made_up = format!("api-{}", secret::random_alphanumeric(10).map_err(ActionError::from)?);
     let frame = visitor.frame(app, Section::Tokens);
     Ok(page(status, &TokensPage { frame, rows: rows.collect(), made, origin, error, given, made_up }))

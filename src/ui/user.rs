@@ -16,7 +16,7 @@ use super::{Frame, PageResult, Section, page};
 use crate::actions::{ActionError, administration};
 use crate::app::App;
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
-use crate::domain::user::MIN_PASSWORD_LENGTH;
+use crate::domain::password;
 use crate::domain::{SessionId, Timestamp, UserId, query};
 use crate::store::StoreError;
 use crate::store::event_list::EventFilter;
@@ -47,6 +47,9 @@ struct UserPage {
     events_url: String,
     is_self: bool,
     error: String,
+    /// A link that was made just now, and how long it is good.
+    link: String,
+    link_minutes: u64,
     shortest: usize,
 }
 
@@ -66,14 +69,14 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>, request: Reque
     let visitor = Visitor::of(&app, &parts).await?;
     let id = user_id(&id)?;
     let user = administration::find_user(&app, &visitor.principal(parts.uri.path())?, id).await?;
-    answer(&app, &visitor, user, String::new()).await
+    answer(&app, &visitor, user, String::new(), String::new()).await
 }
 
 fn user_id(text: &str) -> Result<UserId, PageError> {
     text.parse().map(UserId).map_err(|_| PageError::NotFound)
 }
 
-async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String) -> PageResult {
+async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link: String) -> PageResult {
     let (now, db) = (app.clock.now(), app.store.read());
     let (count, sessions) = sessions(app, user.id, now).await?;
     let gone = db.list_ended_of_user(user.id, ENDED).await?;
@@ -101,7 +104,9 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String) -> P
         events_url: address("/events", &[("user", user.username.clone())]),
         is_self: visitor.session.as_ref().is_some_and(|session| session.user_id == user.id),
         error,
-        shortest: MIN_PASSWORD_LENGTH,
+        link,
+        link_minutes: app.config.sign_in.link_timeout.as_secs().div_ceil(60),
+        shortest: password::MIN_LENGTH,
         user,
     };
     Ok(page(status, &template))
@@ -148,7 +153,32 @@ pub async fn set_password(State(app): State<App>, Path(id): Path<String>, reques
     let user = administration::find_user(&app, &who, user_id(&id)?).await?;
     match administration::set_password(&app, &who, &user, form.password, &visitor.actor()).await {
         Ok(()) => Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response()),
-        Err(ActionError::Rule(rule)) => answer(&app, &visitor, user, format!("Sorry: {rule}.")).await,
+        Err(ActionError::Rule(rule)) => answer(&app, &visitor, user, format!("Sorry: {rule}."), String::new()).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the button that makes a link sends.
+#[derive(Deserialize)]
+pub struct LinkForm {
+    #[serde(default)]
+    proof: String,
+}
+
+/// Makes a recovery link. The answer holds it and is no redirect: nothing else may ever hold it.
+pub async fn make_link(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<LinkForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let who = visitor.principal(PATH)?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
+    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    match administration::make_recovery_link(&app, &who, &user, &visitor.actor()).await {
+        Ok(key) => {
+            let made = format!("{}/set-up/{}", visitor.client.public_origin(&app), key.expose());
+            answer(&app, &visitor, user, String::new(), made).await
+        }
+        Err(ActionError::Rule(rule)) => answer(&app, &visitor, user, format!("Sorry: {rule}."), String::new()).await,
         Err(error) => Err(error.into()),
     }
 }

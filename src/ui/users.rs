@@ -14,7 +14,8 @@ use super::words::Moment;
 use super::{Frame, PageResult, Section, page};
 use crate::actions::{ActionError, administration};
 use crate::app::App;
-use crate::domain::user::{MAX_USERNAME_LENGTH, MIN_PASSWORD_LENGTH};
+use crate::domain::password;
+use crate::domain::user::MAX_USERNAME_LENGTH;
 use crate::http::query::Query;
 use crate::store::users::NewUser;
 
@@ -111,7 +112,7 @@ async fn list(app: &App, visitor: &Visitor, query: &Query, error: String, given:
         error,
         given,
         longest: MAX_USERNAME_LENGTH,
-        shortest: MIN_PASSWORD_LENGTH,
+        shortest: password::MIN_LENGTH,
     };
     Ok(page(status, &template))
 }

@@ -195,6 +195,14 @@ pub(super) fn happened(event: &EventRow) -> String {
         "sign_in" => format!("{user} signed in"),
         "sign_in_failed" if user.is_empty() => "Somebody tried to sign in by a name that nobody has".into(),
         "sign_in_failed" => format!("Somebody tried to sign in as {user}, and failed"),
+        "sign_in_limited" => match detail.as_str() {
+            "account" if user.is_empty() => "Too many wrong passwords for a name that nobody has: no more for a while".into(),
+            "account" => format!("Too many wrong passwords or codes for {user}: no more for a while, but from known devices"),
+            "known_device" => format!("Too many wrong passwords or codes for {user} from a known device: no more for a while"),
+            "address" => "Too many wrong passwords or codes from one address: no more from there for a while".into(),
+            "instance" => "Too many wrong passwords or codes in all: no more for a while, but from known devices".into(),
+            _ => format!("Too many wrong passwords or codes for {user}: no more for a while"),
+        },
         "sign_out" => format!("{user} signed out"),
         "session_revoked" if detail == "revoked" || detail.is_empty() => format!("{actor} ended {whose} session"),
         "session_revoked" => match detail.split_once(": ") {
@@ -208,6 +216,7 @@ pub(super) fn happened(event: &EventRow) -> String {
         "session_named" => format!("{actor} named {whose} session “{detail}”"),
         "user_added" => format!("{actor} added the user {user}"),
         "password_set" => format!("{actor} set {whose} password"),
+        "recovery_link_made" => format!("{actor} made a link with which {user} sets a password"),
         "user_activated" => format!("{actor} made {user} active"),
         "user_deactivated" => format!("{actor} deactivated {user}"),
         "user_removed" => format!("{actor} removed the user {user}"),

@@ -115,7 +115,11 @@ db_test!(a_malformed_cookie_opens_nothing, |db| async move {
 // authentik CVE-2024-47070: with an X-Forwarded-For that could not be parsed, the step that asks for
 // the password was skipped.
 db_test!(an_unparsable_forwarded_address_skips_no_check, |db| async move {
-    let app = TestApp::with(db, &[("HTTP__TRUSTED_PROXIES", "127.0.0.1"), ("SESSIONS__REMEMBER_TIMEOUT", "0")]).await;
+    let app = TestApp::with(
+        db,
+        &[("HTTP__TRUSTED_PROXIES", "127.0.0.1"), ("SESSIONS__REMEMBER_TIMEOUT", "0"), ("SIGN_IN__ACCOUNT_LIMIT", "0")],
+    )
+    .await;
     app.import(&[json!({"kind": "user", "id": 7, "username": "alice", "password_hash": cheap_hash()})]).await;
     for forwarded in
         ["a", "1.2.3", "1.2.3.4.5", "256.1.1.1", "::g", "[::1", ",", ",,,", "1.2.3.4,x", "unknown", "\"1.2.3.4\"", "-", "0x7f.1"]

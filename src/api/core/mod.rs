@@ -4,4 +4,5 @@ pub mod authenticated_sessions;
 pub mod ended_sessions;
 pub mod session_filter;
 pub mod session_revoke;
+pub mod user_recovery;
 pub mod wire;

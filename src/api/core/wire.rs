@@ -284,6 +284,13 @@ pub struct RevokeSessionsStopped {
     pub remaining: u64,
 }
 
+/// A link that is shown once.
+#[derive(Serialize, ToSchema)]
+pub struct Link {
+    /// The whole address.
+    pub link: String,
+}
+
 /// What an error says.
 #[derive(Serialize, ToSchema)]
 #[schema(as = GenericError)]

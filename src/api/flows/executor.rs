@@ -14,7 +14,7 @@ use crate::actions::{ActionError, sessions, sign_in};
 use crate::api::core::wire::ErrorDetail;
 use crate::api::error::{AT_LIMIT, ApiError, json_response};
 use crate::app::App;
-use crate::auth::{self, cookies, csrf, session_keys, target};
+use crate::auth::{self, cookies, csrf, known_device, session_keys, target};
 use crate::domain::user::MAX_EMAIL_LENGTH;
 use crate::domain::{Methods, PlainSecret};
 use crate::http::MAX_BODY;
@@ -26,6 +26,8 @@ const SIGN_OUT: &str = "default-invalidation-flow";
 const METHODS: &str = "GET, POST, HEAD, OPTIONS";
 /// Wrong passwords that one conversation may have.
 const MAX_FAILURES: u8 = 5;
+/// Said when there were too many.
+const TOO_MANY: &str = "Too many wrong passwords. Please try again later.";
 /// A small grey figure: the same for everybody, since a name may be nobody's.
 const AVATAR: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='%23888'%3E%3Ccircle cx='12' cy='8' r='4'/%3E%3Cpath d='M4 20a8 8 0 0116 0z'/%3E%3C/svg%3E";
 
@@ -131,7 +133,11 @@ impl FlowCall<'_> {
             return Ok(self.present_and_keep(&flow, Some(("password", "This field is required."))));
         };
         let password = password.to_owned();
-        let proved = sign_in::prove_password(self.app, &flow.uid, password, &self.client.as_anonymous()).await?;
+        let (device, actor) = (known_device::secret(&self.app.config, &self.parts.headers), self.client.as_anonymous());
+        let proved = match sign_in::prove_password(self.app, &flow.uid, password, device, &actor).await {
+            Err(ActionError::Limited(_)) => return Ok(self.denied(&flow.uid, TOO_MANY)),
+            other => other?,
+        };
         let Some(user) = proved else {
             flow.failures = flow.failures.saturating_add(1);
             if flow.failures >= MAX_FAILURES {
@@ -155,7 +161,7 @@ impl FlowCall<'_> {
         let name = proved.user.username.clone();
         let wish = auth::Wish { is_remembered, ends: None };
         let started = match auth::begin_session(self.app, headers, self.client, proved, wish).await {
-            Err(ActionError::AtLimit | ActionError::ChooseEnd) => return Ok(self.at_limit(&name)),
+            Err(ActionError::AtLimit | ActionError::ChooseEnd) => return Ok(self.denied(&name, AT_LIMIT)),
             other => other?,
         };
         let mut response = self.redirect("Welcome to Rollcall!");
@@ -164,13 +170,13 @@ impl FlowCall<'_> {
         Ok(response)
     }
 
-    /// Tells whoever has as many sessions as they may have. The conversation is over.
-    fn at_limit(&self, name: &str) -> Response {
+    /// Tells somebody why they do not get in. The conversation is over.
+    fn denied(&self, name: &str, why: &str) -> Response {
         let mut response = json_response(
             StatusCode::OK,
             &json!({
                 "component": component(Stage::Denied), "flow_info": flow_info("Welcome to Rollcall!"), "pending_user": name,
-                "pending_user_avatar": AVATAR, "error_message": AT_LIMIT,
+                "pending_user_avatar": AVATAR, "error_message": why,
             }),
         );
         cookies::remove(response.headers_mut(), &self.app.config, cookies::flow_name(&self.app.config));
@@ -217,7 +223,7 @@ impl FlowCall<'_> {
             Stage::UserLogin => json!({ "pending_user": flow.uid, "pending_user_avatar": AVATAR }),
             Stage::Denied => json!({
                 "pending_user": flow.uid, "pending_user_avatar": AVATAR,
-                "error_message": "Too many wrong passwords. Please try again later.",
+                "error_message": TOO_MANY,
             }),
         };
         if let (Value::Object(challenge), Value::Object(more)) = (&mut challenge, more) {

@@ -1,0 +1,197 @@
+//! Guesses: how often somebody may be wrong about a password or a code. A guess is taken from its
+//! limits, in the database, before it is looked at, and given back when it was right: so of many at
+//! once no more are looked at than may be, on all nodes together.
+//!
+//! A name that nobody has is limited as any other. A browser that its user signed in with before has
+//! a limit of its own and is held by no other, so that strangers who guess lock nobody out of it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::events::EventKind;
+use super::{ActionError, Actor};
+use crate::app::App;
+use crate::domain::fold::fold;
+use crate::domain::{Address, HashedSecret, PlainSecret, Rate, SessionId, Timestamp, UserId};
+use crate::store::StoreError;
+
+/// What somebody guesses at.
+#[derive(Clone, Copy, Debug)]
+pub enum Guess<'a> {
+    /// The password of whoever has this name or e-mail address, if anybody has.
+    Password(&'a str),
+    /// A second factor's code, of a user whose first was proved.
+    Code(UserId),
+    /// What the user of a session proves once more.
+    Confirmation(SessionId),
+}
+
+impl Guess<'_> {
+    /// What is limited: the same for all who guess at the same.
+    fn subject(&self) -> String {
+        match self {
+            // What is typed, not whom it finds: who has two names must not show.
+            Self::Password(uid) => format!("password {}", fold(uid.trim())),
+            Self::Code(user) => format!("code {}", user.0),
+            Self::Confirmation(session) => format!("confirmation {session}"),
+        }
+    }
+}
+
+/// One limit that a guess is taken from.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// Its name, in events and metrics.
+    name: &'static str,
+    key: HashedSecret,
+    rate: Rate,
+}
+
+/// A guess that may be looked at. Give it back when it was right, or was not looked at after all.
+#[derive(Debug)]
+#[must_use]
+pub struct Taken(Vec<Limit>);
+
+impl Taken {
+    /// Gives the guess back.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn give_back(self, app: &App) -> Result<(), StoreError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        app.store
+            .write(move |db| {
+                Box::pin(async move {
+                    for limit in self.0 {
+                        db.give_guess_back(limit.key, limit.rate).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+/// Takes a guess from its limits. `device` is the secret of a browser and the user who signed in with
+/// it before, if it is known to be theirs; `about` is whose account it is, if anybody's.
+///
+/// # Errors
+/// [`ActionError::Limited`] when there were too many; then it may not be looked at.
+pub async fn take(
+    app: &App,
+    guess: Guess<'_>,
+    device: Option<(UserId, HashedSecret)>,
+    about: Option<(UserId, &str)>,
+    actor: &Actor,
+) -> Result<Taken, ActionError> {
+    let limits = limits_of(app, guess, device, actor.ip);
+    let (now, taken) = (app.clock.now(), limits.clone());
+    // In one transaction: one that does not fit takes nothing from the others. Always in this order,
+    // so that no two wait for each other.
+    let refused = app.store.write(move |db| {
+        Box::pin(async move {
+            for limit in limits {
+                if !db.take_guess(limit.key, limit.rate, now).await? {
+                    return Err(Refused::By(limit));
+                }
+            }
+            Ok(())
+        })
+    });
+    match refused.await {
+        Ok(()) => Ok(Taken(taken)),
+        Err(Refused::Store(error)) => Err(error.into()),
+        Err(Refused::By(limit)) => {
+            crate::metrics::count_sign_in("limited");
+            crate::metrics::count_limited(limit.name);
+            Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))
+        }
+    }
+}
+
+enum Refused {
+    By(Limit),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Writes the event of a limit that is hit, once, and gives how long to wait.
+async fn refuse(
+    app: &App,
+    limit: Limit,
+    about: Option<(UserId, &str)>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Duration, StoreError> {
+    let mut event = EventKind::SignInLimited.by(actor, now).with_detail(limit.name);
+    let is_of_one = matches!(limit.name, "account" | "known_device");
+    if let Some((id, name)) = about.filter(|_| is_of_one) {
+        event = event.about(id, name);
+    }
+    let full_at = app.store.write(move |db| {
+        Box::pin(async move {
+            if db.tell_guess_limit(limit.key).await? {
+                db.insert_events(&[event]).await?;
+            }
+            db.find_guess_limit(limit.key).await
+        })
+    });
+    Ok(full_at.await?.map(|full_at| limit.rate.wait(full_at, now)).unwrap_or_default())
+}
+
+/// What a guess is taken from.
+fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>, ip: Option<Address>) -> Vec<Limit> {
+    let rates = app.config.sign_in;
+    let key = |name: &str, subject: &str| PlainSecret::from_text(app.instance_key.proof(name, subject.as_bytes())).hash();
+    let limit = |name, rate: Option<Rate>, subject: String| rate.map(|rate| Limit { name, key: key(name, &subject), rate });
+    let subject = guess.subject();
+    let limits = if let Some((user, secret)) = device {
+        let subject = format!("{} {} {subject}", crate::domain::secret::hex(&secret.0), user.0);
+        vec![limit("known_device", rates.known_device_limit, subject)]
+    } else if let Guess::Confirmation(_) = guess {
+        // Who is signed in is known, and strangers do not take from this.
+        vec![limit("account", rates.account_limit, subject)]
+    } else {
+        vec![
+            limit("account", rates.account_limit, subject),
+            limit("address", rates.address_limit, network_of(ip.unwrap_or(Address::UNKNOWN))),
+            limit("instance", rates.instance_limit, String::new()),
+        ]
+    };
+    limits.into_iter().flatten().collect()
+}
+
+/// The address, or the /64 of an IPv6 one: whoever has one has all of it.
+fn network_of(address: Address) -> String {
+    match address.0 {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("{:x}", ip.to_bits() >> 64),
+    }
+}
+
+/// Forgets the limits that are as good as new.
+///
+/// # Errors
+/// When the database cannot be written; the next run goes on where this one stopped.
+pub async fn sweep(app: &App) -> Result<(), StoreError> {
+    const STEP: i64 = 500;
+    loop {
+        let now = app.clock.now();
+        let idle = app.store.read().list_idle_guess_limits(now, STEP).await?;
+        for key in &idle {
+            let key = *key;
+            // One at a time: who waits for one lock alone stands in nobody's way.
+            app.store.write(move |db| Box::pin(async move { db.delete_guess_limit(key, now).await })).await?;
+        }
+        if i64::try_from(idle.len()).unwrap_or(0) < STEP {
+            return Ok(());
+        }
+    }
+}

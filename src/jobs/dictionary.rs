@@ -1,0 +1,36 @@
+//! User agents that nothing refers to leave the dictionary, so that strangers' made-up ones do not
+//! stay for ever.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::app::App;
+use crate::store::StoreError;
+
+/// How many entries go in one step.
+const STEP: usize = 100;
+
+/// What the last look found unused. What is so again at the next one goes: between the two, whoever
+/// had just looked it up has used it.
+#[derive(Default)]
+pub struct UnusedAgents(Mutex<HashSet<i64>>);
+
+impl UnusedAgents {
+    /// Forgets the entries that were unused before and are so still. Gives how many went.
+    ///
+    /// # Errors
+    /// When the database cannot be written; the next run tries again.
+    pub async fn prune(&self, app: &App) -> Result<u64, StoreError> {
+        let unused = app.store.long_read(|db| Box::pin(async move { db.list_unused_user_agents().await }));
+        let unused: HashSet<i64> = unused.await?.into_iter().collect();
+        let before = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let gone: Vec<i64> = unused.intersection(&before).copied().collect();
+        let mut pruned = 0;
+        for ids in gone.chunks(STEP) {
+            let ids = ids.to_vec();
+            pruned += app.store.write(move |db| Box::pin(async move { db.delete_unused_user_agents(&ids).await })).await?;
+        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = unused;
+        Ok(pruned)
+    }
+}
