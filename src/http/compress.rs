@@ -1,8 +1,8 @@
 //! Compression of large answers, for clients that accept it: zstd at its quickest level, else gzip.
 //!
-//! JSON and what is public (styles, scripts, pictures) only. Pages are left as they are: they hold the
-//! proofs of forms beside what a visitor typed, and the length of a compressed page would tell about
-//! the proof (BREACH).
+//! JSON, what is public (styles, scripts, pictures), and pages that a browser says no other site asked
+//! for. Pages hold the proofs of forms beside what the address asks for, and the length of a compressed
+//! page would tell about the proof to whoever can choose addresses and have them opened (BREACH).
 
 use std::io::Write;
 
@@ -45,13 +45,13 @@ impl Coding {
 
 /// Compresses the answer where that is worth it.
 pub async fn answer(request: Request, next: Next) -> Response {
-    let coding = accepted(request.headers());
+    let (coding, is_own) = (accepted(request.headers()), is_own(request.headers()));
     let response = next.run(request).await;
-    if !is_worth_it(&response) {
+    if !is_worth_it(&response, is_own) {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    parts.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    parts.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding, Sec-Fetch-Site"));
     let Some(coding) = coding else { return Response::from_parts(parts, body) };
     let Ok(bytes) = to_bytes(body, usize::try_from(LARGEST).unwrap_or(usize::MAX)).await else {
         return crate::api::error::ApiError::Internal.into_response();
@@ -66,12 +66,18 @@ pub async fn answer(request: Request, next: Next) -> Response {
     }
 }
 
-fn is_worth_it(response: &Response) -> bool {
+/// Whether a browser says that a person or this site asked for it, and no other site. Browsers that say
+/// nothing, and plain http but on the same machine, count as the other.
+fn is_own(headers: &HeaderMap) -> bool {
+    matches!(headers.get("sec-fetch-site").map(HeaderValue::as_bytes), Some(b"same-origin" | b"none"))
+}
+
+fn is_worth_it(response: &Response, is_own: bool) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let is_plain = matches!(kind, "application/json" | "text/css" | "text/javascript" | "application/javascript" | "image/svg+xml");
     let is_whole = response.body().size_hint().exact().is_some_and(|size| (SMALLEST..=LARGEST).contains(&size));
-    is_plain && is_whole && !response.headers().contains_key(header::CONTENT_ENCODING)
+    (is_plain || (is_own && kind == "text/html")) && is_whole && !response.headers().contains_key(header::CONTENT_ENCODING)
 }
 
 /// What the client accepts, by `Accept-Encoding` (RFC 9110, 12.5.3): zstd first, since it costs us
