@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::actions::binding::Moves;
-use crate::actions::endings::Endings;
 use crate::actions::passwords::Passwords;
 use crate::actions::touches::Touches;
 use crate::config::Config;
@@ -40,8 +39,6 @@ pub struct Parts {
     pub touches: Touches,
     /// Moves of sessions that there is an event of.
     pub moves: Moves,
-    /// Ends of many sessions that go on beside the requests that began them.
-    pub endings: Endings,
     /// Answers that go on for as long as somebody looks.
     pub streams: Streams,
     /// Seals the state of sign-ins under way, and makes the proofs of forms.
@@ -88,7 +85,6 @@ impl App {
             passwords: Passwords::new(),
             touches: Touches::default(),
             moves: Moves::default(),
-            endings: Endings::default(),
             streams: Streams::default(),
             user_agents: Arc::new(user_agents),
             geoip: Arc::new(geoip),

@@ -1,6 +1,7 @@
 //! Ends of many sessions that go on beside the request that began them, and how they came out.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::principal::Principal;
 use super::revocation::{self, Revocation, RevocationError};
@@ -8,13 +9,13 @@ use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::listing::SessionFilter;
 use crate::domain::{SessionId, UserId, secret};
+use crate::store::StoreError;
+use crate::store::endings::NewEnding;
 
-/// How many are remembered.
-const KEPT: usize = 200;
-
-/// Those that were begun lately, by their names.
-#[derive(Default)]
-pub struct Endings(Mutex<Vec<Arc<EndingJob>>>);
+/// How often it is written down how far one is.
+const TICK: Duration = Duration::from_secs(1);
+/// One of which nothing was heard for so long is not going on: its server is gone.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// What to end.
 #[derive(Clone, Debug)]
@@ -25,26 +26,34 @@ pub enum Target {
     Named(Vec<SessionId>),
 }
 
-/// One of them.
+/// One of them, where it runs.
 pub struct EndingJob {
     /// What names it.
     pub name: String,
-    /// Who began it.
-    pub by: UserId,
     /// What it ends.
-    pub target: Target,
+    target: Target,
     /// How many there were.
-    pub total: u64,
+    total: u64,
     /// Why, in words, or `""`.
     pub comment: String,
     state: Mutex<EndingState>,
 }
 
+/// One of them, as it is known everywhere.
+pub struct Ending {
+    /// How many there were.
+    pub total: u64,
+    /// Why, in words, or `""`.
+    pub comment: String,
+    /// How far it is.
+    pub state: EndingState,
+}
+
 /// How far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndingState {
-    /// It goes on.
-    Running,
+    /// It goes on: about so many were ended.
+    Running(u64),
     /// It is through: so many were ended.
     Done(u64),
     /// There were more or fewer than was believed, and nothing was ended: so many.
@@ -58,6 +67,24 @@ pub enum EndingState {
     },
 }
 
+const RUNNING: &str = "running";
+const DONE: &str = "done";
+const CHANGED: &str = "changed";
+const STOPPED: &str = "stopped";
+
+impl EndingState {
+    /// As it is stored: in a word, with how many were ended, and how many are left of `total`.
+    fn stored(&self, total: u64) -> (&'static str, (i64, i64)) {
+        let (word, ended, remaining) = match *self {
+            Self::Running(ended) => (RUNNING, ended, total.saturating_sub(ended)),
+            Self::Done(ended) => (DONE, ended, 0),
+            Self::Changed(count) => (CHANGED, 0, count),
+            Self::Stopped { ended, remaining } => (STOPPED, ended, remaining),
+        };
+        (word, (number(ended), number(remaining)))
+    }
+}
+
 impl EndingJob {
     /// How far it is.
     #[must_use]
@@ -66,19 +93,21 @@ impl EndingJob {
     }
 }
 
-impl Endings {
-    /// One that this user began.
-    #[must_use]
-    pub fn find(&self, name: &str, by: UserId) -> Option<Arc<EndingJob>> {
-        lock(&self.0).iter().find(|job| job.name == name && job.by == by).map(Arc::clone)
-    }
-
-    fn keep(&self, job: &Arc<EndingJob>) {
-        let mut jobs = lock(&self.0);
-        jobs.push(Arc::clone(job));
-        let surplus = jobs.len().saturating_sub(KEPT);
-        jobs.drain(..surplus);
-    }
+/// One that this user began, on whichever node.
+///
+/// # Errors
+/// [`ActionError::NotFound`].
+pub async fn find(app: &App, name: &str, by: UserId) -> Result<Ending, ActionError> {
+    let row = app.store.read().find_ending(name, by).await?.ok_or(ActionError::NotFound)?;
+    let count = |number: i64| u64::try_from(number).unwrap_or(0);
+    let (ended, remaining) = (count(row.ended), count(row.remaining));
+    let state = match row.state.as_str() {
+        DONE => EndingState::Done(ended),
+        CHANGED => EndingState::Changed(remaining),
+        RUNNING if app.clock.now().since(row.updated_at) < SILENCE => EndingState::Running(ended),
+        _ => EndingState::Stopped { ended, remaining },
+    };
+    Ok(Ending { total: count(row.total), comment: row.comment, state })
 }
 
 /// Begins to end sessions, `total` of which the caller was shown, and gives the job: it goes on by
@@ -86,7 +115,7 @@ impl Endings {
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless the caller may see and end everybody's sessions.
-pub fn begin(
+pub async fn begin(
     app: &App,
     who: &Principal,
     target: Target,
@@ -98,15 +127,53 @@ pub fn begin(
         return Err(ActionError::Forbidden);
     }
     let name = secret::random_alphanumeric(20)?;
-    let job = EndingJob { name, by: who.user_id, target, total, comment, state: Mutex::new(EndingState::Running) };
-    let job = Arc::new(job);
-    app.endings.keep(&job);
+    let new = NewEnding { name: name.clone(), by: who.user_id, total: number(total), comment: comment.clone() };
+    let now = app.clock.now();
+    app.store.write(move |db| Box::pin(async move { db.insert_ending(&new, RUNNING, now).await })).await?;
+    let job = Arc::new(EndingJob { name, target, total, comment, state: Mutex::new(EndingState::Running(0)) });
     let (app, who, actor, running) = (app.clone(), who.clone(), actor.clone(), Arc::clone(&job));
     tokio::spawn(async move {
-        let state = run(&app, &who, &running, &actor).await;
+        let state = watched(&app, &who, &running, &actor).await;
+        note(&app, &running, &state).await;
         *lock(&running.state) = state;
     });
     Ok(job)
+}
+
+/// Ends them, and writes down on the way how far that is.
+async fn watched(app: &App, who: &Principal, job: &EndingJob, actor: &Actor) -> EndingState {
+    let mut work = std::pin::pin!(run(app, who, job, actor));
+    loop {
+        tokio::select! {
+            state = &mut work => return state,
+            () = tokio::time::sleep(TICK) => {
+                if let Ok(left) = count_left(app, job).await {
+                    note(app, job, &EndingState::Running(job.total.saturating_sub(left))).await;
+                }
+            }
+        }
+    }
+}
+
+/// How many are left of what matches. Those that are named are few, and soon through.
+async fn count_left(app: &App, job: &EndingJob) -> Result<u64, StoreError> {
+    let Target::Matching(filter) = &job.target else { return Ok(job.total) };
+    let filter = filter.clone();
+    let left = app.store.long_read(move |db| Box::pin(async move { db.count_sessions(&filter).await })).await?;
+    Ok(u64::try_from(left).unwrap_or(0))
+}
+
+async fn note(app: &App, job: &EndingJob, state: &EndingState) {
+    let (name, now, (word, counts)) = (job.name.clone(), app.clock.now(), state.stored(job.total));
+    let noted = app.store.write(move |db| Box::pin(async move { db.update_ending(&name, word, counts, now).await })).await;
+    if let Err(error) = noted {
+        let error: StoreError = error;
+        tracing::warn!(%error, "how far an end of many sessions is was not written down");
+    }
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 async fn run(app: &App, who: &Principal, job: &EndingJob, actor: &Actor) -> EndingState {

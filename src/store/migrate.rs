@@ -38,6 +38,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0009_factors"),
         migration!("0011_guess_limits"),
         migration!("0012_proved_addresses"),
+        migration!("0013_endings"),
     ];
     ALL
 }

@@ -6,6 +6,7 @@ mod changes;
 pub mod counts;
 pub mod ended_list;
 pub mod ended_sessions;
+pub mod endings;
 pub mod event_feed;
 pub mod event_list;
 pub mod events;

@@ -1,7 +1,6 @@
 //! Ending many sessions: who is hit is shown first, their number is typed, and what came of it is
 //! said.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -12,7 +11,7 @@ use serde::Deserialize;
 
 use super::rows::{Look, RenderedRow};
 use super::view::{Column, PATH, View};
-use crate::actions::endings::{self, EndingJob, EndingState, Target};
+use crate::actions::endings::{self, Ending, EndingJob, EndingState, Target};
 use crate::actions::revocation::{MAX_COMMENT_LENGTH, is_comment};
 use crate::app::App;
 use crate::domain::SessionId;
@@ -138,7 +137,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         }
     }
     let total = u64::try_from(total).unwrap_or(0);
-    let job = endings::begin(&app, &principal, asked.target, (total, comment), &visitor.actor())?;
+    let job = endings::begin(&app, &principal, asked.target, (total, comment), &visitor.actor()).await?;
     wait(&job).await;
     if let EndingState::Changed(count) = job.state() {
         let asked = self::asked(&app, &visitor, asked.look.view, &asked.ids).await?;
@@ -151,7 +150,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
 /// Waits a moment for the end.
 async fn wait(job: &EndingJob) {
     let began = tokio::time::Instant::now();
-    while job.state() == EndingState::Running && began.elapsed() < PATIENCE {
+    while matches!(job.state(), EndingState::Running(_)) && began.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -235,10 +234,7 @@ async fn answer(app: &App, visitor: &Visitor, mut asked: Asked, comment: String,
 #[template(path = "pages/ended_sessions.html")]
 struct EndedPage {
     frame: Frame,
-    job: Arc<EndingJob>,
-    state: EndingState,
-    /// How many are gone by now, as far as can be seen.
-    gone: u64,
+    ending: Ending,
     back: String,
 }
 
@@ -248,17 +244,7 @@ pub async fn result(State(app): State<App>, Path(name): Path<String>, request: R
     let visitor = Visitor::of(&app, &parts).await?;
     let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
     let principal = visitor.principal(&view.url())?;
-    let job = app.endings.find(&name, principal.user_id).ok_or(PageError::NotFound)?;
-    let state = job.state();
-    let gone = match (&state, &job.target) {
-        (EndingState::Done(ended) | EndingState::Stopped { ended, .. }, _) => *ended,
-        (EndingState::Changed(_), _) | (EndingState::Running, Target::Named(_)) => 0,
-        (EndingState::Running, Target::Matching(filter)) => {
-            let filter = (**filter).clone();
-            let left = app.store.long_read(move |db| Box::pin(async move { db.count_sessions(&filter).await })).await?;
-            job.total.saturating_sub(u64::try_from(left).unwrap_or(0))
-        }
-    };
+    let ending = endings::find(&app, &name, principal.user_id).await?;
     let frame = visitor.frame(&app, Section::Sessions);
-    Ok(page(StatusCode::OK, &EndedPage { frame, job, state, gone, back: view.url() }))
+    Ok(page(StatusCode::OK, &EndedPage { frame, ending, back: view.url() }))
 }
