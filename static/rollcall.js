@@ -70,6 +70,11 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// Where one is may lie beyond the edge of a narrow screen.
+const nav = document.querySelector(".nav");
+const here = nav?.querySelector("[aria-current]");
+if (here) nav.scrollLeft += here.getBoundingClientRect().left - nav.getBoundingClientRect().left - (nav.clientWidth - here.offsetWidth) / 2;
+
 // What only makes sense with scripts.
 for (const element of document.querySelectorAll("[data-scripted]")) element.hidden = false;
 

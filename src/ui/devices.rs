@@ -33,6 +33,8 @@ const ENDED: i64 = 20;
 /// How many events.
 const EVENTS: i64 = 30;
 const PATH: &str = "/sessions";
+/// All others, where the address says what was ended just now.
+const OTHERS: &str = "others";
 const NOT_ME: &str = "/sessions/not-me";
 
 #[derive(Template)]
@@ -46,6 +48,8 @@ struct DevicesPage {
     current: SessionId,
     number: i64,
     pages: i64,
+    /// What was done just now, in a sentence.
+    done: String,
     error: String,
 }
 
@@ -85,10 +89,10 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let visitor = Visitor::of(&app, &parts).await?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let number = query.last("page").and_then(|page| page.parse().ok()).unwrap_or(1);
-    list(&app, &visitor, number, String::new()).await
+    list(&app, &visitor, number, query.last("ended"), String::new()).await
 }
 
-async fn list(app: &App, visitor: &Visitor, number: i64, error: String) -> PageResult {
+async fn list(app: &App, visitor: &Visitor, number: i64, just_ended: Option<&str>, error: String) -> PageResult {
     let session = visitor.signed_in(PATH)?;
     let now = app.clock.now();
     let filter = live_of(session, now);
@@ -117,10 +121,24 @@ async fn list(app: &App, visitor: &Visitor, number: i64, error: String) -> PageR
         let agent = agents.get(&row.user_agent_id);
         ended(app, row, describe(agent), Device::of(agent.map(|agent| &agent.parsed)), now)
     });
-    let ended = ended.collect();
+    let ended: Vec<Ended> = ended.collect();
+    let done = done(just_ended, &ended, count);
     let frame = visitor.frame(app, Section::Devices);
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    Ok(page(status, &DevicesPage { frame, count, cards, ended, current: session.uuid, number, pages, error }))
+    Ok(page(status, &DevicesPage { frame, count, cards, ended, current: session.uuid, number, pages, done, error }))
+}
+
+/// What was ended, if it is so: the address says it, and what is stored has to agree.
+fn done(just_ended: Option<&str>, ended: &[Ended], count: i64) -> String {
+    match just_ended {
+        Some(OTHERS) if count == 1 => "You are signed out everywhere else.".into(),
+        Some(text) => {
+            let id = SessionId::parse(text);
+            let row = ended.iter().find(|row| Some(row.id) == id);
+            row.map(|row| format!("{} ({}) is signed out. It opens nothing any more.", row.agent, row.place)).unwrap_or_default()
+        }
+        None => String::new(),
+    }
 }
 
 /// What is live of a person's sessions by the door's own rule: what is over at this instant is not
@@ -183,10 +201,11 @@ pub async fn end(State(app): State<App>, Path(uuid): Path<String>, request: Requ
         Ok(()) | Err(ActionError::NotFound) => {}
         Err(error) => return Err(error.into()),
     }
-    let mut response = Redirect::to(PATH).into_response();
-    if id == session.uuid {
-        forget_session(&app, response.headers_mut());
+    if id != session.uuid {
+        return Ok(Redirect::to(&format!("{PATH}?ended={id}")).into_response());
     }
+    let mut response = Redirect::to(PATH).into_response();
+    forget_session(&app, response.headers_mut());
     Ok(response)
 }
 
@@ -210,7 +229,8 @@ pub async fn end_others(State(app): State<App>, request: Request) -> PageResult 
         visitor.confirmed(&app, PATH)?;
     }
     sessions::revoke_others(&app, session, &visitor.actor()).await?;
-    Ok(Redirect::to(if form.next == "not-me" { NOT_ME } else { PATH }).into_response())
+    let back = format!("{PATH}?ended={OTHERS}");
+    Ok(Redirect::to(if form.next == "not-me" { NOT_ME } else { &back }).into_response())
 }
 
 /// What the form for a name sends.
@@ -231,7 +251,7 @@ pub async fn rename(State(app): State<App>, Path(uuid): Path<String>, request: R
     let id = SessionId::parse(&uuid).ok_or(PageError::NotFound)?;
     match sessions::rename(&app, &owner(session), id, &form.label, &visitor.actor()).await {
         Ok(()) => Ok(Redirect::to(PATH).into_response()),
-        Err(ActionError::Label(rule)) => list(&app, &visitor, 1, format!("Sorry: {rule}.")).await,
+        Err(ActionError::Label(rule)) => list(&app, &visitor, 1, None, format!("Sorry: {rule}.")).await,
         Err(error) => Err(error.into()),
     }
 }

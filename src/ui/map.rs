@@ -27,6 +27,8 @@ const HEIGHT: f64 = 391.0;
 const NORTH: f64 = 84.0;
 /// Places of one country that are nearer than this are drawn as one.
 const CELL: f64 = 24.0;
+/// The radius of the largest circle: none is drawn over the edge.
+const LARGEST: f64 = 22.0;
 /// The most addresses that are looked up, the busiest first: it bounds what a page costs.
 const LOOKED_UP: usize = 50_000;
 /// The most rows of the table.
@@ -150,7 +152,8 @@ fn dots(spots: &[Spot], url: impl Fn(&str) -> String) -> Vec<Dot> {
     let mut clusters: Vec<Cluster<'_>> = Vec::new();
     for spot in spots {
         let Some((north, east)) = spot.at else { continue };
-        let at = ((east + 180.0) / 360.0 * WIDTH, ((NORTH - north) / 360.0 * WIDTH).clamp(6.0, HEIGHT - 6.0));
+        let inside = |at: f64, size: f64| at.clamp(LARGEST, size - LARGEST);
+        let at = (inside((east + 180.0) / 360.0 * WIDTH, WIDTH), inside((NORTH - north) / 360.0 * WIDTH, HEIGHT));
         let near = clusters.iter_mut().find(|cluster| {
             let (x, y) = cluster.at;
             cluster.first.country == spot.country && (x - at.0).hypot(y - at.1) < CELL
@@ -177,7 +180,7 @@ fn dots(spots: &[Spot], url: impl Fn(&str) -> String) -> Vec<Dot> {
             y: whole(cluster.at.1),
             radius: radius(cluster.count, most),
             count: grouped(cluster.count),
-            label: format!("{place}: {} session{}", grouped(cluster.count), plural(cluster.count)),
+            label: format!("{place}: {} session{}. To all of {name}", grouped(cluster.count), plural(cluster.count)),
             url: url(&cluster.first.country),
         }
     };
@@ -215,7 +218,11 @@ mod tests {
         let labels: Vec<&str> = dots.iter().map(|dot| dot.label.as_str()).collect();
         assert_eq!(
             labels,
-            ["Berlin and 1 more in Germany: 402 sessions", "Poznań, Poland: 100 sessions", "Wellington, New Zealand: 1 session"]
+            [
+                "Berlin and 1 more in Germany: 402 sessions. To all of Germany",
+                "Poznań, Poland: 100 sessions. To all of Poland",
+                "Wellington, New Zealand: 1 session. To all of New Zealand"
+            ]
         );
         assert_eq!((dots[0].x, dots[0].y, dots[0].radius), (537, 88, 22));
         assert!(dots[2].radius >= 8 && dots[2].y < 391);

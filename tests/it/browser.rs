@@ -30,17 +30,17 @@ async fn cards_now(browser: &Chromium) -> Option<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_signs_in_sees_themselves_and_signs_out() {
-    let Some((_home, server, browser)) = start().await else { return };
+async fn a_person_signs_in_sees_themselves_signs_out_and_stays_if_they_want() {
+    let Some((_home, server, mut browser)) = start().await else { return };
     browser.open_page(&server, "/").await;
     browser.arrives_at("/sign-in?next=/sessions").await;
     browser.sign_in("akadmin", PASSWORD).await;
     browser.arrives_at("/sessions").await;
     assert_eq!(browser.heading().await, "My devices");
-    let cards = cards(&browser).await;
-    assert_eq!(cards.len(), 1);
+    let shown = cards(&browser).await;
+    assert_eq!(shown.len(), 1);
     for words in ["Chrome", "on Linux", "This device", "127.0.0.1"] {
-        assert!(cards[0].contains(words), "{words}: {}", cards[0]);
+        assert!(shown[0].contains(words), "{words}: {}", shown[0]);
     }
     browser.assert_content().await;
     let key = browser.cookie("rollcall_session").await.unwrap();
@@ -56,11 +56,30 @@ async fn a_person_signs_in_sees_themselves_and_signs_out() {
     let restored = format!("document.cookie = 'rollcall_session={key}; path=/'; return (await fetch('/sessions')).redirected");
     assert_eq!(browser.script(&restored).await, true);
     browser.assert_content().await;
+
+    // A session ends with the browser, unless one asks to stay signed in.
+    for stays in [false, true] {
+        browser.open_page(&server, "/sign-in").await;
+        if stays {
+            let label = "//label[normalize-space() = 'Stay signed in on this device']";
+            browser.client.find(Locator::XPath(label)).await.unwrap().click().await.unwrap();
+        }
+        browser.field("Username or e-mail address").await.send_keys("akadmin").await.unwrap();
+        browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
+        browser.button("Sign in").await.click().await.unwrap();
+        browser.arrives_at("/sessions").await;
+        assert_eq!(cards(&browser).await[0].contains("to stay signed in"), stays);
+        assert_eq!(browser.is_kept("rollcall_session").await, stays, "a cookie with an end, or one of the session");
+        browser.assert_content().await;
+        browser = browser.restarted().await;
+        browser.open_page(&server, "/sessions").await;
+        browser.arrives_at(if stays { "/sessions" } else { "/sign-in?next=/sessions" }).await;
+    }
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_api_ends_is_out_at_the_next_click() {
+async fn what_the_api_ends_is_out_at_the_next_click_and_the_next_form() {
     let Some((_home, server, browser)) = start().await else { return };
     browser.open_page(&server, "/sign-in?next=/sessions").await;
     browser.sign_in("akadmin", PASSWORD).await;
@@ -77,14 +96,7 @@ async fn what_the_api_ends_is_out_at_the_next_click() {
     assert_eq!(server.revoke(own["uuid"].as_str().unwrap()).await.status(), 204);
     browser.client.find(Locator::LinkText("Rollcall")).await.unwrap().click().await.unwrap();
     browser.arrives_at("/sign-in?next=/sessions").await;
-    browser.assert_content().await;
-    browser.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_form_that_is_sent_after_the_end_leads_to_the_sign_in_page() {
-    let Some((_home, server, browser)) = start().await else { return };
-    browser.open_page(&server, "/sign-in").await;
+    // Nor does a form go through that was open when the end came.
     browser.sign_in("akadmin", PASSWORD).await;
     browser.arrives_at("/sessions").await;
     let uuid = server.sessions().await[0]["uuid"].as_str().unwrap().to_owned();
@@ -98,7 +110,7 @@ async fn a_form_that_is_sent_after_the_end_leads_to_the_sign_in_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_gives_nothing_away() {
+async fn a_wrong_password_gives_nothing_away_and_the_right_one_leads_on_but_never_away() {
     let Some((_home, server, browser)) = start().await else { return };
     let mut shown = Vec::new();
     for username in ["akadmin", "nobody-like-this"] {
@@ -119,13 +131,7 @@ async fn a_wrong_password_gives_nothing_away() {
     name.send_keys("akadmin").await.unwrap();
     browser.button("Sign in").await.click().await.unwrap();
     browser.arrives_at("/sessions").await;
-    browser.assert_content().await;
-    browser.close().await;
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn next_leads_on_but_never_away() {
-    let Some((_home, server, browser)) = start().await else { return };
     for (next, leads_to) in [
         ("/sign-out", "/sign-out"),
         ("/sessions%3Fpage%3D1", "/sessions?page=1"),
@@ -178,62 +184,40 @@ async fn the_set_up_link_leads_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_sessions_are_ended_one_by_one_and_all_at_once() {
+async fn on_a_phone_other_sessions_are_ended_one_by_one_and_all_at_once() {
     let Some((_home, server, browser)) = start().await else { return };
     let mut others = Vec::new();
     for _ in 0..3 {
         others.push(Person::signed_in(&server, "akadmin").await);
     }
+    let mut laptop = Person::new(&server, "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0");
+    assert_eq!(laptop.sign_in("akadmin", PASSWORD).await.status(), 303);
+    let phone = json!({"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+    browser.devtools("Emulation.setDeviceMetricsOverride", phone).await;
     browser.open_page(&server, "/sign-in").await;
     browser.sign_in("akadmin", PASSWORD).await;
     browser.arrives_at("/sessions").await;
-    assert_eq!(cards(&browser).await.len(), 4);
-    let first = "//li[not(contains(@class, 'current'))][1]//button[normalize-space() = 'Sign out']";
-    browser.client.find(Locator::XPath(first)).await.unwrap().click().await.unwrap();
-    eventually("three cards", || async { (cards_now(&browser).await?.len() == 3).then_some(()) }).await;
-    let mut signed_in = 0;
+    assert_eq!(cards(&browser).await.len(), 5);
+    // The laptop that was left on a train: found by what it is, and out at one tap.
+    let left = "//li[not(contains(@class, 'current')) and contains(., 'on Windows')]//button[normalize-space() = 'Sign out']";
+    browser.client.find(Locator::XPath(left)).await.unwrap().click().await.unwrap();
+    eventually("four cards", || async { (cards_now(&browser).await?.len() == 4).then_some(()) }).await;
+    assert!(!laptop.is_signed_in().await);
     for other in &others {
-        signed_in += u32::from(other.is_signed_in().await);
+        assert!(other.is_signed_in().await);
     }
-    assert_eq!(signed_in, 2, "one of the others is out");
+    let said = browser.client.find(Locator::Css("[role=status]")).await.unwrap().text().await.unwrap();
+    assert!(said.contains("Firefox 140 on Windows") && said.contains("is signed out"), "{said}");
     browser.button("Sign out everywhere else").await.click().await.unwrap();
     eventually("one card", || async { (cards_now(&browser).await?.len() == 1).then_some(()) }).await;
     for other in &others {
         assert!(!other.is_signed_in().await);
     }
     assert!(cards(&browser).await[0].contains("This device"));
-    assert!(!browser.text().await.contains("everywhere else"), "there is nothing else to sign out of");
+    let text = browser.text().await;
+    assert!(text.contains("You are signed out everywhere else."), "{text}");
+    assert!(!text.contains("Sign out everywhere else"), "there is nothing else to sign out of");
     browser.assert_content().await;
-    browser.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_works_without_scripts() {
-    let Some(browser) = Chromium::open_without_scripts().await else { return };
-    let home = Home::sqlite();
-    let server = home.serve().await;
-    browser.client.goto(&server.set_up_link().unwrap()).await.unwrap();
-    browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
-    browser.field("The same again").await.send_keys(PASSWORD).await.unwrap();
-    browser.button("Set password and sign in").await.click().await.unwrap();
-    browser.arrives_at("/sessions").await;
-    browser.open_page(&server, "/api/v3/").await;
-    let link = browser.client.find(Locator::LinkText("/api/v3/schema/")).await;
-    assert!(link.is_ok(), "what only shows without scripts: they are off indeed");
-
-    let other = Person::signed_in(&server, "akadmin").await;
-    browser.open_page(&server, "/sessions").await;
-    browser.button("Sign out everywhere else").await.click().await.unwrap();
-    eventually("one card", || async { (cards_now(&browser).await?.len() == 1).then_some(()) }).await;
-    assert!(!other.is_signed_in().await);
-    browser.open_page(&server, "/sign-out").await;
-    browser.button("Sign out here").await.click().await.unwrap();
-    browser.arrives_at("/sign-in").await;
-    browser.sign_in("akadmin", "wrong password").await;
-    eventually("an error", || async { browser.text().await.contains("is wrong").then_some(()) }).await;
-    browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
-    browser.button("Sign in").await.click().await.unwrap();
-    browser.arrives_at("/sessions").await;
     browser.close().await;
 }
 

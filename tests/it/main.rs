@@ -40,6 +40,7 @@ mod metrics;
 mod privacy;
 mod secrets;
 mod serve;
+mod speed;
 mod store;
 mod strangers;
 mod ui;

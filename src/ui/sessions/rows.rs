@@ -8,9 +8,10 @@ use super::view::{Column, View};
 use crate::app::App;
 use crate::domain::query::token;
 use crate::domain::{SessionId, Timestamp};
+use crate::store::session_details::SessionDetailRow;
 use crate::store::sessions::SessionRow;
 use crate::store::{Db, StoreError};
-use crate::ui::words::{Device, Moment, Whereabouts, describe};
+use crate::ui::words::{Device, Moment, Whereabouts, describe, methods};
 
 /// The picture of the link to a session's own page.
 const MORE: &str = include_str!("../../../templates/parts/more.svg");
@@ -41,7 +42,10 @@ struct RowTemplate<'a> {
     ip: String,
     used: Moment,
     signed_in: Moment,
+    /// How they proved who they are, and whether they are to stay signed in.
+    how: String,
     ends: Moment,
+    is_ended_by_idling: bool,
 }
 
 /// A row, ready to be shown.
@@ -64,7 +68,16 @@ pub(super) async fn render(
     users.sort_unstable();
     users.dedup();
     let names: HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
+    // What only two columns show is read only for them.
+    let ids: Vec<SessionId> = rows.iter().map(|row| row.uuid).collect();
+    let details = if look.view.shows(Column::SignedIn) || look.view.shows(Column::Ends) {
+        db.list_session_details(&ids).await?
+    } else {
+        Vec::new()
+    };
+    let details: HashMap<SessionId, SessionDetailRow> = details.into_iter().map(|detail| (detail.row.uuid, detail)).collect();
     let render = |row: &SessionRow| {
+        let detail = details.get(&row.uuid);
         let agent = agents.get(&row.user_agent_id);
         let username = names.get(&row.user_id.0).map(String::as_str).unwrap_or_default();
         let user_url = if look.is_administrator {
@@ -85,9 +98,22 @@ pub(super) async fn render(
             ip: row.last_ip.to_string(),
             used: Moment::new(row.last_used_at, now),
             signed_in: Moment::new(row.created_at, now),
+            how: detail.map(how).unwrap_or_default(),
             ends: Moment::new(row.expires_at, now),
+            is_ended_by_idling: detail.is_some_and(|detail| row.expires_at < detail.lifetime.absolute_expires_at),
         };
         template.render().map(|html| RenderedRow { id: row.uuid, html })
     };
     rows.iter().map(render).collect::<Result<_, _>>().map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+/// How somebody signed in: `with password, to stay`.
+fn how(detail: &SessionDetailRow) -> String {
+    let methods = methods(detail.methods);
+    let with = if methods.is_empty() { String::new() } else { format!("with {methods}") };
+    match (with.as_str(), detail.row.is_remembered) {
+        (_, false) => with,
+        ("", true) => "to stay".into(),
+        (with, true) => format!("{with}, to stay"),
+    }
 }

@@ -34,8 +34,8 @@ pub struct Chromium {
     pub client: Client,
     driver: Driver,
     session: String,
-    _profile: tempfile::TempDir,
-    _place: SemaphorePermit<'static>,
+    profile: tempfile::TempDir,
+    place: SemaphorePermit<'static>,
 }
 
 struct Driver {
@@ -88,8 +88,17 @@ impl Chromium {
             skip("there is no chromium");
             return None;
         }
-        let driver = start_driver()?;
-        let profile = tempfile::tempdir().unwrap();
+        Some(Self::connect(start_driver()?, tempfile::tempdir().unwrap(), place, preferences).await)
+    }
+
+    /// Closes the browser and opens it again, as people do: what it keeps is kept.
+    pub async fn restarted(self) -> Self {
+        let Self { client, driver, profile, place, .. } = self;
+        client.close().await.unwrap();
+        Self::connect(driver, profile, place, json!({})).await
+    }
+
+    async fn connect(driver: Driver, profile: tempfile::TempDir, place: SemaphorePermit<'static>, preferences: Value) -> Self {
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
         flags.push(format!("--user-data-dir={}", profile.path().display()));
         let capabilities = json!({
@@ -100,12 +109,12 @@ impl Chromium {
         builder.capabilities(capabilities.as_object().unwrap().clone());
         let client = builder.connect(&driver.url).await.unwrap();
         let session = client.session_id().await.unwrap().unwrap();
-        let this = Self { client, driver, session, _profile: profile, _place: place };
+        let this = Self { client, driver, session, profile, place };
         // Without a screen it names itself otherwise; here it shall be what people use.
         let version = this.devtools("Browser.getVersion", json!({})).await;
         let agent = version["userAgent"].as_str().unwrap().replace("HeadlessChrome", "Chrome");
         this.devtools("Network.setUserAgentOverride", json!({"userAgent": agent})).await;
-        Some(this)
+        this
     }
 
     /// A command of the DevTools protocol.
@@ -205,6 +214,12 @@ impl Chromium {
     pub async fn cookie(&self, name: &str) -> Option<String> {
         let cookies = self.client.get_all_cookies().await.unwrap();
         cookies.iter().find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
+    }
+
+    /// Whether a cookie outlives the browser.
+    pub async fn is_kept(&self, name: &str) -> bool {
+        let cookies = self.client.get_all_cookies().await.unwrap();
+        cookies.iter().any(|cookie| cookie.name() == name && cookie.expires_datetime().is_some())
     }
 
     /// Closes the browser.

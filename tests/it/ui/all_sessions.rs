@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rollcall::domain::Permission;
 use rollcall::domain::listing::SessionFilter;
+use rollcall::store::endings::NewEnding;
 use rollcall::store::facets::Facets;
 use serde_json::json;
 
@@ -190,6 +191,31 @@ db_test!(many_end_after_the_number_is_typed, |db| async move {
     bob.get(SESSIONS).await.assert_status(200);
     assert!(root.get("/sessions/all/end?scope=all&q=user:alice").await.text().contains("Nothing to end"));
     app.assert_counts().await;
+});
+
+db_test!(how_far_an_end_is_shows_on_every_node, |db| async move {
+    let app = TestApp::new(db).await;
+    let user = app.superuser("root").await;
+    let (root, eve) = (user.session().await, app.superuser("eve").await.session().await);
+    // Begun elsewhere: all that is common is the database.
+    let new = NewEnding { name: "elsewhere".into(), by: user.id, total: 1284, comment: "sold <laptops>".into() };
+    let now = app.app.clock.now();
+    let begun = app.app.store.write(move |db| {
+        Box::pin(async move {
+            db.insert_ending(&new, "running", now).await?;
+            db.update_ending("elsewhere", "running", (500, 784), now).await
+        })
+    });
+    begun.await.unwrap();
+    let path = "/sessions/all/ended/elsewhere";
+    let running = root.get(path).await.assert_status(200).text();
+    assert!(
+        running.contains("Ending sessions…") && running.contains("value=\"500\"") && running.contains("sold &#60;laptops&#62;")
+    );
+    eve.get(path).await.assert_status(404);
+    app.advance(Duration::from_secs(61));
+    let silent = root.get(path).await.text();
+    assert!(silent.contains("It could not go on") && silent.contains("about 784 are left"), "its node is gone: {silent}");
 });
 
 db_test!(ones_own_can_be_left_out, |db| async move {

@@ -165,7 +165,7 @@ db_test!(ending_ones_own_may_need_a_fresh_proof, |db| async move {
     assert_eq!(others.redirects_to(), "/confirm?next=/sessions");
     other.get(SESSIONS).await.assert_status(200);
     assert_eq!(confirm(&alice, PASSWORD).await.redirects_to(), "/password");
-    assert_eq!(end(&other.uuid).await.redirects_to(), "/sessions");
+    assert_eq!(end(&other.uuid).await.redirects_to(), format!("/sessions?ended={}", other.uuid));
     other.get(SESSIONS).await.assert_status(403);
     app.advance(11 * MINUTE);
     end(&alice.uuid).await;

@@ -51,9 +51,13 @@ db_test!(one_is_ended_by_its_button, |db| async move {
     end(&other.uuid, "").await.assert_status(403);
     end(&other.uuid, &third.get("/sessions").await.proof()).await.assert_status(403);
     other.get(SESSIONS).await.assert_status(200);
-    assert_eq!(end(&other.uuid, &proof).await.redirects_to(), "/sessions");
+    let done = format!("/sessions?ended={}", other.uuid);
+    assert_eq!(end(&other.uuid, &proof).await.redirects_to(), done);
+    assert!(browser.get(&done).await.text().contains("is signed out. It opens nothing any more."));
+    let live = browser.get(&format!("/sessions?ended={}", third.uuid)).await.text();
+    assert!(!live.contains("is signed out"), "the address alone makes nothing so");
     other.get(SESSIONS).await.assert_status(403);
-    assert_eq!(end(&other.uuid, &proof).await.redirects_to(), "/sessions", "it is so already");
+    assert_eq!(end(&other.uuid, &proof).await.redirects_to(), done, "it is so already");
     end("nonsense", &proof).await.assert_status(404);
     end(&foreign.uuid, &proof).await;
     foreign.get(SESSIONS).await.assert_status(200);
@@ -80,7 +84,9 @@ db_test!(all_others_end_at_once, |db| async move {
     browser.post_form("/sessions/end-others", &[]).await.assert_status(403);
     others[0].get(SESSIONS).await.assert_status(200);
     let proof = browser.get("/sessions").await.proof();
-    assert_eq!(browser.post_form("/sessions/end-others", &[("proof", &proof)]).await.redirects_to(), "/sessions");
+    let done = browser.post_form("/sessions/end-others", &[("proof", &proof)]).await.redirects_to().to_owned();
+    assert_eq!(done, "/sessions?ended=others");
+    assert!(browser.get(&done).await.text().contains("You are signed out everywhere else."));
     for gone in &others {
         gone.get(SESSIONS).await.assert_status(403);
         assert_eq!(app.ending(&gone.uuid).await, Some(("revoked".into(), "alice".into())));
