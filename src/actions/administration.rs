@@ -2,7 +2,7 @@
 
 use super::principal::Principal;
 use super::tokens::TokenRequest;
-use super::{ActionError, Actor, tokens, users};
+use super::{ActionError, Actor, factors, tokens, users};
 use crate::app::App;
 use crate::domain::{PlainSecret, UserId};
 use crate::store::users::{NewUser, UserRow};
@@ -60,6 +60,15 @@ pub async fn set_active(app: &App, who: &Principal, user: &UserRow, is_active: b
         return Err(ActionError::Forbidden);
     }
     users::set_active(app, user, is_active, actor).await
+}
+
+/// Removes all second factors of a user who lost them, which ends all their sessions.
+///
+/// # Errors
+/// As for [`factors::remove_all`].
+pub async fn remove_factors(app: &App, who: &Principal, user: &UserRow, actor: &Actor) -> Result<u64, ActionError> {
+    who.must_administer()?;
+    factors::remove_all(app, user.id, actor).await
 }
 
 /// Makes a token for a user and gives its identifier and its key, which is shown this once.

@@ -2,13 +2,14 @@
 //! new key (OWASP ASVS v5.0.0-7.2.4, 7.5.1).
 
 use super::events::EventKind;
+use super::factors::{self, Checked};
 use super::guesses::{self, Guess};
 use super::sign_in::Started;
 use super::users::{Ends, NewPassword, replace_password};
 use super::{ActionError, Actor, passwords};
 use crate::app::App;
 use crate::domain::password::MAX_LENGTH;
-use crate::domain::{HashedSecret, PlainSecret};
+use crate::domain::{HashedSecret, Methods, PlainSecret, Timestamp};
 use crate::store::sessions::LiveSession;
 use crate::store::users::UserRow;
 
@@ -20,8 +21,28 @@ pub fn is_fresh(app: &App, session: &LiveSession) -> bool {
     session.proved_at <= now && now.since(session.proved_at) < app.config.sessions.confirm_timeout
 }
 
-/// Proves a signed-in user's password once more. The session goes on under a new key; the one it had,
-/// which is among `keys`, opens nothing from now on. `None` when the password is wrong.
+/// What a signed-in user proves once more.
+#[derive(Clone, Debug, Default)]
+pub struct Again {
+    /// The password.
+    pub password: String,
+    /// A code of their second factor, when they have one.
+    pub code: String,
+}
+
+/// What a proof came to.
+#[derive(Debug)]
+pub enum Confirmation {
+    /// It is right; the session goes on under a new key.
+    Right(Box<Started>),
+    /// The password or the code is wrong.
+    Wrong,
+    /// There were too many wrong codes: none is looked at before then.
+    Blocked(Timestamp),
+}
+
+/// Proves a signed-in user's password once more, and their second factor when they have one. The session
+/// goes on under a new key; the one it had, which is among `keys`, opens nothing from now on.
 ///
 /// # Errors
 /// [`ActionError::NotFound`] when the session ended meanwhile; [`ActionError::Limited`] when there were
@@ -30,9 +51,10 @@ pub async fn confirm(
     app: &App,
     session: &LiveSession,
     keys: Vec<HashedSecret>,
-    password: String,
+    again: Again,
     actor: &Actor,
-) -> Result<Option<Started>, ActionError> {
+) -> Result<Confirmation, ActionError> {
+    let Again { password, code } = again;
     let actor = actor.as_user(session.user_id, &session.username);
     let password = if password.len() > MAX_LENGTH { String::new() } else { password };
     let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
@@ -48,24 +70,35 @@ pub async fn confirm(
         let event = EventKind::SignInFailed.by(&actor, now).about(user.id, &user.username);
         let event = event.of_session(session.uuid).with_detail("confirm");
         app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
-        return Ok(None);
+        return Ok(Confirmation::Wrong);
     }
     let key = PlainSecret::generate()?;
-    let (hash, id, uuid) = (key.hash(), session.id, session.uuid);
-    app.store
+    let (hash, id, uuid, proved) = (key.hash(), session.id, session.uuid, session.methods.and(Methods::password()));
+    let (own, store) = (app.clone(), app.store.clone());
+    let checked = store
         .write(move |db| {
             Box::pin(async move {
                 let is_still_so = |user: &UserRow| user.is_active && user.password_hash == stored;
                 let user = db.lock_user(user.id).await?.filter(is_still_so).ok_or(ActionError::NotFound)?;
+                let mut checked = Checked::Right(Methods::default());
+                if db.has_factor(user.id).await? {
+                    checked = factors::check_code_in(&own, db, (user.id, &user.username), &code, &actor, now).await?;
+                }
+                let Checked::Right(methods) = checked else { return Ok(checked) };
+                db.update_methods(id, proved.and(methods)).await?;
                 if !db.update_key(id, &keys, hash, (now, actor.ip)).await? {
                     return Err(ActionError::NotFound);
                 }
                 db.insert_events(&[EventKind::Confirmed.by(&actor, now).about(user.id, &user.username).of_session(uuid)]).await?;
-                Ok(())
+                Ok::<_, ActionError>(checked)
             })
         })
         .await?;
-    Ok(Some(started(app, session, key)))
+    Ok(match checked {
+        Checked::Right(_) => Confirmation::Right(Box::new(started(app, session, key))),
+        Checked::Wrong => Confirmation::Wrong,
+        Checked::Blocked(until) => Confirmation::Blocked(until),
+    })
 }
 
 /// Sets one's own password, whose session has a fresh proof. All other sessions of theirs end, unless
@@ -109,7 +142,7 @@ pub async fn change_password(
 }
 
 /// The same session under another key.
-fn started(app: &App, session: &LiveSession, key: PlainSecret) -> Started {
+pub(super) fn started(app: &App, session: &LiveSession, key: PlainSecret) -> Started {
     let left = session.lifetime.absolute_expires_at.since(app.clock.now());
     Started { key, uuid: session.uuid, cookie_max_age: session.is_remembered.then_some(left), device: None }
 }

@@ -41,6 +41,18 @@ pub enum EventKind {
     SignInRefused,
     /// Someone signed in proved anew who they are.
     Confirmed,
+    /// A second factor was added.
+    FactorAdded,
+    /// A second factor was removed by its owner.
+    FactorRemoved,
+    /// All of a user's second factors were removed by somebody who may.
+    FactorsReset,
+    /// A second factor was not proved.
+    FactorFailed,
+    /// A recovery code was used up.
+    RecoveryCodeUsed,
+    /// A user drew new recovery codes.
+    RecoveryCodesRenewed,
     /// A group's or a user's policy was set.
     PolicySet,
     /// A token was made.
@@ -71,6 +83,12 @@ impl EventKind {
         Self::UserErased,
         Self::SignInRefused,
         Self::Confirmed,
+        Self::FactorAdded,
+        Self::FactorRemoved,
+        Self::FactorsReset,
+        Self::FactorFailed,
+        Self::RecoveryCodeUsed,
+        Self::RecoveryCodesRenewed,
         Self::PolicySet,
         Self::TokenAdded,
         Self::TokenRemoved,
@@ -98,6 +116,12 @@ impl EventKind {
             Self::UserErased => "user_erased",
             Self::SignInRefused => "sign_in_refused",
             Self::Confirmed => "confirmed",
+            Self::FactorAdded => "factor_added",
+            Self::FactorRemoved => "factor_removed",
+            Self::FactorsReset => "factors_reset",
+            Self::FactorFailed => "factor_failed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::RecoveryCodesRenewed => "recovery_codes_renewed",
             Self::PolicySet => "policy_set",
             Self::TokenAdded => "token_added",
             Self::TokenRemoved => "token_removed",

@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod confirm;
 pub mod endings;
 pub mod events;
+pub mod factors;
 pub mod generate;
 pub mod guesses;
 pub mod history;

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use crate::actions::principal::Principal;
 use crate::actions::sessions::Admission;
 use crate::actions::sign_in::{Proved, Started};
-use crate::actions::{ActionError, sessions, sign_in};
+use crate::actions::{ActionError, factors, sessions, sign_in};
 use crate::app::App;
 use crate::domain::user::TokenIntent;
 use crate::domain::{PlainSecret, SessionId, secret};
@@ -65,6 +65,9 @@ pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Resu
         }
         (None, Some(session)) => {
             csrf::check_api_request(&parts.method, &parts.headers, client, app).map_err(AuthError::Csrf)?;
+            if factors::is_missing(app, session) {
+                return Err(AuthError::Refused("Add a second factor first: your account must have one."));
+            }
             (session.user_id, session.username.clone(), session.is_superuser)
         }
         (None, None) => return Err(AuthError::Missing),

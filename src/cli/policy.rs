@@ -44,6 +44,9 @@ pub(super) enum PolicyCommand {
         /// What happens to one more: refuse, ask (which to end), end_oldest; none: not said here
         #[arg(long, value_name = "OUTCOME")]
         at_limit: Option<String>,
+        /// Whether signing in takes a second factor: true; none: not said here
+        #[arg(long, value_name = "TRUE")]
+        require_factor: Option<String>,
     },
 }
 
@@ -62,17 +65,25 @@ pub(super) struct WhoseArgs {
 pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
     match command {
         PolicyCommand::Show { whose, json } => show(&super::open(config).await?, whose, json).await,
-        PolicyCommand::Set { whose, idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit } => {
+        PolicyCommand::Set { whose, idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, require_factor } => {
             let duration = |text: &str| parse_duration(text).ok_or_else(|| misused(format!("{text} is no duration such as 30m")));
             let number = |text: &str| text.parse::<u32>().map_err(|_| misused(format!("{text} is no number of sessions")));
             let outcome =
                 |text: &str| AtLimit::parse(text).ok_or_else(|| misused(format!("{text} is none of refuse, ask, end_oldest")));
+            let required = |text: &str| match text {
+                "true" | "yes" => Ok(true),
+                "false" | "no" | "none" => Ok(false),
+                _ => Err(misused(format!("{text} is none of true, none"))),
+            };
             let change = |mut policy: Policy| -> Result<Policy, Failure> {
                 policy.idle_timeout = changed(policy.idle_timeout, idle_timeout.as_deref(), duration)?;
                 policy.absolute_timeout = changed(policy.absolute_timeout, absolute_timeout.as_deref(), duration)?;
                 policy.remember_timeout = changed(policy.remember_timeout, remember_timeout.as_deref(), duration)?;
                 policy.max_sessions = changed(policy.max_sessions, max_sessions.as_deref(), number)?;
                 policy.at_limit = changed(policy.at_limit, at_limit.as_deref(), outcome)?;
+                if let Some(text) = &require_factor {
+                    policy.is_factor_required = required(text)?;
+                }
                 Ok(policy)
             };
             // What is wrong on the command line is said before the database is opened.
@@ -80,7 +91,10 @@ pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
                 return Err(misused("say whose: --user or --group; the instance's limits are settings (sessions.…)"));
             }
             change(Policy::default())?;
-            if [&idle_timeout, &absolute_timeout, &remember_timeout, &max_sessions, &at_limit].iter().all(|limit| limit.is_none()) {
+            if [&idle_timeout, &absolute_timeout, &remember_timeout, &max_sessions, &at_limit, &require_factor]
+                .iter()
+                .all(|limit| limit.is_none())
+            {
                 return Err(misused("name a limit to set, such as --idle-timeout 30m"));
             }
             let app = super::open(config).await?;
@@ -140,11 +154,13 @@ async fn show(app: &App, whose: WhoseArgs, is_json: bool) -> Outcome {
             output::line(&serde_json::to_string(&json!({
                 "whose": whose, "idle_timeout": duration(policy.idle_timeout), "absolute_timeout": duration(policy.absolute_timeout),
                 "remember_timeout": duration(policy.remember_timeout), "max_sessions": policy.max_sessions, "at_limit": policy.at_limit,
+                "require_factor": policy.is_factor_required,
             }))?)?;
         }
         return Ok(());
     }
-    let header = ["whose", "idle timeout", "absolute timeout", "remember timeout", "most sessions", "at the limit"];
+    let header =
+        ["whose", "idle timeout", "absolute timeout", "remember timeout", "most sessions", "at the limit", "second factor"];
     let table = rows.into_iter().map(|(whose, policy)| {
         vec![
             whose,
@@ -153,6 +169,7 @@ async fn show(app: &App, whose: WhoseArgs, is_json: bool) -> Outcome {
             duration(policy.remember_timeout).unwrap_or_default(),
             policy.max_sessions.map(|most| most.to_string()).unwrap_or_default(),
             policy.at_limit.map(|outcome| outcome.as_str().to_owned()).unwrap_or_default(),
+            if policy.is_factor_required { "required" } else { "" }.to_owned(),
         ]
     });
     output::table(&header, table.collect())

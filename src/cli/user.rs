@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{Failure, Outcome, misused, output};
-use crate::actions::{ActionError, Actor, person, users};
+use crate::actions::{ActionError, Actor, factors, person, users};
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::Permission;
@@ -60,6 +60,14 @@ pub(super) enum UserCommand {
     Deactivate {
         /// Who
         username: String,
+    },
+    /// Remove all second factors of a user who lost them; ends their sessions
+    RemoveFactors {
+        /// Who
+        username: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Write everything that is kept about a user, as JSON without secrets, to hand to them
     Export {
@@ -129,6 +137,16 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
             output::line(&serde_json::to_string_pretty(&person::export(&app, &user).await?)?)?;
         }
         UserCommand::Erase { username, yes } => erase(&app, &username, yes).await?,
+        UserCommand::RemoveFactors { username, yes } => {
+            let user = find(&app, &username).await?;
+            if !yes && !output::confirm(&format!("Remove all second factors of {username}?"))? {
+                return Err("nothing was removed".into());
+            }
+            match factors::remove_all(&app, user.id, &Actor::cli()).await? {
+                0 => output::say(&format!("{username} has no second factor")),
+                removed => output::say(&format!("removed {removed} second factor(s) of {username} and ended their sessions")),
+            }
+        }
         UserCommand::Remove { username, yes } => {
             let user = find(&app, &username).await?;
             if !yes && !output::confirm(&format!("Remove {username}?"))? {

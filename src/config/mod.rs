@@ -129,6 +129,8 @@ pub struct SessionConfig {
     pub confirm_timeout: Duration,
     /// What sessions are bound to.
     pub bindings: Bindings,
+    /// Whether signing in takes a second factor.
+    pub is_factor_required: bool,
     /// `last_used` and company are written at most once per this; zero: never.
     pub touch_interval: Duration,
     /// Expired sessions are swept once per this; zero: never.
@@ -148,7 +150,7 @@ impl SessionConfig {
             remember_timeout: Some(self.remember_timeout),
             max_sessions: self.max_per_user,
             at_limit: self.max_per_user.map(|_| self.at_limit),
-            is_factor_required: false,
+            is_factor_required: self.is_factor_required,
         }
     }
 }
@@ -260,6 +262,7 @@ impl Config {
                     })?
                     .unwrap_or(Duration::from_secs(600)),
                 bindings: bindings(&values)?,
+                is_factor_required: values.parse("sessions.require_factor", "true or false", parse_bool)?.unwrap_or(false),
                 index_limit: values
                     .parse("sessions.index_limit", "a whole number, 0 or more", |text| {
                         text.parse().ok().filter(|limit| *limit >= 0)

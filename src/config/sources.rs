@@ -45,6 +45,7 @@ pub const KEYS: &[Key] = &[
     key("sessions.network_binding_action", "what a session from another network meets: log, confirm or end (end)"),
     key("sessions.geoip_binding", "no_binding, bind_continent, …_country or …_country_city (no_binding)"),
     key("sessions.geoip_binding_action", "what a session from another place meets: log, confirm or end (end)"),
+    key("sessions.require_factor", "signing in takes a second factor (false)"),
     key("sessions.touch_interval", "last_used is written at most once per this; 0: never (60s)"),
     key("sessions.purge_interval", "expired sessions are swept once per this; 0: never (60s)"),
     key("sessions.index_limit", "the most sessions kept in memory for searches; 0: none (4000000)"),

@@ -11,9 +11,11 @@ pub mod password;
 pub mod policy;
 pub mod query;
 pub mod rate;
+pub mod recovery;
 pub mod search;
 pub mod secret;
 pub mod session;
+pub mod totp;
 pub mod user;
 pub mod user_agent;
 

@@ -109,6 +109,8 @@ pub enum EndReason {
     Replaced,
     /// Its user's password was set anew.
     PasswordChanged,
+    /// Its user's second factors changed.
+    FactorsChanged,
     /// Its user was deactivated.
     UserDeactivated,
     /// Its user was removed.
@@ -121,12 +123,13 @@ pub enum EndReason {
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SignedOut,
         Self::Revoked,
         Self::Expired,
         Self::Replaced,
         Self::PasswordChanged,
+        Self::FactorsChanged,
         Self::UserDeactivated,
         Self::UserRemoved,
         Self::LimitReached,
@@ -148,6 +151,7 @@ impl EndReason {
             Self::Expired => "expired",
             Self::Replaced => "replaced",
             Self::PasswordChanged => "password_changed",
+            Self::FactorsChanged => "factors_changed",
             Self::UserDeactivated => "user_deactivated",
             Self::UserRemoved => "user_removed",
             Self::LimitReached => "limit_reached",

@@ -40,6 +40,15 @@ pub enum UserRule {
     /// A limit of zero, which nobody could live under.
     #[error("a timeout and a number of sessions must be above zero")]
     Policy,
+    /// As many authenticators as may be.
+    #[error("there are as many second factors as there may be; remove one first")]
+    Factors,
+    /// An authenticator without a name.
+    #[error("a second factor has a name")]
+    FactorName,
+    /// The last authenticator, where one is required.
+    #[error("your account must have a second factor; add another one before you remove this one")]
+    LastFactor,
 }
 
 /// Checks a username: any script, 1 to 150 characters, no control characters.

@@ -20,6 +20,15 @@ impl Db<'_> {
         self.execute(sql, &values![key, user, methods.to_string(), expires_at]).await.map(drop)
     }
 
+    /// Whose it is, without using it up.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_pending_sign_in(&self, key: HashedSecret, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+        let sql = "SELECT user_id FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2";
+        Ok(self.one::<i64>(sql, &values![key, now]).await?.map(UserId))
+    }
+
     /// Uses it up: of many that try at once, one succeeds.
     ///
     /// # Errors
@@ -28,6 +37,14 @@ impl Db<'_> {
         let sql = "DELETE FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2 RETURNING user_id, methods";
         let taken = self.one::<(i64, String)>(sql, &values![key, now]).await?;
         Ok(taken.map(|(user, methods)| (UserId(user), Methods::parse(&methods))))
+    }
+
+    /// Forgets those of a user.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_pending_sign_ins_of(&self, user: UserId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM pending_sign_ins WHERE user_id = $1", &values![user]).await.map(drop)
     }
 
     /// Forgets those whose time is over.

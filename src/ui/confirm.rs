@@ -4,14 +4,17 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
 use super::error::PageError;
 use super::form::Visitor;
 use super::sign_in::read_form;
+use super::sign_in_factor::refusal;
 use super::{Frame, PageResult, Section, page};
-use crate::actions::{ActionError, confirm};
+use crate::actions::confirm::{Again, Confirmation};
+use crate::actions::factors::Checked;
+use crate::actions::{ActionError, confirm, factors};
 use crate::app::App;
 use crate::auth::{self, target};
 use crate::domain::{HashedSecret, PlainSecret};
@@ -29,6 +32,8 @@ struct ConfirmPage<'a> {
     error: &'a str,
     /// The session is used from elsewhere than it was proved.
     is_moved: bool,
+    /// Whether they have a second factor, which they prove, too.
+    has_factor: bool,
 }
 
 /// What the form sends.
@@ -38,6 +43,8 @@ pub struct ConfirmForm {
     proof: String,
     #[serde(default)]
     password: String,
+    #[serde(default)]
+    code: String,
     #[serde(default)]
     next: String,
 }
@@ -49,10 +56,12 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let session = visitor.holder(PATH)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let next = target::safe(&app.config, query.last("next"));
-    if visitor.unproved.is_none() && confirm::is_fresh(&app, session) {
+    // Whoever still has to add a second factor has none to prove, and goes on to where it is added.
+    let must_prove = factors::is_missing(&app, session) && app.store.read().has_factor(session.user_id).await?;
+    if visitor.unproved.is_none() && confirm::is_fresh(&app, session) && !must_prove {
         return Ok(Redirect::to(&next).into_response());
     }
-    Ok(form(&app, &visitor, session, &next, ""))
+    form(&app, &visitor, session, &next, "").await
 }
 
 /// Checks the password and gives the session a new key.
@@ -62,12 +71,20 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let session = visitor.holder(PATH)?;
     visitor.check(&app, &parts.headers, &given.proof)?;
     let next = target::safe(&app.config, Some(&given.next));
-    let confirmed = confirm::confirm(&app, session, keys(&app, &parts), given.password, &visitor.actor()).await;
+    let again = Again { password: given.password, code: given.code };
+    let confirmed = confirm::confirm(&app, session, keys(&app, &parts), again, &visitor.actor()).await;
     match confirmed {
         Err(ActionError::NotFound) => Err(PageError::SignedOut(next)),
         Err(error) => Err(error.into()),
-        Ok(None) => Ok(form(&app, &visitor, session, &next, "That is not your password.")),
-        Ok(Some(started)) => {
+        Ok(Confirmation::Wrong) if app.store.read().has_factor(session.user_id).await? => {
+            form(&app, &visitor, session, &next, "Your password or the code is wrong, or the code was used before.").await
+        }
+        Ok(Confirmation::Wrong) => form(&app, &visitor, session, &next, "That is not your password.").await,
+        Ok(Confirmation::Blocked(until)) => {
+            let error = refusal(Checked::Blocked(until), app.clock.now());
+            form(&app, &visitor, session, &next, &error).await
+        }
+        Ok(Confirmation::Right(started)) => {
             let mut response = Redirect::to(&next).into_response();
             auth::keep_session(&app, response.headers_mut(), &started)?;
             Ok(response)
@@ -80,8 +97,10 @@ pub(super) fn keys(app: &App, parts: &Parts) -> Vec<HashedSecret> {
     auth::session_keys(app, &parts.headers).iter().map(PlainSecret::hash).collect()
 }
 
-fn form(app: &App, visitor: &Visitor, session: &LiveSession, next: &str, error: &str) -> Response {
+async fn form(app: &App, visitor: &Visitor, session: &LiveSession, next: &str, error: &str) -> PageResult {
+    let has_factor = app.store.read().has_factor(session.user_id).await?;
     let frame = visitor.frame(app, Section::Elsewhere);
     let is_moved = visitor.unproved.is_some();
-    page(StatusCode::OK, &ConfirmPage { frame, username: &session.username, next, error, is_moved })
+    let template = ConfirmPage { frame, username: &session.username, next, error, is_moved, has_factor };
+    Ok(page(StatusCode::OK, &template))
 }

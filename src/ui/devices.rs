@@ -265,6 +265,8 @@ struct NotMePage {
     ip: String,
     last_used: Option<Moment>,
     others: String,
+    /// How many second factors they have.
+    factors: usize,
     events: Vec<EventLine>,
 }
 
@@ -287,6 +289,7 @@ pub async fn not_me(State(app): State<App>, request: Request) -> PageResult {
         ip: String::new(),
         last_used: None,
         others: grouped(others),
+        factors: db.list_factors(session.user_id).await?.iter().filter(|factor| factor.is_confirmed).count(),
         events,
     };
     let asked = query.last("session").and_then(SessionId::parse);

@@ -33,6 +33,8 @@ pub enum PageError {
     Moved(String),
     /// Signed in, and not proved lately: to the page that asks for the password, and back to this path.
     Unconfirmed(String),
+    /// Signed in, without the second factor that they must have: to the page that adds one.
+    FactorMissing,
     /// 405.
     MethodNotAllowed,
     /// 409: somebody else was quicker, in words.
@@ -125,6 +127,7 @@ impl PageError {
             ),
             // Redirects; never shown.
             Self::Unconfirmed(_) => (StatusCode::FORBIDDEN, "Confirm first", ""),
+            Self::FactorMissing => (StatusCode::FORBIDDEN, "Add a second factor first", ""),
             Self::SignedOut(_) | Self::Moved(_) => (StatusCode::FORBIDDEN, "Sign in first", ""),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "It is our mistake, and it is in the server's log.")
@@ -142,6 +145,7 @@ impl PageError {
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         match &self {
+            Self::FactorMissing => return Redirect::to("/security").into_response(),
             Self::SignedOut(back) => {
                 return Redirect::to(&format!("/sign-in?next={}", utf8_percent_encode(back, PATH))).into_response();
             }

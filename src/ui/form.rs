@@ -8,7 +8,7 @@ use super::error::PageError;
 use super::{Frame, Section, assets};
 use crate::actions::principal::Principal;
 use crate::actions::sessions::Admission;
-use crate::actions::{Actor, confirm};
+use crate::actions::{Actor, confirm, factors};
 use crate::app::App;
 use crate::auth::{cookies, csrf, session_of_cookies};
 use crate::config::Config;
@@ -29,6 +29,8 @@ pub struct Visitor {
     pub is_moved: bool,
     /// What they may do.
     pub rights: Rights,
+    /// Whether they must have a second factor, and their session has proved none.
+    is_factor_missing: bool,
     /// What proofs are bound to.
     bound_to: String,
     /// A cookie to set, when `bound_to` is new.
@@ -52,6 +54,7 @@ impl Visitor {
             unproved: None,
             is_moved: false,
             rights: Rights::default(),
+            is_factor_missing: false,
             bound_to: String::new(),
             new_cookie: None,
         };
@@ -59,7 +62,8 @@ impl Visitor {
             Admission::Open(session) => {
                 let bound_to = session.uuid.to_string();
                 let rights = app.store.read().find_rights(session.user_id, session.is_superuser).await?;
-                return Ok(Self { session: Some(session), rights, bound_to, ..unknown });
+                let is_factor_missing = factors::is_missing(app, &session);
+                return Ok(Self { session: Some(session), rights, is_factor_missing, bound_to, ..unknown });
             }
             Admission::Unproved(session) => {
                 let bound_to = session.uuid.to_string();
@@ -79,12 +83,22 @@ impl Visitor {
         Ok(Self { bound_to, new_cookie, ..unknown })
     }
 
-    /// Their session; without one, to the sign-in page and back to `path`, and with one that is used
-    /// from elsewhere, to the page that asks for a proof.
+    /// Their session; without one, to the sign-in page and back to `path`, with one that is used from
+    /// elsewhere, to the page that asks for a proof, and without the second factor that they must have,
+    /// to the page that adds one.
+    ///
+    /// # Errors
+    /// [`PageError::SignedOut`], [`PageError::Moved`], [`PageError::Unconfirmed`] and
+    /// [`PageError::FactorMissing`].
+    pub fn signed_in(&self, path: &str) -> Result<&LiveSession, PageError> {
+        if self.is_factor_missing { Err(PageError::FactorMissing) } else { self.signed_in_at_all(path) }
+    }
+
+    /// The same for the few pages that serve also those who still lack their second factor.
     ///
     /// # Errors
     /// [`PageError::SignedOut`], [`PageError::Moved`] and [`PageError::Unconfirmed`].
-    pub fn signed_in(&self, path: &str) -> Result<&LiveSession, PageError> {
+    pub fn signed_in_at_all(&self, path: &str) -> Result<&LiveSession, PageError> {
         self.session.as_ref().ok_or_else(|| match (&self.unproved, self.is_moved) {
             (Some(_), _) => PageError::Unconfirmed(path.to_owned()),
             (None, true) => PageError::Moved(path.to_owned()),
@@ -97,7 +111,7 @@ impl Visitor {
     /// # Errors
     /// [`PageError::SignedOut`] and [`PageError::Moved`].
     pub fn holder(&self, path: &str) -> Result<&LiveSession, PageError> {
-        self.unproved.as_ref().map_or_else(|| self.signed_in(path), Ok)
+        self.unproved.as_ref().map_or_else(|| self.signed_in_at_all(path), Ok)
     }
 
     /// Their session, with a fresh proof of who they are; without one, to the page that asks for it and
@@ -106,7 +120,16 @@ impl Visitor {
     /// # Errors
     /// [`PageError::SignedOut`] and [`PageError::Unconfirmed`].
     pub fn confirmed(&self, app: &App, path: &str) -> Result<&LiveSession, PageError> {
-        let session = self.signed_in(path)?;
+        self.signed_in(path)?;
+        self.confirmed_at_all(app, path)
+    }
+
+    /// The same for the few pages that serve also those who still lack their second factor.
+    ///
+    /// # Errors
+    /// [`PageError::SignedOut`] and [`PageError::Unconfirmed`].
+    pub fn confirmed_at_all(&self, app: &App, path: &str) -> Result<&LiveSession, PageError> {
+        let session = self.signed_in_at_all(path)?;
         if confirm::is_fresh(app, session) { Ok(session) } else { Err(PageError::Unconfirmed(path.to_owned())) }
     }
 
@@ -130,7 +153,7 @@ impl Visitor {
     /// What a page shows around its content: where the visitor is, and where they may go.
     pub fn frame(&self, app: &App, here: Section) -> Frame {
         let username = self.session.as_ref().or(self.unproved.as_ref()).map(|session| session.username.clone());
-        let nav = if self.session.is_some() { here.nav(self.rights) } else { Vec::new() };
+        let nav = if self.session.is_some() && !self.is_factor_missing { here.nav(self.rights) } else { Vec::new() };
         Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), nav }
     }
 

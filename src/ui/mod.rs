@@ -10,11 +10,13 @@ mod form;
 pub mod map;
 pub mod my_data;
 pub mod password;
+pub mod security;
 pub mod session;
 pub mod sessions;
 pub mod set_up;
 pub mod settings;
 pub mod sign_in;
+pub mod sign_in_factor;
 pub mod sign_in_limit;
 pub mod sign_out;
 pub mod tokens;
@@ -78,6 +80,8 @@ struct NavItem {
 enum Section {
     /// One's own sessions.
     Devices,
+    /// One's own second factors.
+    Security,
     /// Everybody's sessions.
     Sessions,
     /// Where they are.
@@ -100,6 +104,7 @@ impl Section {
         let (sees_all, rules) = (rights.may_view_sessions, rights.is_superuser);
         let all = [
             (Self::Devices, "/sessions", "My devices", true),
+            (Self::Security, "/security", "Security", true),
             (Self::Sessions, "/sessions/all", "Sessions", sees_all),
             (Self::Map, "/map", "Map", sees_all),
             (Self::Users, "/users", "Users", rules),

@@ -10,7 +10,9 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::form::Visitor;
 use super::sign_in::read_form;
+use super::sign_in_factor::{self, Asked};
 use super::{Frame, PageResult, Section, page};
+use crate::actions::sign_in::Proved;
 use crate::actions::{ActionError, users};
 use crate::app::App;
 use crate::auth;
@@ -60,9 +62,14 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
         Err(ActionError::Rule(rule)) => return form(&app, &visitor, &key, &format!("Sorry: {rule}.")).await,
         other => other?,
     };
-    let started = match auth::start_session(&app, &parts.headers, &visitor.client, user, false).await {
-        // The password is set. A link replaces no second factor: that is asked for where one signs in.
-        Err(ActionError::FactorNeeded) => return Ok(Redirect::to("/sign-in").into_response()),
+    let proved = Proved::by_password(user);
+    let begun = auth::begin_session(&app, &parts.headers, &visitor.client, proved.clone(), auth::Wish::default()).await;
+    let started = match begun {
+        // The link stands in for the password, not for a second factor.
+        Err(ActionError::FactorNeeded) => {
+            let asked = Asked { next: "/sessions", is_remembered: false, error: String::new() };
+            return sign_in_factor::ask(&app, &visitor, &proved, asked).await;
+        }
         other => other?,
     };
     let mut response = Redirect::to("/sessions").into_response();

@@ -10,11 +10,12 @@ use serde::Deserialize;
 
 use super::error::PageError;
 use super::form::Visitor;
+use super::sign_in_factor::{self, Asked};
 use super::{Frame, PageResult, Section, page, sign_in_limit};
+use crate::actions::sign_in::Proved;
 use crate::actions::{ActionError, sign_in};
 use crate::app::App;
 use crate::auth::{self, known_device, target};
-use crate::domain::Methods;
 use crate::domain::user::MAX_EMAIL_LENGTH;
 use crate::http::query::Query;
 
@@ -76,10 +77,15 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let Some(user) = sign_in::prove_password(&app, &uid, form_data.password, device, &actor).await? else {
         return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong."));
     };
-    let (id, is_remembered) = (user.id, form_data.remember.is_some());
-    let started = match auth::start_session(&app, &parts.headers, &visitor.client, user, is_remembered).await {
+    let (proved, is_remembered) = (Proved::by_password(user), form_data.remember.is_some());
+    let wish = auth::Wish { is_remembered, ends: None };
+    let started = match auth::begin_session(&app, &parts.headers, &visitor.client, proved.clone(), wish).await {
+        Err(ActionError::FactorNeeded) => {
+            let asked = Asked { next: &next, is_remembered, error: String::new() };
+            return sign_in_factor::ask(&app, &visitor, &proved, asked).await;
+        }
         Err(ActionError::ChooseEnd) => {
-            return sign_in_limit::ask(&app, &visitor, id, Methods::password(), &next, is_remembered).await;
+            return sign_in_limit::ask(&app, &visitor, proved.user.id, proved.methods, &next, is_remembered).await;
         }
         other => other?,
     };

@@ -9,8 +9,10 @@ use serde::Deserialize;
 use super::devices::{Ended, ended};
 use super::error::PageError;
 use super::form::Visitor;
+use super::security::{FactorLine, factor_lines};
 use super::sessions::view::address;
 use super::sign_in::read_form;
+use super::sign_out::ProofForm;
 use super::words::{Device, EventLine, Moment, Whereabouts, describe};
 use super::{Frame, PageResult, Section, page};
 use crate::actions::{ActionError, administration};
@@ -43,6 +45,8 @@ struct UserPage {
     end_url: String,
     ended: Vec<Ended>,
     tokens: Vec<TokenRow>,
+    factors: Vec<FactorLine>,
+    codes_left: i64,
     events: Vec<EventLine>,
     events_url: String,
     is_self: bool,
@@ -100,6 +104,8 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
         end_url: address("/sessions/all/end", &[("scope", "all".into()), ("q", search)]),
         ended: ended.collect(),
         tokens: db.list_tokens(Some(user.id)).await?,
+        factors: factor_lines(app, user.id).await?,
+        codes_left: db.count_recovery_codes(user.id).await?,
         events: events.iter().map(|(_, event)| EventLine::new(app, event, now, None)).collect(),
         events_url: address("/events", &[("user", user.username.clone())]),
         is_self: visitor.session.as_ref().is_some_and(|session| session.user_id == user.id),
@@ -206,5 +212,17 @@ pub async fn set_active(State(app): State<App>, Path(id): Path<String>, request:
         _ => return Err(PageError::Forged("it is not said whether the user shall be active".into())),
     };
     administration::set_active(&app, &who, &user, is_active, &visitor.actor()).await?;
+    Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response())
+}
+
+/// Removes all second factors of a user who lost them.
+pub async fn remove_factors(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<ProofForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let who = visitor.principal(PATH)?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
+    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    administration::remove_factors(&app, &who, &user, &visitor.actor()).await?;
     Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response())
 }

@@ -20,6 +20,11 @@ pub(super) struct Moment {
 }
 
 impl Moment {
+    /// How far it is away, such as `in 5 minutes`.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
     pub fn new(at: Timestamp, now: Timestamp) -> Self {
         let words = if at > now { format!("in {}", spell(at.since(now))) } else { format!("{} ago", spell(now.since(at))) };
         let is_now = now.since(at) < Duration::from_secs(60) && at <= now;
@@ -178,6 +183,7 @@ pub(super) fn ending(reason: &str, by: &str) -> String {
         "expired" => "its time was over".into(),
         "replaced" => "signed in anew in the same browser".into(),
         "password_changed" => "the password was changed".into(),
+        "factors_changed" => "the second factors were changed".into(),
         "user_deactivated" => "the user was deactivated".into(),
         "user_removed" => "the user was removed".into(),
         "limit_reached" => "another sign-in took its place".into(),
@@ -223,6 +229,12 @@ pub(super) fn happened(event: &EventRow) -> String {
         "user_erased" => format!("{actor} erased a user, and what was kept of them"),
         "sign_in_refused" => format!("{user} was refused: signed in as often as may be"),
         "confirmed" => format!("{user} proved once more who they are"),
+        "factor_added" => format!("{actor} added the second factor “{detail}”"),
+        "factor_removed" => format!("{actor} removed the second factor “{detail}”"),
+        "factors_reset" => format!("{actor} removed all second factors of {user}"),
+        "factor_failed" => format!("Somebody who knew {user}’s password gave a wrong code"),
+        "recovery_code_used" => format!("{user} used a recovery code; {detail} left"),
+        "recovery_codes_renewed" => format!("{user} drew new recovery codes"),
         "policy_set" => format!("{actor} set a policy: {detail}"),
         "token_added" => format!("{actor} made the token {detail} for {user}"),
         "token_removed" => format!("{actor} removed the token {detail} of {user}"),

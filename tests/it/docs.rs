@@ -190,6 +190,7 @@ fn defaults_are_what_sessions_md_says() {
         "sessions.network_binding_action" => sessions.bindings.network_action.as_str() == text,
         "sessions.geoip_binding" => sessions.bindings.geoip.as_str() == text,
         "sessions.geoip_binding_action" => sessions.bindings.geoip_action.as_str() == text,
+        "sessions.require_factor" => sessions.is_factor_required.to_string() == text,
         "sessions.touch_interval" => sessions.touch_interval == duration(text),
         "sessions.purge_interval" => sessions.purge_interval == duration(text),
         "history.retention" => history.retention == duration(text),

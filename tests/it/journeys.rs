@@ -3,9 +3,11 @@
 
 use fantoccini::Locator;
 use fantoccini::key::Key;
+use rollcall::domain::Clock;
 use serde_json::{Value, json};
 
 use crate::process::{Chromium, Home, PASSWORD, Person, Server, eventually, skip};
+use crate::support::authenticator::Authenticator;
 
 async fn start() -> Option<(Home, Server, Chromium)> {
     let browser = Chromium::open().await?;
@@ -129,6 +131,7 @@ async fn pages(server: &Server) -> Vec<(&'static str, String)> {
         ("events", "/events".into()),
         ("settings", "/settings".into()),
         ("password", "/password".into()),
+        ("security", "/security".into()),
         ("sign-out", "/sign-out".into()),
         ("error", "/nothing".into()),
     ]
@@ -398,6 +401,56 @@ async fn pages_on_the_way_can_be_used_by_everybody() {
     eventually("the result", || async { (browser.heading().await == "1 session ended").then_some(()) }).await;
     look_around(&browser, axe.as_deref(), "the result").await;
     assert!(!other.is_signed_in().await);
+    browser.assert_content().await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_factor_is_added_and_signs_in() {
+    const CODE: &str = "Code of your authenticator app, or a recovery code";
+    let Some((_home, _server, browser)) = start().await else { return };
+    let axe = axe();
+    click_link(&browser, "Security").await;
+    browser.arrives_at("/security").await;
+    type_into(&browser, "Name (not required)", "My phone").await;
+    browser.button("Add an app").await.click().await.unwrap();
+    eventually("the QR code", || async { (browser.heading().await == "Add My phone").then_some(()) }).await;
+    look(&browser, axe.as_deref(), "the QR code").await;
+    let width = browser.script("return document.querySelector('svg.qr').getBoundingClientRect().width").await;
+    assert!(width.as_f64().is_some_and(|width| width > 150.0), "the QR code is {width} wide");
+    let key = browser.client.find(Locator::Css("#key")).await.unwrap().text().await.unwrap();
+    let phone = Authenticator::from_key(&key);
+    let code = |drift: i64| phone.code(Clock::System.now(), drift);
+    type_into(&browser, "Code that the app shows now", "000000").await;
+    browser.button("Add").await.click().await.unwrap();
+    let alert = browser.client.wait().for_element(Locator::Css("[role=alert]")).await.unwrap();
+    assert!(alert.text().await.unwrap().contains("wrong"));
+    type_into(&browser, "Code that the app shows now", &code(0)).await;
+    browser.button("Add").await.click().await.unwrap();
+    eventually("the recovery codes", || async { (browser.heading().await == "Your recovery codes").then_some(()) }).await;
+    look(&browser, axe.as_deref(), "the recovery codes").await;
+    let mut codes = Vec::new();
+    for code in browser.client.find_all(Locator::Css("#codes code")).await.unwrap() {
+        codes.push(code.text().await.unwrap());
+    }
+    assert_eq!(codes.len(), 10);
+    click_link(&browser, "I have kept them").await;
+    browser.arrives_at("/security").await;
+    assert!(browser.text().await.contains("My phone"));
+    look(&browser, axe.as_deref(), "security").await;
+    // The step after this one counts already, and this one was used.
+    for answer in [code(1), codes[0].clone()] {
+        browser.button("Sign out").await.click().await.unwrap();
+        browser.arrives_at("/sign-in").await;
+        browser.sign_in("akadmin", PASSWORD).await;
+        eventually("the second step", || async { (browser.heading().await == "One more step").then_some(()) }).await;
+        look(&browser, axe.as_deref(), "the second step").await;
+        type_into(&browser, CODE, &answer).await;
+        browser.button("Sign in").await.click().await.unwrap();
+        browser.arrives_at("/sessions").await;
+    }
+    click_link(&browser, "Security").await;
+    eventually("what is left", || async { browser.text().await.contains("9 are left").then_some(()) }).await;
     browser.assert_content().await;
     browser.close().await;
 }

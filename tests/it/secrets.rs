@@ -7,10 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::SET_COOKIE;
 use reqwest::{Client, Method, Response};
+use rollcall::domain::Clock;
 use serde_json::json;
 use sha2::Digest;
 
 use crate::process::{Home, PASSWORD, SESSIONS, Server, TOKEN, eventually};
+use crate::support::authenticator::Authenticator;
 use crate::support::{SIGN_IN_FLOW, SIGN_OUT_FLOW};
 
 const WRONG: &str = "a wrong password that somebody mistyped";
@@ -60,13 +62,27 @@ impl Secrets {
 
 /// Signs in by the flow and gives the session's key.
 async fn sign_in(http: &Client, server: &Server, secrets: &mut Secrets, name: &str, password: &str) -> String {
+    sign_in_with(http, server, secrets, (name, password), None).await
+}
+
+/// The same with a code for the second factor.
+async fn sign_in_with(
+    http: &Client,
+    server: &Server,
+    secrets: &mut Secrets,
+    (name, password): (&str, &str),
+    code: Option<&str>,
+) -> String {
     let mut jar = BTreeMap::new();
-    for body in [
-        json!({"component": "ak-stage-identification", "uid_field": name}),
-        json!({"component": "ak-stage-password", "password": WRONG}),
-        json!({"component": "ak-stage-password", "password": password}),
-        json!({"component": "ak-stage-user-login", "remember_me": true}),
-    ] {
+    let second = code.map(|code| json!({"component": "ak-stage-authenticator-validate", "code": code}));
+    let wrong = code.is_none().then(|| json!({"component": "ak-stage-password", "password": WRONG}));
+    for body in [json!({"component": "ak-stage-identification", "uid_field": name})]
+        .into_iter()
+        .chain(wrong)
+        .chain([json!({"component": "ak-stage-password", "password": password})])
+        .chain(second)
+        .chain([json!({"component": "ak-stage-user-login", "remember_me": true})])
+    {
         let cookies: Vec<String> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = http.post(format!("{}{SIGN_IN_FLOW}", server.origin)).header("cookie", cookies.join("; "));
         let answer = request.json(&body).send().await.unwrap();
@@ -74,6 +90,33 @@ async fn sign_in(http: &Client, server: &Server, secrets: &mut Secrets, name: &s
         jar.extend(secrets.add_cookies(&answer));
     }
     jar.remove("rollcall_session").expect("a session")
+}
+
+/// Adds an authenticator app in the pages, and gives it, its recovery codes and the session's new cookie.
+async fn add_app(http: &Client, server: &Server, secrets: &mut Secrets, cookie: &str) -> (Authenticator, Vec<String>, String) {
+    let page = http.get(format!("{}/security", server.origin)).header("cookie", cookie).send().await.unwrap().text().await.unwrap();
+    let proof = page.split("name=\"proof\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form").to_owned();
+    let send = async |path: &str, code: &str| {
+        let request = http.post(format!("{}{path}", server.origin)).header("cookie", cookie);
+        request.form(&[("proof", proof.as_str()), ("code", code)]).send().await.unwrap()
+    };
+    let path = send("/security/totp", "").await.headers()["location"].to_str().unwrap().to_owned();
+    let shown = http.get(format!("{}{path}", server.origin)).header("cookie", cookie).send().await.unwrap().text().await.unwrap();
+    let key = shown.split("<code id=\"key\">").nth(1).and_then(|rest| rest.split('<').next()).expect("a key");
+    let phone = Authenticator::from_key(key);
+    secrets.add("a seed as it is shown", key);
+    secrets.add("a seed in base32", &key.replace(' ', ""));
+    secrets.add("a seed in hexadecimal", &rollcall::domain::secret::hex(&phone.seed));
+    let added = send(&path, &phone.code(Clock::System.now(), 0)).await;
+    let set = secrets.add_cookies(&added);
+    let text = added.text().await.unwrap();
+    let codes: Vec<String> = text.split("<li><code>").skip(1).map(|part| part.split('<').next().unwrap().to_owned()).collect();
+    assert_eq!(codes.len(), 10, "{text}");
+    for (nth, code) in codes.iter().enumerate() {
+        secrets.add(&format!("recovery code {nth}"), code);
+        secrets.add(&format!("recovery code {nth} without dashes"), &code.replace('-', ""));
+    }
+    (phone, codes, format!("rollcall_session={}", set["rollcall_session"]))
 }
 
 /// Opens a page and sends its form.
@@ -187,6 +230,11 @@ on_both!(a_full_run_leaves_no_secret_behind, |home| async move {
     let third = sign_in(&http, &server, &mut secrets, "alice", LATER).await;
     let request = http.post(format!("{}{SIGN_OUT_FLOW}", server.origin)).header("cookie", format!("rollcall_session={third}"));
     assert_eq!(request.send().await.unwrap().status(), 200);
+    // A second factor, and a sign-in with it and with a recovery code.
+    let (phone, codes, cookie) = add_app(&http, &server, &mut secrets, &cookie).await;
+    for code in [phone.code(Clock::System.now(), 1), codes[0].clone()] {
+        sign_in_with(&http, &server, &mut secrets, ("alice", LATER), Some(&code)).await;
+    }
     // A change of the password brings a new key, and ends all others.
     let fields = [("password", OWN), ("again", OWN)];
     assert_eq!(submit(&http, &server, &mut secrets, "/password", &cookie, &fields).await.status(), 303);
@@ -234,7 +282,16 @@ on_both!(a_full_run_leaves_no_secret_behind, |home| async move {
     }
 
     assert!(secrets.0.len() > 20, "{:?}", secrets.0.keys());
-    for kind in ["rollcall_session", "rollcall_flow", "authentik_csrf", "rollcall_form", "the proof of", "a token for"] {
+    for kind in [
+        "rollcall_session",
+        "rollcall_flow",
+        "authentik_csrf",
+        "rollcall_form",
+        "rollcall_device",
+        "the proof of",
+        "a token for",
+        "recovery code",
+    ] {
         assert!(secrets.0.keys().any(|what| what.contains(kind)), "no secret of the kind {kind} was issued");
     }
     assert!(places.len() > 20, "{:?}", places.iter().map(|(name, _)| name).collect::<Vec<_>>());
@@ -243,6 +300,8 @@ on_both!(a_full_run_leaves_no_secret_behind, |home| async move {
         .flat_map(|(place, bytes)| secrets.found_in(bytes).into_iter().map(move |what| format!("{what} is in {place}")))
         .collect();
     assert!(found.is_empty(), "{found:#?}");
+    let has_seed = |bytes: &[u8]| bytes.windows(phone.seed.len()).any(|window| window == phone.seed);
+    assert!(!places.iter().any(|(_, bytes)| has_seed(bytes)), "a seed as it is");
     // It was looked in the right places: what is kept of a secret is there, and names are.
     let all: Vec<u8> = places.iter().flat_map(|(_, bytes)| bytes.to_ascii_lowercase()).collect();
     let holds = |part: &[u8]| all.windows(part.len()).any(|window| window == part);

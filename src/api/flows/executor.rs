@@ -9,14 +9,16 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::state::{Stage, State as Flow};
+use crate::actions::factors::Checked;
 use crate::actions::sign_in::Proved;
-use crate::actions::{ActionError, sessions, sign_in};
+use crate::actions::{ActionError, factors, sessions, sign_in};
 use crate::api::core::wire::ErrorDetail;
 use crate::api::error::{AT_LIMIT, ApiError, json_response};
 use crate::app::App;
 use crate::auth::{self, cookies, csrf, known_device, session_keys, target};
+use crate::domain::PlainSecret;
+use crate::domain::factor::FactorKind;
 use crate::domain::user::MAX_EMAIL_LENGTH;
-use crate::domain::{Methods, PlainSecret};
 use crate::http::MAX_BODY;
 use crate::http::client::ClientInfo;
 use crate::http::query::Query;
@@ -48,7 +50,7 @@ async fn converse(app: &App, slug: &str, request: Request) -> Result<Response, A
     };
     let call = FlowCall { app, parts: &parts, client: &client };
     match parts.method {
-        Method::GET | Method::HEAD if is_sign_in => Ok(call.challenge()),
+        Method::GET | Method::HEAD if is_sign_in => call.challenge().await,
         Method::GET | Method::HEAD => call.sign_out(csrf::is_said_to_be_same_origin(&parts.headers)).await,
         Method::POST => {
             let refused = |why| ApiError::Refused(format!("CSRF Failed: {why}"));
@@ -86,10 +88,10 @@ struct FlowCall<'a> {
 
 impl FlowCall<'_> {
     /// The challenge that waits, or the first one.
-    fn challenge(&self) -> Response {
+    async fn challenge(&self) -> Result<Response, ApiError> {
         match Flow::read(self.app, &self.parts.headers) {
-            Some(flow) => Self::present(&flow, None),
-            None => self.present_and_keep(&Flow::new(self.app), None),
+            Some(flow) => self.present(&flow, None).await,
+            None => self.present_and_keep(&Flow::new(self.app), None).await,
         }
     }
 
@@ -97,40 +99,38 @@ impl FlowCall<'_> {
     async fn solve(&self, answer: Answer) -> Result<Response, ApiError> {
         let mut flow = Flow::read(self.app, &self.parts.headers).unwrap_or_else(|| Flow::new(self.app));
         if answer.text("component") != Some(component(flow.stage)) {
-            return Ok(self.present_and_keep(&flow, Some(("component", "This is not the current stage."))));
+            return self.present_and_keep(&flow, Some(("component", "This is not the current stage."))).await;
         }
         match flow.stage {
             Stage::Identification => {
                 let uid = answer.text("uid_field").filter(|uid| !uid.trim().is_empty());
                 let Some(uid) = uid else {
-                    return Ok(self.present_and_keep(&flow, Some(("uid_field", "This field is required."))));
+                    return self.present_and_keep(&flow, Some(("uid_field", "This field is required."))).await;
                 };
                 // What is longer than any name is nobody's.
                 flow.uid = uid.chars().take(MAX_EMAIL_LENGTH).collect();
                 flow.stage = Stage::Password;
-                Ok(self.present_and_keep(&flow, None))
+                self.present_and_keep(&flow, None).await
             }
             Stage::Password => self.solve_password(flow, &answer).await,
+            Stage::Factor => self.solve_factor(flow, &answer).await,
             Stage::UserLogin => {
                 let Some(is_remembered) = answer.0.get("remember_me").and_then(Value::as_bool) else {
-                    return Ok(self.present_and_keep(&flow, Some(("remember_me", "This field is required."))));
+                    return self.present_and_keep(&flow, Some(("remember_me", "This field is required."))).await;
                 };
                 let proof = PlainSecret::from_text(flow.proof.unwrap_or_default());
                 match sign_in::take_proof(self.app, &proof).await? {
                     Some(proved) => self.finish(proved, is_remembered).await,
-                    None => {
-                        let error = Some(("non_field_errors", "The sign-in took too long. Please start again."));
-                        Ok(self.present_and_keep(&Flow::new(self.app), error))
-                    }
+                    None => self.start_again().await,
                 }
             }
-            Stage::Denied => Ok(self.present_and_keep(&flow, None)),
+            Stage::Denied => self.present_and_keep(&flow, None).await,
         }
     }
 
     async fn solve_password(&self, mut flow: Flow, answer: &Answer) -> Result<Response, ApiError> {
         let Some(password) = answer.text("password").filter(|password| !password.is_empty()) else {
-            return Ok(self.present_and_keep(&flow, Some(("password", "This field is required."))));
+            return self.present_and_keep(&flow, Some(("password", "This field is required."))).await;
         };
         let password = password.to_owned();
         let (device, actor) = (known_device::secret(&self.app.config, &self.parts.headers), self.client.as_anonymous());
@@ -142,17 +142,66 @@ impl FlowCall<'_> {
             flow.failures = flow.failures.saturating_add(1);
             if flow.failures >= MAX_FAILURES {
                 flow.stage = Stage::Denied;
-                return Ok(self.present_and_keep(&flow, None));
+                return self.present_and_keep(&flow, None).await;
             }
-            return Ok(self.present_and_keep(&flow, Some(("password", "Invalid password"))));
+            return self.present_and_keep(&flow, Some(("password", "Invalid password"))).await;
         };
-        if self.app.config.sessions.remember_timeout.is_zero() {
-            return self.finish(Proved::by_password(user), false).await;
+        let proved = Proved::by_password(user);
+        if self.app.store.read().has_factor(proved.user.id).await? {
+            return self.wait_for(Stage::Factor, flow, &proved, None).await;
         }
-        let proof = sign_in::remember_proof(self.app, user.id, Methods::password(), super::state::LIVES).await?;
+        self.go_on(flow, proved).await
+    }
+
+    /// Checks a code of an authenticator app, or a recovery code. The proof of the password is used up by
+    /// each answer, so that of many at once one is looked at.
+    async fn solve_factor(&self, mut flow: Flow, answer: &Answer) -> Result<Response, ApiError> {
+        let Some(code) = answer.text("code").filter(|code| !code.trim().is_empty()) else {
+            return self.present_and_keep(&flow, Some(("code", "This field is required."))).await;
+        };
+        let proof = PlainSecret::from_text(flow.proof.take().unwrap_or_default());
+        let Some(mut proved) = sign_in::take_proof(self.app, &proof).await? else { return self.start_again().await };
+        match factors::check_code(self.app, &proved.user, code, &self.client.as_anonymous()).await? {
+            Checked::Right(methods) => {
+                proved.methods = proved.methods.and(methods);
+                self.go_on(flow, proved).await
+            }
+            Checked::Wrong if flow.failures + 1 < MAX_FAILURES => {
+                flow.failures += 1;
+                self.wait_for(Stage::Factor, flow, &proved, Some(("code", "Invalid code"))).await
+            }
+            Checked::Wrong | Checked::Blocked(_) => {
+                flow.stage = Stage::Denied;
+                self.present_and_keep(&flow, None).await
+            }
+        }
+    }
+
+    /// Whoever proved what they must: asked whether to stay signed in, or signed in.
+    async fn go_on(&self, flow: Flow, proved: Proved) -> Result<Response, ApiError> {
+        if self.app.config.sessions.remember_timeout.is_zero() {
+            return self.finish(proved, false).await;
+        }
+        self.wait_for(Stage::UserLogin, flow, &proved, None).await
+    }
+
+    /// Remembers what was proved, and waits for one more answer.
+    async fn wait_for(
+        &self,
+        stage: Stage,
+        mut flow: Flow,
+        proved: &Proved,
+        error: Option<(&str, &str)>,
+    ) -> Result<Response, ApiError> {
+        let proof = sign_in::remember_proof(self.app, proved.user.id, proved.methods, super::state::LIVES).await?;
         flow.proof = Some(proof.expose().to_owned());
-        flow.stage = Stage::UserLogin;
-        Ok(self.present_and_keep(&flow, None))
+        flow.stage = stage;
+        self.present_and_keep(&flow, error).await
+    }
+
+    async fn start_again(&self) -> Result<Response, ApiError> {
+        let error = Some(("non_field_errors", "The sign-in took too long. Please start again."));
+        self.present_and_keep(&Flow::new(self.app), error).await
     }
 
     /// Starts the session and leads where the page wanted to go.
@@ -206,13 +255,13 @@ impl FlowCall<'_> {
         json_response(StatusCode::OK, &json!({ "component": "xak-flow-redirect", "flow_info": flow_info(title), "to": to }))
     }
 
-    fn present_and_keep(&self, flow: &Flow, error: Option<(&str, &str)>) -> Response {
-        let mut response = Self::present(flow, error);
+    async fn present_and_keep(&self, flow: &Flow, error: Option<(&str, &str)>) -> Result<Response, ApiError> {
+        let mut response = self.present(flow, error).await?;
         flow.write(self.app, response.headers_mut());
-        response
+        Ok(response)
     }
 
-    fn present(flow: &Flow, error: Option<(&str, &str)>) -> Response {
+    async fn present(&self, flow: &Flow, error: Option<(&str, &str)>) -> Result<Response, ApiError> {
         let mut challenge = json!({ "component": component(flow.stage), "flow_info": flow_info("Welcome to Rollcall!") });
         let more = match flow.stage {
             Stage::Identification => json!({
@@ -220,6 +269,10 @@ impl FlowCall<'_> {
                 "primary_action": "Log in", "sources": [], "show_source_labels": false, "enable_remember_me": false,
             }),
             Stage::Password => json!({ "pending_user": flow.uid, "pending_user_avatar": AVATAR, "allow_show_password": false }),
+            Stage::Factor => json!({
+                "pending_user": flow.uid, "pending_user_avatar": AVATAR, "configuration_stages": [],
+                "device_challenges": device_challenges(self.app, flow.proof.as_deref()).await?,
+            }),
             Stage::UserLogin => json!({ "pending_user": flow.uid, "pending_user_avatar": AVATAR }),
             Stage::Denied => json!({
                 "pending_user": flow.uid, "pending_user_avatar": AVATAR,
@@ -232,14 +285,38 @@ impl FlowCall<'_> {
                 challenge.insert("response_errors".into(), json!({ field: [{ "string": text, "code": "invalid" }] }));
             }
         }
-        json_response(StatusCode::OK, &challenge)
+        Ok(json_response(StatusCode::OK, &challenge))
     }
+}
+
+/// What the user whose password was proved may answer with. Passkeys bring a challenge of their own.
+async fn device_challenges(app: &App, proof: Option<&str>) -> Result<Vec<Value>, ApiError> {
+    let db = app.store.read();
+    let Some(proof) = proof else { return Ok(Vec::new()) };
+    let Some(user) = db.find_pending_sign_in(PlainSecret::from_text(proof).hash(), app.clock.now()).await? else {
+        return Ok(Vec::new());
+    };
+    let factors = db.list_factors(user).await?;
+    let apps = factors.iter().filter(|factor| factor.is_confirmed && factor.kind == FactorKind::Totp);
+    let mut challenges: Vec<Value> = apps
+        .map(|factor| {
+            json!({
+                "device_class": factor.kind.as_str(), "device_uid": factor.uuid.to_string(), "challenge": {},
+                "last_used": factor.last_used_at,
+            })
+        })
+        .collect();
+    if db.count_recovery_codes(user).await? > 0 {
+        challenges.push(json!({ "device_class": "static", "device_uid": "recovery", "challenge": {}, "last_used": null }));
+    }
+    Ok(challenges)
 }
 
 fn component(stage: Stage) -> &'static str {
     match stage {
         Stage::Identification => "ak-stage-identification",
         Stage::Password => "ak-stage-password",
+        Stage::Factor => "ak-stage-authenticator-validate",
         Stage::UserLogin => "ak-stage-user-login",
         Stage::Denied => "ak-stage-access-denied",
     }

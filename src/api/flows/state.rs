@@ -21,6 +21,8 @@ pub enum Stage {
     Identification,
     /// Prove it.
     Password,
+    /// Prove your second factor.
+    Factor,
     /// Stay signed in?
     UserLogin,
     /// Too many wrong answers.

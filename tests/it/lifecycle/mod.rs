@@ -2,6 +2,7 @@
 
 mod binding;
 mod ends;
+mod factors;
 mod keys;
 mod known_devices;
 mod limits;

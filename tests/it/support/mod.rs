@@ -1,6 +1,7 @@
 //! What the tests stand on: databases, a running server, its callers, and data to put in.
 
 pub mod app;
+pub mod authenticator;
 pub mod caller;
 #[macro_use]
 pub mod db;

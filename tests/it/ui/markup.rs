@@ -40,6 +40,7 @@ async fn pages(app: &TestApp, root: &Browser, uuid: &str) -> Vec<(String, String
         "/settings".into(),
         "/sign-out".into(),
         "/password".into(),
+        "/security".into(),
         "/nothing".into(),
     ];
     let mut pages = Vec::new();
