@@ -4,11 +4,13 @@
 use super::events::EventKind;
 use super::factors::{self, Checked};
 use super::guesses::{self, Guess};
+use super::passkeys::challenge::Purpose;
 use super::sign_in::Started;
 use super::users::{Ends, NewPassword, replace_password};
-use super::{ActionError, Actor, passwords};
+use super::{ActionError, Actor, passkeys, passwords};
 use crate::app::App;
 use crate::domain::password::MAX_LENGTH;
+use crate::domain::webauthn::{Refusal, RelyingParty};
 use crate::domain::{HashedSecret, Methods, PlainSecret, Timestamp};
 use crate::store::sessions::LiveSession;
 use crate::store::users::UserRow;
@@ -56,17 +58,10 @@ pub async fn confirm(
 ) -> Result<Confirmation, ActionError> {
     let Again { password, code } = again;
     let actor = actor.as_user(session.user_id, &session.username);
-    let password = if password.len() > MAX_LENGTH { String::new() } else { password };
     let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
     let stored = user.password_hash.clone();
     let now = app.clock.now();
-    let about = Some((user.id, user.username.as_str()));
-    let guess = guesses::take(app, Guess::Confirmation(session.uuid), None, about, &actor).await?;
-    let verified = app.passwords.verify(password, stored.clone()).await;
-    if !matches!(verified, Ok(false)) {
-        guess.give_back(app).await?;
-    }
-    if !verified? {
+    if !is_password(app, session, &user, password, &actor).await? {
         let event = EventKind::SignInFailed.by(&actor, now).about(user.id, &user.username);
         let event = event.of_session(session.uuid).with_detail("confirm");
         app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
@@ -99,6 +94,69 @@ pub async fn confirm(
         Checked::Wrong => Confirmation::Wrong,
         Checked::Blocked(until) => Confirmation::Blocked(until),
     })
+}
+
+/// Whether this is the password of the user of a session: a guess, of which there may be only so many.
+async fn is_password(
+    app: &App,
+    session: &LiveSession,
+    user: &UserRow,
+    password: String,
+    actor: &Actor,
+) -> Result<bool, ActionError> {
+    let password = if password.len() > MAX_LENGTH { String::new() } else { password };
+    let about = Some((user.id, user.username.as_str()));
+    let guess = guesses::take(app, Guess::Confirmation(session.uuid), None, about, actor).await?;
+    let verified = app.passwords.verify(password, user.password_hash.clone()).await;
+    if !matches!(verified, Ok(false)) {
+        guess.give_back(app).await?;
+    }
+    verified
+}
+
+/// Proves anew by one of their passkeys who a signed-in user is. Beside one that did not check who holds it
+/// the password is needed. The session goes on under a new key, and is proved by what the passkey proved,
+/// too.
+///
+/// # Errors
+/// [`ActionError::Passkey`] when that proves nothing; [`ActionError::NotFound`] when the session ended
+/// meanwhile.
+pub async fn confirm_by_passkey(
+    app: &App,
+    party: &RelyingParty,
+    session: &LiveSession,
+    keys: Vec<HashedSecret>,
+    (answer, password): (&str, String),
+    actor: &Actor,
+) -> Result<Started, ActionError> {
+    let actor = actor.as_user(session.user_id, &session.username);
+    let bound_to = session.uuid.to_string();
+    let mut proved = passkeys::prove_by(app, party, session.user_id, Purpose::Confirm(&bound_to), answer, &actor).await?;
+    if !proved.is_multi_factor() {
+        let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+        if !is_password(app, session, &user, password, &actor).await? {
+            return Err(Refusal::Verification.into());
+        }
+        proved = proved.and(Methods::password());
+    }
+    let key = PlainSecret::generate()?;
+    let (hash, id, uuid, user, name) = (key.hash(), session.id, session.uuid, session.user_id, session.username.clone());
+    let (now, methods) = (app.clock.now(), session.methods.and(proved));
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.lock_user(user).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                if !db.update_key(id, &keys, hash, (now, actor.ip)).await? {
+                    return Err(ActionError::NotFound);
+                }
+                db.update_methods(id, methods).await?;
+                let event = EventKind::Confirmed.by(&actor, now).about(user, &name).of_session(uuid);
+                db.insert_events(&[event.with_detail("passkey")]).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(started(app, session, key))
 }
 
 /// Sets one's own password, whose session has a fresh proof. All other sessions of theirs end, unless

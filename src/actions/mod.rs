@@ -13,6 +13,7 @@ pub mod generate;
 pub mod guesses;
 pub mod history;
 pub mod import;
+pub mod passkeys;
 pub mod passwords;
 pub mod person;
 pub mod policies;
@@ -27,6 +28,7 @@ pub mod users;
 
 use crate::domain::session::LabelRule;
 use crate::domain::user::UserRule;
+use crate::domain::webauthn::Refusal;
 use crate::domain::{Address, UserId};
 use crate::store::StoreError;
 
@@ -60,6 +62,9 @@ pub enum ActionError {
     /// There were too many wrong passwords or codes; so long from now there may be one more.
     #[error("there were too many wrong passwords or codes")]
     Limited(std::time::Duration),
+    /// A passkey proves nothing.
+    #[error(transparent)]
+    Passkey(#[from] Refusal),
     /// More password checks wait than are taken on.
     #[error("too many sign-ins are waiting")]
     Busy,

@@ -152,6 +152,7 @@ impl From<ActionError> for ApiError {
             ActionError::Forbidden => Self::Forbidden,
             ActionError::AtLimit | ActionError::ChooseEnd => Self::Refused(AT_LIMIT.to_owned()),
             ActionError::FactorNeeded => Self::Refused(FACTOR_NEEDED.to_owned()),
+            ActionError::Passkey(refusal) => Self::Refused(format!("The passkey was refused: {refusal}.")),
             ActionError::Busy => Self::Unavailable,
             ActionError::Limited(wait) => Self::Throttled(wait.as_secs().saturating_add(1)),
             ActionError::Store(error) => error.into(),

@@ -5,6 +5,7 @@ pub mod authentik;
 pub mod cookies;
 pub mod csrf;
 pub mod known_device;
+pub mod relying_party;
 pub mod target;
 
 use axum::http::request::Parts;

@@ -39,13 +39,16 @@ pub enum Method {
     HardwareKey,
     /// A key that is kept by software, as a synchronised passkey is.
     SoftwareKey,
+    /// Somebody touched the device that holds a key.
+    Presence,
     /// More than one factor.
     SeveralFactors,
 }
 
 impl Method {
     /// All of them, in the order they are written.
-    pub const ALL: [Self; 5] = [Self::Password, Self::OneTimeCode, Self::HardwareKey, Self::SoftwareKey, Self::SeveralFactors];
+    pub const ALL: [Self; 6] =
+        [Self::Password, Self::OneTimeCode, Self::HardwareKey, Self::SoftwareKey, Self::Presence, Self::SeveralFactors];
 
     /// The word that is stored and shown.
     #[must_use]
@@ -55,6 +58,7 @@ impl Method {
             Self::OneTimeCode => "otp",
             Self::HardwareKey => "hwk",
             Self::SoftwareKey => "swk",
+            Self::Presence => "user",
             Self::SeveralFactors => "mfa",
         }
     }
@@ -218,7 +222,7 @@ mod tests {
         assert_eq!(key.to_string(), "hwk", "a key alone is one factor");
         assert_eq!(key.and(Methods::password()).to_string(), "pwd hwk mfa");
         assert_eq!(key.with(Method::SeveralFactors).to_string(), "hwk mfa");
-        for stored in ["", "pwd", "pwd otp mfa", "swk mfa"] {
+        for stored in ["", "pwd", "pwd otp mfa", "swk user mfa"] {
             assert_eq!(Methods::parse(stored).to_string(), stored);
         }
         assert_eq!(Methods::parse("pwd gone,otp").to_string(), "pwd otp");

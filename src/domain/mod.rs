@@ -18,6 +18,7 @@ pub mod session;
 pub mod totp;
 pub mod user;
 pub mod user_agent;
+pub mod webauthn;
 
 pub use address::{Address, Network};
 pub use clock::{Clock, Timestamp};

@@ -116,7 +116,8 @@ impl Jobs {
     }
 }
 
-/// Ends the sessions whose time is over, and forgets sign-ins that took too long and browsers
+/// Ends the sessions whose time is over, and forgets sign-ins that took too long, challenges that
+/// were used, and browsers
 /// that nobody uses.
 ///
 /// # Errors
@@ -131,6 +132,7 @@ pub async fn sweep(app: &App) -> Result<(), crate::actions::ActionError> {
     app.store
         .write(move |db| {
             Box::pin(async move {
+                db.delete_expired_challenges(now).await?;
                 db.delete_unused_known_devices(now.minus(known_device::LIVES)).await?;
                 db.delete_expired_pending_sign_ins(now).await
             })

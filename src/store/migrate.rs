@@ -36,6 +36,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0007_event_indexes"),
         migration!("0008_fewer_indexes"),
         migration!("0009_factors"),
+        migration!("0010_passkeys"),
         migration!("0011_guess_limits"),
         migration!("0012_proved_addresses"),
         migration!("0013_endings"),

@@ -17,6 +17,7 @@ pub mod guess_limits;
 mod index;
 pub mod known_devices;
 mod migrate;
+pub mod passkeys;
 pub mod pending_sign_ins;
 pub mod person;
 pub mod policies;

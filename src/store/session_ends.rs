@@ -254,6 +254,7 @@ impl Db<'_> {
             "known_devices",
             "recovery_codes",
             "authenticators",
+            "user_handles",
             "tokens",
             "memberships",
             "groups",

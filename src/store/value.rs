@@ -253,6 +253,12 @@ impl FromRow for String {
     }
 }
 
+impl FromRow for Vec<u8> {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        row.bytes()
+    }
+}
+
 impl FromRow for crate::domain::SessionId {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         row.uuid().map(Self)

@@ -32,6 +32,9 @@ const JS_KIND: &str = "text/javascript; charset=utf-8";
 static CSS: LazyLock<Asset> = LazyLock::new(|| Asset::new("rollcall", "css", CSS_KIND, include_str!("../../static/rollcall.css")));
 static JS: LazyLock<Asset> = LazyLock::new(|| Asset::new("rollcall", "js", JS_KIND, include_str!("../../static/rollcall.js")));
 
+static PASSKEYS_JS: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("passkeys", "js", JS_KIND, include_str!("../../static/passkeys.js")));
+
 /// It names the other module, whose name changes.
 static LIVE_JS: LazyLock<Asset> = LazyLock::new(|| {
     let name = JS.path.trim_start_matches("/static/");
@@ -56,12 +59,18 @@ pub fn live_js() -> &'static str {
     &LIVE_JS.path
 }
 
+/// The address of the module that asks for passkeys.
+#[must_use]
+pub fn passkeys_js() -> &'static str {
+    &PASSKEYS_JS.path
+}
+
 /// `/static/{file}`: may be kept for ever, but for the icon, whose name stays.
 pub async fn serve(Path(file): Path<String>) -> Response {
     if file == "icon.svg" {
         return ([(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=86400")], ICON).into_response();
     }
-    let assets: [&'static Asset; 3] = [&CSS, &JS, &LIVE_JS];
+    let assets: [&'static Asset; 4] = [&CSS, &JS, &LIVE_JS, &PASSKEYS_JS];
     let asset = assets.into_iter().find(|asset| asset.path.strip_prefix("/static/") == Some(&file));
     let Some(asset) = asset else { return StatusCode::NOT_FOUND.into_response() };
     let headers = [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];

@@ -11,7 +11,7 @@ use super::error::PageError;
 use super::form::Visitor;
 use super::sign_in::read_form;
 use super::sign_in_factor::refusal;
-use super::{Frame, PageResult, Section, page};
+use super::{Frame, PageResult, Section, assets, page, passkeys};
 use crate::actions::confirm::{Again, Confirmation};
 use crate::actions::factors::Checked;
 use crate::actions::{ActionError, confirm, factors};
@@ -34,6 +34,8 @@ struct ConfirmPage<'a> {
     is_moved: bool,
     /// Whether they have a second factor, which they prove, too.
     has_factor: bool,
+    ask: Option<passkeys::Ask>,
+    passkeys_js: &'static str,
 }
 
 /// What the form sends.
@@ -97,10 +99,11 @@ pub(super) fn keys(app: &App, parts: &Parts) -> Vec<HashedSecret> {
     auth::session_keys(app, &parts.headers).iter().map(PlainSecret::hash).collect()
 }
 
-async fn form(app: &App, visitor: &Visitor, session: &LiveSession, next: &str, error: &str) -> PageResult {
+pub(super) async fn form(app: &App, visitor: &Visitor, session: &LiveSession, next: &str, error: &str) -> PageResult {
     let has_factor = app.store.read().has_factor(session.user_id).await?;
     let frame = visitor.frame(app, Section::Elsewhere);
     let is_moved = visitor.unproved.is_some();
-    let template = ConfirmPage { frame, username: &session.username, next, error, is_moved, has_factor };
-    Ok(page(StatusCode::OK, &template))
+    let (ask, passkeys_js) = (passkeys::ask_to_confirm(app, visitor, session).await?, assets::passkeys_js());
+    let username = &session.username;
+    Ok(page(StatusCode::OK, &ConfirmPage { frame, username, next, error, is_moved, has_factor, ask, passkeys_js }))
 }

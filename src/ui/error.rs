@@ -250,7 +250,7 @@ impl From<ActionError> for PageError {
     fn from(error: ActionError) -> Self {
         match error {
             ActionError::NotFound => Self::NotFound,
-            ActionError::Forbidden | ActionError::FactorNeeded => Self::Forbidden,
+            ActionError::Forbidden | ActionError::FactorNeeded | ActionError::Passkey(_) => Self::Forbidden,
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
             ActionError::Busy => Self::Unavailable,
             ActionError::Exists(what) => Self::Conflict(format!("There is {what} already. Go back and take another name.")),

@@ -157,6 +157,11 @@ impl Visitor {
         Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), nav }
     }
 
+    /// What this visitor's proofs and challenges are bound to.
+    pub fn bound_to(&self) -> &str {
+        &self.bound_to
+    }
+
     /// The proof for this visitor's forms.
     pub fn proof(&self, app: &App) -> String {
         csrf::form_proof(app, &self.bound_to)

@@ -9,6 +9,7 @@ pub mod events;
 mod form;
 pub mod map;
 pub mod my_data;
+pub mod passkeys;
 pub mod password;
 pub mod security;
 pub mod session;

@@ -16,11 +16,11 @@ use super::form::Visitor;
 use super::sign_in::read_form;
 use super::sign_in_factor::refusal;
 use super::words::Moment;
-use super::{Frame, PageResult, Section, page};
+use super::{Frame, PageResult, Section, assets, page, passkeys};
 use crate::actions::ActionError;
 use crate::actions::factors::{self, Added, Checked, Confirmed};
 use crate::app::App;
-use crate::auth;
+use crate::auth::{self, relying_party};
 use crate::domain::factor::{FactorKind, MAX_FACTOR_NAME_LENGTH};
 use crate::domain::{FactorId, PlainSecret, totp};
 use crate::store::sessions::LiveSession;
@@ -37,6 +37,12 @@ struct SecurityPage {
     is_missing: bool,
     error: String,
     longest: usize,
+    /// What adds a passkey, where there is a fresh proof.
+    ask: Option<passkeys::Ask>,
+    is_fresh: bool,
+    /// Whether browsers make passkeys for this address.
+    has_passkeys: bool,
+    passkeys_js: &'static str,
 }
 
 /// An authenticator, as the page shows it.
@@ -79,7 +85,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     list(&app, &visitor, String::new()).await
 }
 
-async fn list(app: &App, visitor: &Visitor, error: String) -> PageResult {
+pub(super) async fn list(app: &App, visitor: &Visitor, error: String) -> PageResult {
     let session = visitor.signed_in_at_all(PATH)?;
     let factors = lines(app, session).await?;
     let is_missing = factors::is_missing(app, session);
@@ -90,7 +96,13 @@ async fn list(app: &App, visitor: &Visitor, error: String) -> PageResult {
     let codes_left = app.store.read().count_recovery_codes(session.user_id).await?;
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let frame = visitor.frame(app, Section::Security);
-    Ok(page(status, &SecurityPage { frame, factors, codes_left, is_missing, error, longest: MAX_FACTOR_NAME_LENGTH }))
+    // A fresh proof is asked for before a passkey is made: afterwards it would be made in vain.
+    let is_fresh = visitor.confirmed_at_all(app, PATH).is_ok();
+    let ask = if is_fresh { passkeys::ask_for_new(app, visitor, session).await? } else { None };
+    let has_passkeys = relying_party::of(app, &visitor.client).is_some();
+    let (longest, passkeys_js) = (MAX_FACTOR_NAME_LENGTH, assets::passkeys_js());
+    let shown = SecurityPage { frame, factors, codes_left, is_missing, error, longest, ask, is_fresh, has_passkeys, passkeys_js };
+    Ok(page(status, &shown))
 }
 
 async fn lines(app: &App, session: &LiveSession) -> Result<Vec<FactorLine>, PageError> {
@@ -145,7 +157,7 @@ pub async fn begin_totp(State(app): State<App>, request: Request) -> PageResult 
 }
 
 /// The page again, for what breaks a rule.
-async fn sorry(app: &App, visitor: &Visitor, error: ActionError) -> PageResult {
+pub(super) async fn sorry(app: &App, visitor: &Visitor, error: ActionError) -> PageResult {
     match error {
         ActionError::Rule(rule) => list(app, visitor, format!("Sorry: {rule}.")).await,
         ActionError::Label(rule) => list(app, visitor, format!("Sorry: {rule}.")).await,

@@ -5,13 +5,13 @@ use axum::Form;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
 use super::error::PageError;
 use super::form::Visitor;
 use super::sign_in_factor::{self, Asked};
-use super::{Frame, PageResult, Section, page, sign_in_limit};
+use super::{Frame, PageResult, Section, assets, page, passkeys, sign_in_limit};
 use crate::actions::sign_in::Proved;
 use crate::actions::{ActionError, sign_in};
 use crate::app::App;
@@ -30,6 +30,8 @@ struct SignInPage<'a> {
     is_remember_offered: bool,
     /// The session they had ended, since it was used from elsewhere.
     is_moved: bool,
+    ask: Option<passkeys::Ask>,
+    passkeys_js: &'static str,
 }
 
 /// What the form sends.
@@ -56,7 +58,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         return Ok(Redirect::to(&next).into_response());
     }
     let is_moved = visitor.is_moved || query.last("ended") == Some("moved");
-    Ok(filled_form(&app, &visitor, StatusCode::OK, Fill { next: &next, is_moved, ..Fill::default() }))
+    filled_form(&app, &visitor, StatusCode::OK, Fill { next: &next, is_moved, ..Fill::default() })
 }
 
 /// Signs in.
@@ -67,15 +69,15 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     if visitor.check(&app, &parts.headers, &form_data.proof).is_err() {
         // The page lay open for long, or in another tab: a new form is more use than a refusal.
         let error = "This page was too old. Please try again.";
-        return Ok(form(&app, &visitor, StatusCode::FORBIDDEN, &form_data.uid, &next, error));
+        return form(&app, &visitor, StatusCode::FORBIDDEN, &form_data.uid, &next, error);
     }
     let uid: String = form_data.uid.chars().take(MAX_EMAIL_LENGTH).collect();
     if uid.trim().is_empty() || form_data.password.is_empty() {
-        return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password."));
+        return form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password.");
     }
     let (device, actor) = (known_device::secret(&app.config, &parts.headers), visitor.client.as_anonymous());
     let Some(user) = sign_in::prove_password(&app, &uid, form_data.password, device, &actor).await? else {
-        return Ok(form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong."));
+        return form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong.");
     };
     let (proved, is_remembered) = (Proved::by_password(user), form_data.remember.is_some());
     let wish = auth::Wish { is_remembered, ends: None };
@@ -95,7 +97,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
 }
 
 /// The form again, for an answer that came too late.
-pub(super) fn stale(app: &App, visitor: &Visitor, next: &str) -> Response {
+pub(super) fn stale(app: &App, visitor: &Visitor, next: &str) -> PageResult {
     form(app, visitor, StatusCode::FORBIDDEN, "", next, "This took too long. Please sign in again.")
 }
 
@@ -108,17 +110,19 @@ struct Fill<'a> {
     is_moved: bool,
 }
 
-fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str, error: &str) -> Response {
+pub(super) fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str, error: &str) -> PageResult {
     filled_form(app, visitor, status, Fill { uid, next, error, is_moved: false })
 }
 
-fn filled_form(app: &App, visitor: &Visitor, status: StatusCode, fill: Fill<'_>) -> Response {
+fn filled_form(app: &App, visitor: &Visitor, status: StatusCode, fill: Fill<'_>) -> PageResult {
     let Fill { uid, next, error, is_moved } = fill;
     let frame = visitor.frame(app, Section::Elsewhere);
     let is_remember_offered = !app.config.sessions.remember_timeout.is_zero();
-    let mut response = page(status, &SignInPage { frame, uid, next, error, is_remember_offered, is_moved });
+    let (ask, passkeys_js) = (passkeys::ask_alone(app, visitor)?, assets::passkeys_js());
+    let shown = SignInPage { frame, uid, next, error, is_remember_offered, is_moved, ask, passkeys_js };
+    let mut response = page(status, &shown);
     visitor.keep(app, response.headers_mut());
-    response
+    Ok(response)
 }
 
 /// Splits a request into its head and its form.

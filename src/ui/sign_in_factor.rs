@@ -12,14 +12,16 @@ use super::error::PageError;
 use super::form::Visitor;
 use super::sign_in::{read_form, stale};
 use super::words::Moment;
-use super::{Frame, PageResult, Section, page, sign_in_limit};
+use super::{Frame, PageResult, Section, assets, page, passkeys, sign_in_limit};
 use crate::actions::factors::{self, Checked};
+use crate::actions::passkeys::challenge::Purpose;
+use crate::actions::passkeys::prove_by;
 use crate::actions::sign_in::Proved;
 use crate::actions::{ActionError, sign_in};
 use crate::app::App;
 use crate::auth::{self, target};
 use crate::domain::factor::FactorKind;
-use crate::domain::{PlainSecret, Timestamp};
+use crate::domain::{Methods, PlainSecret, Timestamp};
 
 /// How long the step may take.
 const LIVES: Duration = Duration::from_secs(15 * 60);
@@ -34,6 +36,9 @@ struct FactorPage<'a> {
     is_remembered: bool,
     /// Whether there is an app that shows codes.
     has_app: bool,
+    /// What asks for a passkey, when they have one.
+    ask: Option<passkeys::Ask>,
+    passkeys_js: &'static str,
     error: String,
 }
 
@@ -48,6 +53,9 @@ pub struct FactorForm {
     ticket: String,
     #[serde(default)]
     code: String,
+    /// What a passkey answered, instead of a code.
+    #[serde(default)]
+    passkey: String,
     remember: Option<String>,
 }
 
@@ -66,7 +74,10 @@ pub(super) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, asked: As
     let Asked { next, is_remembered, error } = asked;
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let frame = visitor.frame(app, Section::Elsewhere);
-    let mut response = page(status, &FactorPage { frame, next, ticket: ticket.expose(), is_remembered, has_app, error });
+    let (ticket, passkeys_js) = (ticket.expose(), assets::passkeys_js());
+    let ask = passkeys::ask_for(app, visitor, proved.user.id, Purpose::Factor(ticket), "/sign-in/factor").await?;
+    let shown = FactorPage { frame, next, ticket, is_remembered, has_app, ask, passkeys_js, error };
+    let mut response = page(status, &shown);
     visitor.keep(app, response.headers_mut());
     Ok(response)
 }
@@ -78,13 +89,13 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     visitor.check(&app, &parts.headers, &form.proof)?;
     let next = target::safe(&app.config, Some(&form.next));
     let is_remembered = form.remember.is_some();
-    let Some(mut proved) = sign_in::take_proof(&app, &PlainSecret::from_text(form.ticket)).await? else {
-        return Ok(stale(&app, &visitor, &next));
+    let ticket = PlainSecret::from_text(form.ticket.as_str());
+    let Some(mut proved) = sign_in::take_proof(&app, &ticket).await? else {
+        return stale(&app, &visitor, &next);
     };
-    match factors::check_code(&app, &proved.user, &form.code, &visitor.client.as_anonymous()).await? {
-        Checked::Right(methods) => proved.methods = proved.methods.and(methods),
-        other => {
-            let error = refusal(other, app.clock.now());
+    match check(&app, &visitor, &proved, &ticket, &form).await? {
+        Ok(methods) => proved.methods = proved.methods.and(methods),
+        Err(error) => {
             return ask(&app, &visitor, &proved, Asked { next: &next, is_remembered, error }).await;
         }
     }
@@ -98,6 +109,29 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
             auth::keep_session(&app, response.headers_mut(), &started)?;
             Ok(response)
         }
+    }
+}
+
+/// Checks the passkey or the code, and gives what it proved, or what is said of it.
+async fn check(
+    app: &App,
+    visitor: &Visitor,
+    proved: &Proved,
+    ticket: &PlainSecret,
+    form: &FactorForm,
+) -> Result<Result<Methods, String>, PageError> {
+    let actor = visitor.client.as_anonymous();
+    if form.passkey.is_empty() {
+        return Ok(match factors::check_code(app, &proved.user, &form.code, &actor).await? {
+            Checked::Right(methods) => Ok(methods),
+            other => Err(refusal(other, app.clock.now())),
+        });
+    }
+    let (party, purpose) = (passkeys::party(app, visitor)?, Purpose::Factor(ticket.expose()));
+    match prove_by(app, &party, proved.user.id, purpose, &form.passkey, &actor).await {
+        Ok(methods) => Ok(Ok(methods)),
+        Err(ActionError::Passkey(refusal)) => Ok(Err(passkeys::why(refusal).to_owned())),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -96,7 +96,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     visitor.check(&app, &parts.headers, &form.proof)?;
     let next = target::safe(&app.config, Some(&form.next));
     let Some(proved) = sign_in::take_proof(&app, &PlainSecret::from_text(form.ticket)).await? else {
-        return Ok(stale(&app, &visitor, &next));
+        return stale(&app, &visitor, &next);
     };
     let wish = auth::Wish { is_remembered: form.remember.is_some(), ends: SessionId::parse(&form.choice) };
     let (id, methods) = (proved.user.id, proved.methods);

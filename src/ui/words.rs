@@ -200,6 +200,9 @@ pub(super) fn happened(event: &EventRow) -> String {
     match event.kind.as_str() {
         "sign_in" => format!("{user} signed in"),
         "sign_in_failed" if user.is_empty() => "Somebody tried to sign in by a name that nobody has".into(),
+        "sign_in_failed" if detail.starts_with("passkey: ") => {
+            format!("Somebody tried to sign in as {user} by a {detail}", detail = detail.replacen(':', ", and failed:", 1))
+        }
         "sign_in_failed" => format!("Somebody tried to sign in as {user}, and failed"),
         "sign_in_limited" => match detail.as_str() {
             "account" if user.is_empty() => "Too many wrong passwords for a name that nobody has: no more for a while".into(),
@@ -232,6 +235,9 @@ pub(super) fn happened(event: &EventRow) -> String {
         "factor_added" => format!("{actor} added the second factor “{detail}”"),
         "factor_removed" => format!("{actor} removed the second factor “{detail}”"),
         "factors_reset" => format!("{actor} removed all second factors of {user}"),
+        "factor_failed" if detail.starts_with("passkey: ") => {
+            format!("Somebody who knew {user}’s password tried a {detail}", detail = detail.replacen(':', ", and failed:", 1))
+        }
         "factor_failed" => format!("Somebody who knew {user}’s password gave a wrong code"),
         "recovery_code_used" => format!("{user} used a recovery code; {detail} left"),
         "recovery_codes_renewed" => format!("{user} drew new recovery codes"),

@@ -37,6 +37,7 @@ mod lifecycle;
 mod linear;
 mod matrix;
 mod metrics;
+mod passkeys;
 mod privacy;
 mod secrets;
 mod serve;

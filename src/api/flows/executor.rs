@@ -10,12 +10,13 @@ use serde_json::{Map, Value, json};
 
 use super::state::{Stage, State as Flow};
 use crate::actions::factors::Checked;
+use crate::actions::passkeys::challenge::Purpose;
 use crate::actions::sign_in::Proved;
-use crate::actions::{ActionError, factors, sessions, sign_in};
+use crate::actions::{ActionError, factors, passkeys, sessions, sign_in};
 use crate::api::core::wire::ErrorDetail;
 use crate::api::error::{AT_LIMIT, ApiError, json_response};
 use crate::app::App;
-use crate::auth::{self, cookies, csrf, known_device, session_keys, target};
+use crate::auth::{self, cookies, csrf, known_device, relying_party, session_keys, target};
 use crate::domain::PlainSecret;
 use crate::domain::factor::FactorKind;
 use crate::domain::user::MAX_EMAIL_LENGTH;
@@ -156,24 +157,45 @@ impl FlowCall<'_> {
     /// Checks a code of an authenticator app, or a recovery code. The proof of the password is used up by
     /// each answer, so that of many at once one is looked at.
     async fn solve_factor(&self, mut flow: Flow, answer: &Answer) -> Result<Response, ApiError> {
-        let Some(code) = answer.text("code").filter(|code| !code.trim().is_empty()) else {
-            return self.present_and_keep(&flow, Some(("code", "This field is required."))).await;
-        };
+        let (code, passkey) = (answer.text("code").filter(|code| !code.trim().is_empty()), answer.0.get("webauthn"));
+        let field = if passkey.is_some() { "webauthn" } else { "code" };
+        if code.is_none() && !passkey.is_some_and(Value::is_object) {
+            return self.present_and_keep(&flow, Some((field, "This field is required."))).await;
+        }
         let proof = PlainSecret::from_text(flow.proof.take().unwrap_or_default());
         let Some(mut proved) = sign_in::take_proof(self.app, &proof).await? else { return self.start_again().await };
-        match factors::check_code(self.app, &proved.user, code, &self.client.as_anonymous()).await? {
+        let checked = match passkey {
+            Some(passkey) => self.check_passkey(&proved, &proof, passkey).await?,
+            None => {
+                let code = code.unwrap_or_default();
+                factors::check_code(self.app, &proved.user, code, &self.client.as_anonymous()).await?
+            }
+        };
+        match checked {
             Checked::Right(methods) => {
                 proved.methods = proved.methods.and(methods);
                 self.go_on(flow, proved).await
             }
             Checked::Wrong if flow.failures + 1 < MAX_FAILURES => {
                 flow.failures += 1;
-                self.wait_for(Stage::Factor, flow, &proved, Some(("code", "Invalid code"))).await
+                let error = if passkey.is_some() { "Invalid passkey" } else { "Invalid code" };
+                self.wait_for(Stage::Factor, flow, &proved, Some((field, error))).await
             }
             Checked::Wrong | Checked::Blocked(_) => {
                 flow.stage = Stage::Denied;
                 self.present_and_keep(&flow, None).await
             }
+        }
+    }
+
+    /// Checks what a passkey answered to the challenge that came with the proof of the password.
+    async fn check_passkey(&self, proved: &Proved, proof: &PlainSecret, answer: &Value) -> Result<Checked, ApiError> {
+        let Some(party) = relying_party::of(self.app, self.client) else { return Ok(Checked::Wrong) };
+        let (purpose, actor) = (Purpose::Factor(proof.expose()), self.client.as_anonymous());
+        match passkeys::prove_by(self.app, &party, proved.user.id, purpose, &answer.to_string(), &actor).await {
+            Ok(methods) => Ok(Checked::Right(methods)),
+            Err(ActionError::Passkey(_)) => Ok(Checked::Wrong),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -202,6 +224,37 @@ impl FlowCall<'_> {
     async fn start_again(&self) -> Result<Response, ApiError> {
         let error = Some(("non_field_errors", "The sign-in took too long. Please start again."));
         self.present_and_keep(&Flow::new(self.app), error).await
+    }
+
+    /// What the user whose password was proved may answer with. Passkeys bring a challenge of their own.
+    async fn device_challenges(&self, proof: Option<&str>) -> Result<Vec<Value>, ApiError> {
+        let (app, db) = (self.app, self.app.store.read());
+        let Some(proof) = proof else { return Ok(Vec::new()) };
+        let Some(user) = db.find_pending_sign_in(PlainSecret::from_text(proof).hash(), app.clock.now()).await? else {
+            return Ok(Vec::new());
+        };
+        let passkey = match relying_party::of(app, self.client) {
+            Some(party) => passkeys::options_for(app, &party, user, Purpose::Factor(proof)).await?,
+            None => None,
+        };
+        let mut challenges = Vec::new();
+        for factor in db.list_factors(user).await?.into_iter().filter(|factor| factor.is_confirmed) {
+            let challenge = match factor.kind {
+                FactorKind::Totp => json!({}),
+                FactorKind::WebAuthn => match &passkey {
+                    Some(options) => options.clone(),
+                    None => continue,
+                },
+            };
+            challenges.push(json!({
+                "device_class": factor.kind.as_str(), "device_uid": factor.uuid.to_string(), "challenge": challenge,
+                "last_used": factor.last_used_at,
+            }));
+        }
+        if db.count_recovery_codes(user).await? > 0 {
+            challenges.push(json!({ "device_class": "static", "device_uid": "recovery", "challenge": {}, "last_used": null }));
+        }
+        Ok(challenges)
     }
 
     /// Starts the session and leads where the page wanted to go.
@@ -271,7 +324,7 @@ impl FlowCall<'_> {
             Stage::Password => json!({ "pending_user": flow.uid, "pending_user_avatar": AVATAR, "allow_show_password": false }),
             Stage::Factor => json!({
                 "pending_user": flow.uid, "pending_user_avatar": AVATAR, "configuration_stages": [],
-                "device_challenges": device_challenges(self.app, flow.proof.as_deref()).await?,
+                "device_challenges": self.device_challenges(flow.proof.as_deref()).await?,
             }),
             Stage::UserLogin => json!({ "pending_user": flow.uid, "pending_user_avatar": AVATAR }),
             Stage::Denied => json!({
@@ -287,29 +340,6 @@ impl FlowCall<'_> {
         }
         Ok(json_response(StatusCode::OK, &challenge))
     }
-}
-
-/// What the user whose password was proved may answer with. Passkeys bring a challenge of their own.
-async fn device_challenges(app: &App, proof: Option<&str>) -> Result<Vec<Value>, ApiError> {
-    let db = app.store.read();
-    let Some(proof) = proof else { return Ok(Vec::new()) };
-    let Some(user) = db.find_pending_sign_in(PlainSecret::from_text(proof).hash(), app.clock.now()).await? else {
-        return Ok(Vec::new());
-    };
-    let factors = db.list_factors(user).await?;
-    let apps = factors.iter().filter(|factor| factor.is_confirmed && factor.kind == FactorKind::Totp);
-    let mut challenges: Vec<Value> = apps
-        .map(|factor| {
-            json!({
-                "device_class": factor.kind.as_str(), "device_uid": factor.uuid.to_string(), "challenge": {},
-                "last_used": factor.last_used_at,
-            })
-        })
-        .collect();
-    if db.count_recovery_codes(user).await? > 0 {
-        challenges.push(json!({ "device_class": "static", "device_uid": "recovery", "challenge": {}, "last_used": null }));
-    }
-    Ok(challenges)
 }
 
 fn component(stage: Stage) -> &'static str {

@@ -16,6 +16,7 @@ mod methods;
 mod negotiation;
 mod ordering;
 mod paging;
+mod passkey_flow;
 mod revoke;
 mod schema;
 mod search;

@@ -122,6 +122,21 @@ impl Chromium {
         self.post("goog/cdp/execute", json!({"cmd": command, "params": parameters})).await
     }
 
+    /// Plugs in an authenticator that keeps passkeys and checks who holds it, and gives its id (Web
+    /// Authentication Level 3, 11.3). Nobody needs to touch it.
+    pub async fn add_authenticator(&self) -> String {
+        let body = json!({
+            "protocol": "ctap2", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
+            "isUserVerified": true,
+        });
+        self.post("webauthn/authenticator", body).await.as_str().expect("an id").to_owned()
+    }
+
+    /// From now on, it finds out that it is somebody else who holds it; or not.
+    pub async fn set_verified(&self, authenticator: &str, is_verified: bool) {
+        self.post(&format!("webauthn/authenticator/{authenticator}/uv"), json!({ "isUserVerified": is_verified })).await;
+    }
+
     /// What is not in WebDriver's standard.
     async fn post(&self, path: &str, body: Value) -> Value {
         let url = format!("{}/session/{}/{path}", self.driver.url, self.session);

@@ -5,6 +5,7 @@ mod all_sessions;
 mod confirm;
 mod headers;
 mod markup;
+mod passkeys;
 mod recovery;
 mod sessions;
 mod set_up;
