@@ -115,8 +115,10 @@ db_test!(who_has_no_password_or_never_proved_it_here_is_not_let_on, |db| async m
 
 /// What changes something and needs no fresh proof: ways in and out, the proof itself, and what one does
 /// to one's own sessions.
-const FREE: [&str; 10] = [
+const FREE: [&str; 12] = [
     "/sign-in",
+    "/sign-in/passkey",
+    "/confirm/passkey",
     "/sign-in/factor",
     "/sign-in/choose",
     "/confirm",
