@@ -110,7 +110,9 @@ impl Visitor {
         let page = String::from_utf8_lossy(&client.body).into_owned();
         let after = |mark: &str| page.split_once(mark).unwrap().1.split('"').next().unwrap().to_owned();
         let proof = after("name=\"proof\" value=\"");
-        let head = format!("Cookie: rollcall_form={cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n");
+        let head = format!(
+            "Cookie: rollcall_form={cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\nX-Forwarded-For: 11.1.{number}.1\r\n"
+        );
         let word = crate::operations::encoded;
         let body = format!("proof={}&uid=visitor-{number}&password={}&next=%2F", word(&proof), word(PASSWORD));
         Self { form: Ask { method: "POST", path: "/sign-in".into(), head, body } }

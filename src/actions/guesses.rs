@@ -159,13 +159,26 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
         // Who is signed in is known, and strangers do not take from this.
         vec![limit("account", rates.account_limit, subject)]
     } else {
+        let network = network_of(ip.unwrap_or(Address::UNKNOWN));
+        let (of_all, part) = rates.instance_limit.map(|rate| part_of(rate, &network)).unzip();
         vec![
             limit("account", rates.account_limit, subject),
-            limit("address", rates.address_limit, network_of(ip.unwrap_or(Address::UNKNOWN))),
-            limit("instance", rates.instance_limit, String::new()),
+            limit("address", rates.address_limit, network),
+            limit("instance", of_all, part.unwrap_or_default()),
         ]
     };
     limits.into_iter().flatten().collect()
+}
+
+/// The part of the instance's limit that a network takes from, and its name: one row would have all who
+/// sign in wait for each other, and whoever uses up a part leaves the others.
+fn part_of(rate: Rate, network: &str) -> (Rate, String) {
+    const PARTS: u32 = 16;
+    /// What is small stays whole.
+    const LEAST: u32 = 50;
+    let parts = (rate.times() / LEAST).clamp(1, PARTS);
+    let [byte, ..] = PlainSecret::from_text(network).hash().0;
+    (rate.part(parts), if parts == 1 { String::new() } else { (u32::from(byte) % parts).to_string() })
 }
 
 /// The address, or the /64 of an IPv6 one: whoever has one has all of it.

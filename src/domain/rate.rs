@@ -27,6 +27,12 @@ impl Rate {
         self.times
     }
 
+    /// One of so many equal parts of it, at least once in the period.
+    #[must_use]
+    pub fn part(self, of: u32) -> Self {
+        Self { times: (self.times / of.max(1)).max(1), ..self }
+    }
+
     /// What one time takes up.
     #[must_use]
     pub fn step(self) -> Duration {
