@@ -14,6 +14,8 @@ use crate::domain::{Network, UserId};
 
 /// One candidate costs as much as passing over this many slots.
 const PASS: usize = 32;
+/// Sorting one candidate in costs as much as passing over so many sessions in order.
+const SORT: usize = 10;
 /// More entries of a dictionary than this are not looked up one by one.
 const MANY_ENTRIES: usize = 4096;
 /// One match in so many slots, or more, are put in order by walking along the order; fewer by sorting.
@@ -340,9 +342,11 @@ impl Table {
         }
         let Some(conditions) = self.conditions(question) else { return Some(Vec::new()) };
         let most = (self.slots() as usize / PASS).max(256);
-        // So few candidates stand so far apart in any order that gathering them takes fewer steps.
+        // So few candidates stand so far apart in any order that gathering and sorting them takes less time.
         let candidates = self.narrowest(&conditions).map_or(usize::MAX, |sources| size_of(&sources));
-        if offset.saturating_add(limit).saturating_mul(self.slots() as usize) > candidates.saturating_mul(most.min(candidates)) {
+        if offset.saturating_add(limit).saturating_mul(self.slots() as usize)
+            > candidates.saturating_mul(most.min(candidates.saturating_mul(SORT)))
+        {
             return None;
         }
         let left = std::cell::Cell::new(most);
