@@ -13,8 +13,9 @@ use crate::store::session_ends::{GoneSession, Which};
 use crate::store::sessions::{LiveSession, SessionRow};
 use crate::store::{Db, StoreError};
 
-/// How many sessions one transaction ends, so that nobody waits long for a large end.
-pub(super) const CHUNK: i64 = 500;
+/// How many sessions one transaction ends, so that nobody waits long for a large end: a sign-in writes
+/// three times, and may find one under way each time.
+pub(super) const CHUNK: i64 = 100;
 
 /// What a session key opens.
 #[derive(Debug)]
@@ -112,7 +113,7 @@ pub async fn revoke_of_users(app: &App, who: &Principal, users: Vec<i64>, actor:
     }
     let mut ended = 0;
     // Few enough that their sessions mostly fit a chunk: what is looked up for one is not left for the next.
-    for users in users.chunks(100) {
+    for users in users.chunks(20) {
         ended += end_all(app, Which::Users(users.to_vec()), EndReason::Revoked, actor).await?;
     }
     Ok(ended)

@@ -231,7 +231,7 @@ async fn make_room(
             AtLimit::EndOldest => gone.extend(live.drain(..beyond)),
         }
     }
-    for ids in gone.chunks(500) {
+    for ids in gone.chunks(usize::try_from(CHUNK).unwrap_or(1)) {
         super::sessions::end_in(db, &Which::Uuids(ids.to_vec()), CHUNK, EndReason::LimitReached, actor, now).await?;
     }
     Ok(())
