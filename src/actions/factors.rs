@@ -1,7 +1,7 @@
 //! Second factors: proving one, adding, naming and removing authenticators, and recovery codes.
 //!
 //! Passkeys come in by the same doors: what checks one gives [`Checked`], and what adds one ends in
-//! [`added_in`].
+//! `added_in`.
 
 use super::events::EventKind;
 use super::sign_in::Started;
