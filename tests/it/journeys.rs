@@ -415,7 +415,8 @@ async fn a_second_factor_is_added_and_signs_in() {
     type_into(&browser, "Name (not required)", "My phone").await;
     browser.button("Add an app").await.click().await.unwrap();
     eventually("the QR code", || async { (browser.heading().await == "Add My phone").then_some(()) }).await;
-    look(&browser, axe.as_deref(), "the QR code").await;
+    look_around(&browser, axe.as_deref(), "the QR code").await;
+    show_as(&browser, "light", 1280, 900).await;
     let width = browser.script("return document.querySelector('svg.qr').getBoundingClientRect().width").await;
     assert!(width.as_f64().is_some_and(|width| width > 150.0), "the QR code is {width} wide");
     let key = browser.client.find(Locator::Css("#key")).await.unwrap().text().await.unwrap();
@@ -428,7 +429,8 @@ async fn a_second_factor_is_added_and_signs_in() {
     type_into(&browser, "Code that the app shows now", &code(0)).await;
     browser.button("Add").await.click().await.unwrap();
     eventually("the recovery codes", || async { (browser.heading().await == "Your recovery codes").then_some(()) }).await;
-    look(&browser, axe.as_deref(), "the recovery codes").await;
+    look_around(&browser, axe.as_deref(), "the recovery codes").await;
+    show_as(&browser, "light", 1280, 900).await;
     let mut codes = Vec::new();
     for code in browser.client.find_all(Locator::Css("#codes code")).await.unwrap() {
         codes.push(code.text().await.unwrap());
@@ -444,7 +446,8 @@ async fn a_second_factor_is_added_and_signs_in() {
         browser.arrives_at("/sign-in").await;
         browser.sign_in("akadmin", PASSWORD).await;
         eventually("the second step", || async { (browser.heading().await == "One more step").then_some(()) }).await;
-        look(&browser, axe.as_deref(), "the second step").await;
+        look_around(&browser, axe.as_deref(), "the second step").await;
+        show_as(&browser, "light", 1280, 900).await;
         type_into(&browser, CODE, &answer).await;
         browser.button("Sign in").await.click().await.unwrap();
         browser.arrives_at("/sessions").await;
