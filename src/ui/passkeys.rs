@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::form::Visitor;
 use super::sign_in::read_form;
-use super::{PageResult, confirm, security, sign_in, sign_in_limit};
+use super::{PageResult, confirm, security, sign_in};
 use crate::actions::passkeys::challenge::Purpose;
 use crate::actions::passkeys::{self, New};
 use crate::actions::{ActionError, confirm as proofs};
@@ -122,17 +122,8 @@ pub async fn sign_in(State(app): State<App>, request: Request) -> PageResult {
         }
         other => other?,
     };
-    let (id, methods) = (proved.user.id, proved.methods);
     let wish = auth::Wish { is_remembered: given.remember.is_some(), ends: None };
-    let started = match auth::begin_session(&app, &parts.headers, &visitor.client, proved, wish).await {
-        Err(ActionError::ChooseEnd) => {
-            return sign_in_limit::ask(&app, &visitor, id, methods, &next, wish.is_remembered).await;
-        }
-        other => other?,
-    };
-    let mut response = Redirect::to(&next).into_response();
-    auth::keep_session(&app, response.headers_mut(), &started)?;
-    Ok(response)
+    sign_in::finish(&app, &visitor, &parts.headers, proved, wish, &next).await
 }
 
 /// `/confirm/passkey`: proves anew who one is.

@@ -4,13 +4,12 @@
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
 use super::error::PageError;
 use super::form::Visitor;
-use super::sign_in::read_form;
-use super::sign_in_factor::{self, Asked};
+use super::sign_in::{finish, read_form};
 use super::{Frame, PageResult, Section, page};
 use crate::actions::sign_in::Proved;
 use crate::actions::{ActionError, users};
@@ -62,19 +61,8 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
         Err(ActionError::Rule(rule)) => return form(&app, &visitor, &key, &format!("Sorry: {rule}.")).await,
         other => other?,
     };
-    let proved = Proved::by_password(user);
-    let begun = auth::begin_session(&app, &parts.headers, &visitor.client, proved.clone(), auth::Wish::default()).await;
-    let started = match begun {
-        // The link stands in for the password, not for a second factor.
-        Err(ActionError::FactorNeeded) => {
-            let asked = Asked { next: "/sessions", is_remembered: false, error: String::new() };
-            return sign_in_factor::ask(&app, &visitor, &proved, asked).await;
-        }
-        other => other?,
-    };
-    let mut response = Redirect::to("/sessions").into_response();
-    auth::keep_session(&app, response.headers_mut(), &started)?;
-    Ok(response)
+    // The link stands in for the password, not for a second factor.
+    finish(&app, &visitor, &parts.headers, Proved::by_password(user), auth::Wish::default(), "/sessions").await
 }
 
 async fn form(app: &App, visitor: &Visitor, key: &PlainSecret, error: &str) -> Result<Response, PageError> {

@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::Form;
 use axum::extract::{FromRequest, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
@@ -79,21 +79,34 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let Some(user) = sign_in::prove_password(&app, &uid, form_data.password, device, &actor).await? else {
         return form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong.");
     };
-    let (proved, is_remembered) = (Proved::by_password(user), form_data.remember.is_some());
-    let wish = auth::Wish { is_remembered, ends: None };
-    let started = match auth::begin_session(&app, &parts.headers, &visitor.client, proved.clone(), wish).await {
+    let wish = auth::Wish { is_remembered: form_data.remember.is_some(), ends: None };
+    finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next).await
+}
+
+/// Starts the session of whoever proved who they are, or asks for what is missing: a second factor, or
+/// where to sign out instead. All ways in by the pages end here.
+pub(super) async fn finish(
+    app: &App,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    proved: Proved,
+    wish: auth::Wish,
+    next: &str,
+) -> PageResult {
+    let is_remembered = wish.is_remembered;
+    match auth::begin_session(app, headers, &visitor.client, proved.clone(), wish).await {
         Err(ActionError::FactorNeeded) => {
-            let asked = Asked { next: &next, is_remembered, error: String::new() };
-            return sign_in_factor::ask(&app, &visitor, &proved, asked).await;
+            let asked = Asked { next, is_remembered, error: String::new() };
+            sign_in_factor::ask(app, visitor, &proved, asked).await
         }
-        Err(ActionError::ChooseEnd) => {
-            return sign_in_limit::ask(&app, &visitor, proved.user.id, proved.methods, &next, is_remembered).await;
+        Err(ActionError::ChooseEnd) => sign_in_limit::ask(app, visitor, &proved, next, is_remembered).await,
+        Err(error) => Err(error.into()),
+        Ok(started) => {
+            let mut response = Redirect::to(next).into_response();
+            auth::keep_session(app, response.headers_mut(), &started)?;
+            Ok(response)
         }
-        other => other?,
-    };
-    let mut response = Redirect::to(&next).into_response();
-    auth::keep_session(&app, response.headers_mut(), &started)?;
-    Ok(response)
+    }
 }
 
 /// The form again, for an answer that came too late.

@@ -5,14 +5,13 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
 use super::error::PageError;
 use super::form::Visitor;
-use super::sign_in::{read_form, stale};
+use super::sign_in::{finish, read_form, stale};
 use super::words::Moment;
-use super::{Frame, PageResult, Section, assets, page, passkeys, sign_in_limit};
+use super::{Frame, PageResult, Section, assets, page, passkeys};
 use crate::actions::factors::{self, Checked};
 use crate::actions::passkeys::challenge::Purpose;
 use crate::actions::passkeys::prove_by;
@@ -99,17 +98,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
             return ask(&app, &visitor, &proved, Asked { next: &next, is_remembered, error }).await;
         }
     }
-    let (id, methods) = (proved.user.id, proved.methods);
-    let wish = auth::Wish { is_remembered, ends: None };
-    match auth::begin_session(&app, &parts.headers, &visitor.client, proved, wish).await {
-        Err(ActionError::ChooseEnd) => sign_in_limit::ask(&app, &visitor, id, methods, &next, is_remembered).await,
-        Err(error) => Err(PageError::from(error)),
-        Ok(started) => {
-            let mut response = Redirect::to(&next).into_response();
-            auth::keep_session(&app, response.headers_mut(), &started)?;
-            Ok(response)
-        }
-    }
+    finish(&app, &visitor, &parts.headers, proved, auth::Wish { is_remembered, ends: None }, &next).await
 }
 
 /// Checks the passkey or the code, and gives what it proved, or what is said of it.

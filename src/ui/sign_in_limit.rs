@@ -5,19 +5,17 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
-use super::error::PageError;
 use super::form::Visitor;
-use super::sign_in::{read_form, stale};
+use super::sign_in::{finish, read_form, stale};
 use super::words::{Moment, describe};
 use super::{Frame, PageResult, Section, page};
-use crate::actions::{ActionError, sign_in};
+use crate::actions::sign_in::{self, Proved};
 use crate::app::App;
 use crate::auth::{self, target};
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
-use crate::domain::{Methods, PlainSecret, SessionId, UserId};
+use crate::domain::{PlainSecret, SessionId};
 
 /// How long the choice may take.
 const LIVES: Duration = Duration::from_secs(15 * 60);
@@ -58,15 +56,9 @@ pub struct ChoiceForm {
 }
 
 /// Asks someone who proved who they are.
-pub(super) async fn ask(
-    app: &App,
-    visitor: &Visitor,
-    user: UserId,
-    methods: Methods,
-    next: &str,
-    is_remembered: bool,
-) -> PageResult {
-    let ticket = sign_in::remember_proof(app, user, methods, LIVES).await?;
+pub(super) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, next: &str, is_remembered: bool) -> PageResult {
+    let user = proved.user.id;
+    let ticket = sign_in::remember_proof(app, user, proved.methods, LIVES).await?;
     let now = app.clock.now();
     let after_now = now.plus(Duration::from_micros(1));
     let filter = SessionFilter { visible_to: Some(user), expires_gte: Some(after_now), ..SessionFilter::default() };
@@ -99,15 +91,6 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         return stale(&app, &visitor, &next);
     };
     let wish = auth::Wish { is_remembered: form.remember.is_some(), ends: SessionId::parse(&form.choice) };
-    let (id, methods) = (proved.user.id, proved.methods);
-    match auth::begin_session(&app, &parts.headers, &visitor.client, proved, wish).await {
-        // It ended by itself, and another one began: there is a new choice to make.
-        Err(ActionError::ChooseEnd) => ask(&app, &visitor, id, methods, &next, form.remember.is_some()).await,
-        Err(error) => Err(PageError::from(error)),
-        Ok(started) => {
-            let mut response = Redirect::to(&next).into_response();
-            auth::keep_session(&app, response.headers_mut(), &started)?;
-            Ok(response)
-        }
-    }
+    // What was chosen may have ended by itself, and another one begun: then there is a new choice to make.
+    finish(&app, &visitor, &parts.headers, proved, wish, &next).await
 }

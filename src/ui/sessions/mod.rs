@@ -90,14 +90,27 @@ struct Found {
     view: View,
 }
 
-/// The table.
-pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+/// What a request asks of the sessions, and who asks.
+struct Asked {
+    visitor: Visitor,
+    look: Look,
+    filter: SessionFilter,
+    now: Timestamp,
+}
+
+async fn asked(app: &App, request: Request) -> Result<Asked, PageError> {
     let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &parts).await?;
+    let visitor = Visitor::of(app, &parts).await?;
     let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
     let look = look(&visitor, view)?;
     let now = app.clock.now();
-    let filter = filter(&app, &visitor, &look.view, now).await?;
+    let filter = filter(app, &visitor, &look.view, now).await?;
+    Ok(Asked { visitor, look, filter, now })
+}
+
+/// The table.
+pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+    let Asked { visitor, look, filter, now } = asked(&app, request).await?;
     let found = find(&app, look.clone(), filter.clone(), now).await?;
     let look = Look { view: found.view, ..look };
     let view = &look.view;
@@ -131,12 +144,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
 
 /// What is counted on a view's page.
 pub async fn counts(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &parts).await?;
-    let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
-    let look = look(&visitor, view)?;
-    let now = app.clock.now();
-    let filter = filter(&app, &visitor, &look.view, now).await?;
+    let Asked { look, filter, now, .. } = asked(&app, request).await?;
     let read = app.store.long_read(move |db| {
         Box::pin(async move { Ok::<_, StoreError>((db.count_sessions(&filter).await?, db.count_facets(&filter, now).await?)) })
     });
