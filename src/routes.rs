@@ -5,7 +5,7 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 
-use crate::api::core::{authenticated_sessions, ended_sessions, session_revoke, user_recovery};
+use crate::api::core::{authenticated_sessions, ended_sessions, session_details, session_revoke, user_recovery};
 use crate::api::error::ApiError;
 use crate::api::{flows, health, schema};
 use crate::app::App;
@@ -37,6 +37,7 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/authenticated_sessions/revoke/", any(session_revoke::address))
         .route("/api/v3/core/authenticated_sessions/{uuid}/", any(authenticated_sessions::item))
         .route("/api/v3/core/authenticated_sessions/{uuid}/used_by/", any(authenticated_sessions::item_used_by))
+        .route("/api/v3/core/authenticated_sessions/{uuid}/details/", any(session_details::address))
         .route("/api/v3/core/ended_sessions/", any(ended_sessions::collection))
         .route("/api/v3/core/users/{id}/recovery/", any(user_recovery::address))
         .route("/api/v3/flows/executor/{slug}/", any(flows::executor::executor))

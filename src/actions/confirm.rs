@@ -2,8 +2,8 @@
 //! new key (OWASP ASVS v5.0.0-7.2.4, 7.5.1).
 
 use super::events::EventKind;
-use super::factors::{self, Checked};
-use super::guesses::{self, Guess};
+use super::factors::{self, Checked, Typed};
+use super::guesses::{self, Guess, Taken};
 use super::passkeys::challenge::Purpose;
 use super::sign_in::Started;
 use super::users::{Ends, NewPassword, replace_password};
@@ -11,7 +11,7 @@ use super::{ActionError, Actor, passkeys, passwords};
 use crate::app::App;
 use crate::domain::password::MAX_LENGTH;
 use crate::domain::webauthn::{Refusal, RelyingParty};
-use crate::domain::{HashedSecret, Methods, PlainSecret, Timestamp};
+use crate::domain::{HashedSecret, Methods, PlainSecret};
 use crate::store::sessions::LiveSession;
 use crate::store::users::UserRow;
 
@@ -39,8 +39,6 @@ pub enum Confirmation {
     Right(Box<Started>),
     /// The password or the code is wrong.
     Wrong,
-    /// There were too many wrong codes: none is looked at before then.
-    Blocked(Timestamp),
 }
 
 /// Proves a signed-in user's password once more, and their second factor when they have one. The session
@@ -56,12 +54,34 @@ pub async fn confirm(
     again: Again,
     actor: &Actor,
 ) -> Result<Confirmation, ActionError> {
-    let Again { password, code } = again;
     let actor = actor.as_user(session.user_id, &session.username);
     let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
-    let stored = user.password_hash.clone();
-    let now = app.clock.now();
-    if !is_password(app, session, &user, password, &actor).await? {
+    // Given back once both are right: here a code is guessed at as a password is.
+    let guess = take(app, session, &actor).await?;
+    let confirmed = check(app, session, user, keys, again, &actor).await;
+    if !matches!(confirmed, Ok(Confirmation::Wrong)) {
+        guess.give_back(app).await?;
+    }
+    confirmed
+}
+
+/// Takes a guess at what the user of a session proves.
+async fn take(app: &App, session: &LiveSession, actor: &Actor) -> Result<Taken, ActionError> {
+    let about = Some((session.user_id, session.username.as_str()));
+    guesses::take(app, Guess::Confirmation(session.uuid), None, about, actor).await
+}
+
+async fn check(
+    app: &App,
+    session: &LiveSession,
+    user: UserRow,
+    keys: Vec<HashedSecret>,
+    again: Again,
+    actor: &Actor,
+) -> Result<Confirmation, ActionError> {
+    let Again { password, code } = again;
+    let (stored, now, actor) = (user.password_hash.clone(), app.clock.now(), actor.clone());
+    if !is_password(app, &user, password).await? {
         let event = EventKind::SignInFailed.by(&actor, now).about(user.id, &user.username);
         let event = event.of_session(session.uuid).with_detail("confirm");
         app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
@@ -77,7 +97,9 @@ pub async fn confirm(
                 let user = db.lock_user(user.id).await?.filter(is_still_so).ok_or(ActionError::NotFound)?;
                 let mut checked = Checked::Right(Methods::default());
                 if db.has_factor(user.id).await? {
-                    checked = factors::check_code_in(&own, db, (user.id, &user.username), &code, &actor, now).await?;
+                    let whose = (user.id, user.username.as_str());
+                    checked =
+                        factors::check_code_in(&own, db, whose, Typed { code: &code, is_counted: false }, &actor, now).await?;
                 }
                 let Checked::Right(methods) = checked else { return Ok(checked) };
                 db.update_methods(id, proved.and(methods)).await?;
@@ -91,27 +113,13 @@ pub async fn confirm(
         .await?;
     Ok(match checked {
         Checked::Right(_) => Confirmation::Right(Box::new(started(app, session, key))),
-        Checked::Wrong => Confirmation::Wrong,
-        Checked::Blocked(until) => Confirmation::Blocked(until),
+        Checked::Wrong | Checked::Blocked(_) => Confirmation::Wrong,
     })
 }
 
-/// Whether this is the password of the user of a session: a guess, of which there may be only so many.
-async fn is_password(
-    app: &App,
-    session: &LiveSession,
-    user: &UserRow,
-    password: String,
-    actor: &Actor,
-) -> Result<bool, ActionError> {
+async fn is_password(app: &App, user: &UserRow, password: String) -> Result<bool, ActionError> {
     let password = if password.len() > MAX_LENGTH { String::new() } else { password };
-    let about = Some((user.id, user.username.as_str()));
-    let guess = guesses::take(app, Guess::Confirmation(session.uuid), None, about, actor).await?;
-    let verified = app.passwords.verify(password, user.password_hash.clone()).await;
-    if !matches!(verified, Ok(false)) {
-        guess.give_back(app).await?;
-    }
-    verified
+    app.passwords.verify(password, user.password_hash.clone()).await
 }
 
 /// Proves anew by one of their passkeys who a signed-in user is. Beside one that did not check who holds it
@@ -134,7 +142,12 @@ pub async fn confirm_by_passkey(
     let mut proved = passkeys::prove_by(app, party, session.user_id, Purpose::Confirm(&bound_to), answer, &actor).await?;
     if !proved.is_multi_factor() {
         let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
-        if !is_password(app, session, &user, password, &actor).await? {
+        let guess = take(app, session, &actor).await?;
+        let verified = is_password(app, &user, password).await;
+        if !matches!(verified, Ok(false)) {
+            guess.give_back(app).await?;
+        }
+        if !verified? {
             return Err(Refusal::Verification.into());
         }
         proved = proved.and(Methods::password());

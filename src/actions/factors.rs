@@ -4,6 +4,7 @@
 //! `added_in`.
 
 use super::events::EventKind;
+use super::guesses::{self, Guess};
 use super::sign_in::Started;
 use super::{ActionError, Actor, confirm, sessions};
 use crate::app::App;
@@ -38,23 +39,51 @@ pub fn is_missing(app: &App, session: &LiveSession) -> bool {
     !session.methods.has_factor() && (app.config.sessions.is_factor_required || session.is_factor_required)
 }
 
-/// Checks a code of an authenticator app, or a recovery code, and uses it up: of many that try with one
-/// code at once, one succeeds.
+/// Checks a code of an authenticator app, or a recovery code, of someone whose password was proved, and
+/// uses it up: of many that try with one code at once, one succeeds. `device` is what the secret of a
+/// browser that may be known hashes to: a known one has a limit of its own, so that who stole the
+/// password locks its owner out of none.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn check_code(app: &App, user: &UserRow, code: &str, actor: &Actor) -> Result<Checked, ActionError> {
-    let (app, code, actor, now) = (app.clone(), code.to_owned(), actor.clone(), app.clock.now());
-    let (id, name) = (user.id, user.username.clone());
-    let store = app.store.clone();
-    store
-        .write(move |db| {
-            Box::pin(async move {
-                db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
-                check_code_in(&app, db, (id, &name), &code, &actor, now).await
-            })
+pub async fn check_code(
+    app: &App,
+    user: &UserRow,
+    code: &str,
+    device: Option<HashedSecret>,
+    actor: &Actor,
+) -> Result<Checked, ActionError> {
+    let (id, name, now) = (user.id, user.username.clone(), app.clock.now());
+    let known = match device {
+        Some(secret) if app.store.read().is_known_device(id, secret).await? => Some((id, secret)),
+        _ => None,
+    };
+    let guess = match guesses::take(app, Guess::Code(id), known, Some((id, &name)), actor).await {
+        Err(ActionError::Limited(wait)) => return Ok(Checked::Blocked(now.plus(wait))),
+        taken => taken?,
+    };
+    let (own, store) = (app.clone(), app.store.clone());
+    let (code, actor, is_counted) = (code.to_owned(), actor.clone(), known.is_none());
+    let checked = store.write(move |db| {
+        Box::pin(async move {
+            db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+            check_code_in(&own, db, (id, &name), Typed { code: &code, is_counted }, &actor, now).await
         })
-        .await
+    });
+    let checked = checked.await;
+    if !matches!(checked, Ok(Checked::Wrong)) {
+        guess.give_back(app).await?;
+    }
+    checked
+}
+
+/// A code that somebody typed.
+#[derive(Clone, Copy)]
+pub(super) struct Typed<'a> {
+    pub code: &'a str,
+    /// Whether a wrong one counts among those of strangers, who wait longer each time. Those of a known
+    /// browser and of a session have limits of their own.
+    pub is_counted: bool,
 }
 
 /// The same inside a transaction that has locked the user. A wrong code is written down only when the
@@ -63,13 +92,15 @@ pub(super) async fn check_code_in(
     app: &App,
     db: &Db<'_>,
     (user, name): (UserId, &str),
-    code: &str,
+    Typed { code, is_counted }: Typed<'_>,
     actor: &Actor,
     now: Timestamp,
 ) -> Result<Checked, ActionError> {
-    let tries = db.find_tries(user).await?;
-    if !tries.is_open(now) {
-        return Ok(Checked::Blocked(tries.blocked_until));
+    if is_counted {
+        let tries = db.find_tries(user).await?;
+        if !tries.is_open(now) {
+            return Ok(Checked::Blocked(tries.blocked_until));
+        }
     }
     let actor = actor.as_user(user, name);
     let mut is_right = false;
@@ -92,22 +123,21 @@ pub(super) async fn check_code_in(
         }
     }
     if is_right {
-        db.delete_tries(user).await?;
+        if is_counted {
+            db.delete_tries(user).await?;
+        }
         return Ok(Checked::Right(Methods::default().with(Method::OneTimeCode)));
+    }
+    if is_counted {
+        let tries = db.find_tries(user).await?.and_failure(now);
+        db.update_tries(user, tries).await?;
     }
     note_failure_in(db, (user, name), &actor, now).await?;
     Ok(Checked::Wrong)
 }
 
 /// Writes down that a second factor was not proved.
-pub(super) async fn note_failure_in(
-    db: &Db<'_>,
-    (user, name): (UserId, &str),
-    actor: &Actor,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let tries = db.find_tries(user).await?.and_failure(now);
-    db.update_tries(user, tries).await?;
+async fn note_failure_in(db: &Db<'_>, (user, name): (UserId, &str), actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
     db.insert_events(&[EventKind::FactorFailed.by(actor, now).about(user, name)]).await
 }
 
@@ -186,10 +216,8 @@ pub struct Added {
 pub enum Confirmed {
     /// It is added.
     Added(Box<Added>),
-    /// The code was wrong.
+    /// The code was wrong. Nothing limits these: whoever adds it sees the seed.
     Wrong,
-    /// There were too many wrong ones.
-    Blocked(Timestamp),
 }
 
 /// Finishes adding an authenticator app: its first code shows that it works. The first authenticator of a
@@ -214,10 +242,6 @@ pub async fn confirm_totp(
         .write(move |db| {
             Box::pin(async move {
                 let user = db.lock_user(session.user_id).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
-                let tries = db.find_tries(user.id).await?;
-                if !tries.is_open(now) {
-                    return Ok(Confirmed::Blocked(tries.blocked_until));
-                }
                 let factor = db.find_factor(id).await?.filter(|factor| factor.user_id == user.id && !factor.is_confirmed);
                 let factor = factor.filter(|factor| factor.kind == FactorKind::Totp).ok_or(ActionError::NotFound)?;
                 let seed = open_seed(&app, &factor)?;
@@ -229,7 +253,6 @@ pub async fn confirm_totp(
                 if !db.update_factor_confirmed(factor.id).await? || !db.advance_counter(factor.id, step, now).await? {
                     return Err(ActionError::NotFound);
                 }
-                db.delete_tries(user.id).await?;
                 let proved = Methods::default().with(Method::OneTimeCode);
                 let changed = Change { app: &app, session: &session, keys: &keys, actor: &actor, now };
                 let added = added_in(db, &changed, &factor, is_first, proved).await?;

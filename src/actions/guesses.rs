@@ -162,7 +162,8 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
         let network = network_of(ip.unwrap_or(Address::UNKNOWN));
         let (of_all, part) = rates.instance_limit.map(|rate| part_of(rate, &network)).unzip();
         vec![
-            limit("account", rates.account_limit, subject),
+            // Wrong codes cost more and more by themselves (`factors`).
+            limit("account", rates.account_limit.filter(|_| !matches!(guess, Guess::Code(_))), subject),
             limit("address", rates.address_limit, network),
             limit("instance", of_all, part.unwrap_or_default()),
         ]

@@ -57,7 +57,7 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
             json!({
                 "uuid": it.row.uuid, "created": it.row.created_at, "last_used": it.row.last_used_at, "expires": it.row.expires_at,
                 "last_ip": it.row.last_ip, "place": place(it.row.last_ip), "user_agent": agent(it.row.user_agent_id),
-                "name": it.label, "methods": it.methods.to_string(), "is_known_device": it.is_known_device, "is_remembered": it.row.is_remembered,
+                "name": it.sign_in.label, "methods": it.sign_in.methods.to_string(), "is_known_device": it.sign_in.is_known_device, "is_remembered": it.row.is_remembered,
             })
         })
         .collect();
@@ -67,7 +67,7 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
             json!({
                 "uuid": it.uuid, "created": it.created_at, "last_used": it.last_used_at, "ended": it.ended_at,
                 "last_ip": it.last_ip, "place": place(it.last_ip), "user_agent": agent(it.user_agent_id),
-                "name": it.label, "methods": it.methods.to_string(), "is_known_device": it.is_known_device, "reason": it.reason, "comment": it.comment,
+                "name": it.sign_in.label, "methods": it.sign_in.methods.to_string(), "is_known_device": it.sign_in.is_known_device, "reason": it.reason, "comment": it.comment,
             })
         })
         .collect();

@@ -9,6 +9,7 @@ use crate::domain::binding::MoveAction;
 use crate::domain::session::check_label;
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId};
 use crate::store::ended_sessions::Ending;
+use crate::store::session_details::SessionDetailRow;
 use crate::store::session_ends::{GoneSession, Which};
 use crate::store::sessions::{LiveSession, SessionRow};
 use crate::store::{Db, StoreError};
@@ -60,6 +61,19 @@ pub async fn check(app: &App, key: &PlainSecret, client: &Client, request_id: &s
 pub async fn find(app: &App, who: &Principal, id: SessionId) -> Result<SessionRow, ActionError> {
     let session = app.store.read().find_session(id).await?;
     session.filter(|session| who.may_see(session.user_id)).ok_or(ActionError::NotFound)
+}
+
+/// A session with all that is known of it, and its user's name; `None` when there is none, or the
+/// caller may not know of it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_details(app: &App, who: &Principal, id: SessionId) -> Result<Option<(SessionDetailRow, String)>, StoreError> {
+    let db = app.store.read();
+    let details = db.list_session_details(&[id]).await?;
+    let Some(detail) = details.into_iter().next().filter(|it| who.may_see(it.row.user_id)) else { return Ok(None) };
+    let names = db.list_usernames(&[detail.row.user_id.0]).await?;
+    Ok(Some((detail, names.into_iter().next().map(|(_, name)| name).unwrap_or_default())))
 }
 
 /// Names a session: its owner alone may.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::core::{authenticated_sessions as sessions, ended_sessions, session_revoke, user_recovery};
+use super::core::{authenticated_sessions as sessions, ended_sessions, session_details, session_revoke, user_recovery};
 use super::error::json_response;
 use super::flows::executor;
 
@@ -26,6 +26,7 @@ use super::flows::executor;
         sessions::destroy,
         sessions::used_by,
         sessions::bulk_delete,
+        session_details::retrieve,
         session_revoke::revoke,
         ended_sessions::list,
         user_recovery::create,

@@ -1,6 +1,7 @@
 //! The list of ended sessions: a page, their number, and what is forgotten of them.
 
 use super::ended_sessions::EndedSessionRow;
+use super::session_details::{SIGN_IN_COLUMNS, SignInRow};
 use super::session_list::{Conditions, Keys};
 use super::sessions::{SESSION_COLUMNS, SessionRow};
 use super::{CountKey, Db, FromRow, Row, StoreError};
@@ -13,13 +14,15 @@ use crate::values;
 pub struct EndedListRow {
     /// What it was when it ended.
     pub session: SessionRow,
+    /// How it was signed in to.
+    pub sign_in: SignInRow,
     /// How it ended.
     pub end: EndedSessionRow,
 }
 
 impl FromRow for EndedListRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { session: SessionRow::from_row(row)?, end: EndedSessionRow::from_row(row)? })
+        Ok(Self { session: SessionRow::from_row(row)?, sign_in: SignInRow::from_row(row)?, end: EndedSessionRow::from_row(row)? })
     }
 }
 
@@ -73,7 +76,7 @@ impl Db<'_> {
         let (tables, joins): (&str, &[&str]) =
             if is_by_agent { ("ended_sessions s, user_agents a", &["a.id = s.user_agent_id"]) } else { ("ended_sessions s", &[]) };
         let sql = format!(
-            "SELECT {SESSION_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment FROM {tables}{} \
+            "SELECT {SESSION_COLUMNS}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment FROM {tables}{} \
              ORDER BY {} LIMIT {limit} OFFSET {offset}",
             conditions.where_clause(joins, true),
             order.join(", ")

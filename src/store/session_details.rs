@@ -8,17 +8,33 @@ use crate::domain::session::Lifetime;
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId};
 use crate::values;
 
-/// A session, with all that is stored of it but its key.
+/// How a session was signed in to, and what it is called.
 #[derive(Clone, Debug)]
-pub struct SessionDetailRow {
-    /// What lists show.
-    pub row: SessionRow,
+pub struct SignInRow {
     /// What its owner calls it, or `""`.
     pub label: String,
     /// How its user proved who they are.
     pub methods: Methods,
     /// Whether the browser was a known one of its user when it signed in.
     pub is_known_device: bool,
+}
+
+/// The columns of [`SignInRow`], of the table that is called `s`.
+pub(super) const SIGN_IN_COLUMNS: &str = "s.label, s.methods, s.is_known_device";
+
+impl FromRow for SignInRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { label: row.text()?, methods: Methods::parse(&row.text()?), is_known_device: row.bool()? })
+    }
+}
+
+/// A session, with all that is stored of it but its key.
+#[derive(Clone, Debug)]
+pub struct SessionDetailRow {
+    /// What lists show.
+    pub row: SessionRow,
+    /// How it was signed in to.
+    pub sign_in: SignInRow,
     /// How long it may live.
     pub lifetime: Lifetime,
 }
@@ -27,9 +43,7 @@ impl FromRow for SessionDetailRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             row: SessionRow::from_row(row)?,
-            label: row.text()?,
-            methods: Methods::parse(&row.text()?),
-            is_known_device: row.bool()?,
+            sign_in: SignInRow::from_row(row)?,
             lifetime: Lifetime {
                 absolute_expires_at: row.timestamp()?,
                 idle_timeout: row.opt_int()?.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
@@ -55,12 +69,8 @@ pub struct EndedDetailRow {
     pub last_ip: Address,
     /// The last user agent's id in the dictionary.
     pub user_agent_id: i64,
-    /// How its user proved who they are.
-    pub methods: Methods,
-    /// Whether the browser was a known one of its user when it signed in.
-    pub is_known_device: bool,
-    /// What its owner called it, or `""`.
-    pub label: String,
+    /// How it was signed in to.
+    pub sign_in: SignInRow,
     /// When it ended.
     pub ended_at: Timestamp,
     /// Who ended it.
@@ -81,9 +91,7 @@ impl FromRow for EndedDetailRow {
             last_used_at: row.timestamp()?,
             last_ip: row.address()?,
             user_agent_id: row.int()?,
-            methods: Methods::parse(&row.text()?),
-            is_known_device: row.bool()?,
-            label: row.text()?,
+            sign_in: SignInRow::from_row(row)?,
             ended_at: row.timestamp()?,
             ended_by: row.text()?,
             reason: row.text()?,
@@ -92,8 +100,8 @@ impl FromRow for EndedDetailRow {
     }
 }
 
-const ENDED_COLUMNS: &str = "uuid, user_id, username, created_at, last_used_at, last_ip_key, user_agent_id, methods, is_known_device, label, ended_at, \
-    ended_by_name, reason, comment";
+const ENDED_COLUMNS: &str = "s.uuid, s.user_id, s.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id";
+const END_COLUMNS: &str = "s.ended_at, s.ended_by_name, s.reason, s.comment";
 
 impl Db<'_> {
     /// Everything about these sessions, those that are there, in no order.
@@ -104,7 +112,7 @@ impl Db<'_> {
         let mut details = Vec::with_capacity(ids.len());
         for ids in ids.chunks(100) {
             let sql = format!(
-                "SELECT {SESSION_COLUMNS}, s.label, s.methods, s.is_known_device, s.absolute_expires_at, s.idle_timeout FROM sessions s WHERE s.uuid IN ({})",
+                "SELECT {SESSION_COLUMNS}, {SIGN_IN_COLUMNS}, s.absolute_expires_at, s.idle_timeout FROM sessions s WHERE s.uuid IN ({})",
                 super::placeholders(0, ids.len())
             );
             let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
@@ -118,7 +126,9 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_ended_detail(&self, uuid: SessionId) -> Result<Option<EndedDetailRow>, StoreError> {
-        let sql = format!("SELECT {ENDED_COLUMNS} FROM ended_sessions WHERE uuid = $1 ORDER BY id DESC LIMIT 1");
+        let sql = format!(
+            "SELECT {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s WHERE s.uuid = $1 ORDER BY s.id DESC LIMIT 1"
+        );
         self.one(&sql, &values![uuid]).await
     }
 
@@ -127,7 +137,10 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_ended_of_user(&self, user: UserId, limit: i64) -> Result<Vec<EndedDetailRow>, StoreError> {
-        let sql = format!("SELECT {ENDED_COLUMNS} FROM ended_sessions WHERE user_id = $1 ORDER BY ended_at DESC, uuid LIMIT $2");
+        let sql = format!(
+            "SELECT {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s WHERE s.user_id = $1 \
+             ORDER BY s.ended_at DESC, s.uuid LIMIT $2"
+        );
         self.all(&sql, &values![user, limit]).await
     }
 

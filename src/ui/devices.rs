@@ -153,7 +153,7 @@ fn card(app: &App, detail: &SessionDetailRow, agent: String, device: Device, now
     let whereabouts = Whereabouts::of(app, row.last_ip);
     Card {
         id: row.uuid,
-        label: detail.label.clone(),
+        label: detail.sign_in.label.clone(),
         agent,
         device,
         place: whereabouts.place,
@@ -161,7 +161,7 @@ fn card(app: &App, detail: &SessionDetailRow, agent: String, device: Device, now
         ip: row.last_ip.to_string(),
         last_used: Moment::new(row.last_used_at, now),
         signed_in: Moment::new(row.created_at, now),
-        methods: methods(detail.methods),
+        methods: methods(detail.sign_in.methods),
         is_remembered: row.is_remembered,
         ends: Moment::new(row.expires_at, now),
         why_ends: why_ends(detail),
@@ -176,7 +176,7 @@ pub(super) fn why_ends(detail: &SessionDetailRow) -> &'static str {
 pub(super) fn ended(app: &App, row: &EndedDetailRow, agent: String, device: Device, now: Timestamp) -> Ended {
     Ended {
         id: row.uuid,
-        agent: if row.label.is_empty() { agent } else { row.label.clone() },
+        agent: if row.sign_in.label.is_empty() { agent } else { row.sign_in.label.clone() },
         device,
         place: Whereabouts::of(app, row.last_ip).place,
         ip: row.last_ip.to_string(),

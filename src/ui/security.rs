@@ -210,7 +210,6 @@ pub async fn confirm_totp(State(app): State<App>, Path(id): Path<String>, reques
     match factors::confirm_totp(&app, session, keys(&app, &parts), id, &form.code, &visitor.actor()).await? {
         Confirmed::Added(added) => added_page(&app, &visitor, *added, true),
         Confirmed::Wrong => totp_form(&app, &visitor, id, refusal(Checked::Wrong, app.clock.now())).await,
-        Confirmed::Blocked(until) => totp_form(&app, &visitor, id, refusal(Checked::Blocked(until), app.clock.now())).await,
     }
 }
 

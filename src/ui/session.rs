@@ -10,6 +10,7 @@ use super::form::Visitor;
 use super::words::{Device, EventLine, Moment, Whereabouts, describe, ending, methods};
 use super::{Frame, PageResult, Section, page};
 use crate::actions::principal::Principal;
+use crate::actions::sessions;
 use crate::app::App;
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId, query};
@@ -134,35 +135,34 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
 /// Finds a session among the living and the ended, if the caller may see it.
 async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Result<Facts, PageError> {
     let db = app.store.read();
-    if let Some(detail) = db.list_session_details(&[id]).await?.into_iter().next().filter(|it| who.may_see(it.row.user_id)) {
+    if let Some((detail, username)) = sessions::find_details(app, who, id).await? {
         let row = &detail.row;
-        let username = db.list_usernames(&[row.user_id.0]).await?.into_iter().next().map(|(_, name)| name);
         let ends = Moment::new(row.expires_at, now);
         return Ok(Facts {
             user_id: row.user_id,
-            username: username.unwrap_or_default(),
+            username,
             agent_id: row.user_agent_id,
             ip: row.last_ip,
             created_at: row.created_at,
             last_used_at: row.last_used_at,
             is_remembered: row.is_remembered,
             life: if row.expires_at > now { Life::Until(ends, why_ends(&detail)) } else { Life::Over(ends) },
-            label: detail.label,
-            methods: detail.methods,
-            is_known_device: detail.is_known_device,
+            label: detail.sign_in.label,
+            methods: detail.sign_in.methods,
+            is_known_device: detail.sign_in.is_known_device,
         });
     }
     let ended = db.find_ended_detail(id).await?.filter(|it| who.may_see(it.user_id)).ok_or(PageError::NotFound)?;
     Ok(Facts {
         user_id: ended.user_id,
         username: ended.username,
-        label: ended.label,
+        label: ended.sign_in.label,
         agent_id: ended.user_agent_id,
         ip: ended.last_ip,
         created_at: ended.created_at,
         last_used_at: ended.last_used_at,
-        methods: ended.methods,
-        is_known_device: ended.is_known_device,
+        methods: ended.sign_in.methods,
+        is_known_device: ended.sign_in.is_known_device,
         is_remembered: false,
         life: Life::Ended(Moment::new(ended.ended_at, now), ending(&ended.reason, &ended.ended_by), ended.comment),
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::error::PageError;
@@ -18,7 +18,7 @@ use crate::actions::passkeys::prove_by;
 use crate::actions::sign_in::Proved;
 use crate::actions::{ActionError, sign_in};
 use crate::app::App;
-use crate::auth::{self, target};
+use crate::auth::{self, known_device, target};
 use crate::domain::factor::FactorKind;
 use crate::domain::{Methods, PlainSecret, Timestamp};
 
@@ -92,7 +92,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let Some(mut proved) = sign_in::take_proof(&app, &ticket).await? else {
         return stale(&app, &visitor, &next);
     };
-    match check(&app, &visitor, &proved, &ticket, &form).await? {
+    match check(&app, &visitor, &parts.headers, &proved, &ticket, &form).await? {
         Ok(methods) => proved.methods = proved.methods.and(methods),
         Err(error) => {
             return ask(&app, &visitor, &proved, Asked { next: &next, is_remembered, error }).await;
@@ -105,13 +105,15 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
 async fn check(
     app: &App,
     visitor: &Visitor,
+    headers: &HeaderMap,
     proved: &Proved,
     ticket: &PlainSecret,
     form: &FactorForm,
 ) -> Result<Result<Methods, String>, PageError> {
     let actor = visitor.client.as_anonymous();
     if form.passkey.is_empty() {
-        return Ok(match factors::check_code(app, &proved.user, &form.code, &actor).await? {
+        let device = known_device::secret(&app.config, headers);
+        return Ok(match factors::check_code(app, &proved.user, &form.code, device, &actor).await? {
             Checked::Right(methods) => Ok(methods),
             other => Err(refusal(other, app.clock.now())),
         });

@@ -5,10 +5,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use reqwest::Method;
+use rollcall::domain::clock::Clock;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::process::{Home, PASSWORD, Person, ROLLCALL, SESSIONS, Server, TOKEN, within};
+use crate::support::authenticator::Authenticator;
 
 /// Within this a running server keeps out what the command line ended.
 const SOON: Duration = Duration::from_secs(1);
@@ -181,6 +183,7 @@ on_both!(policies_are_shown_and_set, |home| async move {
         &["policy", "set", "--user", "alice", "--idle-timeout", "soon"],
         &["policy", "set", "--user", "alice", "--idle-timeout", "0"],
         &["policy", "set", "--user", "alice", "--at-limit", "whatever"],
+        &["policy", "set", "--user", "alice", "--require-factor", "perhaps"],
     ] {
         assert_eq!(home.run(bad).code, 2, "{bad:?}");
     }
@@ -196,6 +199,32 @@ on_both!(policies_are_shown_and_set, |home| async move {
     assert_eq!((&rows[3]["absolute_timeout"], &rows[3]["at_limit"]), (&json!("8h"), &json!("ask")));
     assert!(home.ok(&["policy", "show"]).contains("14days"));
     assert!(home.ok(&["policy", "show", "--user", "alice"]).contains("together"));
+});
+
+on_both!(second_factors_are_required_and_removed, |home| async move {
+    let home = home.with_administrator();
+    let server = home.serve().await;
+    home.add_user("alice");
+    let person = Person::signed_in(&server, "alice").await;
+    assert!(home.run(&["user", "remove-factors", "alice", "--yes"]).err.contains("alice has no second factor"));
+    home.fails(1, &["user", "remove-factors", "nobody", "--yes"]);
+    home.ok(&["policy", "set", "--user", "alice", "--require-factor", "true"]);
+    let policy = home.rows(&["policy", "show", "--user", "alice", "--json"]);
+    assert_eq!(policy.last().unwrap()["require_factor"], true, "{policy:?}");
+    within(SOON, "that a factor is asked for", || async { (person.get("/sessions").await.status() == 303).then_some(()) }).await;
+    let begun = person.submit_to("/security", "/security/totp", &[("name", "Phone")]).await;
+    let path = begun.headers()[reqwest::header::LOCATION].to_str().unwrap().to_owned();
+    let page = person.get(&path).await.text().await.unwrap();
+    let key = page.split("<code id=\"key\">").nth(1).and_then(|rest| rest.split("</code>").next()).unwrap();
+    let code = Authenticator::from_key(key).code(Clock::System.now(), 0);
+    assert_eq!(person.submit(&path, &[("code", &code)]).await.status(), 200);
+    assert!(person.is_signed_in().await);
+    let other = Person::new(&server, FIREFOX).sign_in("alice", PASSWORD).await;
+    assert_eq!(other.status(), 200, "the second step");
+    home.ok(&["policy", "set", "--user", "alice", "--require-factor", "none"]);
+    assert!(home.run(&["user", "remove-factors", "alice", "--yes"]).err.contains("removed 1 second factor(s) of alice"));
+    is_out_soon(&person).await;
+    Person::signed_in(&server, "alice").await;
 });
 
 /// A command that goes on until the test is over, however it ends.

@@ -95,6 +95,7 @@ db_test!(what_is_anothers_reads_as_what_is_not, |db| async move {
         ("DELETE", "/api/v3/core/authenticated_sessions/ID/"),
         ("PUT", "/api/v3/core/authenticated_sessions/ID/"),
         ("GET", "/api/v3/core/authenticated_sessions/ID/used_by/"),
+        ("GET", "/api/v3/core/authenticated_sessions/ID/details/"),
         ("GET", "/api/v3/core/ended_sessions/?uuid=ID"),
         ("GET", "/sessions/ID"),
         ("GET", "/sessions/all/ended/ID"),

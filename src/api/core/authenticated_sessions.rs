@@ -11,8 +11,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, json};
 
+use super::parameters::ListParameters;
 use super::session_filter;
-use super::wire::{AuthenticatedSession, BulkDeleteSessionResponse, Empty, ErrorDetail, ListParameters, Page, Pagination, UsedBy};
+use super::wire::{AuthenticatedSession, BulkDeleteSessionResponse, Empty, ErrorDetail, Page, Pagination, UsedBy};
 use crate::actions::sessions;
 use crate::api::Call;
 use crate::api::error::{ApiError, json_response};
@@ -265,7 +266,7 @@ fn read_integer(text: &str) -> Result<Int, &'static str> {
     python::int(whole).ok_or(NO_INTEGER)
 }
 
-fn parse_id(uuid: &str) -> Result<SessionId, ApiError> {
+pub(super) fn parse_id(uuid: &str) -> Result<SessionId, ApiError> {
     SessionId::parse(uuid).ok_or(ApiError::NotFound)
 }
 

@@ -6,8 +6,9 @@ use axum::http::Method;
 use axum::response::Response;
 
 use super::authenticated_sessions::{method_not_allowed, ok, options, require_collection_permission, with_allow};
+use super::parameters::EndedListParameters;
 use super::session_filter::{self, EndedRequest};
-use super::wire::{AuthenticatedSession, Empty, EndedListParameters, EndedPage, EndedSession, ErrorDetail, Pagination};
+use super::wire::{AuthenticatedSession, Empty, EndedPage, EndedSession, ErrorDetail, Pagination, SignIn};
 use crate::api::Call;
 use crate::api::error::ApiError;
 use crate::app::App;
@@ -61,6 +62,7 @@ async fn answer(app: &App, request: &EndedRequest, page: Option<&str>, db: &Db<'
         .map(|row| EndedSession {
             session: AuthenticatedSession::new(app, &row.session, &agents, None),
             username: &row.end.username,
+            sign_in: SignIn::new(&row.session, &row.sign_in),
             ended: row.end.ended_at,
             ended_by: &row.end.ended_by,
             reason: &row.end.reason,

@@ -8,8 +8,9 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::authenticated_sessions::{current, method_not_allowed, ok, options, require_collection_permission, with_allow};
+use super::parameters::RevokeSessionsRequest;
 use super::session_filter;
-use super::wire::{ErrorDetail, RevokeSessionsConflict, RevokeSessionsRequest, RevokeSessionsResponse, RevokeSessionsStopped};
+use super::wire::{ErrorDetail, RevokeSessionsConflict, RevokeSessionsResponse, RevokeSessionsStopped};
 use crate::actions::revocation::{self, MAX_COMMENT_LENGTH, Revocation, RevocationError};
 use crate::api::Call;
 use crate::api::error::ApiError;

@@ -168,7 +168,8 @@ impl FlowCall<'_> {
             Some(passkey) => self.check_passkey(&proved, &proof, passkey).await?,
             None => {
                 let code = code.unwrap_or_default();
-                factors::check_code(self.app, &proved.user, code, &self.client.as_anonymous()).await?
+                let (device, actor) = (known_device::secret(&self.app.config, &self.parts.headers), self.client.as_anonymous());
+                factors::check_code(self.app, &proved.user, code, device, &actor).await?
             }
         };
         match checked {

@@ -109,7 +109,7 @@ pub(super) async fn render(
 
 /// How somebody signed in: `with password, to stay`.
 fn how(detail: &SessionDetailRow) -> String {
-    let methods = methods(detail.methods);
+    let methods = methods(detail.sign_in.methods);
     let with = if methods.is_empty() { String::new() } else { format!("with {methods}") };
     match (with.as_str(), detail.row.is_remembered) {
         (_, false) => with,

@@ -48,6 +48,8 @@ db_test!(a_row_says_what_it_was_and_how_it_ended, |db| async move {
     want["current"] = json!(false);
     for (name, value) in [
         ("username", "alice"),
+        ("created", "2026-11-01T12:00:00Z"),
+        ("label", ""),
         ("ended", "2026-11-01T12:01:00Z"),
         ("ended_by", "the admin"),
         ("reason", "revoked"),
@@ -55,6 +57,7 @@ db_test!(a_row_says_what_it_was_and_how_it_ended, |db| async move {
     ] {
         want[name] = json!(value);
     }
+    (want["methods"], want["known_device"], want["remembered"]) = (json!(["pwd"]), json!(false), json!(false));
     assert_eq!(list["results"][0], want);
 });
 

@@ -22,6 +22,7 @@ db_test!(wrong_methods_are_told_the_right_ones, |db| async move {
         (SESSIONS.to_owned(), "GET HEAD OPTIONS"),
         (session.url(), "GET DELETE HEAD OPTIONS"),
         (format!("{}used_by/", session.url()), "GET HEAD OPTIONS"),
+        (format!("{}details/", session.url()), "GET HEAD OPTIONS"),
         (format!("{SESSIONS}bulk_delete/"), "DELETE OPTIONS"),
         (format!("{SESSIONS}revoke/"), "POST OPTIONS"),
         ("/api/v3/core/ended_sessions/".to_owned(), "GET HEAD OPTIONS"),
@@ -51,6 +52,7 @@ db_test!(options_describe_each_address, |db| async move {
         (SESSIONS.to_owned(), "Authenticated Session List", "AuthenticatedSession Viewset"),
         (session.url(), "Authenticated Session Instance", "AuthenticatedSession Viewset"),
         (format!("{}used_by/", session.url()), "Used by", "Get a list of all objects that use this object"),
+        (format!("{}details/", session.url()), "Session Details", "A session, with how it was signed in to"),
         (format!("{SESSIONS}bulk_delete/"), "Bulk delete", "Bulk revoke all sessions for multiple users"),
         (format!("{SESSIONS}revoke/"), "Revoke", "End all sessions that match"),
     ] {
@@ -69,6 +71,7 @@ db_test!(head_is_get_without_the_body, |db| async move {
         SESSIONS.to_owned(),
         session.url(),
         format!("{}used_by/", session.url()),
+        format!("{}details/", session.url()),
         format!("{SESSIONS}x/"),
         format!("{SESSIONS}?page=9"),
     ] {

@@ -6,6 +6,7 @@ mod client;
 mod compression;
 mod credentials;
 mod csrf;
+mod details;
 mod filters;
 mod flows;
 mod golden;

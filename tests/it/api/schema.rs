@@ -77,7 +77,9 @@ db_test!(answers_are_as_described, |db| async move {
     let unknown = format!("{SESSIONS}{}/", seed::uuid(9));
     for (caller, url) in [(&admin, &row), (&admin, &unknown), (&nobody, &row)] {
         assert_described(&item, "get", &caller.get(url).await);
-        assert_described(&format!("{item}used_by/"), "get", &caller.get(&format!("{url}used_by/")).await);
+        for more in ["used_by/", "details/"] {
+            assert_described(&format!("{item}{more}"), "get", &caller.get(&format!("{url}{more}")).await);
+        }
     }
     let body = admin.get(&row).await.json();
     assert_fields("AuthenticatedSession", &body);

@@ -18,7 +18,7 @@ async fn assert_matrix(app: &TestApp, name: &str, caller: &Caller, own: &str, wa
     let victim = app.user(&format!("victim of {name}")).await;
     let (single, bulk) = (victim.session().await, victim.session().await);
     let seen = if want.0 == 1 { 200 } else { 404 };
-    for path in [single.url(), format!("{}used_by/", single.url())] {
+    for path in [single.url(), format!("{}used_by/", single.url()), format!("{}details/", single.url())] {
         let answer = if want.0 == 1 { caller.get(&path).await.assert_status(200) } else { caller.get(&path).await };
         assert_eq!(answer.status, seen, "{name} looks at another's");
     }

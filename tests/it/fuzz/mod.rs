@@ -11,6 +11,7 @@
 mod bodies;
 mod enrich;
 mod http;
+mod passkeys;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

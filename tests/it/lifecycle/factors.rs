@@ -8,7 +8,7 @@ use rollcall::actions::sign_in::{self, Proved};
 use rollcall::actions::{Actor, policies};
 use rollcall::domain::policy::Policy;
 use rollcall::domain::user::TokenIntent;
-use rollcall::domain::{Methods, totp};
+use rollcall::domain::{Address, Methods, PlainSecret, totp};
 use rollcall::store::policies::PolicyOwner;
 use serde_json::{Value, json};
 
@@ -198,7 +198,7 @@ db_test!(codes_of_now_count_and_never_twice, |db| async move {
     let app = TestApp::new(db).await;
     let (alice, _browser, phone) = with_app(&app, "alice").await;
     let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    let check = async |code: &str| factors::check_code(&app.app, &row, code, &Actor::default()).await.unwrap();
+    let check = async |code: &str| factors::check_code(&app.app, &row, code, None, &Actor::default()).await.unwrap();
     for (drift, is_taken) in [(-3, false), (-2, false), (2, false), (3, false), (-1, true), (0, true), (1, true)] {
         // Each time far from what was used before.
         app.advance(Duration::from_secs(7200));
@@ -220,7 +220,7 @@ db_test!(wrong_codes_are_counted_and_cost_time, |db| async move {
     let app = TestApp::new(db).await;
     let (alice, browser, phone) = with_app(&app, "alice").await;
     let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    let check = async |code: &str| factors::check_code(&app.app, &row, code, &Actor::default()).await.unwrap();
+    let check = async |code: &str| factors::check_code(&app.app, &row, code, None, &Actor::default()).await.unwrap();
     let answers = join_all((0..200).map(|_| check(WRONG))).await;
     assert_eq!(answers.iter().filter(|answer| **answer == Checked::Wrong).count(), 5, "of 200 at once");
     assert_eq!(app.count_events("factor_failed").await, 5);
@@ -234,6 +234,70 @@ db_test!(wrong_codes_are_counted_and_cost_time, |db| async move {
     app.advance(Duration::from_secs(1));
     assert!(matches!(check(&phone.code(&app)).await, Checked::Right(_)));
     assert_eq!(check(WRONG).await, Checked::Wrong, "a right one starts the count anew");
+});
+
+db_test!(wrong_codes_lock_nobody_out_of_a_known_browser, |db| async move {
+    let app = TestApp::new(db).await;
+    let (alice, browser, phone) = with_app(&app, "alice").await;
+    let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
+    let device = Some(PlainSecret::from_text(browser.cookie("rollcall_device").unwrap()).hash());
+    let check = async |code: &str, device| factors::check_code(&app.app, &row, code, device, &Actor::default()).await.unwrap();
+    // Who has the password, and made a secret up.
+    let made_up = Some(PlainSecret::from_text("made up").hash());
+    for device in [None, made_up] {
+        join_all((0..20).map(|_| check(WRONG, device))).await;
+        assert!(matches!(check(&phone.code(&app), device).await, Checked::Blocked(_)));
+    }
+    app.advance(STEP);
+    submit(&browser, "/sign-out", "/sign-out", &[]).await.assert_status(303);
+    let shown = give_password(&browser, "alice").await;
+    assert!(is_signed_in(&give_code(&browser, &shown, &phone.code(&app)).await));
+    // That gave strangers nothing back: theirs was the sixth wrong one.
+    assert_eq!(check(WRONG, None).await, Checked::Wrong);
+    app.advance(Duration::from_secs(59));
+    assert!(matches!(check(&phone.code(&app), None).await, Checked::Blocked(_)));
+    // The browser's own limit.
+    let answers = join_all((0..200).map(|_| check(WRONG, device))).await;
+    assert_eq!(answers.iter().filter(|answer| **answer == Checked::Wrong).count(), 10, "of 200 at once");
+    assert!(matches!(check(&phone.code(&app), device).await, Checked::Blocked(_)));
+    app.advance(Duration::from_secs(90));
+    assert!(matches!(check(&phone.code(&app), device).await, Checked::Right(_)));
+});
+
+db_test!(codes_take_from_the_address_and_in_all, |db| async move {
+    let settings = [("SIGN_IN__ADDRESS_LIMIT", "3/1h"), ("SIGN_IN__INSTANCE_LIMIT", "4/1h")];
+    let app = TestApp::with(db, &settings).await;
+    let (alice, _browser, phone) = with_app(&app, "alice").await;
+    let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
+    let check = async |code: String, ip: &str| {
+        let actor = Actor { ip: Address::parse(ip), ..Actor::default() };
+        factors::check_code(&app.app, &row, &code, None, &actor).await.unwrap()
+    };
+    // Right ones take nothing.
+    for _ in 0..5 {
+        app.advance(STEP);
+        assert!(matches!(check(phone.code(&app), "192.0.2.1").await, Checked::Right(_)));
+    }
+    for _ in 0..3 {
+        assert_eq!(check(WRONG.into(), "192.0.2.1").await, Checked::Wrong);
+    }
+    app.advance(STEP);
+    assert!(matches!(check(phone.code(&app), "192.0.2.1").await, Checked::Blocked(_)), "from that address");
+    assert_eq!(check(WRONG.into(), "192.0.2.2").await, Checked::Wrong);
+    assert!(matches!(check(phone.code(&app), "192.0.2.3").await, Checked::Blocked(_)), "from anywhere");
+});
+
+db_test!(a_session_guesses_at_codes_as_at_passwords, |db| async move {
+    let app = TestApp::new(db).await;
+    let (_alice, browser, phone) = with_app(&app, "alice").await;
+    app.advance(Duration::from_secs(11 * 60));
+    let guess = async |code: &str| submit(&browser, "/confirm", "/confirm", &[("password", PASSWORD), ("code", code)]).await.status;
+    for _ in 0..10 {
+        assert_eq!(guess("000000").await, 200);
+    }
+    assert_eq!(guess(&phone.code(&app)).await, 429);
+    app.advance(Duration::from_secs(90));
+    assert_eq!(guess(&phone.code(&app)).await, 303);
 });
 
 db_test!(the_flow_asks_for_the_second_factor, |db| async move {
@@ -306,7 +370,7 @@ db_test!(a_change_ends_what_was_proved_before, |db| async move {
     assert_eq!(renewed.text().matches("<li><code>").count(), 10);
     assert_eq!(elsewhere.get("/sessions").await.redirects_to(), "/sign-in?next=/sessions");
     let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    let check = async |code: &str| factors::check_code(&app.app, &row, code, &Actor::default()).await.unwrap();
+    let check = async |code: &str| factors::check_code(&app.app, &row, code, None, &Actor::default()).await.unwrap();
     assert_eq!(check(&phone.codes[0]).await, Checked::Wrong);
     // Names, and what is somebody else's.
     let ids: Vec<String> = {

@@ -43,7 +43,12 @@ impl Person {
 
     /// Opens a page and sends its form.
     pub async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Response {
-        let page = self.get(path).await.text().await.unwrap();
+        self.submit_to(path, path, fields).await
+    }
+
+    /// Opens a page and sends its form that goes to `path`.
+    pub async fn submit_to(&self, page: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+        let page = self.get(page).await.text().await.unwrap();
         let proof = page.split("name=\"proof\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
         let mut fields = fields.to_vec();
         fields.push(("proof", proof.unwrap_or_default()));

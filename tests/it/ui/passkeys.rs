@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rollcall::actions::passkeys::{self, challenge::Purpose};
+use rollcall::actions::{Actor, policies};
+use rollcall::domain::policy::Policy;
 use rollcall::domain::webauthn::RelyingParty;
+use rollcall::store::policies::PolicyOwner;
 use serde_json::Value;
 
 use crate::support::app::{PASSWORD, TestUser};
@@ -94,6 +97,32 @@ db_test!(a_passkey_alone_signs_in, |db| async move {
     }
     assert_eq!(app.number("SELECT count(*) FROM sessions WHERE methods = 'swk user mfa'").await, 2);
     app.assert_counts().await;
+});
+
+db_test!(an_account_with_a_passkey_can_be_made_to_require_it, |db| async move {
+    let app = start(db).await;
+    let alice = app.user_with_password("alice").await;
+    let policy = Policy { is_factor_required: true, ..Policy::default() };
+    policies::set(&app.app, PolicyOwner::User(alice.id), "alice", policy, &Actor::cli()).await.unwrap();
+    // Until there is one, the password leads to where it is added.
+    let browser = alice.sign_in().await;
+    assert_eq!(browser.get("/sessions").await.redirects_to(), "/security");
+    let mut key = Passkey::new(1, ORIGIN);
+    add(&browser, &mut key, "A key").await.assert_status(200);
+    browser.get("/sessions").await.assert_status(200);
+    // From then on it is asked for, and the password alone opens nothing.
+    let other = app.anonymous();
+    let page = password(&other).await;
+    assert!(page.set_cookie("rollcall_session").is_none());
+    let passkey = key.get(&question(&page.text(), "/sign-in/factor")).to_string();
+    assert_eq!(second(&other, &page, passkey).await.redirects_to(), "/sessions");
+    other.get("/sessions").await.assert_status(200);
+    assert_eq!(sign_in(&app.anonymous(), &mut key).await.redirects_to(), "/sessions");
+    // It stays.
+    let id = passkeys::list(&app.app, alice.id).await.unwrap()[0].uuid;
+    let proof = browser.get("/security").await.proof();
+    let kept = browser.post_form(&format!("/security/factors/{id}/remove"), &[("proof", &proof)]).await.assert_status(422);
+    assert!(kept.text().contains("add another one before you remove this one"));
 });
 
 db_test!(what_is_wrong_signs_nobody_in, |db| async move {

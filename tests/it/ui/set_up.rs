@@ -36,13 +36,13 @@ db_test!(it_works_once, |db| async move {
     assert_eq!(sign_in_as(&app.anonymous(), "akadmin", NEW, false).await.json()["component"], "xak-flow-redirect");
 });
 
-db_test!(of_many_at_once_one_succeeds, |db| async move {
+db_test!(of_a_hundred_at_once_one_succeeds, |db| async move {
     let app = TestApp::new(db).await;
     let link = bootstrap::run(&app.app).await.unwrap().expect("a link");
     let url = format!("/set-up/{}", link.expose());
     // All have the form before the first of them sends it.
     let mut forms = Vec::new();
-    for n in 0..6 {
+    for n in 0..100 {
         let caller = app.anonymous();
         forms.push((n, caller.get(&url).await.proof(), caller));
     }
@@ -51,9 +51,10 @@ db_test!(of_many_at_once_one_succeeds, |db| async move {
         let (url, password) = (url.clone(), format!("{NEW} {n}"));
         posts.spawn(async move { submit(&caller, &url, &proof, &password, &password).await.status });
     }
-    let mut statuses = posts.join_all().await;
-    statuses.sort_unstable();
-    assert_eq!(statuses, [303, 404, 404, 404, 404, 404]);
+    let statuses = posts.join_all().await;
+    assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 1, "{statuses:?}");
+    // Too late, or more than hash at once.
+    assert!(statuses.iter().all(|status| matches!(status, 303 | 404 | 503)), "{statuses:?}");
     assert_eq!(app.number("SELECT count(*) FROM sessions").await, 1);
 });
 
