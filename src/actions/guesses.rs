@@ -20,7 +20,7 @@ use crate::store::StoreError;
 pub enum Guess<'a> {
     /// The password of whoever has this name or e-mail address, if anybody has.
     Password(&'a str),
-    /// A second factor's code, of a user whose first was proved.
+    /// A second factor's code, of a user whose first was proved; or what was no answer of their passkey.
     Code(UserId),
     /// What the user of a session proves once more.
     Confirmation(SessionId),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,6 +15,7 @@ use super::form::Visitor;
 use super::{Frame, PageResult, Section, page};
 use crate::actions::ActionError;
 use crate::app::App;
+use crate::auth::target;
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
 
@@ -70,6 +73,8 @@ struct ErrorPage<'a> {
     text: &'a str,
     /// What finds it in the log, for errors that are ours.
     request_id: &'a str,
+    /// Where "try again" leads; `None`: nowhere.
+    again: Option<&'a str>,
 }
 
 /// What a path may hold unencoded inside a query.
@@ -160,7 +165,7 @@ impl IntoResponse for PageError {
             _ => {}
         }
         let failure = self.failure();
-        let mut response = failure.page(Frame::bare(), "");
+        let mut response = failure.page(Frame::bare(), "", None);
         response.extensions_mut().insert(failure);
         response
     }
@@ -181,10 +186,12 @@ fn in_a_while(wait: Duration) -> String {
 }
 
 impl Failure {
-    fn page(&self, frame: Frame, request_id: &str) -> Response {
+    fn page(&self, frame: Frame, request_id: &str, again: Option<&str>) -> Response {
         let (title, text) = (self.title, self.text.as_str());
         let request_id = if self.status.is_server_error() { request_id } else { "" };
-        let mut response = page(self.status, &ErrorPage { frame, status: self.status.as_u16(), title, text, request_id });
+        let again = again.filter(|_| matches!(self.status.as_u16(), 409 | 429 | 503));
+        let shown = ErrorPage { frame, status: self.status.as_u16(), title, text, request_id, again };
+        let mut response = page(self.status, &shown);
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
         }
@@ -198,6 +205,18 @@ pub(super) fn conflict(shown_again: PageResult) -> PageResult {
         *response.status_mut() = StatusCode::CONFLICT;
         response
     })
+}
+
+/// Where to try again: at the same address; or on the page whose form was sent, since not every address
+/// of a form has a page of its own.
+fn again(app: &App, parts: &Parts) -> Option<String> {
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        return Some(String::new());
+    }
+    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let page = text(header::REFERER)?.parse::<Uri>().ok()?;
+    let is_ours = page.authority()?.as_str() == text(header::HOST)?;
+    is_ours.then(|| target::safe(&app.config, page.path_and_query().map(PathAndQuery::as_str)))
 }
 
 /// Gives error pages the frame of whoever asked, so that they lead on; and what broke on the way to
@@ -223,7 +242,7 @@ pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Resp
     }
     let visitor = if is_ours { None } else { Visitor::of(&app, &parts).await.ok() };
     let frame = visitor.map_or_else(Frame::bare, |visitor| visitor.frame(&app, Section::Elsewhere));
-    let mut dressed = failure.page(frame, &request_id);
+    let mut dressed = failure.page(frame, &request_id, again(&app, &parts).as_deref());
     for (name, value) in response.headers() {
         dressed.headers_mut().entry(name).or_insert_with(|| value.clone());
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::events::EventKind;
 use super::factors::{self, Added, Change};
+use super::guesses::{self, Guess};
 use super::sign_in::Proved;
 use super::{ActionError, Actor, confirm};
 use crate::app::App;
@@ -355,11 +356,17 @@ fn methods(flags: Flags) -> Methods {
     if flags.is_verified() { methods.with(Method::SeveralFactors) } else { methods }
 }
 
+/// Writes down that a passkey proved nothing, as often as guesses may be wrong: nobody guesses a
+/// signature, but who knows a passkey's name could fill the log.
 async fn note_failure(app: &App, user: &UserRow, purpose: Purpose<'_>, refusal: Refusal, actor: &Actor) -> Result<(), ActionError> {
+    crate::metrics::count_sign_in("wrong");
+    match guesses::take(app, Guess::Code(user.id), None, Some((user.id, &user.username)), actor).await {
+        Err(ActionError::Limited(_)) => return Ok(()),
+        taken => drop(taken?),
+    }
     let kind = if matches!(purpose, Purpose::Factor(_)) { EventKind::FactorFailed } else { EventKind::SignInFailed };
     let event = kind.by(actor, app.clock.now()).about(user.id, &user.username);
     let event = event.with_detail(format!("passkey: {refusal}"));
     app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
-    crate::metrics::count_sign_in("wrong");
     Ok(())
 }

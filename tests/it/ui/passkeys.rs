@@ -74,6 +74,21 @@ fn assert_refused(answer: &Answer, words: &str) {
     assert!(answer.set_cookie("rollcall_session").is_none());
 }
 
+db_test!(what_fails_is_written_down_so_often_and_no_more, |db| async move {
+    let app = TestApp::with(db, &[("HTTP__PUBLIC_URL", ORIGIN), ("SIGN_IN__ADDRESS_LIMIT", "3/1h")]).await;
+    let alice = app.user_with_password("alice").await;
+    let mut key = Passkey::new(1, ORIGIN);
+    give(&alice, &mut key).await;
+    let browser = app.anonymous();
+    let mut elsewhere = Passkey { origin: "http://localhost.evil.example".into(), ..key.clone() };
+    for _ in 0..6 {
+        assert_refused(&sign_in(&browser, &mut elsewhere).await, "That did not work.");
+    }
+    assert_eq!(app.count_events("sign_in_failed").await, 3);
+    // What is right is not a guess.
+    assert_eq!(sign_in(&browser, &mut key).await.redirects_to(), "/sessions");
+});
+
 db_test!(a_passkey_alone_signs_in, |db| async move {
     let app = start(db).await;
     let alice = app.user_with_password("alice").await;
