@@ -11,7 +11,7 @@ use super::{ActionError, Actor, passkeys, passwords};
 use crate::app::App;
 use crate::domain::password::MAX_LENGTH;
 use crate::domain::webauthn::{Refusal, RelyingParty};
-use crate::domain::{HashedSecret, Methods, PlainSecret};
+use crate::domain::{HashedSecret, Methods, PlainSecret, Timestamp};
 use crate::store::sessions::LiveSession;
 use crate::store::users::UserRow;
 
@@ -39,6 +39,8 @@ pub enum Confirmation {
     Right(Box<Started>),
     /// The password or the code is wrong.
     Wrong,
+    /// There were too many wrong codes, where nothing else limits them: none is looked at before then.
+    Blocked(Timestamp),
 }
 
 /// Proves a signed-in user's password once more, and their second factor when they have one. The session
@@ -59,9 +61,7 @@ pub async fn confirm(
     // Given back once both are right: here a code is guessed at as a password is.
     let guess = take(app, session, &actor).await?;
     let confirmed = check(app, session, user, keys, again, &actor).await;
-    if !matches!(confirmed, Ok(Confirmation::Wrong)) {
-        guess.give_back(app).await?;
-    }
+    guess.settle(app, matches!(confirmed, Ok(Confirmation::Wrong))).await;
     confirmed
 }
 
@@ -81,6 +81,7 @@ async fn check(
 ) -> Result<Confirmation, ActionError> {
     let Again { password, code } = again;
     let (stored, now, actor) = (user.password_hash.clone(), app.clock.now(), actor.clone());
+    let is_counted = app.config.sign_in.account_limit.is_none();
     if !is_password(app, &user, password).await? {
         let event = EventKind::SignInFailed.by(&actor, now).about(user.id, &user.username);
         let event = event.of_session(session.uuid).with_detail("confirm");
@@ -98,8 +99,7 @@ async fn check(
                 let mut checked = Checked::Right(Methods::default());
                 if db.has_factor(user.id).await? {
                     let whose = (user.id, user.username.as_str());
-                    checked =
-                        factors::check_code_in(&own, db, whose, Typed { code: &code, is_counted: false }, &actor, now).await?;
+                    checked = factors::check_code_in(&own, db, whose, Typed { code: &code, is_counted }, &actor, now).await?;
                 }
                 let Checked::Right(methods) = checked else { return Ok(checked) };
                 db.update_methods(id, proved.and(methods)).await?;
@@ -113,7 +113,8 @@ async fn check(
         .await?;
     Ok(match checked {
         Checked::Right(_) => Confirmation::Right(Box::new(started(app, session, key))),
-        Checked::Wrong | Checked::Blocked(_) => Confirmation::Wrong,
+        Checked::Wrong => Confirmation::Wrong,
+        Checked::Blocked(until) => Confirmation::Blocked(until),
     })
 }
 
@@ -144,9 +145,7 @@ pub async fn confirm_by_passkey(
         let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
         let guess = take(app, session, &actor).await?;
         let verified = is_password(app, &user, password).await;
-        if !matches!(verified, Ok(false)) {
-            guess.give_back(app).await?;
-        }
+        guess.settle(app, matches!(verified, Ok(false))).await;
         if !verified? {
             return Err(Refusal::Verification.into());
         }

@@ -45,7 +45,7 @@ pub fn is_missing(app: &App, session: &LiveSession) -> bool {
 /// password locks its owner out of none.
 ///
 /// # Errors
-/// When the database cannot be written.
+/// [`ActionError::NotFound`] when the user was removed meanwhile; or when the database cannot be written.
 pub async fn check_code(
     app: &App,
     user: &UserRow,
@@ -63,7 +63,7 @@ pub async fn check_code(
         taken => taken?,
     };
     let (own, store) = (app.clone(), app.store.clone());
-    let (code, actor, is_counted) = (code.to_owned(), actor.clone(), known.is_none());
+    let (code, actor, is_counted) = (code.to_owned(), actor.clone(), known.is_none() || guess.is_unlimited());
     let checked = store.write(move |db| {
         Box::pin(async move {
             db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
@@ -71,9 +71,7 @@ pub async fn check_code(
         })
     });
     let checked = checked.await;
-    if !matches!(checked, Ok(Checked::Wrong)) {
-        guess.give_back(app).await?;
-    }
+    guess.settle(app, matches!(checked, Ok(Checked::Wrong))).await;
     checked
 }
 
@@ -81,8 +79,8 @@ pub async fn check_code(
 #[derive(Clone, Copy)]
 pub(super) struct Typed<'a> {
     pub code: &'a str,
-    /// Whether a wrong one counts among those of strangers, who wait longer each time. Those of a known
-    /// browser and of a session have limits of their own.
+    /// Whether wrong ones cost more and more: those of strangers, and where nothing else limits them. A
+    /// known browser and a session have limits of their own.
     pub is_counted: bool,
 }
 
@@ -132,13 +130,8 @@ pub(super) async fn check_code_in(
         let tries = db.find_tries(user).await?.and_failure(now);
         db.update_tries(user, tries).await?;
     }
-    note_failure_in(db, (user, name), &actor, now).await?;
+    db.insert_events(&[EventKind::FactorFailed.by(&actor, now).about(user, name)]).await?;
     Ok(Checked::Wrong)
-}
-
-/// Writes down that a second factor was not proved.
-async fn note_failure_in(db: &Db<'_>, (user, name): (UserId, &str), actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
-    db.insert_events(&[EventKind::FactorFailed.by(actor, now).about(user, name)]).await
 }
 
 /// Opens a seed, which is sealed to its row.
@@ -216,7 +209,7 @@ pub struct Added {
 pub enum Confirmed {
     /// It is added.
     Added(Box<Added>),
-    /// The code was wrong. Nothing limits these: whoever adds it sees the seed.
+    /// The code was wrong. Nothing limits these, and nothing is written: whoever adds it sees the seed.
     Wrong,
 }
 
@@ -246,7 +239,6 @@ pub async fn confirm_totp(
                 let factor = factor.filter(|factor| factor.kind == FactorKind::Totp).ok_or(ActionError::NotFound)?;
                 let seed = open_seed(&app, &factor)?;
                 let Some(step) = code.and_then(|code| totp::matching_step(&seed, &code, now, 0)) else {
-                    note_failure_in(db, (user.id, &user.username), &actor, now).await?;
                     return Ok(Confirmed::Wrong);
                 };
                 let is_first = !db.has_factor(user.id).await?;
@@ -320,6 +312,8 @@ async fn end_others_in(db: &Db<'_>, change: &Change<'_>) -> Result<Started, Acti
 
 async fn end_changed_in(db: &Db<'_>, user: UserId, which: &Which, actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
     db.delete_pending_sign_ins_of(user).await?;
+    // Whoever was in with less is a stranger from now on.
+    db.delete_known_devices(user).await?;
     sessions::end_all_in(db, which, EndReason::FactorsChanged, actor, now).await
 }
 

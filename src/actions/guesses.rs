@@ -20,7 +20,7 @@ use crate::store::StoreError;
 pub enum Guess<'a> {
     /// The password of whoever has this name or e-mail address, if anybody has.
     Password(&'a str),
-    /// A second factor's code, of a user whose first was proved; or what was no answer of their passkey.
+    /// A second factor's code, of a user whose first was proved.
     Code(UserId),
     /// What the user of a session proves once more.
     Confirmation(SessionId),
@@ -53,24 +53,29 @@ struct Limit {
 pub struct Taken(Vec<Limit>);
 
 impl Taken {
-    /// Gives the guess back.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn give_back(self, app: &App) -> Result<(), StoreError> {
-        if self.0.is_empty() {
-            return Ok(());
+    /// Whether nothing limits it.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keeps the guess where it was wrong, else gives it back. When that cannot be written, its owner has
+    /// one less for a while, and what came of the guess still holds.
+    pub async fn settle(self, app: &App, is_wrong: bool) {
+        if is_wrong || self.0.is_empty() {
+            return;
         }
-        app.store
-            .write(move |db| {
-                Box::pin(async move {
-                    for limit in self.0 {
-                        db.give_guess_back(limit.key, limit.rate).await?;
-                    }
-                    Ok(())
-                })
+        let given = app.store.write(move |db| {
+            Box::pin(async move {
+                for limit in self.0 {
+                    db.give_guess_back(limit.key, limit.rate).await?;
+                }
+                Ok::<_, StoreError>(())
             })
-            .await
+        });
+        if let Err(error) = given.await {
+            tracing::warn!(%error, "a guess that was right could not be given back");
+        }
     }
 }
 
@@ -111,6 +116,17 @@ pub async fn take(
     }
 }
 
+/// Whether it is worth writing down that a passkey of this user proved nothing: as often as guesses at one
+/// account may be wrong. Nobody guesses a signature, but who knows a passkey's name could fill the log.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn is_worth_telling(app: &App, user: UserId) -> Result<bool, StoreError> {
+    let Some(rate) = app.config.sign_in.account_limit else { return Ok(true) };
+    let (key, now) = (key_of(app, "passkey", &user.0.to_string()), app.clock.now());
+    app.store.write(move |db| Box::pin(async move { db.take_guess(key, rate, now).await })).await
+}
+
 enum Refused {
     By(Limit),
     Store(StoreError),
@@ -149,11 +165,15 @@ async fn refuse(
 /// What a guess is taken from.
 fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>, ip: Option<Address>) -> Vec<Limit> {
     let rates = app.config.sign_in;
-    let key = |name: &str, subject: &str| PlainSecret::from_text(app.instance_key.proof(name, subject.as_bytes())).hash();
-    let limit = |name, rate: Option<Rate>, subject: String| rate.map(|rate| Limit { name, key: key(name, &subject), rate });
+    let limit = |name, rate: Option<Rate>, subject: String| rate.map(|rate| Limit { name, key: key_of(app, name, &subject), rate });
     let subject = guess.subject();
     let limits = if let Some((user, secret)) = device {
-        let subject = format!("{} {} {subject}", crate::domain::secret::hex(&secret.0), user.0);
+        // One for all of a user's browsers where a code is guessed: who has the password may have been in
+        // on many, before there was a second factor.
+        let subject = match guess {
+            Guess::Code(_) => subject,
+            _ => format!("{} {} {subject}", crate::domain::secret::hex(&secret.0), user.0),
+        };
         vec![limit("known_device", rates.known_device_limit, subject)]
     } else if let Guess::Confirmation(_) = guess {
         // Who is signed in is known, and strangers do not take from this.
@@ -169,6 +189,11 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
         ]
     };
     limits.into_iter().flatten().collect()
+}
+
+/// What a limit is stored under.
+fn key_of(app: &App, name: &str, subject: &str) -> HashedSecret {
+    PlainSecret::from_text(app.instance_key.proof(name, subject.as_bytes())).hash()
 }
 
 /// The part of the instance's limit that a network takes from, and its name: one row would have all who

@@ -85,9 +85,7 @@ pub async fn prove_password(
     let guess = guesses::take(app, Guess::Password(&uid), known, about, actor).await?;
     let stored = user.as_ref().filter(|user| user.is_active).and_then(|user| user.password_hash.clone());
     let verified = app.passwords.verify(password, stored).await;
-    if !matches!(verified, Ok(false)) {
-        guess.give_back(app).await?;
-    }
+    guess.settle(app, matches!(verified, Ok(false))).await;
     if verified? && let Some(user) = user {
         return Ok(Some(user));
     }

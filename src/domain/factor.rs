@@ -187,7 +187,7 @@ impl Tries {
     const FREE: u32 = 5;
     /// What the next one costs; each further one twice as much.
     const FIRST_WAIT: Duration = Duration::from_secs(30);
-    /// What one costs at most: some 24 tries a day, of a million codes.
+    /// What one costs at most: some 24 tries a day for strangers, of a million codes.
     const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
     /// Whether a code is looked at now.

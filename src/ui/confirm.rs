@@ -10,8 +10,10 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::form::Visitor;
 use super::sign_in::read_form;
+use super::sign_in_factor::refusal;
 use super::{Frame, PageResult, Section, assets, page, passkeys};
 use crate::actions::confirm::{Again, Confirmation};
+use crate::actions::factors::Checked;
 use crate::actions::{ActionError, confirm, factors};
 use crate::app::App;
 use crate::auth::{self, target};
@@ -80,6 +82,10 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
             form(&app, &visitor, session, &next, "Your password or the code is wrong, or the code was used before.").await
         }
         Ok(Confirmation::Wrong) => form(&app, &visitor, session, &next, "That is not your password.").await,
+        Ok(Confirmation::Blocked(until)) => {
+            let error = refusal(Checked::Blocked(until), app.clock.now());
+            form(&app, &visitor, session, &next, &error).await
+        }
         Ok(Confirmation::Right(started)) => {
             let mut response = Redirect::to(&next).into_response();
             auth::keep_session(&app, response.headers_mut(), &started)?;

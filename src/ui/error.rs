@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Request, State};
-use axum::http::request::Parts;
-use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,7 +13,6 @@ use super::form::Visitor;
 use super::{Frame, PageResult, Section, page};
 use crate::actions::ActionError;
 use crate::app::App;
-use crate::auth::target;
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
 
@@ -73,8 +70,8 @@ struct ErrorPage<'a> {
     text: &'a str,
     /// What finds it in the log, for errors that are ours.
     request_id: &'a str,
-    /// Where "try again" leads; `None`: nowhere.
-    again: Option<&'a str>,
+    /// Whether the same address may be tried again: that of a form has no page, or would send it twice.
+    may_retry: bool,
 }
 
 /// What a path may hold unencoded inside a query.
@@ -165,7 +162,7 @@ impl IntoResponse for PageError {
             _ => {}
         }
         let failure = self.failure();
-        let mut response = failure.page(Frame::bare(), "", None);
+        let mut response = failure.page(Frame::bare(), "", false);
         response.extensions_mut().insert(failure);
         response
     }
@@ -186,11 +183,12 @@ fn in_a_while(wait: Duration) -> String {
 }
 
 impl Failure {
-    fn page(&self, frame: Frame, request_id: &str, again: Option<&str>) -> Response {
+    fn page(&self, frame: Frame, request_id: &str, is_read: bool) -> Response {
         let (title, text) = (self.title, self.text.as_str());
         let request_id = if self.status.is_server_error() { request_id } else { "" };
-        let again = again.filter(|_| matches!(self.status.as_u16(), 409 | 429 | 503));
-        let shown = ErrorPage { frame, status: self.status.as_u16(), title, text, request_id, again };
+        let status = self.status.as_u16();
+        let may_retry = is_read && matches!(status, 409 | 429 | 503);
+        let shown = ErrorPage { frame, status, title, text, request_id, may_retry };
         let mut response = page(self.status, &shown);
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
@@ -205,18 +203,6 @@ pub(super) fn conflict(shown_again: PageResult) -> PageResult {
         *response.status_mut() = StatusCode::CONFLICT;
         response
     })
-}
-
-/// Where to try again: at the same address; or on the page whose form was sent, since not every address
-/// of a form has a page of its own.
-fn again(app: &App, parts: &Parts) -> Option<String> {
-    if matches!(parts.method, Method::GET | Method::HEAD) {
-        return Some(String::new());
-    }
-    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let page = text(header::REFERER)?.parse::<Uri>().ok()?;
-    let is_ours = page.authority()?.as_str() == text(header::HOST)?;
-    is_ours.then(|| target::safe(&app.config, page.path_and_query().map(PathAndQuery::as_str)))
 }
 
 /// Gives error pages the frame of whoever asked, so that they lead on; and what broke on the way to
@@ -242,7 +228,7 @@ pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Resp
     }
     let visitor = if is_ours { None } else { Visitor::of(&app, &parts).await.ok() };
     let frame = visitor.map_or_else(Frame::bare, |visitor| visitor.frame(&app, Section::Elsewhere));
-    let mut dressed = failure.page(frame, &request_id, again(&app, &parts).as_deref());
+    let mut dressed = failure.page(frame, &request_id, matches!(parts.method, Method::GET | Method::HEAD));
     for (name, value) in response.headers() {
         dressed.headers_mut().entry(name).or_insert_with(|| value.clone());
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::events::EventKind;
 use super::factors::{self, Added, Change};
-use super::guesses::{self, Guess};
+use super::guesses;
 use super::sign_in::Proved;
 use super::{ActionError, Actor, confirm};
 use crate::app::App;
@@ -356,13 +356,11 @@ fn methods(flags: Flags) -> Methods {
     if flags.is_verified() { methods.with(Method::SeveralFactors) } else { methods }
 }
 
-/// Writes down that a passkey proved nothing, as often as guesses may be wrong: nobody guesses a
-/// signature, but who knows a passkey's name could fill the log.
+/// Writes down that a passkey proved nothing. A counter that went back always is: it takes a right signature.
 async fn note_failure(app: &App, user: &UserRow, purpose: Purpose<'_>, refusal: Refusal, actor: &Actor) -> Result<(), ActionError> {
     crate::metrics::count_sign_in("wrong");
-    match guesses::take(app, Guess::Code(user.id), None, Some((user.id, &user.username)), actor).await {
-        Err(ActionError::Limited(_)) => return Ok(()),
-        taken => drop(taken?),
+    if refusal != Refusal::Counter && !guesses::is_worth_telling(app, user.id).await? {
+        return Ok(());
     }
     let kind = if matches!(purpose, Purpose::Factor(_)) { EventKind::FactorFailed } else { EventKind::SignInFailed };
     let event = kind.by(actor, app.clock.now()).about(user.id, &user.username);

@@ -240,11 +240,19 @@ db_test!(wrong_codes_lock_nobody_out_of_a_known_browser, |db| async move {
     let app = TestApp::new(db).await;
     let (alice, browser, phone) = with_app(&app, "alice").await;
     let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    let device = Some(PlainSecret::from_text(browser.cookie("rollcall_device").unwrap()).hash());
+    let device = |browser: &Caller| Some(PlainSecret::from_text(browser.cookie("rollcall_device").unwrap()).hash());
+    let before = device(&browser);
     let check = async |code: &str, device| factors::check_code(&app.app, &row, code, device, &Actor::default()).await.unwrap();
-    // Who has the password, and made a secret up.
+    // A browser that both are proved in.
+    submit(&browser, "/sign-out", "/sign-out", &[]).await.assert_status(303);
+    let shown = give_password(&browser, "alice").await;
+    assert!(is_signed_in(&give_code(&browser, &shown, &phone.code(&app)).await));
+    let device = device(&browser);
+    app.advance(STEP);
+    // Who has the password, made a secret up, or was in before there was a second factor.
     let made_up = Some(PlainSecret::from_text("made up").hash());
-    for device in [None, made_up] {
+    assert!(before.is_some() && before != device);
+    for device in [None, made_up, before] {
         join_all((0..20).map(|_| check(WRONG, device))).await;
         assert!(matches!(check(&phone.code(&app), device).await, Checked::Blocked(_)));
     }

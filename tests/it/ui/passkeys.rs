@@ -75,7 +75,7 @@ fn assert_refused(answer: &Answer, words: &str) {
 }
 
 db_test!(what_fails_is_written_down_so_often_and_no_more, |db| async move {
-    let app = TestApp::with(db, &[("HTTP__PUBLIC_URL", ORIGIN), ("SIGN_IN__ADDRESS_LIMIT", "3/1h")]).await;
+    let app = TestApp::with(db, &[("HTTP__PUBLIC_URL", ORIGIN), ("SIGN_IN__ACCOUNT_LIMIT", "3/1h")]).await;
     let alice = app.user_with_password("alice").await;
     let mut key = Passkey::new(1, ORIGIN);
     give(&alice, &mut key).await;
