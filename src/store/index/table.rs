@@ -508,13 +508,15 @@ const KEYS: [SortKey; 9] = [
     SortKey::Country,
 ];
 
-/// For each entry its place in the order.
+/// For each entry its place in the order; equal ones share it, as places of one country do.
 fn ranks<T>(entries: &[T], compare: impl Fn(u32, u32) -> Ordering) -> Vec<u32> {
     let mut sorted: Vec<u32> = (0..number(entries.len())).collect();
     sorted.sort_unstable_by(|a, b| compare(*a, *b));
     let mut ranks = vec![0; sorted.len()];
-    for (rank, entry) in (0..).zip(sorted) {
-        set(&mut ranks, entry, rank);
+    for (rank, equal) in (0..).zip(sorted.chunk_by(|a, b| compare(*a, *b).is_eq())) {
+        for entry in equal {
+            set(&mut ranks, *entry, rank);
+        }
     }
     ranks
 }
