@@ -54,10 +54,7 @@ pub async fn check_code(
     actor: &Actor,
 ) -> Result<Checked, ActionError> {
     let (id, name, now) = (user.id, user.username.clone(), app.clock.now());
-    let known = match device {
-        Some(secret) if app.store.read().is_known_device(id, secret).await? => Some((id, secret)),
-        _ => None,
-    };
+    let known = guesses::known_device(app, id, device).await?;
     let guess = match guesses::take(app, Guess::Code(id), known, Some((id, &name)), actor).await {
         Err(ActionError::Limited(wait)) => return Ok(Checked::Blocked(now.plus(wait))),
         taken => taken?,
@@ -94,11 +91,9 @@ pub(super) async fn check_code_in(
     actor: &Actor,
     now: Timestamp,
 ) -> Result<Checked, ActionError> {
-    if is_counted {
-        let tries = db.find_tries(user).await?;
-        if !tries.is_open(now) {
-            return Ok(Checked::Blocked(tries.blocked_until));
-        }
+    let tries = if is_counted { Some(db.find_tries(user).await?) } else { None };
+    if let Some(tries) = tries.filter(|tries| !tries.is_open(now)) {
+        return Ok(Checked::Blocked(tries.blocked_until));
     }
     let actor = actor.as_user(user, name);
     let mut is_right = false;
@@ -126,9 +121,8 @@ pub(super) async fn check_code_in(
         }
         return Ok(Checked::Right(Methods::default().with(Method::OneTimeCode)));
     }
-    if is_counted {
-        let tries = db.find_tries(user).await?.and_failure(now);
-        db.update_tries(user, tries).await?;
+    if let Some(tries) = tries {
+        db.update_tries(user, tries.and_failure(now)).await?;
     }
     db.insert_events(&[EventKind::FactorFailed.by(&actor, now).about(user, name)]).await?;
     Ok(Checked::Wrong)

@@ -79,6 +79,21 @@ impl Taken {
     }
 }
 
+/// A browser, by what its secret hashes to, and its user, where they signed in with it before.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn known_device(
+    app: &App,
+    user: UserId,
+    device: Option<HashedSecret>,
+) -> Result<Option<(UserId, HashedSecret)>, StoreError> {
+    Ok(match device {
+        Some(secret) if app.store.read().is_known_device(user, secret).await? => Some((user, secret)),
+        _ => None,
+    })
+}
+
 /// Takes a guess from its limits. `device` is the secret of a browser and the user who signed in with
 /// it before, if it is known to be theirs; `about` is whose account it is, if anybody's.
 ///

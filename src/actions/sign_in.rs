@@ -77,10 +77,7 @@ pub async fn prove_password(
     let by_email = db.find_user_by_email(uid.trim()).await?;
     let user = exact.or(trimmed).or(by_email);
     let id = user.as_ref().map_or(UserId(0), |user| user.id);
-    let known = match device {
-        Some(secret) if db.is_known_device(id, secret).await? => Some((id, secret)),
-        _ => None,
-    };
+    let known = guesses::known_device(app, id, device).await?;
     let about = user.as_ref().map(|user| (user.id, user.username.as_str()));
     let guess = guesses::take(app, Guess::Password(&uid), known, about, actor).await?;
     let stored = user.as_ref().filter(|user| user.is_active).and_then(|user| user.password_hash.clone());

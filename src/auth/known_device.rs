@@ -6,10 +6,8 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 
 use super::cookies;
-use crate::app::App;
 use crate::config::Config;
-use crate::domain::{HashedSecret, PlainSecret, UserId};
-use crate::store::StoreError;
+use crate::domain::{HashedSecret, PlainSecret};
 
 /// For how long a browser that nobody signs in with stays known: as long as browsers keep a cookie.
 pub const LIVES: Duration = Duration::from_secs(400 * 86400);
@@ -25,17 +23,6 @@ pub fn name(config: &Config) -> &'static str {
 pub fn secret(config: &Config, headers: &HeaderMap) -> Option<HashedSecret> {
     let secret = cookies::find(headers, name(config)).filter(|secret| !secret.is_empty())?;
     Some(PlainSecret::from_text(secret).hash())
-}
-
-/// Whether a user signed in with this browser before.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn is_known_device(app: &App, headers: &HeaderMap, user: UserId) -> Result<bool, StoreError> {
-    match secret(&app.config, headers) {
-        Some(secret) => app.store.read().is_known_device(user, secret).await,
-        None => Ok(false),
-    }
 }
 
 /// Hands a browser the secret by which it is known from now on.

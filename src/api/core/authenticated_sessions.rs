@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, json};
 
-use super::parameters::ListParameters;
+use super::parameters::{ListParameters, SessionListParameters};
 use super::session_filter;
 use super::wire::{AuthenticatedSession, BulkDeleteSessionResponse, Empty, ErrorDetail, Page, Pagination, UsedBy};
 use crate::actions::sessions;
@@ -98,7 +98,7 @@ const VIEWSET: &str = "AuthenticatedSession Viewset";
 /// Lists sessions.
 #[utoipa::path(
     get, path = "/api/v3/core/authenticated_sessions/", operation_id = "core_authenticated_sessions_list", tag = "core",
-    params(ListParameters), security(("bearer" = []), ("session" = [])),
+    params(SessionListParameters, ListParameters), security(("bearer" = []), ("session" = [])),
     responses(
         (status = 200, body = Page), (status = 400, description = "A parameter is wrong; the body names it."),
         (status = 403, body = ErrorDetail), (status = 404, body = ErrorDetail, description = "No such page."),

@@ -6,7 +6,7 @@ use axum::http::Method;
 use axum::response::Response;
 
 use super::authenticated_sessions::{method_not_allowed, ok, options, require_collection_permission, with_allow};
-use super::parameters::EndedListParameters;
+use super::parameters::{EndedListParameters, ListParameters};
 use super::session_filter::{self, EndedRequest};
 use super::wire::{AuthenticatedSession, Empty, EndedPage, EndedSession, ErrorDetail, Pagination, SignIn};
 use crate::api::Call;
@@ -35,7 +35,7 @@ pub async fn collection(State(app): State<App>, request: Request) -> Response {
 /// Lists ended sessions, the last that ended first. They are kept for `history.retention`.
 #[utoipa::path(
     get, path = "/api/v3/core/ended_sessions/", operation_id = "core_ended_sessions_list", tag = "core",
-    params(EndedListParameters), security(("bearer" = []), ("session" = [])),
+    params(EndedListParameters, ListParameters), security(("bearer" = []), ("session" = [])),
     responses(
         (status = 200, body = EndedPage), (status = 400, description = "A parameter is wrong; the body names it."),
         (status = 403, body = ErrorDetail), (status = 404, body = ErrorDetail, description = "No such page."),

@@ -4,16 +4,11 @@
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{IntoParams, ToSchema};
 
-/// The list's query parameters, for the schema; `session_filter` reads them.
+/// The query parameters that both lists have, of sessions and of ended sessions.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, non_snake_case, reason = "read by name in session_filter; this describes them")]
 pub struct ListParameters {
-    /// Names separated by commas, each with an optional `-`: `uuid`, `user`, `username`,
-    /// `session__last_ip`, `session__last_user_agent`, `session__last_used`, `session__expires`, or
-    /// their short forms, `created`, `country`. Without any that is known: by username. Equal rows
-    /// come by `uuid`.
-    ordering: Option<String>,
     /// A page's number from 1, or `last`.
     page: Option<String>,
     /// Rows a page: 20 by default, at most 100.
@@ -24,7 +19,7 @@ pub struct ListParameters {
     session__last_ip: Option<String>,
     /// The last user agent, exactly.
     session__last_user_agent: Option<String>,
-    /// The username, exactly.
+    /// The username, exactly; of an ended session the name its user had.
     user__username: Option<String>,
     /// The user's primary key.
     user: Option<i64>,
@@ -34,10 +29,10 @@ pub struct ListParameters {
     /// Last used at this instant or earlier.
     #[param(format = DateTime)]
     last_used__lte: Option<String>,
-    /// Expires at this instant or later.
+    /// Expires, or would have expired, at this instant or later.
     #[param(format = DateTime)]
     expires__gte: Option<String>,
-    /// Expires at this instant or earlier.
+    /// Expires, or would have expired, at this instant or earlier.
     #[param(format = DateTime)]
     expires__lte: Option<String>,
     /// ISO country code of the last address.
@@ -57,54 +52,25 @@ pub struct ListParameters {
     except: Option<String>,
 }
 
-/// The query parameters of the list of ended sessions.
+/// What the list of sessions has beside them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read by name in session_filter; this describes them")]
+pub struct SessionListParameters {
+    /// Names separated by commas, each with an optional `-`: `uuid`, `user`, `username`,
+    /// `session__last_ip`, `session__last_user_agent`, `session__last_used`, `session__expires`, or
+    /// their short forms, `created`, `country`. Without any that is known: by username. Equal rows
+    /// come by `uuid`.
+    ordering: Option<String>,
+}
+
+/// What the list of ended sessions has beside them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, non_snake_case, reason = "read by name in session_filter; this describes them")]
 pub struct EndedListParameters {
     /// As in the list of sessions, and `ended`. Without any that is known: `-ended`.
     ordering: Option<String>,
-    /// A page's number from 1, or `last`.
-    page: Option<String>,
-    /// Rows a page: 20 by default, at most 100.
-    page_size: Option<i64>,
-    /// Terms, each of which must be part of the username, the address or the user agent.
-    search: Option<String>,
-    /// The last address, in any notation.
-    session__last_ip: Option<String>,
-    /// The last user agent, exactly.
-    session__last_user_agent: Option<String>,
-    /// The name the user had, exactly.
-    user__username: Option<String>,
-    /// The user's primary key.
-    user: Option<i64>,
-    /// Last used at this instant or later.
-    #[param(format = DateTime)]
-    last_used__gte: Option<String>,
-    /// Last used at this instant or earlier.
-    #[param(format = DateTime)]
-    last_used__lte: Option<String>,
-    /// Would have expired at this instant or later.
-    #[param(format = DateTime)]
-    expires__gte: Option<String>,
-    /// Would have expired at this instant or earlier.
-    #[param(format = DateTime)]
-    expires__lte: Option<String>,
-    /// ISO country code of the last address.
-    country: Option<String>,
-    /// Autonomous system number of the last address.
-    asn: Option<i64>,
-    /// Network of the last address, in CIDR notation.
-    network: Option<String>,
-    /// Browser family, exactly.
-    browser: Option<String>,
-    /// System family, exactly.
-    os: Option<String>,
-    /// Device family, exactly.
-    device: Option<String>,
-    /// All but the session of this `uuid`.
-    #[param(format = Uuid)]
-    except: Option<String>,
     /// Ended at this instant or later.
     #[param(format = DateTime)]
     ended__gte: Option<String>,

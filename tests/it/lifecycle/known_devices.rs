@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use rollcall::actions::{Actor, users};
-use rollcall::auth::known_device::{self, is_known_device};
+use rollcall::actions::{Actor, guesses, users};
+use rollcall::auth::known_device;
 use rollcall::domain::{PlainSecret, UserId};
 
 use crate::support::app::{PASSWORD, sign_in_as};
@@ -27,7 +27,8 @@ async fn is_known(app: &TestApp, browser: &Caller, user: UserId) -> bool {
     let mut headers = HeaderMap::new();
     let cookie = browser.cookie(COOKIE).map(|secret| format!("{COOKIE}={secret}"));
     headers.insert(header::COOKIE, HeaderValue::from_str(&cookie.unwrap_or_default()).unwrap());
-    is_known_device(&app.app, &headers, user).await.unwrap()
+    let device = known_device::secret(&app.app.config, &headers);
+    guesses::known_device(&app.app, user, device).await.unwrap().is_some()
 }
 
 db_test!(a_browser_is_known_from_its_second_sign_in_on, |db| async move {
