@@ -83,15 +83,17 @@ pub(crate) fn count_statement(sql: &str, took: Duration) {
 
 /// What a statement does, and to which table: ours, since all SQL is.
 fn named(sql: &str) -> (&'static str, &str) {
-    let mut words = sql.split(|c: char| c.is_whitespace() || c == '(').filter(|word| !word.is_empty());
-    let (verb, before) = match words.next().unwrap_or_default() {
+    let mut words = sql.split(|c: char| c.is_whitespace() || c == '(').filter(|word| !word.is_empty()).peekable();
+    let (verb, before) = match words.peek().copied().unwrap_or_default() {
         "SELECT" => ("select", "FROM"),
         "INSERT" => ("insert", "INTO"),
-        "UPDATE" => return ("update", words.next().unwrap_or("other")),
+        "UPDATE" => ("update", "UPDATE"),
         "DELETE" => ("delete", "FROM"),
         _ => return ("other", "other"),
     };
     let table = words.skip_while(|word| *word != before).nth(1).unwrap_or("other");
+    // Where sessions are written.
+    let table = if table == "session_rows" { "sessions" } else { table };
     // A sub-select, or a function: named by nothing.
     if table.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') { (verb, table) } else { (verb, "other") }
 }
@@ -204,6 +206,7 @@ mod tests {
             ("SELECT s.id FROM sessions s WHERE s.uuid = $1", "select", "sessions"),
             ("INSERT INTO events (at) VALUES ($1)", "insert", "events"),
             ("UPDATE users SET name = $1", "update", "users"),
+            ("UPDATE session_rows SET label = $1", "update", "sessions"),
             ("DELETE FROM tokens WHERE id = $1", "delete", "tokens"),
             ("SELECT count(*) FROM (SELECT 1)", "select", "other"),
             ("SELECT sqlite_version()", "select", "other"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Actor;
 use super::events::EventKind;
-use super::sessions::note_ends;
+use super::sessions::end_as;
 use super::sign_in::Client;
 use crate::app::App;
 use crate::domain::binding::{Move, MoveAction, Spot};
@@ -76,14 +76,7 @@ pub(super) async fn judge(app: &App, session: &LiveSession, client: &Client, req
 pub(super) async fn end(app: &App, key: HashedSecret, why: Move, client: &Client, request_id: &str) -> Result<(), StoreError> {
     let actor = mover(client, request_id);
     let ending = Ending { comment: why.what, ..Ending::by(&actor, app.clock.now(), EndReason::Moved) };
-    app.store
-        .write(move |db| {
-            Box::pin(async move {
-                let gone = db.end_sessions(&Which::Key(key), 1, &ending).await?;
-                note_ends(db, &gone, &ending, &actor).await
-            })
-        })
-        .await
+    app.store.write(move |db| Box::pin(async move { end_as(db, &Which::Key(key), 1, &ending, &actor).await.map(drop) })).await
 }
 
 /// Who moved is not known; where to is.

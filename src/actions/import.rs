@@ -158,6 +158,7 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
                 if is_replacing {
                     let ending = Ending::by(&actor, import.now, EndReason::UserRemoved);
                     let event = EventKind::SessionRevoked.by(&actor, import.now).with_detail(ending.reason.as_str());
+                    super::many_ends::move_all_in(db).await?;
                     db.delete_everything(&ending, &event).await?;
                 }
                 import.read(db, source, &progress).await?;

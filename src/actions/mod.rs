@@ -13,6 +13,7 @@ pub mod generate;
 pub mod guesses;
 pub mod history;
 pub mod import;
+pub mod many_ends;
 pub mod passkeys;
 pub mod passwords;
 pub mod person;

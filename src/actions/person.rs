@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::addresses::{LEFTOVERS_SETTING, clear_leftovers};
 use super::events::EventKind;
+use super::many_ends::{move_all_of_user, settle_user};
 use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::policy::Policy;
@@ -37,6 +38,7 @@ pub struct Erased {
 pub async fn export(app: &App, user: &UserRow) -> Result<Value, StoreError> {
     let (user, now) = (user.clone(), app.clock.now());
     let app_too = app.clone();
+    settle_user(app, user.id).await?;
     // It may be much, so it is read beside what others wait for.
     app.store.long_read(move |db| Box::pin(async move { read(&app_too, db, &user, now).await })).await
 }
@@ -168,6 +170,7 @@ pub async fn erase(app: &App, username: &str, actor: &Actor) -> Result<Erased, A
                 if let Some(id) = user {
                     db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
                     super::sessions::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
+                    move_all_of_user(db, id).await?;
                     db.delete_user(id).await?;
                 }
                 // No user has this key.

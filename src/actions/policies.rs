@@ -124,9 +124,9 @@ async fn end_beyond(db: &Db<'_>, user: UserId, most: u32, actor: &Actor, now: Ti
     let live = db.list_live_ids(user, now).await?;
     let beyond = live.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
     let mut ended = 0;
-    for ids in live.get(..beyond).unwrap_or_default().chunks(usize::try_from(sessions::CHUNK).unwrap_or(1)) {
+    for ids in live.get(..beyond).unwrap_or_default().chunks(usize::try_from(super::many_ends::CHUNK).unwrap_or(1)) {
         let which = Which::Uuids(ids.to_vec());
-        ended += sessions::end_in(db, &which, sessions::CHUNK, EndReason::LimitReached, actor, now).await?.len() as u64;
+        ended += sessions::end_in(db, &which, super::many_ends::CHUNK, EndReason::LimitReached, actor, now).await?.len() as u64;
     }
     Ok(ended)
 }

@@ -1,13 +1,13 @@
 //! Ending all sessions that match a filter: seen first, counted, then ended in chunks.
 
+use super::many_ends::ManyEnds;
 use super::principal::Principal;
 use super::{ActionError, Actor, sessions};
 use crate::app::App;
 use crate::domain::listing::SessionFilter;
-use crate::domain::{EndReason, SessionId, Timestamp};
+use crate::domain::{EndReason, SessionId};
 use crate::store::StoreError;
-use crate::store::ended_sessions::Ending;
-use crate::store::session_ends::{MatchingEnd, Which};
+use crate::store::session_ends::MatchingEnd;
 
 /// The longest comment, in characters.
 pub const MAX_COMMENT_LENGTH: usize = 500;
@@ -98,27 +98,20 @@ pub async fn revoke_matching(app: &App, what: Revocation, actor: &Actor) -> Resu
     if what.expected.is_some_and(|expected| !is_near(count, expected)) {
         return Err(RevocationError::Changed(count));
     }
-    let mut ended = 0;
-    let chunk = usize::try_from(sessions::CHUNK).unwrap_or(1);
-    for (turn, ids) in matching.ids.chunks(chunk).enumerate() {
-        let remaining = count.saturating_sub(number(turn * chunk));
+    let mut ends = ManyEnds::new(app, EndReason::Revoked, &what.comment, actor);
+    let mut ids = matching.ids.as_slice();
+    while !ids.is_empty() {
+        let (ended, remaining) = (ends.ended, number(ids.len()));
         let stopped = |why: String| RevocationError::Stopped { ended, remaining, why };
         if began.elapsed() > TURN {
             return Err(stopped("it took too long".into()));
         }
-        let ending = Ending { comment: what.comment.clone(), ..ending(actor, app.clock.now()) };
-        let end = MatchingEnd::new(&matching, &what.filter, what.except, ending.clone());
-        let (ids, actor) = (ids.to_vec(), actor.clone());
-        let gone = app.store.write(move |db| {
-            Box::pin(async move {
-                let gone = db.end_matching(&ids, &end).await?;
-                sessions::note_ends(db, &gone, &ending, &actor).await?;
-                Ok::<_, StoreError>(gone.len())
-            })
-        });
-        ended += number(gone.await.map_err(|error| stopped(error.to_string()))?);
+        let (now, later) = ids.split_at(ends.chunk().min(ids.len()));
+        let end = MatchingEnd::new(&matching, &what.filter, what.except);
+        ends.end_matching(now, end).await.map_err(|error| stopped(error.to_string()))?;
+        ids = later;
     }
-    Ok(ended)
+    Ok(ends.ended)
 }
 
 /// Ends the sessions named one by one, and gives how many there were.
@@ -136,25 +129,7 @@ pub async fn revoke_named(
     if !who.rights.may_delete_sessions {
         return Err(ActionError::Forbidden.into());
     }
-    let mut ended = 0;
-    let chunk = usize::try_from(sessions::CHUNK).unwrap_or(1);
-    for ids in ids.chunks(chunk) {
-        let ending = Ending { comment: comment.to_owned(), ..ending(actor, app.clock.now()) };
-        let (which, actor) = (Which::Uuids(ids.to_vec()), actor.clone());
-        let gone = app.store.write(move |db| {
-            Box::pin(async move {
-                let gone = db.end_sessions(&which, sessions::CHUNK, &ending).await?;
-                sessions::note_ends(db, &gone, &ending, &actor).await?;
-                Ok::<_, StoreError>(gone.len())
-            })
-        });
-        ended += number(gone.await?);
-    }
-    Ok(ended)
-}
-
-fn ending(actor: &Actor, at: Timestamp) -> Ending {
-    Ending::by(actor, at, EndReason::Revoked)
+    Ok(sessions::revoke_listed(app, ids, comment, actor).await?)
 }
 
 /// What matches now. It may be much, so it is read beside what others wait for.

@@ -1,6 +1,7 @@
 //! The door, and every way a session ends.
 
 use super::events::EventKind;
+use super::many_ends::{CHUNK, ManyEnds};
 use super::principal::Principal;
 use super::sign_in::Client;
 use super::{ActionError, Actor, binding};
@@ -13,10 +14,6 @@ use crate::store::session_details::SessionDetailRow;
 use crate::store::session_ends::{GoneSession, Which};
 use crate::store::sessions::{LiveSession, SessionRow};
 use crate::store::{Db, StoreError};
-
-/// How many sessions one transaction ends, so that nobody waits long for a large end: a sign-in writes
-/// three times, and may find one under way each time.
-pub(super) const CHUNK: i64 = 100;
 
 /// What a session key opens.
 #[derive(Debug)]
@@ -125,12 +122,14 @@ pub async fn revoke_of_users(app: &App, who: &Principal, users: Vec<i64>, actor:
     if !who.rights.may_delete_sessions {
         return Err(ActionError::Forbidden);
     }
-    let mut ended = 0;
-    // Few enough that their sessions mostly fit a chunk: what is looked up for one is not left for the next.
-    for users in users.chunks(20) {
-        ended += end_all(app, Which::Users(users.to_vec()), EndReason::Revoked, actor).await?;
+    let mut ends = ManyEnds::new(app, EndReason::Revoked, "", actor);
+    let mut users = users.as_slice();
+    while !users.is_empty() {
+        let (now, later) = users.split_at(ends.users_at_once().min(users.len()));
+        ends.end(Which::Users(now.to_vec())).await?;
+        users = later;
     }
-    Ok(ended)
+    Ok(ends.ended)
 }
 
 /// Ends all of one's own sessions but the one this request came with.
@@ -158,12 +157,15 @@ pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<(),
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn revoke_listed(app: &App, ids: &[SessionId], actor: &Actor) -> Result<u64, ActionError> {
-    let mut ended = 0;
-    for ids in ids.chunks(500) {
-        ended += end_all(app, Which::Uuids(ids.to_vec()), EndReason::Revoked, actor).await?;
+pub async fn revoke_listed(app: &App, ids: &[SessionId], comment: &str, actor: &Actor) -> Result<u64, StoreError> {
+    let mut ends = ManyEnds::new(app, EndReason::Revoked, comment, actor);
+    let mut ids = ids;
+    while !ids.is_empty() {
+        let (now, later) = ids.split_at(ends.chunk().min(ids.len()));
+        ends.end(Which::Uuids(now.to_vec())).await?;
+        ids = later;
     }
-    Ok(ended)
+    Ok(ends.ended)
 }
 
 /// Ends the sessions whose time was over at `now`, and gives how many there were.
@@ -179,7 +181,8 @@ async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> R
     let is_single = matches!(which, Which::Uuid(_) | Which::Key(_));
     let mut ended = 0;
     loop {
-        let (which, actor, at) = (which.clone(), actor.clone(), app.clock.now());
+        let (which, actor) = (which.clone(), actor.clone());
+        let at = app.clock.now();
         let gone = if is_single {
             app.store.write(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await })).await?
         } else {
@@ -202,9 +205,19 @@ pub(super) async fn end_in(
     actor: &Actor,
     at: Timestamp,
 ) -> Result<Vec<GoneSession>, StoreError> {
-    let ending = Ending::by(actor, at, reason);
-    let gone = db.end_sessions(which, limit, &ending).await?;
-    note_ends(db, &gone, &ending, actor).await?;
+    end_as(db, which, limit, &Ending::by(actor, at, reason), actor).await
+}
+
+/// The same, with all that is kept of the end.
+pub(super) async fn end_as(
+    db: &Db<'_>,
+    which: &Which,
+    limit: i64,
+    ending: &Ending,
+    actor: &Actor,
+) -> Result<Vec<GoneSession>, StoreError> {
+    let gone = db.end_sessions(which, limit, ending).await?;
+    note_ends(db, &gone, ending, actor).await?;
     Ok(gone)
 }
 

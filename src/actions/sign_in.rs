@@ -2,7 +2,7 @@
 
 use super::events::EventKind;
 use super::guesses::{self, Guess};
-use super::sessions::CHUNK;
+use super::many_ends::CHUNK;
 use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::password::MAX_LENGTH;

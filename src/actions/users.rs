@@ -160,6 +160,7 @@ pub async fn remove(app: &App, user: &UserRow, actor: &Actor) -> Result<(), Acti
             Box::pin(async move {
                 db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
                 super::sessions::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
+                super::many_ends::move_all_of_user(db, id).await?;
                 db.forget_owner_of_ended(id).await?;
                 db.delete_user(id).await?;
                 db.insert_events(&[EventKind::UserRemoved.by(&actor, now).about(id, &name)]).await?;

@@ -188,8 +188,11 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             }
             let app = super::open(config).await?;
             let what = Revocation { filter, except: None, expected: expected_count, comment };
-            let ended =
-                if ids.is_empty() { revoke_matching(&app, what, yes).await? } else { revoke_named(&app, &ids, yes).await? };
+            let ended = if ids.is_empty() {
+                revoke_matching(&app, what, yes).await?
+            } else {
+                revoke_named(&app, &ids, &what.comment, yes).await?
+            };
             output::say(&format!("ended {ended} session{}", if ended == 1 { "" } else { "s" }));
             Ok(())
         }
@@ -200,7 +203,7 @@ fn parse_id(text: &str) -> Result<SessionId, Failure> {
     SessionId::parse(text).ok_or_else(|| misused(format!("{text} is no session's uuid")))
 }
 
-async fn revoke_named(app: &App, ids: &[SessionId], is_sure: bool) -> Result<u64, Failure> {
+async fn revoke_named(app: &App, ids: &[SessionId], reason: &str, is_sure: bool) -> Result<u64, Failure> {
     let mut found = Vec::new();
     for id in ids {
         match app.store.read().find_session(*id).await? {
@@ -211,7 +214,7 @@ async fn revoke_named(app: &App, ids: &[SessionId], is_sure: bool) -> Result<u64
     if !is_sure && !output::confirm(&format!("End {} session(s)?", found.len()))? {
         return Err("nothing was ended".into());
     }
-    Ok(sessions::revoke_listed(app, &found, &Actor::cli()).await?)
+    Ok(sessions::revoke_listed(app, &found, reason, &Actor::cli()).await?)
 }
 
 /// Ends what matches. Whoever was shown a number ends about that many, or none.

@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use self::changes::ChangeLog;
 use self::dictionary::UnusedAgents;
-use crate::actions::{addresses, guesses, history, sessions};
+use crate::actions::{addresses, guesses, history, many_ends, sessions};
 use crate::app::App;
 use crate::auth::known_device;
 
@@ -25,6 +25,8 @@ const FLUSH: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(5);
 /// How often stored places are compared with the files, and unused rules are put away.
 const UPKEEP: Duration = Duration::from_secs(60);
+/// How often revoked sessions are moved to the ended ones, for half of that time: others write, too.
+const MOVE: Duration = Duration::from_secs(1);
 /// How often user agents that nothing refers to are forgotten.
 const PRUNE: Duration = Duration::from_secs(3600);
 /// How long after its end a session is swept: longer than a use of it on another node can take to be
@@ -69,6 +71,9 @@ impl Jobs {
             report("forgetting limits on guesses", guesses::sweep(&app).await);
             app.user_agents.rest();
             app.store.rest();
+        });
+        jobs.every(MOVE, app, |app| async move {
+            report("moving revoked sessions", many_ends::move_some(&app, MOVE / 2).await);
         });
         let unused = std::sync::Arc::new(UnusedAgents::default());
         jobs.every(PRUNE, app, move |app| {

@@ -84,14 +84,15 @@ impl Db<'_> {
         new: (Address, &str, Option<i64>),
         proved_ip: Option<Address>,
     ) -> Result<(), StoreError> {
-        let lock = if self.is_sqlite() { "" } else { " FOR UPDATE" };
-        let sql = format!("SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at = $2{lock}");
-        let Some(counted) = self.one::<Counted>(&sql, &values![old.id, old.at]).await? else { return Ok(()) };
+        self.lock_rows(&[old.id]).await?;
+        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at = $2";
+        let Some(counted) = self.one::<Counted>(sql, &values![old.id, old.at]).await? else { return Ok(()) };
         let (ip, country, asn) = new;
         self.note_change(old.id);
         self.add_to_counts([CountKey::Country(counted.country), CountKey::Asn(counted.asn)], -1);
         self.add_to_counts([CountKey::Country(country.to_owned()), CountKey::Asn(asn)], 1);
-        let sql = "UPDATE sessions SET last_ip = $2, last_ip_key = $3, country = $4, asn = $5, proved_ip_key = $6 WHERE id = $1";
+        let sql =
+            "UPDATE session_rows SET last_ip = $2, last_ip_key = $3, country = $4, asn = $5, proved_ip_key = $6 WHERE id = $1";
         let proved_ip = proved_ip.map(|ip| ip.sort_key());
         self.execute(sql, &values![old.id, ip.to_string(), ip.sort_key(), country, asn, proved_ip]).await.map(drop)
     }

@@ -40,6 +40,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0011_guess_limits"),
         migration!("0012_proved_addresses"),
         migration!("0013_endings"),
+        migration!("0014_revocations"),
     ];
     ALL
 }

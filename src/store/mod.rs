@@ -22,6 +22,7 @@ pub mod pending_sign_ins;
 pub mod person;
 pub mod policies;
 mod postgres;
+pub mod revocations;
 pub mod session_details;
 pub mod session_ends;
 pub mod session_list;
@@ -381,6 +382,11 @@ impl Db<'_> {
     /// Whether this is SQLite, for the few statements that must differ.
     pub(super) fn is_sqlite(&self) -> bool {
         matches!(self, Self::SqliteRead(_) | Self::SqliteWrite(..))
+    }
+
+    /// What locks the rows a statement selects, where more than one transaction writes at a time.
+    pub(super) fn for_update(&self) -> &'static str {
+        if self.is_sqlite() { "" } else { " FOR UPDATE" }
     }
 
     /// Sessions in memory; a transaction has none, since it sees what is not committed.

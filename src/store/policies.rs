@@ -157,7 +157,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn lock_users_under(&self, owner: PolicyOwner) -> Result<Vec<UserId>, StoreError> {
-        let lock = if self.is_sqlite() { "" } else { " FOR UPDATE" };
+        let lock = self.for_update();
         let sql = format!("SELECT id FROM users WHERE id {} ORDER BY id{lock}", owner.holds_for());
         Ok(self.all::<i64>(&sql, &values![owner.key()]).await?.into_iter().map(UserId).collect())
     }
@@ -204,9 +204,9 @@ impl Db<'_> {
                 self.note_change(row.id);
             }
             let sql = format!(
-                "UPDATE sessions SET idle_timeout = v.idle, absolute_expires_at = v.absolute, is_remembered = (v.remembered = 1), \
-                 expires_at = CASE WHEN v.idle IS NULL OR sessions.last_used_at + v.idle > v.absolute THEN v.absolute \
-                 ELSE sessions.last_used_at + v.idle END FROM ({}) AS v WHERE sessions.id = v.id",
+                "UPDATE session_rows SET idle_timeout = v.idle, absolute_expires_at = v.absolute, is_remembered = (v.remembered = 1), \
+                 expires_at = CASE WHEN v.idle IS NULL OR session_rows.last_used_at + v.idle > v.absolute THEN v.absolute \
+                 ELSE session_rows.last_used_at + v.idle END FROM ({}) AS v WHERE session_rows.id = v.id",
                 parts.join(" UNION ALL ")
             );
             self.execute(&sql, &values).await?;

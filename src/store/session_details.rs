@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::revocations::{IS_LIVE, NOT_MOVED};
 use super::sessions::{SESSION_COLUMNS, SessionRow};
 use super::{Db, FromRow, Row, StoreError, Value};
 use crate::domain::session::Lifetime;
@@ -126,6 +127,14 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_ended_detail(&self, uuid: SessionId) -> Result<Option<EndedDetailRow>, StoreError> {
+        // These first: one that is moved between the two statements is found by the other.
+        let sql = format!(
+            "SELECT s.uuid, s.user_id, u.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id, {SIGN_IN_COLUMNS}, \
+             r.ended_at, r.ended_by_name, r.reason, r.comment FROM {NOT_MOVED} WHERE s.uuid = $1"
+        );
+        if let Some(row) = self.one(&sql, &values![uuid]).await? {
+            return Ok(Some(row));
+        }
         let sql = format!(
             "SELECT {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s WHERE s.uuid = $1 ORDER BY s.id DESC LIMIT 1"
         );
@@ -149,8 +158,9 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn update_label(&self, uuid: SessionId, label: &str) -> Result<bool, StoreError> {
-        let id: Option<i64> =
-            self.one("UPDATE sessions SET label = $2 WHERE uuid = $1 RETURNING id", &values![uuid, label]).await?;
+        let id: Option<i64> = self
+            .one(&format!("UPDATE session_rows SET label = $2 WHERE uuid = $1 AND {IS_LIVE} RETURNING id"), &values![uuid, label])
+            .await?;
         if let Some(id) = id {
             self.note_change(id);
         }

@@ -1,10 +1,12 @@
-//! Ends of sessions: a row leaves the sessions and joins the ended ones, in one transaction.
+//! Ends of sessions: a row leaves the sessions and joins the ended ones, in one transaction. Ends of
+//! very many go another way first: [`super::revocations`].
 
 use std::collections::HashMap;
 
 use super::ended_sessions::Ending;
 use super::events::EventRow;
-use super::session_list::Keys;
+use super::revocations::{IS_LIVE, named};
+use super::session_list::{Conditions, Keys};
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::domain::fold::fold;
 use crate::domain::listing::SessionFilter;
@@ -29,7 +31,7 @@ pub enum Which {
 }
 
 impl Which {
-    fn condition(&self) -> (String, Vec<Value>) {
+    pub(super) fn condition(&self) -> (String, Vec<Value>) {
         match self {
             Self::Uuid(uuid) => ("uuid = $1".into(), values![*uuid].to_vec()),
             Self::Uuids(ids) => {
@@ -115,14 +117,13 @@ pub struct MatchingEnd {
     filter: SessionFilter,
     keys: Option<Keys>,
     except: Option<SessionId>,
-    ending: Ending,
 }
 
 impl MatchingEnd {
     /// Ends `matching`, which came from this filter without `except`.
     #[must_use]
-    pub fn new(matching: &Matching, filter: &SessionFilter, except: Option<SessionId>, ending: Ending) -> Self {
-        Self { filter: filter.clone(), keys: matching.keys, except, ending }
+    pub fn new(matching: &Matching, filter: &SessionFilter, except: Option<SessionId>) -> Self {
+        Self { filter: filter.clone(), keys: matching.keys, except }
     }
 }
 
@@ -134,12 +135,21 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn end_sessions(&self, which: &Which, limit: i64, ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
+        let ids = self.lock_sessions(which, limit).await?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (condition, mut values) = which.condition();
+        let named = named("id", &mut values, &ids);
+        self.end_rows(&format!("{named} AND {condition}"), &values, ending).await
+    }
+
+    /// The keys of at most `limit` sessions that `which` names, ascending; their rows are locked on
+    /// PostgreSQL, and may have ended or changed before they were.
+    pub(super) async fn lock_sessions(&self, which: &Which, limit: i64) -> Result<Vec<i64>, StoreError> {
         let (condition, values) = which.condition();
-        let sql = format!(
-            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE {condition} ORDER BY id LIMIT {limit}) AND {condition} \
-             RETURNING {REMOVED_COLUMNS}"
-        );
-        self.remove(&sql, &values, ending).await
+        let sql = format!("SELECT id FROM sessions WHERE {condition} ORDER BY id LIMIT {limit}{}", self.for_update());
+        self.all(&sql, &values).await
     }
 
     /// The keys of the sessions that match a filter, but for `except`.
@@ -163,25 +173,52 @@ impl Db<'_> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn end_matching(&self, ids: &[i64], ended: &MatchingEnd) -> Result<Vec<GoneSession>, StoreError> {
-        let Some(keys) = ended.keys.filter(|_| !ids.is_empty()) else { return Ok(Vec::new()) };
-        let mut conditions = self.row_conditions(&ended.filter, keys);
+    pub async fn end_matching(&self, ids: &[i64], ended: &MatchingEnd, ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
+        let Some(mut conditions) = self.conditions_of(ended).filter(|_| !ids.is_empty()) else { return Ok(Vec::new()) };
+        self.lock_rows(ids).await?;
+        let named = named("s.id", &mut conditions.values, ids);
+        let matching = format!("id IN (SELECT s.id FROM sessions s{})", conditions.where_clause(&[&named], !self.is_sqlite()));
+        self.end_rows(&matching, &conditions.values, ending).await
+    }
+
+    /// What still holds for a row that matched a filter; `None`: nothing did.
+    pub(super) fn conditions_of(&self, ended: &MatchingEnd) -> Option<Conditions> {
+        let mut conditions = self.row_conditions(&ended.filter, ended.keys?);
         if let Some(uuid) = ended.except {
             conditions.compare("s.uuid", "<>", uuid);
         }
-        let before = conditions.values.len();
-        conditions.values.extend(ids.iter().map(|id| Value::from(*id)));
-        let named = format!("s.id IN ({})", super::placeholders(before, ids.len()));
-        let sql = format!(
-            "DELETE FROM sessions AS s{} RETURNING {REMOVED_COLUMNS}",
-            conditions.where_clause(&[&named], !self.is_sqlite())
-        );
-        self.remove(&sql, &conditions.values, &ended.ending).await
+        Some(conditions)
     }
 
-    /// Runs a statement that removes sessions, and keeps what is kept of them.
-    async fn remove(&self, sql: &str, values: &[Value], ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
-        let removed: Vec<RemovedRow> = self.all(sql, values).await?;
+    /// Removes the sessions for which the condition holds, and keeps what is kept of them. Their rows are
+    /// locked.
+    async fn end_rows(&self, condition: &str, values: &[Value], ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
+        let removed = self.delete_rows(&format!("{condition} AND {IS_LIVE}"), values).await?;
+        for row in &removed {
+            self.note_change(row.id);
+            self.add_to_counts(CountKey::of_session(row.user_id, row.user_agent_id, &row.country, row.asn), -1);
+        }
+        self.note_ended(ending.reason.as_str(), removed.len());
+        self.keep(removed, ending).await
+    }
+
+    /// Removes rows of sessions that were revoked before, and keeps what is kept of them.
+    pub(super) async fn remove_rows(
+        &self,
+        condition: &str,
+        values: &[Value],
+        ending: &Ending,
+    ) -> Result<Vec<GoneSession>, StoreError> {
+        let removed = self.delete_rows(condition, values).await?;
+        self.keep(removed, ending).await
+    }
+
+    async fn delete_rows(&self, condition: &str, values: &[Value]) -> Result<Vec<RemovedRow>, StoreError> {
+        self.all(&format!("DELETE FROM session_rows WHERE {condition} RETURNING {REMOVED_COLUMNS}"), values).await
+    }
+
+    /// Adds what is kept of removed rows to the ended sessions.
+    async fn keep(&self, removed: Vec<RemovedRow>, ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
         let mut ids: Vec<i64> = removed.iter().map(|row| row.user_id).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -190,8 +227,6 @@ impl Db<'_> {
         let mut rows = Vec::with_capacity(removed.len());
         let mut gone = Vec::with_capacity(removed.len());
         for row in removed {
-            self.note_change(row.id);
-            self.add_to_counts(CountKey::of_session(row.user_id, row.user_agent_id, &row.country, row.asn), -1);
             self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(row.user_id)], 1);
             let username = name_of(row.user_id);
             let folded = fold(&username);
@@ -223,14 +258,14 @@ impl Db<'_> {
                 .to_vec(),
             );
         }
-        self.note_ended(ending.reason.as_str(), gone.len());
         self.insert_ended_sessions(rows).await?;
         Ok(gone)
     }
 
     /// Removes users, groups and tokens, and ends all sessions: what `import --replace` does first.
     /// `event` is the record of each end. Events, the dictionary of user agents, and what is kept of
-    /// ended sessions stay; those are nobody's now, since the users are no more.
+    /// ended sessions stay; those are nobody's now, since the users are no more. Revoked sessions are moved
+    /// before.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -249,7 +284,7 @@ impl Db<'_> {
         self.execute(sql, &values![*at, *by, by_name, reason.as_str(), comment]).await?;
         self.execute("UPDATE ended_sessions SET user_id = 0 WHERE user_id <> 0", &[]).await?;
         for table in [
-            "sessions",
+            "session_rows",
             "pending_sign_ins",
             "known_devices",
             "recovery_codes",
@@ -262,6 +297,7 @@ impl Db<'_> {
         ] {
             self.execute(&format!("DELETE FROM {table}"), &[]).await?;
         }
+        self.clear_revocations().await?;
         self.restart_changes().await?;
         self.clear_counts().await?;
         let ended = self.one::<i64>("SELECT count(*) FROM ended_sessions", &[]).await?.unwrap_or(0);

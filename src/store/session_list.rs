@@ -348,13 +348,13 @@ impl Db<'_> {
     fn search_condition(&self, term: &str, placeholder: &str) -> String {
         let holds = |column: &str| self.holds(column, placeholder);
         let mut sql = format!(
-            "s.id IN (SELECT id FROM sessions WHERE user_id IN (SELECT id FROM users WHERE {}) \
-             UNION SELECT id FROM sessions WHERE user_agent_id IN (SELECT id FROM user_agents WHERE {})",
+            "s.id IN (SELECT id FROM session_rows WHERE user_id IN (SELECT id FROM users WHERE {}) \
+             UNION SELECT id FROM session_rows WHERE user_agent_id IN (SELECT id FROM user_agents WHERE {})",
             holds("username_folded"),
             holds("text_folded"),
         );
         if could_be_address(term) {
-            sql.push_str(" UNION SELECT id FROM sessions WHERE ");
+            sql.push_str(" UNION SELECT id FROM session_rows WHERE ");
             sql.push_str(&holds("upper(last_ip)"));
         }
         sql.push(')');

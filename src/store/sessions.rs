@@ -1,8 +1,9 @@
-//! Sessions, the record of record: a row is a session, no row is none. The list, the door and every
-//! end read and write this one table.
+//! Sessions, the record of record. `sessions` is what the list, the door and every end read; it is a
+//! view of `session_rows`, which is written, without the rows that a revocation names ([`super::revocations`]).
 
 use std::time::Duration;
 
+use super::revocations::IS_LIVE;
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::domain::session::Lifetime;
 use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
@@ -33,7 +34,7 @@ pub struct NewSession {
     pub is_remembered: bool,
 }
 
-const INSERT_SESSIONS: &str = "INSERT INTO sessions (uuid, key_hash, user_id, created_at, last_used_at, expires_at, \
+const INSERT_SESSIONS: &str = "INSERT INTO session_rows (uuid, key_hash, user_id, created_at, last_used_at, expires_at, \
     absolute_expires_at, idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label, \
     proved_at, is_known_device, proved_ip_key) VALUES ";
 
@@ -248,7 +249,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn update_methods(&self, id: i64, methods: Methods) -> Result<(), StoreError> {
-        if self.execute("UPDATE sessions SET methods = $2 WHERE id = $1", &values![id, methods.to_string()]).await? > 0 {
+        if self.execute("UPDATE session_rows SET methods = $2 WHERE id = $1", &values![id, methods.to_string()]).await? > 0 {
             self.note_change(id);
         }
         Ok(())
@@ -270,7 +271,7 @@ impl Db<'_> {
             return Ok(false);
         }
         let sql = format!(
-            "UPDATE sessions SET key_hash = $2, proved_at = $3, proved_ip_key = $4 WHERE id = $1 AND key_hash IN ({})",
+            "UPDATE session_rows SET key_hash = $2, proved_at = $3, proved_ip_key = $4 WHERE id = $1 AND {IS_LIVE} AND key_hash IN ({})",
             super::placeholders(4, old.len())
         );
         let mut values = values![id, new, proved_at, proved_ip.map(|ip| ip.sort_key())].to_vec();
@@ -291,7 +292,7 @@ impl Db<'_> {
             Some(old) => ("proved_ip_key = $3", values![id, new.sort_key(), old.sort_key()].to_vec()),
             None => ("proved_ip_key IS NULL", values![id, new.sort_key()].to_vec()),
         };
-        let sql = format!("UPDATE sessions SET proved_ip_key = $2 WHERE id = $1 AND {condition}");
+        let sql = format!("UPDATE session_rows SET proved_ip_key = $2 WHERE id = $1 AND {condition} AND {IS_LIVE}");
         Ok(self.execute(&sql, &old).await? > 0)
     }
 
@@ -301,13 +302,16 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn update_touched(&self, touches: &[Touch]) -> Result<(), StoreError> {
+        let mut ids: Vec<i64> = touches.iter().map(|touch| touch.id).collect();
+        ids.sort_unstable();
+        self.lock_rows(&ids).await?;
         for touch in touches {
             let origin = &touch.origin;
             if !self.recount(touch).await? {
                 continue;
             }
             // The end follows from the limits of this moment: a policy may have tightened them since the use.
-            let sql = "UPDATE sessions SET last_used_at = $2, last_ip = $3, last_ip_key = $4, user_agent_id = $5, country = $6, \
+            let sql = "UPDATE session_rows SET last_used_at = $2, last_ip = $3, last_ip_key = $4, user_agent_id = $5, country = $6, \
                 asn = $7, expires_at = CASE WHEN idle_timeout IS NULL OR $2 + idle_timeout > absolute_expires_at \
                 THEN absolute_expires_at ELSE $2 + idle_timeout END WHERE id = $1";
             let values = values![
@@ -326,12 +330,11 @@ impl Db<'_> {
     }
 
     /// Moves a session's place in the counts to where it is used now. Gives whether there is such a
-    /// session, and no newer use of it; it is locked then.
+    /// session, and no newer use of it; its row is locked.
     async fn recount(&self, touch: &Touch) -> Result<bool, StoreError> {
-        let lock = if self.is_sqlite() { "" } else { " FOR UPDATE" };
-        let sql = format!("SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at < $2{lock}");
+        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at < $2";
         let origin = &touch.origin;
-        let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(&sql, &values![touch.id, touch.at]).await? else {
+        let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(sql, &values![touch.id, touch.at]).await? else {
             return Ok(false);
         };
         self.add_to_counts(CountKey::of_session(user_id, user_agent_id, &country, asn), -1);
@@ -355,15 +358,18 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn update_place(&self, id: i64, origin: &Origin) -> Result<(), StoreError> {
-        let lock = if self.is_sqlite() { "" } else { " FOR UPDATE" };
-        let sql = format!("SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_ip_key = $2{lock}");
-        let Some(now) = self.one::<Counted>(&sql, &values![id, origin.ip.sort_key()]).await? else { return Ok(()) };
+        self.lock_rows(&[id]).await?;
+        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_ip_key = $2";
+        let Some(now) = self.one::<Counted>(sql, &values![id, origin.ip.sort_key()]).await? else { return Ok(()) };
         self.note_change(id);
         self.add_to_counts([CountKey::Country(now.country), CountKey::Asn(now.asn)], -1);
         self.add_to_counts([CountKey::Country(origin.country.clone()), CountKey::Asn(origin.asn)], 1);
-        self.execute("UPDATE sessions SET country = $2, asn = $3 WHERE id = $1", &values![id, origin.country.as_str(), origin.asn])
-            .await
-            .map(drop)
+        self.execute(
+            "UPDATE session_rows SET country = $2, asn = $3 WHERE id = $1",
+            &values![id, origin.country.as_str(), origin.asn],
+        )
+        .await
+        .map(drop)
     }
 }
 

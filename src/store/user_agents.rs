@@ -7,7 +7,7 @@ use crate::domain::user_agent::ParsedAgent;
 use crate::values;
 
 /// Holds for an entry that nothing refers to.
-const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM sessions s WHERE s.user_agent_id = user_agents.id) \
+const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM session_rows s WHERE s.user_agent_id = user_agents.id) \
     AND NOT EXISTS (SELECT 1 FROM ended_sessions e WHERE e.user_agent_id = user_agents.id)";
 
 /// An entry of the dictionary.

@@ -391,7 +391,7 @@ async fn pages_on_the_way_can_be_used_by_everybody() {
     go_on.click().await.unwrap();
     browser.arrives_at("/sessions").await;
     assert!(other.is_signed_in().await, "the one unused for longest was chosen");
-    home.execute("UPDATE sessions SET proved_at = 0").await;
+    home.execute("UPDATE session_rows SET proved_at = 0").await;
     browser.open_page(&server, "/confirm?next=/sessions/all/end?scope=all%26q=browser:firefox").await;
     look_around(&browser, axe.as_deref(), "confirm").await;
     type_into(&browser, "Password of akadmin", PASSWORD).await;

@@ -159,8 +159,11 @@ impl<'a> Cast<'a> {
     /// Lets the time of all of a user's sessions be over.
     async fn expire(&self, user: &TestUser<'_>) {
         let now = self.app.app.clock.now().0;
-        self.execute(format!("UPDATE sessions SET expires_at = {now}, absolute_expires_at = {now} WHERE user_id = {}", user.id.0))
-            .await;
+        self.execute(format!(
+            "UPDATE session_rows SET expires_at = {now}, absolute_expires_at = {now} WHERE user_id = {}",
+            user.id.0
+        ))
+        .await;
     }
 
     async fn execute(&self, sql: String) {

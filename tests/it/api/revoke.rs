@@ -183,6 +183,7 @@ db_test!(many_end_in_chunks, |db| async move {
     // One in a hundred more or less is near enough.
     assert_eq!(revoke(&admin, json!({"search": "CURL", "expected_count": 644})).await.json(), json!({"ended": 650}));
     assert_eq!(revoke(&admin, json!({"everyone": true, "expected_count": 656})).await.json(), json!({"ended": 650}));
+    app.move_revoked().await;
     assert_eq!(app.count_events("session_revoked").await, 1300);
     app.assert_counts().await;
 });
@@ -197,15 +198,16 @@ db_test!(a_chunk_that_fails_says_how_to_go_on, |db| async move {
     let refused = seed::uuid(700);
     let (make, unmake) = if app.db.is_sqlite() {
         let id = refused.replace('-', "");
-        let make =
-            format!("CREATE TRIGGER refuse BEFORE DELETE ON sessions WHEN old.uuid = x'{id}' BEGIN SELECT RAISE(ABORT, 'no'); END");
+        let make = format!(
+            "CREATE TRIGGER refuse BEFORE DELETE ON session_rows WHEN old.uuid = x'{id}' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        );
         (make, "DROP TRIGGER refuse".to_owned())
     } else {
         let make = format!(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
-             CREATE TRIGGER refuse BEFORE DELETE ON sessions FOR EACH ROW WHEN (old.uuid = '{refused}') EXECUTE FUNCTION refuse()"
+             CREATE TRIGGER refuse BEFORE DELETE ON session_rows FOR EACH ROW WHEN (old.uuid = '{refused}') EXECUTE FUNCTION refuse()"
         );
-        (make, "DROP TRIGGER refuse ON sessions".to_owned())
+        (make, "DROP TRIGGER refuse ON session_rows".to_owned())
     };
     app.db.run(&make).await;
     let answer = revoke(&admin, json!({"everyone": true, "expected_count": 1200})).await.assert_status(503);

@@ -165,6 +165,15 @@ impl Home {
         database.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
+    /// The statement that makes the view of all sessions.
+    pub fn sessions_view(&self) -> String {
+        let migration = match self.schema {
+            Some(_) => include_str!("../../../migrations/postgres/0014_revocations.sql"),
+            None => include_str!("../../../migrations/sqlite/0014_revocations.sql"),
+        };
+        migration.split_once("CREATE VIEW").map(|(_, view)| format!("CREATE VIEW{view}")).unwrap()
+    }
+
     /// A uuid's 32 digits, as SQL for [`Home::texts`].
     pub fn digits_of(&self, column: &str) -> String {
         match self.schema {

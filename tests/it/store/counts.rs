@@ -17,6 +17,8 @@ enum Step {
     Use(prop::sample::Index, usize),
     End(prop::sample::Index),
     Bulk(usize),
+    Revoke(usize, i64),
+    Move,
     Wait(u64),
     Flush,
     Sweep,
@@ -33,6 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (index(), 0..4_usize).prop_map(|(which, ip)| Step::Use(which, ip)),
         2 => index().prop_map(Step::End),
         1 => (0..3_usize).prop_map(Step::Bulk),
+        1 => (0..3_usize, 1..4_i64).prop_map(|(user, limit)| Step::Revoke(user, limit)),
+        1 => Just(Step::Move),
         2 => (1..3000_u64).prop_map(Step::Wait),
         2 => Just(Step::Flush),
         1 => Just(Step::Sweep),
@@ -67,6 +71,8 @@ db_test!(they_equal_the_rows_after_any_mix_of_steps, |db| async move {
             Step::Bulk(user) => {
                 drop(admin.delete(&format!("{SESSIONS}bulk_delete/?user_pks={}", users[*user].id.0)).await.assert_status(200))
             }
+            Step::Revoke(user, limit) => drop(app.revoke_of(users[*user].id.0, *limit).await),
+            Step::Move => app.move_revoked().await,
             Step::Wait(seconds) => app.advance(Duration::from_secs(*seconds)),
             Step::Flush => app.app.touches.flush(&app.app).await.unwrap(),
             Step::Sweep => drop(sessions::sweep(&app.app, app.app.clock.now()).await.unwrap()),

@@ -5,5 +5,6 @@ mod event_feed;
 mod import;
 mod index;
 mod model;
+mod revocations;
 mod secrets;
 mod sweep;

@@ -251,9 +251,16 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
                 // Only some of the time: else nothing is left to ask for.
                 if model.iter().filter(|known| known.user == *user).count() * 8 < before {
                     model.retain(|known| known.user != *user);
-                    let answer =
-                        admin.delete(&format!("{SESSIONS}bulk_delete/?user_pks={}", user + 1)).await.assert_status(200).json();
-                    assert_eq!(answer["deleted"], before - model.len());
+                    let gone = before - model.len();
+                    let key = i64::try_from(*user).unwrap() + 1;
+                    // Some as very large ends do: they are moved later, or are not when this ends.
+                    if gone % 2 == 0 {
+                        assert_eq!(app.revoke_of(key, 1000).await, gone);
+                        continue;
+                    }
+                    let path = format!("{SESSIONS}bulk_delete/?user_pks={key}");
+                    assert_eq!(admin.delete(&path).await.assert_status(200).json()["deleted"], gone);
+                    app.move_revoked().await;
                 }
             }
             Step::End(_) => {}

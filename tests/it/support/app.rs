@@ -8,10 +8,14 @@ use std::time::Duration;
 use rollcall::actions::import::{self, ImportError, Summary};
 use rollcall::actions::sign_in::{self, Client};
 use rollcall::actions::tokens::TokenRequest;
-use rollcall::actions::{Actor, passwords, tokens, users};
+use rollcall::actions::{Actor, many_ends, passwords, tokens, users};
 use rollcall::app::App;
 use rollcall::domain::user::TokenIntent;
-use rollcall::domain::{Address, Clock, Permission, SessionId, Timestamp, UserId};
+use rollcall::domain::{Address, Clock, EndReason, Permission, SessionId, Timestamp, UserId};
+use rollcall::store::StoreError;
+use rollcall::store::ended_sessions::Ending;
+use rollcall::store::revocations::Revocation;
+use rollcall::store::session_ends::Which;
 use rollcall::store::users::NewUser;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -158,6 +162,25 @@ impl TestApp {
         let id = SessionId::parse(uuid).expect("a uuid");
         let ended = self.app.store.read().find_ended_session(id).await.expect("an answer");
         ended.map(|row| (row.reason, row.ended_by))
+    }
+
+    /// Revokes at most `limit` of a user's sessions as very large ends do, and moves none of them. Gives how many.
+    pub async fn revoke_of(&self, user: i64, limit: i64) -> usize {
+        let actor = Actor { ip: Address::parse("203.0.113.77"), request_id: "the request".into(), ..Actor::cli() };
+        let ending = Ending { comment: "many".into(), ..Ending::by(&actor, self.app.clock.now(), EndReason::Revoked) };
+        let revocation = Revocation { ending, ip: "203.0.113.77".into(), request_id: actor.request_id };
+        let revoked = self
+            .app
+            .store
+            .write(move |db| Box::pin(async move { db.revoke_sessions(&Which::Users(vec![user]), limit, &revocation).await }));
+        let revoked: Result<_, StoreError> = revoked.await;
+        revoked.expect("they are revoked").ended
+    }
+
+    /// Moves what was revoked to the ended sessions, as the job does.
+    pub async fn move_revoked(&self) {
+        let is_left = many_ends::move_some(&self.app, Duration::MAX).await.expect("they are moved");
+        assert!(!is_left);
     }
 
     /// The counts that are kept agree with the rows that are there.
