@@ -57,9 +57,10 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
         output::say(&format!("metrics at http://{metrics_address}/metrics"));
     }
     let jobs = Jobs::start(app);
+    let signal = stop_signal();
     output::say(&format!("listening on http://{address}"));
     let stop = async {
-        stop_signal().await;
+        signal.await;
         app.streams.close();
     };
     http::serve::run(listener, routes::router(app), stop).await;
@@ -75,12 +76,17 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     }
 }
 
-/// Done at SIGTERM or SIGINT. A second one ends the process at once.
-async fn stop_signal() {
+/// Listens for SIGTERM and SIGINT from now on, and gives what is done at the first. A second one ends the
+/// process at once.
+fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
+    let signals = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        signal(SignalKind::terminate()).ok().zip(signal(SignalKind::interrupt()).ok())
+    };
+    async move {
+        #[cfg(unix)]
+        if let Some((mut terminate, mut interrupt)) = signals {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
@@ -94,6 +100,6 @@ async fn stop_signal() {
             });
             return;
         }
+        drop(tokio::signal::ctrl_c().await);
     }
-    drop(tokio::signal::ctrl_c().await);
 }

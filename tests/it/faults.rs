@@ -44,7 +44,11 @@ on_both!(a_broken_store_lets_nobody_in, |home| async move {
         let rename = |back: bool| {
             let renames = tables.iter().collect::<std::collections::BTreeSet<_>>().into_iter().map(|table| {
                 if *table == "sessions" {
-                    return if back { home.sessions_view() } else { "DROP VIEW sessions;".to_owned() };
+                    // What is read, and what is written.
+                    return match back {
+                        false => "DROP VIEW sessions; ALTER TABLE session_rows RENAME TO session_rows_gone;".to_owned(),
+                        true => format!("ALTER TABLE session_rows_gone RENAME TO session_rows; {}", home.sessions_view()),
+                    };
                 }
                 let gone = format!("{table}_gone");
                 let (from, to) = if back { (gone.as_str(), *table) } else { (*table, gone.as_str()) };
