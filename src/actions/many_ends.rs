@@ -1,6 +1,6 @@
-//! Ends of many sessions in one call. The first thousand end as single ones do, with all that is kept of
-//! them. The others are revoked: nothing finds them from then on, and they join the ended sessions, and
-//! the events, when a job moves them, within seconds or a minute of a very large end.
+//! Ends of many sessions in one call. Up to a thousand end as single ones do, with all that is kept of
+//! them. More are revoked: nothing finds them from then on, and they join the ended sessions, and the
+//! events, when a job moves them, within seconds or a minute of a very large end.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::store::{Db, StoreError};
 /// How many sessions one transaction ends or moves, so that nobody waits long for a large end: a sign-in
 /// writes three times, and may find one under way each time.
 pub(super) const CHUNK: i64 = 100;
-/// How many sessions of one call end as single ones do.
+/// How many sessions one call may end as single ones do.
 const AT_ONCE: u64 = 1000;
 /// How many sessions one transaction revokes: about as long as a chunk takes.
 const REVOKED: i64 = 1000;
@@ -29,28 +29,26 @@ pub(super) struct ManyEnds<'a> {
     reason: EndReason,
     comment: &'a str,
     actor: &'a Actor,
+    /// Whether they end as single ones do.
+    is_direct: bool,
     /// How many have ended.
     pub ended: u64,
 }
 
 impl<'a> ManyEnds<'a> {
-    /// None so far.
-    pub fn new(app: &'a App, reason: EndReason, comment: &'a str, actor: &'a Actor) -> Self {
-        Self { app, reason, comment, actor, ended: 0 }
+    /// Of about so many sessions; none so far.
+    pub fn of(count: u64, app: &'a App, reason: EndReason, comment: &'a str, actor: &'a Actor) -> Self {
+        Self { app, reason, comment, actor, is_direct: count <= AT_ONCE, ended: 0 }
     }
 
     /// How many sessions the next transaction takes on.
     pub fn chunk(&self) -> usize {
-        usize::try_from(if self.is_direct() { CHUNK } else { REVOKED }).unwrap_or(1)
+        usize::try_from(if self.is_direct { CHUNK } else { REVOKED }).unwrap_or(1)
     }
 
     /// Of how many users the next ones are looked up.
     pub fn users_at_once(&self) -> usize {
         self.chunk() / usize::try_from(PER_USER).unwrap_or(1)
-    }
-
-    fn is_direct(&self) -> bool {
-        self.ended < AT_ONCE
     }
 
     fn ending(&self) -> Ending {
@@ -69,7 +67,7 @@ impl<'a> ManyEnds<'a> {
     pub async fn end(&mut self, which: Which) -> Result<(), StoreError> {
         loop {
             let which = which.clone();
-            if self.is_direct() {
+            if self.is_direct {
                 let (ending, actor) = (self.ending(), self.actor.clone());
                 let gone =
                     self.app.store.write_much(move |db| Box::pin(async move { end_as(db, &which, CHUNK, &ending, &actor).await }));
@@ -100,7 +98,7 @@ impl<'a> ManyEnds<'a> {
     /// As for [`ManyEnds::end`].
     pub async fn end_matching(&mut self, ids: &[i64], end: MatchingEnd) -> Result<(), StoreError> {
         let ids = ids.to_vec();
-        let ended = if self.is_direct() {
+        let ended = if self.is_direct {
             let (ending, actor) = (self.ending(), self.actor.clone());
             let gone = self.app.store.write_much(move |db| {
                 Box::pin(async move {
@@ -128,7 +126,7 @@ impl<'a> ManyEnds<'a> {
 /// When the database cannot be written; the next call goes on where this one stopped.
 pub async fn move_some(app: &App, time: Duration) -> Result<bool, ActionError> {
     let began = Instant::now();
-    while app.store.read().has_revoked().await? {
+    while app.store.read().find_last_revocation().await?.is_some() {
         if began.elapsed() > time {
             return Ok(true);
         }

@@ -98,7 +98,7 @@ pub async fn revoke_matching(app: &App, what: Revocation, actor: &Actor) -> Resu
     if what.expected.is_some_and(|expected| !is_near(count, expected)) {
         return Err(RevocationError::Changed(count));
     }
-    let mut ends = ManyEnds::new(app, EndReason::Revoked, &what.comment, actor);
+    let mut ends = ManyEnds::of(count, app, EndReason::Revoked, &what.comment, actor);
     let mut ids = matching.ids.as_slice();
     while !ids.is_empty() {
         let (ended, remaining) = (ends.ended, number(ids.len()));

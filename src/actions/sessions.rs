@@ -122,7 +122,8 @@ pub async fn revoke_of_users(app: &App, who: &Principal, users: Vec<i64>, actor:
     if !who.rights.may_delete_sessions {
         return Err(ActionError::Forbidden);
     }
-    let mut ends = ManyEnds::new(app, EndReason::Revoked, "", actor);
+    let count = app.store.read().count_sessions_of_users(&users).await?;
+    let mut ends = ManyEnds::of(count, app, EndReason::Revoked, "", actor);
     let mut users = users.as_slice();
     while !users.is_empty() {
         let (now, later) = users.split_at(ends.users_at_once().min(users.len()));
@@ -158,7 +159,7 @@ pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<(),
 /// # Errors
 /// When the database cannot be written.
 pub async fn revoke_listed(app: &App, ids: &[SessionId], comment: &str, actor: &Actor) -> Result<u64, StoreError> {
-    let mut ends = ManyEnds::new(app, EndReason::Revoked, comment, actor);
+    let mut ends = ManyEnds::of(ids.len() as u64, app, EndReason::Revoked, comment, actor);
     let mut ids = ids;
     while !ids.is_empty() {
         let (now, later) = ids.split_at(ends.chunk().min(ids.len()));

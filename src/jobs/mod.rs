@@ -3,6 +3,7 @@
 
 mod changes;
 pub mod dictionary;
+mod moves;
 mod places;
 mod user_agents;
 
@@ -15,7 +16,8 @@ use tokio::time::MissedTickBehavior;
 
 use self::changes::ChangeLog;
 use self::dictionary::UnusedAgents;
-use crate::actions::{addresses, guesses, history, many_ends, sessions};
+use self::moves::Moves;
+use crate::actions::{addresses, guesses, history, sessions};
 use crate::app::App;
 use crate::auth::known_device;
 
@@ -72,8 +74,10 @@ impl Jobs {
             app.user_agents.rest();
             app.store.rest();
         });
-        jobs.every(MOVE, app, |app| async move {
-            report("moving revoked sessions", many_ends::move_some(&app, MOVE / 2).await);
+        let moves = std::sync::Arc::new(Moves::default());
+        jobs.every(MOVE, app, move |app| {
+            let moves = std::sync::Arc::clone(&moves);
+            async move { report("moving revoked sessions", moves.go_on(&app, MOVE / 2).await) }
         });
         let unused = std::sync::Arc::new(UnusedAgents::default());
         jobs.every(PRUNE, app, move |app| {

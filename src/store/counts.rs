@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use super::{Db, StoreError};
+use super::{Db, StoreError, Value};
 use crate::values;
 
 /// What is counted. The order is the order rows are locked in, so that transactions cannot wait for
@@ -61,6 +61,23 @@ impl Db<'_> {
         let (kind, key) = key.columns();
         let sql = "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM session_counts WHERE kind = $1 AND key = $2";
         Ok(self.one::<i64>(sql, &values![kind, key]).await?.unwrap_or(0))
+    }
+
+    /// How many sessions these users have together.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_sessions_of_users(&self, users: &[i64]) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for users in users.chunks(500) {
+            let sql = format!(
+                "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM session_counts WHERE kind = 'user' AND key IN ({})",
+                super::placeholders(0, users.len())
+            );
+            let keys: Vec<Value> = users.iter().map(|user| CountKey::User(*user).columns().1.into()).collect();
+            count += self.one::<i64>(&sql, &keys).await?.unwrap_or(0);
+        }
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Notes that `by` more sessions count for each of `keys`; written at the transaction's end.

@@ -144,12 +144,12 @@ impl Db<'_> {
         self.one(sql, &values).await?.ok_or(StoreError::Corrupt("no key of a revocation"))
     }
 
-    /// Whether revoked sessions wait to be moved.
+    /// The key of the newest revocation whose sessions wait to be moved; `None`: none waits.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn has_revoked(&self) -> Result<bool, StoreError> {
-        Ok(self.one::<i64>("SELECT id FROM revocations LIMIT 1", &[]).await?.is_some())
+    pub async fn find_last_revocation(&self) -> Result<Option<i64>, StoreError> {
+        self.one::<i64>("SELECT id FROM revocations ORDER BY id DESC LIMIT 1", &[]).await
     }
 
     /// Moves at most `limit` sessions of the revocation that waits longest; `None`: none waits.

@@ -177,46 +177,74 @@ db_test!(a_cookie_needs_its_proof_and_may_be_kept, |db| async move {
 db_test!(many_end_in_chunks, |db| async move {
     let app = TestApp::new(db).await;
     let mut lines = vec![seed::user(1, "alice")];
-    lines.extend((0..1300).map(|n| seed::session(n, 1, json!({"last_user_agent": if n % 2 == 0 { "curl/8" } else { "" }}))));
+    lines.extend((0..2600).map(|n| seed::session(n, 1, json!({"last_user_agent": if n % 2 == 0 { "curl/8" } else { "" }}))));
     app.import(&lines).await;
     let admin = app.admin_token().await;
     // One in a hundred more or less is near enough.
-    assert_eq!(revoke(&admin, json!({"search": "CURL", "expected_count": 644})).await.json(), json!({"ended": 650}));
-    assert_eq!(revoke(&admin, json!({"everyone": true, "expected_count": 656})).await.json(), json!({"ended": 650}));
+    assert_eq!(revoke(&admin, json!({"search": "CURL", "expected_count": 1288})).await.json(), json!({"ended": 1300}));
+    assert_eq!(revoke(&admin, json!({"everyone": true, "expected_count": 1312})).await.json(), json!({"ended": 1300}));
     app.move_revoked().await;
-    assert_eq!(app.count_events("session_revoked").await, 1300);
+    assert_eq!(app.count_events("session_revoked").await, 2600);
     app.assert_counts().await;
 });
 
 db_test!(a_chunk_that_fails_says_how_to_go_on, |db| async move {
     let app = TestApp::new(db).await;
     let mut lines = vec![seed::user(1, "alice")];
-    lines.extend((0..1200).map(|n| seed::session(n, 1, json!({}))));
+    lines.extend((0..900).map(|n| seed::session(n, 1, json!({}))));
     app.import(&lines).await;
     let admin = app.admin_token().await;
     // A database that refuses the 700th session, which is in the eighth chunk.
     let refused = seed::uuid(700);
-    let (make, unmake) = if app.db.is_sqlite() {
-        let id = refused.replace('-', "");
-        let make = format!(
-            "CREATE TRIGGER refuse BEFORE DELETE ON session_rows WHEN old.uuid = x'{id}' BEGIN SELECT RAISE(ABORT, 'no'); END"
-        );
-        (make, "DROP TRIGGER refuse".to_owned())
-    } else {
-        let make = format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
-             CREATE TRIGGER refuse BEFORE DELETE ON session_rows FOR EACH ROW WHEN (old.uuid = '{refused}') EXECUTE FUNCTION refuse()"
-        );
-        (make, "DROP TRIGGER refuse ON session_rows".to_owned())
-    };
-    app.db.run(&make).await;
-    let answer = revoke(&admin, json!({"everyone": true, "expected_count": 1200})).await.assert_status(503);
+    let digits = refused.replace('-', "");
+    let (sqlite, postgres) = (format!("old.uuid = x'{digits}'"), format!("old.uuid = '{refused}'"));
+    refuse(&app, "DELETE ON session_rows", &sqlite, &postgres).await;
+    let answer = revoke(&admin, json!({"everyone": true, "expected_count": 900})).await.assert_status(503);
     let body = answer.json();
-    assert_eq!((&body["ended"], &body["remaining"]), (&json!(700), &json!(500)), "{body}");
-    assert!(body["detail"].as_str().unwrap().contains("expected_count 500"));
-    assert_eq!(admin.get(SESSIONS).await.count(), 500);
-    app.db.run(&unmake).await;
+    assert_eq!((&body["ended"], &body["remaining"]), (&json!(700), &json!(200)), "{body}");
+    assert!(body["detail"].as_str().unwrap().contains("expected_count 200"));
+    assert_eq!(admin.get(SESSIONS).await.count(), 200);
+    refuse_no_more(&app, "session_rows").await;
     let again = json!({"everyone": true, "expected_count": body["remaining"]});
-    assert_eq!(revoke(&admin, again).await.json(), json!({"ended": 500}));
+    assert_eq!(revoke(&admin, again).await.json(), json!({"ended": 200}));
     app.assert_counts().await;
 });
+
+db_test!(a_chunk_of_very_many_that_fails_says_so_too, |db| async move {
+    let app = TestApp::new(db).await;
+    let mut lines = vec![seed::user(1, "alice")];
+    lines.extend((0..2500).map(|n| seed::session(n, 1, json!({}))));
+    app.import(&lines).await;
+    let admin = app.admin_token().await;
+    let refused = app.number("SELECT id FROM sessions ORDER BY id LIMIT 1 OFFSET 1500").await;
+    let condition = format!("new.session_id = {refused}");
+    refuse(&app, "INSERT ON revoked_sessions", &condition, &condition).await;
+    let answer = revoke(&admin, json!({"everyone": true, "expected_count": 2500})).await.assert_status(503);
+    let body = answer.json();
+    assert_eq!((&body["ended"], &body["remaining"]), (&json!(1000), &json!(1500)), "{body}");
+    assert_eq!(admin.get(SESSIONS).await.count(), 1500);
+    app.assert_counts().await;
+    refuse_no_more(&app, "revoked_sessions").await;
+    assert_eq!(revoke(&admin, json!({"everyone": true, "expected_count": 1500})).await.json(), json!({"ended": 1500}));
+    app.move_revoked().await;
+    assert_eq!(app.number("SELECT count(DISTINCT uuid) FROM ended_sessions").await, 2500);
+    app.assert_counts().await;
+});
+
+/// Lets the database refuse what is done to rows for which the condition holds.
+async fn refuse(app: &TestApp, what: &str, sqlite: &str, postgres: &str) {
+    let make = if app.db.is_sqlite() {
+        format!("CREATE TRIGGER refuse BEFORE {what} WHEN {sqlite} BEGIN SELECT RAISE(ABORT, 'no'); END")
+    } else {
+        format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
+             CREATE TRIGGER refuse BEFORE {what} FOR EACH ROW WHEN ({postgres}) EXECUTE FUNCTION refuse()"
+        )
+    };
+    app.db.run(&make).await;
+}
+
+async fn refuse_no_more(app: &TestApp, table: &str) {
+    let of = if app.db.is_sqlite() { String::new() } else { format!(" ON {table}") };
+    app.db.run(&format!("DROP TRIGGER refuse{of}")).await;
+}

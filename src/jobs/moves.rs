@@ -1,0 +1,57 @@
+//! Moving revoked sessions to the ended ones, when no more are being revoked.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::actions::{ActionError, many_ends};
+use crate::app::App;
+
+/// How often there may be more revoked before those that wait are moved all the same.
+const PATIENCE: u32 = 30;
+
+/// What was seen at the last look.
+#[derive(Default)]
+pub struct Moves(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    last: Option<i64>,
+    /// How often in a row there was a newer one.
+    looks: u32,
+}
+
+impl Moves {
+    /// Moves some, for at most so long, unless more were revoked since the last look: whoever signs
+    /// very many out should not have to wait for that.
+    ///
+    /// # Errors
+    /// When the database cannot be written; the next call goes on where this one stopped.
+    pub async fn go_on(&self, app: &App, time: Duration) -> Result<(), ActionError> {
+        let Some(last) = app.store.read().find_last_revocation().await? else { return Ok(()) };
+        if !self.is_quiet(last) {
+            return Ok(());
+        }
+        many_ends::move_some(app, time).await.map(drop)
+    }
+
+    fn is_quiet(&self, last: i64) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_quiet = seen.last == Some(last) || seen.looks >= PATIENCE;
+        *seen = Seen { last: Some(last), looks: if is_quiet { 0 } else { seen.looks + 1 } };
+        is_quiet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_wait_while_there_are_more_and_not_for_ever() {
+        let moves = Moves::default();
+        assert!(!moves.is_quiet(7), "this may be one of many");
+        assert!(moves.is_quiet(7) && moves.is_quiet(7));
+        let waited = (8..).take_while(|last| !moves.is_quiet(*last)).count();
+        assert_eq!(waited, PATIENCE as usize);
+    }
+}
