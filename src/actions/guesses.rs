@@ -65,15 +65,10 @@ impl Taken {
         if is_wrong || self.0.is_empty() {
             return;
         }
-        let given = app.store.write(move |db| {
-            Box::pin(async move {
-                for limit in self.0 {
-                    db.give_guess_back(limit.key, limit.rate).await?;
-                }
-                Ok::<_, StoreError>(())
-            })
-        });
-        if let Err(error) = given.await {
+        let limits = keyed(&self.0);
+        let given = app.store.write_soon(move |db| Box::pin(async move { db.give_guesses_back(&limits).await }));
+        let given: Result<(), StoreError> = given.await;
+        if let Err(error) = given {
             tracing::warn!(%error, "a guess that was right could not be given back");
         }
     }
@@ -108,16 +103,14 @@ pub async fn take(
 ) -> Result<Taken, ActionError> {
     let limits = limits_of(app, guess, device, actor.ip);
     let (now, taken) = (app.clock.now(), limits.clone());
-    // In one transaction: one that does not fit takes nothing from the others. Always in this order,
-    // so that no two wait for each other.
-    let refused = app.store.write(move |db| {
+    // In one transaction: one that does not fit takes nothing from the others.
+    let refused = app.store.write_soon(move |db| {
         Box::pin(async move {
-            for limit in limits {
-                if !db.take_guess(limit.key, limit.rate, now).await? {
-                    return Err(Refused::By(limit));
-                }
+            let fitted = db.take_guesses(&keyed(&limits), now).await?;
+            match limits.into_iter().find(|limit| !fitted.contains(&limit.key)) {
+                Some(limit) => Err(Refused::By(limit)),
+                None => Ok(()),
             }
-            Ok(())
         })
     });
     match refused.await {
@@ -139,7 +132,12 @@ pub async fn take(
 pub async fn is_worth_telling(app: &App, user: UserId) -> Result<bool, StoreError> {
     let Some(rate) = app.config.sign_in.account_limit else { return Ok(true) };
     let (key, now) = (key_of(app, "passkey", &user.0.to_string()), app.clock.now());
-    app.store.write(move |db| Box::pin(async move { db.take_guess(key, rate, now).await })).await
+    app.store.write_soon(move |db| Box::pin(async move { Ok(!db.take_guesses(&[(key, rate)], now).await?.is_empty()) })).await
+}
+
+/// As the store knows them.
+fn keyed(limits: &[Limit]) -> Vec<(HashedSecret, Rate)> {
+    limits.iter().map(|limit| (limit.key, limit.rate)).collect()
 }
 
 enum Refused {

@@ -71,11 +71,8 @@ pub async fn prove_password(
     let password = if password.len() > MAX_LENGTH { String::new() } else { password };
     // PostgreSQL's text holds no NUL, and neither does a name.
     let uid = uid.replace('\0', "\u{fffd}");
-    // All look-ups always: a known name must not answer sooner. Phones like to add a blank.
-    let exact = db.find_user_by_name(&uid).await?;
-    let trimmed = db.find_user_by_name(uid.trim()).await?;
-    let by_email = db.find_user_by_email(uid.trim()).await?;
-    let user = exact.or(trimmed).or(by_email);
+    // Phones like to add a blank.
+    let user = db.find_user_by_uid(&uid).await?;
     let id = user.as_ref().map_or(UserId(0), |user| user.id);
     let known = guesses::known_device(app, id, device).await?;
     let about = user.as_ref().map(|user| (user.id, user.username.as_str()));
@@ -145,12 +142,14 @@ pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor
         Box::pin(async move {
             // Locked: of many sign-ins at once, each sees what the one before it left.
             let is_still_so = |user: &UserRow| user.is_active && user.password_hash == proved.password_hash;
-            let user = db.lock_user(proved.id).await?.filter(is_still_so).ok_or(ActionError::Forbidden)?;
-            if !methods.has_factor() && db.has_factor(user.id).await? {
+            let user = db.lock_user_at_sign_in(proved.id, now).await?.filter(is_still_so).ok_or(ActionError::Forbidden)?;
+            // Asked together, as neither needs the other's answer.
+            let (has_factor, own) = tokio::try_join!(db.has_factor(user.id), db.find_own_policy(user.id))?;
+            if !methods.has_factor() && has_factor {
                 return Err(ActionError::FactorNeeded);
             }
             let actor = unknown.as_user(user.id, &user.username);
-            let limits = Limits { instance, own: db.find_own_policy(user.id).await? };
+            let limits = Limits { instance, own };
             for key in wish.replaces {
                 super::sessions::end_in(db, &Which::Key(key), 1, EndReason::Replaced, &actor, now).await?;
             }
@@ -175,10 +174,8 @@ pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor
                 is_known_device,
                 is_remembered: living.is_remembered,
             };
-            db.insert_session(&session).await?;
-            db.update_last_sign_in(user.id, now).await?;
-            let event = EventKind::SignIn.by(&actor, now).about(user.id, &user.username).of_session(uuid);
-            db.insert_events(&[event]).await?;
+            let event = [EventKind::SignIn.by(&actor, now).about(user.id, &user.username).of_session(uuid)];
+            tokio::try_join!(db.insert_session(&session), db.insert_events(&event))?;
             Ok::<_, ActionError>((living, is_known_device))
         })
     });

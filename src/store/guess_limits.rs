@@ -13,26 +13,46 @@ impl FromRow for HashedSecret {
 }
 
 impl Db<'_> {
-    /// Takes one guess from a limit. Gives whether it fitted; if not, nothing changed.
+    /// Takes one guess from each of these limits, and gives those that it fitted. Where it did not fit one,
+    /// the transaction is to fail: else the others have one less.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn take_guess(&self, key: HashedSecret, rate: Rate, now: Timestamp) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO guess_limits AS known (key, full_at, is_told) VALUES ($1, $2, FALSE) ON CONFLICT (key) DO UPDATE SET \
-            full_at = CASE WHEN known.full_at > $3 THEN known.full_at ELSE $3 END + $4, \
-            is_told = CASE WHEN known.full_at > $3 THEN known.is_told ELSE FALSE END WHERE known.full_at <= $5 RETURNING full_at";
-        let step = micros(rate);
-        let taken = self.one::<i64>(sql, &values![key, Timestamp(now.0 + step), now, step, rate.last_fit(now)]).await?;
-        Ok(taken.is_some())
+    pub async fn take_guesses(&self, limits: &[(HashedSecret, Rate)], now: Timestamp) -> Result<Vec<HashedSecret>, StoreError> {
+        let limits = in_order(limits);
+        let (mut rows, mut lasts) = (Vec::new(), Vec::new());
+        let mut values = values![now].to_vec();
+        for (key, rate) in &limits {
+            let n = values.len();
+            rows.push(format!("(${}, ${}, FALSE)", n + 1, n + 2));
+            lasts.push(format!("WHEN ${} THEN CAST(${} AS BIGINT)", n + 1, n + 3));
+            values.extend(values![*key, Timestamp(now.0 + micros(*rate)), rate.last_fit(now)]);
+        }
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        // What a new row says is one step after now: so is what one that is there is moved by.
+        let sql = format!(
+            "INSERT INTO guess_limits AS known (key, full_at, is_told) VALUES {} ON CONFLICT (key) DO UPDATE SET \
+             full_at = CASE WHEN known.full_at > $1 THEN known.full_at ELSE $1 END + excluded.full_at - $1, \
+             is_told = CASE WHEN known.full_at > $1 THEN known.is_told ELSE FALSE END \
+             WHERE known.full_at <= CASE known.key {} END RETURNING key",
+            rows.join(", "),
+            lasts.join(" ")
+        );
+        self.all(&sql, &values).await
     }
 
-    /// Gives one guess back that was none.
+    /// Gives back one guess of each of these limits that was none.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn give_guess_back(&self, key: HashedSecret, rate: Rate) -> Result<(), StoreError> {
-        let sql = "UPDATE guess_limits SET full_at = full_at - $2 WHERE key = $1";
-        self.execute(sql, &values![key, micros(rate)]).await.map(drop)
+    pub async fn give_guesses_back(&self, limits: &[(HashedSecret, Rate)]) -> Result<(), StoreError> {
+        // Rows of an INSERT are locked in their order, those of an UPDATE in any. One that was forgotten
+        // meanwhile comes back as good as new, and is forgotten again.
+        let rows = in_order(limits).into_iter().map(|(key, rate)| values![key, micros(rate), false].to_vec()).collect();
+        let sql = "INSERT INTO guess_limits AS known (key, full_at, is_told) VALUES ";
+        self.insert_rows(sql, rows, " ON CONFLICT (key) DO UPDATE SET full_at = known.full_at - excluded.full_at").await
     }
 
     /// When a limit is as good as new; `None` when it is.
@@ -68,6 +88,13 @@ impl Db<'_> {
     pub async fn delete_guess_limit(&self, key: HashedSecret, now: Timestamp) -> Result<(), StoreError> {
         self.execute("DELETE FROM guess_limits WHERE key = $1 AND full_at <= $2", &values![key, now]).await.map(drop)
     }
+}
+
+/// In the order in which their rows are locked, so that no two who guess wait for each other.
+fn in_order(limits: &[(HashedSecret, Rate)]) -> Vec<(HashedSecret, Rate)> {
+    let mut limits = limits.to_vec();
+    limits.sort_unstable_by_key(|(key, _)| key.0);
+    limits
 }
 
 fn micros(rate: Rate) -> i64 {

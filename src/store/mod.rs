@@ -255,7 +255,25 @@ impl Store {
     {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(work, false).await,
-            Self::Postgres(postgres) => postgres.write(work).await,
+            Self::Postgres(postgres) => postgres.write(work, true).await,
+        }
+    }
+
+    /// As [`Store::write`], for what a crash in the next second may take back: guesses. PostgreSQL then
+    /// holds its rows for as long as the statements take, not until they are on disk; everybody sees
+    /// them at once all the same.
+    ///
+    /// # Errors
+    /// As for [`Store::write`].
+    pub async fn write_soon<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(work, false).await,
+            Self::Postgres(postgres) => postgres.write(work, false).await,
         }
     }
 
@@ -272,7 +290,7 @@ impl Store {
     {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(work, true).await,
-            Self::Postgres(postgres) => postgres.write(work).await,
+            Self::Postgres(postgres) => postgres.write(work, true).await,
         }
     }
 
@@ -358,8 +376,7 @@ impl Db<'_> {
     /// Writes what the transaction gathered. Its last statements: what they lock is locked briefly.
     /// Gives what to count once it is committed.
     async fn flush(&self) -> Result<Tally, StoreError> {
-        self.flush_counts().await?;
-        self.flush_changes().await?;
+        tokio::try_join!(self.flush_counts(), self.flush_changes())?;
         Ok(self.pending().map(|pending| std::mem::take(&mut *lock(&pending.tally))).unwrap_or_default())
     }
 

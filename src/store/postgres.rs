@@ -80,7 +80,8 @@ impl Postgres {
         work(&Db::PostgresRead(self)).await
     }
 
-    pub(super) async fn write<R, E, F>(&self, work: F) -> Result<R, E>
+    /// `is_durable`: answered when it is on disk, else when everybody sees it.
+    pub(super) async fn write<R, E, F>(&self, work: F, is_durable: bool) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
         E: From<StoreError>,
@@ -89,7 +90,16 @@ impl Postgres {
         let transaction = client.transaction().await.map_err(StoreError::from)?;
         let (value, tally) = {
             let db = Db::PostgresWrite(&transaction, Pending::default());
-            let value = work(&db).await?;
+            // Sent together: neither needs the other's answer.
+            let lightly = async {
+                if !is_durable {
+                    transaction.batch_execute("SET LOCAL synchronous_commit = off").await?;
+                }
+                Ok::<_, StoreError>(())
+            };
+            let (set, value) = tokio::join!(lightly, work(&db));
+            set?;
+            let value = value?;
             (value, db.flush().await?)
         };
         transaction.commit().await.map_err(StoreError::from)?;

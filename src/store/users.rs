@@ -111,16 +111,27 @@ impl Db<'_> {
         self.one(select_users!("WHERE u.username = $1"), &values![username]).await
     }
 
-    /// The user with this e-mail address, letter case aside; `None` also when several share it.
+    /// The user whom somebody means who types this: of this name, exactly; else of this name without
+    /// blanks around it; else with this e-mail address, letter case aside, if no two share it. One
+    /// statement that looks for all three, so that a known name does not answer sooner.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn find_user_by_email(&self, email: &str) -> Result<Option<UserRow>, StoreError> {
-        if email.is_empty() {
-            return Ok(None);
+    pub async fn find_user_by_uid(&self, uid: &str) -> Result<Option<UserRow>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT * FROM (",
+            select_users!("WHERE u.username = $1 OR u.username = $2"),
+            ") names UNION ALL SELECT * FROM (",
+            select_users!("WHERE u.email_folded = $3 AND u.email_folded <> '' LIMIT 2"),
+            ") addresses"
+        );
+        let (trimmed, folded) = (uid.trim(), fold(uid.trim()));
+        let mut found: Vec<UserRow> = self.all(SQL, &values![uid, trimmed, folded.as_str()]).await?;
+        for name in [uid, trimmed] {
+            if let Some(at) = found.iter().position(|user| user.username == name) {
+                return Ok(Some(found.swap_remove(at)));
+            }
         }
-        let sql = select_users!("WHERE u.email_folded = $1 AND u.email_folded <> '' LIMIT 2");
-        let mut found: Vec<UserRow> = self.all(sql, &values![fold(email)]).await?;
         Ok(if found.len() == 1 { found.pop() } else { None })
     }
 
@@ -137,11 +148,8 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn lock_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
-        if !self.is_sqlite() {
-            // SQLite has one writer at a time.
-            self.all::<i64>("SELECT id FROM users WHERE id = $1 FOR UPDATE", &values![id]).await?;
-        }
-        self.find_user(id).await
+        // What was waited for is seen: PostgreSQL reads the row anew that it locks.
+        self.one(&format!(select_users!("WHERE u.id = $1{}"), self.for_update()), &values![id]).await
     }
 
     /// Users by name, those after `after` (`""`: from the start), at most `limit`.
@@ -248,12 +256,14 @@ impl Db<'_> {
         self.execute("DELETE FROM users WHERE id = $1", &values![id]).await.map(drop)
     }
 
-    /// Notes when a user last signed in.
+    /// Notes that a user signs in now and gives them, locked as by [`Db::lock_user`].
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn update_last_sign_in(&self, id: UserId, now: Timestamp) -> Result<(), StoreError> {
-        self.execute("UPDATE users SET last_sign_in_at = $2 WHERE id = $1", &values![id, now]).await.map(drop)
+    pub async fn lock_user_at_sign_in(&self, id: UserId, now: Timestamp) -> Result<Option<UserRow>, StoreError> {
+        let sql = "UPDATE users SET last_sign_in_at = $2 WHERE id = $1 RETURNING id, username, name, email, password_hash, \
+            is_active, is_superuser, created_at, last_sign_in_at";
+        self.one(sql, &values![id, now]).await
     }
 
     /// Lets the database's own keys go on after the ones an import brought.
