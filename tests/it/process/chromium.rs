@@ -114,6 +114,8 @@ impl Chromium {
         let version = this.devtools("Browser.getVersion", json!({})).await;
         let agent = version["userAgent"].as_str().unwrap().replace("HeadlessChrome", "Chrome");
         this.devtools("Network.setUserAgentOverride", json!({"userAgent": agent})).await;
+        // Some versions say without a screen that their window is not the one in use: then nothing has the focus.
+        this.devtools("Emulation.setFocusEmulationEnabled", json!({"enabled": true})).await;
         this
     }
 
