@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::table::{AgentRow, INDEX_COLUMNS, IndexRow, Table};
+use super::answers::Kept;
+use super::names::AgentRow;
+use super::table::{INDEX_COLUMNS, IndexRow, Table};
 use super::{SessionIndex, State};
 use crate::store::changes::ChangeRow;
-use crate::store::{CountKey, Db, StoreError, lock, placeholders, sqlite};
+use crate::store::{CountKey, Db, StoreError, placeholders, sqlite};
 use crate::values;
 
 /// How many sessions are read at once.
@@ -239,8 +241,7 @@ impl Db<'_> {
             })
             .await?;
         let sessions = table.as_ref().map(Table::count);
-        *index.write() = State { table, position };
-        lock(&index.answers).0.clear();
+        *index.write() = State { table, position, kept: Kept::default() };
         tracing::debug!(sessions, millis = started.elapsed().as_millis(), "read all sessions into memory");
         Ok(())
     }

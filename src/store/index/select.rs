@@ -1,27 +1,18 @@
-//! Which sessions match, and which of them are on a page.
+//! Which sessions match.
 //!
 //! Few candidates are gathered through the narrowest condition and looked at one by one; with many,
 //! each condition passes once over its column.
 
-use std::cmp::Ordering;
-use std::sync::Arc;
-
 use super::bits::{bits_of, has_bit, keep, places_of, set_bit};
 use super::table::{Table, address_text, at};
-use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::listing::{SessionFilter, SortKey};
 use crate::domain::search::could_be_address;
 use crate::domain::{Network, UserId};
 
 /// One candidate costs as much as passing over this many slots.
-const PASS: usize = 32;
-/// Sorting one candidate in costs as much as passing over so many sessions in order.
-const SORT: usize = 10;
+pub(super) const PASS: usize = 32;
 /// More entries of a dictionary than this are not looked up one by one.
 const MANY_ENTRIES: usize = 4096;
-/// One match in so many slots, or more, are put in order by walking along the order; fewer by sorting.
-const MANY_MATCHES: usize = 12;
-/// Up to this end of a window the walk stops there; beyond, all matches are put in order once.
-const NEAR: usize = 1000;
 
 /// A filter, with names resolved to keys.
 pub(in crate::store) struct Question {
@@ -49,6 +40,15 @@ impl Matches {
         }
     }
 
+    /// The slots, in no order.
+    pub fn slots(&self) -> Vec<u32> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Bits(bits, _) => places_of(bits),
+            Self::Few(slots) => slots.clone(),
+        }
+    }
+
     /// How many bytes it takes.
     pub fn size(&self) -> usize {
         match self {
@@ -60,14 +60,15 @@ impl Matches {
 }
 
 /// What one search term is part of: entries of each dictionary, ascending.
-struct Term {
+pub(super) struct Term {
     users: Vec<u32>,
     agents: Vec<u32>,
     addresses: Vec<u32>,
     bits: Option<[Vec<u64>; 3]>,
 }
 
-enum Condition {
+/// What must hold of a session.
+pub(super) enum Condition {
     User(u32),
     Agent(u32),
     /// Some user agents, as bits.
@@ -134,8 +135,13 @@ impl Table {
         conditions.iter().filter_map(|condition| self.sources(condition)).min_by_key(|sources| size_of(sources))
     }
 
+    /// How many sessions would be looked at one by one; `usize::MAX` when nothing names them.
+    pub fn count_candidates(&self, conditions: &[Condition]) -> usize {
+        self.narrowest(conditions).map_or(usize::MAX, |sources| size_of(&sources))
+    }
+
     /// What must hold; `None` when nothing can match.
-    fn conditions(&self, question: &Question) -> Option<Vec<Condition>> {
+    pub fn conditions(&self, question: &Question) -> Option<Vec<Condition>> {
         let filter = &question.filter;
         let mut conditions = Vec::new();
         if let Some(user) = question.user {
@@ -258,7 +264,7 @@ impl Table {
     }
 
     fn gather(&self, sources: &[Source<'_>], conditions: &[Condition]) -> Vec<u32> {
-        let is_wanted = |slot: &u32| conditions.iter().all(|condition| self.holds(*slot, condition));
+        let is_wanted = |slot: &u32| self.holds_all(*slot, conditions);
         let mut slots = Vec::new();
         for source in sources {
             match source {
@@ -274,6 +280,11 @@ impl Table {
         slots.sort_unstable();
         slots.dedup();
         slots
+    }
+
+    /// Whether a session fulfils these.
+    pub fn holds_all(&self, slot: u32, conditions: &[Condition]) -> bool {
+        conditions.iter().all(|condition| self.holds(slot, condition))
     }
 
     fn holds(&self, slot: u32, condition: &Condition) -> bool {
@@ -329,194 +340,5 @@ impl Table {
                 }
             }
         }
-    }
-
-    /// The slots of a window near the beginning, found by walking along the order and looking at each
-    /// session on the way: without gathering all that match. `None` when too many would be passed over.
-    pub fn first_pages(&self, question: &Question, sorts: &[Sort], window: Window) -> Option<Vec<u32>> {
-        let (first, rest) = sorts.split_first()?;
-        let rest = if first.key == SortKey::Uuid { &[] } else { rest };
-        let (offset, limit) = (usize::try_from(window.offset).ok()?, usize::try_from(window.limit).ok()?);
-        if window.is_far() || !question.filter.search.is_empty() {
-            return None;
-        }
-        let Some(conditions) = self.conditions(question) else { return Some(Vec::new()) };
-        let most = (self.slots() as usize / PASS).max(256);
-        // So few candidates stand so far apart in any order that gathering and sorting them takes less time.
-        let candidates = self.narrowest(&conditions).map_or(usize::MAX, |sources| size_of(&sources));
-        if offset.saturating_add(limit).saturating_mul(self.slots() as usize)
-            > candidates.saturating_mul(most.min(candidates.saturating_mul(SORT)))
-        {
-            return None;
-        }
-        let left = std::cell::Cell::new(most);
-        let is_wanted = |slot: &u32| conditions.iter().all(|condition| self.holds(*slot, condition));
-        // Ends the walk, and is seen afterwards.
-        let goes_on = |_: &u32| left.replace(left.get().saturating_sub(1)) > 0;
-        let order = self.order(first.key);
-        let slots: Vec<u32> = if first.is_descending {
-            let walk = order.down_from(order.len()).take_while(goes_on).filter(is_wanted);
-            Runs::new(self, walk, *first, rest).skip(offset).take(limit).collect()
-        } else {
-            let walk = order.from(0).take_while(goes_on).filter(is_wanted);
-            Runs::new(self, walk, *first, rest).skip(offset).take(limit).collect()
-        };
-        (left.get() > 0).then_some(slots)
-    }
-
-    /// The slots of one window of the matches, in order. Gives all matches in order beside it when
-    /// that was found on the way, to be kept for the next window.
-    pub fn window(&self, matches: &Matches, sorts: &[Sort], window: Window) -> (Vec<u32>, Option<Arc<Vec<u32>>>) {
-        let offset = usize::try_from(window.offset).unwrap_or(usize::MAX);
-        let limit = usize::try_from(window.limit).unwrap_or(0);
-        let Some((first, rest)) = sorts.split_first() else { return (Vec::new(), None) };
-        let rest = if first.key == SortKey::Uuid { &[] } else { rest };
-        match matches {
-            Matches::Few(slots) if slots.len() <= 4096 || self.is_thin(slots.len()) => {
-                (self.sorted_window(slots.clone(), sorts, offset, limit), None)
-            }
-            // The first pages are soon found along the order.
-            Matches::Bits(bits, count) if self.is_thin(*count) && offset * 64 > *count => {
-                (self.sorted_window(places_of(bits), sorts, offset, limit), None)
-            }
-            Matches::All if rest.is_empty() => (self.walk_from(*first, offset).take(limit).collect(), None),
-            _ => {
-                let few_bits;
-                let bits = match matches {
-                    Matches::All => None,
-                    Matches::Bits(bits, _) => Some(bits),
-                    Matches::Few(slots) => {
-                        few_bits = bits_of(slots);
-                        Some(&few_bits)
-                    }
-                };
-                let end = offset.saturating_add(limit);
-                if end > NEAR {
-                    let all = self.in_order(bits, *first, rest);
-                    return (all.iter().skip(offset).take(limit).copied().collect(), Some(Arc::new(all)));
-                }
-                let order = self.order(first.key);
-                let is_wanted = |slot: &u32| bits.is_none_or(|bits| has_bit(bits, *slot));
-                let slots = if first.is_descending {
-                    Runs::new(self, order.down_from(order.len()).filter(is_wanted), *first, rest).skip(offset).take(limit).collect()
-                } else {
-                    Runs::new(self, order.from(0).filter(is_wanted), *first, rest).skip(offset).take(limit).collect()
-                };
-                (slots, None)
-            }
-        }
-    }
-
-    /// Whether so many matches are few among all.
-    fn is_thin(&self, matches: usize) -> bool {
-        matches * MANY_MATCHES <= self.slots() as usize
-    }
-
-    /// All that match, in order.
-    fn in_order(&self, bits: Option<&Vec<u64>>, first: Sort, rest: &[Sort]) -> Vec<u32> {
-        let mut all = Vec::new();
-        self.order(first.key).from(0).for_each(|slot| {
-            if bits.is_none_or(|bits| has_bit(bits, slot)) {
-                all.push(slot);
-            }
-        });
-        if first.is_descending {
-            all.reverse();
-        } else if rest.is_empty() {
-            return all;
-        }
-        for run in all.chunk_by_mut(|a, b| self.compare_values(first.key, *a, *b).is_eq()).filter(|run| run.len() > 1) {
-            run.sort_unstable_by(|a, b| self.compare_all(rest, *a, *b));
-        }
-        all
-    }
-
-    /// All sessions in order, from one on.
-    fn walk_from(&self, sort: Sort, offset: usize) -> Box<dyn Iterator<Item = u32> + '_> {
-        let order = self.order(sort.key);
-        if !sort.is_descending {
-            return Box::new(order.from(offset));
-        }
-        if offset >= order.len() {
-            return Box::new(std::iter::empty());
-        }
-        // Equal ones stand together and keep their ascending order among themselves.
-        let Some(slot) = order.from(order.len() - 1 - offset).next() else { return Box::new(std::iter::empty()) };
-        let high = order.rank(|other| self.compare_values(sort.key, other, slot).is_le());
-        Box::new(Runs::new(self, order.down_from(high), sort, &[]).skip(offset - (order.len() - high)))
-    }
-
-    /// One window of a few slots, sorting no more than that.
-    fn sorted_window(&self, mut slots: Vec<u32>, sorts: &[Sort], offset: usize, limit: usize) -> Vec<u32> {
-        let compare = |a: &u32, b: &u32| self.compare_all(sorts, *a, *b);
-        if offset >= slots.len() {
-            return Vec::new();
-        }
-        if offset > 0 {
-            slots.select_nth_unstable_by(offset, compare);
-            slots.drain(..offset);
-        }
-        if limit < slots.len() {
-            slots.select_nth_unstable_by(limit, compare);
-            slots.truncate(limit);
-        }
-        slots.sort_unstable_by(compare);
-        slots
-    }
-
-    fn compare_all(&self, sorts: &[Sort], a: u32, b: u32) -> Ordering {
-        for sort in sorts {
-            let order = self.compare_values(sort.key, a, b);
-            if order.is_ne() {
-                return if sort.is_descending { order.reverse() } else { order };
-            }
-        }
-        self.compare(SortKey::Uuid, a, b)
-    }
-}
-
-/// Slots that come by the first key, with equal ones put in order by the others and by name.
-struct Runs<'a, I: Iterator<Item = u32>> {
-    table: &'a Table,
-    slots: std::iter::Peekable<I>,
-    first: Sort,
-    rest: &'a [Sort],
-    /// What is left of the present run, last first.
-    run: Vec<u32>,
-}
-
-impl<'a, I: Iterator<Item = u32>> Runs<'a, I> {
-    fn new(table: &'a Table, slots: I, first: Sort, rest: &'a [Sort]) -> Self {
-        Self { table, slots: slots.peekable(), first, rest, run: Vec::new() }
-    }
-}
-
-impl<I: Iterator<Item = u32>> Iterator for Runs<'_, I> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        if let Some(slot) = self.run.pop() {
-            return Some(slot);
-        }
-        let first = self.slots.next()?;
-        // Ascending, equal ones come in order already.
-        if self.rest.is_empty() && !self.first.is_descending {
-            return Some(first);
-        }
-        let is_equal = |slot: &u32| self.table.compare_values(self.first.key, *slot, first).is_eq();
-        while let Some(slot) = self.slots.next_if(is_equal) {
-            if self.run.is_empty() {
-                self.run.push(first);
-            }
-            self.run.push(slot);
-        }
-        if self.run.is_empty() {
-            return Some(first);
-        }
-        // Descending, they came last first, as `run` wants them.
-        if !(self.rest.is_empty() && self.first.is_descending) {
-            self.run.sort_unstable_by(|a, b| self.table.compare_all(self.rest, *b, *a));
-        }
-        self.run.pop()
     }
 }

@@ -1,16 +1,12 @@
 //! Sessions in columns: what filters, searches and orders look at, and nothing else. No key, no hash.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::OnceLock;
 
-use foldhash::fast::RandomState;
-
 use super::bits::{has_bit, set_bit};
-use super::dictionary::{Grams, Texts};
+use super::dictionary::Grams;
+use super::names::{AgentRow, Interned, Map, Named, ranks};
 use super::order::Ranked;
-use crate::domain::fold::fold;
 use crate::domain::listing::SortKey;
 use crate::domain::{Address, SessionId, Timestamp};
 use crate::store::{FromRow, Row, StoreError};
@@ -47,87 +43,6 @@ impl FromRow for IndexRow {
             expires_at: row.timestamp()?,
             created_at: row.timestamp()?,
         })
-    }
-}
-
-/// What is read of a user agent.
-#[derive(Clone, Debug)]
-pub(super) struct AgentRow {
-    pub id: i64,
-    pub text: String,
-    pub browser: String,
-    pub os: String,
-    pub device: String,
-}
-
-impl FromRow for AgentRow {
-    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { id: row.int()?, text: row.text()?, browser: row.text()?, os: row.text()?, device: row.text()? })
-    }
-}
-
-type Map<K, V> = HashMap<K, V, RandomState>;
-
-/// Distinct values by number.
-pub(super) struct Interned<T> {
-    numbers: Map<T, u32>,
-    values: Vec<T>,
-}
-
-impl<T> Default for Interned<T> {
-    fn default() -> Self {
-        Self { numbers: Map::default(), values: Vec::new() }
-    }
-}
-
-impl<T: Hash + Eq + Clone> Interned<T> {
-    fn intern(&mut self, value: T) -> u32 {
-        let next = number(self.values.len());
-        *self.numbers.entry(value).or_insert_with_key(|value| {
-            self.values.push(value.clone());
-            next
-        })
-    }
-
-    pub fn find(&self, value: &T) -> Option<u32> {
-        self.numbers.get(value).copied()
-    }
-
-    pub fn values(&self) -> &[T] {
-        &self.values
-    }
-}
-
-/// Users or user agents: texts with a key.
-#[derive(Default)]
-pub(super) struct Named {
-    entries: Map<i64, u32>,
-    pub ids: Vec<i64>,
-    pub texts: Texts,
-    pub folded: Texts,
-    pub grams: Grams,
-}
-
-impl Named {
-    pub fn find(&self, id: i64) -> Option<u32> {
-        self.entries.get(&id).copied()
-    }
-
-    fn push(&mut self, id: i64, text: &str) {
-        let entry = number(self.ids.len());
-        let folded = fold(text);
-        self.entries.insert(id, entry);
-        self.ids.push(id);
-        self.texts.push(text);
-        self.grams.file(entry, &folded);
-        self.folded.push(&folded);
-    }
-
-    fn shrink(&mut self) {
-        self.ids.shrink_to_fit();
-        self.texts.shrink();
-        self.folded.shrink();
-        self.grams.shrink();
     }
 }
 
@@ -176,17 +91,18 @@ pub(super) struct Table {
 impl Table {
     /// An empty one, to be filled with about so many sessions and then [settled](Table::settle).
     pub fn filling(count: usize) -> Self {
-        let column = || Vec::with_capacity(count);
+        let column = || roomy(count);
         Self {
-            ids: Vec::with_capacity(count),
-            uuids: Vec::with_capacity(count),
+            ids: roomy(count),
+            uuids: roomy(count),
             users: column(),
             agents: column(),
             addresses: column(),
             places: column(),
-            last_used: Vec::with_capacity(count),
-            expires: Vec::with_capacity(count),
-            created: Vec::with_capacity(count),
+            last_used: roomy(count),
+            expires: roomy(count),
+            created: roomy(count),
+            address_keys: roomy(count),
             filling: Some(Map::default()),
             ..Self::default()
         }
@@ -309,8 +225,15 @@ impl Table {
             set_bit(&mut self.live, slot);
             self.live_count += 1;
         }
-        for key in changed {
-            self.enter(key, slot);
+        for key in KEYS {
+            if changed.contains(&key) {
+                self.enter(key, slot);
+            } else if !changed.is_empty() {
+                // It may match other filters now.
+                self.change_order(key, |table, order| {
+                    order.touch(slot, |other| table.compare(key, other, slot));
+                });
+            }
         }
     }
 
@@ -330,15 +253,6 @@ impl Table {
     /// Gives back what was reserved for growth, and sorts by what is asked for most.
     pub fn settle(&mut self) {
         self.filling = None;
-        self.ids.shrink_to_fit();
-        self.uuids.shrink_to_fit();
-        for column in [&mut self.users, &mut self.agents, &mut self.addresses, &mut self.places] {
-            column.shrink_to_fit();
-        }
-        self.last_used.shrink_to_fit();
-        self.expires.shrink_to_fit();
-        self.created.shrink_to_fit();
-        self.address_keys.shrink_to_fit();
         self.address_grams.shrink();
         self.slots_at.iter_mut().for_each(Vec::shrink_to_fit);
         self.user_names.shrink();
@@ -403,6 +317,10 @@ impl Table {
             self.slots_at.resize_with(place + 1, Vec::new);
         }
         if let Some(slots) = self.slots_at.get_mut(place) {
+            if self.filling.is_none() && slots.len() == slots.capacity() {
+                // Doubling would keep as much again unused.
+                slots.reserve_exact(slots.len() / 16 + 4);
+            }
             slots.insert(slots.partition_point(|other| *other < slot), slot);
         }
     }
@@ -460,10 +378,10 @@ impl Table {
             SortKey::Country => at(&ranks, at(&self.places, slot)).into(),
         };
         let live = (0..self.slots()).filter(|slot| has_bit(&self.live, *slot));
-        let mut keyed: Vec<(i64, u64, u32)> = live.map(|slot| (value(slot), (at(&self.uuids, slot) >> 64) as u64, slot)).collect();
+        let mut keyed: Vec<(i64, u64, u32)> = roomy(self.live_count);
+        keyed.extend(live.map(|slot| (value(slot), (at(&self.uuids, slot) >> 64) as u64, slot)));
         keyed.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| at(&self.uuids, a.2).cmp(&at(&self.uuids, b.2))));
-        let sorted: Vec<u32> = keyed.into_iter().map(|(_, _, slot)| slot).collect();
-        Ranked::new(&sorted)
+        Ranked::new(keyed.iter().map(|(_, _, slot)| *slot))
     }
 
     /// Compares two sessions by one key, and then by name.
@@ -508,17 +426,20 @@ const KEYS: [SortKey; 9] = [
     SortKey::Country,
 ];
 
-/// For each entry its place in the order; equal ones share it, as places of one country do.
-fn ranks<T>(entries: &[T], compare: impl Fn(u32, u32) -> Ordering) -> Vec<u32> {
-    let mut sorted: Vec<u32> = (0..number(entries.len())).collect();
-    sorted.sort_unstable_by(|a, b| compare(*a, *b));
-    let mut ranks = vec![0; sorted.len()];
-    for (rank, equal) in (0..).zip(sorted.chunk_by(|a, b| compare(*a, *b).is_eq())) {
-        for entry in equal {
-            set(&mut ranks, *entry, rank);
-        }
+/// Room for so many values, and some more.
+///
+/// The system's allocator keeps what smaller buffers took, for others of its thread. From 32 MB on each
+/// has addresses of its own: what is not written takes no memory, what is dropped goes back at once, and
+/// nothing is copied as it grows.
+pub(super) fn roomy<T>(count: usize) -> Vec<T> {
+    const MAPPED: usize = 33 << 20;
+    let wanted = count + count / 16 + 64;
+    let mut values = Vec::new();
+    let is_large = count * size_of::<T>() >= 1 << 18;
+    if !is_large || values.try_reserve_exact(wanted.max(MAPPED / size_of::<T>().max(1))).is_err() {
+        values.reserve_exact(wanted);
     }
-    ranks
+    values
 }
 
 /// An address as searches see it.
@@ -531,7 +452,7 @@ fn at_key(keys: &[Address], entry: u32) -> [u8; crate::domain::address::KEY_LENG
 }
 
 /// Slots and entries are 32 bits: four thousand million sessions fit no memory anyway.
-fn number(length: usize) -> u32 {
+pub(super) fn number(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
@@ -539,7 +460,7 @@ pub(super) fn at<T: Copy + Default>(column: &[T], slot: u32) -> T {
     column.get(slot as usize).copied().unwrap_or_default()
 }
 
-fn set<T>(column: &mut [T], slot: u32, value: T) {
+pub(super) fn set<T>(column: &mut [T], slot: u32, value: T) {
     if let Some(place) = column.get_mut(slot as usize) {
         *place = value;
     }

@@ -158,6 +158,25 @@ enum Step {
     End(prop::sample::Index),
     EndAllOf(usize),
     Ask(Question),
+    /// What was asked before: another page of it, and others wrote meanwhile.
+    AskAgain(usize, prop::sample::Index),
+}
+
+/// Filters and orders that are asked for again and again: terms, user, place, since, orders, size.
+type Regular = (&'static [usize], usize, usize, Option<u32>, &'static [(usize, bool)], usize);
+const REGULARS: [Regular; 6] = [
+    (&[], 9, 0, None, &[(5, true)], 7),
+    (&[], 9, 1, None, &[(7, false)], 1),
+    (&[6], 9, 9, None, &[(8, true), (5, false)], 20),
+    (&[4], 9, 9, Some(10), &[(4, false), (6, true)], 7),
+    (&[2], 9, 0, None, &[(8, false)], 7),
+    (&[], 3, 9, Some(5), &[(2, true), (5, true)], 1),
+];
+
+fn regular(number: usize, page: prop::sample::Index) -> Question {
+    let (terms, user, place, since, orders, size) = REGULARS[number];
+    let (terms, orders) = (terms.to_vec(), orders.to_vec());
+    Question { terms, user, address: 9, agent: 9, place, network: 9, since, orders, size, page }
 }
 
 fn known() -> impl Strategy<Value = Known> {
@@ -191,7 +210,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop::collection::vec(known(), 1..20).prop_map(Step::AddBeside),
         3 => any::<prop::sample::Index>().prop_map(Step::End),
         1 => (0..USERS.len()).prop_map(Step::EndAllOf),
-        12 => question().prop_map(Step::Ask),
+        9 => question().prop_map(Step::Ask),
+        9 => (0..REGULARS.len(), any::<prop::sample::Index>()).prop_map(|(number, page)| Step::AskAgain(number, page)),
     ]
 }
 
@@ -233,7 +253,7 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
     app.import(&lines).await;
     let admin = app.admin_token().await;
     let beside = app.restarted(&settings).await;
-    let steps = prop::collection::vec(step(), 220).new_tree(&mut runner).unwrap().current();
+    let steps = prop::collection::vec(step(), 300).new_tree(&mut runner).unwrap().current();
     for step in &steps {
         match step {
             Step::Add(new) => drop(app.import(&number(&mut model, &mut next, new)).await),
@@ -265,6 +285,7 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
             }
             Step::End(_) => {}
             Step::Ask(question) => ask(&admin, &model, question).await,
+            Step::AskAgain(number, page) => ask(&admin, &model, &regular(*number, *page)).await,
         }
     }
     assert!(app.app.store.is_index_filled(), "searches were answered from memory");
