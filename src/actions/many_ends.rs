@@ -13,9 +13,11 @@ use crate::store::revocations::{Moved, Revocation};
 use crate::store::session_ends::{MatchingEnd, Which};
 use crate::store::{Db, StoreError};
 
-/// How many sessions one transaction ends or moves, so that nobody waits long for a large end: a sign-in
-/// writes three times, and may find one under way each time.
+/// How many sessions one transaction ends, so that nobody waits long for a large end: a sign-in writes three
+/// times, and may find one under way each time.
 pub(super) const CHUNK: i64 = 100;
+/// How many sessions one transaction moves: nobody waits for that, and it goes on for long.
+const MOVED: i64 = 25;
 /// How many sessions one call may end as single ones do.
 const AT_ONCE: u64 = 1000;
 /// How many sessions one transaction revokes: about as long as a chunk takes.
@@ -31,6 +33,8 @@ pub(super) struct ManyEnds<'a> {
     actor: &'a Actor,
     /// Whether they end as single ones do.
     is_direct: bool,
+    /// Whether the database knows that very many are revoked.
+    is_noted: bool,
     /// How many have ended.
     pub ended: u64,
 }
@@ -38,7 +42,7 @@ pub(super) struct ManyEnds<'a> {
 impl<'a> ManyEnds<'a> {
     /// Of about so many sessions; none so far.
     pub fn of(count: u64, app: &'a App, reason: EndReason, comment: &'a str, actor: &'a Actor) -> Self {
-        Self { app, reason, comment, actor, is_direct: count <= AT_ONCE, ended: 0 }
+        Self { app, reason, comment, actor, is_direct: count <= AT_ONCE, is_noted: false, ended: 0 }
     }
 
     /// How many sessions the next transaction takes on.
@@ -84,7 +88,7 @@ impl<'a> ManyEnds<'a> {
                     .store
                     .write_much(move |db| Box::pin(async move { db.revoke_sessions(&which, REVOKED, &revocation).await }))
                     .await?;
-                self.ended += number(revoked.ended);
+                self.count(revoked.ended).await?;
                 if number(revoked.found) < REVOKED.unsigned_abs() {
                     return Ok(());
                 }
@@ -114,7 +118,16 @@ impl<'a> ManyEnds<'a> {
                 self.app.store.write_much(move |db| Box::pin(async move { db.revoke_matching(&ids, &end, &revocation).await }));
             revoked.await?.ended
         };
+        self.count(ended).await
+    }
+
+    /// Counts what ended, and tells the database of the first ones that were revoked.
+    async fn count(&mut self, ended: usize) -> Result<(), StoreError> {
         self.ended += number(ended);
+        if ended > 0 && !self.is_direct && !self.is_noted {
+            self.is_noted = true;
+            self.app.store.write(|db| Box::pin(async move { db.note_many_revoked().await })).await?;
+        }
         Ok(())
     }
 }
@@ -133,7 +146,7 @@ pub async fn move_some(app: &App, time: Duration) -> Result<bool, ActionError> {
         app.store
             .write_much(|db| {
                 Box::pin(async move {
-                    let Some(moved) = db.move_revoked(CHUNK).await? else { return Ok::<_, StoreError>(()) };
+                    let Some(moved) = db.move_revoked(MOVED).await? else { return Ok::<_, StoreError>(()) };
                     note_moved(db, moved).await
                 })
             })

@@ -41,6 +41,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0012_proved_addresses"),
         migration!("0013_endings"),
         migration!("0014_revocations"),
+        migration!("0015_revoked_lookups"),
     ];
     ALL
 }

@@ -136,6 +136,15 @@ impl Db<'_> {
         Ok(Revoked { found, ended })
     }
 
+    /// Notes that very many sessions are being revoked. PostgreSQL plans a statement once for a connection, and
+    /// while none is revoked it is as good to pass over all of them as to look one up: it plans anew after this.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn note_many_revoked(&self) -> Result<(), StoreError> {
+        if self.is_sqlite() { Ok(()) } else { self.batch("ANALYZE revoked_sessions").await }
+    }
+
     async fn insert_revocation(&self, Revocation { ending, ip, request_id }: &Revocation) -> Result<i64, StoreError> {
         let sql = "INSERT INTO revocations (ended_at, ended_by, ended_by_name, reason, comment, ip, request_id) \
             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";

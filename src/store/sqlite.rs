@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -79,13 +81,11 @@ impl Sqlite {
         }
         // SQLite gives its log the mode of the file.
         files::create_file(path).map_err(failed)?;
-        let connection = connect(path, WRITER)?;
+        let copier = run_copier(path)?;
+        let connection = connect_writer(path, &copier)?;
         let (sender, receiver) = sync_channel(WRITE_QUEUE);
         let file = path.to_owned();
-        std::thread::Builder::new()
-            .name("rollcall-writer".into())
-            .spawn(move || run_writer(&file, connection, &receiver))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        start("rollcall-writer", move || run_writer(&file, connection, &receiver, &copier))?;
         Ok(Self(Arc::new(Inner {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
@@ -231,10 +231,13 @@ pub(super) fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Resul
 
 /// What a connection is for, in SQLite's words.
 const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;";
-/// Bulk ends touch most pages of all indexes. What commits write is copied into the file once in 16 MB:
-/// less often would be less work, and longer for whoever waits for it. What is deleted or overwritten is overwritten
-/// in the file, too.
-const WRITER: &str = "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4096; PRAGMA secure_delete = ON;";
+/// Bulk ends touch most pages of all indexes. What is deleted or overwritten is overwritten in the file, too.
+const WRITER: &str = "PRAGMA cache_size = -16384; PRAGMA secure_delete = ON;";
+/// From so many pages of 4 KB in the log on, another thread copies them into the file; nobody waits for it.
+const COPY_AT: i32 = 1024;
+/// From so many on, the writer copies what is left before it goes on, so that the log begins anew and does
+/// not grow for as long as there are writes.
+const RESTART_AT: i32 = 4096;
 
 /// Opens the file, which must exist: one that is gone is trouble, not a reason for an empty one.
 fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
@@ -247,17 +250,65 @@ fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
          PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 67108864;",
     )?;
     connection.execute_batch(purpose)?;
+    // Else SQLite looks at the values to choose a plan, and makes it anew whenever one of them is another:
+    // several times what a short query takes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
+fn connect_writer(path: &Path, copier: &SyncSender<()>) -> Result<Connection, StoreError> {
+    let mut connection = connect(path, WRITER)?;
+    let copier = copier.clone();
+    // In place of SQLite's own rule, by which who commits the thousandth page copies all of them.
+    connection.wal_hook(Some(move |log: &mut Wal, pages| {
+        if pages >= RESTART_AT {
+            // Where the other thread is at it, the next commit tries again.
+            drop(log.checkpoint());
+        } else if pages >= COPY_AT {
+            // One that waits is enough.
+            let _ = copier.try_send(());
+        }
+        Ok(())
+    }))?;
+    Ok(connection)
+}
+
+/// The thread that copies what is in the log into the file, each time it is told to. It ends with its
+/// last sender.
+fn run_copier(path: &Path) -> Result<SyncSender<()>, StoreError> {
+    let (sender, receiver) = sync_channel(1);
+    let path = path.to_owned();
+    start("rollcall-copier", move || {
+        let mut connection = None;
+        while receiver.recv().is_ok() {
+            let opened = connection.take().map_or_else(|| connect(&path, READER), Ok);
+            let copied = opened.and_then(|opened: Connection| {
+                opened.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+                Ok(opened)
+            });
+            match copied {
+                Ok(opened) => connection = Some(opened),
+                // The writer copies all of it when it comes to that, or fails, too.
+                Err(error) => tracing::warn!(%error, "the database's log cannot be copied"),
+            }
+        }
+    })?;
+    Ok(sender)
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    let started = std::thread::Builder::new().name(name.into()).spawn(work);
+    started.map(drop).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
 /// The writer thread: takes what is waiting, runs it in one transaction, commits, answers.
-fn run_writer(path: &Path, connection: Connection, jobs: &Receiver<Job>) {
+fn run_writer(path: &Path, connection: Connection, jobs: &Receiver<Job>, copier: &SyncSender<()>) {
     let mut current = Some(Mutex::new(connection));
     // Taken from the queue, and not for the batch that was gathered then.
     let mut next = None;
     while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
         if current.is_none() {
-            current = connect(path, WRITER).ok().map(Mutex::new);
+            current = connect_writer(path, copier).ok().map(Mutex::new);
         }
         let mut batch = vec![first];
         while batch.len() < BATCH && batch.iter().all(|job| !job.is_large) {
@@ -383,5 +434,68 @@ impl From<rusqlite::Error> for StoreError {
             ) => Self::Unavailable(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::StatementStatus;
+
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rollcall.db");
+        files::create_file(&path).unwrap();
+        (folder, path)
+    }
+
+    /// Writes some pages of 4 KB, ten at a time.
+    fn fill(connection: &Connection, pages: usize) {
+        for _ in 0..pages / 10 {
+            connection.execute("INSERT INTO pages VALUES (randomblob(40960))", []).unwrap();
+        }
+    }
+
+    fn size(path: &Path) -> u64 {
+        std::fs::metadata(path).unwrap().len()
+    }
+
+    #[test]
+    fn other_values_need_no_other_plan() {
+        let (_folder, path) = file();
+        let connection = connect(&path, READER).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA query_only = OFF; CREATE TABLE numbers (n INTEGER); CREATE INDEX numbers_by_n ON numbers (n);
+                 WITH RECURSIVE counted (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM counted WHERE n < 1000)
+                 INSERT INTO numbers SELECT n FROM counted; ANALYZE;",
+            )
+            .unwrap();
+        let mut statement = connection.prepare("SELECT count(*) FROM numbers WHERE n > ?1 AND n < ?2").unwrap();
+        for n in 0..10 {
+            assert_eq!(statement.query_row([n, 1000 - n], |row| row.get(0)), Ok(999 - 2 * n));
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+
+    #[test]
+    fn the_log_is_copied_beside_the_writer_and_begins_anew() {
+        let (_folder, path) = file();
+        let copier = run_copier(&path).unwrap();
+        let connection = connect_writer(&path, &copier).unwrap();
+        connection.execute_batch("CREATE TABLE pages (bytes BLOB)").unwrap();
+        // More than makes the other thread begin, and less than makes the writer do it.
+        let pages = usize::try_from((COPY_AT + RESTART_AT) / 2).unwrap();
+        fill(&connection, pages);
+        let began = std::time::Instant::now();
+        while size(&path) < 4096 * 1024 {
+            assert!(began.elapsed() < Duration::from_secs(60), "nobody copied the log");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        fill(&connection, 10 * pages);
+        let (log, most) = (size(&path.with_extension("db-wal")), 4 * 4096 * u64::try_from(RESTART_AT).unwrap());
+        assert!(log < most, "{log} bytes of log");
+        let kept: i64 = connection.query_row("SELECT count(*) FROM pages", [], |row| row.get(0)).unwrap();
+        assert_eq!(usize::try_from(kept).unwrap(), pages / 10 + pages);
     }
 }

@@ -1,0 +1,1 @@
+-- Nothing to do: SQLite answers `NOT IN` by a look-up by key. On PostgreSQL the view of sessions changes.
