@@ -33,8 +33,6 @@ pub(super) struct ManyEnds<'a> {
     actor: &'a Actor,
     /// Whether they end as single ones do.
     is_direct: bool,
-    /// Whether the database knows that very many are revoked.
-    is_noted: bool,
     /// How many have ended.
     pub ended: u64,
 }
@@ -42,7 +40,7 @@ pub(super) struct ManyEnds<'a> {
 impl<'a> ManyEnds<'a> {
     /// Of about so many sessions; none so far.
     pub fn of(count: u64, app: &'a App, reason: EndReason, comment: &'a str, actor: &'a Actor) -> Self {
-        Self { app, reason, comment, actor, is_direct: count <= AT_ONCE, is_noted: false, ended: 0 }
+        Self { app, reason, comment, actor, is_direct: count <= AT_ONCE, ended: 0 }
     }
 
     /// How many sessions the next transaction takes on.
@@ -123,9 +121,9 @@ impl<'a> ManyEnds<'a> {
 
     /// Counts what ended, and tells the database of the first ones that were revoked.
     async fn count(&mut self, ended: usize) -> Result<(), StoreError> {
+        let is_first = self.ended == 0 && ended > 0;
         self.ended += number(ended);
-        if ended > 0 && !self.is_direct && !self.is_noted {
-            self.is_noted = true;
+        if is_first && !self.is_direct {
             self.app.store.write(|db| Box::pin(async move { db.note_many_revoked().await })).await?;
         }
         Ok(())

@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::domain::{Address, SessionId, Timestamp, UserId};
     use crate::store::index::names::AgentRow;
-    use crate::store::index::table::IndexRow;
+    use crate::store::index::table::{IndexRow, KEYS};
 
     const COUNTRIES: [&str; 3] = ["", "DE", "JP"];
     const NAMES: [&str; 4] = ["ada", "ada.b", "bob", "zoe"];
@@ -243,19 +243,8 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let keys = [
-            SortKey::Uuid,
-            SortKey::User,
-            SortKey::Username,
-            SortKey::LastIp,
-            SortKey::UserAgent,
-            SortKey::LastUsed,
-            SortKey::Expires,
-            SortKey::Created,
-            SortKey::Country,
-        ];
         let sort =
-            (prop::sample::select(keys.to_vec()), any::<bool>()).prop_map(|(key, is_descending)| Sort { key, is_descending });
+            (prop::sample::select(KEYS.to_vec()), any::<bool>()).prop_map(|(key, is_descending)| Sort { key, is_descending });
         // Few filters and orders, so that the same are asked for again.
         let filter = prop_oneof![
             Just(SessionFilter::default()),

@@ -414,7 +414,8 @@ impl Table {
     }
 }
 
-const KEYS: [SortKey; 9] = [
+/// All that sessions can be sorted by.
+pub(super) const KEYS: [SortKey; 9] = [
     SortKey::Uuid,
     SortKey::User,
     SortKey::Username,
