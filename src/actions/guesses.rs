@@ -102,26 +102,28 @@ pub async fn take(
     actor: &Actor,
 ) -> Result<Taken, ActionError> {
     let limits = limits_of(app, guess, device, actor.ip);
-    let (now, taken) = (app.clock.now(), limits.clone());
-    // In one transaction: one that does not fit takes nothing from the others.
-    let refused = app.store.write_soon(move |db| {
-        Box::pin(async move {
-            let fitted = db.take_guesses(&keyed(&limits), now).await?;
-            match limits.into_iter().find(|limit| !fitted.contains(&limit.key)) {
-                Some(limit) => Err(Refused::By(limit)),
-                None => Ok(()),
-            }
-        })
-    });
-    match refused.await {
-        Ok(()) => Ok(Taken(taken)),
-        Err(Refused::Store(error)) => Err(error.into()),
-        Err(Refused::By(limit)) => {
-            crate::metrics::count_sign_in("limited");
-            crate::metrics::count_limited(limit.name);
-            Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))
+    let (now, keys) = (app.clock.now(), keyed(&limits));
+    let fitted: Result<_, StoreError> =
+        app.store.write_soon(move |db| Box::pin(async move { db.take_guesses(&keys, now).await })).await;
+    let fitted = fitted?;
+    let Some(refusing) = limits.iter().find(|limit| !fitted.contains(&limit.key)).copied() else { return Ok(Taken(limits)) };
+    let taken = limits.iter().copied().filter(|limit| fitted.contains(&limit.key)).collect();
+    let limit = if fitted.is_empty() { find_exhausted(app, &limits, now).await?.unwrap_or(refusing) } else { refusing };
+    Taken(taken).settle(app, false).await;
+    crate::metrics::count_sign_in("limited");
+    crate::metrics::count_limited(limit.name);
+    Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))
+}
+
+/// The first of these limits that no guess fits now.
+async fn find_exhausted(app: &App, limits: &[Limit], now: Timestamp) -> Result<Option<Limit>, StoreError> {
+    for limit in limits {
+        let full_at = app.store.read().find_guess_limit(limit.key).await?;
+        if full_at.is_some_and(|full_at| full_at > limit.rate.last_fit(now)) {
+            return Ok(Some(*limit));
         }
     }
+    Ok(None)
 }
 
 /// Whether it is worth writing down that a passkey of this user proved nothing: as often as guesses at one
@@ -138,17 +140,6 @@ pub async fn is_worth_telling(app: &App, user: UserId) -> Result<bool, StoreErro
 /// As the store knows them.
 fn keyed(limits: &[Limit]) -> Vec<(HashedSecret, Rate)> {
     limits.iter().map(|limit| (limit.key, limit.rate)).collect()
-}
-
-enum Refused {
-    By(Limit),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Refused {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }
 
 /// Writes the event of a limit that is hit, once, and gives how long to wait.

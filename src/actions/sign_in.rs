@@ -158,9 +158,6 @@ pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor
                 Some(secret) => db.touch_known_device(user.id, secret, now).await?,
                 None => false,
             };
-            if !is_known_device {
-                db.insert_known_device(user.id, device_hash, wish.device, now).await?;
-            }
             let living = limits.begin(now, wish.is_remembered);
             let session = NewSession {
                 uuid,
@@ -175,7 +172,17 @@ pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor
                 is_remembered: living.is_remembered,
             };
             let event = [EventKind::SignIn.by(&actor, now).about(user.id, &user.username).of_session(uuid)];
-            tokio::try_join!(db.insert_session(&session), db.insert_events(&event))?;
+            let device = async {
+                if !is_known_device {
+                    db.insert_known_device(user.id, device_hash, wish.device, now).await?;
+                }
+                Ok(())
+            };
+            tokio::try_join!(device, db.insert_session(&session), db.insert_events(&event))?;
+            // Not each time: it reads them all.
+            if !is_known_device && device_hash.0.first().is_some_and(|byte| byte % 8 == 0) {
+                db.delete_oldest_known_devices(user.id).await?;
+            }
             Ok::<_, ActionError>((living, is_known_device))
         })
     });

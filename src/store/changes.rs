@@ -3,7 +3,7 @@
 
 use std::sync::PoisonError;
 
-use super::{Db, FromRow, Row, StoreError};
+use super::{Db, FromRow, Pending, Row, Statement, StoreError};
 use crate::values;
 
 /// Keys of sessions that a transaction changed.
@@ -40,17 +40,6 @@ impl Db<'_> {
         if let Some(pending) = self.pending() {
             pending.changes.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         }
-    }
-
-    /// Writes what [`Db::note_change`] gathered.
-    pub(super) async fn flush_changes(&self) -> Result<(), StoreError> {
-        let Some(pending) = self.pending() else { return Ok(()) };
-        let ids = std::mem::take(&mut *pending.changes.lock().unwrap_or_else(PoisonError::into_inner));
-        for ids in ids.chunks(KEYS) {
-            let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-            self.execute("INSERT INTO session_changes (ids) VALUES ($1)", &values![bytes]).await?;
-        }
-        Ok(())
     }
 
     /// The newest place in the log.
@@ -96,4 +85,12 @@ impl Db<'_> {
         self.execute("DELETE FROM session_changes", &[]).await?;
         self.execute("INSERT INTO session_changes (ids) VALUES ($1)", &values![Vec::<u8>::new()]).await.map(drop)
     }
+}
+
+/// Writes what [`Db::note_change`] gathered.
+pub(super) fn statements(pending: &Pending) -> Vec<Statement> {
+    let ids = std::mem::take(&mut *pending.changes.lock().unwrap_or_else(PoisonError::into_inner));
+    let bytes = ids.chunks(KEYS).map(|ids| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>());
+    let sql = "INSERT INTO session_changes (ids) VALUES ($1)";
+    bytes.map(|bytes| Statement { sql: sql.to_owned(), values: values![bytes].to_vec() }).collect()
 }

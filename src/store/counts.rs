@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use super::{Db, StoreError, Value};
+use super::events::insert_statements;
+use super::{Db, Pending, Statement, StoreError, Value};
 use crate::values;
 
 /// What is counted. The order is the order rows are locked in, so that transactions cannot wait for
@@ -50,7 +51,7 @@ impl CountKey {
 pub(super) type PendingCounts = BTreeMap<CountKey, i64>;
 
 /// How many rows a counter is spread over on PostgreSQL, where each writer locks the rows it changes.
-const SLOTS: u8 = 16;
+pub(super) const SLOTS: i64 = 16;
 
 impl Db<'_> {
     /// The number of sessions counted under `key`.
@@ -90,23 +91,6 @@ impl Db<'_> {
         }
     }
 
-    /// Writes what [`Db::add_to_counts`] gathered: once, and in the keys' order.
-    pub(super) async fn flush_counts(&self) -> Result<(), StoreError> {
-        let Some(pending) = self.pending() else { return Ok(()) };
-        let pending = std::mem::take(&mut *pending.counts.lock().unwrap_or_else(PoisonError::into_inner));
-        let slot = if self.is_sqlite() { 0 } else { random_slot() };
-        let rows = pending.into_iter().filter(|(_, by)| *by != 0).map(|(key, by)| {
-            let (kind, key) = key.columns();
-            values![kind, key, slot, by].to_vec()
-        });
-        self.insert_rows(
-            "INSERT INTO session_counts (kind, key, slot, n) VALUES ",
-            rows.collect(),
-            " ON CONFLICT (kind, key, slot) DO UPDATE SET n = session_counts.n + excluded.n",
-        )
-        .await
-    }
-
     /// Forgets all counts, when all sessions were removed at once.
     pub(super) async fn clear_counts(&self) -> Result<(), StoreError> {
         if let Some(pending) = self.pending() {
@@ -116,9 +100,16 @@ impl Db<'_> {
     }
 }
 
-fn random_slot() -> i64 {
-    let mut byte = [0; 1];
-    // Without randomness all take the same slot: slower, as right.
-    let _ = getrandom::fill(&mut byte);
-    i64::from(byte[0] % SLOTS)
+/// Writes what [`Db::add_to_counts`] gathered: once, and in the keys' order.
+pub(super) fn statements(pending: &Pending) -> Vec<Statement> {
+    let counts = std::mem::take(&mut *pending.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    let rows = counts.into_iter().filter(|(_, by)| *by != 0).map(|(key, by)| {
+        let (kind, key) = key.columns();
+        values![kind, key, pending.slot, by].to_vec()
+    });
+    insert_statements(
+        "INSERT INTO session_counts (kind, key, slot, n) VALUES ",
+        &rows.collect::<Vec<_>>(),
+        " ON CONFLICT (kind, key, slot) DO UPDATE SET n = session_counts.n + excluded.n",
+    )
 }

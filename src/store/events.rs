@@ -1,6 +1,6 @@
 //! Events: the audit record. Rows are only ever added.
 
-use super::{Db, FromRow, Row, StoreError, Value};
+use super::{Db, FromRow, Row, Statement, StoreError, Value};
 use crate::domain::{SessionId, Timestamp};
 use crate::values;
 
@@ -85,8 +85,7 @@ impl Db<'_> {
     /// Inserts many rows with few statements: `start` ends in `VALUES `, `end` follows the rows. All
     /// rows have equally many values.
     pub(super) async fn insert_rows(&self, start: &str, rows: Vec<Vec<Value>>, end: &str) -> Result<(), StoreError> {
-        for chunk in rows.chunks(ROWS) {
-            let (sql, values) = many_rows(start, chunk, end);
+        for Statement { sql, values } in insert_statements(start, &rows, end) {
             self.execute(&sql, &values).await?;
         }
         Ok(())
@@ -100,8 +99,7 @@ impl Db<'_> {
         end: &str,
     ) -> Result<Vec<T>, StoreError> {
         let mut returned = Vec::with_capacity(rows.len());
-        for chunk in rows.chunks(ROWS) {
-            let (sql, values) = many_rows(start, chunk, end);
+        for Statement { sql, values } in insert_statements(start, &rows, end) {
             returned.extend(self.all::<T>(&sql, &values).await?);
         }
         Ok(returned)
@@ -111,7 +109,12 @@ impl Db<'_> {
 /// How many rows one statement inserts.
 const ROWS: usize = 50;
 
-fn many_rows(start: &str, rows: &[Vec<Value>], end: &str) -> (String, Vec<Value>) {
+/// The statements of [`Db::insert_rows`].
+pub(super) fn insert_statements(start: &str, rows: &[Vec<Value>], end: &str) -> Vec<Statement> {
+    rows.chunks(ROWS).map(|rows| many_rows(start, rows, end)).collect()
+}
+
+fn many_rows(start: &str, rows: &[Vec<Value>], end: &str) -> Statement {
     let mut sql = start.to_owned();
     let mut values: Vec<Value> = Vec::new();
     for row in rows {
@@ -122,5 +125,5 @@ fn many_rows(start: &str, rows: &[Vec<Value>], end: &str) -> (String, Vec<Value>
         values.extend_from_slice(row);
     }
     sql.push_str(end);
-    (sql, values)
+    Statement { sql, values }
 }

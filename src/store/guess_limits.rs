@@ -1,6 +1,8 @@
 //! Limits on guesses: one row for each, which says how far it is used up. A statement takes from it
 //! and says whether that fitted, so that of many at once, on all nodes, no more pass than may.
 
+use std::fmt::Write as _;
+
 use super::{Db, FromRow, Row, StoreError};
 use crate::domain::rate::Rate;
 use crate::domain::{HashedSecret, Timestamp};
@@ -12,33 +14,40 @@ impl FromRow for HashedSecret {
     }
 }
 
+/// In microseconds, as the schema has it.
+const HOUR: i64 = 3_600_000_000;
+
 impl Db<'_> {
-    /// Takes one guess from each of these limits, and gives those that it fitted. Where it did not fit one,
-    /// the transaction is to fail: else the others have one less.
+    /// Takes one guess from each of these limits, if it fits all of them, and gives those that it was taken
+    /// from: all or none. Only where others took the last one at the same moment, it is some: give those back.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn take_guesses(&self, limits: &[(HashedSecret, Rate)], now: Timestamp) -> Result<Vec<HashedSecret>, StoreError> {
         let limits = in_order(limits);
-        let (mut rows, mut lasts) = (Vec::new(), Vec::new());
+        let (mut rows, mut fits, mut lasts) = (String::new(), Vec::new(), String::new());
         let mut values = values![now].to_vec();
         for (key, rate) in &limits {
             let n = values.len();
-            rows.push(format!("(${}, ${}, FALSE)", n + 1, n + 2));
-            lasts.push(format!("WHEN ${} THEN CAST(${} AS BIGINT)", n + 1, n + 3));
+            let (key_at, full_at, last_at) = (n + 1, n + 2, n + 3);
+            let _ = write!(rows, " UNION ALL SELECT ${key_at}, ${full_at}, FALSE");
+            fits.push(format!("NOT EXISTS (SELECT 1 FROM guess_limits WHERE key = ${key_at} AND full_at > ${last_at})"));
+            let _ = write!(lasts, " WHEN ${key_at} THEN ${last_at}");
             values.extend(values![*key, Timestamp(now.0 + micros(*rate)), rate.last_fit(now)]);
         }
-        if rows.is_empty() {
+        if fits.is_empty() {
             return Ok(Vec::new());
         }
-        // What a new row says is one step after now: so is what one that is there is moved by.
+        // What a new row says is one step after now: so is what one that is there is moved by. The rows of
+        // none tell PostgreSQL the types of the others. What fits is asked before a row is there, and again
+        // when it is locked.
         let sql = format!(
-            "INSERT INTO guess_limits AS known (key, full_at, is_told) VALUES {} ON CONFLICT (key) DO UPDATE SET \
+            "INSERT INTO guess_limits AS known (key, full_at, is_told) SELECT fresh.key, fresh.full_at, fresh.is_told FROM \
+             (SELECT key, full_at, is_told FROM guess_limits WHERE FALSE{rows}) fresh WHERE {} ON CONFLICT (key) DO UPDATE SET \
              full_at = CASE WHEN known.full_at > $1 THEN known.full_at ELSE $1 END + excluded.full_at - $1, \
              is_told = CASE WHEN known.full_at > $1 THEN known.is_told ELSE FALSE END \
-             WHERE known.full_at <= CASE known.key {} END RETURNING key",
-            rows.join(", "),
-            lasts.join(" ")
+             WHERE known.full_at <= CASE known.key{lasts} END RETURNING key",
+            fits.join(" AND "),
         );
         self.all(&sql, &values).await
     }
@@ -72,13 +81,13 @@ impl Db<'_> {
         Ok(self.execute(sql, &values![key]).await? > 0)
     }
 
-    /// Some limits that are as good as new at `now`.
+    /// Some limits that are as good as new at `now`, and are since an hour began that is over.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn list_idle_guess_limits(&self, now: Timestamp, limit: i64) -> Result<Vec<HashedSecret>, StoreError> {
-        let sql = "SELECT key FROM guess_limits WHERE full_at <= $1 ORDER BY full_at LIMIT $2";
-        self.all(sql, &values![now, limit]).await
+        let sql = "SELECT key FROM guess_limits WHERE full_hour < $1 ORDER BY full_hour LIMIT $2";
+        self.all(sql, &values![now.0.div_euclid(HOUR), limit]).await
     }
 
     /// Forgets a limit that is as good as new at `now`.

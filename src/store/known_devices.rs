@@ -5,7 +5,7 @@ use super::{Db, StoreError};
 use crate::domain::{HashedSecret, Timestamp, UserId};
 use crate::values;
 
-/// The most browsers that are known of one user; the ones used longest ago make room.
+/// The most browsers that are kept known of one user; the ones used longest ago make room, now and then.
 const MOST: i64 = 50;
 
 impl Db<'_> {
@@ -52,7 +52,14 @@ impl Db<'_> {
             self.execute("UPDATE known_devices SET secret_hash = $2 WHERE secret_hash = $1", &values![old, new]).await?;
         }
         let sql = "INSERT INTO known_devices (secret_hash, user_id, created_at, last_used_at) VALUES ($1, $2, $3, $3)";
-        self.execute(sql, &values![new, user, now]).await?;
+        self.execute(sql, &values![new, user, now]).await.map(drop)
+    }
+
+    /// Forgets the browsers of a user beyond the most that are known of one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_oldest_known_devices(&self, user: UserId) -> Result<(), StoreError> {
         let sql = "DELETE FROM known_devices WHERE user_id = $1 AND secret_hash IN (SELECT secret_hash FROM known_devices \
             WHERE user_id = $1 ORDER BY last_used_at DESC, secret_hash LIMIT 1000 OFFSET $2)";
         self.execute(sql, &values![user, MOST]).await.map(drop)

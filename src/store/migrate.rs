@@ -42,6 +42,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0013_endings"),
         migration!("0014_revocations"),
         migration!("0015_revoked_lookups"),
+        migration!("0016_guess_hours"),
     ];
     ALL
 }

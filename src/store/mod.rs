@@ -106,15 +106,29 @@ pub enum Db<'a> {
     /// PostgreSQL, a connection from the pool for each statement.
     PostgresRead(&'a postgres::Postgres),
     /// PostgreSQL, inside a transaction.
-    PostgresWrite(&'a deadpool_postgres::Transaction<'a>, Pending),
+    PostgresWrite(&'a deadpool_postgres::Object, Pending),
 }
 
 /// What a transaction gathers and writes at its end, once and in a fixed order.
 #[derive(Default)]
 pub struct Pending {
+    /// Which rows of the counters it changes.
+    slot: i64,
     counts: Mutex<counts::PendingCounts>,
     changes: Mutex<changes::PendingChanges>,
     tally: Mutex<Tally>,
+}
+
+impl Pending {
+    fn in_slot(slot: i64) -> Self {
+        Self { slot, ..Self::default() }
+    }
+}
+
+/// A statement to run at a transaction's end.
+struct Statement {
+    sql: String,
+    values: Vec<Value>,
 }
 
 /// Sessions that a transaction began and ended: counted once it is committed.
@@ -255,13 +269,13 @@ impl Store {
     {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(work, false).await,
-            Self::Postgres(postgres) => postgres.write(work, true).await,
+            Self::Postgres(postgres) => postgres.write(work).await,
         }
     }
 
-    /// As [`Store::write`], for what a crash in the next second may take back: guesses. PostgreSQL then
-    /// holds its rows for as long as the statements take, not until they are on disk; everybody sees
-    /// them at once all the same.
+    /// Runs one statement that a crash in the next second may take back: guesses. On PostgreSQL no
+    /// transaction is around it, and it holds its rows for as long as it takes, not until they are on
+    /// disk; everybody sees them at once all the same.
     ///
     /// # Errors
     /// As for [`Store::write`].
@@ -273,7 +287,7 @@ impl Store {
     {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(work, false).await,
-            Self::Postgres(postgres) => postgres.write(work, false).await,
+            Self::Postgres(postgres) => postgres.write_soon(work).await,
         }
     }
 
@@ -290,7 +304,7 @@ impl Store {
     {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(work, true).await,
-            Self::Postgres(postgres) => postgres.write(work, true).await,
+            Self::Postgres(postgres) => postgres.write(work).await,
         }
     }
 
@@ -339,7 +353,7 @@ impl Db<'_> {
             Self::SqliteRead(sqlite) => sqlite.with_reader(|connection| sqlite::all(connection, sql, values)),
             Self::SqliteWrite(connection, _) => sqlite::all(&sqlite::lock(connection), sql, values),
             Self::PostgresRead(postgres) => postgres::all(&postgres.client().await?, sql, values).await,
-            Self::PostgresWrite(transaction, _) => postgres::all(*transaction, sql, values).await,
+            Self::PostgresWrite(client, _) => postgres::all(*client, sql, values).await,
         }
     }
 
@@ -360,7 +374,7 @@ impl Db<'_> {
         match self {
             Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
             Self::SqliteWrite(connection, _) => sqlite::execute(&sqlite::lock(connection), sql, values),
-            Self::PostgresWrite(transaction, _) => postgres::execute(*transaction, sql, values).await,
+            Self::PostgresWrite(client, _) => postgres::execute(*client, sql, values).await,
         }
     }
 
@@ -369,15 +383,30 @@ impl Db<'_> {
         match self {
             Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
             Self::SqliteWrite(connection, _) => Ok(sqlite::lock(connection).execute_batch(sql)?),
-            Self::PostgresWrite(transaction, _) => Ok(transaction.batch_execute(sql).await?),
+            Self::PostgresWrite(client, _) => Ok(client.batch_execute(sql).await?),
         }
     }
 
     /// Writes what the transaction gathered. Its last statements: what they lock is locked briefly.
     /// Gives what to count once it is committed.
     async fn flush(&self) -> Result<Tally, StoreError> {
-        tokio::try_join!(self.flush_counts(), self.flush_changes())?;
-        Ok(self.pending().map(|pending| std::mem::take(&mut *lock(&pending.tally))).unwrap_or_default())
+        for statement in self.last_statements() {
+            self.execute(&statement.sql, &statement.values).await?;
+        }
+        Ok(self.tally())
+    }
+
+    /// The last statements, in the order in which they are to lock what they lock.
+    fn last_statements(&self) -> Vec<Statement> {
+        let Some(pending) = self.pending() else { return Vec::new() };
+        let mut statements = counts::statements(pending);
+        statements.extend(changes::statements(pending));
+        statements
+    }
+
+    /// What to count once the transaction is committed.
+    fn tally(&self) -> Tally {
+        self.pending().map(|pending| std::mem::take(&mut *lock(&pending.tally))).unwrap_or_default()
     }
 
     /// Notes that this transaction begins sessions.

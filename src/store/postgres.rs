@@ -1,29 +1,38 @@
 //! PostgreSQL 14 and later: a pool of connections, statements prepared once on each.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use futures_util::FutureExt as _;
+use futures_util::future::try_join_all;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::counts::SLOTS;
 use super::index::SessionIndex;
-use super::{BoxFuture, Db, FromRow, Pending, Row, StoreError, Value};
+use super::{BoxFuture, Db, FromRow, Pending, Row, StoreError, Tally, Value};
 
-/// The most connections of one process.
+/// The most connections of one process, and those for writes that wait for no disk.
 const POOL_SIZE: usize = 16;
+const SOON_POOL_SIZE: usize = 4;
 /// How long to wait for a connection before giving up.
 const WAIT: Duration = Duration::from_secs(5);
 /// The most long reads at once. The others keep connections for short ones.
 const LONG_READERS: usize = 4;
 const LONG_READ_QUEUE: usize = 64;
+/// The most statements that are sent together with a commit.
+const LAST: usize = 8;
 
 /// A PostgreSQL database.
 #[derive(Clone)]
 pub struct Postgres {
     pool: Pool,
+    soon: Pool,
     long_reads: std::sync::Arc<tokio::sync::Semaphore>,
     long_reads_admitted: std::sync::Arc<tokio::sync::Semaphore>,
     index: std::sync::Arc<SessionIndex>,
+    slots: std::sync::Arc<Slots>,
 }
 
 impl Postgres {
@@ -32,19 +41,15 @@ impl Postgres {
         let mut config: tokio_postgres::Config =
             url.parse().map_err(|error| StoreError::Unavailable(format!("the database URL cannot be read: {error}")))?;
         config.application_name("rollcall").connect_timeout(WAIT).tcp_user_timeout(Duration::from_secs(10));
-        let tls = tls()?;
-        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager)
-            .max_size(POOL_SIZE)
-            .runtime(Runtime::Tokio1)
-            .timeouts(Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) })
-            .build()
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let mut soon = config.clone();
+        soon.options(format!("{} -c synchronous_commit=off", config.get_options().unwrap_or_default()));
         let this = Self {
-            pool,
+            pool: pool(config, POOL_SIZE)?,
+            soon: pool(soon, SOON_POOL_SIZE)?,
             long_reads: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
             long_reads_admitted: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
             index: SessionIndex::new(),
+            slots: std::sync::Arc::new(Slots::new()),
         };
         drop(this.client().await?);
         Ok(this)
@@ -59,12 +64,12 @@ impl Postgres {
     }
 
     pub(super) fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
-        let status = self.pool.status();
+        let (status, soon) = (self.pool.status(), self.soon.status());
         let free = self.long_reads_admitted.available_permits();
         vec![
-            (("connections", "open"), status.size),
-            (("connections", "idle"), status.available),
-            (("connections", "awaited"), status.waiting),
+            (("connections", "open"), status.size + soon.size),
+            (("connections", "idle"), status.available + soon.available),
+            (("connections", "awaited"), status.waiting + soon.waiting),
             (("long_reads", "admitted"), LONG_READ_QUEUE.saturating_sub(free)),
             (("long_reads", "running"), LONG_READERS.saturating_sub(self.long_reads.available_permits())),
         ]
@@ -80,32 +85,124 @@ impl Postgres {
         work(&Db::PostgresRead(self)).await
     }
 
-    /// `is_durable`: answered when it is on disk, else when everybody sees it.
-    pub(super) async fn write<R, E, F>(&self, work: F, is_durable: bool) -> Result<R, E>
+    /// One statement, answered when everybody sees it, not when it is on disk.
+    pub(super) async fn write_soon<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
         E: From<StoreError>,
     {
-        let mut client = self.client().await?;
-        let transaction = client.transaction().await.map_err(StoreError::from)?;
-        let (value, tally) = {
-            let db = Db::PostgresWrite(&transaction, Pending::default());
-            // Sent together: neither needs the other's answer.
-            let lightly = async {
-                if !is_durable {
-                    transaction.batch_execute("SET LOCAL synchronous_commit = off").await?;
-                }
-                Ok::<_, StoreError>(())
-            };
-            let (set, value) = tokio::join!(lightly, work(&db));
-            set?;
-            let value = value?;
-            (value, db.flush().await?)
-        };
-        transaction.commit().await.map_err(StoreError::from)?;
+        let client = self.soon.get().await.map_err(StoreError::from)?;
+        work(&Db::PostgresWrite(&client, Pending::default())).await
+    }
+
+    pub(super) async fn write<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
+        E: From<StoreError>,
+    {
+        let transaction = Transaction { client: self.client().await?, is_over: false };
+        // There are as many as connections.
+        let slot = self.slots.take();
+        let db = Db::PostgresWrite(&transaction.client, Pending::in_slot(slot.number));
+        // Sent together with the first statement, and before it: a round trip less.
+        let (begun, done) = tokio::join!(biased; transaction.client.batch_execute("BEGIN"), async {
+            let value = work(&db).await?;
+            Ok::<_, E>((value, db.commit(&transaction.client).await?))
+        });
+        begun.map_err(StoreError::from)?;
+        let (value, tally) = done?;
+        transaction.end();
         tally.count();
         Ok(value)
     }
+}
+
+/// A transaction that is open. Unless it was committed, it is rolled back, also where its future is dropped.
+struct Transaction {
+    client: Object,
+    is_over: bool,
+}
+
+impl Transaction {
+    /// After the commit.
+    fn end(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // Polled once, it is sent; whoever has the connection next sends behind it.
+            drop(self.client.batch_execute("ROLLBACK").now_or_never());
+        }
+    }
+}
+
+impl Db<'_> {
+    /// Runs the last statements of a transaction and commits it, in one round trip.
+    async fn commit(&self, client: &Object) -> Result<Tally, StoreError> {
+        let mut last = self.last_statements();
+        for statement in last.drain(..last.len().saturating_sub(LAST)) {
+            self.execute(&statement.sql, &statement.values).await?;
+        }
+        // Prepared before: what first had to be prepared would be sent after the commit.
+        for statement in &last {
+            client.prepare_cached(&statement.sql).await?;
+        }
+        // Where one of them fails, PostgreSQL takes the commit for a rollback.
+        let statements = try_join_all(last.iter().map(|statement| self.execute(&statement.sql, &statement.values)));
+        let (ran, committed) = tokio::join!(biased; statements, client.batch_execute("COMMIT"));
+        ran?;
+        committed?;
+        Ok(self.tally())
+    }
+}
+
+/// Which rows of the counters each writer of this process changes: of two, neither waits for the other.
+struct Slots(Mutex<Vec<i64>>);
+
+impl Slots {
+    /// In an order that begins somewhere: other processes begin elsewhere.
+    fn new() -> Self {
+        let mut byte = [0; 1];
+        // Without randomness all begin with the same: slower, as right.
+        let _ = getrandom::fill(&mut byte);
+        Self(Mutex::new((0..SLOTS).map(|n| (n + i64::from(byte[0])) % SLOTS).collect()))
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one given back last: so few writers keep to few rows, which readers add up.
+    fn take(&self) -> Slot<'_> {
+        let free = self.free().pop();
+        Slot { number: free.unwrap_or_default(), free, slots: self }
+    }
+}
+
+struct Slot<'a> {
+    number: i64,
+    /// `None` when all are taken, and this one is shared.
+    free: Option<i64>,
+    slots: &'a Slots,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.slots.free().extend(self.free);
+    }
+}
+
+fn pool(config: tokio_postgres::Config, size: usize) -> Result<Pool, StoreError> {
+    let manager = Manager::from_config(config, tls()?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .timeouts(Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) })
+        .build()
+        .map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// TLS by rustls with the system's certificates; used when the URL's `sslmode` or the server asks.

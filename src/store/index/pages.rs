@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use super::order::{Counts, Ranked};
 use super::select::{Condition, PASS, Question};
-use super::table::Table;
+use super::table::{Table, at};
 use crate::domain::listing::{Sort, SortKey};
 
 /// Sorting one candidate in costs as much as passing over so many sessions in order.
@@ -156,21 +156,42 @@ impl Table {
     }
 
     /// A page of a few slots, sorting no more than that.
-    pub fn sorted_page(&self, mut slots: Vec<u32>, by: Sorting<'_>, Page { offset, limit }: Page) -> Vec<u32> {
-        let compare = |a: &u32, b: &u32| self.compare_first(by.first, *a, *b).then_with(|| self.compare_all(by.rest, *a, *b));
-        if offset >= slots.len() {
+    pub fn sorted_page(&self, slots: Vec<u32>, by: Sorting<'_>, Page { offset, limit }: Page) -> Vec<u32> {
+        let turn = if by.first.is_descending { u64::MAX } else { 0 };
+        // Read once for each, one after the other: a comparison would wait for memory each time.
+        let mut keyed: Vec<(u64, u32)> = slots.into_iter().map(|slot| (self.beginning(by.first.key, slot) ^ turn, slot)).collect();
+        let compare = |a: &(u64, u32), b: &(u64, u32)| {
+            let in_full = || self.compare_first(by.first, a.1, b.1).then_with(|| self.compare_all(by.rest, a.1, b.1));
+            a.0.cmp(&b.0).then_with(in_full)
+        };
+        if offset >= keyed.len() {
             return Vec::new();
         }
         if offset > 0 {
-            slots.select_nth_unstable_by(offset, compare);
-            slots.drain(..offset);
+            keyed.select_nth_unstable_by(offset, compare);
+            keyed.drain(..offset);
         }
-        if limit < slots.len() {
-            slots.select_nth_unstable_by(limit, compare);
-            slots.truncate(limit);
+        if limit < keyed.len() {
+            keyed.select_nth_unstable_by(limit, compare);
+            keyed.truncate(limit);
         }
-        slots.sort_unstable_by(compare);
-        slots
+        keyed.sort_unstable_by(compare);
+        keyed.into_iter().map(|(_, slot)| slot).collect()
+    }
+
+    /// The beginning of what a session is sorted by, as a number: who has a lower one comes first.
+    fn beginning(&self, key: SortKey, slot: u32) -> u64 {
+        match key {
+            SortKey::Uuid => (at(&self.uuids, slot) >> 64) as u64,
+            SortKey::User => in_order(self.user_id(slot)),
+            SortKey::Username => first_bytes(self.user_names.texts.get(at(&self.users, slot)).as_bytes()),
+            SortKey::UserAgent => first_bytes(self.agent_texts.texts.get(at(&self.agents, slot)).as_bytes()),
+            SortKey::LastIp => first_bytes(&self.address_of(slot).sort_key()),
+            SortKey::LastUsed => in_order(at(&self.last_used, slot)),
+            SortKey::Expires => in_order(at(&self.expires, slot)),
+            SortKey::Created => in_order(at(&self.created, slot)),
+            SortKey::Country => first_bytes(self.country(at(&self.places, slot)).as_bytes()),
+        }
     }
 
     fn compare_first(&self, sort: Sort, a: u32, b: u32) -> Ordering {
@@ -182,6 +203,16 @@ impl Table {
         let by_sorts = sorts.iter().map(|sort| self.compare_first(*sort, a, b)).find(|order| order.is_ne());
         by_sorts.unwrap_or_else(|| self.compare(SortKey::Uuid, a, b))
     }
+}
+
+/// Eight bytes, the first one highest; what is shorter ends in zeros.
+fn first_bytes(bytes: &[u8]) -> u64 {
+    bytes.iter().chain(std::iter::repeat(&0)).take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// A number without a sign, in the order of those with one.
+fn in_order(number: i64) -> u64 {
+    number.cast_unsigned() ^ 1 << 63
 }
 
 /// Slots that come by the first key, with equal ones put in order by the others and by name.

@@ -65,7 +65,7 @@ pub(super) struct Table {
     pub places: Vec<u32>,
     pub last_used: Vec<i64>,
     pub expires: Vec<i64>,
-    created: Vec<i64>,
+    pub created: Vec<i64>,
     /// One bit a slot: whether a session is there.
     pub live: Vec<u64>,
     live_count: usize,
@@ -302,7 +302,7 @@ impl Table {
     }
 
     /// A place's country.
-    fn country(&self, place: u32) -> &str {
+    pub fn country(&self, place: u32) -> &str {
         self.known_places.values().get(place as usize).map_or("", |(country, _)| country)
     }
 

@@ -80,6 +80,7 @@ db_test!(known_browsers_are_forgotten, |db| async move {
                     let (secret, at) = (PlainSecret::generate()?.hash(), now.plus(Duration::from_secs(second)));
                     db.insert_known_device(alice.id, secret, None, at).await?;
                 }
+                db.delete_oldest_known_devices(alice.id).await?;
                 Ok::<_, rollcall::actions::ActionError>(())
             })
         })
