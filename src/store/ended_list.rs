@@ -71,16 +71,16 @@ impl Db<'_> {
         }
         // A name is no key here: the same session may have been imported and ended twice.
         order.extend(["s.uuid".to_owned(), "s.id".to_owned()]);
-        let (limit, offset) = (conditions.bind(window.limit), conditions.bind(window.offset));
         let is_by_agent = sorts.iter().any(|sort| sort.key == EndedSortKey::Session(SortKey::UserAgent));
         let (tables, joins): (&str, &[&str]) =
             if is_by_agent { ("ended_sessions s, user_agents a", &["a.id = s.user_agent_id"]) } else { ("ended_sessions s", &[]) };
         let sql = format!(
             "SELECT {SESSION_COLUMNS}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment FROM {tables}{} \
-             ORDER BY {} LIMIT {limit} OFFSET {offset}",
+             ORDER BY {}",
             conditions.where_clause(joins, true),
             order.join(", ")
         );
+        let sql = self.windowed(&sql, &mut conditions, window);
         self.all(&sql, &conditions.values).await
     }
 

@@ -106,12 +106,18 @@ impl Db<'_> {
     }
 }
 
-/// How many rows one statement inserts.
+/// How many rows one statement inserts, and how many where a row has few values.
 const ROWS: usize = 50;
+const NARROW_ROWS: usize = 500;
+/// The most values of such a row.
+const NARROW: usize = 4;
 
 /// The statements of [`Db::insert_rows`].
 pub(super) fn insert_statements(start: &str, rows: &[Vec<Value>], end: &str) -> Vec<Statement> {
-    rows.chunks(ROWS).map(|rows| many_rows(start, rows, end)).collect()
+    // The rest by fifties: each length is a statement to prepare.
+    let is_narrow = rows.first().is_some_and(|row| row.len() <= NARROW);
+    let (many, rest) = rows.split_at(if is_narrow { rows.len() - rows.len() % NARROW_ROWS } else { 0 });
+    many.chunks(NARROW_ROWS).chain(rest.chunks(ROWS)).map(|rows| many_rows(start, rows, end)).collect()
 }
 
 fn many_rows(start: &str, rows: &[Vec<Value>], end: &str) -> Statement {

@@ -88,11 +88,11 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn revoke_sessions(&self, which: &Which, limit: i64, revocation: &Revocation) -> Result<Revoked, StoreError> {
-        let ids = self.lock_sessions(which, limit).await?;
-        let (condition, mut values) = which.condition();
-        let named = named("s.id", &mut values, &ids);
-        let sql = format!("SELECT {LIVE_COLUMNS} FROM sessions s WHERE {named} AND {condition}");
-        self.revoke_rows(&ids, (&sql, &values), revocation).await
+        let (condition, values) = which.condition();
+        let lock = self.for_update();
+        let sql = format!("SELECT {LIVE_COLUMNS} FROM sessions s WHERE {condition} ORDER BY s.id LIMIT {limit}{lock}");
+        let live: Vec<LiveRow> = self.all(&sql, &values).await?;
+        self.revoke_rows(live.len(), live, revocation).await
     }
 
     /// Revokes those of the sessions `ids`, which matched a filter, that match it still.
@@ -104,36 +104,29 @@ impl Db<'_> {
         self.lock_rows(ids).await?;
         let named = named("s.id", &mut conditions.values, ids);
         let sql = format!("SELECT {LIVE_COLUMNS} FROM sessions s{}", conditions.where_clause(&[&named], !self.is_sqlite()));
-        self.revoke_rows(ids, (&sql, &conditions.values), revocation).await
+        let live = self.all(&sql, &conditions.values).await?;
+        self.revoke_rows(ids.len(), live, revocation).await
     }
 
-    /// Writes down the sessions that the statement gives; their rows are locked.
-    async fn revoke_rows(
-        &self,
-        ids: &[i64],
-        (sql, values): (&str, &[Value]),
-        revocation: &Revocation,
-    ) -> Result<Revoked, StoreError> {
-        let found = ids.len();
-        if ids.is_empty() {
-            return Ok(Revoked::default());
-        }
-        let live: Vec<LiveRow> = self.all(sql, values).await?;
+    /// Writes down sessions whose rows are locked, of `found` that were looked at.
+    async fn revoke_rows(&self, found: usize, live: Vec<LiveRow>, revocation: &Revocation) -> Result<Revoked, StoreError> {
         if live.is_empty() {
             return Ok(Revoked { found, ended: 0 });
         }
         let id = self.insert_revocation(revocation).await?;
-        let mut rows = Vec::with_capacity(live.len());
-        for LiveRow { id: session, counted } in live {
-            let Counted { user_id, user_agent_id, country, asn } = counted;
+        let rows = live.iter().map(|row| values![row.id, id].to_vec()).collect();
+        let sql = "INSERT INTO revoked_sessions (session_id, revocation_id) VALUES ";
+        // Whoever held a row before it was locked here may have revoked it.
+        let end = " ON CONFLICT (session_id) DO NOTHING RETURNING session_id";
+        let mut revoked: Vec<i64> = self.insert_rows_returning(sql, rows, end).await?;
+        revoked.sort_unstable();
+        for row in live.into_iter().filter(|row| revoked.binary_search(&row.id).is_ok()) {
+            let Counted { user_id, user_agent_id, country, asn } = row.counted;
             self.add_to_counts(CountKey::of_session(user_id, user_agent_id, &country, asn), -1);
-            self.note_change(session);
-            rows.push(values![session, id].to_vec());
+            self.note_change(row.id);
         }
-        let ended = rows.len();
-        self.note_ended(revocation.ending.reason.as_str(), ended);
-        self.insert_rows("INSERT INTO revoked_sessions (session_id, revocation_id) VALUES ", rows, "").await?;
-        Ok(Revoked { found, ended })
+        self.note_ended(revocation.ending.reason.as_str(), revoked.len());
+        Ok(Revoked { found, ended: revoked.len() })
     }
 
     /// Notes that very many sessions are being revoked. PostgreSQL plans a statement once for a connection, and

@@ -1,8 +1,6 @@
 //! Ends of sessions: a row leaves the sessions and joins the ended ones, in one transaction. Ends of
 //! very many go another way first: [`super::revocations`].
 
-use std::collections::HashMap;
-
 use super::ended_sessions::Ending;
 use super::events::EventRow;
 use super::revocations::{IS_LIVE, named};
@@ -75,10 +73,11 @@ struct RemovedRow {
     is_remembered: bool,
     is_known_device: bool,
     label: String,
+    username: String,
 }
 
 const REMOVED_COLUMNS: &str = "id, uuid, user_id, created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, \
-    country, asn, methods, is_remembered, is_known_device, label";
+    country, asn, methods, is_remembered, is_known_device, label, (SELECT u.username FROM users u WHERE u.id = session_rows.user_id)";
 
 impl FromRow for RemovedRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -98,6 +97,7 @@ impl FromRow for RemovedRow {
             is_remembered: row.bool()?,
             is_known_device: row.bool()?,
             label: row.text()?,
+            username: row.text()?,
         })
     }
 }
@@ -219,23 +219,17 @@ impl Db<'_> {
 
     /// Adds what is kept of removed rows to the ended sessions.
     async fn keep(&self, removed: Vec<RemovedRow>, ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
-        let mut ids: Vec<i64> = removed.iter().map(|row| row.user_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let names: HashMap<i64, String> = self.list_usernames(&ids).await?.into_iter().collect();
-        let name_of = |id: i64| names.get(&id).cloned().unwrap_or_default();
         let mut rows = Vec::with_capacity(removed.len());
         let mut gone = Vec::with_capacity(removed.len());
         for row in removed {
             self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(row.user_id)], 1);
-            let username = name_of(row.user_id);
-            let folded = fold(&username);
-            gone.push(GoneSession { uuid: row.uuid, user_id: UserId(row.user_id), username: username.clone() });
+            let folded = fold(&row.username);
+            gone.push(GoneSession { uuid: row.uuid, user_id: UserId(row.user_id), username: row.username.clone() });
             rows.push(
                 values![
                     row.uuid,
                     row.user_id,
-                    username,
+                    row.username,
                     row.created_at,
                     row.last_used_at,
                     row.expires_at,

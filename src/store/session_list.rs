@@ -158,21 +158,37 @@ impl Db<'_> {
         // CROSS JOIN fixes SQLite's order of loops. Along the order: the names first, then the
         // sessions of each.
         tables.insert(if is_filter_first { 0 } else { tables.len() }, "sessions s");
-        let (limit, offset) = (conditions.bind(window.limit), conditions.bind(window.offset));
-        // Equal ones of a descending order are sorted by name, all of them: keys alone, from the index.
-        let is_deep = window.is_far() || sorts.first().is_some_and(|sort| sort.is_descending);
+        // Equal ones of a descending order are sorted by name, all of them: keys alone, from the index, where
+        // SQLite has them. PostgreSQL looks at each row all the same.
+        let is_deep = self.is_sqlite() && (window.is_far() || sorts.first().is_some_and(|sort| sort.is_descending));
         let sql = format!(
-            "SELECT {} FROM {}{} ORDER BY {} LIMIT {limit} OFFSET {offset}",
+            "SELECT {} FROM {}{} ORDER BY {}",
             if is_deep { "s.id" } else { SESSION_COLUMNS },
             tables.join(" CROSS JOIN "),
             conditions.where_clause(&joins, is_filter_first || !self.is_sqlite()),
             order.join(", ")
         );
+        let sql = self.windowed(&sql, &mut conditions, window);
         if is_deep {
-            let ids = self.all::<i64>(&sql, &conditions.values).await?;
-            return self.list_sessions_by_key(&ids).await;
+            // SQLite takes the keys one after the other, as they come, and looks each row up.
+            let sql = format!("SELECT {SESSION_COLUMNS} FROM ({sql}) page CROSS JOIN session_rows s ON s.id = page.id");
+            return self.all(&sql, &conditions.values).await;
         }
         self.all(&sql, &conditions.values).await
+    }
+
+    /// One window of the rows of a query that has these conditions.
+    pub(super) fn windowed(&self, query: &str, conditions: &mut Conditions, window: Window) -> String {
+        // Whatever the values, these are planned the same; others are better planned for theirs.
+        let is_planned_once = conditions.sql.len() == usize::from(conditions.is_one_user);
+        let (limit, offset) = (conditions.bind(window.limit), conditions.bind(window.offset));
+        if self.is_sqlite() || !is_planned_once {
+            return format!("{query} LIMIT {limit} OFFSET {offset}");
+        }
+        // PostgreSQL does not know how many a parameter lets through, and so plans each time anew, which can
+        // take longer than the query, unless it is told how many at most: one of few numbers.
+        let most = window.offset.saturating_add(window.limit).clamp(32, 1 << 40).unsigned_abs().next_power_of_two();
+        format!("SELECT * FROM ({query} LIMIT {most}) page LIMIT {limit} OFFSET {offset}")
     }
 
     /// The rows of these keys, those that are there, in this order.
