@@ -58,22 +58,21 @@ pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Resu
         Admission::Moved if token.is_none() => return Err(AuthError::Moved),
         _ => None,
     };
-    let (user_id, username, is_superuser) = match (token, &session) {
+    let (user_id, username, rights) = match (token, &session) {
         (Some(key), _) => {
             let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Api, app.clock.now()).await?;
             let owner = owner.ok_or(AuthError::Refused("Token invalid/expired"))?;
-            (owner.user_id, owner.username, owner.is_superuser)
+            (owner.user_id, owner.username, owner.rights)
         }
         (None, Some(session)) => {
             csrf::check_api_request(&parts.method, &parts.headers, client, app).map_err(AuthError::Csrf)?;
             if factors::is_missing(app, session) {
                 return Err(AuthError::Refused("Add a second factor first: your account must have one."));
             }
-            (session.user_id, session.username.clone(), session.is_superuser)
+            (session.user_id, session.username.clone(), session.rights)
         }
         (None, None) => return Err(AuthError::Missing),
     };
-    let rights = app.store.read().find_rights(user_id, is_superuser).await?;
     Ok(Principal { user_id, username, rights, session })
 }
 

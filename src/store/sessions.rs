@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::revocations::IS_LIVE;
+use super::users::{Rights, rights_columns};
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::domain::session::Lifetime;
 use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
@@ -90,8 +91,6 @@ pub struct LiveSession {
     pub user_id: UserId,
     /// Their name.
     pub username: String,
-    /// By the user's own flag, groups aside.
-    pub is_superuser: bool,
     /// When it was last used, as far as written down.
     pub last_used_at: Timestamp,
     /// How long it may live.
@@ -106,6 +105,8 @@ pub struct LiveSession {
     pub methods: Methods,
     /// Whether a policy of the user's own or of a group of theirs asks for a second factor.
     pub is_factor_required: bool,
+    /// What its user may do.
+    pub rights: Rights,
 }
 
 impl FromRow for LiveSession {
@@ -115,7 +116,6 @@ impl FromRow for LiveSession {
             uuid: SessionId(row.uuid()?),
             user_id: UserId(row.int()?),
             username: row.text()?,
-            is_superuser: row.bool()?,
             last_used_at: row.timestamp()?,
             lifetime: lifetime(row)?,
             proved_at: row.timestamp()?,
@@ -123,6 +123,7 @@ impl FromRow for LiveSession {
             is_remembered: row.bool()?,
             methods: Methods::parse(&row.text()?),
             is_factor_required: row.bool()?,
+            rights: Rights::from_row(row)?,
         })
     }
 }
@@ -185,17 +186,21 @@ pub struct Touch {
 
 impl Db<'_> {
     /// The session with this key, if its time is not over and its user is active. This is the check
-    /// that every request with a cookie makes: one statement, three look-ups by index.
+    /// that every request with a cookie makes: one statement, some look-ups by index.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn find_live_session(&self, key: HashedSecret, now: Timestamp) -> Result<Option<LiveSession>, StoreError> {
-        let sql = "SELECT s.id, s.uuid, s.user_id, u.username, u.is_superuser, s.last_used_at, s.absolute_expires_at, s.idle_timeout, \
-            s.proved_at, s.proved_ip_key, s.is_remembered, s.methods, \
-            (EXISTS (SELECT 1 FROM user_policies p WHERE p.user_id = s.user_id AND p.require_factor) \
-            OR EXISTS (SELECT 1 FROM memberships m JOIN group_policies p ON p.group_id = m.group_id \
-            WHERE m.user_id = s.user_id AND p.require_factor)) FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active";
-        self.one(sql, &values![key, now]).await
+        const SQL: &str = concat!(
+            "SELECT s.id, s.uuid, s.user_id, u.username, s.last_used_at, s.absolute_expires_at, s.idle_timeout, s.proved_at, ",
+            "s.proved_ip_key, s.is_remembered, s.methods, ",
+            "(EXISTS (SELECT 1 FROM user_policies p WHERE p.user_id = s.user_id AND p.require_factor) ",
+            "OR EXISTS (SELECT 1 FROM memberships m JOIN group_policies p ON p.group_id = m.group_id ",
+            "WHERE m.user_id = s.user_id AND p.require_factor)), ",
+            rights_columns!(),
+            " FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active"
+        );
+        self.one(SQL, &values![key, now]).await
     }
 
     /// The session of that name, live or not.

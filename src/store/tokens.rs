@@ -1,5 +1,6 @@
 //! Tokens: API credentials and single-use links. Only their hashes are stored.
 
+use super::users::{Rights, rights_columns};
 use super::{Db, FromRow, Row, StoreError};
 use crate::domain::user::TokenIntent;
 use crate::domain::{HashedSecret, Timestamp, UserId};
@@ -62,13 +63,13 @@ pub struct TokenOwner {
     pub user_id: UserId,
     /// Name.
     pub username: String,
-    /// By the user's own flag, groups aside.
-    pub is_superuser: bool,
+    /// What they may do.
+    pub rights: Rights,
 }
 
 impl FromRow for TokenOwner {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { user_id: UserId(row.int()?), username: row.text()?, is_superuser: row.bool()? })
+        Ok(Self { user_id: UserId(row.int()?), username: row.text()?, rights: Rights::from_row(row)? })
     }
 }
 
@@ -83,9 +84,13 @@ impl Db<'_> {
         intent: TokenIntent,
         now: Timestamp,
     ) -> Result<Option<TokenOwner>, StoreError> {
-        let sql = "SELECT u.id, u.username, u.is_superuser FROM tokens t JOIN users u ON u.id = t.user_id \
-            WHERE t.key_hash = $1 AND t.intent = $2 AND u.is_active AND (NOT t.is_expiring OR t.expires_at > $3)";
-        self.one(sql, &values![key, intent.as_str(), now]).await
+        const SQL: &str = concat!(
+            "SELECT u.id, u.username, ",
+            rights_columns!(),
+            " FROM tokens t JOIN users u ON u.id = t.user_id ",
+            "WHERE t.key_hash = $1 AND t.intent = $2 AND u.is_active AND (NOT t.is_expiring OR t.expires_at > $3)"
+        );
+        self.one(SQL, &values![key, intent.as_str(), now]).await
     }
 
     /// Uses up a token: removes it and gives its owner's key, if it has that intent and has not

@@ -76,6 +76,38 @@ pub struct Rights {
     pub may_delete_sessions: bool,
 }
 
+/// Columns of what a user `u` may do, by themselves and by their groups: a [`Rights`] is read of them.
+macro_rules! rights_columns {
+    () => {
+        concat!(
+            "(u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN groups g ON g.id = m.group_id ",
+            "WHERE m.user_id = u.id AND g.is_superuser)), ",
+            $crate::store::users::rights_columns!("authentik_core.view_authenticatedsession"),
+            ", ",
+            $crate::store::users::rights_columns!("authentik_core.delete_authenticatedsession"),
+        )
+    };
+    ($permission:literal) => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM user_permissions p WHERE p.user_id = u.id AND p.permission = '",
+            $permission,
+            "') OR EXISTS (SELECT 1 FROM memberships m JOIN group_permissions p ON p.group_id = m.group_id ",
+            "WHERE m.user_id = u.id AND p.permission = '",
+            $permission,
+            "'))",
+        )
+    };
+}
+pub(super) use rights_columns;
+
+impl FromRow for Rights {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let is_superuser = row.bool()?;
+        let (may_view, may_delete) = (row.bool()?, row.bool()?);
+        Ok(Self { is_superuser, may_view_sessions: is_superuser || may_view, may_delete_sessions: is_superuser || may_delete })
+    }
+}
+
 macro_rules! select_users {
     ($rest:literal) => {
         concat!(
@@ -174,27 +206,6 @@ impl Db<'_> {
         Ok(names)
     }
 
-    /// What a user may do.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn find_rights(&self, id: UserId, is_superuser: bool) -> Result<Rights, StoreError> {
-        if is_superuser {
-            return Ok(Rights { is_superuser: true, may_view_sessions: true, may_delete_sessions: true });
-        }
-        let sql = "SELECT permission FROM user_permissions WHERE user_id = $1 \
-            UNION SELECT p.permission FROM group_permissions p JOIN memberships m ON m.group_id = p.group_id WHERE m.user_id = $1 \
-            UNION SELECT 'superuser' FROM groups g JOIN memberships m ON m.group_id = g.id WHERE m.user_id = $1 AND g.is_superuser";
-        let names: Vec<String> = self.all(sql, &values![id]).await?;
-        let is_superuser = names.iter().any(|name| name == "superuser");
-        let has = |permission: Permission| is_superuser || names.iter().any(|name| name == permission.as_str());
-        Ok(Rights {
-            is_superuser,
-            may_view_sessions: has(Permission::ViewSessions),
-            may_delete_sessions: has(Permission::DeleteSessions),
-        })
-    }
-
     /// A user's own permissions, those of groups aside.
     ///
     /// # Errors
@@ -276,5 +287,17 @@ impl Db<'_> {
         }
         let sql = "SELECT setval(pg_get_serial_sequence('users', 'id'), (SELECT GREATEST(MAX(id), 1) FROM users))";
         self.all::<i64>(sql, &[]).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_those_of_the_permissions() {
+        for permission in Permission::ALL {
+            assert_eq!(rights_columns!().matches(&format!("'{}'", permission.as_str())).count(), 2);
+        }
     }
 }

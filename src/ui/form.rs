@@ -61,8 +61,7 @@ impl Visitor {
         let unknown = match session_of_cookies(app, &parts.headers, &unknown.client).await? {
             Admission::Open(session) => {
                 let bound_to = session.uuid.to_string();
-                let rights = app.store.read().find_rights(session.user_id, session.is_superuser).await?;
-                let is_factor_missing = factors::is_missing(app, &session);
+                let (rights, is_factor_missing) = (session.rights, factors::is_missing(app, &session));
                 return Ok(Self { session: Some(session), rights, is_factor_missing, bound_to, ..unknown });
             }
             Admission::Unproved(session) => {

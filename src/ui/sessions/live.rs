@@ -99,8 +99,7 @@ impl Watch {
             }
         }
         let Some(viewer) = viewer else { return Ok(Some(None)) };
-        let rights = db.find_rights(viewer.user_id, viewer.is_superuser).await?;
-        if !rights.may_view_sessions {
+        if !viewer.rights.may_view_sessions {
             return Ok(Some(None));
         }
         let position = db.find_last_change().await?;
@@ -112,8 +111,8 @@ impl Watch {
         let look = Look {
             view: self.view.clone(),
             current: Some(viewer.uuid),
-            may_end: rights.may_delete_sessions,
-            is_administrator: rights.is_superuser,
+            may_end: viewer.rights.may_delete_sessions,
+            is_administrator: viewer.rights.is_superuser,
         };
         let filter = self.view.filter(&self.app, now, Some(viewer.uuid)).await?;
         let app = self.app.clone();
