@@ -65,6 +65,8 @@ pub(super) struct Named {
     entries: Map<i64, u32>,
     pub ids: Vec<i64>,
     pub texts: Texts,
+    /// The first bytes of each text: enough to tell most apart, in one place.
+    pub beginnings: Vec<u64>,
     pub folded: Texts,
     pub grams: Grams,
 }
@@ -81,6 +83,7 @@ impl Named {
         self.entries.insert(id, entry);
         self.ids.push(id);
         self.texts.push(text);
+        self.beginnings.push(first_bytes(text.as_bytes()));
         self.grams.file(entry, &folded);
         self.folded.push(&folded);
     }
@@ -89,9 +92,19 @@ impl Named {
     pub fn shrink(&mut self) {
         self.ids.shrink_to_fit();
         self.texts.shrink();
+        self.beginnings.shrink_to_fit();
         self.folded.shrink();
         self.grams.shrink();
     }
+}
+
+/// Eight bytes, the first one highest; what is shorter ends in zeros.
+pub(super) fn first_bytes(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    for (place, byte) in first.iter_mut().zip(bytes) {
+        *place = *byte;
+    }
+    u64::from_be_bytes(first)
 }
 
 /// For each entry its place in the order; equal ones share it, as places of one country do.

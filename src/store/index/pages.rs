@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 
+use super::names::first_bytes;
 use super::order::{Counts, Ranked};
 use super::select::{Condition, PASS, Question};
 use super::table::{Table, at};
@@ -13,6 +14,8 @@ use crate::domain::listing::{Sort, SortKey};
 
 /// Sorting one candidate in costs as much as passing over so many sessions in order.
 const SORT: usize = 10;
+/// The same, where each session that is passed over is looked at, not a bit of it.
+const SORT_UNSEEN: usize = 2;
 
 /// By what a page is sorted.
 #[derive(Clone, Copy)]
@@ -90,7 +93,7 @@ impl Table {
         let most = self.longest_walk();
         // So few candidates stand so far apart in any order that gathering and sorting them takes less time.
         let candidates = self.count_candidates(conditions);
-        if page.walk(candidates, self.slots() as usize) > most.min(candidates.saturating_mul(SORT)) {
+        if page.walk(candidates, self.slots() as usize) > most.min(candidates.saturating_mul(SORT_UNSEEN)) {
             return None;
         }
         let left = std::cell::Cell::new(most);
@@ -184,8 +187,8 @@ impl Table {
         match key {
             SortKey::Uuid => (at(&self.uuids, slot) >> 64) as u64,
             SortKey::User => in_order(self.user_id(slot)),
-            SortKey::Username => first_bytes(self.user_names.texts.get(at(&self.users, slot)).as_bytes()),
-            SortKey::UserAgent => first_bytes(self.agent_texts.texts.get(at(&self.agents, slot)).as_bytes()),
+            SortKey::Username => at(&self.user_names.beginnings, at(&self.users, slot)),
+            SortKey::UserAgent => at(&self.agent_texts.beginnings, at(&self.agents, slot)),
             SortKey::LastIp => first_bytes(&self.address_of(slot).sort_key()),
             SortKey::LastUsed => in_order(at(&self.last_used, slot)),
             SortKey::Expires => in_order(at(&self.expires, slot)),
@@ -203,11 +206,6 @@ impl Table {
         let by_sorts = sorts.iter().map(|sort| self.compare_first(*sort, a, b)).find(|order| order.is_ne());
         by_sorts.unwrap_or_else(|| self.compare(SortKey::Uuid, a, b))
     }
-}
-
-/// Eight bytes, the first one highest; what is shorter ends in zeros.
-fn first_bytes(bytes: &[u8]) -> u64 {
-    bytes.iter().chain(std::iter::repeat(&0)).take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// A number without a sign, in the order of those with one.

@@ -264,7 +264,9 @@ impl Table {
     }
 
     fn gather(&self, sources: &[Source<'_>], conditions: &[Condition]) -> Vec<u32> {
-        let is_wanted = |slot: &u32| self.holds_all(*slot, conditions);
+        // What came by the only condition fulfils it; to look would be to wait for memory.
+        let is_all = conditions.len() == 1;
+        let is_wanted = |slot: &u32| is_all || self.holds_all(*slot, conditions);
         let mut slots = Vec::new();
         for source in sources {
             match source {
@@ -277,8 +279,11 @@ impl Table {
                 }
             }
         }
-        slots.sort_unstable();
-        slots.dedup();
+        // One that was found by two texts is there twice.
+        if conditions.iter().any(|condition| matches!(condition, Condition::Term(_))) {
+            slots.sort_unstable();
+            slots.dedup();
+        }
         slots
     }
 
