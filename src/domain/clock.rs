@@ -63,18 +63,50 @@ impl fmt::Display for Timestamp {
     /// ISO 8601 in UTC with `Z`; six fractional digits, or none when they are all zero
     /// (Django REST Framework's form).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((at, micros)) = self.civil() else { return f.write_str("0001-01-01T00:00:00Z") };
-        write!(f, "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", at.year(), at.month(), at.day(), at.hour(), at.minute(), at.second())?;
-        if micros != 0 {
-            write!(f, ".{micros:06}")?;
+        f.write_str(self.text(&mut [0; TEXT]))
+    }
+}
+
+/// The length of the longest text of an instant.
+const TEXT: usize = "0000-00-00T00:00:00.000000Z".len();
+
+impl Timestamp {
+    /// Its text. Lists hold hundreds: digits are written without the machinery of formatting.
+    fn text(self, buffer: &mut [u8; TEXT]) -> &str {
+        let Some((at, micros)) = self.civil() else { return "0001-01-01T00:00:00Z" };
+        *buffer = *b"0000-00-00T00:00:00.000000Z";
+        let parts: [(usize, i64); 7] = [
+            (4, at.year().into()),
+            (7, at.month().into()),
+            (10, at.day().into()),
+            (13, at.hour().into()),
+            (16, at.minute().into()),
+            (19, at.second().into()),
+            (26, micros),
+        ];
+        for (end, mut number) in parts {
+            for digit in buffer.iter_mut().take(end).rev() {
+                if number == 0 {
+                    break;
+                }
+                *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+                number /= 10;
+            }
         }
-        f.write_str("Z")
+        let text = if micros == 0 {
+            let [.., point, _, _, _, _, _, _, _] = buffer;
+            *point = b'Z';
+            buffer.get(..TEXT - 7)
+        } else {
+            buffer.get(..)
+        };
+        text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text(&mut [0; TEXT]))
     }
 }
 

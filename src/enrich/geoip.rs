@@ -1,15 +1,18 @@
 //! Addresses → places and networks, from MaxMind City and ASN files. The files are read into memory
 //! (a truncated memory map would kill the process) and replaced while running when they change.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 use maxminddb::{MaxMindDbError, Reader};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::config::GeoIpConfig;
 use crate::domain::{Address, Network};
@@ -48,12 +51,29 @@ pub struct GeoIp {
 
 struct File {
     path: Option<PathBuf>,
-    reader: ArcSwapOption<Reader<Vec<u8>>>,
+    reader: ArcSwapOption<Loaded>,
     /// What the file looked like when it was last read.
     seen: Mutex<Option<(SystemTime, u64)>>,
     /// Whether a broken record was logged: once for each file read.
     has_complained: AtomicBool,
 }
+
+/// A file in memory, and what it says of addresses in JSON: that goes when the file does.
+struct Loaded {
+    reader: Reader<Vec<u8>>,
+    said: RwLock<HashMap<IpAddr, Arc<RawValue>>>,
+}
+
+impl Deref for Loaded {
+    type Target = Reader<Vec<u8>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.reader
+    }
+}
+
+/// Of how many addresses it is kept what a file says in JSON.
+const SAID: usize = 4096;
 
 /// The parts of a City record that are used.
 #[derive(Deserialize)]
@@ -141,36 +161,24 @@ impl GeoIp {
     /// Where an address is; `None` when no file knows it.
     #[must_use]
     pub fn place(&self, address: Address) -> Option<Place> {
-        self.city.find(address.0, |found| {
-            let record: Option<CityRecord<'_>> = found.decode()?;
-            Ok(record.map(|record| {
-                let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
-                let location = record.location.unwrap_or(Location { latitude: None, longitude: None });
-                Place {
-                    continent: text(record.continent.and_then(|it| it.code)),
-                    country: text(record.country.and_then(|it| it.iso_code)),
-                    city: text(record.city.and_then(|it| it.names).and_then(|it| it.en)),
-                    latitude: location.latitude.filter(|degrees| degrees.is_finite()),
-                    longitude: location.longitude.filter(|degrees| degrees.is_finite()),
-                }
-            }))
-        })
+        self.city.find(address.0, read_place)
+    }
+
+    /// What [`GeoIp::place`] gives, as `say` says it: an address is asked about again and again, and a list of
+    /// a hundred would read and write a hundred records. `say` must always be the same.
+    pub fn said_place(&self, address: Address, say: fn(Place) -> Box<RawValue>) -> Arc<RawValue> {
+        self.city.said(address.0, read_place, say)
+    }
+
+    /// What [`GeoIp::autonomous_system`] gives, as `say` says it, likewise.
+    pub fn said_autonomous_system(&self, address: Address, say: fn(AutonomousSystem) -> Box<RawValue>) -> Arc<RawValue> {
+        self.asn.said(address.0, read_autonomous_system, say)
     }
 
     /// The network an address belongs to; `None` when no file knows it.
     #[must_use]
     pub fn autonomous_system(&self, address: Address) -> Option<AutonomousSystem> {
-        self.asn.find(address.0, |found| {
-            let record: Option<AsnRecord<'_>> = found.decode()?;
-            let network = found.network()?;
-            Ok(record.and_then(|record| {
-                Some(AutonomousSystem {
-                    number: record.autonomous_system_number?.into(),
-                    organization: record.autonomous_system_organization.map(str::to_owned),
-                    network: network.to_string(),
-                })
-            }))
-        })
+        self.asn.find(address.0, read_autonomous_system)
     }
 
     /// Some networks that the files know, at most `most`, of all parts of the address space alike.
@@ -187,6 +195,35 @@ impl GeoIp {
         let country = self.place(address).map(|place| place.country).unwrap_or_default();
         (country, self.autonomous_system(address).map(|network| network.number))
     }
+}
+
+type Found<'a> = maxminddb::LookupResult<'a, Vec<u8>>;
+
+fn read_place(found: &Found<'_>) -> Result<Option<Place>, MaxMindDbError> {
+    let record: Option<CityRecord<'_>> = found.decode()?;
+    Ok(record.map(|record| {
+        let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
+        let location = record.location.unwrap_or(Location { latitude: None, longitude: None });
+        Place {
+            continent: text(record.continent.and_then(|it| it.code)),
+            country: text(record.country.and_then(|it| it.iso_code)),
+            city: text(record.city.and_then(|it| it.names).and_then(|it| it.en)),
+            latitude: location.latitude.filter(|degrees| degrees.is_finite()),
+            longitude: location.longitude.filter(|degrees| degrees.is_finite()),
+        }
+    }))
+}
+
+fn read_autonomous_system(found: &Found<'_>) -> Result<Option<AutonomousSystem>, MaxMindDbError> {
+    let record: Option<AsnRecord<'_>> = found.decode()?;
+    let network = found.network()?;
+    Ok(record.and_then(|record| {
+        Some(AutonomousSystem {
+            number: record.autonomous_system_number?.into(),
+            organization: record.autonomous_system_organization.map(str::to_owned),
+            network: network.to_string(),
+        })
+    }))
 }
 
 impl File {
@@ -222,17 +259,36 @@ impl File {
         networks
     }
 
-    fn find<T>(
+    fn said<T>(
         &self,
         ip: IpAddr,
-        read: impl FnOnce(maxminddb::LookupResult<'_, Vec<u8>>) -> Result<Option<T>, MaxMindDbError>,
-    ) -> Option<T> {
+        read: fn(&Found<'_>) -> Result<Option<T>, MaxMindDbError>,
+        say: fn(T) -> Box<RawValue>,
+    ) -> Arc<RawValue> {
+        static NOTHING: LazyLock<Arc<RawValue>> = LazyLock::new(|| Arc::from(RawValue::NULL.to_owned()));
+        let Some(loaded) = self.reader.load_full() else { return Arc::clone(&NOTHING) };
+        if let Some(said) = loaded.said.read().unwrap_or_else(PoisonError::into_inner).get(&ip) {
+            return Arc::clone(said);
+        }
+        let said = self.look_up(&loaded, ip, read).map_or_else(|| Arc::clone(&NOTHING), |found| Arc::from(say(found)));
+        let mut all = loaded.said.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= SAID {
+            all.clear();
+        }
+        all.insert(ip, Arc::clone(&said));
+        said
+    }
+
+    fn find<T>(&self, ip: IpAddr, read: fn(&Found<'_>) -> Result<Option<T>, MaxMindDbError>) -> Option<T> {
         let reader = self.reader.load();
-        let reader = reader.as_ref()?;
+        self.look_up(reader.as_ref()?, ip, read)
+    }
+
+    fn look_up<T>(&self, reader: &Loaded, ip: IpAddr, read: fn(&Found<'_>) -> Result<Option<T>, MaxMindDbError>) -> Option<T> {
         if ip.is_ipv6() && reader.metadata().ip_version == 4 {
             return None;
         }
-        match reader.lookup(ip).and_then(read) {
+        match reader.lookup(ip).and_then(|found| read(&found)) {
             Ok(found) => found,
             Err(error) => {
                 if !self.has_complained.swap(true, Ordering::Relaxed) {
@@ -257,7 +313,7 @@ impl File {
                     Ok(reader) => {
                         let kind = &reader.metadata().database_type;
                         tracing::info!(file = %path.display(), kind, "read a GeoIP file");
-                        self.reader.store(Some(std::sync::Arc::new(reader)));
+                        self.reader.store(Some(Arc::new(Loaded { reader, said: RwLock::default() })));
                         self.has_complained.store(false, Ordering::Relaxed);
                         true
                     }

@@ -1,6 +1,10 @@
 //! The dictionary of user agents: one row for each distinct text, with its parsed parts. Rows that
 //! nothing refers to are removed; ids are never reused, so one may be remembered.
 
+use std::sync::OnceLock;
+
+use serde_json::value::RawValue;
+
 use super::{Db, FromRow, Row, StoreError};
 use crate::domain::fold::fold;
 use crate::domain::user_agent::ParsedAgent;
@@ -19,13 +23,24 @@ pub struct UserAgentRow {
     pub text: String,
     /// What the rules read from it.
     pub parsed: ParsedAgent,
+    /// How it is said in answers, once one said it.
+    pub said: OnceLock<SaidAgent>,
+}
+
+/// A user agent in JSON: the same in every answer, and most of a list.
+#[derive(Clone, Debug)]
+pub struct SaidAgent {
+    /// Its text.
+    pub text: Box<RawValue>,
+    /// Its parts.
+    pub parts: Box<RawValue>,
 }
 
 impl FromRow for UserAgentRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         let (id, text, parsed) = (row.int()?, row.text()?, row.text()?);
         let parsed = serde_json::from_str(&parsed).map_err(|_| StoreError::Corrupt("a parsed user agent"))?;
-        Ok(Self { id, text, parsed })
+        Ok(Self { id, text, parsed, said: OnceLock::new() })
     }
 }
 

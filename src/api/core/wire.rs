@@ -2,16 +2,19 @@
 //! the schema describes them (`compat.md` 6 and 7).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::domain::user_agent::ParsedAgent;
 use crate::domain::{Address, Methods, SessionId, Timestamp};
+use crate::enrich::geoip::{AutonomousSystem, Place};
 use crate::store::session_details::SignInRow;
 use crate::store::sessions::SessionRow;
-use crate::store::user_agents::UserAgentRow;
+use crate::store::user_agents::{SaidAgent, UserAgentRow};
 
 /// A page of sessions.
 #[derive(Serialize, ToSchema)]
@@ -124,26 +127,37 @@ pub struct AuthenticatedSession<'a> {
     uuid: SessionId,
     /// Whether the request's own cookie is this session.
     current: bool,
-    user_agent: AuthenticatedSessionUserAgent<'a>,
+    #[schema(value_type = AuthenticatedSessionUserAgent)]
+    user_agent: &'a RawValue,
     /// Null when no City file knows the address.
-    #[schema(required)]
-    geo_ip: Option<AuthenticatedSessionGeoIp>,
+    #[schema(required, value_type = Option<AuthenticatedSessionGeoIp>)]
+    geo_ip: Said,
     /// Null when no ASN file knows the address.
-    #[schema(required)]
-    asn: Option<AuthenticatedSessionAsn>,
+    #[schema(required, value_type = Option<AuthenticatedSessionAsn>)]
+    asn: Said,
     /// The user's primary key.
     user: i64,
     /// The address it was last used from, in its shortest form.
     #[schema(value_type = String)]
     last_ip: Address,
     /// The user agent it was last used with, as received.
-    last_user_agent: &'a str,
+    #[schema(value_type = String)]
+    last_user_agent: &'a RawValue,
     /// When it was last used.
     #[schema(value_type = String, format = DateTime)]
     last_used: Timestamp,
     /// When it ends unless it is used.
     #[schema(value_type = String, format = DateTime)]
     expires: Timestamp,
+}
+
+/// JSON that other answers have, too.
+struct Said(Arc<RawValue>);
+
+impl Serialize for Said {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
 }
 
 /// What the user agent says. Parts that are not known are `""`.
@@ -314,35 +328,48 @@ impl<'a> AuthenticatedSession<'a> {
     /// hold its user agent; `current` is the session of the request's cookie.
     #[must_use]
     pub fn new(app: &App, row: &SessionRow, agents: &'a HashMap<i64, Arc<UserAgentRow>>, current: Option<SessionId>) -> Self {
+        static UNKNOWN: LazyLock<SaidAgent> = LazyLock::new(|| say_agent("", None));
         let agent = agents.get(&row.user_agent_id);
-        let string = agent.map_or("", |agent| agent.text.as_str());
+        let said = agent.map_or(&*UNKNOWN, |agent| agent.said.get_or_init(|| say_agent(&agent.text, Some(&agent.parsed))));
         Self {
             uuid: row.uuid,
             current: current == Some(row.uuid),
-            user_agent: present_agent(string, agent),
-            geo_ip: app.geoip.place(row.last_ip).map(|place| AuthenticatedSessionGeoIp {
-                continent: place.continent,
-                country: place.country,
-                lat: place.latitude,
-                long: place.longitude,
-                city: place.city,
-            }),
-            asn: app.geoip.autonomous_system(row.last_ip).map(|network| AuthenticatedSessionAsn {
-                asn: network.number,
-                as_org: network.organization,
-                network: network.network,
-            }),
+            user_agent: &said.parts,
+            geo_ip: Said(app.geoip.said_place(row.last_ip, say_place)),
+            asn: Said(app.geoip.said_autonomous_system(row.last_ip, say_autonomous_system)),
             user: row.user_id.0,
             last_ip: row.last_ip,
-            last_user_agent: string,
+            last_user_agent: &said.text,
             last_used: row.last_used_at,
             expires: row.expires_at,
         }
     }
 }
 
-fn present_agent<'a>(string: &'a str, agent: Option<&'a Arc<UserAgentRow>>) -> AuthenticatedSessionUserAgent<'a> {
-    let parsed = agent.map(|agent| &agent.parsed);
+fn say_agent(text: &str, parsed: Option<&ParsedAgent>) -> SaidAgent {
+    SaidAgent { text: say(text), parts: say(&parts_of_agent(text, parsed)) }
+}
+
+fn say_place(place: Place) -> Box<RawValue> {
+    say(&AuthenticatedSessionGeoIp {
+        continent: place.continent,
+        country: place.country,
+        lat: place.latitude,
+        long: place.longitude,
+        city: place.city,
+    })
+}
+
+fn say_autonomous_system(network: AutonomousSystem) -> Box<RawValue> {
+    say(&AuthenticatedSessionAsn { asn: network.number, as_org: network.organization, network: network.network })
+}
+
+/// Texts and numbers: there is nothing in them that cannot be JSON.
+fn say(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {
+    to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+fn parts_of_agent<'a>(string: &'a str, parsed: Option<&'a ParsedAgent>) -> AuthenticatedSessionUserAgent<'a> {
     let (browser, system, device) = (parsed.map(|it| &it.browser), parsed.map(|it| &it.system), parsed.map(|it| &it.device));
     AuthenticatedSessionUserAgent {
         string,
