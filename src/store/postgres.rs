@@ -3,7 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{GenericClient, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    ClientWrapper, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolBuilder, PoolError, RecyclingMethod,
+    Runtime, Timeouts,
+};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use tokio_postgres::error::SqlState;
@@ -41,11 +44,13 @@ impl Postgres {
         let mut config: tokio_postgres::Config =
             url.parse().map_err(|error| StoreError::Unavailable(format!("the database URL cannot be read: {error}")))?;
         config.application_name("rollcall").connect_timeout(WAIT).tcp_user_timeout(Duration::from_secs(10));
-        let mut soon = config.clone();
-        soon.options(format!("{} -c synchronous_commit=off", config.get_options().unwrap_or_default()));
+        // Not an option of the connection: poolers may refuse those.
+        let wait_for_no_disk = Hook::async_fn(|client: &mut ClientWrapper, _| {
+            Box::pin(async move { client.batch_execute("SET synchronous_commit = off").await.map_err(HookError::Backend) })
+        });
         let this = Self {
-            pool: pool(config, POOL_SIZE)?,
-            soon: pool(soon, SOON_POOL_SIZE)?,
+            pool: pool(config.clone(), POOL_SIZE)?.build().map_err(unusable)?,
+            soon: pool(config, SOON_POOL_SIZE)?.post_create(wait_for_no_disk).build().map_err(unusable)?,
             long_reads: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
             long_reads_admitted: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
             index: SessionIndex::new(),
@@ -195,14 +200,14 @@ impl Drop for Slot<'_> {
     }
 }
 
-fn pool(config: tokio_postgres::Config, size: usize) -> Result<Pool, StoreError> {
+fn pool(config: tokio_postgres::Config, size: usize) -> Result<PoolBuilder, StoreError> {
     let manager = Manager::from_config(config, tls()?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    Pool::builder(manager)
-        .max_size(size)
-        .runtime(Runtime::Tokio1)
-        .timeouts(Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) })
-        .build()
-        .map_err(|error| StoreError::Unavailable(error.to_string()))
+    let timeouts = Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) };
+    Ok(Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).timeouts(timeouts))
+}
+
+fn unusable(error: deadpool_postgres::BuildError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }
 
 /// TLS by rustls with the system's certificates; used when the URL's `sslmode` or the server asks.

@@ -8,3 +8,4 @@ mod model;
 mod revocations;
 mod secrets;
 mod sweep;
+mod transactions;
