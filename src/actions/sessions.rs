@@ -10,6 +10,7 @@ use crate::domain::binding::MoveAction;
 use crate::domain::session::check_label;
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId};
 use crate::store::ended_sessions::Ending;
+use crate::store::events::EventRow;
 use crate::store::session_details::SessionDetailRow;
 use crate::store::session_ends::{GoneSession, Which};
 use crate::store::sessions::{LiveSession, SessionRow};
@@ -104,9 +105,12 @@ pub async fn rename(app: &App, who: &Principal, id: SessionId, label: &str, acto
 /// [`ActionError::NotFound`] as for [`find`]; [`ActionError::Forbidden`] when the caller may see it
 /// and not end it.
 pub async fn revoke(app: &App, who: &Principal, id: SessionId, actor: &Actor) -> Result<(), ActionError> {
-    let session = find(app, who, id).await?;
-    if !who.may_end(session.user_id) {
-        return Err(ActionError::Forbidden);
+    // Whoever may see and end them all is told by the end itself whether there was one.
+    if !(who.rights.may_view_sessions && who.rights.may_delete_sessions) {
+        let session = find(app, who, id).await?;
+        if !who.may_end(session.user_id) {
+            return Err(ActionError::Forbidden);
+        }
     }
     match end_all(app, Which::Uuid(id), EndReason::Revoked, actor).await? {
         0 => Err(ActionError::NotFound),
@@ -179,22 +183,35 @@ pub async fn sweep(app: &App, now: Timestamp) -> Result<u64, ActionError> {
 
 /// Ends everything `which` names, chunk after chunk.
 async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> Result<u64, ActionError> {
-    let is_single = matches!(which, Which::Uuid(_) | Which::Key(_));
+    if matches!(which, Which::Uuid(_) | Which::Key(_)) {
+        return Ok(end_one(app, which, reason, actor).await?.into());
+    }
     let mut ended = 0;
     loop {
         let (which, actor) = (which.clone(), actor.clone());
         let at = app.clock.now();
-        let gone = if is_single {
-            app.store.write(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await })).await?
-        } else {
-            app.store.write_much(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await })).await?
-        };
+        let gone =
+            app.store.write_much(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await })).await?;
         ended += u64::try_from(gone.len()).unwrap_or(u64::MAX);
         // A short chunk does not mean the last one: another end may have taken some of the same rows.
-        if gone.is_empty() || is_single {
+        if gone.is_empty() {
             return Ok(ended);
         }
     }
+}
+
+/// Ends the one session that `which` names; gives whether there was one.
+async fn end_one(app: &App, which: Which, reason: EndReason, actor: &Actor) -> Result<bool, StoreError> {
+    let (actor, ending) = (actor.clone(), Ending::by(actor, app.clock.now(), reason));
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let gone = db.end_one(&which, &ending).await?;
+                db.insert_events_last(&events_of(gone.as_slice(), &ending, &actor));
+                Ok(gone.is_some())
+            })
+        })
+        .await
 }
 
 /// Ends sessions inside a transaction, with their events.
@@ -224,6 +241,10 @@ pub(super) async fn end_as(
 
 /// Writes the events of sessions that ended.
 pub(super) async fn note_ends(db: &Db<'_>, gone: &[GoneSession], ending: &Ending, actor: &Actor) -> Result<(), StoreError> {
+    db.insert_events(&events_of(gone, ending, actor)).await
+}
+
+fn events_of(gone: &[GoneSession], ending: &Ending, actor: &Actor) -> Vec<EventRow> {
     let kind = match ending.reason {
         EndReason::SignedOut => EventKind::SignOut,
         EndReason::Expired => EventKind::SessionExpired,
@@ -233,14 +254,12 @@ pub(super) async fn note_ends(db: &Db<'_>, gone: &[GoneSession], ending: &Ending
     if !ending.comment.is_empty() {
         detail = format!("{detail}: {}", ending.comment);
     }
-    let events: Vec<_> = gone
-        .iter()
+    gone.iter()
         .map(|session| {
             let event = kind.by(actor, ending.at).about(session.user_id, &session.username);
             event.of_session(session.uuid).with_detail(detail.as_str())
         })
-        .collect();
-    db.insert_events(&events).await
+        .collect()
 }
 
 impl Ending {

@@ -1,7 +1,7 @@
 //! Ended sessions: what is kept of a session, with when, by whom and why it ended.
 
 use super::revocations::NOT_MOVED;
-use super::{Db, FromRow, Row, StoreError, Value};
+use super::{Db, FromRow, Row, StoreError};
 use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::values;
 
@@ -50,14 +50,11 @@ impl FromRow for EndedSessionRow {
     }
 }
 
-impl Db<'_> {
-    pub(super) async fn insert_ended_sessions(&self, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
-        let sql = "INSERT INTO ended_sessions (uuid, user_id, username, created_at, last_used_at, expires_at, last_ip, last_ip_key, \
-            user_agent_id, country, asn, methods, is_remembered, is_known_device, label, ended_at, ended_by, ended_by_name, reason, comment, \
-            username_folded) VALUES ";
-        self.insert_rows(sql, rows, "").await
-    }
+pub(super) const INSERT_ENDED_SESSIONS: &str = "INSERT INTO ended_sessions (uuid, user_id, username, created_at, last_used_at, \
+    expires_at, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, is_known_device, label, ended_at, ended_by, \
+    ended_by_name, reason, comment, username_folded) VALUES ";
 
+impl Db<'_> {
     /// How the session of that name ended; `None` when none did.
     ///
     /// # Errors

@@ -46,29 +46,39 @@ impl FromRow for EventRow {
     }
 }
 
+const INSERT_EVENTS: &str =
+    "INSERT INTO events (at, kind, actor_id, actor, user_id, username, ip, request_id, session_uuid, detail) VALUES ";
+
+impl EventRow {
+    fn values(&self) -> Vec<Value> {
+        values![
+            self.at,
+            self.kind.as_str(),
+            self.actor_id,
+            self.actor.as_str(),
+            self.user_id,
+            self.username.as_str(),
+            self.ip.as_str(),
+            self.request_id.as_str(),
+            self.session,
+            self.detail.as_str(),
+        ]
+        .to_vec()
+    }
+}
+
 impl Db<'_> {
     /// Adds records.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn insert_events(&self, events: &[EventRow]) -> Result<(), StoreError> {
-        let rows = events.iter().map(|event| {
-            values![
-                event.at,
-                event.kind.as_str(),
-                event.actor_id,
-                event.actor.as_str(),
-                event.user_id,
-                event.username.as_str(),
-                event.ip.as_str(),
-                event.request_id.as_str(),
-                event.session,
-                event.detail.as_str(),
-            ]
-            .to_vec()
-        });
-        let sql = "INSERT INTO events (at, kind, actor_id, actor, user_id, username, ip, request_id, session_uuid, detail) VALUES ";
-        self.insert_rows(sql, rows.collect(), "").await
+        self.insert_rows(INSERT_EVENTS, events.iter().map(EventRow::values).collect(), "").await
+    }
+
+    /// Adds records at the transaction's end.
+    pub fn insert_events_last(&self, events: &[EventRow]) {
+        self.run_last(insert_statements(INSERT_EVENTS, &events.iter().map(EventRow::values).collect::<Vec<_>>(), ""));
     }
 
     /// Records after the one with the key `after` (0: from the first), oldest first, at most `limit`;

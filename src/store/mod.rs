@@ -114,6 +114,7 @@ pub enum Db<'a> {
 pub struct Pending {
     /// Which rows of the counters it changes.
     slot: i64,
+    last: Mutex<Vec<Statement>>,
     counts: Mutex<counts::PendingCounts>,
     changes: Mutex<changes::PendingChanges>,
     tally: Mutex<Tally>,
@@ -399,7 +400,8 @@ impl Db<'_> {
     /// The last statements, in the order in which they are to lock what they lock.
     fn last_statements(&self) -> Vec<Statement> {
         let Some(pending) = self.pending() else { return Vec::new() };
-        let mut statements = counts::statements(pending);
+        let mut statements = std::mem::take(&mut *lock(&pending.last));
+        statements.extend(counts::statements(pending));
         statements.extend(changes::statements(pending));
         statements
     }
@@ -407,6 +409,24 @@ impl Db<'_> {
     /// What to count once the transaction is committed.
     fn tally(&self) -> Tally {
         self.pending().map(|pending| std::mem::take(&mut *lock(&pending.tally))).unwrap_or_default()
+    }
+
+    /// Leaves statements to the transaction's end, where nothing in it needs what they do.
+    fn run_last(&self, statements: Vec<Statement>) {
+        if let Some(pending) = self.pending() {
+            lock(&pending.last).extend(statements);
+        }
+    }
+
+    /// Prepares statements that are to be sent one behind the other: one that is prepared only then would
+    /// be sent after the next.
+    async fn prepare(&self, statements: &[&str]) -> Result<(), StoreError> {
+        if let Self::PostgresWrite(client, _) = self {
+            for sql in statements {
+                postgres::prepare(client, sql).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes that this transaction begins sessions.

@@ -151,10 +151,7 @@ impl Db<'_> {
         for statement in last.drain(..last.len().saturating_sub(LAST)) {
             self.execute(&statement.sql, &statement.values).await?;
         }
-        // Prepared before: what first had to be prepared would be sent after the commit.
-        for statement in &last {
-            client.prepare_cached(&statement.sql).await?;
-        }
+        self.prepare(&last.iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>()).await?;
         // Where one of them fails, PostgreSQL takes the commit for a rollback.
         let statements = try_join_all(last.iter().map(|statement| self.execute(&statement.sql, &statement.values)));
         let (ran, committed) = tokio::join!(biased; statements, client.batch_execute("COMMIT"));
@@ -232,6 +229,10 @@ pub(super) async fn all<T: FromRow>(client: &impl GenericClient, sql: &str, valu
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &parameters(values)).await?;
     rows.iter().map(|row| T::from_row(&mut Row::postgres(row))).collect()
+}
+
+pub(super) async fn prepare(client: &Object, sql: &str) -> Result<(), StoreError> {
+    Ok(client.prepare_cached(sql).await.map(drop)?)
 }
 
 pub(super) async fn execute(client: &impl GenericClient, sql: &str, values: &[Value]) -> Result<u64, StoreError> {

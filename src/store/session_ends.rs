@@ -1,8 +1,8 @@
 //! Ends of sessions: a row leaves the sessions and joins the ended ones, in one transaction. Ends of
 //! very many go another way first: [`super::revocations`].
 
-use super::ended_sessions::Ending;
-use super::events::EventRow;
+use super::ended_sessions::{Ending, INSERT_ENDED_SESSIONS};
+use super::events::{EventRow, insert_statements};
 use super::revocations::{IS_LIVE, named};
 use super::session_list::{Conditions, Keys};
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
@@ -144,6 +144,28 @@ impl Db<'_> {
         self.end_rows(&format!("{named} AND {condition}"), &values, ending).await
     }
 
+    /// Ends the one session that `which` names, as [`Db::end_sessions`] does and in fewer round trips. What is
+    /// kept of it is written with the commit: nothing in the same transaction sees it before.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_one(&self, which: &Which, ending: &Ending) -> Result<Option<GoneSession>, StoreError> {
+        let (condition, values) = which.condition();
+        let remove = format!("DELETE FROM session_rows WHERE {condition} AND {IS_LIVE} RETURNING {REMOVED_COLUMNS}");
+        let removed: Vec<RemovedRow> = if self.is_sqlite() {
+            self.all(&remove, &values).await?
+        } else {
+            let lock = format!("SELECT id FROM sessions WHERE {condition}{}", self.for_update());
+            self.prepare(&[&lock, &remove]).await?;
+            // Sent one behind the other. The second begins when the first has what it waited for, and sees that.
+            tokio::try_join!(biased; self.all::<i64>(&lock, &values), self.all(&remove, &values))?.1
+        };
+        self.note_removed(&removed, ending);
+        let (mut gone, rows) = self.kept(removed, ending);
+        self.run_last(insert_statements(INSERT_ENDED_SESSIONS, &rows, ""));
+        Ok(gone.pop())
+    }
+
     /// The keys of at most `limit` sessions that `which` names, ascending; their rows are locked on
     /// PostgreSQL, and may have ended or changed before they were.
     pub(super) async fn lock_sessions(&self, which: &Which, limit: i64) -> Result<Vec<i64>, StoreError> {
@@ -194,12 +216,16 @@ impl Db<'_> {
     /// locked.
     async fn end_rows(&self, condition: &str, values: &[Value], ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
         let removed = self.delete_rows(&format!("{condition} AND {IS_LIVE}"), values).await?;
-        for row in &removed {
+        self.note_removed(&removed, ending);
+        self.keep(removed, ending).await
+    }
+
+    fn note_removed(&self, removed: &[RemovedRow], ending: &Ending) {
+        for row in removed {
             self.note_change(row.id);
             self.add_to_counts(CountKey::of_session(row.user_id, row.user_agent_id, &row.country, row.asn), -1);
         }
         self.note_ended(ending.reason.as_str(), removed.len());
-        self.keep(removed, ending).await
     }
 
     /// Removes rows of sessions that were revoked before, and keeps what is kept of them.
@@ -219,6 +245,13 @@ impl Db<'_> {
 
     /// Adds what is kept of removed rows to the ended sessions.
     async fn keep(&self, removed: Vec<RemovedRow>, ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
+        let (gone, rows) = self.kept(removed, ending);
+        self.insert_rows(INSERT_ENDED_SESSIONS, rows, "").await?;
+        Ok(gone)
+    }
+
+    /// Removed sessions, and the rows of what is kept of them.
+    fn kept(&self, removed: Vec<RemovedRow>, ending: &Ending) -> (Vec<GoneSession>, Vec<Vec<Value>>) {
         let mut rows = Vec::with_capacity(removed.len());
         let mut gone = Vec::with_capacity(removed.len());
         for row in removed {
@@ -252,8 +285,7 @@ impl Db<'_> {
                 .to_vec(),
             );
         }
-        self.insert_ended_sessions(rows).await?;
-        Ok(gone)
+        (gone, rows)
     }
 
     /// Removes users, groups and tokens, and ends all sessions: what `import --replace` does first.
