@@ -43,6 +43,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0014_revocations"),
         migration!("0015_revoked_lookups"),
         migration!("0016_guess_hours"),
+        migration!("0017_newest_first"),
     ];
     ALL
 }

@@ -1,0 +1,1 @@
+-- Nothing to do: SQLite sorts the keys of one moment, which are in the index. On PostgreSQL indexes change.
