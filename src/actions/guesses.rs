@@ -69,7 +69,7 @@ impl Taken {
         let given = app.store.write_soon(move |db| Box::pin(async move { db.give_guesses_back(&limits).await }));
         let given: Result<(), StoreError> = given.await;
         if let Err(error) = given {
-            tracing::warn!(%error, "a guess that was right could not be given back");
+            tracing::warn!(%error, "a guess could not be given back");
         }
     }
 }
@@ -102,14 +102,28 @@ pub async fn take(
     actor: &Actor,
 ) -> Result<Taken, ActionError> {
     let limits = limits_of(app, guess, device, actor.ip);
-    let (now, keys) = (app.clock.now(), keyed(&limits));
-    let fitted: Result<_, StoreError> =
-        app.store.write_soon(move |db| Box::pin(async move { db.take_guesses(&keys, now).await })).await;
-    let fitted = fitted?;
-    let Some(refusing) = limits.iter().find(|limit| !fitted.contains(&limit.key)).copied() else { return Ok(Taken(limits)) };
-    let taken = limits.iter().copied().filter(|limit| fitted.contains(&limit.key)).collect();
-    let limit = if fitted.is_empty() { find_exhausted(app, &limits, now).await?.unwrap_or(refusing) } else { refusing };
-    Taken(taken).settle(app, false).await;
+    let now = app.clock.now();
+    let mut refusing = None;
+    // Again where what stood in the way was given back by the time it was looked for.
+    for _ in 0..2 {
+        let keys = keyed(&limits);
+        let fitted: Result<_, StoreError> =
+            app.store.write_soon(move |db| Box::pin(async move { db.take_guesses(&keys, now).await })).await;
+        let fitted = fitted?;
+        let (taken, others): (Vec<Limit>, Vec<Limit>) = limits.iter().partition(|limit| fitted.contains(&limit.key));
+        if others.is_empty() {
+            return Ok(Taken(taken));
+        }
+        refusing = if taken.is_empty() { find_exhausted(app, &limits, now).await? } else { others.first().copied() };
+        let app = app.clone();
+        // Also when whoever asked hangs up.
+        let given_back = tokio::spawn(async move { Taken(taken).settle(&app, false).await });
+        if refusing.is_some() {
+            let _ = given_back.await;
+            break;
+        }
+    }
+    let Some(limit) = refusing else { return Err(ActionError::Busy) };
     crate::metrics::count_sign_in("limited");
     crate::metrics::count_limited(limit.name);
     Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))

@@ -1,6 +1,9 @@
 //! PostgreSQL 14 and later: a pool of connections, statements prepared once on each.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -152,8 +155,14 @@ impl Db<'_> {
             self.execute(&statement.sql, &statement.values).await?;
         }
         self.prepare(&last.iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>()).await?;
-        // Where one of them fails, PostgreSQL takes the commit for a rollback.
-        let statements = try_join_all(last.iter().map(|statement| self.execute(&statement.sql, &statement.values)));
+        let mut statements = pin!(try_join_all(last.iter().map(|statement| self.execute(&statement.sql, &statement.values))));
+        // They are sent when they are polled, all of them unless one cannot be.
+        if let Poll::Ready(ran) = poll_fn(|context| Poll::Ready(statements.as_mut().poll(context))).await {
+            ran?;
+            client.batch_execute("COMMIT").await?;
+            return Ok(self.tally());
+        }
+        // Where one of them fails from here on, PostgreSQL takes the commit for a rollback.
         let (ran, committed) = tokio::join!(biased; statements, client.batch_execute("COMMIT"));
         ran?;
         committed?;
