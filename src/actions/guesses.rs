@@ -123,8 +123,9 @@ pub async fn take(
             break;
         }
     }
-    let Some(limit) = refusing else { return Err(ActionError::Busy) };
     crate::metrics::count_sign_in("limited");
+    // So many at once that each finds what others take and give back: no limit is to blame for longer.
+    let Some(limit) = refusing else { return Err(ActionError::Limited(Duration::from_secs(1))) };
     crate::metrics::count_limited(limit.name);
     Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))
 }
