@@ -114,12 +114,15 @@ pub async fn take(
         if others.is_empty() {
             return Ok(Taken(taken));
         }
-        refusing = if taken.is_empty() { find_exhausted(app, &limits, now).await? } else { others.first().copied() };
-        let app = app.clone();
-        // Also when whoever asked hangs up.
-        let given_back = tokio::spawn(async move { Taken(taken).settle(&app, false).await });
+        if taken.is_empty() {
+            refusing = find_exhausted(app, &limits, now).await?;
+        } else {
+            refusing = others.first().copied();
+            let app = app.clone();
+            // Also when whoever asked hangs up.
+            let _ = tokio::spawn(async move { Taken(taken).settle(&app, false).await }).await;
+        }
         if refusing.is_some() {
-            let _ = given_back.await;
             break;
         }
     }

@@ -112,10 +112,7 @@ pub async fn revoke(app: &App, who: &Principal, id: SessionId, actor: &Actor) ->
             return Err(ActionError::Forbidden);
         }
     }
-    match end_all(app, Which::Uuid(id), EndReason::Revoked, actor).await? {
-        0 => Err(ActionError::NotFound),
-        _ => Ok(()),
-    }
+    if end_one(app, id, EndReason::Revoked, actor).await? { Ok(()) } else { Err(ActionError::NotFound) }
 }
 
 /// Ends all sessions of these users and gives how many there were.
@@ -154,7 +151,8 @@ pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<(),
         return Ok(());
     };
     let actor = actor.as_user(session.user_id, &session.username);
-    end_all(app, Which::Uuid(session.uuid), EndReason::SignedOut, &actor).await.map(drop)
+    end_one(app, session.uuid, EndReason::SignedOut, &actor).await?;
+    Ok(())
 }
 
 /// Ends the sessions named one by one, whoever's they are: for the command line, whose user holds
@@ -183,9 +181,6 @@ pub async fn sweep(app: &App, now: Timestamp) -> Result<u64, ActionError> {
 
 /// Ends everything `which` names, chunk after chunk.
 async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> Result<u64, ActionError> {
-    if matches!(which, Which::Uuid(_) | Which::Key(_)) {
-        return Ok(end_one(app, which, reason, actor).await?.into());
-    }
     let mut ended = 0;
     loop {
         let (which, actor) = (which.clone(), actor.clone());
@@ -200,13 +195,13 @@ async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> R
     }
 }
 
-/// Ends the one session that `which` names; gives whether there was one.
-async fn end_one(app: &App, which: Which, reason: EndReason, actor: &Actor) -> Result<bool, StoreError> {
+/// Ends the session of that name; gives whether there was one.
+async fn end_one(app: &App, id: SessionId, reason: EndReason, actor: &Actor) -> Result<bool, StoreError> {
     let (actor, ending) = (actor.clone(), Ending::by(actor, app.clock.now(), reason));
     app.store
         .write(move |db| {
             Box::pin(async move {
-                let gone = db.end_one(&which, &ending).await?;
+                let gone = db.end_one(id, &ending).await?;
                 db.insert_events_last(&events_of(gone.as_slice(), &ending, &actor));
                 Ok(gone.is_some())
             })

@@ -180,10 +180,6 @@ pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor
             };
             // In this order, so that the first that fails is the one that says why.
             tokio::try_join!(biased; device, db.insert_session(&session), db.insert_events(&event))?;
-            // Not each time: it reads them all.
-            if !is_known_device && device_hash.0.first().is_some_and(|byte| byte % 8 == 0) {
-                db.delete_oldest_known_devices(user.id).await?;
-            }
             Ok::<_, ActionError>((living, is_known_device))
         })
     });

@@ -105,7 +105,7 @@ pub enum Db<'a> {
     SqliteWrite(&'a Mutex<rusqlite::Connection>, Pending),
     /// PostgreSQL, a connection from the pool for each statement.
     PostgresRead(&'a postgres::Postgres),
-    /// PostgreSQL, inside a transaction.
+    /// PostgreSQL, on one connection: inside a transaction, or for a statement that is one by itself.
     PostgresWrite(&'a deadpool_postgres::Object, Pending),
 }
 

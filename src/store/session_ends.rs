@@ -144,13 +144,13 @@ impl Db<'_> {
         self.end_rows(&format!("{named} AND {condition}"), &values, ending).await
     }
 
-    /// Ends the one session that `which` names, as [`Db::end_sessions`] does and in fewer round trips. What is
+    /// Ends the session of that name, as [`Db::end_sessions`] does and in fewer round trips. What is
     /// kept of it is written with the commit: nothing in the same transaction sees it before.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn end_one(&self, which: &Which, ending: &Ending) -> Result<Option<GoneSession>, StoreError> {
-        let (condition, values) = which.condition();
+    pub async fn end_one(&self, uuid: SessionId, ending: &Ending) -> Result<Option<GoneSession>, StoreError> {
+        let (condition, values) = Which::Uuid(uuid).condition();
         let remove = format!("DELETE FROM session_rows WHERE {condition} AND {IS_LIVE} RETURNING {REMOVED_COLUMNS}");
         let removed: Vec<RemovedRow> = if self.is_sqlite() {
             self.all(&remove, &values).await?
