@@ -3,7 +3,7 @@
 
 use std::sync::PoisonError;
 
-use super::{Db, FromRow, Pending, Row, Statement, StoreError};
+use super::{Db, FromRow, Pending, Row, Statement, StoreError, Value};
 use crate::values;
 
 /// Keys of sessions that a transaction changed.
@@ -54,14 +54,16 @@ impl Db<'_> {
     /// The row at `from`, which is there unless it was forgotten, and all after it; and those of the
     /// places `missing` that have appeared meanwhile. In order.
     pub(super) async fn list_changes(&self, from: i64, missing: &[i64]) -> Result<Vec<ChangeRow>, StoreError> {
-        let mut changes: Vec<ChangeRow> = Vec::new();
-        if !missing.is_empty() {
-            let sql = format!("SELECT seq, ids FROM session_changes WHERE seq IN ({})", super::placeholders(0, missing.len()));
-            let values: Vec<_> = missing.iter().map(|seq| (*seq).into()).collect();
-            changes = self.all(&sql, &values).await?;
+        if missing.is_empty() {
+            return self.all("SELECT seq, ids FROM session_changes WHERE seq >= $1 ORDER BY seq", &values![from]).await;
         }
-        changes.extend(self.all("SELECT seq, ids FROM session_changes WHERE seq >= $1 ORDER BY seq", &values![from]).await?);
-        Ok(changes)
+        let sql = format!(
+            "SELECT seq, ids FROM session_changes WHERE seq IN ({}) UNION ALL SELECT seq, ids FROM session_changes WHERE seq >= $1 \
+             ORDER BY seq",
+            super::placeholders(1, missing.len())
+        );
+        let values: Vec<Value> = std::iter::once(from).chain(missing.iter().copied()).map(Value::from).collect();
+        self.all(&sql, &values).await
     }
 
     /// Forgets rows before the place `before`, some at a time. Gives whether there were more.

@@ -102,6 +102,24 @@ impl Db<'_> {
         Ok(self.one::<i64>(&sql, &conditions.values).await?.unwrap_or(0))
     }
 
+    /// How many sessions match, and those of the window that `window_of` makes of that, in order, when that takes
+    /// no longer than a look-up; else `None`, and [`Db::count_sessions`] and [`Db::list_sessions`] tell.
+    ///
+    /// # Errors
+    /// When the database does not answer, and those of `window_of`.
+    pub async fn page_sessions_soon<E: From<StoreError>>(
+        &self,
+        filter: &SessionFilter,
+        sorts: &[Sort],
+        window_of: impl FnOnce(i64) -> Result<Window, E>,
+    ) -> Result<Option<(i64, Vec<SessionRow>)>, E> {
+        if !filter.search.is_empty() {
+            return Ok(None);
+        }
+        let Some(keys) = self.resolve(filter).await? else { return Ok(None) };
+        self.page_in_index(&keys.question(filter), sorts, window_of).await
+    }
+
     /// The sessions that match, in order, one window of them. `count` is how many match
     /// ([`Db::count_sessions`]): it decides the way, not the rows.
     ///
@@ -117,9 +135,9 @@ impl Db<'_> {
         let Some(keys) = self.resolve(filter).await? else { return Ok(Vec::new()) };
         if (filter.reads_far() || window.is_far() || is_order_far(sorts))
             && !self.is_small(keys).await?
-            && let Some(ids) = self.list_in_index(keys.question(filter), sorts, window).await?
+            && let Some(rows) = self.list_in_index(keys.question(filter), sorts, window).await?
         {
-            return self.list_sessions_by_key(&ids).await;
+            return Ok(rows);
         }
         let mut conditions = self.conditions(filter, keys);
         let is_filter_first = self.is_filter_first(&conditions, window, count).await?;

@@ -135,7 +135,7 @@ pub(super) fn lifetime(row: &mut Row<'_>) -> Result<Lifetime, StoreError> {
 }
 
 /// A session as listed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SessionRow {
     /// What names it.
     pub uuid: SessionId,

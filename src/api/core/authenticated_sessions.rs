@@ -23,6 +23,7 @@ use crate::domain::SessionId;
 use crate::domain::listing::{Window, is_order_far};
 use crate::http::query::Query;
 use crate::store::Db;
+use crate::store::sessions::SessionRow;
 
 const LIST_METHODS: &str = "GET, HEAD, OPTIONS";
 const ITEM_METHODS: &str = "GET, DELETE, HEAD, OPTIONS";
@@ -108,6 +109,9 @@ const VIEWSET: &str = "AuthenticatedSession Viewset";
 pub(crate) async fn list(app: &App, call: &Call) -> Result<Response, ApiError> {
     let request = session_filter::read(&call.query, &call.who, app.config.is_query_strict)?;
     let pages = PageRequest::of(call);
+    if let Some((count, rows)) = pages.find_soon(&request, &app.store.read()).await? {
+        return pages.show(app, request.page_size, count, &rows, &app.store.read()).await;
+    }
     if !request.filter.reads_far() && !is_order_far(&request.sorts) && pages.is_near(request.page_size) {
         return pages.answer(app, request, &app.store.read()).await;
     }
@@ -136,12 +140,31 @@ impl PageRequest {
     }
 
     async fn answer(self, app: &App, request: session_filter::ListRequest, db: &Db<'_>) -> Result<Response, ApiError> {
-        let count = db.count_sessions(&request.filter).await?;
-        let size = request.page_size;
-        let pages = Pagination::pages(count, size);
-        let number = session_filter::page_number(self.page.as_deref(), pages)?;
-        let window = Window { offset: (number - 1) * size, limit: size };
-        let rows = db.list_sessions(&request.filter, &request.sorts, window, count).await?;
+        let (size, count) = (request.page_size, db.count_sessions(&request.filter).await?);
+        let rows = db.list_sessions(&request.filter, &request.sorts, self.window(size, count)?, count).await?;
+        self.show(app, size, count, &rows, db).await
+    }
+
+    /// How many sessions match, and those of the page, when they are at hand.
+    async fn find_soon(
+        &self,
+        request: &session_filter::ListRequest,
+        db: &Db<'_>,
+    ) -> Result<Option<(i64, Vec<SessionRow>)>, ApiError> {
+        let window_of = |count| self.window(request.page_size, count);
+        db.page_sessions_soon(&request.filter, &request.sorts, window_of).await
+    }
+
+    fn number(&self, size: i64, count: i64) -> Result<i64, ApiError> {
+        session_filter::page_number(self.page.as_deref(), Pagination::pages(count, size))
+    }
+
+    fn window(&self, size: i64, count: i64) -> Result<Window, ApiError> {
+        Ok(Window { offset: (self.number(size, count)? - 1) * size, limit: size })
+    }
+
+    async fn show(&self, app: &App, size: i64, count: i64, rows: &[SessionRow], db: &Db<'_>) -> Result<Response, ApiError> {
+        let number = self.number(size, count)?;
         let agents = app.user_agents.entries(db, rows.iter().map(|row| row.user_agent_id)).await?;
         let results = rows.iter().map(|row| AuthenticatedSession::new(app, row, &agents, self.current)).collect();
         let page = Page { pagination: Pagination::new(number, size, count, rows.len()), results, autocomplete: Empty {} };

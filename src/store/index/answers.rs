@@ -13,6 +13,7 @@ use super::table::Table;
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
 use crate::store::facets::{AddressCount, Facets};
 use crate::store::lock;
+use crate::store::sessions::SessionRow;
 
 /// How many bytes of matches are kept.
 const KEPT: usize = 4 << 20;
@@ -79,12 +80,9 @@ impl Kept {
         i64::try_from(count).unwrap_or(i64::MAX)
     }
 
-    /// The keys of one window of them, in order.
-    pub fn list(&self, table: &Table, question: &Question, sorts: &[Sort], window: Window) -> Vec<i64> {
-        let page = Page {
-            offset: usize::try_from(window.offset).unwrap_or(usize::MAX),
-            limit: usize::try_from(window.limit).unwrap_or(0),
-        };
+    /// One window of them, in order.
+    pub fn list(&self, table: &Table, question: &Question, sorts: &[Sort], window: Window) -> Vec<SessionRow> {
+        let page = Page::of(window);
         let by = Sorting::of(question, sorts);
         let slots = match self.list_directly(table, question, by, page) {
             Some(slots) => slots,
@@ -95,7 +93,7 @@ impl Kept {
                 slots
             }
         };
-        slots.into_iter().map(|slot| table.id(slot)).collect()
+        slots.into_iter().map(|slot| table.row(slot)).collect()
     }
 
     /// Without looking for all that match; `None` when that does not lead to the page.
@@ -108,7 +106,7 @@ impl Kept {
         if filter.search.is_empty() || counts.is_some() {
             let Some(conditions) = table.conditions(question) else { return Some(Vec::new()) };
             if filter.search.is_empty()
-                && let Some(slots) = table.first_page(&conditions, by, page)
+                && let Some(slots) = table.first_page(&conditions, by, page, table.longest_walk())
             {
                 return Some(slots);
             }
@@ -230,6 +228,21 @@ mod tests {
             last_used_at: Timestamp(part(24, 300)),
             expires_at: Timestamp(part(32, 40)),
             created_at: Timestamp(part(40, 5000)),
+            is_remembered: part(48, 2) > 0,
+        }
+    }
+
+    /// What lists show of it.
+    fn listed(row: &IndexRow) -> SessionRow {
+        SessionRow {
+            uuid: row.uuid,
+            user_id: UserId(row.user_id),
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
+            expires_at: row.expires_at,
+            last_ip: row.last_ip,
+            user_agent_id: row.user_agent_id,
+            is_remembered: row.is_remembered,
         }
     }
 
@@ -325,8 +338,16 @@ mod tests {
                     let offset = i64::try_from(page.index(expected.len() + 1)).unwrap() / size * size;
                     let question = Question { filter: SessionFilter::clone(filter), user: filter.user, user_agent_id: None };
                     let found = kept.list(&table, &question, sorts, Window { limit: *size, offset });
-                    let window = expected.iter().skip(usize::try_from(offset).unwrap()).take(usize::try_from(*size).unwrap());
-                    prop_assert_eq!(found, window.map(|row| row.id).collect::<Vec<_>>(), "{:?} {:?} {}", filter, sorts, offset);
+                    let window =
+                        expected.iter().copied().skip(usize::try_from(offset).unwrap()).take(usize::try_from(*size).unwrap());
+                    let window: Vec<SessionRow> = window.map(listed).collect();
+                    prop_assert_eq!(&found, &window, "{:?} {:?} {}", filter, sorts, offset);
+                    let page = Window { limit: *size, offset };
+                    let quick = table.quick_page(&question, sorts, |_| Ok::<_, TestCaseError>(page)).transpose()?;
+                    if let Some((count, found)) = quick {
+                        prop_assert_eq!(usize::try_from(count).unwrap(), expected.len(), "{:?}", filter);
+                        prop_assert_eq!(&found, &window, "quick: {:?} {:?} {}", filter, sorts, offset);
+                    }
                 }
             }
         }

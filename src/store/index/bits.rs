@@ -16,6 +16,15 @@ pub(super) fn set_bit(bits: &mut Vec<u64>, at: u32) {
     }
 }
 
+/// Sets a bit or takes it away.
+pub(super) fn put_bit(bits: &mut Vec<u64>, at: u32, is_set: bool) {
+    if is_set {
+        set_bit(bits, at);
+    } else if let Some(word) = bits.get_mut(at as usize / 64) {
+        *word &= !(1 << (at % 64));
+    }
+}
+
 /// The places of the bits that are set, ascending.
 pub(super) fn places_of(bits: &[u64]) -> Vec<u32> {
     let mut places = Vec::with_capacity(bits.iter().map(|word| word.count_ones() as usize).sum());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::answers::Kept;
 use super::names::AgentRow;
 use super::table::{INDEX_COLUMNS, IndexRow, Table};
-use super::{SessionIndex, State};
+use super::{OFTEN, SessionIndex, State};
 use crate::store::changes::ChangeRow;
 use crate::store::{CountKey, Db, StoreError, placeholders, sqlite};
 use crate::values;
@@ -18,6 +18,8 @@ const STEP: i64 = 2000;
 const SOON: i64 = 20_000;
 /// How many changed sessions are taken up at once, while others wait.
 const AT_ONCE: usize = 500;
+/// How many a request takes up that has its thread to itself for a moment.
+const FEW: usize = 16;
 /// More changed sessions are taken up beside the requests.
 const MANY: usize = 4000;
 /// How long an end of a transaction may take: a place in the log that stays empty longer belongs to
@@ -74,6 +76,7 @@ impl Names {
 }
 
 /// What changed.
+#[derive(Default)]
 pub(super) struct News {
     pub rows: Vec<IndexRow>,
     pub gone: Vec<i64>,
@@ -81,6 +84,42 @@ pub(super) struct News {
 }
 
 impl Db<'_> {
+    /// The same as [`Db::catch_up`], as long as it takes no time and nobody is waited for. What takes longer
+    /// is begun beside the request.
+    pub(super) async fn catch_up_soon(&self, index: &Arc<SessionIndex>) -> Result<bool, StoreError> {
+        for _ in 0..3 {
+            let Some(before) = index.try_read().map(|state| state.table.as_ref().map(|_| state.position.clone())) else {
+                return Ok(false);
+            };
+            let Some(before) = before else {
+                if index.missed.fetch_add(1, Ordering::Relaxed) >= OFTEN {
+                    self.fill_beside(index).await?;
+                }
+                return Ok(false);
+            };
+            let changes = self.list_changes_after(&before).await?;
+            let mut after = before.clone();
+            let Some(mut ids) = after.advance(&changes, Instant::now()) else { return Ok(false) };
+            if after == before {
+                return Ok(true);
+            }
+            ids.sort_unstable();
+            ids.dedup();
+            if ids.len() > FEW {
+                if let Some(turn) = FillingTurn::take(index) {
+                    self.beside(turn, Work::Follow(before, after, ids))?;
+                }
+                return Ok(false);
+            }
+            let news = self.read_news(index, &ids).await?;
+            let Some(mut state) = index.try_write() else { return Ok(false) };
+            if state.apply(&before, &after, &news) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Brings the table up to date with the database. Gives whether there is one.
     pub(super) async fn catch_up(&self, index: &Arc<SessionIndex>) -> Result<bool, StoreError> {
         // Others may catch up at the same time; whoever is too late looks again.
@@ -95,8 +134,7 @@ impl Db<'_> {
                 }
                 return Ok(false);
             };
-            let missing: Vec<i64> = before.missing.iter().map(|(seq, _)| *seq).collect();
-            let changes = self.list_changes(before.last, &missing).await?;
+            let changes = self.list_changes_after(&before).await?;
             let mut after = before.clone();
             let Some(mut ids) = after.advance(&changes, Instant::now()) else {
                 index.forget();
@@ -119,26 +157,47 @@ impl Db<'_> {
                 }
                 return Ok(false);
             }
-            self.follow(index, before, after, ids).await?;
+            if self.follow(index, before, after, ids).await? {
+                return Ok(true);
+            }
         }
         Ok(false)
     }
 
-    /// Takes up changes of these sessions, a few at a time, so that nobody waits long for the table.
-    async fn follow(&self, index: &Arc<SessionIndex>, before: Position, after: Position, ids: Vec<i64>) -> Result<(), StoreError> {
+    async fn list_changes_after(&self, position: &Position) -> Result<Vec<ChangeRow>, StoreError> {
+        let missing: Vec<i64> = position.missing.iter().map(|(seq, _)| *seq).collect();
+        self.list_changes(position.last, &missing).await
+    }
+
+    /// Takes up changes of these sessions, a few at a time, so that nobody waits long for the table. Gives
+    /// whether all were: somebody else may have been sooner.
+    async fn follow(
+        &self,
+        index: &Arc<SessionIndex>,
+        before: Position,
+        after: Position,
+        ids: Vec<i64>,
+    ) -> Result<bool, StoreError> {
+        if ids.is_empty() {
+            // Nothing changed, but a place in the log stays empty.
+            return Ok(index.write().apply(&before, &after, &News::default()));
+        }
         let mut steps = ids.chunks(AT_ONCE).peekable();
         while let Some(ids) = steps.next() {
             let news = self.read_news(index, ids).await?;
             let (index, before) = (Arc::clone(index), before.clone());
             let after = if steps.peek().is_some() { before.clone() } else { after.clone() };
-            if !self.compute(move || index.apply(&before, &after, &news)).await? {
-                break; // Somebody else was sooner.
+            if !self.compute(move || index.write().apply(&before, &after, &news)).await? {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn read_news(&self, index: &SessionIndex, ids: &[i64]) -> Result<News, StoreError> {
+        if ids.is_empty() {
+            return Ok(News::default());
+        }
         let sql = format!("SELECT {INDEX_COLUMNS} FROM sessions WHERE id IN ({})", placeholders(0, ids.len()));
         let values: Vec<_> = ids.iter().map(|id| (*id).into()).collect();
         let rows: Vec<IndexRow> = self.all(&sql, &values).await?;
@@ -179,6 +238,14 @@ impl Db<'_> {
         Ok(false)
     }
 
+    /// Fills the table beside the request, unless somebody is at it.
+    async fn fill_beside(&self, index: &Arc<SessionIndex>) -> Result<(), StoreError> {
+        if self.count_sessions_of(&CountKey::All).await? > index.limit.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        FillingTurn::take(index).map_or(Ok(()), |turn| self.beside(turn, Work::Fill))
+    }
+
     /// Does much work on the table, which is in nobody's way meanwhile.
     fn beside(&self, turn: FillingTurn, work: Work) -> Result<(), StoreError> {
         match self {
@@ -206,7 +273,7 @@ impl Db<'_> {
     async fn work(&self, index: &Arc<SessionIndex>, work: Work) -> Result<(), StoreError> {
         match work {
             Work::Fill => self.fill_now(index).await,
-            Work::Follow(before, after, ids) => self.follow(index, before, after, ids).await,
+            Work::Follow(before, after, ids) => self.follow(index, before, after, ids).await.map(drop),
         }
     }
 

@@ -14,11 +14,12 @@ mod facets;
 mod names;
 mod order;
 mod pages;
+mod quick;
 mod select;
 mod table;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use self::answers::Kept;
@@ -26,9 +27,12 @@ use self::catch_up::{News, Position};
 pub(super) use self::select::Question;
 use self::table::Table;
 use super::facets::{AddressCount, Facets};
+use super::sessions::SessionRow;
 use super::{Db, StoreError, lock};
 use crate::domain::listing::{Sort, Window};
 
+/// How many lists in a minute are reason enough to hold sessions in memory.
+const OFTEN: u32 = 60;
 /// After this time without a question it is forgotten.
 const IDLE: Duration = Duration::from_secs(15 * 60);
 
@@ -39,6 +43,8 @@ pub struct SessionIndex {
     state: RwLock<State>,
     is_filling: AtomicBool,
     last_asked: Mutex<Instant>,
+    /// How many lists, since the last [rest](SessionIndex::rest), could have been answered from memory.
+    missed: AtomicU32,
 }
 
 #[derive(Default)]
@@ -56,6 +62,7 @@ impl SessionIndex {
             state: RwLock::default(),
             is_filling: AtomicBool::new(false),
             last_asked: Mutex::new(Instant::now()),
+            missed: AtomicU32::new(0),
         })
     }
 
@@ -66,6 +73,7 @@ impl SessionIndex {
 
     /// Forgets the sessions if nobody asked for a while.
     pub(super) fn rest(&self) {
+        self.missed.store(0, Ordering::Relaxed);
         if lock(&self.last_asked).elapsed() > IDLE {
             self.forget();
         }
@@ -84,18 +92,36 @@ impl SessionIndex {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, unless it would have to be waited for.
+    fn try_read(&self) -> Option<RwLockReadGuard<'_, State>> {
+        match self.state.try_read() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn try_write(&self) -> Option<RwLockWriteGuard<'_, State>> {
+        match self.state.try_write() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl State {
     /// Takes up changes that were read at `before`, and stands at `after` then. Gives whether it still
     /// stood there.
-    fn apply(&self, before: &Position, after: &Position, news: &News) -> bool {
-        let mut state = self.write();
-        if state.position != *before {
+    fn apply(&mut self, before: &Position, after: &Position, news: &News) -> bool {
+        if self.position != *before {
             return false;
         }
-        let Some(table) = &mut state.table else { return false };
+        let Some(table) = &mut self.table else { return false };
         news.names.teach(table);
         for id in &news.gone {
             table.remove(*id);
@@ -104,10 +130,10 @@ impl SessionIndex {
             table.put(row);
         }
         let is_worn = table.is_worn();
-        state.position = after.clone();
-        state.kept.outdate();
+        self.position = after.clone();
+        self.kept.outdate();
         if is_worn {
-            *state = State::default();
+            *self = Self::default();
         }
         true
     }
@@ -119,13 +145,13 @@ impl Db<'_> {
         self.ask_index(move |kept, table| kept.count(table, &question)).await
     }
 
-    /// The keys of one window of the sessions that match, in order; `None` as above.
+    /// One window of the sessions that match, in order; `None` as above.
     pub(super) async fn list_in_index(
         &self,
         question: Question,
         sorts: &[Sort],
         window: Window,
-    ) -> Result<Option<Vec<i64>>, StoreError> {
+    ) -> Result<Option<Vec<SessionRow>>, StoreError> {
         let sorts = sorts.to_vec();
         self.ask_index(move |kept, table| kept.list(table, &question, &sorts, window)).await
     }
@@ -142,6 +168,23 @@ impl Db<'_> {
         limit: usize,
     ) -> Result<Option<Vec<AddressCount>>, StoreError> {
         self.ask_index(move |kept, table| kept.addresses(table, &question, limit)).await
+    }
+
+    /// How many sessions match, and those of the window that `window_of` makes of that. `None` when they are
+    /// not held in memory now, or it takes longer than a request may keep its thread.
+    pub(super) async fn page_in_index<E: From<StoreError>>(
+        &self,
+        question: &Question,
+        sorts: &[Sort],
+        window_of: impl FnOnce(i64) -> Result<Window, E>,
+    ) -> Result<Option<(i64, Vec<SessionRow>)>, E> {
+        let Some(index) = self.index().filter(|index| index.limit.load(Ordering::Relaxed) > 0) else { return Ok(None) };
+        *lock(&index.last_asked) = Instant::now();
+        let is_there = self.catch_up_soon(index).await?;
+        crate::metrics::count_cache("sessions", usize::from(is_there), usize::from(!is_there));
+        let Some(state) = index.try_read().filter(|_| is_there) else { return Ok(None) };
+        let Some(table) = &state.table else { return Ok(None) };
+        table.quick_page(question, sorts, window_of).transpose()
     }
 
     async fn ask_index<R, F>(&self, ask: F) -> Result<Option<R>, StoreError>

@@ -10,7 +10,7 @@ use super::names::first_bytes;
 use super::order::{Counts, Ranked};
 use super::select::{Condition, PASS, Question};
 use super::table::{Table, at};
-use crate::domain::listing::{Sort, SortKey};
+use crate::domain::listing::{Sort, SortKey, Window};
 
 /// Sorting one candidate in costs as much as passing over so many sessions in order.
 const SORT: usize = 10;
@@ -46,7 +46,7 @@ impl<'a> Sorting<'a> {
     }
 
     /// Whether the order itself is what is asked for: ascending, equal ones stand by name in it.
-    fn is_plain(self) -> bool {
+    pub fn is_plain(self) -> bool {
         self.rest.is_empty() && !self.first.is_descending
     }
 }
@@ -59,6 +59,10 @@ pub(super) struct Page {
 }
 
 impl Page {
+    pub fn of(window: Window) -> Self {
+        Self { offset: usize::try_from(window.offset).unwrap_or(usize::MAX), limit: usize::try_from(window.limit).unwrap_or(0) }
+    }
+
     /// How many sessions a walk from the beginning passes over, when so many of all match.
     fn walk(self, matches: usize, all: usize) -> usize {
         self.offset.saturating_add(self.limit).saturating_mul(all) / matches.max(1)
@@ -67,7 +71,7 @@ impl Page {
 
 impl Table {
     /// How many sessions a walk along an order may pass over.
-    fn longest_walk(&self) -> usize {
+    pub fn longest_walk(&self) -> usize {
         (self.slots() as usize / PASS).max(256)
     }
 
@@ -88,9 +92,8 @@ impl Table {
     }
 
     /// The slots of a page near the beginning, found by walking along the order and looking at each
-    /// session on the way: without gathering all that match. `None` when too many would be passed over.
-    pub fn first_page(&self, conditions: &[Condition], by: Sorting<'_>, page: Page) -> Option<Vec<u32>> {
-        let most = self.longest_walk();
+    /// session on the way: without gathering all that match. `None` when more than `most` would be passed over.
+    pub fn first_page(&self, conditions: &[Condition], by: Sorting<'_>, page: Page, most: usize) -> Option<Vec<u32>> {
         // So few candidates stand so far apart in any order that gathering and sorting them takes less time.
         let candidates = self.count_candidates(conditions);
         if page.walk(candidates, self.slots() as usize) > most.min(candidates.saturating_mul(SORT_UNSEEN)) {

@@ -135,6 +135,11 @@ impl Table {
         conditions.iter().filter_map(|condition| self.sources(condition)).min_by_key(|sources| size_of(sources))
     }
 
+    /// The sessions that match, each looked at by itself. None unless a condition names candidates.
+    pub fn gather_candidates(&self, conditions: &[Condition]) -> Vec<u32> {
+        self.narrowest(conditions).map(|sources| self.gather(&sources, conditions)).unwrap_or_default()
+    }
+
     /// How many sessions would be looked at one by one; `usize::MAX` when nothing names them.
     pub fn count_candidates(&self, conditions: &[Condition]) -> usize {
         self.narrowest(conditions).map_or(usize::MAX, |sources| size_of(&sources))

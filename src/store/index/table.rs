@@ -1,9 +1,9 @@
-//! Sessions in columns: what filters, searches and orders look at, and nothing else. No key, no hash.
+//! Sessions in columns: what lists show, and what filters, searches and orders look at. No key, no hash.
 
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
-use super::bits::{has_bit, set_bit};
+use super::bits::{has_bit, put_bit, set_bit};
 use super::dictionary::Grams;
 use super::names::{AgentRow, Interned, Map, Named, ranks};
 use super::order::Ranked;
@@ -24,10 +24,11 @@ pub(super) struct IndexRow {
     pub last_used_at: Timestamp,
     pub expires_at: Timestamp,
     pub created_at: Timestamp,
+    pub is_remembered: bool,
 }
 
 pub(super) const INDEX_COLUMNS: &str =
-    "id, uuid, user_id, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, created_at";
+    "id, uuid, user_id, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, created_at, is_remembered";
 
 impl FromRow for IndexRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -42,6 +43,7 @@ impl FromRow for IndexRow {
             last_used_at: row.timestamp()?,
             expires_at: row.timestamp()?,
             created_at: row.timestamp()?,
+            is_remembered: row.bool()?,
         })
     }
 }
@@ -69,10 +71,11 @@ pub(super) struct Table {
     /// One bit a slot: whether a session is there.
     pub live: Vec<u64>,
     live_count: usize,
-    /// Slots of keys that did not come in ascending order, and those keys. Their place in `ids` holds
-    /// the key before, so that `ids` stays in order.
+    /// One bit a slot: whether "stay signed in" was asked for.
+    pub remembered: Vec<u64>,
+    /// Slots of keys that did not come in ascending order. Their place in `ids` holds the key before, so
+    /// that `ids` stays in order.
     late: Map<i64, u32>,
-    late_ids: Map<u32, i64>,
     /// Numbers of addresses, while the table is filled; later the order by address leads there.
     filling: Option<Map<Address, u32>>,
     pub user_names: Named,
@@ -124,12 +127,6 @@ impl Table {
         self.ids.len() > self.live_count * 3 / 2 + 10_000 || entries > self.live_count * 3 + 100_000
     }
 
-    /// The session's key.
-    pub fn id(&self, slot: u32) -> i64 {
-        let is_late = !self.late_ids.is_empty();
-        is_late.then(|| self.late_ids.get(&slot).copied()).flatten().unwrap_or_else(|| at(&self.ids, slot))
-    }
-
     pub fn has_user(&self, id: i64) -> bool {
         self.user_names.find(id).is_some()
     }
@@ -169,7 +166,6 @@ impl Table {
             let last = self.ids.last().copied().unwrap_or(i64::MIN);
             if last > row.id {
                 self.late.insert(row.id, slot);
-                self.late_ids.insert(slot, row.id);
             }
             self.ids.push(row.id.max(last));
             self.uuids.push(uuid);
@@ -182,6 +178,7 @@ impl Table {
             self.created.push(created);
             self.live_count += 1;
             set_bit(&mut self.live, slot);
+            put_bit(&mut self.remembered, slot, row.is_remembered);
             self.enter_place(place, slot);
             for key in KEYS {
                 self.enter(key, slot);
@@ -221,6 +218,7 @@ impl Table {
         set(&mut self.last_used, slot, last_used);
         set(&mut self.expires, slot, expires);
         set(&mut self.created, slot, created);
+        put_bit(&mut self.remembered, slot, row.is_remembered);
         if is_new {
             set_bit(&mut self.live, slot);
             self.live_count += 1;
@@ -245,9 +243,7 @@ impl Table {
         }
         self.leave_place(slot);
         self.live_count -= 1;
-        if let Some(word) = self.live.get_mut(slot as usize / 64) {
-            *word &= !(1 << (slot % 64));
-        }
+        put_bit(&mut self.live, slot, false);
     }
 
     /// Gives back what was reserved for growth, and sorts by what is asked for most.
@@ -257,7 +253,7 @@ impl Table {
         self.slots_at.iter_mut().for_each(Vec::shrink_to_fit);
         self.user_names.shrink();
         self.agent_texts.shrink();
-        for key in [SortKey::LastIp, SortKey::User, SortKey::UserAgent, SortKey::Username, SortKey::LastUsed] {
+        for key in SETTLED {
             self.order(key);
         }
     }
@@ -356,6 +352,11 @@ impl Table {
         self.orders.get(key as usize).map_or(&NOTHING, |order| order.get_or_init(|| self.sort(key)))
     }
 
+    /// Whether that order is there, and need not be made.
+    pub fn has_order(&self, key: SortKey) -> bool {
+        self.orders.get(key as usize).is_some_and(|order| order.get().is_some())
+    }
+
     fn sort(&self, key: SortKey) -> Ranked {
         let ranks = match key {
             SortKey::Username => ranks(&self.user_names.ids, |a, b| self.user_names.texts.get(a).cmp(self.user_names.texts.get(b))),
@@ -426,6 +427,10 @@ pub(super) const KEYS: [SortKey; 9] = [
     SortKey::Created,
     SortKey::Country,
 ];
+
+/// What sessions are sorted by from the beginning: what conditions look into, and what is asked for most.
+const SETTLED: [SortKey; 7] =
+    [SortKey::LastIp, SortKey::User, SortKey::UserAgent, SortKey::Username, SortKey::LastUsed, SortKey::Expires, SortKey::Uuid];
 
 /// Room for so many values, and some more.
 ///
