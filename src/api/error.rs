@@ -124,7 +124,12 @@ fn detail(text: &str) -> Value {
 
 /// An answer with a JSON body.
 pub fn json_response(status: StatusCode, body: &impl serde::Serialize) -> Response {
-    match serde_json::to_vec(body) {
+    written(status, serde_json::to_vec(body))
+}
+
+/// An answer with a body that is JSON already.
+pub fn written(status: StatusCode, body: serde_json::Result<Vec<u8>>) -> Response {
+    match body {
         Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");

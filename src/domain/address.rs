@@ -93,22 +93,69 @@ impl fmt::Display for Address {
     /// PostgreSQL's `inet` output. It differs from Rust's in one place: an IPv4-compatible address
     /// shows its last four octets in dots.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        f.write_str(AddressText::default().of(*self))
+    }
+}
+
+/// Room for the text of an address. Lists hold hundreds: digits are written without the machinery of formatting.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressText {
+    bytes: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl Default for AddressText {
+    fn default() -> Self {
+        Self { bytes: [0; Self::LONGEST], length: 0 }
+    }
+}
+
+impl AddressText {
+    /// The length of the longest: eight groups of four digits.
+    const LONGEST: usize = 8 * 5 - 1;
+
+    /// The text of this address, as [`Display`](fmt::Display) gives it.
+    pub fn of(&mut self, address: Address) -> &str {
+        self.length = 0;
+        match address.0 {
+            IpAddr::V4(ip) => self.push_four(ip),
             IpAddr::V6(ip) => match ip.segments() {
-                [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
-                    let last = u32::from(ip.segments()[6]) << 16 | u32::from(ip.segments()[7]);
-                    write!(f, "::{}", Ipv4Addr::from_bits(last))
+                [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
+                    self.push("::");
+                    self.push_four(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
                 }
-                _ => ip.fmt(f),
+                // Nothing is left out: there is room for the longest.
+                _ => drop(fmt::Write::write_fmt(self, format_args!("{ip}"))),
             },
-            IpAddr::V4(ip) => ip.fmt(f),
         }
+        self.bytes.get(..self.length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+
+    fn push_four(&mut self, ip: Ipv4Addr) {
+        for (n, octet) in ip.octets().into_iter().enumerate() {
+            self.push(if n == 0 { "" } else { "." });
+            self.push(itoa::Buffer::new().format(octet));
+        }
+    }
+
+    fn push(&mut self, text: &str) {
+        for (place, byte) in self.bytes.iter_mut().skip(self.length).zip(text.bytes()) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+}
+
+impl fmt::Write for AddressText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text);
+        Ok(())
     }
 }
 
 impl Serialize for Address {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(AddressText::default().of(*self))
     }
 }
 

@@ -63,17 +63,22 @@ impl fmt::Display for Timestamp {
     /// ISO 8601 in UTC with `Z`; six fractional digits, or none when they are all zero
     /// (Django REST Framework's form).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text(&mut [0; TEXT]))
+        f.write_str(TimestampText::default().of(*self))
     }
 }
 
 /// The length of the longest text of an instant.
 const TEXT: usize = "0000-00-00T00:00:00.000000Z".len();
 
-impl Timestamp {
-    /// Its text. Lists hold hundreds: digits are written without the machinery of formatting.
-    fn text(self, buffer: &mut [u8; TEXT]) -> &str {
-        let Some((at, micros)) = self.civil() else { return "0001-01-01T00:00:00Z" };
+/// Room for the text of an instant. Lists hold hundreds: digits are written without the machinery of formatting.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimestampText([u8; TEXT]);
+
+impl TimestampText {
+    /// The text of this instant, as [`Display`](fmt::Display) gives it.
+    pub fn of(&mut self, timestamp: Timestamp) -> &str {
+        let buffer = &mut self.0;
+        let Some((at, micros)) = timestamp.civil() else { return "0001-01-01T00:00:00Z" };
         *buffer = *b"0000-00-00T00:00:00.000000Z";
         let parts: [(usize, i64); 7] = [
             (4, at.year().into()),
@@ -106,7 +111,7 @@ impl Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.text(&mut [0; TEXT]))
+        serializer.serialize_str(TimestampText::default().of(*self))
     }
 }
 

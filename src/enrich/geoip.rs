@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
+use foldhash::fast::RandomState;
 use maxminddb::{MaxMindDbError, Reader};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,7 +19,7 @@ use crate::config::GeoIpConfig;
 use crate::domain::{Address, Network};
 
 /// Where an address is, as far as a City file knows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Place {
     /// Continent code, such as `EU`, or `""`.
     pub continent: String,
@@ -61,7 +62,7 @@ struct File {
 /// A file in memory, and what it says of addresses in JSON: that goes when the file does.
 struct Loaded {
     reader: Reader<Vec<u8>>,
-    said: RwLock<HashMap<IpAddr, Arc<RawValue>>>,
+    said: RwLock<HashMap<IpAddr, Arc<RawValue>, RandomState>>,
 }
 
 impl Deref for Loaded {

@@ -16,7 +16,7 @@ use super::session_filter;
 use super::wire::{AuthenticatedSession, BulkDeleteSessionResponse, Empty, ErrorDetail, Page, Pagination, UsedBy};
 use crate::actions::sessions;
 use crate::api::Call;
-use crate::api::error::{ApiError, json_response};
+use crate::api::error::{ApiError, json_response, written};
 use crate::api::python::{self, Int};
 use crate::app::App;
 use crate::domain::SessionId;
@@ -168,7 +168,7 @@ impl PageRequest {
         let agents = app.user_agents.entries(db, rows.iter().map(|row| row.user_agent_id)).await?;
         let results = rows.iter().map(|row| AuthenticatedSession::new(app, row, &agents, self.current)).collect();
         let page = Page { pagination: Pagination::new(number, size, count, rows.len()), results, autocomplete: Empty {} };
-        Ok(ok(&page))
+        Ok(written(StatusCode::OK, page.to_json()))
     }
 }
 
