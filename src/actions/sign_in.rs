@@ -131,6 +131,16 @@ pub struct Wish {
 /// # Errors
 /// As for [`start_session`].
 pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor: &Actor) -> Result<Started, ActionError> {
+    match begin_once(app, proved.clone(), client, wish.clone(), actor).await {
+        // The user agent was forgotten since its key was learnt: nothing had referred to it any more.
+        Err(ActionError::Store(StoreError::Conflict(_))) if app.user_agents.forget_key(&client.user_agent) => {
+            begin_once(app, proved, client, wish, actor).await
+        }
+        begun => begun,
+    }
+}
+
+async fn begin_once(app: &App, proved: Proved, client: &Client, wish: Wish, actor: &Actor) -> Result<Started, ActionError> {
     let origin = super::touches::origin(app, client.ip, &client.user_agent).await?;
     let (key, uuid) = (PlainSecret::generate()?, SessionId(secret::random_uuid()?));
     let (now, key_hash, instance) = (app.clock.now(), key.hash(), app.config.sessions.policy());
@@ -140,11 +150,18 @@ pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor
     let device_hash = device.hash();
     let begun = app.store.write(move |db| {
         Box::pin(async move {
-            // Locked: of many sign-ins at once, each sees what the one before it left.
+            // Locked: of many sign-ins at once, each sees what the one before it left. Asked together, the lock
+            // first, as none needs another's answer.
+            db.prepare_sign_in().await?;
+            let (user, has_factor, own, session_key) = tokio::try_join!(
+                biased;
+                db.lock_user_at_sign_in(proved.id, now),
+                db.has_factor(proved.id),
+                db.find_own_policy(proved.id),
+                db.reserve_session_key()
+            )?;
             let is_still_so = |user: &UserRow| user.is_active && user.password_hash == proved.password_hash;
-            let user = db.lock_user_at_sign_in(proved.id, now).await?.filter(is_still_so).ok_or(ActionError::Forbidden)?;
-            // Asked together, as neither needs the other's answer.
-            let (has_factor, own) = tokio::try_join!(db.has_factor(user.id), db.find_own_policy(user.id))?;
+            let user = user.filter(is_still_so).ok_or(ActionError::Forbidden)?;
             if !methods.has_factor() && has_factor {
                 return Err(ActionError::FactorNeeded);
             }
@@ -172,14 +189,11 @@ pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor
                 is_remembered: living.is_remembered,
             };
             let event = [EventKind::SignIn.by(&actor, now).about(user.id, &user.username).of_session(uuid)];
-            let device = async {
-                if !is_known_device {
-                    db.insert_known_device(user.id, device_hash, wish.device, now).await?;
-                }
-                Ok(())
-            };
-            // In this order, so that the first that fails is the one that says why.
-            tokio::try_join!(biased; device, db.insert_session(&session), db.insert_events(&event))?;
+            if !is_known_device {
+                db.insert_known_device_last(user.id, device_hash, wish.device, now);
+            }
+            db.insert_session_last(&session, session_key).await?;
+            db.insert_events_last(&event);
             Ok::<_, ActionError>((living, is_known_device))
         })
     });
@@ -191,7 +205,7 @@ pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor
             Ok(Started { key, uuid, cookie_max_age, device: (!is_known_device).then_some(device) })
         }
         // It goes on.
-        Err(ActionError::FactorNeeded) => Err(ActionError::FactorNeeded),
+        Err(error @ (ActionError::FactorNeeded | ActionError::Store(StoreError::Conflict(_)))) => Err(error),
         Err(error) => {
             crate::metrics::count_sign_in("refused");
             if matches!(error, ActionError::AtLimit) {

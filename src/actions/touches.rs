@@ -69,25 +69,36 @@ impl Touches {
 async fn write(app: &App, uses: &[(i64, Use)]) -> Result<(), StoreError> {
     let mut touches = Vec::with_capacity(uses.len());
     for (id, seen) in uses {
-        let origin = origin(app, seen.ip, &seen.user_agent).await?;
+        let origin = origin_of(app, seen.ip, user_agent_key(app, &seen.user_agent).await?);
         touches.push(Touch { id: *id, at: seen.at, origin });
     }
     app.store.write(move |db| Box::pin(async move { db.update_touched(&touches).await })).await
 }
 
-/// Looks up what is stored of an address and a user agent; a new user agent joins the dictionary.
+/// What is stored of an address and a user agent at a sign-in; a new user agent joins the dictionary. Its key comes
+/// from memory where it is there ([`crate::enrich::user_agents::UserAgents::key`]).
 pub(super) async fn origin(app: &App, ip: Address, user_agent: &str) -> Result<Origin, StoreError> {
-    let user_agent_id = match app.store.read().find_user_agent_id(user_agent).await? {
-        Some(id) => id,
-        None => {
-            let (text, rules) = (user_agent.to_owned(), app.user_agents.fingerprint().to_owned());
-            let parser = std::sync::Arc::clone(&app.user_agents);
-            // The first text compiles the rules, which takes a while.
-            let parsed = tokio::task::spawn_blocking(move || (parser.parse(&text), text)).await;
-            let (parsed, text) = parsed.map_err(|error| StoreError::Failed(error.to_string()))?;
-            app.store.write(move |db| Box::pin(async move { db.insert_user_agent(&text, &parsed, &rules).await })).await?
-        }
-    };
+    if let Some(key) = app.user_agents.key(user_agent) {
+        return Ok(origin_of(app, ip, key));
+    }
+    let key = user_agent_key(app, user_agent).await?;
+    app.user_agents.learn_key(user_agent, key);
+    Ok(origin_of(app, ip, key))
+}
+
+fn origin_of(app: &App, ip: Address, user_agent_id: i64) -> Origin {
     let (country, asn) = app.geoip.country_and_asn(ip);
-    Ok(Origin { ip, user_agent_id, country, asn })
+    Origin { ip, user_agent_id, country, asn }
+}
+
+async fn user_agent_key(app: &App, user_agent: &str) -> Result<i64, StoreError> {
+    if let Some(key) = app.store.read().find_user_agent_id(user_agent).await? {
+        return Ok(key);
+    }
+    let (text, rules) = (user_agent.to_owned(), app.user_agents.fingerprint().to_owned());
+    let parser = std::sync::Arc::clone(&app.user_agents);
+    // The first text compiles the rules, which takes a while.
+    let parsed = tokio::task::spawn_blocking(move || (parser.parse(&text), text)).await;
+    let (parsed, text) = parsed.map_err(|error| StoreError::Failed(error.to_string()))?;
+    app.store.write(move |db| Box::pin(async move { db.insert_user_agent(&text, &parsed, &rules).await })).await
 }

@@ -27,6 +27,16 @@ pub struct UserAgents {
     fingerprint: String,
     compiled: Mutex<Compiled>,
     cache: RwLock<HashMap<i64, Arc<UserAgentRow>>>,
+    /// Keys of texts that were signed in with, by what they hash to.
+    keys: RwLock<HashMap<TextHash, i64>>,
+}
+
+type TextHash = [u8; 16];
+
+fn hash(text: &str) -> TextHash {
+    let mut hash = TextHash::default();
+    hash.iter_mut().zip(Sha256::digest(text.as_bytes())).for_each(|(place, byte)| *place = byte);
+    hash
 }
 
 #[derive(Default)]
@@ -61,7 +71,7 @@ impl UserAgents {
     fn new(text: std::borrow::Cow<'static, str>) -> Self {
         let mut fingerprint = hex(&Sha256::digest(text.as_bytes()));
         fingerprint.truncate(16);
-        Self { text, fingerprint, compiled: Mutex::default(), cache: RwLock::default() }
+        Self { text, fingerprint, compiled: Mutex::default(), cache: RwLock::default(), keys: RwLock::default() }
     }
 
     /// What identifies the rules.
@@ -172,6 +182,27 @@ impl UserAgents {
             found.insert(entry.id, entry);
         }
         Ok(found)
+    }
+
+    /// The key of a text that was [learnt](UserAgents::learn_key). The entry may be gone by now, if nothing
+    /// referred to it any more: whoever refers to it then fails, and [forgets](UserAgents::forget_key) the key.
+    #[must_use]
+    pub fn key(&self, text: &str) -> Option<i64> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&hash(text)).copied()
+    }
+
+    /// Remembers the key of a text.
+    pub fn learn_key(&self, text: &str, key: i64) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= CACHE_SIZE {
+            keys.clear();
+        }
+        keys.insert(hash(text), key);
+    }
+
+    /// Forgets the key of a text, and gives whether it was remembered.
+    pub fn forget_key(&self, text: &str) -> bool {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(&hash(text)).is_some()
     }
 
     /// Forgets cached entries: newer rules have read them anew.

@@ -1,7 +1,7 @@
 //! Browsers that somebody signed in with before. Knowing one opens nothing: it tells a user's own
 //! browsers from a stranger's.
 
-use super::{Db, StoreError};
+use super::{Db, Statement, StoreError, Value};
 use crate::domain::{HashedSecret, Timestamp, UserId};
 use crate::values;
 
@@ -39,29 +39,23 @@ impl Db<'_> {
     }
 
     /// Makes a browser known of a user under the fresh secret `new`. Whoever else it is known of, under
-    /// the `old` one, knows it by the new one, too: a browser keeps one secret.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn insert_known_device(
-        &self,
-        user: UserId,
-        new: HashedSecret,
-        old: Option<HashedSecret>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    /// the `old` one, knows it by the new one, too: a browser keeps one secret. Written with the last statements
+    /// of the transaction.
+    pub fn insert_known_device_last(&self, user: UserId, new: HashedSecret, old: Option<HashedSecret>, now: Timestamp) {
+        let statement = |sql: &str, values: &[Value]| Statement { sql: sql.to_owned(), values: values.to_vec() };
+        let mut statements = Vec::new();
         if let Some(old) = old {
-            self.execute("UPDATE known_devices SET secret_hash = $2 WHERE secret_hash = $1", &values![old, new]).await?;
+            statements.push(statement("UPDATE known_devices SET secret_hash = $2 WHERE secret_hash = $1", &values![old, new]));
         }
         let sql = "INSERT INTO known_devices (secret_hash, user_id, created_at, last_used_at) VALUES ($1, $2, $3, $3)";
-        self.execute(sql, &values![new, user, now]).await?;
+        statements.push(statement(sql, &values![new, user, now]));
         // Not each time, for it reads them all. Secrets are random.
-        if new.0.first().is_some_and(|byte| byte % PRUNED_BY != 0) {
-            return Ok(());
+        if new.0.first().is_some_and(|byte| byte % PRUNED_BY == 0) {
+            let sql = "DELETE FROM known_devices WHERE user_id = $1 AND secret_hash IN (SELECT secret_hash FROM known_devices \
+                WHERE user_id = $1 ORDER BY last_used_at DESC, secret_hash LIMIT 1000 OFFSET $2)";
+            statements.push(statement(sql, &values![user, MOST]));
         }
-        let sql = "DELETE FROM known_devices WHERE user_id = $1 AND secret_hash IN (SELECT secret_hash FROM known_devices \
-            WHERE user_id = $1 ORDER BY last_used_at DESC, secret_hash LIMIT 1000 OFFSET $2)";
-        self.execute(sql, &values![user, MOST]).await.map(drop)
+        self.run_last(statements);
     }
 
     /// Forgets all browsers of a user.

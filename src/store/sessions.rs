@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::events::insert_statements;
 use super::revocations::IS_LIVE;
 use super::users::{Rights, rights_columns};
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
@@ -35,9 +36,9 @@ pub struct NewSession {
     pub is_remembered: bool,
 }
 
-const INSERT_SESSIONS: &str = "INSERT INTO session_rows (uuid, key_hash, user_id, created_at, last_used_at, expires_at, \
+const NEW_COLUMNS: &str = "uuid, key_hash, user_id, created_at, last_used_at, expires_at, \
     absolute_expires_at, idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label, \
-    proved_at, is_known_device, proved_ip_key) VALUES ";
+    proved_at, is_known_device, proved_ip_key";
 
 impl NewSession {
     fn values(&self) -> [Value; 19] {
@@ -231,22 +232,52 @@ impl Db<'_> {
         self.insert_sessions(std::slice::from_ref(session)).await
     }
 
+    /// A key for one session that is to be added, where keys can be had beforehand: on PostgreSQL.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reserve_session_key(&self) -> Result<Option<i64>, StoreError> {
+        if self.is_sqlite() {
+            return Ok(None);
+        }
+        self.one("SELECT nextval(pg_get_serial_sequence('session_rows', 'id'))", &[]).await
+    }
+
+    /// Adds a session: one that has a [reserved key](Db::reserve_session_key) with the last statements of the
+    /// transaction, another at once.
+    ///
+    /// # Errors
+    /// As for [`Db::insert_session`]; the transaction may tell only at its end.
+    pub async fn insert_session_last(&self, session: &NewSession, key: Option<i64>) -> Result<(), StoreError> {
+        let Some(key) = key else { return self.insert_session(session).await };
+        let row = std::iter::once(key.into()).chain(session.values()).collect();
+        self.run_last(insert_statements(&format!("INSERT INTO session_rows (id, {NEW_COLUMNS}) VALUES "), &[row], ""));
+        self.note_new(std::slice::from_ref(session), &[key]);
+        Ok(())
+    }
+
     /// Adds sessions.
     ///
     /// # Errors
     /// As for [`Db::insert_session`].
     pub async fn insert_sessions(&self, sessions: &[NewSession]) -> Result<(), StoreError> {
         let rows = sessions.iter().map(|session| session.values().to_vec()).collect();
-        let ids = self.insert_rows_returning::<i64>(INSERT_SESSIONS, rows, " RETURNING id").await?;
+        let sql = format!("INSERT INTO session_rows ({NEW_COLUMNS}) VALUES ");
+        let ids = self.insert_rows_returning::<i64>(&sql, rows, " RETURNING id").await?;
+        self.note_new(sessions, &ids);
+        Ok(())
+    }
+
+    /// Notes what else is written of new sessions, which have these keys.
+    fn note_new(&self, sessions: &[NewSession], ids: &[i64]) {
         self.note_created(ids.len());
         for id in ids {
-            self.note_change(id);
+            self.note_change(*id);
         }
         for session in sessions {
             let origin = &session.origin;
             self.add_to_counts(CountKey::of_session(session.user.0, origin.user_agent_id, &origin.country, origin.asn), 1);
         }
-        Ok(())
     }
 
     /// Notes how the user of a session proved who they are.

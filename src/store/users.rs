@@ -134,6 +134,9 @@ fn new_user(user: &NewUser, now: Timestamp) -> [Value; 9] {
     ]
 }
 
+const LOCK_AT_SIGN_IN: &str = "UPDATE users SET last_sign_in_at = $2 WHERE id = $1 RETURNING id, username, name, email, password_hash, \
+    is_active, is_superuser, created_at, last_sign_in_at";
+
 impl Db<'_> {
     /// The user with this name, exactly.
     ///
@@ -267,14 +270,22 @@ impl Db<'_> {
         self.execute("DELETE FROM users WHERE id = $1", &values![id]).await.map(drop)
     }
 
-    /// Notes that a user signs in now and gives them, locked as by [`Db::lock_user`].
+    /// Notes that a user signs in now and gives them, locked as by [`Db::lock_user`]. Statements that are polled
+    /// after this future see what was committed before the lock, and may be sent without waiting for it, once it
+    /// is [prepared](Db::prepare_sign_in).
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn lock_user_at_sign_in(&self, id: UserId, now: Timestamp) -> Result<Option<UserRow>, StoreError> {
-        let sql = "UPDATE users SET last_sign_in_at = $2 WHERE id = $1 RETURNING id, username, name, email, password_hash, \
-            is_active, is_superuser, created_at, last_sign_in_at";
-        self.one(sql, &values![id, now]).await
+        self.one(LOCK_AT_SIGN_IN, &values![id, now]).await
+    }
+
+    /// Prepares [`Db::lock_user_at_sign_in`], so that nothing that is sent with it can come before it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn prepare_sign_in(&self) -> Result<(), StoreError> {
+        self.prepare(&[LOCK_AT_SIGN_IN]).await
     }
 
     /// Lets the database's own keys go on after the ones an import brought.

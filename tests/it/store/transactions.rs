@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rollcall::actions::sign_in::{self, Client};
 use rollcall::actions::{ActionError, Actor};
-use rollcall::domain::{Address, PlainSecret};
+use rollcall::domain::{Address, Methods, PlainSecret};
 use rollcall::store::StoreError;
 
 use crate::support::TestApp;
@@ -15,7 +15,7 @@ db_test!(a_write_that_is_dropped_leaves_nothing, |db| async move {
     let now = app.app.clock.now();
     let written = app.app.store.write(move |db| {
         Box::pin(async move {
-            db.insert_known_device(alice, PlainSecret::generate()?.hash(), None, now).await?;
+            db.insert_pending_sign_in(PlainSecret::generate()?.hash(), alice, Methods::password(), now).await?;
             // As when whoever asked hangs up; SQLite's writer takes this for an error.
             std::future::pending::<Result<(), ActionError>>().await
         })
@@ -28,7 +28,7 @@ db_test!(a_write_that_is_dropped_leaves_nothing, |db| async move {
             app.app.store.write(move |db| Box::pin(async move { db.touch_known_device(alice, secret, now).await })).await;
         assert!(!touched.unwrap());
     }
-    assert_eq!(app.number("SELECT count(*) FROM known_devices").await, 0);
+    assert_eq!(app.number("SELECT count(*) FROM pending_sign_ins").await, 0);
 });
 
 db_test!(a_write_whose_last_statement_fails_leaves_nothing, |db| async move {
