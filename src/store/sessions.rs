@@ -240,7 +240,8 @@ impl Db<'_> {
         if self.is_sqlite() {
             return Ok(None);
         }
-        self.one("SELECT nextval(pg_get_serial_sequence('session_rows', 'id'))", &[]).await
+        // Named after what the table was called when it was made (migration 0014).
+        self.one("SELECT nextval('sessions_id_seq')", &[]).await
     }
 
     /// Adds a session: one that has a [reserved key](Db::reserve_session_key) with the last statements of the
