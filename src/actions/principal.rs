@@ -2,6 +2,7 @@
 
 use super::ActionError;
 use crate::domain::UserId;
+use crate::store::changes::LogEnd;
 use crate::store::sessions::LiveSession;
 use crate::store::users::Rights;
 
@@ -16,6 +17,9 @@ pub struct Principal {
     pub rights: Rights,
     /// The session of the request's cookie, if that is good, also when a token says who calls.
     pub session: Option<LiveSession>,
+    /// Where the log of changed sessions ended when the token was looked up, if there was one: lists that are
+    /// answered from memory need not ask again.
+    pub log_end: Option<LogEnd>,
 }
 
 impl Principal {

@@ -1,5 +1,7 @@
 //! The door, and every way a session ends.
 
+use futures_util::future::try_join_all;
+
 use super::events::EventKind;
 use super::many_ends::{CHUNK, ManyEnds};
 use super::principal::Principal;
@@ -124,8 +126,15 @@ pub async fn revoke_of_users(app: &App, who: &Principal, users: Vec<i64>, actor:
         return Err(ActionError::Forbidden);
     }
     let count = app.store.read().count_sessions_of_users(&users).await?;
+    let part = users.len().div_ceil(app.store.writers()).max(1);
+    let ended = users.chunks(part).map(|users| end_of_users(app, users, count, actor));
+    Ok(try_join_all(ended).await?.into_iter().sum())
+}
+
+/// Ends the sessions of these users, as one of so many sessions in all.
+async fn end_of_users(app: &App, users: &[i64], count: u64, actor: &Actor) -> Result<u64, StoreError> {
     let mut ends = ManyEnds::of(count, app, EndReason::Revoked, "", actor);
-    let mut users = users.as_slice();
+    let mut users = users;
     while !users.is_empty() {
         let (now, later) = users.split_at(ends.users_at_once().min(users.len()));
         ends.end(Which::Users(now.to_vec())).await?;

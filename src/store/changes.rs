@@ -14,6 +14,10 @@ const KEYS: usize = 4096;
 /// How many rows one statement forgets.
 const STEP: i64 = 5_000;
 
+/// Where the log ended at some moment: all that was committed before it stands no later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogEnd(pub(super) i64);
+
 /// A row of the log.
 #[derive(Clone, Debug)]
 pub(super) struct ChangeRow {

@@ -2,7 +2,7 @@
 //! PostgreSQL share. Nothing above this module knows which of the two it talks to.
 
 pub mod addresses;
-mod changes;
+pub mod changes;
 pub mod counts;
 pub mod ended_list;
 pub mod ended_sessions;
@@ -228,6 +228,16 @@ impl Store {
         match self {
             Self::Sqlite(sqlite) => sqlite.index(),
             Self::Postgres(postgres) => postgres.index(),
+        }
+    }
+
+    /// How many large writes at once take less time than one after the other, and leave room for others: SQLite
+    /// has one writer.
+    #[must_use]
+    pub fn writers(&self) -> usize {
+        match self {
+            Self::Sqlite(_) => 1,
+            Self::Postgres(_) => 2,
         }
     }
 

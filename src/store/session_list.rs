@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 
+use super::changes::LogEnd;
 use super::index::Question;
 use super::sessions::{SESSION_COLUMNS, SessionRow};
 use super::{CountKey, Db, StoreError, Value};
@@ -103,7 +104,8 @@ impl Db<'_> {
     }
 
     /// How many sessions match, and those of the window that `window_of` makes of that, in order, when that takes
-    /// no longer than a look-up; else `None`, and [`Db::count_sessions`] and [`Db::list_sessions`] tell.
+    /// no longer than a look-up; else `None`, and [`Db::count_sessions`] and [`Db::list_sessions`] tell. `log_end`
+    /// was read for the same question: what happened since need not be in the answer.
     ///
     /// # Errors
     /// When the database does not answer, and those of `window_of`.
@@ -111,13 +113,14 @@ impl Db<'_> {
         &self,
         filter: &SessionFilter,
         sorts: &[Sort],
+        log_end: Option<LogEnd>,
         window_of: impl FnOnce(i64) -> Result<Window, E>,
     ) -> Result<Option<(i64, Vec<SessionRow>)>, E> {
         if !filter.search.is_empty() {
             return Ok(None);
         }
         let Some(keys) = self.resolve(filter).await? else { return Ok(None) };
-        self.page_in_index(&keys.question(filter), sorts, window_of).await
+        self.page_in_index(&keys.question(filter), sorts, log_end, window_of).await
     }
 
     /// The sessions that match, in order, one window of them. `count` is how many match

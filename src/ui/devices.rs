@@ -314,5 +314,6 @@ fn owner(session: &LiveSession) -> Principal {
         username: session.username.clone(),
         rights: crate::store::users::Rights::default(),
         session: Some(session.clone()),
+        log_end: None,
     }
 }

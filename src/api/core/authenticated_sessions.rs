@@ -23,6 +23,7 @@ use crate::domain::SessionId;
 use crate::domain::listing::{Window, is_order_far};
 use crate::http::query::Query;
 use crate::store::Db;
+use crate::store::changes::LogEnd;
 use crate::store::sessions::SessionRow;
 
 const LIST_METHODS: &str = "GET, HEAD, OPTIONS";
@@ -125,11 +126,12 @@ pub(crate) async fn list(app: &App, call: &Call) -> Result<Response, ApiError> {
 struct PageRequest {
     page: Option<String>,
     current: Option<SessionId>,
+    log_end: Option<LogEnd>,
 }
 
 impl PageRequest {
     fn of(call: &Call) -> Self {
-        Self { page: call.query.last("page").map(str::to_owned), current: current(call) }
+        Self { page: call.query.last("page").map(str::to_owned), current: current(call), log_end: call.who.log_end }
     }
 
     /// Whether the page is among the first, which are read in no time.
@@ -152,7 +154,7 @@ impl PageRequest {
         db: &Db<'_>,
     ) -> Result<Option<(i64, Vec<SessionRow>)>, ApiError> {
         let window_of = |count| self.window(request.page_size, count);
-        db.page_sessions_soon(&request.filter, &request.sorts, window_of).await
+        db.page_sessions_soon(&request.filter, &request.sorts, self.log_end, window_of).await
     }
 
     fn number(&self, size: i64, count: i64) -> Result<i64, ApiError> {

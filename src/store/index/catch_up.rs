@@ -8,7 +8,7 @@ use super::answers::Kept;
 use super::names::AgentRow;
 use super::table::{INDEX_COLUMNS, IndexRow, Table};
 use super::{OFTEN, SessionIndex, State};
-use crate::store::changes::ChangeRow;
+use crate::store::changes::{ChangeRow, LogEnd};
 use crate::store::{CountKey, Db, StoreError, placeholders, sqlite};
 use crate::values;
 
@@ -37,6 +37,11 @@ pub(super) struct Position {
 }
 
 impl Position {
+    /// Whether all up to there is taken up.
+    fn reaches(&self, end: LogEnd) -> bool {
+        self.missing.is_empty() && LogEnd(self.last) >= end
+    }
+
     /// Takes up rows of the log and gives the keys of changed sessions. `None`: the log does not say
     /// what changed, and all must be read anew.
     fn advance(&mut self, changes: &[ChangeRow], now: Instant) -> Option<Vec<i64>> {
@@ -85,8 +90,8 @@ pub(super) struct News {
 
 impl Db<'_> {
     /// The same as [`Db::catch_up`], as long as it takes no time and nobody is waited for. What takes longer
-    /// is begun beside the request.
-    pub(super) async fn catch_up_soon(&self, index: &Arc<SessionIndex>) -> Result<bool, StoreError> {
+    /// is begun beside the request. What was committed up to `log_end`, if that is known, is enough.
+    pub(super) async fn catch_up_soon(&self, index: &Arc<SessionIndex>, log_end: Option<LogEnd>) -> Result<bool, StoreError> {
         for _ in 0..3 {
             let Some(before) = index.try_read().map(|state| state.table.as_ref().map(|_| state.position.clone())) else {
                 return Ok(false);
@@ -97,6 +102,9 @@ impl Db<'_> {
                 }
                 return Ok(false);
             };
+            if log_end.is_some_and(|end| before.reaches(end)) {
+                return Ok(true);
+            }
             let changes = self.list_changes_after(&before).await?;
             let mut after = before.clone();
             let Some(mut ids) = after.advance(&changes, Instant::now()) else { return Ok(false) };

@@ -26,6 +26,7 @@ use self::answers::Kept;
 use self::catch_up::{News, Position};
 pub(super) use self::select::Question;
 use self::table::Table;
+use super::changes::LogEnd;
 use super::facets::{AddressCount, Facets};
 use super::sessions::SessionRow;
 use super::{Db, StoreError, lock};
@@ -176,11 +177,12 @@ impl Db<'_> {
         &self,
         question: &Question,
         sorts: &[Sort],
+        log_end: Option<LogEnd>,
         window_of: impl FnOnce(i64) -> Result<Window, E>,
     ) -> Result<Option<(i64, Vec<SessionRow>)>, E> {
         let Some(index) = self.index().filter(|index| index.limit.load(Ordering::Relaxed) > 0) else { return Ok(None) };
         *lock(&index.last_asked) = Instant::now();
-        let is_there = self.catch_up_soon(index).await?;
+        let is_there = self.catch_up_soon(index, log_end).await?;
         crate::metrics::count_cache("sessions", usize::from(is_there), usize::from(!is_there));
         let Some(state) = index.try_read().filter(|_| is_there) else { return Ok(None) };
         let Some(table) = &state.table else { return Ok(None) };
