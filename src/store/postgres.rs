@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{
     ClientWrapper, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolBuilder, PoolError, RecyclingMethod,
-    Runtime, Timeouts,
+    Runtime, Status, Timeouts,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
@@ -19,9 +19,13 @@ use super::counts::SLOTS;
 use super::index::SessionIndex;
 use super::{BoxFuture, Db, FromRow, Pending, Row, StoreError, Tally, Value};
 
-/// The most connections of one process, and those for writes that wait for no disk.
-const POOL_SIZE: usize = 16;
-const SOON_POOL_SIZE: usize = 4;
+/// The most connections of one process for reads: of more than a few at once each waits longer, and so does
+/// every write beside them, without more being answered.
+const READERS: usize = 6;
+/// For transactions.
+const WRITERS: usize = 10;
+/// For writes that wait for no disk.
+const SOON_WRITERS: usize = 4;
 /// How long to wait for a connection before giving up.
 const WAIT: Duration = Duration::from_secs(5);
 /// The most long reads at once. The others keep connections for short ones.
@@ -33,7 +37,8 @@ const LAST: usize = 8;
 /// A PostgreSQL database.
 #[derive(Clone)]
 pub struct Postgres {
-    pool: Pool,
+    reads: Pool,
+    writes: Pool,
     soon: Pool,
     long_reads: std::sync::Arc<tokio::sync::Semaphore>,
     long_reads_admitted: std::sync::Arc<tokio::sync::Semaphore>,
@@ -52,8 +57,9 @@ impl Postgres {
             Box::pin(async move { client.batch_execute("SET synchronous_commit = off").await.map_err(HookError::Backend) })
         });
         let this = Self {
-            pool: pool(config.clone(), POOL_SIZE)?.build().map_err(unusable)?,
-            soon: pool(config, SOON_POOL_SIZE)?.post_create(wait_for_no_disk).build().map_err(unusable)?,
+            reads: pool(config.clone(), READERS)?.build().map_err(unusable)?,
+            writes: pool(config.clone(), WRITERS)?.build().map_err(unusable)?,
+            soon: pool(config, SOON_WRITERS)?.post_create(wait_for_no_disk).build().map_err(unusable)?,
             long_reads: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
             long_reads_admitted: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
             index: SessionIndex::new(),
@@ -67,17 +73,19 @@ impl Postgres {
         &self.index
     }
 
+    /// A connection for a read.
     pub(super) async fn client(&self) -> Result<Object, StoreError> {
-        Ok(self.pool.get().await?)
+        Ok(self.reads.get().await?)
     }
 
     pub(super) fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
-        let (status, soon) = (self.pool.status(), self.soon.status());
+        let pools = [&self.reads, &self.writes, &self.soon].map(Pool::status);
+        let sum = |count: fn(&Status) -> usize| pools.iter().map(count).sum();
         let free = self.long_reads_admitted.available_permits();
         vec![
-            (("connections", "open"), status.size + soon.size),
-            (("connections", "idle"), status.available + soon.available),
-            (("connections", "awaited"), status.waiting + soon.waiting),
+            (("connections", "open"), sum(|status| status.size)),
+            (("connections", "idle"), sum(|status| status.available)),
+            (("connections", "awaited"), sum(|status| status.waiting)),
             (("long_reads", "admitted"), LONG_READ_QUEUE.saturating_sub(free)),
             (("long_reads", "running"), LONG_READERS.saturating_sub(self.long_reads.available_permits())),
         ]
@@ -108,8 +116,8 @@ impl Postgres {
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
         E: From<StoreError>,
     {
-        let transaction = Transaction { client: self.client().await?, is_over: false };
-        // There are as many as connections.
+        let transaction = Transaction { client: self.writes.get().await.map_err(StoreError::from)?, is_over: false };
+        // There are more than writers.
         let slot = self.slots.take();
         let db = Db::PostgresWrite(&transaction.client, Pending::in_slot(slot.number));
         // Sent together with the first statement, and before it: a round trip less.
