@@ -14,6 +14,7 @@ mod facets;
 mod names;
 mod order;
 mod pages;
+mod places;
 mod quick;
 mod select;
 mod table;

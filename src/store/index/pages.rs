@@ -186,7 +186,7 @@ impl Table {
     }
 
     /// The beginning of what a session is sorted by, as a number: who has a lower one comes first.
-    fn beginning(&self, key: SortKey, slot: u32) -> u64 {
+    pub fn beginning(&self, key: SortKey, slot: u32) -> u64 {
         match key {
             SortKey::Uuid => (at(&self.uuids, slot) >> 64) as u64,
             SortKey::User => in_order(self.user_id(slot)),

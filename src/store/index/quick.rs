@@ -7,7 +7,7 @@ use super::bits::has_bit;
 use super::pages::{Page, Sorting};
 use super::select::{Condition, Question};
 use super::table::{Table, at};
-use crate::domain::listing::{Sort, Window};
+use crate::domain::listing::{Sort, SortKey, Window};
 use crate::domain::{SessionId, Timestamp, UserId};
 use crate::store::sessions::SessionRow;
 
@@ -53,6 +53,13 @@ impl Table {
     }
 
     fn quick_slots(&self, conditions: &[Condition], count: usize, by: Sorting<'_>, page: Page) -> Option<Vec<u32>> {
+        if let [Condition::Places(places)] = conditions
+            && by.is_plain()
+            && by.first.key == SortKey::Username
+            && let Some(slots) = self.page_at(places, page)
+        {
+            return Some(slots);
+        }
         let has_order = self.has_order(by.first.key);
         let is_near = page.offset.saturating_add(page.limit) <= WALK;
         if has_order

@@ -77,14 +77,14 @@ pub(super) struct Table {
     /// that `ids` stays in order.
     late: Map<i64, u32>,
     /// Numbers of addresses, while the table is filled; later the order by address leads there.
-    filling: Option<Map<Address, u32>>,
+    pub filling: Option<Map<Address, u32>>,
     pub user_names: Named,
     pub agent_texts: Named,
     pub agent_families: Vec<Families>,
     pub families: Interned<String>,
     /// Country and network.
     pub known_places: Interned<(String, Option<i64>)>,
-    /// The slots at each place, ascending.
+    /// The slots at each place ([`super::places`]).
     pub slots_at: Vec<Vec<u32>>,
     pub address_keys: Vec<Address>,
     pub address_grams: Grams,
@@ -186,6 +186,7 @@ impl Table {
             return;
         };
         let is_new = !has_bit(&self.live, slot);
+        let is_elsewhere = is_new || (at(&self.places, slot), at(&self.uuids, slot), at(&self.users, slot)) != (place, uuid, user);
         let changed: Vec<SortKey> = KEYS
             .into_iter()
             .filter(|key| {
@@ -207,9 +208,10 @@ impl Table {
             for key in &changed {
                 self.leave(*key, slot);
             }
+        }
+        if is_elsewhere && !is_new {
             self.leave_place(slot);
         }
-        self.enter_place(place, slot);
         set(&mut self.uuids, slot, uuid);
         set(&mut self.users, slot, user);
         set(&mut self.agents, slot, agent);
@@ -219,6 +221,9 @@ impl Table {
         set(&mut self.expires, slot, expires);
         set(&mut self.created, slot, created);
         put_bit(&mut self.remembered, slot, row.is_remembered);
+        if is_elsewhere {
+            self.enter_place(place, slot);
+        }
         if is_new {
             set_bit(&mut self.live, slot);
             self.live_count += 1;
@@ -250,12 +255,12 @@ impl Table {
     pub fn settle(&mut self) {
         self.filling = None;
         self.address_grams.shrink();
-        self.slots_at.iter_mut().for_each(Vec::shrink_to_fit);
         self.user_names.shrink();
         self.agent_texts.shrink();
         for key in SETTLED {
             self.order(key);
         }
+        self.sort_places();
     }
 
     fn slot(&self, id: i64) -> Option<u32> {
@@ -305,28 +310,6 @@ impl Table {
     /// The user's key.
     pub fn user_id(&self, slot: u32) -> i64 {
         at(&self.user_names.ids, at(&self.users, slot))
-    }
-
-    fn enter_place(&mut self, place: u32, slot: u32) {
-        let place = place as usize;
-        if self.slots_at.len() <= place {
-            self.slots_at.resize_with(place + 1, Vec::new);
-        }
-        if let Some(slots) = self.slots_at.get_mut(place) {
-            if self.filling.is_none() && slots.len() == slots.capacity() {
-                // Doubling would keep as much again unused.
-                slots.reserve_exact(slots.len() / 16 + 4);
-            }
-            slots.insert(slots.partition_point(|other| *other < slot), slot);
-        }
-    }
-
-    fn leave_place(&mut self, slot: u32) {
-        if let Some(slots) = self.slots_at.get_mut(at(&self.places, slot) as usize)
-            && let Ok(found) = slots.binary_search(&slot)
-        {
-            slots.remove(found);
-        }
     }
 
     fn enter(&mut self, key: SortKey, slot: u32) {
