@@ -9,7 +9,7 @@ use super::names::AgentRow;
 use super::table::{INDEX_COLUMNS, IndexRow, Table};
 use super::{OFTEN, SessionIndex, State};
 use crate::store::changes::{ChangeRow, LogEnd};
-use crate::store::{CountKey, Db, StoreError, placeholders, sqlite};
+use crate::store::{CountKey, Db, StoreError, lock, placeholders, sqlite};
 use crate::values;
 
 /// How many sessions are read at once.
@@ -22,6 +22,10 @@ const AT_ONCE: usize = 500;
 const FEW: usize = 16;
 /// More changed sessions are taken up beside the requests.
 const MANY: usize = 4000;
+/// Many that change again within this time are the middle of a very large end, or import.
+const BURST: Duration = Duration::from_millis(500);
+/// So much later they are taken up.
+const PAUSE: Duration = Duration::from_secs(5);
 /// How long an end of a transaction may take: a place in the log that stays empty longer belongs to
 /// one that was given up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,6 +63,31 @@ impl Position {
         self.missing.extend(missing);
         self.last = newest;
         Some(ids)
+    }
+}
+
+/// When many sessions changed. One change after the other is taken up as it comes; in the middle of a very
+/// large end that would take its processor time, and lists can wait for it: the database answers them.
+#[derive(Default)]
+pub(super) struct Bursts {
+    last: Option<Instant>,
+    until: Option<Instant>,
+}
+
+impl Bursts {
+    fn is_on(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// Notes that many changed, and gives whether that goes on: they are taken up later.
+    fn note(&mut self, now: Instant) -> bool {
+        let goes_on = self.last.is_some_and(|last| now.duration_since(last) < BURST);
+        self.last = Some(now);
+        if goes_on {
+            self.until = Some(now + PAUSE);
+            self.last = None;
+        }
+        goes_on
     }
 }
 
@@ -105,6 +134,9 @@ impl Db<'_> {
             if log_end.is_some_and(|end| before.reaches(end)) {
                 return Ok(true);
             }
+            if lock(&index.bursts).is_on(Instant::now()) {
+                return Ok(false);
+            }
             let changes = self.list_changes_after(&before).await?;
             let mut after = before.clone();
             let Some(mut ids) = after.advance(&changes, Instant::now()) else { return Ok(false) };
@@ -113,6 +145,9 @@ impl Db<'_> {
             }
             ids.sort_unstable();
             ids.dedup();
+            if ids.len() > AT_ONCE && lock(&index.bursts).note(Instant::now()) {
+                return Ok(false);
+            }
             if ids.len() > FEW {
                 if let Some(turn) = FillingTurn::take(index) {
                     self.beside(turn, Work::Follow(before, after, ids))?;
@@ -374,5 +409,22 @@ impl FillingTurn {
 impl Drop for FillingTurn {
     fn drop(&mut self) {
         self.0.is_filling.store(false, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_waited_for() {
+        let (mut bursts, start) = (Bursts::default(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!(!bursts.note(at(0)) && !bursts.is_on(at(0)), "one is taken up as it comes");
+        assert!(!bursts.note(at(1000)), "and so are those far between");
+        assert!(bursts.note(at(1200)));
+        assert!(bursts.is_on(at(1200)) && bursts.is_on(at(6100)));
+        assert!(!bursts.is_on(at(6200)));
+        assert!(!bursts.note(at(6200)), "then all are taken up together");
     }
 }

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::{Duration, Instant};
 
 use self::answers::Kept;
-use self::catch_up::{News, Position};
+use self::catch_up::{Bursts, News, Position};
 pub(super) use self::select::Question;
 use self::table::Table;
 use super::changes::LogEnd;
@@ -47,6 +47,7 @@ pub struct SessionIndex {
     last_asked: Mutex<Instant>,
     /// How many lists, since the last [rest](SessionIndex::rest), could have been answered from memory.
     missed: AtomicU32,
+    bursts: Mutex<Bursts>,
 }
 
 #[derive(Default)]
@@ -65,6 +66,7 @@ impl SessionIndex {
             is_filling: AtomicBool::new(false),
             last_asked: Mutex::new(Instant::now()),
             missed: AtomicU32::new(0),
+            bursts: Mutex::default(),
         })
     }
 
