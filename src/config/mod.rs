@@ -135,8 +135,9 @@ pub struct SessionConfig {
     pub touch_interval: Duration,
     /// Expired sessions are swept once per this; zero: never.
     pub purge_interval: Duration,
-    /// With at most so many sessions, what searches look at is kept in memory: some 200 bytes a
-    /// session, from the first search on until nobody has searched for 15 minutes. 0: never.
+    /// With at most so many sessions, what lists show and searches look at is kept in memory: some 200
+    /// bytes a session, from the first search on, or from the sixtieth list in a minute, until there was neither
+    /// for 15 minutes. 0: never.
     pub index_limit: i64,
 }
 

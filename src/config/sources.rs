@@ -48,7 +48,7 @@ pub const KEYS: &[Key] = &[
     key("sessions.require_factor", "signing in takes a second factor (false)"),
     key("sessions.touch_interval", "last_used is written at most once per this; 0: never (60s)"),
     key("sessions.purge_interval", "expired sessions are swept once per this; 0: never (60s)"),
-    key("sessions.index_limit", "the most sessions kept in memory for searches; 0: none (4000000)"),
+    key("sessions.index_limit", "the most sessions kept in memory for lists and searches; 0: none (4000000)"),
     key("sign_in.account_limit", "the most wrong passwords for one name, and proofs for one session; 0: no limit (10/15m)"),
     key("sign_in.known_device_limit", "the same from a browser its user signed in with before; 0: no limit (10/15m)"),
     key("sign_in.address_limit", "the same from one address, or IPv6 network of /64; 0: no limit (50/15m)"),

@@ -283,10 +283,13 @@ impl Db<'_> {
 
     /// Fills the table beside the request, unless somebody is at it.
     async fn fill_beside(&self, index: &Arc<SessionIndex>) -> Result<(), StoreError> {
+        let Some(turn) = FillingTurn::take(index) else { return Ok(()) };
+        // Whatever comes of it, the next try is as many lists away.
+        index.missed.store(0, Ordering::Relaxed);
         if self.count_sessions_of(&CountKey::All).await? > index.limit.load(Ordering::Relaxed) {
             return Ok(());
         }
-        FillingTurn::take(index).map_or(Ok(()), |turn| self.beside(turn, Work::Fill))
+        self.beside(turn, Work::Fill)
     }
 
     /// Does much work on the table, which is in nobody's way meanwhile.

@@ -1,8 +1,8 @@
 //! Sessions in memory, for what no index of the database answers quickly: searches, pages far from
-//! the first, and filters that nothing counts beforehand.
+//! the first, and filters that nothing counts beforehand; and for other lists while it is there.
 //!
-//! It holds no truth. It is filled from the database when it is first needed and forgotten when it
-//! is not used any more. Before each question it catches up by the log of changes
+//! It holds no truth. It is filled from the database when it is first needed, or lists come often, and
+//! forgotten when it is not used any more. Before each question it catches up by the log of changes
 //! ([`super::changes`]), so an answer is as new as one of the database itself, whoever wrote: this
 //! process, the command line, or another node. Where it is absent or being filled, SQL answers.
 

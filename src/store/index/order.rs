@@ -164,6 +164,18 @@ impl Ranked {
         first.iter().rev().chain(others.iter().rev().flat_map(|block| block.slots.iter().rev())).copied()
     }
 
+    /// So many slots before a place, of those there are.
+    pub fn back(&self, from: Place, count: usize) -> Place {
+        let Place { mut block, mut within } = from;
+        let mut left = count;
+        while left > within && block > 0 {
+            left -= within;
+            block -= 1;
+            within = self.blocks.get(block).map_or(0, |block| block.slots.len());
+        }
+        Place { block, within: within.saturating_sub(left) }
+    }
+
     /// Behind all slots.
     pub fn end(&self) -> Place {
         Place { block: self.blocks.len(), within: 0 }
@@ -254,7 +266,11 @@ mod tests {
                 let down: Vec<u32> = sorted.iter().take(rank).rev().copied().collect();
                 prop_assert_eq!(ranked.from(rank).collect::<Vec<_>>(), up);
                 let place = sorted.get(rank).map_or(ranked.end(), |slot| ranked.place(|other| other < *slot));
-                prop_assert_eq!(ranked.down(place).collect::<Vec<_>>(), down);
+                prop_assert_eq!(ranked.down(place).collect::<Vec<_>>(), down.clone());
+                for count in [0, 1, 700, 5000] {
+                    let left: Vec<u32> = down.iter().skip(count).copied().collect();
+                    prop_assert_eq!(ranked.down(ranked.back(place, count)).collect::<Vec<_>>(), left);
+                }
             }
             prop_assert_eq!(ranked.rank(|slot| slot < 10_000), sorted.partition_point(|slot| *slot < 10_000));
         }

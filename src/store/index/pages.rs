@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 
 use super::names::first_bytes;
-use super::order::{Counts, Ranked};
+use super::order::{Counts, Place, Ranked};
 use super::select::{Condition, PASS, Question};
 use super::table::{Table, at};
 use crate::domain::listing::{Sort, SortKey, Window};
@@ -48,6 +48,11 @@ impl<'a> Sorting<'a> {
     /// Whether the order itself is what is asked for: ascending, equal ones stand by name in it.
     pub fn is_plain(self) -> bool {
         self.rest.is_empty() && !self.first.is_descending
+    }
+
+    /// Whether it is the order from its end, but for equal ones, which stand by name all the same.
+    fn is_turned(self) -> bool {
+        self.rest.is_empty() && self.first.is_descending
     }
 }
 
@@ -104,7 +109,10 @@ impl Table {
         let goes_on = |_: &u32| left.replace(left.get().saturating_sub(1)) > 0;
         let order = self.order(by.first.key);
         let is_wanted = |slot: &u32| self.holds_all(*slot, conditions);
-        let slots: Vec<u32> = if by.first.is_descending {
+        let slots: Vec<u32> = if by.is_turned() {
+            let walk = Turned::new(self, by.first.key, order.end()).take_while(goes_on).filter(is_wanted);
+            walk.skip(page.offset).take(page.limit).collect()
+        } else if by.first.is_descending {
             let walk = order.down(order.end()).take_while(goes_on).filter(is_wanted);
             Runs::new(self, walk, by).skip(page.offset).take(page.limit).collect()
         } else {
@@ -118,7 +126,9 @@ impl Table {
     pub fn walked_page(&self, is_wanted: impl Fn(u32) -> bool, by: Sorting<'_>, page: Page) -> Vec<u32> {
         let order = self.order(by.first.key);
         let is_wanted = |slot: &u32| is_wanted(*slot);
-        if by.first.is_descending {
+        if by.is_turned() {
+            Turned::new(self, by.first.key, order.end()).filter(is_wanted).skip(page.offset).take(page.limit).collect()
+        } else if by.first.is_descending {
             Runs::new(self, order.down(order.end()).filter(is_wanted), by).skip(page.offset).take(page.limit).collect()
         } else {
             Runs::new(self, order.from(0).filter(is_wanted), by).skip(page.offset).take(page.limit).collect()
@@ -152,6 +162,16 @@ impl Table {
         if by.first.is_descending {
             let end = order.place(|other| compare(other).is_le());
             let behind = total - order.count_before(end, counts, is_wanted);
+            if by.is_turned() {
+                // The page begins among equal ones, which ascend; those before them descend.
+                let start = order.place(|other| compare(other).is_lt());
+                let nth = order.count_before(start, counts, is_wanted) + offset - behind;
+                let (block, before) = counts.block_of(nth);
+                let equal = order.up(block).filter(|slot| is_wanted(*slot)).skip(nth - before);
+                let equal = equal.take_while(|slot| compare(*slot).is_eq());
+                let others = Turned::new(self, by.first.key, start).filter(|slot| is_wanted(*slot));
+                return Some(equal.chain(others).take(limit).collect());
+            }
             let walk = order.down(end).filter(|slot| is_wanted(*slot));
             return Some(Runs::new(self, walk, by).skip(offset - behind).take(limit).collect());
         }
@@ -216,6 +236,54 @@ fn in_order(number: i64) -> u64 {
     number.cast_unsigned() ^ 1 << 63
 }
 
+/// The slots of an order before a place, from there down; equal ones as they stand, ascending by name.
+struct Turned<'a> {
+    table: &'a Table,
+    key: SortKey,
+    /// Where what came ends.
+    end: Place,
+    /// What is left of the present run, last first; of a long one, in the order itself.
+    run: Vec<u32>,
+    long: Option<Box<dyn Iterator<Item = u32> + 'a>>,
+}
+
+impl<'a> Turned<'a> {
+    /// Runs of up to so many are gathered. Of longer ones it is looked up where they begin: there may be a part
+    /// of all sessions in one.
+    const SHORT: usize = 16;
+
+    fn new(table: &'a Table, key: SortKey, end: Place) -> Self {
+        Self { table, key, end, run: Vec::new(), long: None }
+    }
+}
+
+impl Iterator for Turned<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let known = self.long.as_mut().and_then(Iterator::next).or_else(|| self.run.pop());
+        if known.is_some() {
+            return known;
+        }
+        let (table, key, order) = (self.table, self.key, self.table.order(self.key));
+        let mut down = order.down(self.end);
+        let first = down.next()?;
+        let is_equal = move |slot: &u32| table.compare_values(key, *slot, first).is_eq();
+        self.run.push(first);
+        self.run.extend(down.take(Self::SHORT).take_while(is_equal));
+        if self.run.len() <= Self::SHORT {
+            self.end = order.back(self.end, self.run.len());
+            return self.run.pop();
+        }
+        self.run.clear();
+        self.end = order.place(|other| table.compare_values(key, other, first).is_lt());
+        let mut long = order.up(self.end).take_while(is_equal);
+        let next = long.next();
+        self.long = Some(Box::new(long));
+        next
+    }
+}
+
 /// Slots that come by the first key, with equal ones put in order by the others and by name.
 struct Runs<'a, I: Iterator<Item = u32>> {
     table: &'a Table,
@@ -252,10 +320,7 @@ impl<I: Iterator<Item = u32>> Iterator for Runs<'_, I> {
         if self.run.is_empty() {
             return Some(first);
         }
-        // Descending, they came last first, as `run` wants them.
-        if !self.by.rest.is_empty() {
-            self.run.sort_unstable_by(|a, b| self.table.compare_all(self.by.rest, *b, *a));
-        }
+        self.run.sort_unstable_by(|a, b| self.table.compare_all(self.by.rest, *b, *a));
         self.run.pop()
     }
 }
