@@ -131,13 +131,16 @@ pub struct Wish {
 /// # Errors
 /// As for [`start_session`].
 pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor: &Actor) -> Result<Started, ActionError> {
-    match begin_once(app, proved.clone(), client, wish.clone(), actor).await {
-        // The user agent was forgotten since its key was learnt: nothing had referred to it any more.
-        Err(ActionError::Store(StoreError::Conflict(_))) if app.user_agents.forget_key(&client.user_agent) => {
-            begin_once(app, proved, client, wish, actor).await
-        }
-        begun => begun,
+    let mut begun = begin_once(app, proved.clone(), client, wish.clone(), actor).await;
+    let is_conflict = |begun: &Result<_, _>| matches!(begun, Err(ActionError::Store(StoreError::Conflict(_))));
+    // The user agent may have been forgotten since its key was learnt: nothing had referred to it any more.
+    if is_conflict(&begun) && app.user_agents.forget_key(&client.user_agent) {
+        begun = begin_once(app, proved, client, wish, actor).await;
     }
+    if is_conflict(&begun) {
+        crate::metrics::count_sign_in("refused");
+    }
+    begun
 }
 
 async fn begin_once(app: &App, proved: Proved, client: &Client, wish: Wish, actor: &Actor) -> Result<Started, ActionError> {
@@ -204,7 +207,7 @@ async fn begin_once(app: &App, proved: Proved, client: &Client, wish: Wish, acto
             let cookie_max_age = living.is_remembered.then_some(lives);
             Ok(Started { key, uuid, cookie_max_age, device: (!is_known_device).then_some(device) })
         }
-        // It goes on.
+        // It goes on, or is tried again.
         Err(error @ (ActionError::FactorNeeded | ActionError::Store(StoreError::Conflict(_)))) => Err(error),
         Err(error) => {
             crate::metrics::count_sign_in("refused");

@@ -11,7 +11,7 @@ use crate::store::StoreError;
 const STEP: usize = 100;
 
 /// What the last look found unused. What is so again at the next one goes: between the two, whoever
-/// had just looked it up has used it.
+/// had just looked it up has used it. Whoever knows it from longer ago meets a conflict, and looks it up again.
 #[derive(Default)]
 pub struct UnusedAgents(Mutex<HashSet<i64>>);
 

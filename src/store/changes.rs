@@ -56,16 +56,18 @@ impl Db<'_> {
     }
 
     /// The row at `from`, which is there unless it was forgotten, and all after it; and those of the
-    /// places `missing` that have appeared meanwhile. In order.
-    pub(super) async fn list_changes(&self, from: i64, missing: &[i64]) -> Result<Vec<ChangeRow>, StoreError> {
-        if missing.is_empty() {
-            return self.all("SELECT seq, ids FROM session_changes WHERE seq >= $1 ORDER BY seq", &values![from]).await;
+    /// places `missing` that have appeared meanwhile. In order, and not more than `most`.
+    pub(super) async fn list_changes(&self, from: i64, missing: &[i64], most: Option<usize>) -> Result<Vec<ChangeRow>, StoreError> {
+        let mut sql = "SELECT seq, ids FROM session_changes WHERE seq >= $1".to_owned();
+        if !missing.is_empty() {
+            let missing = super::placeholders(1, missing.len());
+            sql = format!("SELECT seq, ids FROM session_changes WHERE seq IN ({missing}) UNION ALL {sql}");
         }
-        let sql = format!(
-            "SELECT seq, ids FROM session_changes WHERE seq IN ({}) UNION ALL SELECT seq, ids FROM session_changes WHERE seq >= $1 \
-             ORDER BY seq",
-            super::placeholders(1, missing.len())
-        );
+        sql.push_str(" ORDER BY seq");
+        if let Some(most) = most {
+            // Said in the statement, so that PostgreSQL plans it once.
+            sql = format!("{sql} LIMIT {most}");
+        }
         let values: Vec<Value> = std::iter::once(from).chain(missing.iter().copied()).map(Value::from).collect();
         self.all(&sql, &values).await
     }

@@ -17,9 +17,11 @@ const STEP: i64 = 2000;
 /// Up to this many sessions are read by the request that needs them first; more beside it.
 const SOON: i64 = 20_000;
 /// How many changed sessions are taken up at once, while others wait.
-const AT_ONCE: usize = 500;
+pub(super) const AT_ONCE: usize = 500;
 /// How many a request takes up that has its thread to itself for a moment.
 const FEW: usize = 16;
+/// How many rows of the log such a request reads.
+const FEW_ROWS: usize = 32;
 /// More changed sessions are taken up beside the requests.
 const MANY: usize = 4000;
 /// Many that change again within this time are the middle of a very large end, or import.
@@ -38,6 +40,8 @@ pub(super) struct Position {
     last: i64,
     /// Places before the last that were empty, and since when: a transaction under way may fill them.
     missing: Vec<(i64, Instant)>,
+    /// How many parts of what comes next are taken up.
+    step: u32,
 }
 
 impl Position {
@@ -56,18 +60,20 @@ impl Position {
             return None;
         }
         let new = changes.iter().filter(|change| change.seq != self.last);
-        let ids = new.flat_map(|change| change.ids.iter().copied()).collect();
+        let mut ids: Vec<i64> = new.flat_map(|change| change.ids.iter().copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
         let seen: std::collections::HashSet<i64> = changes.iter().map(|change| change.seq).collect();
         self.missing.retain(|(seq, since)| !seen.contains(seq) && now.duration_since(*since) < PATIENCE);
         let missing = (self.last..newest).filter(|seq| !seen.contains(seq)).map(|seq| (seq, now));
         self.missing.extend(missing);
-        self.last = newest;
+        (self.last, self.step) = (newest, 0);
         Some(ids)
     }
 }
 
 /// When many sessions changed. One change after the other is taken up as it comes; in the middle of a very
-/// large end that would take its processor time, and lists can wait for it: the database answers them.
+/// large end that would take its processor time, and lists can wait some seconds: the database answers them.
 #[derive(Default)]
 pub(super) struct Bursts {
     last: Option<Instant>,
@@ -79,7 +85,8 @@ impl Bursts {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// Notes that many changed, and gives whether that goes on: they are taken up later.
+    /// Notes that many changed since the last were taken up, and gives whether that goes on: they are taken up
+    /// later.
     fn note(&mut self, now: Instant) -> bool {
         let goes_on = self.last.is_some_and(|last| now.duration_since(last) < BURST);
         self.last = Some(now);
@@ -134,27 +141,22 @@ impl Db<'_> {
             if log_end.is_some_and(|end| before.reaches(end)) {
                 return Ok(true);
             }
-            if lock(&index.bursts).is_on(Instant::now()) {
+            // While much is taken up, or waits for the end of a burst, it is not read again and again.
+            if index.is_filling.load(Ordering::SeqCst) || lock(&index.bursts).is_on(Instant::now()) {
                 return Ok(false);
             }
-            let changes = self.list_changes_after(&before).await?;
+            let changes = self.list_changes_after(&before, Some(FEW_ROWS)).await?;
+            let sessions: usize = changes.iter().map(|change| change.ids.len()).sum();
             let mut after = before.clone();
-            let Some(mut ids) = after.advance(&changes, Instant::now()) else { return Ok(false) };
+            let few = (changes.len() < FEW_ROWS && sessions <= FEW).then(|| after.advance(&changes, Instant::now()));
+            let Some(ids) = few.flatten() else {
+                self.follow_beside(index, sessions)?;
+                return Ok(false);
+            };
             if after == before {
                 return Ok(true);
             }
-            ids.sort_unstable();
-            ids.dedup();
-            if ids.len() > AT_ONCE && lock(&index.bursts).note(Instant::now()) {
-                return Ok(false);
-            }
-            if ids.len() > FEW {
-                if let Some(turn) = FillingTurn::take(index) {
-                    self.beside(turn, Work::Follow(before, after, ids))?;
-                }
-                return Ok(false);
-            }
-            let news = self.read_news(index, &ids).await?;
+            let Some(news) = self.read_news(index, &ids, true).await? else { return Ok(false) };
             let Some(mut state) = index.try_write() else { return Ok(false) };
             if state.apply(&before, &after, &news) {
                 return Ok(true);
@@ -163,40 +165,41 @@ impl Db<'_> {
         Ok(false)
     }
 
+    /// Takes up so many changes, or more, beside the request, unless somebody is at it, or they are part of a burst.
+    fn follow_beside(&self, index: &Arc<SessionIndex>, changed: usize) -> Result<(), StoreError> {
+        let Some(turn) = FillingTurn::take(index) else { return Ok(()) };
+        if changed > AT_ONCE && lock(&index.bursts).note(Instant::now()) {
+            return Ok(());
+        }
+        self.beside(turn, Work::Follow)
+    }
+
     /// Brings the table up to date with the database. Gives whether there is one.
     pub(super) async fn catch_up(&self, index: &Arc<SessionIndex>) -> Result<bool, StoreError> {
         // Others may catch up at the same time; whoever is too late looks again.
         for _ in 0..100 {
-            let before = {
-                let state = index.read();
-                state.table.as_ref().map(|_| state.position.clone())
-            };
-            let Some(before) = before else {
+            let Some(before) = index.position() else {
                 if self.fill(index).await? {
                     continue;
                 }
                 return Ok(false);
             };
-            let changes = self.list_changes_after(&before).await?;
+            let changes = self.list_changes_after(&before, None).await?;
             let mut after = before.clone();
-            let Some(mut ids) = after.advance(&changes, Instant::now()) else {
+            let Some(ids) = after.advance(&changes, Instant::now()) else {
                 index.forget();
                 continue;
             };
             if after == before {
                 return Ok(true);
             }
-            ids.sort_unstable();
-            ids.dedup();
-            let slots = index.read().table.as_ref().map_or(0, Table::slots);
-            if ids.len() > slots as usize / 2 + AT_ONCE {
-                // Reading everything anew takes less time.
+            if index.is_sooner_anew(ids.len()) {
                 index.forget();
                 continue;
             }
             if ids.len() > MANY {
                 if let Some(turn) = FillingTurn::take(index) {
-                    self.beside(turn, Work::Follow(before, after, ids))?;
+                    self.beside(turn, Work::Follow)?;
                 }
                 return Ok(false);
             }
@@ -207,9 +210,24 @@ impl Db<'_> {
         Ok(false)
     }
 
-    async fn list_changes_after(&self, position: &Position) -> Result<Vec<ChangeRow>, StoreError> {
+    async fn list_changes_after(&self, position: &Position, most: Option<usize>) -> Result<Vec<ChangeRow>, StoreError> {
         let missing: Vec<i64> = position.missing.iter().map(|(seq, _)| *seq).collect();
-        self.list_changes(position.last, &missing).await
+        self.list_changes(position.last, &missing, most).await
+    }
+
+    /// Takes up all that changed, however much; what the log does not say any more is read anew.
+    async fn follow_all(&self, index: &Arc<SessionIndex>) -> Result<(), StoreError> {
+        let Some(before) = index.position() else { return Ok(()) };
+        let changes = self.list_changes_after(&before, None).await?;
+        let mut after = before.clone();
+        match after.advance(&changes, Instant::now()) {
+            Some(ids) if !index.is_sooner_anew(ids.len()) => self.follow(index, before, after, ids).await.map(drop),
+            _ => {
+                let forgetting = Arc::clone(index);
+                self.compute(move || forgetting.forget()).await?;
+                self.fill_now(index).await
+            }
+        }
     }
 
     /// Takes up changes of these sessions, a few at a time, so that nobody waits long for the table. Gives
@@ -221,37 +239,40 @@ impl Db<'_> {
         after: Position,
         ids: Vec<i64>,
     ) -> Result<bool, StoreError> {
-        if ids.is_empty() {
-            // Nothing changed, but a place in the log stays empty.
-            return Ok(index.write().apply(&before, &after, &News::default()));
-        }
-        let mut steps = ids.chunks(AT_ONCE).peekable();
-        while let Some(ids) = steps.next() {
-            let news = self.read_news(index, ids).await?;
-            let (index, before) = (Arc::clone(index), before.clone());
-            let after = if steps.peek().is_some() { before.clone() } else { after.clone() };
-            if !self.compute(move || index.write().apply(&before, &after, &news)).await? {
+        let mut at = before;
+        let mut rest = ids.as_slice();
+        loop {
+            let (ids, later) = rest.split_at(rest.len().min(AT_ONCE));
+            let Some(news) = self.read_news(index, ids, false).await? else { return Ok(false) };
+            // Each step is a position of its own: of two who take up the same, the later one stops.
+            let next = if later.is_empty() { after.clone() } else { Position { step: at.step + 1, ..at.clone() } };
+            let (index, before, reached) = (Arc::clone(index), at, next.clone());
+            if !self.compute(move || index.write().apply(&before, &reached, &news)).await? {
                 return Ok(false);
             }
+            if later.is_empty() {
+                return Ok(true);
+            }
+            (at, rest) = (next, later);
         }
-        Ok(true)
     }
 
-    async fn read_news(&self, index: &SessionIndex, ids: &[i64]) -> Result<News, StoreError> {
+    /// What became of these sessions. `None` when the table is gone, or is waited for and `is_soon`.
+    async fn read_news(&self, index: &SessionIndex, ids: &[i64], is_soon: bool) -> Result<Option<News>, StoreError> {
+        // No change at all may be news, too: that a place in the log stays empty.
         if ids.is_empty() {
-            return Ok(News::default());
+            return Ok(Some(News::default()));
         }
         let sql = format!("SELECT {INDEX_COLUMNS} FROM sessions WHERE id IN ({})", placeholders(0, ids.len()));
         let values: Vec<_> = ids.iter().map(|id| (*id).into()).collect();
         let rows: Vec<IndexRow> = self.all(&sql, &values).await?;
         let found: std::collections::HashSet<i64> = rows.iter().map(|row| row.id).collect();
         let gone = ids.iter().copied().filter(|id| !found.contains(id)).collect();
-        let (users, agents) = match &index.read().table {
-            Some(table) => unknown(table, &rows),
-            None => (Vec::new(), Vec::new()),
-        };
+        let state = if is_soon { index.try_read() } else { Some(index.read()) };
+        let unknown = state.and_then(|state| state.table.as_ref().map(|table| unknown(table, &rows)));
+        let Some((users, agents)) = unknown else { return Ok(None) };
         let names = self.read_names(&users, &agents).await?;
-        Ok(News { rows, gone, names })
+        Ok(Some(News { rows, gone, names }))
     }
 
     async fn read_names(&self, users: &[i64], agents: &[i64]) -> Result<Names, StoreError> {
@@ -273,6 +294,9 @@ impl Db<'_> {
             return Ok(false);
         }
         let Some(turn) = FillingTurn::take(index) else { return Ok(false) };
+        if index.is_filled() {
+            return Ok(true);
+        }
         if count <= SOON {
             self.fill_now(index).await?;
             return Ok(true);
@@ -286,7 +310,8 @@ impl Db<'_> {
         let Some(turn) = FillingTurn::take(index) else { return Ok(()) };
         // Whatever comes of it, the next try is as many lists away.
         index.missed.store(0, Ordering::Relaxed);
-        if self.count_sessions_of(&CountKey::All).await? > index.limit.load(Ordering::Relaxed) {
+        let count = self.count_sessions_of(&CountKey::All).await?;
+        if index.is_filled() || count > index.limit.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.beside(turn, Work::Fill)
@@ -319,7 +344,7 @@ impl Db<'_> {
     async fn work(&self, index: &Arc<SessionIndex>, work: Work) -> Result<(), StoreError> {
         match work {
             Work::Fill => self.fill_now(index).await,
-            Work::Follow(before, after, ids) => self.follow(index, before, after, ids).await.map(drop),
+            Work::Follow => self.follow_all(index).await,
         }
     }
 
@@ -364,14 +389,14 @@ impl Db<'_> {
         let last = self.find_last_change().await?;
         if self.is_sqlite() {
             // One writer: places are taken in the order of commits.
-            return Ok(Position { last, missing: Vec::new() });
+            return Ok(Position { last, ..Position::default() });
         }
-        let seen = self.list_changes(last - WINDOW, &[]).await?;
+        let seen = self.list_changes(last - WINDOW, &[], None).await?;
         let first = seen.first().map_or(last, |change| change.seq);
         let seen: std::collections::HashSet<i64> = seen.iter().map(|change| change.seq).collect();
         let now = Instant::now();
         let missing = (first..last).filter(|seq| !seen.contains(seq)).map(|seq| (seq, now)).collect();
-        Ok(Position { last, missing })
+        Ok(Position { last, missing, step: 0 })
     }
 }
 
@@ -395,8 +420,8 @@ fn report(result: Result<(), StoreError>) {
 /// What takes long enough to be done beside the requests.
 enum Work {
     Fill,
-    /// The changes of these sessions, from one position to another.
-    Follow(Position, Position, Vec<i64>),
+    /// All changes there are.
+    Follow,
 }
 
 /// Held by whoever fills the table, or takes up many changes.

@@ -92,6 +92,18 @@ impl SessionIndex {
         *self.write() = State::default();
     }
 
+    /// Where the table stands, if there is one.
+    fn position(&self) -> Option<Position> {
+        let state = self.read();
+        state.table.as_ref().map(|_| state.position.clone())
+    }
+
+    /// Whether it takes less time to read all sessions anew than so many changes.
+    fn is_sooner_anew(&self, changes: usize) -> bool {
+        let slots = self.read().table.as_ref().map_or(0, Table::slots);
+        changes > slots as usize / 2 + catch_up::AT_ONCE
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,7 +149,9 @@ impl State {
         self.position = after.clone();
         self.kept.outdate();
         if is_worn {
-            *self = Self::default();
+            // Beside whoever asks: hundreds of megabytes are given back.
+            let old = std::mem::take(self);
+            drop(std::thread::Builder::new().name("rollcall-index".into()).spawn(move || drop(old)));
         }
         true
     }

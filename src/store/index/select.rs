@@ -238,7 +238,7 @@ impl Table {
             }
             Condition::Places(places) => {
                 let places = places_of(places);
-                places.into_iter().filter_map(|place| Some(Source::Slots(self.slots_at.get(place as usize)?))).collect()
+                places.into_iter().filter_map(|place| Some(Source::Slots(&self.at_places.get(place as usize)?.slots))).collect()
             }
             Condition::Agents(_) | Condition::Except(_) => return None,
         })

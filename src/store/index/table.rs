@@ -7,6 +7,7 @@ use super::bits::{has_bit, put_bit, set_bit};
 use super::dictionary::Grams;
 use super::names::{AgentRow, Interned, Map, Named, ranks};
 use super::order::Ranked;
+use super::places::Place;
 use crate::domain::listing::SortKey;
 use crate::domain::{Address, SessionId, Timestamp};
 use crate::store::{FromRow, Row, StoreError};
@@ -85,7 +86,7 @@ pub(super) struct Table {
     /// Country and network.
     pub known_places: Interned<(String, Option<i64>)>,
     /// The slots at each place ([`super::places`]).
-    pub slots_at: Vec<Vec<u32>>,
+    pub at_places: Vec<Place>,
     pub address_keys: Vec<Address>,
     pub address_grams: Grams,
     orders: [OnceLock<Ranked>; KEYS.len()],
