@@ -1,5 +1,5 @@
 //! The log of changed sessions: each transaction that adds, changes or ends some names them here, in
-//! its last statement. By it [`super::index`] catches up, on this node and on others.
+//! its last statement. By it the sessions in memory catch up (`store/index/`), on this node and on others.
 
 use std::sync::PoisonError;
 
