@@ -15,7 +15,7 @@ const LOOKS: usize = 16_384;
 
 /// The slots at a place.
 #[derive(Default)]
-pub(super) struct Place {
+pub(super) struct PlaceSlots {
     pub slots: Vec<u32>,
     /// Whether they stand by number, not by name.
     is_by_slot: bool,
@@ -26,7 +26,7 @@ impl Table {
     pub fn enter_place(&mut self, place: u32, slot: u32) {
         let number = place as usize;
         if self.at_places.len() <= number {
-            self.at_places.resize_with(number + 1, Place::default);
+            self.at_places.resize_with(number + 1, PlaceSlots::default);
         }
         let Some(mut place) = self.at_places.get_mut(number).map(std::mem::take) else { return };
         if self.filling.is_some() {
@@ -65,7 +65,7 @@ impl Table {
     }
 
     /// Where a slot stands, or belongs.
-    fn rank_at(&self, place: &Place, slot: u32) -> usize {
+    fn rank_at(&self, place: &PlaceSlots, slot: u32) -> usize {
         if place.is_by_slot || self.filling.is_some() {
             return place.slots.partition_point(|other| *other < slot);
         }
@@ -77,9 +77,9 @@ impl Table {
         let lists = std::mem::take(&mut self.at_places).into_iter().map(|place| {
             let is_by_slot = place.slots.len() > MANY;
             let slots = if is_by_slot { place.slots } else { Vec::with_capacity(place.slots.len()) };
-            Place { slots, is_by_slot }
+            PlaceSlots { slots, is_by_slot }
         });
-        let mut lists: Vec<Place> = lists.collect();
+        let mut lists: Vec<PlaceSlots> = lists.collect();
         for slot in self.order(SortKey::Username).from(0) {
             if let Some(place) = lists.get_mut(at(&self.places, slot) as usize).filter(|place| !place.is_by_slot) {
                 place.slots.push(slot);
@@ -94,7 +94,7 @@ impl Table {
     /// A page of the sessions at these places, by username; `None` when there are too many lists to merge.
     pub fn page_at(&self, places: &[u64], Page { offset, limit }: Page) -> Option<Vec<u32>> {
         let found = places_of(places).into_iter().filter_map(|place| self.at_places.get(place as usize));
-        let found: Vec<&Place> = found.filter(|place| !place.slots.is_empty()).collect();
+        let found: Vec<&PlaceSlots> = found.filter(|place| !place.slots.is_empty()).collect();
         if found.iter().any(|place| place.is_by_slot) {
             return None;
         }

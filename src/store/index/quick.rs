@@ -1,14 +1,10 @@
 //! Pages that are found in no time, on the thread that asks: nothing is gathered or sorted that could be
 //! many, and nobody is waited for.
 
-use uuid::Uuid;
-
-use super::bits::has_bit;
 use super::pages::{Page, Sorting};
 use super::select::{Condition, Question};
-use super::table::{Table, at};
+use super::table::Table;
 use crate::domain::listing::{Sort, SortKey, Window};
-use crate::domain::{SessionId, Timestamp, UserId};
 use crate::store::sessions::SessionRow;
 
 /// How many sessions may be passed over.
@@ -72,20 +68,6 @@ impl Table {
             [] if has_order && by.is_plain() => Some(self.order(by.first.key).from(page.offset).take(page.limit).collect()),
             [_] if count <= SORTED => Some(self.sorted_page(self.gather_candidates(conditions), by, page)),
             _ => None,
-        }
-    }
-
-    /// The session, as lists show it.
-    pub fn row(&self, slot: u32) -> SessionRow {
-        SessionRow {
-            uuid: SessionId(Uuid::from_u128(at(&self.uuids, slot))),
-            user_id: UserId(self.user_id(slot)),
-            created_at: Timestamp(at(&self.created, slot)),
-            last_used_at: Timestamp(at(&self.last_used, slot)),
-            expires_at: Timestamp(at(&self.expires, slot)),
-            last_ip: self.address_of(slot),
-            user_agent_id: at(&self.agent_texts.ids, at(&self.agents, slot)),
-            is_remembered: has_bit(&self.remembered, slot),
         }
     }
 }

@@ -3,13 +3,16 @@
 use std::cmp::Ordering;
 use std::sync::OnceLock;
 
+use uuid::Uuid;
+
 use super::bits::{has_bit, put_bit, set_bit};
 use super::dictionary::Grams;
 use super::names::{AgentRow, Interned, Map, Named, ranks};
 use super::order::Ranked;
-use super::places::Place;
+use super::places::PlaceSlots;
 use crate::domain::listing::SortKey;
-use crate::domain::{Address, SessionId, Timestamp};
+use crate::domain::{Address, SessionId, Timestamp, UserId};
+use crate::store::sessions::SessionRow;
 use crate::store::{FromRow, Row, StoreError};
 
 /// What is read of a session.
@@ -73,7 +76,7 @@ pub(super) struct Table {
     pub live: Vec<u64>,
     live_count: usize,
     /// One bit a slot: whether "stay signed in" was asked for.
-    pub remembered: Vec<u64>,
+    remembered: Vec<u64>,
     /// Slots of keys that did not come in ascending order. Their place in `ids` holds the key before, so
     /// that `ids` stays in order.
     late: Map<i64, u32>,
@@ -86,7 +89,7 @@ pub(super) struct Table {
     /// Country and network.
     pub known_places: Interned<(String, Option<i64>)>,
     /// The slots at each place ([`super::places`]).
-    pub at_places: Vec<Place>,
+    pub at_places: Vec<PlaceSlots>,
     pub address_keys: Vec<Address>,
     pub address_grams: Grams,
     orders: [OnceLock<Ranked>; KEYS.len()],
@@ -126,6 +129,20 @@ impl Table {
     pub fn is_worn(&self) -> bool {
         let entries = self.address_keys.len() + self.user_names.texts.len();
         self.ids.len() > self.live_count * 3 / 2 + 10_000 || entries > self.live_count * 3 + 100_000
+    }
+
+    /// The session, as lists show it.
+    pub fn row(&self, slot: u32) -> SessionRow {
+        SessionRow {
+            uuid: SessionId(Uuid::from_u128(at(&self.uuids, slot))),
+            user_id: UserId(self.user_id(slot)),
+            created_at: Timestamp(at(&self.created, slot)),
+            last_used_at: Timestamp(at(&self.last_used, slot)),
+            expires_at: Timestamp(at(&self.expires, slot)),
+            last_ip: self.address_of(slot),
+            user_agent_id: at(&self.agent_texts.ids, at(&self.agents, slot)),
+            is_remembered: has_bit(&self.remembered, slot),
+        }
     }
 
     pub fn has_user(&self, id: i64) -> bool {
