@@ -9,7 +9,10 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::actions::binding::Moves;
+use crate::actions::guesses::{self, Ask, Taking};
 use crate::actions::passwords::Passwords;
+use crate::actions::sign_in::{self, Entrant, Entry};
+use crate::actions::together::Together;
 use crate::actions::touches::Touches;
 use crate::config::Config;
 use crate::domain::Clock;
@@ -39,6 +42,10 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Uses of sessions that are not written down yet.
     pub touches: Touches,
+    /// Those who sign in at the same moment, and have proved who they are.
+    pub sign_ins: Together<Arc<Entrant>, Entry>,
+    /// Those who guess at the same moment, and what they ask of their limits.
+    pub guesses: Together<Ask, Taking>,
     /// Moves of sessions that there is an event of.
     pub moves: Moves,
     /// Answers that go on for as long as somebody looks.
@@ -86,6 +93,8 @@ impl App {
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new(),
             touches: Touches::default(),
+            sign_ins: Together::new(sign_in::let_in_together, sign_in::MOST_TOGETHER),
+            guesses: Together::new(guesses::ask_together, guesses::MOST_TOGETHER),
             moves: Moves::default(),
             streams: Streams::default(),
             user_agents: Arc::new(user_agents),

@@ -5,15 +5,17 @@
 //! A name that nobody has is limited as any other. A browser that its user signed in with before has
 //! a limit of its own and is held by no other, so that strangers who guess lock nobody out of it.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::events::EventKind;
+use super::together::Batch;
 use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::fold::fold;
 use crate::domain::{Address, HashedSecret, PlainSecret, Rate, SessionId, Timestamp, UserId};
-use crate::store::StoreError;
+use crate::store::{BoxFuture, Db, StoreError};
 
 /// What somebody guesses at.
 #[derive(Clone, Copy, Debug)]
@@ -65,11 +67,9 @@ impl Taken {
         if is_wrong || self.0.is_empty() {
             return;
         }
-        let limits = keyed(&self.0);
-        let given = app.store.write_soon(move |db| Box::pin(async move { db.give_guesses_back(&limits).await }));
-        let given: Result<(), StoreError> = given.await;
+        let given = app.guesses.ask(app, Ask::GiveBack(keyed(&self.0))).await;
         if let Err(error) = given {
-            tracing::warn!(%error, "a guess could not be given back");
+            tracing::warn!(%error, "a guess may not have been given back");
         }
     }
 }
@@ -106,10 +106,7 @@ pub async fn take(
     let mut refusing = None;
     // Again where what stood in the way was given back by the time it was looked for.
     for _ in 0..2 {
-        let keys = keyed(&limits);
-        let fitted: Result<_, StoreError> =
-            app.store.write_soon(move |db| Box::pin(async move { db.take_guesses(&keys, now).await })).await;
-        let fitted = fitted?;
+        let fitted = take_from(app, keyed(&limits), now).await?;
         let (taken, others): (Vec<Limit>, Vec<Limit>) = limits.iter().partition(|limit| fitted.contains(&limit.key));
         if others.is_empty() {
             return Ok(Taken(taken));
@@ -131,6 +128,86 @@ pub async fn take(
     let Some(limit) = refusing else { return Err(ActionError::Limited(Duration::from_secs(1))) };
     crate::metrics::count_limited(limit.name);
     Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))
+}
+
+/// Limits as the store knows them.
+type Keyed = Vec<(HashedSecret, Rate)>;
+
+/// What those who guess at the same moment ask of their limits.
+#[derive(Debug)]
+pub enum Ask {
+    /// To take a guess from each of these, or from none ([`Db::take_guesses`]).
+    Take(Keyed),
+    /// To give one back to each.
+    GiveBack(Keyed),
+}
+
+/// For how many who guess something is asked at a time, at most.
+pub const MOST_TOGETHER: usize = 64;
+/// What a guess was taken from; nothing where a limit is used up. `None` where its limits do not fit all who asked
+/// for one, and to whoever gave one back.
+pub type Taking = Option<Vec<HashedSecret>>;
+
+/// Gives guesses back, and takes others, for those who ask at the same moment.
+#[must_use]
+pub fn ask_together(app: App, batch: Batch<Ask, Taking>) -> BoxFuture<'static, Result<Vec<Taking>, StoreError>> {
+    Box::pin(async move {
+        let clock = app.clock.clone();
+        app.store.write_soon(move |db| Box::pin(async move { answer(db, batch.take(), clock.now()).await })).await
+    })
+}
+
+async fn answer(db: &Db<'_>, asked: Vec<Ask>, now: Timestamp) -> Result<Vec<Taking>, StoreError> {
+    let (mut given, mut wished) = (Vec::new(), Vec::new());
+    for ask in &asked {
+        match ask {
+            Ask::GiveBack(limits) => given.extend_from_slice(limits),
+            Ask::Take(limits) => wished.push(limits),
+        }
+    }
+    db.give_guesses_back(&given).await?;
+    let is_alone = wished.len() == 1;
+    // Of several, whoever is refused takes nothing from limits that others have, too.
+    let full = match wished.as_slice() {
+        [] | [_] => HashSet::new(),
+        all => db.list_exhausted(&all.iter().copied().flatten().copied().collect::<Keyed>(), now).await?,
+    };
+    let is_refused = |limits: &Keyed| limits.iter().any(|(key, _)| full.contains(key));
+    let fit: Keyed = wished.into_iter().filter(|limits| !is_refused(limits)).flatten().copied().collect();
+    let taken = if is_alone { db.take_guesses(&fit, now).await? } else { db.take_many_guesses(&fit, now).await? };
+    let (taken, mut given) = (taken.into_iter().collect::<HashSet<_>>(), Vec::new());
+    let mut answers = Vec::with_capacity(asked.len());
+    for ask in asked {
+        answers.push(match ask {
+            Ask::GiveBack(_) => None,
+            Ask::Take(limits) if is_refused(&limits) => Some(Vec::new()),
+            Ask::Take(limits) => {
+                let (had, lacked): (Keyed, Keyed) = limits.into_iter().partition(|(key, _)| taken.contains(key));
+                if lacked.is_empty() || is_alone {
+                    Some(had.into_iter().map(|(key, _)| key).collect())
+                } else {
+                    given.extend(had);
+                    None
+                }
+            }
+        });
+    }
+    db.give_guesses_back(&given).await?;
+    Ok(answers)
+}
+
+/// Takes a guess from these limits, and gives those that it was taken from.
+async fn take_from(app: &App, limits: Keyed, now: Timestamp) -> Result<Vec<HashedSecret>, StoreError> {
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+    match app.guesses.ask(app, Ask::Take(limits.clone())).await {
+        Ok(Some(taken)) => return Ok(taken),
+        Err(error @ (StoreError::Unavailable(_) | StoreError::Busy)) => return Err(error),
+        // What is wrong with one of them is not what is wrong with the others.
+        Ok(None) | Err(_) => {}
+    }
+    app.store.write_soon(move |db| Box::pin(async move { db.take_guesses(&limits, now).await })).await
 }
 
 /// The first of these limits that no guess fits now.
@@ -156,7 +233,7 @@ pub async fn is_worth_telling(app: &App, user: UserId) -> Result<bool, StoreErro
 }
 
 /// As the store knows them.
-fn keyed(limits: &[Limit]) -> Vec<(HashedSecret, Rate)> {
+fn keyed(limits: &[Limit]) -> Keyed {
     limits.iter().map(|limit| (limit.key, limit.rate)).collect()
 }
 

@@ -23,6 +23,7 @@ pub mod records;
 pub mod revocation;
 pub mod sessions;
 pub mod sign_in;
+pub mod together;
 pub mod tokens;
 pub mod touches;
 pub mod users;

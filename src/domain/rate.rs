@@ -40,10 +40,22 @@ impl Rate {
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
+    /// What so many times take up.
+    #[must_use]
+    pub fn steps(self, times: u32) -> Duration {
+        self.step().saturating_mul(times)
+    }
+
     /// The latest instant at which a limit may be as good as new, for one more time to fit at `now`.
     #[must_use]
     pub fn last_fit(self, now: Timestamp) -> Timestamp {
-        now.plus(self.step() * (self.times - 1))
+        now.plus(self.steps(self.times - 1))
+    }
+
+    /// The same for so many more times; `None` when they never fit.
+    #[must_use]
+    pub fn last_fit_of(self, times: u32, now: Timestamp) -> Option<Timestamp> {
+        Some(now.plus(self.steps(self.times.checked_sub(times)?)))
     }
 
     /// How long to wait at `now` until one more time fits, where the limit is as good as new at
@@ -68,6 +80,10 @@ mod tests {
             done += 1;
         }
         assert_eq!(done, 10);
+        assert_eq!(rate.last_fit_of(1, now), Some(rate.last_fit(now)));
+        assert_eq!(rate.last_fit_of(10, now), Some(now), "ten fit a limit that is as good as new");
+        assert_eq!(rate.last_fit_of(11, now), None);
+        assert_eq!(now.plus(rate.steps(10)), full_at);
         assert_eq!(rate.wait(full_at, now), Duration::from_secs(90));
         let later = now.plus(Duration::from_secs(90));
         assert!(full_at <= rate.last_fit(later) && full_at.plus(rate.step()) > rate.last_fit(later));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
-use super::events::insert_statements;
+use super::statements::insert_statements;
 use super::{Db, Pending, Statement, StoreError, Value};
 use crate::values;
 

@@ -1,6 +1,7 @@
 //! Events: the audit record. Rows are only ever added.
 
-use super::{Db, FromRow, Row, Statement, StoreError, Value};
+use super::statements::insert_statements;
+use super::{Db, FromRow, Row, StoreError, Value};
 use crate::domain::{SessionId, Timestamp};
 use crate::values;
 
@@ -91,55 +92,4 @@ impl Db<'_> {
             FROM events WHERE id > $1 ORDER BY id LIMIT $2";
         self.all(sql, &values![after, limit]).await
     }
-
-    /// Inserts many rows with few statements: `start` ends in `VALUES `, `end` follows the rows. All
-    /// rows have equally many values.
-    pub(super) async fn insert_rows(&self, start: &str, rows: Vec<Vec<Value>>, end: &str) -> Result<(), StoreError> {
-        for Statement { sql, values } in insert_statements(start, &rows, end) {
-            self.execute(&sql, &values).await?;
-        }
-        Ok(())
-    }
-
-    /// The same, and gives what the statements return: `end` holds a `RETURNING`.
-    pub(super) async fn insert_rows_returning<T: FromRow>(
-        &self,
-        start: &str,
-        rows: Vec<Vec<Value>>,
-        end: &str,
-    ) -> Result<Vec<T>, StoreError> {
-        let mut returned = Vec::with_capacity(rows.len());
-        for Statement { sql, values } in insert_statements(start, &rows, end) {
-            returned.extend(self.all::<T>(&sql, &values).await?);
-        }
-        Ok(returned)
-    }
-}
-
-/// How many rows one statement inserts, and how many where a row has few values.
-const ROWS: usize = 50;
-const NARROW_ROWS: usize = 500;
-/// The most values of such a row.
-const NARROW: usize = 4;
-
-/// The statements of [`Db::insert_rows`].
-pub(super) fn insert_statements(start: &str, rows: &[Vec<Value>], end: &str) -> Vec<Statement> {
-    // The rest by fifties: each length is a statement to prepare.
-    let is_narrow = rows.first().is_some_and(|row| row.len() <= NARROW);
-    let (many, rest) = rows.split_at(if is_narrow { rows.len() - rows.len() % NARROW_ROWS } else { 0 });
-    many.chunks(NARROW_ROWS).chain(rest.chunks(ROWS)).map(|rows| many_rows(start, rows, end)).collect()
-}
-
-fn many_rows(start: &str, rows: &[Vec<Value>], end: &str) -> Statement {
-    let mut sql = start.to_owned();
-    let mut values: Vec<Value> = Vec::new();
-    for row in rows {
-        let comma = if values.is_empty() { "" } else { ", " };
-        for part in [comma, "(", &super::placeholders(values.len(), row.len()), ")"] {
-            sql.push_str(part);
-        }
-        values.extend_from_slice(row);
-    }
-    sql.push_str(end);
-    Statement { sql, values }
 }

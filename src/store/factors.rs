@@ -1,6 +1,7 @@
 //! Second factors: authenticators, recovery codes, and wrong codes in a row. What proves once is used
 //! up by the statement that looks at it, so that of many at once one succeeds.
 
+use super::statements::in_list;
 use super::{Db, FromRow, Row, StoreError};
 use crate::domain::factor::{FactorKind, Tries};
 use crate::domain::{FactorId, HashedSecret, Timestamp, UserId};
@@ -154,8 +155,16 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn has_factor(&self, user: UserId) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM authenticators WHERE user_id = $1 AND is_confirmed LIMIT 1";
-        Ok(self.one::<i64>(sql, &values![user]).await?.is_some())
+        Ok(!self.list_with_factor(&[user]).await?.is_empty())
+    }
+
+    /// Which of these users have a second factor; some more than once.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_with_factor(&self, users: &[UserId]) -> Result<Vec<i64>, StoreError> {
+        let (list, values) = in_list(0, users.iter().copied());
+        self.all(&format!("SELECT user_id FROM authenticators WHERE user_id IN ({list}) AND is_confirmed"), &values).await
     }
 
     /// Notes that an authenticator was used with a counter above the last one. Gives whether it was

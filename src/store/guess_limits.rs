@@ -1,9 +1,11 @@
 //! Limits on guesses: one row for each, which says how far it is used up. A statement takes from it
 //! and says whether that fitted, so that of many at once, on all nodes, no more pass than may.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
-use super::{Db, FromRow, Row, StoreError};
+use super::statements::{Statement, in_list, step};
+use super::{Db, FromRow, Row, StoreError, Value};
 use crate::domain::rate::Rate;
 use crate::domain::{HashedSecret, Timestamp};
 use crate::values;
@@ -14,6 +16,8 @@ impl FromRow for HashedSecret {
     }
 }
 
+/// The most limits that one statement takes from.
+const MOST: usize = 64;
 /// In microseconds, as the schema has it.
 const HOUR: i64 = 3_600_000_000;
 
@@ -24,42 +28,66 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn take_guesses(&self, limits: &[(HashedSecret, Rate)], now: Timestamp) -> Result<Vec<HashedSecret>, StoreError> {
-        let limits = in_order(limits);
-        let (mut rows, mut fits, mut lasts) = (String::new(), Vec::new(), String::new());
-        let mut values = values![now].to_vec();
-        for (key, rate) in &limits {
-            let n = values.len();
-            let (key_at, full_at, last_at) = (n + 1, n + 2, n + 3);
-            let _ = write!(rows, " UNION ALL SELECT ${key_at}, ${full_at}, FALSE");
-            fits.push(format!("NOT EXISTS (SELECT 1 FROM guess_limits WHERE key = ${key_at} AND full_at > ${last_at})"));
-            let _ = write!(lasts, " WHEN ${key_at} THEN ${last_at}");
-            values.extend(values![*key, Timestamp(now.0 + micros(*rate)), rate.last_fit(now)]);
-        }
-        if fits.is_empty() {
+        if limits.is_empty() {
             return Ok(Vec::new());
         }
-        // What a new row says is one step after now: so is what one that is there is moved by. The rows of
-        // none tell PostgreSQL the types of the others. What fits is asked before a row is there, and again
-        // when it is locked.
-        let sql = format!(
-            "INSERT INTO guess_limits AS known (key, full_at, is_told) SELECT fresh.key, fresh.full_at, fresh.is_told FROM \
-             (SELECT key, full_at, is_told FROM guess_limits WHERE FALSE{rows}) fresh WHERE {} ON CONFLICT (key) DO UPDATE SET \
-             full_at = CASE WHEN known.full_at > $1 THEN known.full_at ELSE $1 END + excluded.full_at - $1, \
-             is_told = CASE WHEN known.full_at > $1 THEN known.is_told ELSE FALSE END \
-             WHERE known.full_at <= CASE known.key{lasts} END RETURNING key",
-            fits.join(" AND "),
-        );
+        let all: Vec<Asked> = summed(limits).into_iter().filter_map(|asked| asked.fit(now)).collect();
+        let Statement { sql, values } = take(&all, now, true);
         self.all(&sql, &values).await
     }
 
-    /// Gives back one guess of each of these limits that was none.
+    /// Which of these limits no guess fits at `now`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_exhausted(
+        &self,
+        limits: &[(HashedSecret, Rate)],
+        now: Timestamp,
+    ) -> Result<HashSet<HashedSecret>, StoreError> {
+        let limits: BTreeMap<_, _> = limits.iter().map(|(key, rate)| (key.0, rate.last_fit(now))).collect();
+        let mut exhausted = HashSet::new();
+        // What is as good as new is not looked at.
+        let (list, values) = in_list(1, limits.keys().map(|key| HashedSecret(*key)));
+        let values: Vec<Value> = std::iter::once(now.into()).chain(values).collect();
+        let sql = format!("SELECT key, full_at FROM guess_limits WHERE full_at > $1 AND key IN ({list})");
+        for (key, full_at) in self.all::<(HashedSecret, i64)>(&sql, &values).await? {
+            if limits.get(&key.0).is_some_and(|last| Timestamp(full_at) > *last) {
+                exhausted.insert(key);
+            }
+        }
+        Ok(exhausted)
+    }
+
+    /// Takes guesses for several who ask at the same moment: from each of these limits as many as it is named,
+    /// or none. Gives those that they were taken from.
+    ///
+    /// # Errors
+    /// When the database does not answer; some may be taken then.
+    pub async fn take_many_guesses(
+        &self,
+        limits: &[(HashedSecret, Rate)],
+        now: Timestamp,
+    ) -> Result<Vec<HashedSecret>, StoreError> {
+        let all: Vec<Asked> = summed(limits).into_iter().filter_map(|asked| asked.fit(now)).collect();
+        let (mut taken, mut rest) = (Vec::new(), all.as_slice());
+        while !rest.is_empty() {
+            let (these, later) = rest.split_at(step(rest.len(), MOST));
+            let Statement { sql, values } = take(these, now, false);
+            taken.extend(self.all::<HashedSecret>(&sql, &values).await?);
+            rest = later;
+        }
+        Ok(taken)
+    }
+
+    /// Gives back guesses that were none: of each of these limits as many as it is named.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn give_guesses_back(&self, limits: &[(HashedSecret, Rate)]) -> Result<(), StoreError> {
         // Rows of an INSERT are locked in their order, those of an UPDATE in any. One that was forgotten
         // meanwhile comes back as good as new, and is forgotten again.
-        let rows = in_order(limits).into_iter().map(|(key, rate)| values![key, micros(rate), false].to_vec()).collect();
+        let rows = summed(limits).into_iter().map(|asked| values![asked.key, asked.micros(), false].to_vec()).collect();
         let sql = "INSERT INTO guess_limits AS known (key, full_at, is_told) VALUES ";
         self.insert_rows(sql, rows, " ON CONFLICT (key) DO UPDATE SET full_at = known.full_at - excluded.full_at").await
     }
@@ -99,13 +127,63 @@ impl Db<'_> {
     }
 }
 
-/// In the order in which their rows are locked, so that no two who guess wait for each other.
-fn in_order(limits: &[(HashedSecret, Rate)]) -> Vec<(HashedSecret, Rate)> {
-    let mut limits = limits.to_vec();
-    limits.sort_unstable_by_key(|(key, _)| key.0);
-    limits
+/// How often something is asked of a limit.
+#[derive(Clone, Copy)]
+struct Asked {
+    key: HashedSecret,
+    rate: Rate,
+    times: u32,
+    /// The latest instant at which it may be as good as new for that.
+    last: Timestamp,
 }
 
-fn micros(rate: Rate) -> i64 {
-    i64::try_from(rate.step().as_micros()).unwrap_or(i64::MAX)
+impl Asked {
+    /// What all of it takes up, in microseconds.
+    fn micros(&self) -> i64 {
+        i64::try_from(self.rate.steps(self.times).as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// `None` when it never fits.
+    fn fit(self, now: Timestamp) -> Option<Self> {
+        Some(Self { last: self.rate.last_fit_of(self.times, now)?, ..self })
+    }
+}
+
+/// Each limit once, in the order in which their rows are locked, so that no two who guess wait for each other.
+fn summed(limits: &[(HashedSecret, Rate)]) -> Vec<Asked> {
+    let mut all = BTreeMap::new();
+    for (key, rate) in limits {
+        let asked = all.entry(key.0).or_insert(Asked { key: *key, rate: *rate, times: 0, last: Timestamp(0) });
+        asked.times = asked.times.saturating_add(1);
+    }
+    all.into_values().collect()
+}
+
+/// Takes from limits, if they fit: from all or none, or from each by itself.
+fn take(limits: &[Asked], now: Timestamp, is_all_or_none: bool) -> Statement {
+    let (mut rows, mut fits, mut lasts) = (String::new(), Vec::new(), String::new());
+    let mut values = values![now].to_vec();
+    for asked in limits {
+        let n = values.len();
+        let (key_at, full_at, last_at) = (n + 1, n + 2, n + 3);
+        let _ = write!(rows, " UNION ALL SELECT ${key_at}, ${full_at}, FALSE");
+        if is_all_or_none {
+            fits.push(format!("NOT EXISTS (SELECT 1 FROM guess_limits WHERE key = ${key_at} AND full_at > ${last_at})"));
+        }
+        let _ = write!(lasts, " WHEN ${key_at} THEN CAST(${last_at} AS BIGINT)");
+        values.extend(values![asked.key, Timestamp(now.0.saturating_add(asked.micros())), asked.last]);
+    }
+    // SQLite takes ON for a join's unless there is a condition.
+    let fits = if fits.is_empty() { "TRUE".to_owned() } else { fits.join(" AND ") };
+    // What a new row says is that many steps after now: so is what one that is there is moved by. The rows of
+    // none tell PostgreSQL the types of the others. What fits is asked when the row is locked; where it is to
+    // fit all or none, before that, too.
+    let sql = format!(
+        "INSERT INTO guess_limits AS known (key, full_at, is_told) SELECT fresh.key, fresh.full_at, fresh.is_told FROM \
+         (SELECT key, full_at, is_told FROM guess_limits WHERE FALSE{rows}) fresh WHERE {fits} ON CONFLICT (key) DO UPDATE SET \
+         full_at = CASE WHEN known.full_at > $1 THEN known.full_at ELSE $1 END + excluded.full_at - $1, \
+         is_told = CASE WHEN known.full_at > $1 THEN known.is_told ELSE FALSE END \
+         WHERE known.full_at <= CASE known.key{lasts} END RETURNING key",
+    );
+    Statement::new(sql, values)
 }

@@ -1,14 +1,27 @@
 //! Browsers that somebody signed in with before. Knowing one opens nothing: it tells a user's own
 //! browsers from a stranger's.
 
-use super::{Db, Statement, StoreError, Value};
+use super::statements::{Statement, insert_statements};
+use super::{Db, StoreError, Value};
 use crate::domain::{HashedSecret, Timestamp, UserId};
 use crate::values;
 
 /// The most browsers that are kept known of one user; the ones used longest ago make room, now and then.
 const MOST: i64 = 50;
 /// One new browser of so many makes those beyond the most be forgotten.
-const PRUNED_BY: u8 = 8;
+const PRUNED_BY: u8 = 32;
+
+/// A browser that becomes known of a user.
+#[derive(Clone, Copy, Debug)]
+pub struct NewDevice {
+    /// Whose it is.
+    pub user: UserId,
+    /// What its fresh secret hashes to.
+    pub secret: HashedSecret,
+    /// What the secret hashes to that it came with, if any. Whoever else it is known of under that one, knows it
+    /// by the fresh one from now on: a browser keeps one secret.
+    pub old: Option<HashedSecret>,
+}
 
 impl Db<'_> {
     /// When each browser of a user was first and last used to sign in.
@@ -29,31 +42,49 @@ impl Db<'_> {
         Ok(self.one::<i64>(sql, &values![user, secret]).await?.is_some())
     }
 
-    /// Notes that a user signed in with a browser they are known to have. Gives whether it is one.
+    /// Notes that users signed in with browsers they may be known to have. Gives those that are known, at most
+    /// once each.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn touch_known_device(&self, user: UserId, secret: HashedSecret, now: Timestamp) -> Result<bool, StoreError> {
-        let sql = "UPDATE known_devices SET last_used_at = $3 WHERE user_id = $1 AND secret_hash = $2";
-        Ok(self.execute(sql, &values![user, secret, now]).await? > 0)
+    pub async fn touch_known_devices(
+        &self,
+        devices: &[(UserId, HashedSecret)],
+        now: Timestamp,
+    ) -> Result<Vec<(UserId, HashedSecret)>, StoreError> {
+        let Some(last) = devices.last() else { return Ok(Vec::new()) };
+        let repeated = devices.len().next_power_of_two() - devices.len();
+        let mut values: Vec<Value> = vec![now.into()];
+        for (user, secret) in devices.iter().chain(std::iter::repeat_n(last, repeated)) {
+            values.extend(values![*user, *secret]);
+        }
+        let these: Vec<_> =
+            (2..=values.len()).step_by(2).map(|n| format!("(user_id = ${n} AND secret_hash = ${})", n + 1)).collect();
+        let these = these.join(" OR ");
+        let sql = format!("UPDATE known_devices SET last_used_at = $1 WHERE {these} RETURNING user_id, secret_hash");
+        let touched: Vec<(i64, HashedSecret)> = self.all(&sql, &values).await?;
+        Ok(touched.into_iter().map(|(user, secret)| (UserId(user), secret)).collect())
     }
 
-    /// Makes a browser known of a user under the fresh secret `new`. Whoever else it is known of, under
-    /// the `old` one, knows it by the new one, too: a browser keeps one secret. Written with the last statements
-    /// of the transaction.
-    pub fn insert_known_device_last(&self, user: UserId, new: HashedSecret, old: Option<HashedSecret>, now: Timestamp) {
-        let statement = |sql: &str, values: &[Value]| Statement { sql: sql.to_owned(), values: values.to_vec() };
+    /// Makes browsers known of their users. Written with the last statements of the transaction.
+    pub fn insert_known_devices_last(&self, devices: &[NewDevice], now: Timestamp) {
         let mut statements = Vec::new();
-        if let Some(old) = old {
-            statements.push(statement("UPDATE known_devices SET secret_hash = $2 WHERE secret_hash = $1", &values![old, new]));
+        for device in devices {
+            if let Some(old) = device.old {
+                let sql = "UPDATE known_devices SET secret_hash = $2 WHERE secret_hash = $1";
+                statements.push(Statement::new(sql, values![old, device.secret]));
+            }
         }
-        let sql = "INSERT INTO known_devices (secret_hash, user_id, created_at, last_used_at) VALUES ($1, $2, $3, $3)";
-        statements.push(statement(sql, &values![new, user, now]));
-        // Not each time, for it reads them all. Secrets are random.
-        if new.0.first().is_some_and(|byte| byte % PRUNED_BY == 0) {
-            let sql = "DELETE FROM known_devices WHERE user_id = $1 AND secret_hash IN (SELECT secret_hash FROM known_devices \
-                WHERE user_id = $1 ORDER BY last_used_at DESC, secret_hash LIMIT 1000 OFFSET $2)";
-            statements.push(statement(sql, &values![user, MOST]));
+        let rows: Vec<_> = devices.iter().map(|device| values![device.secret, device.user, now, now].to_vec()).collect();
+        let start = "INSERT INTO known_devices (secret_hash, user_id, created_at, last_used_at) VALUES ";
+        statements.extend(insert_statements(start, &rows, ""));
+        for device in devices {
+            // Not each time, for it reads them all. Secrets are random.
+            if device.secret.0.first().is_some_and(|byte| byte % PRUNED_BY == 0) {
+                let sql = "DELETE FROM known_devices WHERE user_id = $1 AND secret_hash IN (SELECT secret_hash FROM known_devices \
+                    WHERE user_id = $1 ORDER BY last_used_at DESC, secret_hash LIMIT 1000 OFFSET $2)";
+                statements.push(Statement::new(sql, values![device.user, MOST]));
+            }
         }
         self.run_last(statements);
     }

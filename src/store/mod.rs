@@ -29,6 +29,7 @@ pub mod session_list;
 pub mod sessions;
 pub mod settings;
 mod sqlite;
+mod statements;
 pub mod tokens;
 pub mod user_agents;
 pub mod user_list;
@@ -42,15 +43,19 @@ use std::sync::Mutex;
 
 pub use counts::CountKey;
 pub use migrate::{Migration, migrations};
+use statements::{Statement, placeholders};
 pub use value::{FromRow, Row, Value};
 
 /// What went wrong below.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached or written now: locked, read-only, full, gone. Trying again
     /// later may help.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The database took a transaction back to let another go on. Trying again helps.
+    #[error("the database took the change back: {0}")]
+    RolledBack(String),
     /// More work is waiting than the store takes on.
     #[error("the database is busy: too much work is waiting")]
     Busy,
@@ -72,7 +77,7 @@ impl StoreError {
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Busy)
+        matches!(self, Self::Unavailable(_) | Self::RolledBack(_) | Self::Busy)
     }
 }
 
@@ -105,7 +110,7 @@ pub enum Db<'a> {
     SqliteWrite(&'a Mutex<rusqlite::Connection>, Pending),
     /// PostgreSQL, a connection from the pool for each statement.
     PostgresRead(&'a postgres::Postgres),
-    /// PostgreSQL, on one connection: inside a transaction, or for a statement that is one by itself.
+    /// PostgreSQL, on one connection: inside a transaction, or for statements that are each by themselves.
     PostgresWrite(&'a deadpool_postgres::Object, Pending),
 }
 
@@ -124,12 +129,6 @@ impl Pending {
     fn in_slot(slot: i64) -> Self {
         Self { slot, ..Self::default() }
     }
-}
-
-/// A statement to run at a transaction's end.
-struct Statement {
-    sql: String,
-    values: Vec<Value>,
 }
 
 /// Sessions that a transaction began and ended: counted once it is committed.
@@ -284,8 +283,8 @@ impl Store {
         }
     }
 
-    /// Runs one statement that a crash in the next second may take back: guesses. On PostgreSQL no
-    /// transaction is around it, and it holds its rows for as long as it takes, not until they are on
+    /// Runs statements that a crash in the next second may take back: guesses. On PostgreSQL no
+    /// transaction is around them, and each holds its rows for as long as it takes, not until they are on
     /// disk; everybody sees them at once all the same.
     ///
     /// # Errors
@@ -484,17 +483,4 @@ impl Db<'_> {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// `$3, $4, $5`: the placeholders of `count` parameters after the first `before`.
-fn placeholders(before: usize, count: usize) -> String {
-    let mut text = String::with_capacity(count * 5);
-    for n in before + 1..=before + count {
-        if n > before + 1 {
-            text.push_str(", ");
-        }
-        text.push('$');
-        text.push_str(&n.to_string());
-    }
-    text
 }

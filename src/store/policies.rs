@@ -1,8 +1,10 @@
 //! Policies of groups and users, and the limits of living sessions.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::sessions::lifetime;
+use super::statements::in_list;
 use super::{Db, FromRow, Row, StoreError, Value};
 use crate::domain::policy::{AtLimit, Living, Policy};
 use crate::domain::{SessionId, Timestamp, UserId};
@@ -104,12 +106,26 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_own_policy(&self, user: UserId) -> Result<Policy, StoreError> {
+        Ok(self.list_own_policies(&[user]).await?.remove(&user.0).unwrap_or_default())
+    }
+
+    /// The same of several users, by their keys, where there is any.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_own_policies(&self, users: &[UserId]) -> Result<HashMap<i64, Policy>, StoreError> {
+        let (list, values) = in_list(0, users.iter().copied());
         let sql = format!(
-            "SELECT {POLICY_COLUMNS} FROM user_policies p WHERE p.user_id = $1 UNION ALL SELECT {POLICY_COLUMNS} \
-             FROM group_policies p JOIN memberships m ON m.group_id = p.group_id WHERE m.user_id = $1"
+            "SELECT p.user_id, {POLICY_COLUMNS} FROM user_policies p WHERE p.user_id IN ({list}) UNION ALL \
+             SELECT m.user_id, {POLICY_COLUMNS} FROM group_policies p JOIN memberships m ON m.group_id = p.group_id \
+             WHERE m.user_id IN ({list})"
         );
-        let all: Vec<Policy> = self.all(&sql, &values![user]).await?;
-        Ok(all.into_iter().fold(Policy::default(), Policy::and))
+        let mut policies = HashMap::<i64, Policy>::new();
+        for (user, policy) in self.all::<(i64, Policy)>(&sql, &values).await? {
+            let own = policies.entry(user).or_default();
+            *own = own.and(policy);
+        }
+        Ok(policies)
     }
 
     /// What a user's groups have, by name.
@@ -221,6 +237,18 @@ impl Db<'_> {
     pub async fn list_live_ids(&self, user: UserId, now: Timestamp) -> Result<Vec<SessionId>, StoreError> {
         let sql = "SELECT uuid FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at, id";
         self.all(sql, &values![user, now]).await
+    }
+
+    /// How many sessions whose time is not over these users have; of those who have none, nothing.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_live_of(&self, users: &[UserId], now: Timestamp) -> Result<HashMap<i64, usize>, StoreError> {
+        let (list, values) = in_list(1, users.iter().copied());
+        let sql = format!("SELECT user_id, COUNT(*) FROM sessions WHERE user_id IN ({list}) AND expires_at > $1 GROUP BY user_id");
+        let values: Vec<Value> = std::iter::once(now.into()).chain(values).collect();
+        let counts = self.all::<(i64, i64)>(&sql, &values).await?;
+        Ok(counts.into_iter().map(|(user, count)| (user, usize::try_from(count).unwrap_or(0))).collect())
     }
 
     /// Users with more than `most` sessions.

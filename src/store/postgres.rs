@@ -7,8 +7,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    ClientWrapper, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolBuilder, PoolError, RecyclingMethod,
-    Runtime, Status, Timeouts,
+    ClientWrapper, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolBuilder, PoolError, QueueMode,
+    RecyclingMethod, Runtime, Status, Timeouts,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
@@ -32,7 +32,7 @@ const WAIT: Duration = Duration::from_secs(5);
 const LONG_READERS: usize = 4;
 const LONG_READ_QUEUE: usize = 64;
 /// The most statements that are sent together with a commit.
-const LAST: usize = 8;
+const LAST: usize = 16;
 
 /// A PostgreSQL database.
 #[derive(Clone)]
@@ -52,14 +52,18 @@ impl Postgres {
         let mut config: tokio_postgres::Config =
             url.parse().map_err(|error| StoreError::Unavailable(format!("the database URL cannot be read: {error}")))?;
         config.application_name("rollcall").connect_timeout(WAIT).tcp_user_timeout(Duration::from_secs(10));
+        // One that rests for long is kept by what stands between, or found to be gone before it is needed.
+        config.keepalives_idle(Duration::from_secs(60)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
         // Not an option of the connection: poolers may refuse those.
         let wait_for_no_disk = Hook::async_fn(|client: &mut ClientWrapper, _| {
             Box::pin(async move { client.batch_execute("SET synchronous_commit = off").await.map_err(HookError::Backend) })
         });
         let this = Self {
-            reads: pool(config.clone(), READERS)?.build().map_err(unusable)?,
-            writes: pool(config.clone(), WRITERS)?.build().map_err(unusable)?,
-            soon: pool(config, SOON_WRITERS)?.post_create(wait_for_no_disk).build().map_err(unusable)?,
+            // The one used longest ago first: it may be at work still for somebody who hung up.
+            reads: pool(config.clone(), READERS, QueueMode::Fifo)?.build().map_err(unusable)?,
+            // The one used last first: its statements are prepared, and planned.
+            writes: pool(config.clone(), WRITERS, QueueMode::Lifo)?.build().map_err(unusable)?,
+            soon: pool(config, SOON_WRITERS, QueueMode::Lifo)?.post_create(wait_for_no_disk).build().map_err(unusable)?,
             long_reads: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
             long_reads_admitted: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
             index: SessionIndex::new(),
@@ -101,7 +105,7 @@ impl Postgres {
         work(&Db::PostgresRead(self)).await
     }
 
-    /// One statement, answered when everybody sees it, not when it is on disk.
+    /// Statements that are each by themselves, answered when everybody sees what they did, not when it is on disk.
     pub(super) async fn write_soon<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
@@ -116,42 +120,56 @@ impl Postgres {
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
         E: From<StoreError>,
     {
-        let transaction = Transaction { client: self.writes.get().await.map_err(StoreError::from)?, is_over: false };
+        let transaction = Transaction(Some(self.writes.get().await.map_err(StoreError::from)?));
+        let client = transaction.client()?;
         // There are more than writers.
         let slot = self.slots.take();
-        let db = Db::PostgresWrite(&transaction.client, Pending::in_slot(slot.number));
+        let db = Db::PostgresWrite(client, Pending::in_slot(slot.number));
         // Sent together with the first statement, and before it: a round trip less.
-        let (begun, done) = tokio::join!(biased; transaction.client.batch_execute("BEGIN"), async {
+        let (begun, done) = tokio::join!(biased; client.batch_execute("BEGIN"), async {
             let value = work(&db).await?;
-            Ok::<_, E>((value, db.commit(&transaction.client).await?))
+            Ok::<_, E>((value, db.commit(client).await?))
         });
-        begun.map_err(StoreError::from)?;
-        let (value, tally) = done?;
+        let done = begun.map_err(|error| StoreError::from(error).into()).and(done);
+        drop(db);
+        let (value, tally) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                transaction.roll_back();
+                return Err(error);
+            }
+        };
         transaction.end();
         tally.count();
         Ok(value)
     }
 }
 
-/// A transaction that is open. Unless it was committed, it is rolled back, also where its future is dropped.
-struct Transaction {
-    client: Object,
-    is_over: bool,
-}
+/// A transaction that is open. Its connection goes back to the others once it is over; where its future is
+/// dropped, the connection is closed, as it may be waiting for something, and the transaction ends with it.
+struct Transaction(Option<Object>);
 
 impl Transaction {
+    fn client(&self) -> Result<&Object, StoreError> {
+        self.0.as_ref().ok_or(StoreError::Failed("a transaction without a connection".into()))
+    }
+
     /// After the commit.
     fn end(mut self) {
-        self.is_over = true;
+        drop(self.0.take());
+    }
+
+    fn roll_back(mut self) {
+        if let Some(client) = self.0.take() {
+            // Polled once, it is sent; whoever has the connection next sends behind it.
+            drop(client.batch_execute("ROLLBACK").now_or_never());
+        }
     }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if !self.is_over {
-            // Polled once, it is sent; whoever has the connection next sends behind it.
-            drop(self.client.batch_execute("ROLLBACK").now_or_never());
-        }
+        drop(self.0.take().map(Object::take));
     }
 }
 
@@ -214,10 +232,11 @@ impl Drop for Slot<'_> {
     }
 }
 
-fn pool(config: tokio_postgres::Config, size: usize) -> Result<PoolBuilder, StoreError> {
+fn pool(config: tokio_postgres::Config, size: usize, order: QueueMode) -> Result<PoolBuilder, StoreError> {
     let manager = Manager::from_config(config, tls()?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let timeouts = Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) };
-    Ok(Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).timeouts(timeouts))
+    let pool = Pool::builder(manager).max_size(size).queue_mode(order);
+    Ok(pool.runtime(Runtime::Tokio1).timeouts(timeouts))
 }
 
 fn unusable(error: deadpool_postgres::BuildError) -> StoreError {
@@ -270,11 +289,12 @@ impl From<tokio_postgres::Error> for StoreError {
         };
         match cause.code() {
             code if code.code().starts_with("23") => Self::Conflict(cause.message().to_owned()),
-            // Connection trouble, lack of resources, an operator's intervention, system errors,
-            // read-only, and what a retry may cure.
-            code if ["08", "53", "57", "58", "40"].iter().any(|class| code.code().starts_with(class))
-                || *code == SqlState::READ_ONLY_SQL_TRANSACTION
-                || *code == SqlState::LOCK_NOT_AVAILABLE =>
+            code if code.code().starts_with("40") || *code == SqlState::LOCK_NOT_AVAILABLE => {
+                Self::RolledBack(cause.message().to_owned())
+            }
+            // Connection trouble, lack of resources, an operator's intervention, system errors, and read-only.
+            code if ["08", "53", "57", "58"].iter().any(|class| code.code().starts_with(class))
+                || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
             {
                 Self::Unavailable(cause.message().to_owned())
             }

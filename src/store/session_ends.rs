@@ -2,9 +2,10 @@
 //! very many go another way first: [`super::revocations`].
 
 use super::ended_sessions::{Ending, INSERT_ENDED_SESSIONS};
-use super::events::{EventRow, insert_statements};
+use super::events::EventRow;
 use super::revocations::{IS_LIVE, named};
 use super::session_list::{Conditions, Keys};
+use super::statements::insert_statements;
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::domain::fold::fold;
 use crate::domain::listing::SessionFilter;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::events::insert_statements;
 use super::revocations::IS_LIVE;
+use super::statements::insert_statements;
 use super::users::{Rights, rights_columns};
 use super::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::domain::session::Lifetime;
@@ -232,28 +232,32 @@ impl Db<'_> {
         self.insert_sessions(std::slice::from_ref(session)).await
     }
 
-    /// A key for one session that is to be added, where keys can be had beforehand: on PostgreSQL.
+    /// Keys for sessions that are to be added, where keys can be had beforehand: on PostgreSQL.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn reserve_session_key(&self) -> Result<Option<i64>, StoreError> {
+    pub async fn reserve_session_keys(&self, count: usize) -> Result<Vec<i64>, StoreError> {
         if self.is_sqlite() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
+        let count = i64::try_from(count).unwrap_or(0);
         // Named after what the table was called when it was made (migration 0014).
-        self.one("SELECT nextval('sessions_id_seq')", &[]).await
+        self.all("SELECT nextval('sessions_id_seq') FROM generate_series(1, CAST($1 AS BIGINT))", &values![count]).await
     }
 
-    /// Adds a session: one that has a [reserved key](Db::reserve_session_key) with the last statements of the
-    /// transaction, another at once.
+    /// Adds sessions: those that have [reserved keys](Db::reserve_session_keys) with the last statements of the
+    /// transaction, where there are none at once.
     ///
     /// # Errors
     /// As for [`Db::insert_session`]; the transaction may tell only at its end.
-    pub async fn insert_session_last(&self, session: &NewSession, key: Option<i64>) -> Result<(), StoreError> {
-        let Some(key) = key else { return self.insert_session(session).await };
-        let row = std::iter::once(key.into()).chain(session.values()).collect();
-        self.run_last(insert_statements(&format!("INSERT INTO session_rows (id, {NEW_COLUMNS}) VALUES "), &[row], ""));
-        self.note_new(std::slice::from_ref(session), &[key]);
+    pub async fn insert_sessions_last(&self, sessions: &[NewSession], keys: &[i64]) -> Result<(), StoreError> {
+        let Some(keys) = keys.get(..sessions.len()).filter(|keys| !keys.is_empty()) else {
+            return self.insert_sessions(sessions).await;
+        };
+        let row = |(session, key): (&NewSession, &i64)| std::iter::once((*key).into()).chain(session.values()).collect();
+        let rows: Vec<Vec<Value>> = sessions.iter().zip(keys).map(row).collect();
+        self.run_last(insert_statements(&format!("INSERT INTO session_rows (id, {NEW_COLUMNS}) VALUES "), &rows, ""));
+        self.note_new(sessions, keys);
         Ok(())
     }
 

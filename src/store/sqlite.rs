@@ -258,6 +258,8 @@ fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
 
 fn connect_writer(path: &Path, copier: &SyncSender<()>) -> Result<Connection, StoreError> {
     let mut connection = connect(path, WRITER)?;
+    // Some twenty statements come in a dozen lengths.
+    connection.set_prepared_statement_cache_capacity(256);
     let copier = copier.clone();
     // In place of SQLite's own rule, by which who commits the thousandth page copies all of them.
     connection.wal_hook(Some(move |log: &mut Wal, pages| {

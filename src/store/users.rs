@@ -1,5 +1,6 @@
 //! Users and their global permissions.
 
+use super::statements::{Statement, in_list};
 use super::{Db, FromRow, Row, StoreError, Value};
 use crate::domain::fold::fold;
 use crate::domain::{Permission, Timestamp, UserId};
@@ -63,6 +64,15 @@ pub struct NewUser {
     pub is_superuser: bool,
     /// Global permissions.
     pub permissions: Vec<Permission>,
+}
+
+/// What to do about rows that another transaction has locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Wait for it.
+    Wait,
+    /// Leave them out.
+    Skip,
 }
 
 /// What a user may do, with what their groups add.
@@ -133,9 +143,6 @@ fn new_user(user: &NewUser, now: Timestamp) -> [Value; 9] {
         now,
     ]
 }
-
-const LOCK_AT_SIGN_IN: &str = "UPDATE users SET last_sign_in_at = $2 WHERE id = $1 RETURNING id, username, name, email, password_hash, \
-    is_active, is_superuser, created_at, last_sign_in_at";
 
 impl Db<'_> {
     /// The user with this name, exactly.
@@ -270,22 +277,45 @@ impl Db<'_> {
         self.execute("DELETE FROM users WHERE id = $1", &values![id]).await.map(drop)
     }
 
-    /// Notes that a user signs in now and gives them, locked as by [`Db::lock_user`]. Statements that are polled
-    /// after this future see what was committed before the lock, and may be sent without waiting for it, once it
-    /// is [prepared](Db::prepare_sign_in).
+    /// These users, locked until the transaction ends; unknown ones are left out. Statements that are polled
+    /// after this future see what was committed before the locks, and may be sent without waiting for it, once
+    /// it is [prepared](Db::prepare_sign_ins).
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn lock_user_at_sign_in(&self, id: UserId, now: Timestamp) -> Result<Option<UserRow>, StoreError> {
-        self.one(LOCK_AT_SIGN_IN, &values![id, now]).await
+    pub async fn lock_users_at_sign_in(&self, ids: &[UserId], held: Held) -> Result<Vec<UserRow>, StoreError> {
+        let Statement { sql, values } = self.lock_at_sign_in(ids, held);
+        self.all(&sql, &values).await
     }
 
-    /// Prepares [`Db::lock_user_at_sign_in`], so that nothing that is sent with it can come before it.
+    /// Prepares [`Db::lock_users_at_sign_in`] for as many users, so that nothing that is sent with it can come
+    /// before it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn prepare_sign_in(&self) -> Result<(), StoreError> {
-        self.prepare(&[LOCK_AT_SIGN_IN]).await
+    pub async fn prepare_sign_ins(&self, ids: &[UserId], held: Held) -> Result<(), StoreError> {
+        self.prepare(&[&self.lock_at_sign_in(ids, held).sql]).await
+    }
+
+    fn lock_at_sign_in(&self, ids: &[UserId], held: Held) -> Statement {
+        let (list, values) = in_list(0, ids.iter().copied());
+        // Nothing of it is changed that others refer to: who adds a row of theirs does not wait.
+        let lock = match held {
+            _ if self.is_sqlite() => "",
+            Held::Wait => " ORDER BY u.id FOR NO KEY UPDATE",
+            Held::Skip => " FOR NO KEY UPDATE SKIP LOCKED",
+        };
+        Statement::new(format!(select_users!("WHERE u.id IN ({}){}"), list, lock), values)
+    }
+
+    /// Notes that these users sign in now, with the last statements of the transaction.
+    pub fn update_signed_in_last(&self, ids: &[UserId], now: Timestamp) {
+        if ids.is_empty() {
+            return;
+        }
+        let (list, values) = in_list(1, ids.iter().copied());
+        let values: Vec<Value> = std::iter::once(now.into()).chain(values).collect();
+        self.run_last(vec![Statement::new(format!("UPDATE users SET last_sign_in_at = $1 WHERE id IN ({list})"), values)]);
     }
 
     /// Lets the database's own keys go on after the ones an import brought.

@@ -76,6 +76,37 @@ db_test!(of_two_hundred_at_once_no_more_are_looked_at_than_may_be, |db| async mo
     assert_eq!(submit(&known, "alice", PASSWORD).await.redirects_to(), "/");
 });
 
+db_test!(of_many_at_once_each_takes_from_limits_of_their_own, |db| async move {
+    let app = TestApp::with(db, &[("SIGN_IN__ADDRESS_LIMIT", "5/1h")]).await;
+    app.user_with_password("alice").await;
+    let guess = |name: String, ip: &str| {
+        let (app, actor) = (app.app.clone(), actor(ip));
+        tokio::spawn(async move { sign_in::prove_password(&app, &name, "wrong".into(), None, &actor).await })
+    };
+    // Many names from one address, and one each from others.
+    let mut crowd: Vec<_> = (0..40).map(|n| guess(format!("name {n}"), "192.0.2.7")).collect();
+    let strangers = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1", "192.0.2.3"];
+    let strangers: Vec<_> = strangers.into_iter().map(|ip| guess(format!("from {ip}"), ip)).collect();
+    crowd.extend((40..60).map(|n| guess(format!("name {n}"), "192.0.2.7")));
+    for one in strangers {
+        assert!(matches!(one.await.unwrap(), Ok(None)), "the crowd is in nobody else's way");
+    }
+    let (mut looked_at, mut refused) = (0, None);
+    let names = (0..60).map(|n| format!("name {n}"));
+    for (one, name) in crowd.into_iter().zip(names) {
+        match one.await.unwrap() {
+            Ok(None) => looked_at += 1,
+            Err(ActionError::Limited(_)) => refused = Some(name),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(looked_at, 5);
+    // What was refused took nothing from the name's own limit of ten.
+    let again = (0..20).map(|n| guess(refused.clone().unwrap(), &format!("198.51.100.{n}")));
+    let again = futures_util::future::join_all(again).await;
+    assert_eq!(again.into_iter().filter(|one| matches!(one, Ok(Ok(None)))).count(), 10);
+});
+
 db_test!(a_known_browser_has_a_limit_of_its_own, |db| async move {
     let app = TestApp::new(db).await;
     app.user_with_password("alice").await;

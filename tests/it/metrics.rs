@@ -54,6 +54,7 @@ on_both!(what_happens_is_counted_and_no_label_is_without_a_bound, |home| async m
     assert!(text.contains(r#"rollcall_http_request_seconds_count{route="none",method="other",status="404"} 1"#), "{text}");
     assert!(value(&text, r#"rollcall_store_seconds_count{statement="insert",table="sessions"}"#) >= 1.0);
     assert!(text.contains("rollcall_pool{pool=\"long_reads\",state=\"running\"}"));
+    assert!(text.contains("rollcall_pool{pool=\"sign_ins\",state=\"waiting\"} 0"));
     assert!(value(&text, "process_resident_memory_bytes") > 1e6);
     for secret in [TOKEN, PASSWORD, &uuid, "STRANGER", "no/such", "127.0.0.1"] {
         assert!(!text.contains(secret), "{secret} is in the metrics");

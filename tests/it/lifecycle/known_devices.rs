@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use rollcall::actions::{Actor, guesses, users};
 use rollcall::auth::known_device;
 use rollcall::domain::{PlainSecret, UserId};
+use rollcall::store::known_devices::NewDevice;
 
 use crate::support::app::{PASSWORD, sign_in_as};
 use crate::support::{Caller, TestApp};
@@ -77,10 +78,11 @@ db_test!(known_browsers_are_forgotten, |db| async move {
         .write(move |db| {
             Box::pin(async move {
                 let mut secret = PlainSecret::generate()?.hash();
-                // Sixty, and on until one comes that puts the oldest away, as one of eight does.
+                // Sixty, and on until one comes that puts the oldest away, as one of thirty-two does.
                 for second in 0.. {
-                    let is_last = second >= 60 && secret.0[0] % 8 == 0;
-                    db.insert_known_device_last(alice.id, secret, None, now.plus(Duration::from_secs(second)));
+                    let is_last = second >= 60 && secret.0[0] % 32 == 0;
+                    let device = NewDevice { user: alice.id, secret, old: None };
+                    db.insert_known_devices_last(&[device], now.plus(Duration::from_secs(second)));
                     if is_last {
                         break;
                     }

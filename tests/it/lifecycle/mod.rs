@@ -8,3 +8,4 @@ mod known_devices;
 mod limits;
 mod model;
 mod policies;
+mod together;

@@ -24,9 +24,9 @@ db_test!(a_write_that_is_dropped_leaves_nothing, |db| async move {
     // The connection that held it serves others, and holds nothing.
     for _ in 0..20 {
         let secret = PlainSecret::generate().unwrap().hash();
-        let touched: Result<bool, StoreError> =
-            app.app.store.write(move |db| Box::pin(async move { db.touch_known_device(alice, secret, now).await })).await;
-        assert!(!touched.unwrap());
+        let touched: Result<Vec<_>, StoreError> =
+            app.app.store.write(move |db| Box::pin(async move { db.touch_known_devices(&[(alice, secret)], now).await })).await;
+        assert_eq!(touched.unwrap(), []);
     }
     assert_eq!(app.number("SELECT count(*) FROM pending_sign_ins").await, 0);
 });
