@@ -278,14 +278,14 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(work, false).await,
+            Self::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Durable).await,
             Self::Postgres(postgres) => postgres.write(work).await,
         }
     }
 
-    /// Runs statements that a crash in the next second may take back: guesses. On PostgreSQL no
-    /// transaction is around them, and each holds its rows for as long as it takes, not until they are on
-    /// disk; everybody sees them at once all the same.
+    /// Runs statements that a loss of power in the next second may take back: guesses. On PostgreSQL no
+    /// transaction is around them, each holds its rows for as long as it takes, not until they are on
+    /// disk, and a crash of PostgreSQL may take them back, too. Everybody sees them at once all the same.
     ///
     /// # Errors
     /// As for [`Store::write`].
@@ -296,7 +296,7 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(work, false).await,
+            Self::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Soon).await,
             Self::Postgres(postgres) => postgres.write_soon(work).await,
         }
     }
@@ -313,7 +313,7 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(work, true).await,
+            Self::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Large).await,
             Self::Postgres(postgres) => postgres.write(work).await,
         }
     }

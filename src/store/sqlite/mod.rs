@@ -6,19 +6,22 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
+
+mod writer;
+
+pub use writer::Kind;
+use writer::{Job, Outcome, Work, connect_writer, run_copier, run_writer};
 
 use super::index::SessionIndex;
 use super::{BoxFuture, Db, FromRow, Pending, Row, StoreError, Value};
@@ -28,8 +31,6 @@ use crate::files;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long emptying the log waits for those who read an older state.
 const SHORTEN_TIMEOUT: Duration = Duration::from_millis(250);
-/// The most writes that share a commit.
-const BATCH: usize = 256;
 /// The most writes that may wait.
 const WRITE_QUEUE: usize = 4096;
 /// The most long reads at once, and the most that may wait for a turn.
@@ -55,20 +56,6 @@ struct Inner {
     long_reads_waiting: AtomicUsize,
     writes_waiting: AtomicUsize,
     index: Arc<SessionIndex>,
-}
-
-/// A write: run inside the transaction, it says whether to keep its changes, and how to answer once
-/// the commit is through or has failed. Without a transaction it only answers why.
-type Work = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
-struct Job {
-    work: Work,
-    /// It takes a transaction of its own. With others it would need a savepoint, and SQLite keeps the
-    /// former contents of every page that changes after one, in a list that each statement walks.
-    is_large: bool,
-}
-struct Outcome {
-    keep: bool,
-    answer: Box<dyn FnOnce(Result<(), String>) + Send>,
 }
 
 impl Sqlite {
@@ -156,7 +143,7 @@ impl Sqlite {
         done.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
-    pub(super) async fn write<R, E, F>(&self, work: F, is_large: bool) -> Result<R, E>
+    pub(super) async fn write<R, E, F>(&self, work: F, kind: Kind) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
         R: Send + 'static,
@@ -190,7 +177,7 @@ impl Sqlite {
                 }),
             })
         });
-        self.0.writer.try_send(Job { work, is_large }).map_err(|refused| match refused {
+        self.0.writer.try_send(Job { work, kind }).map_err(|refused| match refused {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => StoreError::Unavailable("the writer has stopped".into()),
         })?;
@@ -231,14 +218,6 @@ pub(super) fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Resul
 
 /// What a connection is for, in SQLite's words.
 const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;";
-/// Bulk ends touch most pages of all indexes. What is deleted or overwritten is overwritten in the file, too.
-const WRITER: &str = "PRAGMA cache_size = -16384; PRAGMA secure_delete = ON;";
-/// From so many pages of 4 KB in the log on, another thread copies them into the file; nobody waits for it.
-const COPY_AT: i32 = 1024;
-/// From so many on, the writer copies what is left before it goes on, so that the log begins anew and does
-/// not grow for as long as there are writes.
-const RESTART_AT: i32 = 4096;
-
 /// Opens the file, which must exist: one that is gone is trouble, not a reason for an empty one.
 fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -256,143 +235,9 @@ fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn connect_writer(path: &Path, copier: &SyncSender<()>) -> Result<Connection, StoreError> {
-    let mut connection = connect(path, WRITER)?;
-    // Some twenty statements come in a dozen lengths.
-    connection.set_prepared_statement_cache_capacity(256);
-    let copier = copier.clone();
-    // In place of SQLite's own rule, by which who commits the thousandth page copies all of them.
-    connection.wal_hook(Some(move |log: &mut Wal, pages| {
-        if pages >= RESTART_AT {
-            // Where the other thread is at it, the next commit tries again.
-            drop(log.checkpoint());
-        } else if pages >= COPY_AT {
-            // One that waits is enough.
-            let _ = copier.try_send(());
-        }
-        Ok(())
-    }))?;
-    Ok(connection)
-}
-
-/// The thread that copies what is in the log into the file, each time it is told to. It ends with its
-/// last sender.
-fn run_copier(path: &Path) -> Result<SyncSender<()>, StoreError> {
-    let (sender, receiver) = sync_channel(1);
-    let path = path.to_owned();
-    start("rollcall-copier", move || {
-        let mut connection = None;
-        while receiver.recv().is_ok() {
-            let opened = connection.take().map_or_else(|| connect(&path, READER), Ok);
-            let copied = opened.and_then(|opened: Connection| {
-                opened.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-                Ok(opened)
-            });
-            match copied {
-                Ok(opened) => connection = Some(opened),
-                // The writer copies all of it when it comes to that, or fails, too.
-                Err(error) => tracing::warn!(%error, "the database's log cannot be copied"),
-            }
-        }
-    })?;
-    Ok(sender)
-}
-
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
     let started = std::thread::Builder::new().name(name.into()).spawn(work);
     started.map(drop).map_err(|error| StoreError::Unavailable(error.to_string()))
-}
-
-/// The writer thread: takes what is waiting, runs it in one transaction, commits, answers.
-fn run_writer(path: &Path, connection: Connection, jobs: &Receiver<Job>, copier: &SyncSender<()>) {
-    let mut current = Some(Mutex::new(connection));
-    // Taken from the queue, and not for the batch that was gathered then.
-    let mut next = None;
-    while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
-        if current.is_none() {
-            current = connect_writer(path, copier).ok().map(Mutex::new);
-        }
-        let mut batch = vec![first];
-        while batch.len() < BATCH && batch.iter().all(|job| !job.is_large) {
-            match jobs.try_recv() {
-                Ok(job) if job.is_large => {
-                    next = Some(job);
-                    break;
-                }
-                Ok(job) => batch.push(job),
-                Err(_) => break,
-            }
-        }
-        let failed = match &current {
-            Some(connection) => run_batch(connection, batch).err(),
-            None => {
-                for job in batch {
-                    drop((job.work)(Err("it cannot be opened".to_owned())));
-                }
-                None
-            }
-        };
-        if let Some(reason) = failed {
-            tracing::warn!(reason, "writing to the database failed");
-            current = None;
-        }
-    }
-}
-
-/// Runs jobs in one transaction. One that fails by itself takes back its own changes; trouble with
-/// the database fails all of them, and no further one is run.
-fn run_batch(connection: &Mutex<Connection>, jobs: Vec<Job>) -> Result<(), String> {
-    let mut failed = statement(connection, "BEGIN IMMEDIATE").err();
-    let mut answers = Vec::new();
-    for job in jobs {
-        if let Some(reason) = &failed {
-            drop((job.work)(Err(reason.clone())));
-            continue;
-        }
-        if !job.is_large
-            && let Err(reason) = statement(connection, "SAVEPOINT job")
-        {
-            drop((job.work)(Err(reason.clone())));
-            failed = Some(reason);
-            continue;
-        }
-        // One that panics is our mistake, and no reason to stop writing for good.
-        let Ok(outcome) = std::panic::catch_unwind(AssertUnwindSafe(|| (job.work)(Ok(connection)))) else {
-            failed = Some("a write panicked".to_owned());
-            continue;
-        };
-        let Some(outcome) = outcome else { continue };
-        answers.push(outcome.answer);
-        // A full disk makes SQLite roll the whole transaction back by itself.
-        if lock(connection).is_autocommit() {
-            failed = Some("the transaction was rolled back: the disk may be full".to_owned());
-        } else if job.is_large {
-            if !outcome.keep {
-                failed = statement(connection, "ROLLBACK").and_then(|()| statement(connection, "BEGIN IMMEDIATE")).err();
-            }
-        } else if outcome.keep {
-            failed = statement(connection, "RELEASE job").err();
-        } else {
-            failed = statement(connection, "ROLLBACK TO job").and_then(|()| statement(connection, "RELEASE job")).err();
-        }
-    }
-    let result = match failed {
-        None => statement(connection, "COMMIT"),
-        Some(reason) => Err(reason),
-    };
-    if result.is_err() && !lock(connection).is_autocommit() {
-        drop(statement(connection, "ROLLBACK"));
-    }
-    for answer in answers {
-        answer(result.clone());
-    }
-    result
-}
-
-fn statement(connection: &Mutex<Connection>, sql: &str) -> Result<(), String> {
-    let connection = lock(connection);
-    let mut statement = connection.prepare_cached(sql).map_err(|error| error.to_string())?;
-    statement.raw_execute().map(drop).map_err(|error| error.to_string())
 }
 
 /// `$1` → `?1`: SQLite would take `$1` for a name.
@@ -444,22 +289,11 @@ mod tests {
     use super::*;
     use rusqlite::StatementStatus;
 
-    fn file() -> (tempfile::TempDir, PathBuf) {
+    pub(super) fn file() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rollcall.db");
         files::create_file(&path).unwrap();
         (folder, path)
-    }
-
-    /// Writes some pages of 4 KB, ten at a time.
-    fn fill(connection: &Connection, pages: usize) {
-        for _ in 0..pages / 10 {
-            connection.execute("INSERT INTO pages VALUES (randomblob(40960))", []).unwrap();
-        }
-    }
-
-    fn size(path: &Path) -> u64 {
-        std::fs::metadata(path).unwrap().len()
     }
 
     #[test]
@@ -478,27 +312,5 @@ mod tests {
             assert_eq!(statement.query_row([n, 1000 - n], |row| row.get(0)), Ok(999 - 2 * n));
         }
         assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "nothing tells when the other thread is done")]
-    fn the_log_is_copied_beside_the_writer_and_begins_anew() {
-        let (_folder, path) = file();
-        let copier = run_copier(&path).unwrap();
-        let connection = connect_writer(&path, &copier).unwrap();
-        connection.execute_batch("CREATE TABLE pages (bytes BLOB)").unwrap();
-        // More than makes the other thread begin, and less than makes the writer do it.
-        let pages = usize::try_from(2 * COPY_AT).unwrap();
-        fill(&connection, pages);
-        let began = std::time::Instant::now();
-        while size(&path) < 4096 * 1024 {
-            assert!(began.elapsed() < Duration::from_secs(60), "nobody copied the log");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        fill(&connection, 10 * pages);
-        let (log, most) = (size(&path.with_extension("db-wal")), 4 * 4096 * u64::try_from(RESTART_AT).unwrap());
-        assert!(log < most, "{log} bytes of log");
-        let kept: i64 = connection.query_row("SELECT count(*) FROM pages", [], |row| row.get(0)).unwrap();
-        assert_eq!(usize::try_from(kept).unwrap(), pages / 10 + pages);
     }
 }
