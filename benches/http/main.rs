@@ -1,14 +1,14 @@
 //! What requests cost, over HTTP on loopback, against the release binary in a process of its own.
 //!
-//!     cargo bench                                  all of it: some 15 minutes
-//!     cargo bench -- --sessions 100000 --database sqlite --concurrency 1 --seconds 1 --only search
+//!     cargo bench                                  all of it: some 25 minutes
+//!     cargo bench -- --sessions 100000 --database sqlite --concurrency 1 --passes 1 --seconds 1 --only search
 //!     cargo bench -- --json now.json               the figures for machines, too
 //!     cargo bench -- --compare before.json now.json
 //!
 //! Prints, for each database and number of sessions: processor time for each request (the server's, and
 //! PostgreSQL's), requests a second, the median and 99th percentile of what a client waits, and how
 //! much of the same machine's ceiling that is: of this server answering a fixed body of the same size
-//! in the same run. At the end, what grew from 100,000 to 1,000,000 sessions. Load and server share the
+//! in the same run. All is measured in three passes, and the cheapest of each row counts. At the end, what grew from 100,000 to 1,000,000 sessions. Load and server share the
 //! machine's cores, so judge by processor time and by the ratios.
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ mod server;
 use std::time::{Duration, Instant};
 
 use crate::measure::Measured;
-use crate::operations::{Bound, Samples};
+use crate::operations::{Bound, Operation, Samples};
 use crate::report::{Report, Row};
 use crate::server::{Cluster, Kind, Place, Server};
 
@@ -38,6 +38,7 @@ struct Options {
     sessions: Vec<u32>,
     databases: Vec<Kind>,
     concurrency: Vec<usize>,
+    passes: usize,
     time: Duration,
     only: String,
     json: Option<String>,
@@ -48,7 +49,8 @@ fn main() {
         sessions: vec![1000, 100_000, 1_000_000],
         databases: vec![Kind::Sqlite, Kind::Postgres],
         concurrency: vec![1, 16],
-        time: Duration::from_secs(1),
+        passes: 3,
+        time: Duration::from_millis(300),
         only: String::new(),
         json: None,
     };
@@ -67,6 +69,7 @@ fn main() {
             "--concurrency" => {
                 options.concurrency = value().split(',').map(|n| n.parse().expect("--concurrency takes numbers")).collect();
             }
+            "--passes" => options.passes = value().parse().expect("--passes takes a number"),
             "--seconds" => options.time = Duration::from_secs_f64(value().parse().expect("--seconds takes a number")),
             "--only" => options.only = value(),
             "--json" => options.json = Some(value()),
@@ -122,21 +125,43 @@ fn run(options: &Options, kind: Kind, sessions: u32, cluster: Option<&Cluster>, 
     let mut samples = operations::samples(&server);
     samples.learn_names(&place);
     wait_for_index(&server);
-    let ceilings = ceiling::Ceilings::start();
-    for operation in samples.operations().into_iter().filter(|operation| operation.name.contains(&options.only)) {
-        for connections in &options.concurrency {
-            let measured =
-                measure::reads(&server, Some(&place), &operation.asks, *connections, options.time, operation.is_disturbed);
-            let ceiling = ceilings.measure(&server, &operation.asks[0], *connections, options.time);
-            report.add(&row(operation.name, *connections, measured, Some(ceiling), operation.bound));
-            if operation.name == operations::CHECK {
-                let over = (measured.cpu_ms() - ceiling.cpu_ms()) * 1000.0;
-                report.note(&format!("{} {connections} at once: {over:.0} µs of CPU more than a fixed body", operation.name));
-            }
+    let operations: Vec<_> =
+        samples.operations().into_iter().filter(|operation| operation.name.contains(&options.only)).collect();
+    for (operation, connections, measured, ceiling) in reads(options, &server, &place, &operations) {
+        report.add(&row(operation.name, connections, measured, Some(ceiling), operation.bound));
+        if operation.name == operations::CHECK {
+            let over = (measured.cpu_ms() - ceiling.cpu_ms()) * 1000.0;
+            report.note(&format!("{} {connections} at once: {over:.0} µs of CPU more than a fixed body", operation.name));
         }
     }
     writes(options, &server, &place, &samples, report);
     report.note(&format!("memory after all this: {:.1} MB", server.memory_mb()));
+}
+
+/// Measures what reads, all of it once in each pass, and gives the cheapest pass of each operation: what others on
+/// the machine add comes and goes within minutes, and never makes anything cheaper. The second figure is what a
+/// fixed body of the same size took right after.
+fn reads<'a>(
+    options: &Options,
+    server: &Server,
+    place: &Place,
+    operations: &'a [Operation],
+) -> Vec<(&'a Operation, usize, Measured, Measured)> {
+    let ceilings = ceiling::Ceilings::start();
+    let mut cheapest = Vec::new();
+    for pass in 0..options.passes {
+        let all = operations.iter().flat_map(|operation| options.concurrency.iter().map(move |at_once| (operation, *at_once)));
+        for (n, (operation, at_once)) in all.enumerate() {
+            let measured = measure::reads(server, Some(place), &operation.asks, at_once, options.time, operation.is_disturbed);
+            let ceiling = ceilings.measure(server, &operation.asks[0], at_once, options.time);
+            if pass == 0 {
+                cheapest.push((operation, at_once, measured, ceiling));
+            } else if measured.cpu_ms() < cheapest[n].2.cpu_ms() {
+                cheapest[n] = (operation, at_once, measured, ceiling);
+            }
+        }
+    }
+    cheapest
 }
 
 /// The first search reads the sessions into memory, beside the requests.
@@ -159,7 +184,8 @@ fn row(name: &str, connections: usize, measured: Measured, ceiling: Option<Measu
 
 /// What writes, as far as it was asked for.
 fn writes(options: &Options, server: &Server, place: &Place, samples: &Samples, report: &mut Report) {
-    let time = options.time * 2;
+    // Ends and checks are few: of a hundred, the slowest is to be one of several.
+    let time = options.time * 6;
     let is_asked = |name: &str| name.contains(&options.only);
     if is_asked(ENDS) {
         report.add(&row(ENDS, 1, measure::ends(server, place, time), None, None));
@@ -169,7 +195,9 @@ fn writes(options: &Options, server: &Server, place: &Place, samples: &Samples, 
     }
     if is_asked(SIGN_INS) {
         let visitors = usize::try_from(operations::VISITORS).unwrap();
-        report.add(&row(SIGN_INS, visitors, measure::sign_ins(server, place, time), None, None));
+        let passes = (0..options.passes).map(|_| measure::sign_ins(server, place, options.time * 2));
+        let cheapest = passes.min_by(|one, other| one.cpu_ms().total_cmp(&other.cpu_ms())).unwrap();
+        report.add(&row(SIGN_INS, visitors, cheapest, None, None));
     }
     if !is_asked(BULK_ENDS) {
         return;
