@@ -125,8 +125,7 @@ fn run(options: &Options, kind: Kind, sessions: u32, cluster: Option<&Cluster>, 
     let mut samples = operations::samples(&server);
     samples.learn_names(&place);
     wait_for_index(&server);
-    let operations: Vec<_> =
-        samples.operations().into_iter().filter(|operation| operation.name.contains(&options.only)).collect();
+    let operations: Vec<_> = samples.operations().into_iter().filter(|operation| operation.name.contains(&options.only)).collect();
     for (operation, connections, measured, ceiling) in reads(options, &server, &place, &operations) {
         report.add(&row(operation.name, connections, measured, Some(ceiling), operation.bound));
         if operation.name == operations::CHECK {
