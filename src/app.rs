@@ -12,7 +12,7 @@ use crate::actions::binding::Moves;
 use crate::actions::guesses::{self, Ask, Taking};
 use crate::actions::passwords::Passwords;
 use crate::actions::sign_in::{self, Entrant, Entry};
-use crate::actions::together::Together;
+use crate::actions::together::{self, Together};
 use crate::actions::touches::Touches;
 use crate::config::Config;
 use crate::domain::Clock;
@@ -93,8 +93,8 @@ impl App {
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new(),
             touches: Touches::default(),
-            sign_ins: Together::new(sign_in::let_in_together, sign_in::MOST_TOGETHER),
-            guesses: Together::new(guesses::ask_together, guesses::MOST_TOGETHER),
+            sign_ins: Together::new(sign_in::let_in_together, together::at_once(), sign_in::MOST_TOGETHER),
+            guesses: Together::new(guesses::ask_together, together::at_once(), guesses::MOST_TOGETHER),
             moves: Moves::default(),
             streams: Streams::default(),
             user_agents: Arc::new(user_agents),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::app::App;
@@ -45,6 +46,8 @@ struct Line<J, A> {
 pub struct Batch<J, A> {
     shared: Arc<Shared<J, A>>,
     app: App,
+    /// Where the next piece begins: SQLite's writer, which takes jobs, is no part of it.
+    runtime: Handle,
     /// For those whose jobs were taken; `None` until then.
     answers: Answers<A>,
 }
@@ -52,11 +55,16 @@ pub struct Batch<J, A> {
 type Answer<A> = oneshot::Sender<Result<A, StoreError>>;
 type Answers<A> = Arc<Mutex<Option<Vec<Answer<A>>>>>;
 
+/// How many pieces of work are to go on at once on this machine: of fewer, each is for more, and the database has the
+/// other processors.
+#[must_use]
+pub fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).clamp(1, 4))
+}
+
 impl<J: Send + 'static, A: Send + 'static> Together<J, A> {
-    /// Nobody waits yet. A piece of `work` is for at most so many.
-    pub fn new(work: Work<J, A>, most_together: usize) -> Self {
-        // Of fewer at once, each is for more; and the database has the other processors.
-        let most_at_once = std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).clamp(1, 4));
+    /// Nobody waits yet. So many pieces of `work` may go on at once, each for at most so many.
+    pub fn new(work: Work<J, A>, most_at_once: usize, most_together: usize) -> Self {
         let line = Mutex::new(Line { waiting: VecDeque::new(), at_work: 0, is_one_open: false });
         Self(Arc::new(Shared { line, work, most_at_once, most_together }))
     }
@@ -80,7 +88,7 @@ impl<J: Send + 'static, A: Send + 'static> Together<J, A> {
                 return Err(StoreError::Busy);
             }
             line.waiting.push_back((job, answer));
-            self.0.begin(&mut line, app);
+            self.0.begin(&mut line, app, &Handle::current());
         }
         let answered = tokio::time::timeout(WAIT, answered).await.map_err(|_| StoreError::Busy)?;
         answered.map_err(|_| StoreError::Failed("nobody answered".into()))?
@@ -89,16 +97,17 @@ impl<J: Send + 'static, A: Send + 'static> Together<J, A> {
 
 impl<J: Send + 'static, A: Send + 'static> Shared<J, A> {
     /// Begins a piece of work, if somebody waits for one and there may be one more.
-    fn begin(self: &Arc<Self>, line: &mut Line<J, A>, app: &App) {
+    fn begin(self: &Arc<Self>, line: &mut Line<J, A>, app: &App, runtime: &Handle) {
         if line.is_one_open || line.waiting.is_empty() || line.at_work >= self.most_at_once {
             return;
         }
         line.is_one_open = true;
         line.at_work += 1;
-        let (shared, app) = (Arc::clone(self), app.clone());
-        tokio::spawn(async move {
+        let (shared, app, same) = (Arc::clone(self), app.clone(), runtime.clone());
+        runtime.spawn(async move {
             let answers = Answers::default();
-            let batch = || Batch { shared: Arc::clone(&shared), app: app.clone(), answers: Arc::clone(&answers) };
+            let batch =
+                || Batch { shared: Arc::clone(&shared), app: app.clone(), runtime: same.clone(), answers: Arc::clone(&answers) };
             // One that panics is our mistake, and no reason to leave the others waiting.
             let done = AssertUnwindSafe((shared.work)(app.clone(), batch())).catch_unwind().await;
             let done = done.unwrap_or_else(|_| Err(StoreError::Failed("the work panicked".into())));
@@ -107,7 +116,7 @@ impl<J: Send + 'static, A: Send + 'static> Shared<J, A> {
             tell(done, lock(&answers).take().unwrap_or_default());
             let mut line = lock(&shared.line);
             line.at_work = line.at_work.saturating_sub(1);
-            shared.begin(&mut line, &app);
+            shared.begin(&mut line, &app, &same);
         });
     }
 }
@@ -134,7 +143,7 @@ impl<J: Send + 'static, A: Send + 'static> Batch<J, A> {
         let (jobs, these) = line.waiting.drain(..these).unzip();
         *answers = Some(these);
         line.is_one_open = false;
-        self.shared.begin(&mut line, &self.app);
+        self.shared.begin(&mut line, &self.app, &self.runtime);
         jobs
     }
 }

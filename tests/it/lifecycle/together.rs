@@ -239,7 +239,7 @@ fn double(_: App, batch: Batch<Job, u32>) -> BoxFuture<'static, Result<Vec<u32>,
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_who_asks_is_answered() {
     let app = TestApp::new(TestDb::sqlite()).await.app.clone();
-    let line = Together::new(double, 4);
+    let line = Together::new(double, 3, 4);
     let asks = (100..200).map(|n| line.ask(&app, Job::new(n)));
     let answers: Vec<u32> = join_all(asks).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(answers, (100..200).map(|n| n * 2).collect::<Vec<_>>());
@@ -256,16 +256,33 @@ async fn everybody_who_asks_is_answered() {
         assert!((36..40).contains(&answered), "{answered}: four share a piece");
     }
     // One that does not even look at what is asked.
-    let closed = Together::new(|_, _: Batch<Job, u32>| Box::pin(async { Err(StoreError::Busy) }), 4);
+    let closed = Together::new(|_, _: Batch<Job, u32>| Box::pin(async { Err(StoreError::Busy) }), 3, 4);
     for answer in join_all((0..40).map(|n| closed.ask(&app, Job::new(n)))).await {
         assert!(matches!(answer, Err(StoreError::Busy)), "{answer:?}");
     }
 }
 
+/// Doubles numbers inside a transaction.
+fn double_in_store(app: App, batch: Batch<u32, u32>) -> BoxFuture<'static, Result<Vec<u32>, StoreError>> {
+    Box::pin(async move {
+        app.store.write(move |_| Box::pin(async move { Ok(batch.take().into_iter().map(|n| n * 2).collect()) })).await
+    })
+}
+
+db_test!(more_wait_than_one_transaction_takes, |db| async move {
+    let app = TestApp::new(db).await.app.clone();
+    // SQLite's writer takes them, and leaves some to the next piece.
+    let line = Together::new(double_in_store, 3, 2);
+    let answers = join_all((0..100).map(|n| line.ask(&app, n))).await;
+    for (number, answer) in (0..).zip(answers) {
+        assert_eq!(answer.unwrap(), number * 2);
+    }
+});
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_done_for_who_hung_up() {
     let app = TestApp::new(TestDb::sqlite()).await.app.clone();
-    let line = Arc::new(Together::new(double, 1));
+    let line = Arc::new(Together::new(double, 4, 1));
     let shut = Job { gate: Arc::new(Semaphore::new(0)), ..Job::new(0) };
     let asked = (0..10).map(|number| {
         let (line, app, job) = (Arc::clone(&line), app.clone(), Job { number, ..shut.clone() });
