@@ -144,6 +144,7 @@ pub enum Ask {
 
 /// For how many who guess something is asked at a time, at most.
 pub const MOST_TOGETHER: usize = 64;
+
 /// What a guess was taken from; nothing where a limit is used up. `None` where its limits do not fit all who asked
 /// for one, and to whoever gave one back.
 pub type Taking = Option<Vec<HashedSecret>>;
@@ -157,6 +158,8 @@ pub fn ask_together(app: App, batch: Batch<Ask, Taking>) -> BoxFuture<'static, R
     })
 }
 
+/// Answers each of them. What one alone is given may be some of their limits; several are given all, or look again
+/// alone.
 async fn answer(db: &Db<'_>, asked: Vec<Ask>, now: Timestamp) -> Result<Vec<Taking>, StoreError> {
     let (mut given, mut wished) = (Vec::new(), Vec::new());
     for ask in &asked {
