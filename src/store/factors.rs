@@ -163,7 +163,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_with_factor(&self, users: &[UserId]) -> Result<Vec<i64>, StoreError> {
-        let (list, values) = in_list(0, users.iter().copied());
+        let (list, values) = in_list([], users.iter().copied());
         self.all(&format!("SELECT user_id FROM authenticators WHERE user_id IN ({list}) AND is_confirmed"), &values).await
     }
 

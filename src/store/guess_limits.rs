@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use super::statements::{Statement, in_list, step};
-use super::{Db, FromRow, Row, StoreError, Value};
+use super::{Db, FromRow, Row, StoreError};
 use crate::domain::rate::Rate;
 use crate::domain::{HashedSecret, Timestamp};
 use crate::values;
@@ -48,8 +48,7 @@ impl Db<'_> {
         let limits: BTreeMap<_, _> = limits.iter().map(|(key, rate)| (key.0, rate.last_fit(now))).collect();
         let mut exhausted = HashSet::new();
         // What is as good as new is not looked at.
-        let (list, values) = in_list(1, limits.keys().map(|key| HashedSecret(*key)));
-        let values: Vec<Value> = std::iter::once(now.into()).chain(values).collect();
+        let (list, values) = in_list(values![now], limits.keys().map(|key| HashedSecret(*key)));
         let sql = format!("SELECT key, full_at FROM guess_limits WHERE full_at > $1 AND key IN ({list})");
         for (key, full_at) in self.all::<(HashedSecret, i64)>(&sql, &values).await? {
             if limits.get(&key.0).is_some_and(|last| Timestamp(full_at) > *last) {

@@ -114,7 +114,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_own_policies(&self, users: &[UserId]) -> Result<HashMap<i64, Policy>, StoreError> {
-        let (list, values) = in_list(0, users.iter().copied());
+        let (list, values) = in_list([], users.iter().copied());
         let sql = format!(
             "SELECT p.user_id, {POLICY_COLUMNS} FROM user_policies p WHERE p.user_id IN ({list}) UNION ALL \
              SELECT m.user_id, {POLICY_COLUMNS} FROM group_policies p JOIN memberships m ON m.group_id = p.group_id \
@@ -244,9 +244,8 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_live_of(&self, users: &[UserId], now: Timestamp) -> Result<HashMap<i64, usize>, StoreError> {
-        let (list, values) = in_list(1, users.iter().copied());
+        let (list, values) = in_list(values![now], users.iter().copied());
         let sql = format!("SELECT user_id, COUNT(*) FROM sessions WHERE user_id IN ({list}) AND expires_at > $1 GROUP BY user_id");
-        let values: Vec<Value> = std::iter::once(now.into()).chain(values).collect();
         let counts = self.all::<(i64, i64)>(&sql, &values).await?;
         Ok(counts.into_iter().map(|(user, count)| (user, usize::try_from(count).unwrap_or(0))).collect())
     }

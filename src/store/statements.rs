@@ -92,13 +92,18 @@ pub(super) fn placeholders(before: usize, count: usize) -> String {
     text
 }
 
-/// A list for `IN`: the placeholders after the first `before`, and its values. It is as long as a power of
+/// A list for `IN`: its placeholders after the parameters `first`, and all values. It is as long as a power of
 /// two, the last one repeated; of nothing, it is one that nothing is in.
-pub(super) fn in_list(before: usize, these: impl IntoIterator<Item = impl Into<Value>>) -> (String, Vec<Value>) {
-    let mut values: Vec<Value> = these.into_iter().map(Into::into).collect();
-    let Some(last) = values.last().cloned() else { return ("NULL".to_owned(), values) };
-    values.resize(values.len().next_power_of_two(), last);
-    (placeholders(before, values.len()), values)
+pub(super) fn in_list(first: impl Into<Vec<Value>>, these: impl IntoIterator<Item = impl Into<Value>>) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = first.into();
+    let before = values.len();
+    values.extend(these.into_iter().map(Into::into));
+    if values.len() == before {
+        return ("NULL".to_owned(), values);
+    }
+    let count = (values.len() - before).next_power_of_two();
+    values.resize(before + count, values.last().cloned().unwrap_or(Value::Null));
+    (placeholders(before, count), values)
 }
 
 #[cfg(test)]
@@ -118,9 +123,10 @@ mod tests {
         assert_eq!(lengths(5), [5]);
         assert_eq!(lengths(13), [8, 5]);
         assert_eq!(lengths(150), [64, 64, 16, 6]);
-        let (sql, values) = in_list(1, [7, 8, 9]);
-        assert_eq!((sql.as_str(), values.len()), ("$2, $3, $4, $5", 4));
+        let (sql, values) = in_list([Value::Null], [7, 8, 9]);
+        assert_eq!((sql.as_str(), values.len()), ("$2, $3, $4, $5", 5));
+        assert_eq!(values.first(), Some(&Value::Null));
         assert_eq!(values.last(), Some(&Value::Int(9)));
-        assert_eq!(in_list(0, [0_i64; 0]), ("NULL".to_owned(), Vec::new()));
+        assert_eq!(in_list([], [0_i64; 0]), ("NULL".to_owned(), Vec::new()));
     }
 }

@@ -298,7 +298,7 @@ impl Db<'_> {
     }
 
     fn lock_at_sign_in(&self, ids: &[UserId], held: Held) -> Statement {
-        let (list, values) = in_list(0, ids.iter().copied());
+        let (list, values) = in_list([], ids.iter().copied());
         // Nothing of it is changed that others refer to: who adds a row of theirs does not wait.
         let lock = match held {
             _ if self.is_sqlite() => "",
@@ -313,8 +313,7 @@ impl Db<'_> {
         if ids.is_empty() {
             return;
         }
-        let (list, values) = in_list(1, ids.iter().copied());
-        let values: Vec<Value> = std::iter::once(now.into()).chain(values).collect();
+        let (list, values) = in_list(values![now], ids.iter().copied());
         self.run_last(vec![Statement::new(format!("UPDATE users SET last_sign_in_at = $1 WHERE id IN ({list})"), values)]);
     }
 
