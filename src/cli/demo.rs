@@ -14,7 +14,7 @@ use crate::actions::{Actor, import, tokens, users};
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent};
-use crate::domain::{Clock, Timestamp, UserId, secret};
+use crate::domain::{Clock, SessionId, Timestamp, UserId, secret};
 use crate::store::Location;
 
 /// Username, full name, how many sessions.
@@ -145,7 +145,7 @@ fn people_and_sessions(now: Timestamp) -> Result<String, Failure> {
             let agent = if *username == "build-bot" { "curl/8.14.1" } else { pick(AGENTS.get(..8).unwrap_or_default(), 3) };
             let age = Duration::from_secs(u64::from(nth * nth % 131) * 5900 + u64::from(own) * 61);
             let line = json!({
-                "kind": "session", "uuid": secret::random_uuid()?.to_string(), "session_key": secret::random_alphanumeric(43)?, "user": id,
+                "kind": "session", "uuid": SessionId::generate(now.minus(age))?.to_string(), "session_key": secret::random_alphanumeric(43)?, "user": id,
                 "last_ip": pick(ADDRESSES, 5), "last_user_agent": agent, "last_used": now.minus(age),
                 "expires": now.plus(Duration::from_secs(14 * 86400)).minus(age),
             });

@@ -216,11 +216,11 @@ impl Maker {
         // All of them live for a while: load data that sweeps itself away is of no use.
         let expires_at = self.midnight.plus(DAY * 2).plus(within(rng, 28));
         let ip = self.places.address(rng, u32::try_from(at).unwrap_or(0));
-        let uuid = uuid::Builder::from_random_bytes(rng.u128(..).to_le_bytes()).into_uuid();
+        let [random @ .., _, _, _, _, _, _] = rng.u128(..).to_le_bytes();
         let user_agent_id = self.user_agent(db, self.agents.pick(rng)).await?;
         let (country, asn) = self.geoip.country_and_asn(ip);
         Ok(NewSession {
-            uuid: SessionId(uuid),
+            uuid: SessionId::from_parts(created_at, random),
             key_hash,
             user: self.users.get(at).copied().unwrap_or(UserId(0)),
             created_at,

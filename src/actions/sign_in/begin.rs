@@ -12,7 +12,7 @@ use crate::actions::together::Batch;
 use crate::actions::{ActionError, Actor, touches};
 use crate::app::App;
 use crate::domain::policy::{AtLimit, Limits, Living, Policy};
-use crate::domain::{EndReason, HashedSecret, Methods, PlainSecret, SessionId, Timestamp, UserId, secret};
+use crate::domain::{EndReason, HashedSecret, Methods, PlainSecret, SessionId, Timestamp, UserId};
 use crate::store::known_devices::NewDevice;
 use crate::store::session_ends::Which;
 use crate::store::sessions::{NewSession, Origin};
@@ -61,7 +61,7 @@ pub struct Begun {
 
 async fn begin_once(app: &App, proved: Proved, client: &Client, wish: Wish, actor: &Actor) -> Result<Started, ActionError> {
     let origin = touches::origin(app, client.ip, &client.user_agent).await?;
-    let (key, uuid, device) = (PlainSecret::generate()?, SessionId(secret::random_uuid()?), PlainSecret::generate()?);
+    let (key, uuid, device) = (PlainSecret::generate()?, SessionId::generate(app.clock.now())?, PlainSecret::generate()?);
     let Proved { user, methods } = proved;
     let (key_hash, device_hash, actor) = (key.hash(), device.hash(), actor.clone());
     let entrant = Arc::new(Entrant { user, methods, origin, uuid, key_hash, device_hash, wish, actor });
