@@ -72,6 +72,13 @@ impl Taken {
             tracing::warn!(%error, "a guess may not have been given back");
         }
     }
+
+    /// Gives the guess back, which was right, while what comes next goes on: it need not wait, and whoever
+    /// asked is answered when both are done.
+    pub async fn give_back_beside<T>(self, app: &App, next: impl Future<Output = T>) -> T {
+        let ((), next) = tokio::join!(self.settle(app, false), next);
+        next
+    }
 }
 
 /// A browser, by what its secret hashes to, and its user, where they signed in with it before.

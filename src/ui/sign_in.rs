@@ -76,11 +76,11 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         return form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password.");
     }
     let (device, actor) = (known_device::secret(&app.config, &parts.headers), visitor.client.as_anonymous());
-    let Some(user) = sign_in::prove_password(&app, &uid, form_data.password, device, &actor).await? else {
+    let Some((user, guess)) = sign_in::prove_password(&app, &uid, form_data.password, device, &actor).await? else {
         return form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong.");
     };
     let wish = auth::Wish { is_remembered: form_data.remember.is_some(), ends: None };
-    finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next).await
+    guess.give_back_beside(&app, finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next)).await
 }
 
 /// Starts the session of whoever proved who they are, or asks for what is missing: a second factor, or

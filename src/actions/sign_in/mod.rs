@@ -5,7 +5,7 @@ mod begin;
 pub use begin::{Begun, Entrant, Entry, MOST_TOGETHER, begin, let_in_together};
 
 use super::events::EventKind;
-use super::guesses::{self, Guess};
+use super::guesses::{self, Guess, Taken};
 use super::{ActionError, Actor};
 use crate::app::App;
 use crate::domain::password::MAX_LENGTH;
@@ -54,7 +54,8 @@ impl Proved {
 
 /// Proves a password. The user is found by name, then by e-mail address. An unknown name, a user
 /// without a password and an inactive one take as long as a wrong password and read the same, and are
-/// limited the same. `device` is what the secret of a browser that may be known hashes to.
+/// limited the same. `device` is what the secret of a browser that may be known hashes to. A right one's guess
+/// is given back by whoever asked, with what comes next ([`Taken::give_back_beside`]).
 ///
 /// # Errors
 /// [`ActionError::Limited`] when there were too many wrong ones; [`ActionError::Busy`] when too many
@@ -65,7 +66,7 @@ pub async fn prove_password(
     password: String,
     device: Option<HashedSecret>,
     actor: &Actor,
-) -> Result<Option<UserRow>, ActionError> {
+) -> Result<Option<(UserRow, Taken)>, ActionError> {
     let db = app.store.read();
     // What no password can be is not worth more hashing than one.
     let password = if password.len() > MAX_LENGTH { String::new() } else { password };
@@ -79,10 +80,12 @@ pub async fn prove_password(
     let guess = guesses::take(app, Guess::Password(&uid), known, about, actor).await?;
     let stored = user.as_ref().filter(|user| user.is_active).and_then(|user| user.password_hash.clone());
     let verified = app.passwords.verify(password, stored).await;
+    let user = match user {
+        Some(user) if matches!(verified, Ok(true)) => return Ok(Some((user, guess))),
+        user => user,
+    };
     guess.settle(app, matches!(verified, Ok(false))).await;
-    if verified? && let Some(user) = user {
-        return Ok(Some(user));
-    }
+    verified?;
     let mut event = EventKind::SignInFailed.by(actor, app.clock.now());
     // Not what was typed: people type passwords where the name belongs.
     if let Some(user) = user {

@@ -139,7 +139,7 @@ impl FlowCall<'_> {
             Err(ActionError::Limited(_)) => return Ok(self.denied(&flow.uid, TOO_MANY)),
             other => other?,
         };
-        let Some(user) = proved else {
+        let Some((user, guess)) = proved else {
             flow.failures = flow.failures.saturating_add(1);
             if flow.failures >= MAX_FAILURES {
                 flow.stage = Stage::Denied;
@@ -147,7 +147,10 @@ impl FlowCall<'_> {
             }
             return self.present_and_keep(&flow, Some(("password", "Invalid password"))).await;
         };
-        let proved = Proved::by_password(user);
+        guess.give_back_beside(self.app, self.go_on_by_password(flow, Proved::by_password(user))).await
+    }
+
+    async fn go_on_by_password(&self, flow: Flow, proved: Proved) -> Result<Response, ApiError> {
         if self.app.store.read().has_factor(proved.user.id).await? {
             return self.wait_for(Stage::Factor, flow, &proved, None).await;
         }
