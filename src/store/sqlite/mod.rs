@@ -18,10 +18,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
 
+mod log;
 mod writer;
 
+use log::Log;
 pub use writer::Kind;
-use writer::{Job, Outcome, Work, connect_writer, run_copier, run_writer};
+use writer::{Job, Outcome, Work, Writer, run_writer};
 
 use super::index::SessionIndex;
 use super::{BoxFuture, Db, FromRow, Pending, Row, StoreError, Value};
@@ -68,11 +70,10 @@ impl Sqlite {
         }
         // SQLite gives its log the mode of the file.
         files::create_file(path).map_err(failed)?;
-        let copier = run_copier(path)?;
-        let connection = connect_writer(path, &copier)?;
+        let writer = Writer::connect(path, Log::start(path)?)?;
         let (sender, receiver) = sync_channel(WRITE_QUEUE);
         let file = path.to_owned();
-        start("rollcall-writer", move || run_writer(&file, connection, &receiver, &copier))?;
+        start("rollcall-writer", move || run_writer(&file, writer, &receiver))?;
         Ok(Self(Arc::new(Inner {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
