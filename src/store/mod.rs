@@ -270,7 +270,8 @@ impl Store {
     /// written survives a crash and a loss of power.
     ///
     /// # Errors
-    /// What `work` gives, and [`StoreError::Unavailable`] when the commit fails.
+    /// What `work` gives, and [`StoreError::Unavailable`] when the commit fails. Where it is the disk that fails,
+    /// it may be done all the same.
     pub async fn write<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,

@@ -1,14 +1,16 @@
 //! What happens to the log beside the thread that writes it: one thread has it on disk before those are answered
 //! whose writes are to be, another copies it into the file. The writer goes on meanwhile.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use rusqlite::Connection;
 use rusqlite::hooks::Wal;
+use rusqlite::{Connection, ErrorCode};
 
 use super::{READER, connect, start};
 use crate::store::StoreError;
@@ -17,31 +19,34 @@ use crate::store::StoreError;
 /// that changed often since is copied once.
 const COPY_AT: i32 = 4096;
 /// From so many on, the writer copies what is left before it goes on, so that the log begins anew and does
-/// not grow for as long as there are writes.
-const RESTART_AT: i32 = 16384;
+/// not grow for as long as there are writes. It is not longer than `journal_size_limit` then.
+const RESTART_AT: i32 = 15 * 1024;
 /// The most commits that wait to be on disk. Then the writer waits, too.
 const MOST_UNFLUSHED: usize = 64;
 
 /// Told, once the commit is through or has failed.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 
+/// Tells them all how it went. One that panics is our mistake, and the others are told.
+pub(super) fn tell(answers: impl IntoIterator<Item = Answer>, result: &Result<(), String>) {
+    for answer in answers {
+        drop(std::panic::catch_unwind(AssertUnwindSafe(|| answer(result.clone()))));
+    }
+}
+
 /// What the writer leaves to others. Clones share it.
 #[derive(Clone)]
 pub(super) struct Log {
-    path: PathBuf,
-    /// How many commits were written to it.
-    commits: Arc<AtomicU64>,
-    /// Whether it could not be brought to disk: what is in it then may stay in memory only, though the next
-    /// attempt seems to succeed.
+    /// Whether something that was written to it may be missing on disk, though a later flush succeeds: the operating
+    /// system tells once of what it could not write, and holds it for written from then on.
     is_doubtful: Arc<AtomicBool>,
     copier: SyncSender<()>,
     flusher: SyncSender<Flush>,
 }
 
-/// Whoever waits for their commit to be on disk.
+/// Those who wait for their commit to be on disk.
 struct Flush {
     file: Arc<File>,
-    commits: u64,
     answers: Vec<Answer>,
 }
 
@@ -49,84 +54,98 @@ impl Log {
     /// Starts the threads, which end with the last clone.
     pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
         let is_doubtful = Arc::default();
-        Ok(Self {
-            path: path.to_owned(),
-            commits: Arc::default(),
-            copier: run_copier(path)?,
-            flusher: run_flusher(Arc::clone(&is_doubtful))?,
-            is_doubtful,
-        })
+        let (copier, flusher) = (run_copier(path, Arc::clone(&is_doubtful))?, run_flusher(Arc::clone(&is_doubtful))?);
+        Ok(Self { is_doubtful, copier, flusher })
     }
 
-    /// Has this connection's commits counted, and copied in time.
-    pub(super) fn follow(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        let (commits, copier) = (Arc::clone(&self.commits), self.copier.clone());
+    /// Has what this connection commits copied in time. Gives the log's file, which is the same for as long as the
+    /// connection is open.
+    pub(super) fn follow(&self, connection: &mut Connection) -> Result<Arc<File>, StoreError> {
+        let (copier, is_doubtful) = (self.copier.clone(), Arc::clone(&self.is_doubtful));
         // In place of SQLite's own rule, by which who commits the thousandth page copies all of them.
         connection.wal_hook(Some(move |log: &mut Wal, pages| {
-            commits.fetch_add(1, Ordering::Relaxed);
             if pages >= RESTART_AT {
-                // Where the other thread is at it, the next commit tries again.
-                drop(log.checkpoint());
+                match log.checkpoint() {
+                    // Where the other thread is at it, the next commit tries again.
+                    Err(error) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
+                        tracing::warn!(%error, "the database's log cannot be copied");
+                        is_doubtful.store(true, Ordering::Release);
+                    }
+                    _ => {}
+                }
             } else if pages >= COPY_AT {
                 // One that waits is enough.
                 let _ = copier.try_send(());
             }
             Ok(())
         }))?;
-        Ok(())
-    }
-
-    /// The log's file. It is the same one for as long as the connection is open that wrote to it.
-    pub(super) fn open(&self) -> Result<Arc<File>, String> {
-        let mut path = self.path.clone().into_os_string();
-        path.push("-wal");
-        File::open(path).map(Arc::new).map_err(|error| format!("the log cannot be opened: {error}"))
+        // The first read makes it, where there is none. SQLite knows where: it follows links.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        let path = format!("{}-wal", connection.path().unwrap_or_default());
+        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        opened.map(Arc::new).map_err(|error| StoreError::Unavailable(format!("{path}: {error}")))
     }
 
     /// Tells these, once all that was committed so far is on disk, or cannot be brought there.
-    pub(super) fn flush(&self, file: Arc<File>, answers: Vec<Answer>) {
-        let flush = Flush { file, commits: self.commits.load(Ordering::Relaxed), answers };
-        if let Err(refused) = self.flusher.send(flush) {
-            refused.0.tell(&Err("the thread that flushes the log has stopped".to_owned()));
-        }
+    ///
+    /// # Errors
+    /// When nobody does that any more; they are told so.
+    pub(super) fn flush(&self, file: &Arc<File>, answers: Vec<Answer>) -> Result<(), String> {
+        self.flusher.send(Flush { file: Arc::clone(file), answers }).map_err(|refused| {
+            let reason = "the thread that flushes the log has stopped".to_owned();
+            tell(refused.0.answers, &Err(reason.clone()));
+            reason
+        })
     }
 
-    /// After a flush that failed: brings what was committed into the file, by which it is on disk however the log
-    /// is. Nothing else may be written before that.
-    pub(super) fn mend(&self, connection: &Connection) -> Result<(), String> {
+    /// Notes that something may be missing.
+    pub(super) fn doubt(&self) {
+        self.is_doubtful.store(true, Ordering::Release);
+    }
+
+    /// Where something may be missing on disk: writes all of the log once more, in its place, as the operating system
+    /// has it in memory. Until that is on disk, nothing may be written behind it, for what follows a gap is lost; and
+    /// nothing be copied into the file, which would be newer than the log then.
+    pub(super) fn mend(&self, connection: &Connection, file: &File) -> Result<(), String> {
         if !self.is_doubtful.load(Ordering::Acquire) {
             return Ok(());
         }
-        let is_left = connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
-            let [is_busy, written, copied] = [row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?];
-            Ok(is_busy != 0 || copied < written)
-        });
-        match is_left {
-            Ok(false) => {
-                self.is_doubtful.store(false, Ordering::Release);
-                Ok(())
-            }
-            Ok(true) => Err("the log could not be flushed, and is in use".to_owned()),
-            Err(error) => Err(format!("the log could not be flushed, and not be copied: {error}")),
-        }
+        let failed = |error: String| format!("the log may not be on disk: {error}");
+        // No other process writes meanwhile.
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(error.to_string()))?;
+        let rewritten = rewrite(file);
+        connection.execute_batch("ROLLBACK").map_err(|error| failed(error.to_string()))?;
+        rewritten.map_err(|error| failed(error.to_string()))?;
+        self.is_doubtful.store(false, Ordering::Release);
+        tracing::info!("the database's log was written to disk once more");
+        Ok(())
     }
 }
 
-impl Flush {
-    fn tell(self, result: &Result<(), String>) {
-        for answer in self.answers {
-            answer(result.clone());
-        }
+/// Writes a file's bytes in their place, and waits until they are on disk.
+fn rewrite(mut file: &File) -> std::io::Result<()> {
+    let mut bytes = vec![0; 1 << 20];
+    file.rewind()?;
+    loop {
+        let at = file.stream_position()?;
+        let count = file.read(&mut bytes)?;
+        let Some(read) = bytes.get(..count).filter(|read| !read.is_empty()) else { break };
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(read)?;
     }
+    file.sync_all()
 }
 
 /// The thread that copies what is in the log into the file, each time it is told to.
-fn run_copier(path: &Path) -> Result<SyncSender<()>, StoreError> {
+fn run_copier(path: &Path, is_doubtful: Arc<AtomicBool>) -> Result<SyncSender<()>, StoreError> {
     let (sender, receiver) = sync_channel(1);
     let path = path.to_owned();
     start("rollcall-copier", move || {
         let mut connection = None;
         while receiver.recv().is_ok() {
+            if is_doubtful.load(Ordering::Acquire) {
+                continue;
+            }
             let opened = connection.take().map_or_else(|| connect(&path, READER), Ok);
             let copied = opened.and_then(|opened: Connection| {
                 opened.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
@@ -134,8 +153,11 @@ fn run_copier(path: &Path) -> Result<SyncSender<()>, StoreError> {
             });
             match copied {
                 Ok(opened) => connection = Some(opened),
-                // The writer copies all of it when it comes to that, or fails, too.
-                Err(error) => tracing::warn!(%error, "the database's log cannot be copied"),
+                // SQLite flushes the log first: that may be what failed, and nobody else is told.
+                Err(error) => {
+                    is_doubtful.store(true, Ordering::Release);
+                    tracing::warn!(%error, "the database's log cannot be copied");
+                }
             }
         }
     })?;
@@ -146,21 +168,17 @@ fn run_copier(path: &Path) -> Result<SyncSender<()>, StoreError> {
 fn run_flusher(is_doubtful: Arc<AtomicBool>) -> Result<SyncSender<Flush>, StoreError> {
     let (sender, receiver) = sync_channel::<Flush>(MOST_UNFLUSHED);
     start("rollcall-flusher", move || {
-        // Up to which commit which file is on disk.
-        let mut done: Option<(Arc<File>, u64)> = None;
         while let Ok(first) = receiver.recv() {
             let all: Vec<_> = std::iter::once(first).chain(receiver.try_iter()).collect();
-            let mut result = Ok(());
-            // The last one's is theirs, too, but where the log was opened anew in between.
-            for Flush { file, commits, .. } in all.iter().rev() {
-                let is_done = done.as_ref().is_some_and(|(known, last)| Arc::ptr_eq(known, file) && commits <= last);
-                if !is_done && result.is_ok() {
-                    result = flush(file, &is_doubtful);
-                    done = result.is_ok().then(|| (Arc::clone(file), *commits));
-                }
-            }
-            for flush in all {
-                flush.tell(&result);
+            let mut known: Option<(Arc<File>, Result<(), String>)> = None;
+            for Flush { file, answers } in all {
+                let result = match known {
+                    Some((same, result)) if Arc::ptr_eq(&same, &file) => result,
+                    // The first, or the writer opened it anew in between.
+                    _ => flush(&file, &is_doubtful),
+                };
+                tell(answers, &result);
+                known = Some((file, result));
             }
         }
     })?;
@@ -216,5 +234,16 @@ mod tests {
         assert!(log < most, "{log} bytes of log");
         let kept: i64 = connection.query_row("SELECT count(*) FROM pages", [], |row| row.get(0)).unwrap();
         assert_eq!(usize::try_from(kept).unwrap(), pages / 10 + pages);
+    }
+
+    #[test]
+    fn what_is_written_once_more_is_the_same() {
+        let bytes: Vec<u8> = (0..900_000_u32).flat_map(u32::to_le_bytes).collect();
+        let (_folder, path) = file();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        rewrite(&file).unwrap();
+        rewrite(&file).unwrap();
+        assert!(std::fs::read(&path).unwrap() == bytes);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
-use super::log::{Answer, Log};
+use super::log::{Answer, Log, tell};
 use super::{connect, lock};
 use crate::store::StoreError;
 
@@ -55,8 +55,8 @@ impl Job {
 pub(super) struct Writer {
     connection: Mutex<Connection>,
     log: Log,
-    /// The log's file, once something was written to it.
-    file: Option<Arc<File>>,
+    /// The log's file.
+    file: Arc<File>,
 }
 
 impl Writer {
@@ -64,39 +64,29 @@ impl Writer {
         let mut connection = connect(path, WRITER)?;
         // Some twenty statements come in a dozen lengths.
         connection.set_prepared_statement_cache_capacity(256);
-        log.follow(&mut connection)?;
-        Ok(Self { connection: Mutex::new(connection), log, file: None })
+        let file = log.follow(&mut connection)?;
+        Ok(Self { connection: Mutex::new(connection), log, file })
     }
 
     /// Runs jobs in one transaction. One that fails by itself takes back its own changes; trouble with the database
     /// fails all of them, and no further one is run. Those that are to be on disk are answered when they are.
-    fn run(&mut self, jobs: Vec<Job>) -> Result<(), String> {
+    fn run(&self, jobs: Vec<Job>) -> Result<(), String> {
         let (mut answers, ran) = run_jobs(&self.connection, jobs);
-        let mut result = ran.and_then(|()| statement(&self.connection, "COMMIT"));
+        let result = ran.and_then(|()| statement(&self.connection, "COMMIT"));
         if result.is_err() && !lock(&self.connection).is_autocommit() {
             drop(statement(&self.connection, "ROLLBACK"));
         }
         let durable: Vec<_> = answers.extract_if(.., |(kind, _)| *kind != Kind::Soon).map(|(_, answer)| answer).collect();
-        let is_flushed = result.is_ok() && !durable.is_empty();
-        if is_flushed && self.file.is_none() {
-            result = self.log.open().map(|file| self.file = Some(file));
+        tell(answers.into_iter().map(|(_, answer)| answer), &result);
+        if result.is_ok() && !durable.is_empty() {
+            return self.log.flush(&self.file, durable);
         }
-        for (_, answer) in answers {
-            answer(result.clone());
-        }
-        match &self.file {
-            Some(file) if is_flushed => self.log.flush(Arc::clone(file), durable),
-            _ => {
-                for answer in durable {
-                    answer(result.clone());
-                }
-            }
-        }
+        tell(durable, &result);
         result
     }
 }
 
-/// The writer thread: takes what is waiting, runs it in one transaction, commits, answers.
+/// The writer thread: takes what is waiting, runs it in one transaction, commits, and goes on.
 pub(super) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<Job>) {
     let log = writer.log.clone();
     let mut current = Some(writer);
@@ -114,13 +104,8 @@ pub(super) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<Job>) {
                 Err(_) => break,
             }
         }
-        let opened = current.take().map_or_else(|| Writer::connect(path, log.clone()), Ok);
-        let ready = opened.map_err(|error| format!("it cannot be opened: {error}")).and_then(|writer| {
-            log.mend(&lock(&writer.connection))?;
-            Ok(writer)
-        });
-        match ready {
-            Ok(mut writer) => match writer.run(batch) {
+        match current.take().map_or_else(|| reconnect(path, &log), Ok).and_then(mended) {
+            Ok(writer) => match writer.run(batch) {
                 Ok(()) => current = Some(writer),
                 Err(reason) => tracing::warn!(reason, "writing to the database failed"),
             },
@@ -132,6 +117,18 @@ pub(super) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<Job>) {
             }
         }
     }
+}
+
+/// A writer in place of one that met trouble. What it left in the log may be part of that, and a file that is opened
+/// anew is not told of it.
+fn reconnect(path: &Path, log: &Log) -> Result<Writer, String> {
+    log.doubt();
+    Writer::connect(path, log.clone()).map_err(|error| format!("it cannot be opened: {error}"))
+}
+
+fn mended(writer: Writer) -> Result<Writer, String> {
+    writer.log.mend(&lock(&writer.connection), &writer.file)?;
+    Ok(writer)
 }
 
 /// Runs jobs in a transaction, and leaves it open. Gives whom to answer, and how it went.
@@ -184,71 +181,114 @@ fn statement(connection: &Mutex<Connection>, sql: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Sender, channel};
+    use std::time::Duration;
 
     use super::super::tests::file;
     use super::*;
 
-    fn writer() -> (tempfile::TempDir, Writer) {
-        let (folder, path) = file();
-        let writer = Writer::connect(&path, Log::start(&path).unwrap()).unwrap();
+    type Told = (&'static str, bool);
+
+    fn writer(path: &Path) -> Writer {
+        let writer = Writer::connect(path, Log::start(path).unwrap()).unwrap();
         lock(&writer.connection).execute_batch("CREATE TABLE kept (name TEXT NOT NULL)").unwrap();
-        (folder, writer)
+        writer
     }
 
     /// A write of this name, kept or not, which tells how it went.
-    fn job(name: &'static str, kind: Kind, keep: bool, told: &Sender<(&'static str, bool)>) -> Job {
+    fn job(name: &'static str, kind: Kind, keep: bool, told: &Sender<Told>) -> Job {
         let told = told.clone();
         let work: Work = Box::new(move |connection| {
-            lock(connection.unwrap()).execute("INSERT INTO kept VALUES (?1)", [name]).unwrap();
+            let Ok(connection) = connection else {
+                told.send((name, false)).unwrap();
+                return None;
+            };
+            lock(connection).execute("INSERT INTO kept VALUES (?1)", [name]).unwrap();
             Some(Outcome { keep, answer: Box::new(move |committed| told.send((name, committed.is_ok())).unwrap()) })
         });
         Job { work, kind }
     }
 
-    fn kept(writer: &Writer) -> Vec<String> {
-        let connection = lock(&writer.connection);
+    /// What some are told, by name.
+    fn told(tells: &Receiver<Told>, count: usize) -> Vec<Told> {
+        let mut all: Vec<_> = (0..count).map(|_| tells.recv_timeout(Duration::from_secs(60)).unwrap()).collect();
+        all.sort_unstable();
+        all
+    }
+
+    fn kept(path: &Path) -> Vec<String> {
+        let connection = Connection::open(path).unwrap();
         let mut statement = connection.prepare("SELECT name FROM kept ORDER BY name").unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
-    #[test]
-    fn each_of_a_batch_takes_back_its_own_changes_only() {
-        let (_folder, mut writer) = writer();
-        let (told, tells) = channel();
-        for (names, keep) in [(["a", "b", "c"], [true, false, true]), (["d", "e", "f"], [false, true, false])] {
-            let jobs = names.into_iter().zip(keep).map(|(name, keep)| job(name, Kind::Durable, keep, &told));
-            writer.run(jobs.collect()).unwrap();
-            let mut all: Vec<_> = tells.iter().take(3).collect();
-            all.sort_unstable();
-            assert_eq!(all, names.map(|name| (name, true)));
-        }
-        writer.run(vec![job("g", Kind::Large, false, &told)]).unwrap();
-        writer.run(vec![job("h", Kind::Large, true, &told)]).unwrap();
-        assert_eq!(tells.iter().take(2).collect::<Vec<_>>(), [("g", true), ("h", true)]);
-        assert_eq!(kept(&writer), ["a", "c", "e", "h"]);
-    }
-
     /// No disk is behind it, so bringing it there fails.
     fn no_disk() -> Arc<File> {
-        Arc::new(File::open("/dev/null").unwrap())
+        Arc::new(File::options().read(true).write(true).open("/dev/null").unwrap())
+    }
+
+    #[test]
+    fn each_of_a_batch_takes_back_its_own_changes_only() {
+        let (_folder, path) = file();
+        let writer = writer(&path);
+        let (tell, tells) = channel();
+        for (names, keep) in [(["a", "b", "c"], [true, false, true]), (["d", "e", "f"], [false, true, false])] {
+            writer.run(names.into_iter().zip(keep).map(|(name, keep)| job(name, Kind::Durable, keep, &tell)).collect()).unwrap();
+            assert_eq!(told(&tells, 3), names.map(|name| (name, true)));
+        }
+        writer.run(vec![job("g", Kind::Large, false, &tell)]).unwrap();
+        writer.run(vec![job("h", Kind::Large, true, &tell)]).unwrap();
+        assert_eq!(told(&tells, 2), [("g", true), ("h", true)]);
+        assert_eq!(kept(&path), ["a", "c", "e", "h"]);
     }
 
     #[test]
     fn who_is_to_be_on_disk_is_not_told_so_before_it_is() {
-        let (_folder, mut writer) = writer();
-        let (told, tells) = channel();
-        writer.file = Some(no_disk());
-        writer.run(vec![job("soon", Kind::Soon, true, &told), job("durable", Kind::Durable, true, &told)]).unwrap();
-        let mut all: Vec<_> = tells.iter().take(2).collect();
-        all.sort_unstable();
-        assert_eq!(all, [("durable", false), ("soon", true)]);
+        let (_folder, path) = file();
+        let writer = Writer { file: no_disk(), ..writer(&path) };
+        let (tell, tells) = channel();
+        writer.run(vec![job("soon", Kind::Soon, true, &tell), job("durable", Kind::Durable, true, &tell)]).unwrap();
+        assert_eq!(told(&tells, 2), [("durable", false), ("soon", true)]);
         // From then on, a flush that succeeds proves nothing.
-        writer.file = None;
-        writer.run(vec![job("later", Kind::Durable, true, &told)]).unwrap();
-        assert_eq!(tells.recv(), Ok(("later", false)));
-        // What was committed is copied into the file, and all is well again.
-        writer.log.mend(&lock(&writer.connection)).unwrap();
-        writer.run(vec![job("mended", Kind::Large, true, &told)]).unwrap();
-        assert_eq!(tells.recv(), Ok(("mended", true)));
+        let (_other, other) = file();
+        let writer = Writer { file: Arc::new(File::open(&other).unwrap()), ..writer };
+        writer.run(vec![job("later", Kind::Large, true, &tell)]).unwrap();
+        assert_eq!(told(&tells, 1), [("later", false)]);
+    }
+
+    #[test]
+    fn after_a_flush_that_failed_the_log_is_written_once_more_before_all_else() {
+        let (_folder, path) = file();
+        let broken = Writer { file: no_disk(), ..writer(&path) };
+        let (jobs, receiver) = channel();
+        let (tell, tells) = channel();
+        let file = path.clone();
+        let thread = std::thread::spawn(move || run_writer(&file, broken, &receiver));
+        let write = |name| {
+            jobs.send(job(name, Kind::Durable, true, &tell)).unwrap();
+            told(&tells, 1)
+        };
+        assert_eq!(write("a"), [("a", false)], "no disk");
+        assert_eq!(write("b"), [("b", false)], "nor can it be written once more: nothing else is");
+        assert_eq!(write("c"), [("c", true)], "it is opened anew, and mended");
+        assert_eq!(write("d"), [("d", true)]);
+        drop(jobs);
+        thread.join().unwrap();
+        assert_eq!(kept(&path), ["a", "c", "d"]);
+    }
+
+    #[test]
+    fn the_log_of_a_file_behind_a_link_is_found() {
+        use std::os::unix::fs::{MetadataExt, symlink};
+        let ((_folder, path), (other, _)) = (file(), file());
+        let link = other.path().join("link.db");
+        symlink(&path, &link).unwrap();
+        // Left over from another time.
+        std::fs::write(other.path().join("link.db-wal"), "").unwrap();
+        let writer = writer(&link);
+        let log = std::fs::metadata(path.with_extension("db-wal")).unwrap();
+        assert_eq!(writer.file.metadata().unwrap().ino(), log.ino());
+        let (tell, tells) = channel();
+        writer.run(vec![job("a", Kind::Durable, true, &tell)]).unwrap();
+        assert_eq!(told(&tells, 1), [("a", true)]);
     }
 }
