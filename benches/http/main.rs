@@ -9,7 +9,7 @@
 //! PostgreSQL's), requests a second, the median and 99th percentile of what a client waits, and how
 //! much of the same machine's ceiling that is: of this server answering a fixed body of the same size
 //! in the same run. What reads and signs in is measured in three passes, and the cheapest of each row counts. At
-//! the end, what grew from 100,000 to 1,000,000 sessions. Load and server share the machine's cores, so judge by
+//! the end, what grew from 100,000 to 1,000,000 sessions: both are measured side by side. Load and server share the machine's cores, so judge by
 //! processor time and by the ratios.
 #![allow(
     clippy::unwrap_used,
@@ -91,9 +91,7 @@ fn main() {
     }
     let mut report = Report::default();
     for kind in &options.databases {
-        for sessions in &options.sessions {
-            run(&options, *kind, *sessions, cluster.as_ref(), &mut report);
-        }
+        run(&options, *kind, cluster.as_ref(), &mut report);
     }
     report.print_growth();
     if let Some(path) = &options.json {
@@ -101,63 +99,91 @@ fn main() {
     }
 }
 
-fn run(options: &Options, kind: Kind, sessions: u32, cluster: Option<&Cluster>, report: &mut Report) {
-    let place = Place::new(kind, cluster);
-    let started = Instant::now();
-    let (users, count) = ((sessions / 5).to_string(), sessions.to_string());
-    place.run(&["generate", "--users", &users, "--sessions", &count]);
-    let loaded = started.elapsed().as_secs_f64();
-    let known = place.write("known.jsonl", &operations::known_lines());
-    place.run(&["import", known.to_str().unwrap()]);
-    place.analyze();
-    let mut command = place.rollcall();
-    command.arg("serve");
-    let server = Server::start(command);
-    report.begin(
-        kind,
-        sessions,
-        &format!(
+/// A server with so many sessions.
+struct Subject {
+    server: Server,
+    place: Place,
+    samples: Samples,
+    sessions: u32,
+    /// How long it took to make and to start it.
+    words: String,
+}
+
+/// Measures a database: what reads with all numbers of sessions side by side, then what writes.
+fn run(options: &Options, kind: Kind, cluster: Option<&Cluster>, report: &mut Report) {
+    let subjects: Vec<_> = options.sessions.iter().map(|sessions| Subject::new(kind, *sessions, cluster)).collect();
+    let operations: Vec<Vec<_>> = subjects.iter().map(|subject| subject.operations(&options.only)).collect();
+    let read = reads(options, &subjects, &operations);
+    for ((subject, operations), read) in subjects.iter().zip(&operations).zip(read) {
+        report.begin(kind, subject.sessions, &subject.words);
+        let all = operations.iter().flat_map(|operation| options.concurrency.iter().map(move |at_once| (operation, *at_once)));
+        for ((operation, connections), (measured, ceiling)) in all.zip(read) {
+            report.add(&row(operation.name, connections, measured, Some(ceiling), operation.bound));
+            if operation.name == operations::CHECK {
+                let over = (measured.cpu_ms() - ceiling.cpu_ms()) * 1000.0;
+                report.note(&format!("{} {connections} at once: {over:.0} µs of CPU more than a fixed body", operation.name));
+            }
+        }
+        writes(options, subject, report);
+        report.note(&format!("memory after all this: {:.1} MB", subject.server.memory_mb()));
+    }
+}
+
+impl Subject {
+    fn new(kind: Kind, sessions: u32, cluster: Option<&Cluster>) -> Self {
+        let place = Place::new(kind, cluster);
+        let started = Instant::now();
+        let (users, count) = ((sessions / 5).to_string(), sessions.to_string());
+        place.run(&["generate", "--users", &users, "--sessions", &count]);
+        let loaded = started.elapsed().as_secs_f64();
+        let known = place.write("known.jsonl", &operations::known_lines());
+        place.run(&["import", known.to_str().unwrap()]);
+        place.analyze();
+        let mut command = place.rollcall();
+        command.arg("serve");
+        let server = Server::start(command);
+        let words = format!(
             "{} with {sessions} sessions of {users} users: made in {loaded:.1} s, ready {:.0} ms after start, idle at {:.1} MB",
             kind.name(),
             server.ready_ms,
             server.memory_mb()
-        ),
-    );
-    let mut samples = operations::samples(&server);
-    samples.learn_names(&place);
-    wait_for_index(&server);
-    let operations: Vec<_> = samples.operations().into_iter().filter(|operation| operation.name.contains(&options.only)).collect();
-    for (operation, connections, measured, ceiling) in reads(options, &server, &place, &operations) {
-        report.add(&row(operation.name, connections, measured, Some(ceiling), operation.bound));
-        if operation.name == operations::CHECK {
-            let over = (measured.cpu_ms() - ceiling.cpu_ms()) * 1000.0;
-            report.note(&format!("{} {connections} at once: {over:.0} µs of CPU more than a fixed body", operation.name));
-        }
+        );
+        let mut samples = operations::samples(&server);
+        samples.learn_names(&place);
+        wait_for_index(&server);
+        Self { server, place, samples, sessions, words }
     }
-    writes(options, &server, &place, &samples, report);
-    report.note(&format!("memory after all this: {:.1} MB", server.memory_mb()));
+
+    /// What is to be measured, as far as it was asked for.
+    fn operations(&self, only: &str) -> Vec<Operation> {
+        self.samples.operations().into_iter().filter(|operation| operation.name.contains(only)).collect()
+    }
 }
 
-/// Measures what reads, all of it once in each pass, and gives the cheapest pass of each operation: what others on
-/// the machine add comes and goes within minutes, and never makes anything cheaper. The second figure is what a
-/// fixed body of the same size took right after.
-fn reads<'a>(
-    options: &Options,
-    server: &Server,
-    place: &Place,
-    operations: &'a [Operation],
-) -> Vec<(&'a Operation, usize, Measured, Measured)> {
+/// Measures what reads, all of it once in each pass, and gives for each subject the cheapest pass of each operation:
+/// what others on the machine add comes and goes within minutes, and never makes anything cheaper. An operation is
+/// measured with each number of sessions right after another, so that what it grows by is not what the machine changed
+/// by. The second figure is what a fixed body of the same size took right after.
+fn reads(options: &Options, subjects: &[Subject], operations: &[Vec<Operation>]) -> Vec<Vec<(Measured, Measured)>> {
     let ceilings = ceiling::Ceilings::start();
-    let mut cheapest = Vec::new();
+    let mut cheapest = vec![Vec::new(); subjects.len()];
     for pass in 0..options.passes {
-        let all = operations.iter().flat_map(|operation| options.concurrency.iter().map(move |at_once| (operation, *at_once)));
-        for (n, (operation, at_once)) in all.enumerate() {
-            let measured = measure::reads(server, Some(place), &operation.asks, at_once, options.time, operation.is_disturbed);
-            let ceiling = ceilings.measure(server, &operation.asks[0], at_once, options.time);
-            if pass == 0 {
-                cheapest.push((operation, at_once, measured, ceiling));
-            } else if measured.cpu_ms() < cheapest[n].2.cpu_ms() {
-                cheapest[n] = (operation, at_once, measured, ceiling);
+        for n in 0..operations[0].len() {
+            for (at, at_once) in options.concurrency.iter().enumerate() {
+                for ((subject, operations), cheapest) in subjects.iter().zip(operations).zip(&mut cheapest) {
+                    let Operation { asks, is_disturbed, .. } = &operations[n];
+                    let place = Some(&subject.place);
+                    let measured = measure::reads(&subject.server, place, asks, *at_once, options.time, *is_disturbed);
+                    let ceiling = ceilings.measure(&subject.server, &asks[0], *at_once, options.time);
+                    if pass == 0 {
+                        cheapest.push((measured, ceiling));
+                        continue;
+                    }
+                    let before: &mut (Measured, Measured) = &mut cheapest[n * options.concurrency.len() + at];
+                    if measured.cpu_ms() < before.0.cpu_ms() {
+                        *before = (measured, ceiling);
+                    }
+                }
             }
         }
     }
@@ -183,7 +209,8 @@ fn row(name: &str, connections: usize, measured: Measured, ceiling: Option<Measu
 }
 
 /// What writes, as far as it was asked for.
-fn writes(options: &Options, server: &Server, place: &Place, samples: &Samples, report: &mut Report) {
+fn writes(options: &Options, subject: &Subject, report: &mut Report) {
+    let Subject { server, place, samples, .. } = subject;
     // Ends and checks are few: of a hundred, the slowest is to be one of several.
     let time = options.time * 6;
     let is_asked = |name: &str| name.contains(&options.only);

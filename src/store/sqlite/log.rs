@@ -81,7 +81,8 @@ impl Log {
         }))?;
         // The first read makes it, where there is none. SQLite knows where: it follows links.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        let path = format!("{}-wal", connection.path().unwrap_or_default());
+        let not_text = || StoreError::Unavailable("the path of the database is not UTF-8".to_owned());
+        let path = format!("{}-wal", connection.path().ok_or_else(not_text)?);
         let opened = OpenOptions::new().read(true).write(true).open(&path);
         opened.map(Arc::new).map_err(|error| StoreError::Unavailable(format!("{path}: {error}")))
     }
