@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use rusqlite::hooks::Wal;
@@ -17,7 +17,7 @@ use crate::store::StoreError;
 
 /// From so many pages of 4 KB in the log on, another thread copies them into the file; nobody waits for it. A page
 /// that changed often since is copied once.
-const COPY_AT: i32 = 4096;
+const COPY_AT: i32 = 2048;
 /// From so many on, the writer copies what is left before it goes on, so that the log begins anew and does
 /// not grow for as long as there are writes. It is not longer than `journal_size_limit` then.
 const RESTART_AT: i32 = 15 * 1024;
@@ -34,12 +34,46 @@ pub(super) fn tell(answers: impl IntoIterator<Item = Answer>, result: &Result<()
     }
 }
 
+/// Whether something that was written to the log may be missing on disk, though a later flush succeeds: the operating
+/// system tells once of what it could not write, and holds it for written from then on.
+#[derive(Default)]
+struct Doubt {
+    raised: AtomicU64,
+    settled: AtomicU64,
+}
+
+impl Doubt {
+    fn raise(&self) {
+        self.raised.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What is there to settle, if anything.
+    fn open(&self) -> Option<u64> {
+        let raised = self.raised.load(Ordering::Acquire);
+        (raised != self.settled.load(Ordering::Acquire)).then_some(raised)
+    }
+
+    /// Leaves what was raised since.
+    fn settle(&self, open: u64) {
+        self.settled.store(open, Ordering::Release);
+    }
+
+    /// SQLite flushes the log before it copies from it: that may be what failed, and nobody else is told.
+    fn judge(&self, error: &rusqlite::Error) {
+        // Where the other thread is at it, or the disk is full, nothing is missing, and the next attempt does it.
+        if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+            self.raise();
+        }
+        if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
+            tracing::warn!(%error, "the database's log cannot be copied");
+        }
+    }
+}
+
 /// What the writer leaves to others. Clones share it.
 #[derive(Clone)]
 pub(super) struct Log {
-    /// Whether something that was written to it may be missing on disk, though a later flush succeeds: the operating
-    /// system tells once of what it could not write, and holds it for written from then on.
-    is_doubtful: Arc<AtomicBool>,
+    doubt: Arc<Doubt>,
     copier: SyncSender<()>,
     flusher: SyncSender<Flush>,
 }
@@ -53,25 +87,20 @@ struct Flush {
 impl Log {
     /// Starts the threads, which end with the last clone.
     pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
-        let is_doubtful = Arc::default();
-        let (copier, flusher) = (run_copier(path, Arc::clone(&is_doubtful))?, run_flusher(Arc::clone(&is_doubtful))?);
-        Ok(Self { is_doubtful, copier, flusher })
+        let doubt = Arc::default();
+        let (copier, flusher) = (run_copier(path, Arc::clone(&doubt))?, run_flusher(Arc::clone(&doubt))?);
+        Ok(Self { doubt, copier, flusher })
     }
 
     /// Has what this connection commits copied in time. Gives the log's file, which is the same for as long as the
     /// connection is open.
     pub(super) fn follow(&self, connection: &mut Connection) -> Result<Arc<File>, StoreError> {
-        let (copier, is_doubtful) = (self.copier.clone(), Arc::clone(&self.is_doubtful));
+        let (copier, doubt) = (self.copier.clone(), Arc::clone(&self.doubt));
         // In place of SQLite's own rule, by which who commits the thousandth page copies all of them.
         connection.wal_hook(Some(move |log: &mut Wal, pages| {
             if pages >= RESTART_AT {
-                match log.checkpoint() {
-                    // Where the other thread is at it, the next commit tries again.
-                    Err(error) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
-                        tracing::warn!(%error, "the database's log cannot be copied");
-                        is_doubtful.store(true, Ordering::Release);
-                    }
-                    _ => {}
+                if let Err(error) = log.checkpoint() {
+                    doubt.judge(&error);
                 }
             } else if pages >= COPY_AT {
                 // One that waits is enough.
@@ -99,25 +128,31 @@ impl Log {
         })
     }
 
-    /// Notes that something may be missing.
-    pub(super) fn doubt(&self) {
-        self.is_doubtful.store(true, Ordering::Release);
+    /// Whether something may be missing on disk.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubt.open().is_some()
+    }
+
+    /// Asks of the log of a connection that is given up whether something is missing: the next one, which opens it
+    /// anew, would not be told.
+    pub(super) fn leave(&self, file: &File) {
+        if file.sync_data().is_err() {
+            self.doubt.raise();
+        }
     }
 
     /// Where something may be missing on disk: writes all of the log once more, in its place, as the operating system
     /// has it in memory. Until that is on disk, nothing may be written behind it, for what follows a gap is lost; and
     /// nothing be copied into the file, which would be newer than the log then.
     pub(super) fn mend(&self, connection: &Connection, file: &File) -> Result<(), String> {
-        if !self.is_doubtful.load(Ordering::Acquire) {
-            return Ok(());
-        }
+        let Some(open) = self.doubt.open() else { return Ok(()) };
         let failed = |error: String| format!("the log may not be on disk: {error}");
         // No other process writes meanwhile.
         connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(error.to_string()))?;
         let rewritten = rewrite(file);
         connection.execute_batch("ROLLBACK").map_err(|error| failed(error.to_string()))?;
         rewritten.map_err(|error| failed(error.to_string()))?;
-        self.is_doubtful.store(false, Ordering::Release);
+        self.doubt.settle(open);
         tracing::info!("the database's log was written to disk once more");
         Ok(())
     }
@@ -138,27 +173,26 @@ fn rewrite(mut file: &File) -> std::io::Result<()> {
 }
 
 /// The thread that copies what is in the log into the file, each time it is told to.
-fn run_copier(path: &Path, is_doubtful: Arc<AtomicBool>) -> Result<SyncSender<()>, StoreError> {
+fn run_copier(path: &Path, doubt: Arc<Doubt>) -> Result<SyncSender<()>, StoreError> {
     let (sender, receiver) = sync_channel(1);
     let path = path.to_owned();
     start("rollcall-copier", move || {
         let mut connection = None;
         while receiver.recv().is_ok() {
-            if is_doubtful.load(Ordering::Acquire) {
+            if doubt.open().is_some() {
                 continue;
             }
-            let opened = connection.take().map_or_else(|| connect(&path, READER), Ok);
-            let copied = opened.and_then(|opened: Connection| {
-                opened.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-                Ok(opened)
-            });
-            match copied {
-                Ok(opened) => connection = Some(opened),
-                // SQLite flushes the log first: that may be what failed, and nobody else is told.
+            let opened = match connection.take().map_or_else(|| connect(&path, READER), Ok) {
+                Ok(opened) => opened,
+                // The writer copies all of it when it comes to that, or fails, too.
                 Err(error) => {
-                    is_doubtful.store(true, Ordering::Release);
                     tracing::warn!(%error, "the database's log cannot be copied");
+                    continue;
                 }
+            };
+            match opened.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+                Ok(()) => connection = Some(opened),
+                Err(error) => doubt.judge(&error),
             }
         }
     })?;
@@ -166,7 +200,7 @@ fn run_copier(path: &Path, is_doubtful: Arc<AtomicBool>) -> Result<SyncSender<()
 }
 
 /// The thread that brings the log to disk: once for all who wait by then.
-fn run_flusher(is_doubtful: Arc<AtomicBool>) -> Result<SyncSender<Flush>, StoreError> {
+fn run_flusher(doubt: Arc<Doubt>) -> Result<SyncSender<Flush>, StoreError> {
     let (sender, receiver) = sync_channel::<Flush>(MOST_UNFLUSHED);
     start("rollcall-flusher", move || {
         while let Ok(first) = receiver.recv() {
@@ -176,7 +210,7 @@ fn run_flusher(is_doubtful: Arc<AtomicBool>) -> Result<SyncSender<Flush>, StoreE
                 let result = match known {
                     Some((same, result)) if Arc::ptr_eq(&same, &file) => result,
                     // The first, or the writer opened it anew in between.
-                    _ => flush(&file, &is_doubtful),
+                    _ => flush(&file, &doubt),
                 };
                 tell(answers, &result);
                 known = Some((file, result));
@@ -186,12 +220,12 @@ fn run_flusher(is_doubtful: Arc<AtomicBool>) -> Result<SyncSender<Flush>, StoreE
     Ok(sender)
 }
 
-fn flush(file: &File, is_doubtful: &AtomicBool) -> Result<(), String> {
-    if is_doubtful.load(Ordering::Acquire) {
+fn flush(file: &File, doubt: &Doubt) -> Result<(), String> {
+    if doubt.open().is_some() {
         return Err("an earlier flush of the log failed".to_owned());
     }
     file.sync_data().map_err(|error| {
-        is_doubtful.store(true, Ordering::Release);
+        doubt.raise();
         tracing::error!(%error, "the database's log cannot be flushed to disk");
         format!("the log cannot be flushed to disk: {error}")
     })

@@ -54,6 +54,7 @@ struct Inner {
     id: u64,
     path: PathBuf,
     writer: SyncSender<Job>,
+    log: Log,
     long_reads: Arc<Semaphore>,
     long_reads_waiting: AtomicUsize,
     writes_waiting: AtomicUsize,
@@ -70,7 +71,8 @@ impl Sqlite {
         }
         // SQLite gives its log the mode of the file.
         files::create_file(path).map_err(failed)?;
-        let writer = Writer::connect(path, Log::start(path)?)?;
+        let log = Log::start(path)?;
+        let writer = Writer::connect(path, log.clone())?;
         let (sender, receiver) = sync_channel(WRITE_QUEUE);
         let file = path.to_owned();
         start("rollcall-writer", move || run_writer(&file, writer, &receiver))?;
@@ -78,6 +80,7 @@ impl Sqlite {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
             writer: sender,
+            log,
             long_reads: Arc::new(Semaphore::new(LONG_READERS)),
             long_reads_waiting: AtomicUsize::new(0),
             writes_waiting: AtomicUsize::new(0),
@@ -133,6 +136,9 @@ impl Sqlite {
     }
 
     pub(super) async fn shorten_log(&self) -> Result<bool, StoreError> {
+        if self.0.log.is_doubtful() {
+            return Ok(false);
+        }
         let path = self.0.path.clone();
         let done = tokio::task::spawn_blocking(move || {
             let connection = connect(&path, READER)?;

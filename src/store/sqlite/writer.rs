@@ -107,7 +107,10 @@ pub(super) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<Job>) {
         match current.take().map_or_else(|| reconnect(path, &log), Ok).and_then(mended) {
             Ok(writer) => match writer.run(batch) {
                 Ok(()) => current = Some(writer),
-                Err(reason) => tracing::warn!(reason, "writing to the database failed"),
+                Err(reason) => {
+                    tracing::warn!(reason, "writing to the database failed");
+                    log.leave(&writer.file);
+                }
             },
             Err(reason) => {
                 tracing::warn!(reason, "writing to the database failed");
@@ -119,10 +122,8 @@ pub(super) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<Job>) {
     }
 }
 
-/// A writer in place of one that met trouble. What it left in the log may be part of that, and a file that is opened
-/// anew is not told of it.
+/// A writer in place of one that met trouble.
 fn reconnect(path: &Path, log: &Log) -> Result<Writer, String> {
-    log.doubt();
     Writer::connect(path, log.clone()).map_err(|error| format!("it cannot be opened: {error}"))
 }
 
