@@ -8,9 +8,9 @@
 //! Prints, for each database and number of sessions: processor time for each request (the server's, and
 //! PostgreSQL's), requests a second, the median and 99th percentile of what a client waits, and how
 //! much of the same machine's ceiling that is: of this server answering a fixed body of the same size
-//! in the same run. What reads and signs in is measured in three passes, and the cheapest of each row counts. At
-//! the end, what grew from 100,000 to 1,000,000 sessions: both are measured side by side. Load and server share the machine's cores, so judge by
-//! processor time and by the ratios.
+//! in the same run. What reads and signs in is measured in three passes, and the cheapest of each row counts;
+//! what reads, with all numbers of sessions side by side. At the end, what grew from 100,000 to 1,000,000 sessions.
+//! Load and server share the machine's cores, so judge by processor time and by the ratios.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

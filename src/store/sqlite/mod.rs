@@ -1,7 +1,7 @@
 //! SQLite: reads on thread-local connections, all writes on one thread that groups them.
 //!
-//! Reads never wait for writers (WAL). A write is answered when the commit that holds it is on disk; writes
-//! that arrive together share one commit, and commits a flush.
+//! Reads never wait for writers (WAL). A write is answered when the commit that holds it is on disk, or through
+//! where it may be taken back ([`Kind::Soon`]); writes that arrive together share one commit, and commits a flush.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
