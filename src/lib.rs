@@ -1,22 +1,27 @@
 //! Rollcall: a self-hosted session server. Who is signed in, from where and on what; and how to sign
 //! them out, one or a million, at once.
 //!
-//! A request's way: [`http`] layers → its line in [`routes`] → a handler in [`api`] or [`ui`] → an
-//! action → a statement in [`store`]. Arrows point down only: `api, ui, cli → actions → store →
-//! domain`.
+//! A request passes the layers of [`http`], its line in [`routes`], a handler in [`api`] or [`ui`],
+//! an action in [`actions`], and a statement in [`store`].
+//!
+//! Imports point down only: `main → cli → server → {api, ui, jobs} → {auth, http} → actions → core →
+//! {enrich, store} → {config, domain}`. [`metrics`] and [`files`] are leaves: they import nothing of
+//! this crate.
 
 pub mod actions;
 pub mod api;
-pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod core;
 pub mod domain;
 pub mod enrich;
 pub mod files;
 pub mod http;
 pub mod jobs;
+pub mod keys;
 pub mod metrics;
 pub mod routes;
+pub mod server;
 pub mod store;
 pub mod ui;

@@ -1,28 +1,18 @@
-//! Metrics: what is counted while the server runs, and Prometheus' text of it on a listener of its
-//! own. Without one nothing is counted.
+//! Metrics: counters of the running server, and Prometheus' text of them. Nothing is counted until
+//! [`start`]. The listener that serves the text is `cli/metrics.rs`.
 //!
 //! Every label has a bound: routes are templates, methods and statements come from short lists.
 
-use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-
-use crate::app::App;
-use crate::store::CountKey;
 
 /// Upper ends of the histograms' buckets, in seconds.
 const BUCKETS: &[f64] = &[0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// How often what was observed is gathered, so that it does not pile up between two scrapes.
-const UPKEEP: Duration = Duration::from_secs(5);
 
+/// What renders the counters; empty until [`start`].
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Begins to count. Once for a process; a second call changes nothing.
@@ -38,6 +28,19 @@ pub fn start() -> Result<(), String> {
     drop(HANDLE.set(handle));
     describe();
     Ok(())
+}
+
+/// Prometheus' text of all counters; `None` when nothing is counted.
+#[must_use]
+pub fn render() -> Option<String> {
+    HANDLE.get().map(PrometheusHandle::render)
+}
+
+/// Drains what histograms observed into their buckets, so that it does not pile up between scrapes.
+pub fn upkeep() {
+    if let Some(handle) = HANDLE.get() {
+        handle.run_upkeep();
+    }
 }
 
 /// Whether anything is counted.
@@ -127,74 +130,6 @@ pub fn count_cache(cache: &'static str, hits: usize, misses: usize) {
             counter!("rollcall_cache_total", "cache" => cache, "outcome" => outcome).increment(u64::try_from(count).unwrap_or(0));
         }
     }
-}
-
-/// Serves the metrics until `stop` is done.
-///
-/// # Errors
-/// When the address cannot be listened on, or something else counts already.
-pub async fn serve(app: &App, address: SocketAddr, stop: impl Future<Output = ()> + Send + 'static) -> Result<SocketAddr, String> {
-    start()?;
-    let failed =
-        |error: std::io::Error| format!("cannot listen for metrics on {address}: {error}; metrics.listen takes another address");
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let router = Router::new().route("/metrics", get(show)).with_state(app.clone());
-    tokio::spawn(async move {
-        let gather = async {
-            let mut ticks = tokio::time::interval(UPKEEP);
-            loop {
-                ticks.tick().await;
-                if let Some(handle) = HANDLE.get() {
-                    handle.run_upkeep();
-                }
-            }
-        };
-        tokio::select! {
-            () = crate::http::serve::run(listener, router, stop) => {}
-            () = gather => {}
-        }
-    });
-    Ok(address)
-}
-
-async fn show(State(app): State<App>) -> Response {
-    let Some(handle) = HANDLE.get() else { return axum::http::StatusCode::NOT_FOUND.into_response() };
-    look(&app).await;
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
-}
-
-/// What is not counted as it happens but looked at now.
-async fn look(app: &App) {
-    if let Ok(sessions) = app.store.read().count_sessions_of(&CountKey::All).await {
-        gauge!("rollcall_sessions").set(as_f64(sessions));
-    }
-    let lines = [(("sign_ins", "waiting"), app.sign_ins.waiting()), (("guesses", "waiting"), app.guesses.waiting())];
-    for (state, count) in app.store.pool_use().into_iter().chain(lines) {
-        gauge!("rollcall_pool", "pool" => state.0, "state" => state.1).set(as_f64(i64::try_from(count).unwrap_or(i64::MAX)));
-    }
-    let now = app.clock.now().0 / 1_000_000;
-    for (file, built) in app.geoip.build_times() {
-        gauge!("rollcall_geoip_age_seconds", "file" => file).set(as_f64(now.saturating_sub(built)));
-    }
-    let (memory, ticks) = of_process();
-    gauge!("process_resident_memory_bytes").set(as_f64(memory));
-    // Whole seconds only: a counter of whole numbers.
-    counter!("process_cpu_seconds_total").absolute(ticks / 100);
-}
-
-/// Resident bytes, and processor time in hundredths of a second, as Linux tells them.
-fn of_process() -> (i64, u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<i64>().ok());
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').skip(11).take(2)).into_iter().flatten();
-    (kibibytes.unwrap_or(0) * 1024, fields.filter_map(|field| field.parse::<u64>().ok()).sum())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts and bytes are far below 2^52")]
-fn as_f64(number: i64) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

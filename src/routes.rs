@@ -1,22 +1,22 @@
 //! Every address, on one screen.
 
 use axum::Router;
-use axum::http::{Method, Uri};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 
-use crate::api::core::{authenticated_sessions, ended_sessions, session_details, session_revoke, user_recovery};
-use crate::api::error::ApiError;
+use crate::actions::app::App;
+use crate::api::core::authenticated_sessions::{details, revoke};
+use crate::api::core::users::recovery;
+use crate::api::core::{authenticated_sessions, ended_sessions};
 use crate::api::{flows, health, schema};
-use crate::app::App;
-use crate::{http, ui};
+use crate::ui;
 
 /// All addresses, and what answers them.
 #[derive(Default)]
 pub struct Routes {
     /// The addresses, as they are written here.
     pub paths: Vec<&'static str>,
-    router: Router<App>,
+    /// The addresses with their handlers.
+    pub router: Router<App>,
 }
 
 impl Routes {
@@ -34,12 +34,12 @@ pub fn routes() -> Routes {
         // authentik's API. Each of these answers all methods itself.
         .route("/api/v3/core/authenticated_sessions/", any(authenticated_sessions::collection))
         .route("/api/v3/core/authenticated_sessions/bulk_delete/", any(authenticated_sessions::bulk))
-        .route("/api/v3/core/authenticated_sessions/revoke/", any(session_revoke::address))
+        .route("/api/v3/core/authenticated_sessions/revoke/", any(revoke::address))
         .route("/api/v3/core/authenticated_sessions/{uuid}/", any(authenticated_sessions::item))
         .route("/api/v3/core/authenticated_sessions/{uuid}/used_by/", any(authenticated_sessions::item_used_by))
-        .route("/api/v3/core/authenticated_sessions/{uuid}/details/", any(session_details::address))
+        .route("/api/v3/core/authenticated_sessions/{uuid}/details/", any(details::address))
         .route("/api/v3/core/ended_sessions/", any(ended_sessions::collection))
-        .route("/api/v3/core/users/{id}/recovery/", any(user_recovery::address))
+        .route("/api/v3/core/users/{id}/recovery/", any(recovery::address))
         .route("/api/v3/flows/executor/{slug}/", any(flows::executor::executor))
         .route("/api/v3/schema/", get(schema::schema))
         .route("/api/v3/", get(schema::browser))
@@ -47,69 +47,47 @@ pub fn routes() -> Routes {
         // Pages.
         .route("/", get(ui::home))
         .route("/sign-in", get(ui::sign_in::show).post(ui::sign_in::submit))
-        .route("/sign-in/factor", post(ui::sign_in_factor::submit))
-        .route("/sign-in/passkey", post(ui::passkeys::sign_in))
-        .route("/sign-in/choose", post(ui::sign_in_limit::submit))
-        .route("/confirm", get(ui::confirm::show).post(ui::confirm::submit))
-        .route("/confirm/passkey", post(ui::passkeys::confirm))
-        .route("/password", get(ui::password::show).post(ui::password::submit))
-        .route("/my-data", get(ui::my_data::download))
-        .route("/security", get(ui::security::show))
-        .route("/security/totp", post(ui::security::begin_totp))
-        .route("/security/totp/{id}", get(ui::security::show_totp).post(ui::security::confirm_totp))
-        .route("/security/passkeys", post(ui::passkeys::add))
-        .route("/security/codes", post(ui::security::renew_codes))
-        .route("/security/factors/{id}/name", post(ui::security::rename))
-        .route("/security/factors/{id}/remove", post(ui::security::remove))
-        .route("/sign-out", get(ui::sign_out::show).post(ui::sign_out::submit))
-        .route("/sessions", get(ui::devices::show))
-        .route("/sessions/end-others", post(ui::devices::end_others))
-        .route("/sessions/not-me", get(ui::devices::not_me))
-        .route("/sessions/all", get(ui::sessions::show))
-        .route("/sessions/all/live", get(ui::sessions::live::stream))
-        .route("/sessions/all/counts", get(ui::sessions::counts))
-        .route("/sessions/all/export", get(ui::sessions::export::download))
-        .route("/sessions/all/end", get(ui::sessions::end::preview).post(ui::sessions::end::submit))
-        .route("/sessions/all/ended/{name}", get(ui::sessions::end::result))
-        .route("/sessions/{uuid}", get(ui::session::show))
-        .route("/sessions/{uuid}/end", post(ui::devices::end))
-        .route("/sessions/{uuid}/name", post(ui::devices::rename))
-        .route("/map", get(ui::map::show))
-        .route("/users", get(ui::users::show).post(ui::users::add))
-        .route("/users/{id}", get(ui::user::show))
-        .route("/users/{id}/password", post(ui::user::set_password))
-        .route("/users/{id}/recovery", post(ui::user::make_link))
-        .route("/users/{id}/active", post(ui::user::set_active))
-        .route("/users/{id}/remove-factors", post(ui::user::remove_factors))
-        .route("/tokens", get(ui::tokens::show).post(ui::tokens::add))
-        .route("/tokens/remove", post(ui::tokens::remove))
-        .route("/events", get(ui::events::show))
-        .route("/settings", get(ui::settings::show))
-        .route("/set-up/{key}", get(ui::set_up::show).post(ui::set_up::submit))
+        .route("/sign-in/factor", post(ui::sign_in::factor::submit))
+        .route("/sign-in/passkey", post(ui::sign_in::passkeys::sign_in))
+        .route("/sign-in/choose", post(ui::sign_in::choose::submit))
+        .route("/confirm", get(ui::sign_in::confirm::show).post(ui::sign_in::confirm::submit))
+        .route("/confirm/passkey", post(ui::sign_in::passkeys::confirm))
+        .route("/password", get(ui::account::password::show).post(ui::account::password::submit))
+        .route("/my-data", get(ui::account::my_data::download))
+        .route("/security", get(ui::account::security::show))
+        .route("/security/totp", post(ui::account::security::begin_totp))
+        .route("/security/totp/{id}", get(ui::account::security::show_totp).post(ui::account::security::confirm_totp))
+        .route("/security/passkeys", post(ui::sign_in::passkeys::add))
+        .route("/security/codes", post(ui::account::security::renew_codes))
+        .route("/security/factors/{id}/name", post(ui::account::security::rename))
+        .route("/security/factors/{id}/remove", post(ui::account::security::remove))
+        .route("/sign-out", get(ui::sign_in::sign_out::show).post(ui::sign_in::sign_out::submit))
+        .route("/sessions", get(ui::account::devices::show))
+        .route("/sessions/end-others", post(ui::account::devices::end_others))
+        .route("/sessions/not-me", get(ui::account::devices::not_me))
+        .route("/sessions/all", get(ui::fleet::show))
+        .route("/sessions/all/live", get(ui::fleet::live::stream))
+        .route("/sessions/all/counts", get(ui::fleet::counts))
+        .route("/sessions/all/export", get(ui::fleet::export::download))
+        .route("/sessions/all/end", get(ui::fleet::end::preview).post(ui::fleet::end::submit))
+        .route("/sessions/all/ended/{name}", get(ui::fleet::end::result))
+        .route("/sessions/{uuid}", get(ui::fleet::session::show))
+        .route("/sessions/{uuid}/end", post(ui::account::devices::end))
+        .route("/sessions/{uuid}/name", post(ui::account::devices::rename))
+        .route("/map", get(ui::fleet::map::show))
+        .route("/users", get(ui::admin::users::show).post(ui::admin::users::add))
+        .route("/users/{id}", get(ui::admin::user::show))
+        .route("/users/{id}/password", post(ui::admin::user::set_password))
+        .route("/users/{id}/recovery", post(ui::admin::user::make_link))
+        .route("/users/{id}/active", post(ui::admin::user::set_active))
+        .route("/users/{id}/remove-factors", post(ui::admin::user::remove_factors))
+        .route("/tokens", get(ui::admin::tokens::show).post(ui::admin::tokens::add))
+        .route("/tokens/remove", post(ui::admin::tokens::remove))
+        .route("/events", get(ui::admin::events::show))
+        .route("/settings", get(ui::admin::settings::show))
+        .route("/set-up/{key}", get(ui::sign_in::set_up::show).post(ui::sign_in::set_up::submit))
         .route("/static/{file}", get(ui::assets::serve))
         // For machines.
         .route("/-/health/live/", get(health::live))
         .route("/-/health/ready/", get(health::ready))
-}
-
-/// The whole server.
-pub fn router(app: &App) -> Router {
-    let router = routes().router.fallback(unknown).method_not_allowed_fallback(method_not_allowed);
-    http::layers(router, app).with_state(app.clone())
-}
-
-/// No such address: said in the form its caller reads.
-async fn unknown(uri: Uri) -> Response {
-    if uri.path().starts_with("/api/") {
-        return ApiError::NotFound.into_response();
-    }
-    ui::error::PageError::NotFound.into_response()
-}
-
-/// No such method here; the router adds the allowed ones.
-async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    if uri.path().starts_with("/api/") {
-        return ApiError::MethodNotAllowed(method.to_string()).into_response();
-    }
-    ui::error::PageError::MethodNotAllowed.into_response()
 }

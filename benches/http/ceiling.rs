@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use rollcall::app::App;
+use rollcall::actions::app::App;
 use rollcall::config::{Config, Flags};
 use rollcall::domain::Clock;
 
@@ -25,10 +25,10 @@ pub fn serve() {
         let environment = std::env::vars().filter(|(name, _)| name.starts_with("ROLLCALL_"));
         let app = App::start(Config::load(&Flags::default(), environment).unwrap(), Clock::System).await.unwrap();
         let router = Router::new().route("/fixed/{size}", get(fixed)).route("/-/health/ready/", get(async || ()));
-        let router = rollcall::http::layers(router, &app).with_state(app);
+        let router = rollcall::server::layers(router, &app).with_state(app);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         eprintln_address(&listener);
-        rollcall::http::serve::run(listener, router, std::future::pending()).await;
+        rollcall::server::serve(listener, router, std::future::pending()).await;
     });
 }
 

@@ -1,11 +1,14 @@
 //! What administrators do in the pages: the same actions as the command line's, for those who may.
 
-use super::principal::Principal;
-use super::tokens::TokenRequest;
-use super::{ActionError, Actor, factors, tokens, users};
-use crate::app::App;
+use crate::actions::app::App;
+use crate::actions::people::users;
+use crate::actions::principal::Principal;
+use crate::actions::sign_in::factors;
+use crate::actions::tokens::TokenRequest;
+use crate::actions::{ActionError, tokens};
+use crate::domain::caller::Actor;
 use crate::domain::{PlainSecret, UserId};
-use crate::store::users::{NewUser, UserRow};
+use crate::store::people::users::{NewUser, UserRow};
 
 /// A user by key.
 ///

@@ -1,8 +1,8 @@
 //! Events: what is remembered of what was done.
 
-use super::Actor;
+use crate::domain::caller::Actor;
 use crate::domain::{SessionId, Timestamp, UserId};
-use crate::store::events::EventRow;
+use crate::store::events::rows::EventRow;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,19 +9,20 @@ use std::io::{BufRead, Read};
 
 use serde::Deserialize;
 
-use super::addresses::ADDRESSES_SETTING;
-use super::events::EventKind;
-use super::{Actor, passwords};
-use crate::app::App;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::people::passwords;
+use crate::actions::sessions::retention::ADDRESSES_SETTING;
+use crate::core::agents::Agents;
+use crate::domain::caller::Actor;
 use crate::domain::session::Lifetime;
 use crate::domain::user::{TokenIntent, check_email, check_username};
 use crate::domain::{Address, EndReason, Methods, Permission, PlainSecret, SessionId, Timestamp, UserId, secret, user_agent};
 use crate::enrich::geoip::GeoIp;
-use crate::enrich::user_agents::UserAgents;
-use crate::store::ended_sessions::Ending;
-use crate::store::sessions::{NewSession, Origin};
-use crate::store::tokens::NewToken;
-use crate::store::users::NewUser;
+use crate::store::people::tokens::NewToken;
+use crate::store::people::users::NewUser;
+use crate::store::sessions::history::Ending;
+use crate::store::sessions::rows::{NewSession, Origin};
 use crate::store::{Db, StoreError};
 
 /// The longest line, in bytes.
@@ -141,7 +142,7 @@ pub type Progress = Box<dyn Fn(u64) + Send + Sync>;
 /// # Errors
 /// [`ImportError::Line`] with the first line that is wrong, and why; then nothing was stored.
 pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progress, actor: &Actor) -> Result<Summary, ImportError> {
-    super::policies::hold_the_first(app).await?;
+    crate::actions::policies::hold_the_first(app).await?;
     let mut import = Import {
         user_agents: std::sync::Arc::clone(&app.user_agents),
         geoip: std::sync::Arc::clone(&app.geoip),
@@ -158,7 +159,7 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
                 if is_replacing {
                     let ending = Ending::by(&actor, import.now, EndReason::UserRemoved);
                     let event = EventKind::SessionRevoked.by(&actor, import.now).with_detail(ending.reason.as_str());
-                    super::many_ends::move_all_in(db).await?;
+                    crate::actions::sessions::bulk_end::move_all_in(db).await?;
                     db.delete_everything(&ending, &event).await?;
                 }
                 import.read(db, source, &progress).await?;
@@ -180,7 +181,7 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
 }
 
 struct Import {
-    user_agents: std::sync::Arc<UserAgents>,
+    user_agents: std::sync::Arc<Agents>,
     geoip: std::sync::Arc<GeoIp>,
     now: Timestamp,
     known_users: HashSet<i64>,

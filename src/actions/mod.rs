@@ -1,37 +1,21 @@
 //! One function for each thing Rollcall does. An action checks whether the caller may, owns the
 //! transaction, and writes the event; API, pages and command line all come through here.
 
-pub mod addresses;
 pub mod administration;
-pub mod binding;
-pub mod bootstrap;
-pub mod confirm;
-pub mod endings;
+pub mod app;
+pub mod batching;
 pub mod events;
-pub mod factors;
-pub mod generate;
-pub mod guesses;
-pub mod history;
 pub mod import;
-pub mod many_ends;
-pub mod passkeys;
-pub mod passwords;
-pub mod person;
+pub mod people;
 pub mod policies;
 pub mod principal;
-pub mod records;
-pub mod revocation;
 pub mod sessions;
 pub mod sign_in;
-pub mod together;
 pub mod tokens;
-pub mod touches;
-pub mod users;
 
 use crate::domain::session::LabelRule;
 use crate::domain::user::UserRule;
 use crate::domain::webauthn::Refusal;
-use crate::domain::{Address, UserId};
 use crate::store::StoreError;
 
 /// Why an action was not done.
@@ -76,37 +60,4 @@ pub enum ActionError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Who does something, and from where: what events and ended sessions remember.
-#[derive(Clone, Debug, Default)]
-pub struct Actor {
-    /// The user's key, if it is one.
-    pub id: Option<UserId>,
-    /// A username, `system`, `cli`, or `anonymous`.
-    pub name: String,
-    /// The address the request came from.
-    pub ip: Option<Address>,
-    /// The request's id.
-    pub request_id: String,
-}
-
-impl Actor {
-    /// Rollcall itself, by the clock.
-    #[must_use]
-    pub fn system() -> Self {
-        Self { name: "system".into(), ..Self::default() }
-    }
-
-    /// Someone at the command line.
-    #[must_use]
-    pub fn cli() -> Self {
-        Self { name: "cli".into(), ..Self::default() }
-    }
-
-    /// The same request, once it is known who makes it.
-    #[must_use]
-    pub fn as_user(&self, id: UserId, name: &str) -> Self {
-        Self { id: Some(id), name: name.to_owned(), ..self.clone() }
-    }
 }

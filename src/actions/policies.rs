@@ -1,13 +1,15 @@
 //! Policies: the limits sessions live under, and what becomes of living sessions when they tighten.
 
-use super::events::EventKind;
-use super::{ActionError, Actor, sessions};
-use crate::app::App;
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::sessions::end_in;
+use crate::domain::caller::Actor;
 use crate::domain::policy::{Limits, Policy};
 use crate::domain::user::UserRule;
 use crate::domain::{EndReason, Timestamp, UserId};
-use crate::store::policies::{LivingRow, PolicyOwner};
-use crate::store::session_ends::Which;
+use crate::store::people::policies::{LivingRow, PolicyOwner};
+use crate::store::sessions::end::Which;
 use crate::store::{CountKey, Db, StoreError};
 
 /// The setting that says which limits of the instance living sessions were last held to.
@@ -124,9 +126,9 @@ async fn end_beyond(db: &Db<'_>, user: UserId, most: u32, actor: &Actor, now: Ti
     let live = db.list_live_ids(user, now).await?;
     let beyond = live.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
     let mut ended = 0;
-    for ids in live.get(..beyond).unwrap_or_default().chunks(usize::try_from(super::many_ends::CHUNK).unwrap_or(1)) {
+    for ids in live.get(..beyond).unwrap_or_default().chunks(usize::try_from(end_in::CHUNK).unwrap_or(1)) {
         let which = Which::Uuids(ids.to_vec());
-        ended += sessions::end_in(db, &which, super::many_ends::CHUNK, EndReason::LimitReached, actor, now).await?.len() as u64;
+        ended += end_in::end_in(db, &which, end_in::CHUNK, EndReason::LimitReached, actor, now).await?.len() as u64;
     }
     Ok(ended)
 }

@@ -1,10 +1,10 @@
 //! Who calls, once that is proved, and what follows from it for sessions.
 
-use super::ActionError;
+use crate::actions::ActionError;
 use crate::domain::UserId;
-use crate::store::changes::LogEnd;
-use crate::store::sessions::LiveSession;
-use crate::store::users::Rights;
+use crate::store::people::users::Rights;
+use crate::store::sessions::change_log::LogEnd;
+use crate::store::sessions::rows::LiveSession;
 
 /// A caller who has proved who they are.
 #[derive(Clone, Debug)]

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::events::EventKind;
-use super::{ActionError, Actor};
-use crate::app::App;
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::domain::caller::Actor;
 use crate::domain::user::TokenIntent;
 use crate::domain::{PlainSecret, UserId, secret};
 use crate::store::StoreError;
-use crate::store::tokens::NewToken;
+use crate::store::people::tokens::NewToken;
 
 /// What a new token should be.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::error::ApiError;
-use crate::app::App;
+use crate::actions::app::App;
+use crate::api::error::ApiError;
 
 /// 204 as long as the process answers.
 pub async fn live() -> StatusCode {

@@ -2,23 +2,23 @@
 //! `api/core/authenticated_sessions.rs`. Only this module speaks authentik's dialect.
 
 pub mod core;
+mod django;
 pub mod error;
 pub mod flows;
 pub mod health;
 mod negotiate;
-mod python;
 pub mod schema;
 
 use axum::http::Method;
 use axum::http::request::Parts;
 
-use crate::actions::Actor;
+use crate::actions::app::App;
 use crate::actions::principal::Principal;
-use crate::app::App;
+use crate::api::error::ApiError;
 use crate::auth;
+use crate::domain::caller::Actor;
 use crate::http::client::ClientInfo;
 use crate::http::query::Query;
-use error::ApiError;
 
 /// A request that may go on: its form is acceptable and its caller is known.
 pub struct Call {

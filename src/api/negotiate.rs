@@ -2,11 +2,11 @@
 
 use axum::http::{HeaderMap, header};
 
-use super::error::ApiError;
+use crate::api::error::ApiError;
 use crate::http::query::Query;
 
 /// Checks `?format=` and `Accept`. Quality values are not looked at.
-pub(super) fn check(query: &Query, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(in crate::api) fn check(query: &Query, headers: &HeaderMap) -> Result<(), ApiError> {
     if query.last("format").is_some_and(|format| !format.is_empty() && format != "json") {
         return Err(ApiError::NotFound);
     }

@@ -8,9 +8,11 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::core::{authenticated_sessions as sessions, ended_sessions, session_details, session_revoke, user_recovery};
-use super::error::json_response;
-use super::flows::executor;
+use crate::api::core::authenticated_sessions::{details, revoke};
+use crate::api::core::users::recovery;
+use crate::api::core::{authenticated_sessions as sessions, ended_sessions};
+use crate::api::error::json_response;
+use crate::api::flows::executor;
 
 /// The description's source.
 #[derive(OpenApi)]
@@ -26,10 +28,10 @@ use super::flows::executor;
         sessions::destroy,
         sessions::used_by,
         sessions::bulk_delete,
-        session_details::retrieve,
-        session_revoke::revoke,
+        details::retrieve,
+        revoke::revoke,
         ended_sessions::list,
-        user_recovery::create,
+        recovery::create,
         executor::get,
         executor::solve
     ),

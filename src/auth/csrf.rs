@@ -5,8 +5,8 @@
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use subtle::ConstantTimeEq;
 
-use super::cookies;
-use crate::app::App;
+use crate::actions::app::App;
+use crate::auth::cookies;
 use crate::http::client::ClientInfo;
 
 /// The header that must agree with the cookie.

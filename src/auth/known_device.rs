@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use super::cookies;
+use crate::auth::cookies;
 use crate::config::Config;
 use crate::domain::{HashedSecret, PlainSecret};
 

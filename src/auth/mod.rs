@@ -5,22 +5,24 @@ pub mod authentik;
 pub mod cookies;
 pub mod csrf;
 pub mod known_device;
+pub mod redirect;
 pub mod relying_party;
-pub mod target;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 
+use crate::actions::app::App;
 use crate::actions::principal::Principal;
-use crate::actions::sessions::Admission;
+use crate::actions::sessions::check;
+use crate::actions::sessions::check::Admission;
+use crate::actions::sign_in::factors;
 use crate::actions::sign_in::{Proved, Started};
-use crate::actions::{ActionError, factors, sessions, sign_in};
-use crate::app::App;
+use crate::actions::{ActionError, sign_in};
 use crate::domain::user::TokenIntent;
 use crate::domain::{PlainSecret, SessionId, secret};
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
-use crate::store::users::UserRow;
+use crate::store::people::users::UserRow;
 
 /// Why a caller is refused.
 #[derive(Debug)]
@@ -96,7 +98,7 @@ fn bearer_key(headers: &HeaderMap) -> Result<Option<PlainSecret>, AuthError> {
 /// When the database does not answer.
 pub async fn session_of_cookies(app: &App, headers: &HeaderMap, client: &ClientInfo) -> Result<Admission, StoreError> {
     for key in session_keys(app, headers) {
-        match sessions::check(app, &key, &client.as_client(headers), &client.request_id).await? {
+        match check::check(app, &key, &client.as_client(headers), &client.request_id).await? {
             Admission::None => {}
             opened => return Ok(opened),
         }

@@ -1,7 +1,7 @@
 //! For whom passkeys are made: the host people reach the server by. Without `http.public_url` that is
 //! `localhost` alone, since a request's `Host` is whatever its sender likes.
 
-use crate::app::App;
+use crate::actions::app::App;
 use crate::domain::webauthn::RelyingParty;
 use crate::http::client::ClientInfo;
 

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use super::{Outcome, output};
+use crate::cli::{Outcome, output};
 use crate::config::Config;
+use crate::config::Location;
 use crate::domain::binding::{GeoipBinding, NetworkBinding};
-use crate::enrich::{geoip, user_agents::UserAgents};
-use crate::store::{Location, Store, StoreError, migrations};
+use crate::enrich::geoip;
+use crate::enrich::user_agents::UserAgents;
+use crate::store::{Store, StoreError, migrations};
 
 /// A MaxMind file older than this is worth a word, in days: they come out twice a week.
 const OLD: u64 = 30;

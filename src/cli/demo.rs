@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Failure, Outcome, output, serve};
+use crate::actions::app::App;
+use crate::actions::people::users;
 use crate::actions::tokens::TokenRequest;
-use crate::actions::{Actor, import, tokens, users};
-use crate::app::App;
+use crate::actions::{import, tokens};
+use crate::cli::{Failure, Outcome, output, serve};
 use crate::config::Config;
+use crate::config::Location;
+use crate::domain::caller::Actor;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent};
 use crate::domain::{Clock, SessionId, Timestamp, UserId, secret};
-use crate::store::Location;
 
 /// Username, full name, how many sessions.
 const PEOPLE: &[(&str, &str, u32)] = &[

@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, output};
-use crate::actions::records::{COLUMNS, cells, records};
+use crate::actions::sessions::records::{COLUMNS, cells, records};
+use crate::cli::{Outcome, output};
 use crate::config::Config;
 use crate::domain::SessionId;
 
@@ -71,7 +71,7 @@ impl Sink {
 
 /// Exports hold no secret: no key, no hash of one, no password hash.
 pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
-    let app = super::open(config).await?;
+    let app = crate::cli::open(config).await?;
     let db = app.store.read();
     let columns: &[&str] = match (args.what.users, args.what.events) {
         (true, _) => &["id", "username", "name", "email", "is_active", "is_superuser", "permissions", "created", "last_sign_in"],

@@ -3,8 +3,9 @@
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Outcome, output};
-use crate::actions::generate::{self, MOST, Plan};
+use crate::cli::load;
+use crate::cli::load::{MOST, Plan};
+use crate::cli::{Outcome, output};
 use crate::config::Config;
 
 /// What to make.
@@ -22,7 +23,7 @@ pub(super) struct GenerateArgs {
 }
 
 pub(super) async fn run(config: Config, args: GenerateArgs) -> Outcome {
-    let app = super::open(config).await?;
+    let app = crate::cli::open(config).await?;
     let stop = stopped();
     // Drawn only where standard error is a terminal.
     let bar = ProgressBar::with_draw_target(Some(u64::from(args.users) + u64::from(args.sessions)), ProgressDrawTarget::stderr());
@@ -32,11 +33,11 @@ pub(super) async fn run(config: Config, args: GenerateArgs) -> Outcome {
     let started = std::time::Instant::now();
     let plan = Plan { users: args.users, sessions: args.sessions, seed: args.seed };
     let moved = bar.clone();
-    let progress = move |made: generate::Made| {
+    let progress = move |made: load::Made| {
         moved.set_position(u64::from(made.users) + u64::from(made.sessions));
         !stop.load(std::sync::atomic::Ordering::Relaxed)
     };
-    let made = generate::run(&app, plan, std::sync::Arc::new(progress)).await;
+    let made = load::run(&app, plan, std::sync::Arc::new(progress)).await;
     bar.finish_and_clear();
     let made = made?;
     let seconds = started.elapsed().as_secs_f64();

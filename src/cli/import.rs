@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Outcome, output};
-use crate::actions::{Actor, import};
+use crate::actions::import;
+use crate::cli::{Outcome, output};
 use crate::config::Config;
+use crate::domain::caller::Actor;
 
 /// What to import.
 #[derive(Args)]
@@ -32,7 +33,7 @@ pub(super) async fn run(config: Config, args: ImportArgs) -> Outcome {
         let length = file.metadata().ok().map(|meta| meta.len());
         (Box::new(file), length)
     };
-    let app = super::open(config).await?;
+    let app = crate::cli::open(config).await?;
     // Drawn only where standard error is a terminal.
     let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left") {

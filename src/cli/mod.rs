@@ -9,6 +9,8 @@ mod demo;
 mod export;
 mod generate;
 mod import;
+pub mod load;
+pub mod metrics;
 mod output;
 mod policy;
 mod serve;
@@ -28,7 +30,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::app::App;
+use crate::actions::app::App;
 use crate::config::{Config, Flags};
 use crate::domain::Clock;
 use crate::store::Store;

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table};
 
-use super::{Failure, Outcome};
+use crate::cli::{Failure, Outcome};
 
 /// Writes data.
 pub(super) fn write(bytes: &[u8]) -> Outcome {

@@ -5,14 +5,15 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::user::find;
-use super::{Failure, Outcome, misused, output};
-use crate::actions::{Actor, policies};
-use crate::app::App;
+use crate::actions::app::App;
+use crate::actions::policies;
+use crate::cli::user::find;
+use crate::cli::{Failure, Outcome, misused, output};
 use crate::config::{Config, parse_duration};
+use crate::domain::caller::Actor;
 use crate::domain::policy::{AtLimit, Limits, Policy};
 use crate::domain::user::UserRule;
-use crate::store::policies::PolicyOwner;
+use crate::store::people::policies::PolicyOwner;
 
 /// What to do with policies.
 #[derive(Subcommand)]
@@ -64,7 +65,7 @@ pub(super) struct WhoseArgs {
 
 pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
     match command {
-        PolicyCommand::Show { whose, json } => show(&super::open(config).await?, whose, json).await,
+        PolicyCommand::Show { whose, json } => show(&crate::cli::open(config).await?, whose, json).await,
         PolicyCommand::Set { whose, idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, require_factor } => {
             let duration = |text: &str| parse_duration(text).ok_or_else(|| misused(format!("{text} is no duration such as 30m")));
             let number = |text: &str| text.parse::<u32>().map_err(|_| misused(format!("{text} is no number of sessions")));
@@ -97,7 +98,7 @@ pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
             {
                 return Err(misused("name a limit to set, such as --idle-timeout 30m"));
             }
-            let app = super::open(config).await?;
+            let app = crate::cli::open(config).await?;
             let (owner, name) = find_owner(&app, whose).await?.ok_or("nobody was named")?;
             let policy = change(app.store.read().find_policy(owner).await?)?;
             let changed = policies::set(&app, owner, &name, policy, &Actor::cli()).await.map_err(|error| match error {

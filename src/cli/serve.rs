@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{Failure, Outcome, output};
-use crate::actions::{bootstrap, policies};
-use crate::app::App;
+use crate::actions::app::App;
+use crate::actions::people::bootstrap;
+use crate::actions::policies;
+use crate::cli::{Failure, Outcome, output};
 use crate::config::Config;
 use crate::domain::Clock;
 use crate::jobs::Jobs;
-use crate::{http, metrics, routes};
+use crate::{metrics, server};
 
 /// How long the last writes may take: with the server's own grace, the stop stays within 10 s.
 const FLUSH_TIME: Duration = Duration::from_millis(1500);
@@ -53,7 +54,7 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     let (over, mut is_over) = tokio::sync::watch::channel(());
     if let Some(metrics_address) = app.config.metrics_listen {
         let stop = async move { drop(is_over.changed().await) };
-        let metrics_address = metrics::serve(app, metrics_address, stop).await?;
+        let metrics_address = super::metrics::serve(app, metrics_address, stop).await?;
         output::say(&format!("metrics at http://{metrics_address}/metrics"));
     }
     let jobs = Jobs::start(app);
@@ -63,7 +64,7 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
         signal.await;
         app.streams.close();
     };
-    http::serve::run(listener, routes::router(app), stop).await;
+    server::run(listener, app, stop).await;
     output::say("stopping");
     drop(over);
     let last = async {

@@ -3,12 +3,14 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Failure, Outcome, misused, output};
-use crate::actions::records::{COLUMNS, cell, cells, records};
-use crate::actions::revocation::{self, MAX_COMMENT_LENGTH, Revocation};
-use crate::actions::{Actor, sessions};
-use crate::app::App;
+use crate::actions::app::App;
+use crate::actions::sessions::end;
+use crate::actions::sessions::end_matching;
+use crate::actions::sessions::end_matching::{MAX_COMMENT_LENGTH, Revocation};
+use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
+use crate::cli::{Failure, Outcome, misused, output};
 use crate::config::Config;
+use crate::domain::caller::Actor;
 use crate::domain::listing::{SessionFilter, Sort, Window};
 use crate::domain::{Address, Network, SessionId, Timestamp, UserId, search};
 
@@ -164,14 +166,16 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
     match command {
         SessionCommand::List { filter, ordering, limit, json, csv } => {
             let filter = filter.read()?;
-            let app = super::open(config).await?;
+            let app = crate::cli::open(config).await?;
             list(&app, &filter, &Sort::parse_list(&ordering), limit, json, csv).await
         }
         SessionCommand::Show { uuid, json } => {
             let id = parse_id(&uuid)?;
-            show(&super::open(config).await?, id, json).await
+            show(&crate::cli::open(config).await?, id, json).await
         }
-        SessionCommand::Watch { user, json } => super::watch::run(&super::open(config).await?, user.as_deref(), json).await,
+        SessionCommand::Watch { user, json } => {
+            crate::cli::watch::run(&crate::cli::open(config).await?, user.as_deref(), json).await
+        }
         SessionCommand::Revoke { uuids, filter, everyone, expected_count, reason, yes } => {
             let ids = uuids.iter().map(|uuid| parse_id(uuid)).collect::<Result<Vec<_>, _>>()?;
             let filter = filter.read()?;
@@ -183,10 +187,10 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
                 return Err(misused("--except is for filters and --everyone, not for sessions that are named"));
             }
             let comment = reason.trim().to_owned();
-            if !revocation::is_comment(&comment) {
+            if !end_matching::is_comment(&comment) {
                 return Err(misused(format!("--reason: at most {MAX_COMMENT_LENGTH} characters, no control characters")));
             }
-            let app = super::open(config).await?;
+            let app = crate::cli::open(config).await?;
             let what = Revocation { filter, except: None, expected: expected_count, comment };
             let ended = if ids.is_empty() {
                 revoke_matching(&app, what, yes).await?
@@ -214,7 +218,7 @@ async fn revoke_named(app: &App, ids: &[SessionId], reason: &str, is_sure: bool)
     if !is_sure && !output::confirm(&format!("End {} session(s)?", found.len()))? {
         return Err("nothing was ended".into());
     }
-    Ok(sessions::revoke_listed(app, &found, reason, &Actor::cli()).await?)
+    Ok(end::revoke_listed(app, &found, reason, &Actor::cli()).await?)
 }
 
 /// Ends what matches. Whoever was shown a number ends about that many, or none.
@@ -229,7 +233,7 @@ async fn revoke_matching(app: &App, mut what: Revocation, is_sure: bool) -> Resu
         }
         what.expected = u64::try_from(count).ok();
     }
-    Ok(revocation::revoke_matching(app, what, &Actor::cli()).await?)
+    Ok(end_matching::revoke_matching(app, what, &Actor::cli()).await?)
 }
 
 async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{Outcome, output, user};
 use crate::actions::tokens::TokenRequest;
-use crate::actions::{ActionError, Actor, tokens};
+use crate::actions::{ActionError, tokens};
+use crate::cli::{Outcome, output, user};
 use crate::config::Config;
+use crate::domain::caller::Actor;
 use crate::domain::user::TokenIntent;
 
 /// What to do with tokens.
@@ -64,7 +65,7 @@ pub(super) enum Intent {
 }
 
 pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
-    let app = super::open(config).await?;
+    let app = crate::cli::open(config).await?;
     match command {
         TokenCommand::Add { user, intent, identifier, description, expires_in } => {
             let owner = user::find(&app, &user).await?;

@@ -8,7 +8,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::output;
+use crate::cli::output;
 
 /// The layer that sends spans; `None` when no collector is named or it cannot be spoken to.
 pub(super) fn layer<S>() -> Option<impl Layer<S>>

@@ -2,12 +2,15 @@
 
 use clap::Subcommand;
 
-use super::{Failure, Outcome, misused, output};
-use crate::actions::{ActionError, Actor, factors, person, users};
-use crate::app::App;
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::people::{privacy, users};
+use crate::actions::sign_in::factors;
+use crate::cli::{Failure, Outcome, misused, output};
 use crate::config::Config;
 use crate::domain::Permission;
-use crate::store::users::{NewUser, UserRow};
+use crate::domain::caller::Actor;
+use crate::store::people::users::{NewUser, UserRow};
 
 /// What to do with users.
 #[derive(Subcommand)]
@@ -93,7 +96,7 @@ pub(super) enum UserCommand {
 }
 
 pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
-    let app = super::open(config).await?;
+    let app = crate::cli::open(config).await?;
     match command {
         UserCommand::Add { username, name, email, superuser, permissions, no_password } => {
             let permissions = permissions.iter().map(|name| parse_permission(name)).collect::<Result<_, _>>()?;
@@ -134,7 +137,7 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
         }
         UserCommand::Export { username } => {
             let user = find(&app, &username).await?;
-            output::line(&serde_json::to_string_pretty(&person::export(&app, &user).await?)?)?;
+            output::line(&serde_json::to_string_pretty(&privacy::export(&app, &user).await?)?)?;
         }
         UserCommand::Erase { username, yes } => erase(&app, &username, yes).await?,
         UserCommand::RemoveFactors { username, yes } => {
@@ -164,7 +167,7 @@ async fn erase(app: &App, username: &str, is_sure: bool) -> Outcome {
     if !is_sure && !output::confirm(&question)? {
         return Err("nobody was erased".into());
     }
-    let erased = match person::erase(app, username, &Actor::cli()).await {
+    let erased = match privacy::erase(app, username, &Actor::cli()).await {
         Err(ActionError::NotFound) => return Err(format!("nothing is kept of anybody named {username}").into()),
         other => other?,
     };

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Outcome, output};
+use crate::actions::app::App;
 use crate::actions::events::EventKind;
-use crate::app::App;
-use crate::store::event_feed::EventFeed;
-use crate::store::events::EventRow;
+use crate::cli::{Outcome, output};
+use crate::store::events::feed::EventFeed;
+use crate::store::events::rows::EventRow;
 
 /// How often is looked.
 const PERIOD: Duration = Duration::from_millis(250);

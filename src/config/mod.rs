@@ -1,19 +1,21 @@
 //! Configuration: defaults < `rollcall.toml` < environment < flags, checked once at start.
 
+pub mod location;
 mod sign_in;
 mod sources;
+
+pub use location::Location;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::sources::Values;
 pub use sign_in::SignInConfig;
-use sources::Values;
 pub use sources::{ConfigError, Flags, Given, KEYS, Key};
 
 use crate::domain::binding::{Bindings, GeoipBinding, MoveAction, NetworkBinding};
 use crate::domain::policy::{AtLimit, Policy};
-use crate::store::Location;
 
 /// All settings, read and checked.
 #[derive(Clone, Debug)]

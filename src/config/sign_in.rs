@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::parse_duration;
-use super::sources::{ConfigError, Values};
+use crate::config::parse_duration;
+use crate::config::sources::{ConfigError, Values};
 use crate::domain::Rate;
 
 /// How often somebody may guess, which is to give a wrong password or code (`None`: no limit), and how

@@ -1,7 +1,7 @@
 //! Binding: which moves a session may make, and what happens when it makes another. The words are
 //! authentik's.
 
-use super::Address;
+use crate::domain::Address;
 
 /// How much of the network a session stays with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

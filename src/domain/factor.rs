@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
 /// What names an authenticator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! What a list of sessions is asked for: filters, order, page.
 
-use super::address::{Address, Network};
-use super::clock::Timestamp;
-use super::session::SessionId;
-use super::user::UserId;
+use crate::domain::address::{Address, Network};
+use crate::domain::clock::Timestamp;
+use crate::domain::session::SessionId;
+use crate::domain::user::UserId;
 
 /// Which sessions. All that is given applies together; nothing given is all of them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,7 +38,7 @@ pub struct SessionFilter {
     pub expires_gte: Option<Timestamp>,
     /// Expires at this instant or earlier.
     pub expires_lte: Option<Timestamp>,
-    /// Folded terms ([`super::search::folded_terms`]), each of which must be part of the username,
+    /// Folded terms ([`crate::domain::search::folded_terms`]), each of which must be part of the username,
     /// the address or the user agent.
     pub search: Vec<String>,
     /// All but this one.
@@ -54,8 +54,8 @@ pub struct EndedFilter {
     pub ended_gte: Option<Timestamp>,
     /// Ended at this instant or earlier.
     pub ended_lte: Option<Timestamp>,
-    /// Why ([`super::EndReason`]).
-    pub reason: Option<super::EndReason>,
+    /// Why ([`crate::domain::EndReason`]).
+    pub reason: Option<crate::domain::EndReason>,
     /// Who ended them: a username, `system`, `cli`.
     pub ended_by: Option<String>,
 }
@@ -145,7 +145,7 @@ impl Sort<EndedSortKey> {
 impl<K: PartialEq> Sort<K> {
     fn parse_terms(text: &str, parse: impl Fn(&str) -> Option<K>, default: Self) -> Vec<Self> {
         let mut sorts: Vec<Self> = Vec::new();
-        for name in text.split(',').map(|name| name.trim_matches(super::search::is_python_space)) {
+        for name in text.split(',').map(|name| name.trim_matches(crate::domain::search::is_python_space)) {
             let (name, is_descending) = name.strip_prefix('-').map_or((name, false), |rest| (rest, true));
             if let Some(key) = parse(name)
                 && !sorts.iter().any(|sort| sort.key == key)

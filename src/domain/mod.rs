@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod binding;
+pub mod caller;
 pub mod clock;
 pub mod country;
 pub mod factor;

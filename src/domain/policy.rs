@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::clock::Timestamp;
-use super::session::Lifetime;
+use crate::domain::clock::Timestamp;
+use crate::domain::session::Lifetime;
 
 /// What happens to a sign-in of someone who has as many sessions as they may have. The strictest
 /// first: of several, it wins.

@@ -4,12 +4,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::address::{Address, Network};
-use super::clock::Timestamp;
-use super::country;
-use super::listing::SessionFilter;
-use super::search;
-use super::user::UserId;
+use crate::domain::address::{Address, Network};
+use crate::domain::clock::Timestamp;
+use crate::domain::country;
+use crate::domain::listing::SessionFilter;
+use crate::domain::search;
+use crate::domain::user::UserId;
 
 /// The most tokens that are looked at.
 const MAX_TOKENS: usize = 40;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Timestamp;
+use crate::domain::Timestamp;
 
 /// A limit such as 10 in 15 minutes: ten at once, then one each minute and a half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Recovery codes: 120 random bits each, so that a plain hash keeps them (OWASP ASVS v5.0.0-6.5.2 asks
 //! for a slow one below 112), in letters and digits that are hard to confuse.
 
-use super::secret::{HashedSecret, PlainSecret};
+use crate::domain::secret::{HashedSecret, PlainSecret};
 
 /// How many a user is given.
 pub const CODES: usize = 10;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::fold::fold;
+use crate::domain::fold::fold;
 
 /// The most terms one search may have after folding. Each costs a pass over names and user agents.
 pub const MAX_TERMS: usize = 32;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
 /// What names a session in the API. It is not its key and opens nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::Sha1;
 use subtle::ConstantTimeEq;
 
-use super::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 
 /// How long a code is the current one, in microseconds.
 const STEP: i64 = 30 * 1_000_000;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::password::PasswordRule;
+use crate::domain::password::PasswordRule;
 
 /// A user's primary key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -1,23 +1,16 @@
-//! User agents → browser, system, device, by uap-core's rules; and a cache of the dictionary.
+//! User agents → browser, system, device, by uap-core's rules.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use ua_parser::{Extractor, Regexes};
 
 use crate::domain::secret::hex;
 use crate::domain::user_agent::{Browser, Device, ParsedAgent, System};
-use crate::store::user_agents::UserAgentRow;
-use crate::store::{Db, StoreError};
 
 /// The rules that come with the binary.
 const BUILT_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/regexes.yaml"));
-
-/// The most entries of the dictionary kept in memory: all that a million sessions share, some 600 bytes
-/// each.
-const CACHE_SIZE: usize = 32_768;
 
 /// Reads user agents. The rules take a while and some 30 MB to compile, so that is done when the
 /// first unknown text comes, and undone when [`UserAgents::rest`] finds them unused.
@@ -26,17 +19,6 @@ pub struct UserAgents {
     /// What identifies the rules: parsed entries remember it.
     fingerprint: String,
     compiled: Mutex<Compiled>,
-    cache: RwLock<HashMap<i64, Arc<UserAgentRow>>>,
-    /// Keys of texts that were signed in with, by what they hash to.
-    keys: RwLock<HashMap<TextHash, i64>>,
-}
-
-type TextHash = [u8; 16];
-
-fn hash(text: &str) -> TextHash {
-    let mut hash = TextHash::default();
-    hash.iter_mut().zip(Sha256::digest(text.as_bytes())).for_each(|(place, byte)| *place = byte);
-    hash
 }
 
 #[derive(Default)]
@@ -71,7 +53,7 @@ impl UserAgents {
     fn new(text: std::borrow::Cow<'static, str>) -> Self {
         let mut fingerprint = hex(&Sha256::digest(text.as_bytes()));
         fingerprint.truncate(16);
-        Self { text, fingerprint, compiled: Mutex::default(), cache: RwLock::default(), keys: RwLock::default() }
+        Self { text, fingerprint, compiled: Mutex::default() }
     }
 
     /// What identifies the rules.
@@ -143,71 +125,6 @@ impl UserAgents {
         if !std::mem::take(&mut compiled.was_used) {
             compiled.extractor = None;
         }
-    }
-
-    /// These entries of the dictionary, from memory where it has them.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn entries(
-        &self,
-        db: &Db<'_>,
-        ids: impl IntoIterator<Item = i64>,
-    ) -> Result<HashMap<i64, Arc<UserAgentRow>>, StoreError> {
-        let mut found = HashMap::new();
-        let mut missing = Vec::new();
-        {
-            let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-            for id in ids {
-                match cache.get(&id) {
-                    Some(entry) => drop(found.insert(id, Arc::clone(entry))),
-                    None => missing.push(id),
-                }
-            }
-        }
-        crate::metrics::count_cache("user_agents", found.len(), missing.len());
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        missing.sort_unstable();
-        missing.dedup();
-        let rows = db.list_user_agents(&missing).await?;
-        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() + rows.len() > CACHE_SIZE {
-            cache.clear();
-        }
-        for row in rows {
-            let entry = Arc::new(row);
-            cache.insert(entry.id, Arc::clone(&entry));
-            found.insert(entry.id, entry);
-        }
-        Ok(found)
-    }
-
-    /// The key of a text that was [learnt](UserAgents::learn_key). The entry may be gone by now, if nothing
-    /// referred to it any more: whoever refers to it then fails, and [forgets](UserAgents::forget_key) the key.
-    #[must_use]
-    pub fn key(&self, text: &str) -> Option<i64> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&hash(text)).copied()
-    }
-
-    /// Remembers the key of a text.
-    pub fn learn_key(&self, text: &str, key: i64) {
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= CACHE_SIZE {
-            keys.clear();
-        }
-        keys.insert(hash(text), key);
-    }
-
-    /// Forgets the key of a text, and gives whether it was remembered.
-    pub fn forget_key(&self, text: &str) -> bool {
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(&hash(text)).is_some()
-    }
-
-    /// Forgets cached entries: newer rules have read them anew.
-    pub fn forget(&self) {
-        self.cache.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::actions::Actor;
-use crate::actions::sign_in::Client;
-use crate::app::App;
+use crate::actions::app::App;
+use crate::domain::caller::Actor;
+use crate::domain::caller::Client;
 use crate::domain::{Address, secret, user_agent};
 
 /// What is known of a request's sender before anything is proved.

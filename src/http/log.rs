@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
-use super::client::ClientInfo;
+use crate::http::client::ClientInfo;
 
 /// Logs the request once it is answered.
 pub async fn access(request: Request, next: Next) -> Response {

@@ -8,14 +8,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::Service;
-
-use crate::api::error::ApiError;
 
 /// How long a client may take to send its head (slowloris).
 const HEAD_TIME: Duration = Duration::from_secs(15);
@@ -29,8 +27,9 @@ const MAX_CONNECTIONS: usize = 8192;
 /// How long requests may take to finish once the server stops.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// Serves until `stop` is done, then lets what runs finish, within 8 s.
-pub async fn run(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+/// Serves until `stop` is done, then lets running requests finish, within 8 s. A request that takes
+/// longer than 60 s is answered by `timed_out`.
+pub async fn run(listener: TcpListener, router: Router, timed_out: fn() -> Response, stop: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let places = std::sync::Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut stop = std::pin::pin!(stop);
@@ -49,7 +48,7 @@ pub async fn run(listener: TcpListener, router: Router, stop: impl Future<Output
             () = &mut stop => break,
         };
         drop(stream.set_nodelay(true));
-        let service = service(router.clone(), peer);
+        let service = service(router.clone(), timed_out, peer);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
@@ -72,6 +71,7 @@ pub async fn run(listener: TcpListener, router: Router, stop: impl Future<Output
 /// What a connection's requests go to.
 fn service(
     router: Router,
+    timed_out: fn() -> Response,
     peer: SocketAddr,
 ) -> impl hyper::service::Service<
     hyper::Request<hyper::body::Incoming>,
@@ -82,13 +82,13 @@ fn service(
     hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut router = router.clone();
         async move {
-            let mut request = super::path::normalize(request.map(Body::new));
+            let mut request = crate::http::path::normalize(request.map(Body::new));
             request.extensions_mut().insert(ConnectInfo(peer));
             match tokio::time::timeout(REQUEST_TIME, router.call(request)).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    let mut answer = ApiError::Timeout.into_response();
-                    super::headers::complete(answer.headers_mut());
+                    let mut answer = timed_out();
+                    crate::http::headers::complete(answer.headers_mut());
                     Ok(answer)
                 }
             }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use crate::app::App;
+use crate::actions::app::App;
 use crate::store::StoreError;
 
 /// How many looks ago a place in the log must have been the newest to be forgotten; a look is a

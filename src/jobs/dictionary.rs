@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use crate::app::App;
+use crate::actions::app::App;
 use crate::store::StoreError;
 
 /// How many entries go in one step.

@@ -14,12 +14,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use self::changes::ChangeLog;
-use self::dictionary::UnusedAgents;
-use self::moves::Moves;
-use crate::actions::{addresses, guesses, history, sessions};
-use crate::app::App;
+use crate::actions::app::App;
+use crate::actions::sessions::{end, retention};
+use crate::actions::sign_in::guesses;
 use crate::auth::known_device;
+use crate::jobs::changes::ChangeLog;
+use crate::jobs::dictionary::UnusedAgents;
+use crate::jobs::moves::Moves;
 
 /// How often uses are written down. A crash loses at most these and the last touch interval.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -51,13 +52,13 @@ impl Jobs {
         if !purge.is_zero() {
             jobs.every(purge, app, |app| async move { report("sweeping", sweep(&app).await) });
             jobs.every(purge.max(UPKEEP), app, |app| async move {
-                let faded = addresses::fade(&app).await.map(|faded| {
+                let faded = retention::fade(&app).await.map(|faded| {
                     if faded > 0 {
                         tracing::info!(faded, "took addresses off that are older than they may be");
                     }
                 });
                 report("taking old addresses off", faded);
-                report("emptying the database's log", addresses::clear_leftovers(&app).await);
+                report("emptying the database's log", retention::clear_leftovers(&app).await);
             });
         }
         jobs.every(LOOK, app, |app| async move {
@@ -85,7 +86,7 @@ impl Jobs {
             async move { report("forgetting unused user agents", unused.prune(&app).await.map(drop)) }
         });
         jobs.every(UPKEEP, app, |app| async move {
-            let purged = history::purge(&app).await.map(|purged| {
+            let purged = retention::purge(&app).await.map(|purged| {
                 if purged > 0 {
                     tracing::info!(purged, "forgot sessions that ended long ago");
                 }
@@ -134,7 +135,7 @@ impl Jobs {
 pub async fn sweep(app: &App) -> Result<(), crate::actions::ActionError> {
     app.touches.flush(app).await?;
     let now = app.clock.now();
-    let ended = sessions::sweep(app, now.minus(GRACE)).await?;
+    let ended = end::sweep(app, now.minus(GRACE)).await?;
     if ended > 0 {
         tracing::info!(ended, "swept expired sessions");
     }

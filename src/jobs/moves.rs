@@ -3,8 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::actions::{ActionError, many_ends};
-use crate::app::App;
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::sessions::bulk_end;
 
 /// How often there may be more revoked before those that wait are moved all the same.
 const PATIENCE: u32 = 30;
@@ -31,7 +32,7 @@ impl Moves {
         if !self.is_quiet(last) {
             return Ok(());
         }
-        many_ends::move_some(app, time).await.map(drop)
+        bulk_end::move_some(app, time).await.map(drop)
     }
 
     fn is_quiet(&self, last: i64) -> bool {

@@ -1,9 +1,9 @@
 //! Stored countries and networks follow the GeoIP files, so that filters find what the list shows.
 
+use crate::actions::app::App;
 use crate::actions::import::PLACES_SETTING;
-use crate::app::App;
 use crate::store::StoreError;
-use crate::store::sessions::PlaceRow;
+use crate::store::sessions::rows::PlaceRow;
 
 /// How many sessions are looked at in one step.
 const STEP: i64 = 500;

@@ -1,6 +1,6 @@
 //! Parsed user agents follow the rules: after an update, entries that older rules read are read anew.
 
-use crate::app::App;
+use crate::actions::app::App;
 use crate::store::StoreError;
 
 /// How many entries are read in one step.

@@ -1,97 +1,23 @@
 //! All SQL. One file a group of tables; each statement is written once, in what SQLite and
 //! PostgreSQL share. Nothing above this module knows which of the two it talks to.
 
-pub mod addresses;
-pub mod changes;
-pub mod counts;
-pub mod ended_list;
-pub mod ended_sessions;
-pub mod endings;
-pub mod event_feed;
-pub mod event_list;
+pub mod db;
+pub mod error;
 pub mod events;
-pub mod facets;
-pub mod factors;
-pub mod groups;
-pub mod guess_limits;
-mod index;
-pub mod known_devices;
-mod migrate;
-pub mod passkeys;
-pub mod pending_sign_ins;
-pub mod person;
-pub mod policies;
-mod postgres;
-pub mod revocations;
-pub mod session_details;
-pub mod session_ends;
-pub mod session_list;
+pub mod people;
 pub mod sessions;
 pub mod settings;
-mod sqlite;
-mod statements;
-pub mod tokens;
-pub mod user_agents;
-pub mod user_list;
-pub mod users;
-mod value;
+pub mod sign_in;
 
-use std::future::Future;
-use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::Mutex;
+pub use db::handle::{BoxFuture, Db};
+pub use db::migrate::{Migration, migrations};
+pub use db::pending::CountKey;
+pub use db::value::{FromRow, Row, Value};
+pub use error::StoreError;
 
-pub use counts::CountKey;
-pub use migrate::{Migration, migrations};
-use statements::{Statement, placeholders};
-pub use value::{FromRow, Row, Value};
-
-/// What went wrong below.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database cannot be reached or written now: locked, read-only, full, gone. Trying again
-    /// later may help.
-    #[error("the database is not available: {0}")]
-    Unavailable(String),
-    /// The database took a transaction back to let another go on. Trying again helps.
-    #[error("the database took the change back: {0}")]
-    RolledBack(String),
-    /// More work is waiting than the store takes on.
-    #[error("the database is busy: too much work is waiting")]
-    Busy,
-    /// A row that must be unique exists already, or one that is referred to does not.
-    #[error("the data contradicts what is stored: {0}")]
-    Conflict(String),
-    /// A stored value that cannot be.
-    #[error("the database holds {0} that cannot be read")]
-    Corrupt(&'static str),
-    /// The database was made by a newer Rollcall, or its migrations were changed.
-    #[error("{0}")]
-    Schema(String),
-    /// A statement that should work did not.
-    #[error("a statement failed: {0}")]
-    Failed(String),
-}
-
-impl StoreError {
-    /// Whether trying again later may help.
-    #[must_use]
-    pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::RolledBack(_) | Self::Busy)
-    }
-}
-
-/// A future in a box, as the closures of [`Store::write`] give.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Where the data is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// A SQLite file; it and its folder are created.
-    Sqlite(PathBuf),
-    /// A PostgreSQL URL, `postgres://…`.
-    Postgres(String),
-}
+use crate::config::Location;
+use crate::store::db::{migrate, postgres, sqlite};
+use crate::store::sessions::index;
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -100,68 +26,6 @@ pub enum Store {
     Sqlite(sqlite::Sqlite),
     /// PostgreSQL.
     Postgres(postgres::Postgres),
-}
-
-/// A way to run statements: on its own, or inside a transaction.
-pub enum Db<'a> {
-    /// SQLite, reading on the calling thread's own connection.
-    SqliteRead(&'a sqlite::Sqlite),
-    /// SQLite, inside the writer's transaction.
-    SqliteWrite(&'a Mutex<rusqlite::Connection>, Pending),
-    /// PostgreSQL, a connection from the pool for each statement.
-    PostgresRead(&'a postgres::Postgres),
-    /// PostgreSQL, on one connection: inside a transaction, or for statements that are each by themselves.
-    PostgresWrite(&'a deadpool_postgres::Object, Pending),
-}
-
-/// What a transaction gathers and writes at its end, once and in a fixed order.
-#[derive(Default)]
-pub struct Pending {
-    /// Which rows of the counters it changes.
-    slot: i64,
-    last: Mutex<Vec<Statement>>,
-    counts: Mutex<counts::PendingCounts>,
-    changes: Mutex<changes::PendingChanges>,
-    tally: Mutex<Tally>,
-}
-
-impl Pending {
-    fn in_slot(slot: i64) -> Self {
-        Self { slot, ..Self::default() }
-    }
-}
-
-/// Sessions that a transaction began and ended: counted once it is committed.
-#[derive(Default)]
-struct Tally {
-    created: u64,
-    ended: std::collections::BTreeMap<&'static str, u64>,
-}
-
-impl Tally {
-    fn count(self) {
-        crate::metrics::count_created(self.created);
-        for (reason, sessions) in self.ended {
-            crate::metrics::count_ended(reason, sessions);
-        }
-    }
-}
-
-/// Measures a statement, when anything is measured.
-struct Timer<'a>(Option<(&'a str, std::time::Instant)>);
-
-impl<'a> Timer<'a> {
-    fn of(sql: &'a str) -> Self {
-        Self(crate::metrics::is_on().then(|| (sql, std::time::Instant::now())))
-    }
-}
-
-impl Drop for Timer<'_> {
-    fn drop(&mut self) {
-        if let Some((sql, started)) = self.0 {
-            crate::metrics::count_statement(sql, started.elapsed());
-        }
-    }
 }
 
 impl Store {
@@ -351,137 +215,4 @@ impl Store {
         let version = self.read().one::<String>(sql, &[]).await?;
         Ok(format!("{name} {}", version.unwrap_or_default()))
     }
-}
-
-impl Db<'_> {
-    /// All rows of a query.
-    ///
-    /// # Errors
-    /// When the database does not answer or a row cannot be read.
-    pub async fn all<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
-        let _timer = Timer::of(sql);
-        match self {
-            Self::SqliteRead(sqlite) => sqlite.with_reader(|connection| sqlite::all(connection, sql, values)),
-            Self::SqliteWrite(connection, _) => sqlite::all(&sqlite::lock(connection), sql, values),
-            Self::PostgresRead(postgres) => postgres::all(&postgres.client().await?, sql, values).await,
-            Self::PostgresWrite(client, _) => postgres::all(*client, sql, values).await,
-        }
-    }
-
-    /// The first row of a query.
-    ///
-    /// # Errors
-    /// When the database does not answer or the row cannot be read.
-    pub async fn one<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Option<T>, StoreError> {
-        Ok(self.all(sql, values).await?.into_iter().next())
-    }
-
-    /// Runs a statement and gives the number of rows it changed.
-    ///
-    /// # Errors
-    /// When the database does not answer, or the change contradicts a rule of the schema.
-    pub async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
-        let _timer = Timer::of(sql);
-        match self {
-            Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
-            Self::SqliteWrite(connection, _) => sqlite::execute(&sqlite::lock(connection), sql, values),
-            Self::PostgresWrite(client, _) => postgres::execute(*client, sql, values).await,
-        }
-    }
-
-    /// Runs several statements without parameters, as a migration has.
-    pub(super) async fn batch(&self, sql: &str) -> Result<(), StoreError> {
-        match self {
-            Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
-            Self::SqliteWrite(connection, _) => Ok(sqlite::lock(connection).execute_batch(sql)?),
-            Self::PostgresWrite(client, _) => Ok(client.batch_execute(sql).await?),
-        }
-    }
-
-    /// Writes what the transaction gathered. Its last statements: what they lock is locked briefly.
-    /// Gives what to count once it is committed.
-    async fn flush(&self) -> Result<Tally, StoreError> {
-        for statement in self.last_statements() {
-            self.execute(&statement.sql, &statement.values).await?;
-        }
-        Ok(self.tally())
-    }
-
-    /// The last statements, in the order in which they are to lock what they lock.
-    fn last_statements(&self) -> Vec<Statement> {
-        let Some(pending) = self.pending() else { return Vec::new() };
-        let mut statements = std::mem::take(&mut *lock(&pending.last));
-        statements.extend(counts::statements(pending));
-        statements.extend(changes::statements(pending));
-        statements
-    }
-
-    /// What to count once the transaction is committed.
-    fn tally(&self) -> Tally {
-        self.pending().map(|pending| std::mem::take(&mut *lock(&pending.tally))).unwrap_or_default()
-    }
-
-    /// Leaves statements to the transaction's end, where nothing in it needs what they do.
-    fn run_last(&self, statements: Vec<Statement>) {
-        if let Some(pending) = self.pending() {
-            lock(&pending.last).extend(statements);
-        }
-    }
-
-    /// Prepares statements that are to be sent one behind the other: one that is prepared only then would
-    /// be sent after the next.
-    async fn prepare(&self, statements: &[&str]) -> Result<(), StoreError> {
-        if let Self::PostgresWrite(client, _) = self {
-            for sql in statements {
-                postgres::prepare(client, sql).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes that this transaction begins sessions.
-    fn note_created(&self, sessions: usize) {
-        if let Some(pending) = self.pending() {
-            lock(&pending.tally).created += u64::try_from(sessions).unwrap_or(0);
-        }
-    }
-
-    /// Notes that this transaction ends sessions.
-    fn note_ended(&self, reason: &'static str, sessions: usize) {
-        if let Some(pending) = self.pending()
-            && sessions > 0
-        {
-            *lock(&pending.tally).ended.entry(reason).or_default() += u64::try_from(sessions).unwrap_or(0);
-        }
-    }
-
-    /// Whether this is SQLite, for the few statements that must differ.
-    pub(super) fn is_sqlite(&self) -> bool {
-        matches!(self, Self::SqliteRead(_) | Self::SqliteWrite(..))
-    }
-
-    /// What locks the rows a statement selects, where more than one transaction writes at a time.
-    pub(super) fn for_update(&self) -> &'static str {
-        if self.is_sqlite() { "" } else { " FOR UPDATE" }
-    }
-
-    /// Sessions in memory; a transaction has none, since it sees what is not committed.
-    fn index(&self) -> Option<&std::sync::Arc<index::SessionIndex>> {
-        match self {
-            Self::SqliteRead(sqlite) => Some(sqlite.index()),
-            Self::PostgresRead(postgres) => Some(postgres.index()),
-            Self::SqliteWrite(..) | Self::PostgresWrite(..) => None,
-        }
-    }
-
-    fn pending(&self) -> Option<&Pending> {
-        match self {
-            Self::SqliteWrite(_, pending) | Self::PostgresWrite(_, pending) => Some(pending),
-            Self::SqliteRead(_) | Self::PostgresRead(_) => None,
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

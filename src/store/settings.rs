@@ -1,6 +1,6 @@
 //! Small facts about the database itself, by name.
 
-use super::{Db, StoreError};
+use crate::store::{Db, StoreError};
 use crate::values;
 
 impl Db<'_> {

@@ -9,12 +9,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::form::Visitor;
-use super::{Frame, PageResult, Section, page};
 use crate::actions::ActionError;
-use crate::app::App;
+use crate::actions::app::App;
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
+use crate::ui::submission::Visitor;
+use crate::ui::{Frame, PageResult, Section, page};
 
 /// Everything a page answers but success.
 #[derive(Debug)]
@@ -198,7 +198,7 @@ impl Failure {
 }
 
 /// A form that is shown again because somebody was quicker: what it asked for is taken, or changed.
-pub(super) fn conflict(shown_again: PageResult) -> PageResult {
+pub(in crate::ui) fn conflict(shown_again: PageResult) -> PageResult {
     shown_again.map(|mut response| {
         *response.status_mut() = StatusCode::CONFLICT;
         response

@@ -1,36 +1,21 @@
 //! Server-rendered pages, one file a page. They work without JavaScript.
 #![expect(clippy::missing_errors_doc, reason = "a page that fails is a page that says so")]
 
+pub mod account;
+pub mod admin;
 pub mod assets;
-pub mod confirm;
-pub mod devices;
 pub mod error;
-pub mod events;
-mod form;
-pub mod map;
-pub mod my_data;
-pub mod passkeys;
-pub mod password;
-pub mod security;
-pub mod session;
-pub mod sessions;
-pub mod set_up;
-pub mod settings;
+pub mod fleet;
 pub mod sign_in;
-pub mod sign_in_factor;
-pub mod sign_in_limit;
-pub mod sign_out;
-pub mod tokens;
-pub mod user;
-pub mod users;
+mod submission;
 mod words;
 
 use askama::Template;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use crate::store::users::Rights;
-use error::PageError;
+use crate::store::people::users::Rights;
+use crate::ui::error::PageError;
 
 /// `/`: one's own sessions.
 pub async fn home() -> Redirect {

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use askama::filters::HtmlSafe;
 
-use crate::app::App;
+use crate::actions::app::App;
 use crate::domain::user_agent::ParsedAgent;
 use crate::domain::{Address, Method, Methods, SessionId, Timestamp, UserId, country};
-use crate::store::events::EventRow;
-use crate::store::user_agents::UserAgentRow;
+use crate::store::events::rows::EventRow;
+use crate::store::sessions::user_agents::UserAgentRow;
 
 /// An instant, for people and for machines: relative, with the exact one on hover and for screen
 /// readers. A script puts it into the reader's zone.
-pub(super) struct Moment {
+pub(in crate::ui) struct Moment {
     at: Timestamp,
     words: String,
 }
@@ -42,13 +42,13 @@ impl fmt::Display for Moment {
 impl HtmlSafe for Moment {}
 
 /// To the minute: `2026-11-01 12:00 UTC`.
-pub(super) fn exact(at: Timestamp) -> String {
+pub(in crate::ui) fn exact(at: Timestamp) -> String {
     let text = at.to_string();
     format!("{} {} UTC", text.get(..10).unwrap_or_default(), text.get(11..16).unwrap_or_default())
 }
 
 /// A duration in its largest unit: `3 days`.
-pub(super) fn spell(duration: Duration) -> String {
+pub(in crate::ui) fn spell(duration: Duration) -> String {
     let seconds = duration.as_secs();
     // Rounded: twelve hours that began a second ago are still "12 hours".
     let (count, unit) = match seconds {
@@ -61,12 +61,12 @@ pub(super) fn spell(duration: Duration) -> String {
 }
 
 /// The `s` of all numbers but one.
-pub(super) fn plural(count: impl fmt::Display) -> &'static str {
+pub(in crate::ui) fn plural(count: impl fmt::Display) -> &'static str {
     if count.to_string() == "1" { "" } else { "s" }
 }
 
 /// A whole number with its thousands apart: `1,284`.
-pub(super) fn grouped(number: impl fmt::Display) -> String {
+pub(in crate::ui) fn grouped(number: impl fmt::Display) -> String {
     let number = number.to_string();
     let (sign, digits) = number.strip_prefix('-').map_or(("", number.as_str()), |digits| ("-", digits));
     let mut text = sign.to_owned();
@@ -81,7 +81,7 @@ pub(super) fn grouped(number: impl fmt::Display) -> String {
 
 /// The kind of a device, as a picture and a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Device {
+pub(in crate::ui) enum Device {
     Phone,
     Tablet,
     Computer,
@@ -132,7 +132,7 @@ impl fmt::Display for Device {
 impl HtmlSafe for Device {}
 
 /// Browser and system in words; what nothing is known of, in its own words.
-pub(super) fn describe(agent: Option<&Arc<UserAgentRow>>) -> String {
+pub(in crate::ui) fn describe(agent: Option<&Arc<UserAgentRow>>) -> String {
     const LONGEST: usize = 80;
     let Some(agent) = agent else { return "Unknown browser".into() };
     let is_known = agent.parsed.browser.family != "Other" || agent.parsed.system.family != "Other";
@@ -143,7 +143,7 @@ pub(super) fn describe(agent: Option<&Arc<UserAgentRow>>) -> String {
 }
 
 /// Where an address is: place and network, as far as the files know.
-pub(super) struct Whereabouts {
+pub(in crate::ui) struct Whereabouts {
     /// `Berlin, Germany`; `Private network` for addresses that are nowhere in particular.
     pub place: String,
     /// Who runs the network, or `""`.
@@ -166,7 +166,7 @@ impl Whereabouts {
 }
 
 /// How somebody proved who they are, from what is stored of it.
-pub(super) fn methods(stored: Methods) -> String {
+pub(in crate::ui) fn methods(stored: Methods) -> String {
     let words = [
         ("password", stored.has(Method::Password)),
         ("one-time code", stored.has(Method::OneTimeCode)),
@@ -176,7 +176,7 @@ pub(super) fn methods(stored: Methods) -> String {
 }
 
 /// Why a session ended, as a sentence's end: `ended by root`.
-pub(super) fn ending(reason: &str, by: &str) -> String {
+pub(in crate::ui) fn ending(reason: &str, by: &str) -> String {
     match reason {
         "signed_out" => "signed out".into(),
         "revoked" => format!("ended by {by}"),
@@ -193,7 +193,7 @@ pub(super) fn ending(reason: &str, by: &str) -> String {
 }
 
 /// What an event records, as a sentence.
-pub(super) fn happened(event: &EventRow) -> String {
+pub(in crate::ui) fn happened(event: &EventRow) -> String {
     let (actor, user, detail) = (&event.actor, &event.username, &event.detail);
     let is_own = actor == user;
     let whose = if is_own { "their own".to_owned() } else { format!("{user}’s") };
@@ -254,7 +254,7 @@ pub(super) fn happened(event: &EventRow) -> String {
 }
 
 /// An event as pages show it.
-pub(super) struct EventLine {
+pub(in crate::ui) struct EventLine {
     pub at: Moment,
     pub kind: String,
     pub words: String,
@@ -305,8 +305,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_event_is_a_sentence() {
-        use crate::actions::Actor;
         use crate::actions::events::EventKind;
+        use crate::domain::caller::Actor;
 
         for kind in EventKind::ALL {
             let words = happened(&kind.by(&Actor::cli(), Timestamp(0)).about(UserId(1), "alice").with_detail("x"));

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use rollcall::actions::guesses;
-use rollcall::actions::{ActionError, Actor, sign_in};
+use rollcall::actions::sign_in::guesses;
+use rollcall::actions::{ActionError, sign_in};
 use rollcall::domain::Address;
+use rollcall::domain::caller::Actor;
 use serde_json::json;
 
 use crate::support::app::{PASSWORD, sign_in_as};

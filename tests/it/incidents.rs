@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use rollcall::actions::{Actor, bootstrap, sessions, users};
+use rollcall::actions::people::{bootstrap, users};
+use rollcall::actions::sessions::end;
 use rollcall::domain::PlainSecret;
+use rollcall::domain::caller::Actor;
 use rollcall::domain::user::TokenIntent;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -342,7 +344,7 @@ db_test!(the_sweep_takes_nobody_who_lives, |db| async move {
         assert_eq!(app.ending(&browser.uuid).await, Some(("expired".into(), "system".into())));
     }
     app.assert_counts().await;
-    assert_eq!(sessions::sweep(&app.app, app.app.clock.now()).await.unwrap(), 0);
+    assert_eq!(end::sweep(&app.app, app.app.clock.now()).await.unwrap(), 0);
 });
 
 // better-auth CVE-2025-71402: what a cookie merely said was enough to end other people's sessions.

@@ -21,6 +21,7 @@ mod support;
 mod process;
 
 mod api;
+mod architecture;
 mod browser;
 mod cli;
 mod crash;

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use rollcall::actions::{Actor, sign_in, users};
+use rollcall::actions::people::users;
+use rollcall::actions::sign_in;
+use rollcall::domain::caller::Actor;
 use rollcall::jobs::dictionary::UnusedAgents;
 use serde_json::Value;
 

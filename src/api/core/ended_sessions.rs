@@ -5,13 +5,14 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::Response;
 
-use super::authenticated_sessions::{method_not_allowed, ok, options, require_collection_permission, with_allow};
-use super::parameters::{EndedListParameters, ListParameters};
-use super::session_filter::{self, EndedRequest};
-use super::wire::{AuthenticatedSession, Empty, EndedPage, EndedSession, ErrorDetail, Pagination, SignIn};
+use crate::actions::app::App;
 use crate::api::Call;
+use crate::api::core::authenticated_sessions::filter;
+use crate::api::core::authenticated_sessions::filter::EndedRequest;
+use crate::api::core::authenticated_sessions::{method_not_allowed, ok, options, require_collection_permission, with_allow};
+use crate::api::core::parameters::{EndedListParameters, ListParameters};
+use crate::api::core::wire::{AuthenticatedSession, Empty, EndedPage, EndedSession, ErrorDetail, Pagination, SignIn};
 use crate::api::error::ApiError;
-use crate::app::App;
 use crate::domain::listing::Window;
 use crate::store::Db;
 
@@ -43,7 +44,7 @@ pub async fn collection(State(app): State<App>, request: Request) -> Response {
     )
 )]
 pub(crate) async fn list(app: &App, call: &Call) -> Result<Response, ApiError> {
-    let request = session_filter::read_ended(&call.query, &call.who, app.config.is_query_strict)?;
+    let request = filter::read_ended(&call.query, &call.who, app.config.is_query_strict)?;
     let page = call.query.last("page").map(str::to_owned);
     // What has no index reads far, and nothing tells beforehand.
     let (app, store) = (app.clone(), app.store.clone());
@@ -53,7 +54,7 @@ pub(crate) async fn list(app: &App, call: &Call) -> Result<Response, ApiError> {
 async fn answer(app: &App, request: &EndedRequest, page: Option<&str>, db: &Db<'_>) -> Result<Response, ApiError> {
     let count = db.count_ended_sessions(&request.filter).await?;
     let size = request.page_size;
-    let number = session_filter::page_number(page, Pagination::pages(count, size))?;
+    let number = filter::page_number(page, Pagination::pages(count, size))?;
     let window = Window { offset: (number - 1) * size, limit: size };
     let rows = db.list_ended_sessions(&request.filter, &request.sorts, window).await?;
     let agents = app.user_agents.entries(db, rows.iter().map(|row| row.session.user_agent_id)).await?;

@@ -9,15 +9,15 @@ use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 use uuid::fmt::Hyphenated;
 
-use crate::app::App;
+use crate::actions::app::App;
 use crate::domain::address::AddressText;
 use crate::domain::clock::TimestampText;
 use crate::domain::user_agent::ParsedAgent;
 use crate::domain::{Address, Methods, SessionId, Timestamp};
 use crate::enrich::geoip::{AutonomousSystem, Place};
-use crate::store::session_details::SignInRow;
-use crate::store::sessions::SessionRow;
-use crate::store::user_agents::{SaidAgent, UserAgentRow};
+use crate::store::sessions::details::SignInRow;
+use crate::store::sessions::rows::SessionRow;
+use crate::store::sessions::user_agents::{SaidAgent, UserAgentRow};
 
 /// A page of sessions.
 #[derive(Serialize, ToSchema)]

@@ -8,15 +8,18 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::state::{Stage, State as Flow};
-use crate::actions::factors::Checked;
-use crate::actions::passkeys::challenge::Purpose;
+use crate::actions::app::App;
+use crate::actions::sessions::end;
 use crate::actions::sign_in::Proved;
-use crate::actions::{ActionError, factors, passkeys, sessions, sign_in};
+use crate::actions::sign_in::factors::Checked;
+use crate::actions::sign_in::passkeys::challenge::Purpose;
+use crate::actions::sign_in::{factors, passkeys};
+use crate::actions::{ActionError, sign_in};
 use crate::api::core::wire::ErrorDetail;
 use crate::api::error::{AT_LIMIT, ApiError, json_response};
-use crate::app::App;
-use crate::auth::{self, cookies, csrf, known_device, relying_party, session_keys, target};
+use crate::api::flows::state::{Stage, State as Flow};
+use crate::auth;
+use crate::auth::{cookies, csrf, known_device, redirect, relying_party, session_keys};
 use crate::domain::PlainSecret;
 use crate::domain::factor::FactorKind;
 use crate::domain::user::MAX_EMAIL_LENGTH;
@@ -219,7 +222,7 @@ impl FlowCall<'_> {
         proved: &Proved,
         error: Option<(&str, &str)>,
     ) -> Result<Response, ApiError> {
-        let proof = sign_in::remember_proof(self.app, proved.user.id, proved.methods, super::state::LIVES).await?;
+        let proof = sign_in::remember_proof(self.app, proved.user.id, proved.methods, crate::api::flows::state::LIVES).await?;
         flow.proof = Some(proof.expose().to_owned());
         flow.stage = stage;
         self.present_and_keep(&flow, error).await
@@ -298,7 +301,7 @@ impl FlowCall<'_> {
             return Ok(json_response(StatusCode::OK, &body));
         }
         for key in session_keys(self.app, &self.parts.headers) {
-            sessions::sign_out(self.app, &key, &self.client.as_anonymous()).await?;
+            end::sign_out(self.app, &key, &self.client.as_anonymous()).await?;
         }
         let mut response = self.redirect("Signed out");
         auth::forget_session(self.app, response.headers_mut());
@@ -308,7 +311,7 @@ impl FlowCall<'_> {
     fn redirect(&self, title: &str) -> Response {
         let page = Query::parse(self.parts.uri.query().unwrap_or_default());
         let page = Query::parse(page.last("query").unwrap_or_default());
-        let to = target::safe(&self.app.config, page.last("next"));
+        let to = redirect::safe(&self.app.config, page.last("next"));
         json_response(StatusCode::OK, &json!({ "component": "xak-flow-redirect", "flow_info": flow_info(title), "to": to }))
     }
 

@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use cookie::{Cookie, CookieJar};
 use serde::{Deserialize, Serialize};
 
-use crate::app::App;
+use crate::actions::app::App;
 use crate::auth::cookies;
 
 /// How long a sign-in may take.

@@ -4,7 +4,7 @@ use ciborium::Value;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use super::{Asked, Refusal};
+use crate::domain::webauthn::{Asked, Refusal};
 
 /// How deep CBOR may be nested. What is expected is two deep; statements may be a little deeper.
 const MAX_DEPTH: usize = 8;

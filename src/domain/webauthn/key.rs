@@ -6,8 +6,8 @@ use p256::ecdsa::signature::Verifier;
 use rsa::BoxedUint;
 use sha2::Sha256;
 
-use super::Refusal;
-use super::data::{read_map, take_one};
+use crate::domain::webauthn::Refusal;
+use crate::domain::webauthn::data::{read_map, take_one};
 
 /// What is asked for, best liked first: ES256, EdDSA with Ed25519, and RS256, which older Windows makes.
 pub const ALGORITHMS: [i64; 3] = [ES256, EDDSA, RS256];

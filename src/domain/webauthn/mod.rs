@@ -13,7 +13,7 @@ pub use data::Flags;
 pub use key::{ALGORITHMS, PublicKey};
 pub use wire::{Assertion, Attestation, decode, encode};
 
-use data::{AuthenticatorData, ClientData};
+use crate::domain::webauthn::data::{AuthenticatorData, ClientData};
 
 /// The longest name a credential has for itself, in bytes (Level 3, 5.8.3).
 const MAX_CREDENTIAL_ID: usize = 1023;

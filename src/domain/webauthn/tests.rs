@@ -4,7 +4,7 @@ use ciborium::Value;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::Signer;
 
-use super::*;
+use crate::domain::webauthn::*;
 
 const CHALLENGE: &str = "Y2hhbGxlbmdlIG9mIHRoZSB0ZXN0";
 const HANDLE: &[u8] = b"a random handle";

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::Refusal;
+use crate::domain::webauthn::Refusal;
 
 /// What comes in may be filled up with `=`, as some clients do.
 const ENGINE: GeneralPurpose =
@@ -145,5 +145,5 @@ impl Assertion {
 }
 
 fn challenge(client_data: &[u8]) -> Result<String, Refusal> {
-    super::data::ClientData::parse(client_data).map(super::data::ClientData::into_challenge)
+    crate::domain::webauthn::data::ClientData::parse(client_data).map(crate::domain::webauthn::data::ClientData::into_challenge)
 }

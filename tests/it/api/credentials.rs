@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rollcall::actions::{Actor, users};
+use rollcall::actions::people::users;
+use rollcall::domain::caller::Actor;
 use rollcall::domain::user::TokenIntent;
 use serde_json::json;
 use sha2::{Digest, Sha512};

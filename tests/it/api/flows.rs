@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rollcall::actions::{Actor, users};
+use rollcall::actions::people::users;
+use rollcall::domain::caller::Actor;
 use serde_json::{Value, json};
 
 use crate::support::app::{PASSWORD, sign_in_as};
@@ -86,7 +87,7 @@ db_test!(an_unknown_name_reads_as_a_known_one, |db| async move {
 
 db_test!(an_email_address_names_its_user, |db| async move {
     let app = TestApp::new(db).await;
-    let hash = rollcall::actions::passwords::hash(PASSWORD).unwrap();
+    let hash = rollcall::actions::people::passwords::hash(PASSWORD).unwrap();
     let user = |id: i64, name: &str, email: &str| json!({"kind": "user", "id": id, "username": name, "email": email, "password_hash": hash});
     app.import(&[user(1, "alice", "Alice@Example.com"), user(2, "b1", "shared@example.com"), user(3, "b2", "shared@example.com")])
         .await;

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rollcall::actions::{Actor, history, sessions, users};
+use rollcall::actions::people::users;
+use rollcall::actions::sessions::{end, retention};
 use rollcall::domain::Permission;
+use rollcall::domain::caller::Actor;
 use serde_json::{Value, json};
 
 use crate::support::{Caller, SESSIONS, TestApp, seed};
@@ -154,9 +156,9 @@ db_test!(it_is_forgotten_after_the_retention, |db| async move {
     let later = app.user("bob").await.session().await;
     later.with_csrf().delete(&later.url()).await.assert_status(204);
     app.advance(Duration::from_secs(29 * 86400));
-    assert_eq!(history::purge(&app.app).await.unwrap(), 0, "thirty days are not over");
+    assert_eq!(retention::purge(&app.app).await.unwrap(), 0, "thirty days are not over");
     app.advance(Duration::from_micros(1));
-    assert_eq!(history::purge(&app.app).await.unwrap(), 1100);
+    assert_eq!(retention::purge(&app.app).await.unwrap(), 1100);
     let left = app.admin_token().await.get(ENDED).await.json();
     assert_eq!(uuids(&left), [later.uuid]);
     app.assert_counts().await;
@@ -166,8 +168,8 @@ db_test!(it_may_be_kept_for_ever, |db| async move {
     let app = TestApp::with(db, &[("HISTORY__RETENTION", "0")]).await;
     let browser = app.user("alice").await.session().await;
     app.advance(Duration::from_secs(20 * 86400));
-    assert_eq!(sessions::sweep(&app.app, app.app.clock.now()).await.unwrap(), 1);
+    assert_eq!(end::sweep(&app.app, app.app.clock.now()).await.unwrap(), 1);
     app.advance(Duration::from_secs(99 * 365 * 86400));
-    assert_eq!(history::purge(&app.app).await.unwrap(), 0);
+    assert_eq!(retention::purge(&app.app).await.unwrap(), 0);
     assert_eq!(app.ending(&browser.uuid).await, Some(("expired".into(), "system".into())));
 });

@@ -104,13 +104,13 @@ db_test!(an_older_use_never_overwrites_a_newer_one, |db| async move {
     browser.get(SESSIONS).await.assert_status(200);
     app.app.touches.flush(&app.app).await.unwrap();
     // Another node's note of an older use comes late.
-    let origin = rollcall::store::sessions::Origin {
+    let origin = rollcall::store::sessions::rows::Origin {
         ip: rollcall::domain::Address::parse("203.0.113.1").unwrap(),
         user_agent_id: agent,
         country: "DE".into(),
         asn: Some(1),
     };
-    let late = rollcall::store::sessions::Touch { id: row, at: at("2026-11-01T12:01:00Z"), origin };
+    let late = rollcall::store::sessions::rows::Touch { id: row, at: at("2026-11-01T12:01:00Z"), origin };
     let written = app.app.store.write(move |db| Box::pin(async move { db.update_touched(&[late]).await })).await;
     written.unwrap();
     assert_eq!(shown(&admin).await["last_ip"], "127.0.0.1");

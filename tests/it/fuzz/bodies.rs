@@ -32,7 +32,7 @@ fn says_password(body: &[u8]) -> bool {
 db_test!(flow_answers, |db| async move {
     let app = TestApp::with(db, &[("SESSIONS__REMEMBER_TIMEOUT", "0")]).await;
     app.import(&[json!({"kind": "user", "id": 7, "username": "alice", "password_hash": cheap_hash()})]).await;
-    let router = rollcall::routes::router(&app.app);
+    let router = rollcall::server::router(&app.app);
     let words: [&[u8]; 16] = [
         b"\"component\"",
         b"\"ak-stage-identification\"",
@@ -95,7 +95,7 @@ db_test!(revocations, |db| async move {
         "kind": "token", "key": "alices", "intent": "api", "user": 7, "expiring": false, "expires": "2099-01-01T00:00:00Z",
     }));
     app.import(&lines).await;
-    let router = rollcall::routes::router(&app.app);
+    let router = rollcall::server::router(&app.app);
     let words: [&[u8]; 18] = [
         b"\"expected_count\"",
         b"\"everyone\"",

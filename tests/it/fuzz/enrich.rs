@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use rollcall::config::GeoIpConfig;
 use rollcall::domain::{Address, user_agent};
-use rollcall::enrich::geoip::{self, GeoIp};
+use rollcall::enrich::geoip;
+use rollcall::enrich::geoip::GeoIp;
 use rollcall::enrich::user_agents::UserAgents;
 
 use super::Fuzz;

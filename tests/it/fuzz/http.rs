@@ -97,7 +97,7 @@ db_test!(credentials, |db| async move {
         token("the-key-of-somebody-who-is-gone", 8, "api"),
     ])
     .await;
-    let router = rollcall::routes::router(&app.app);
+    let router = rollcall::server::router(&app.app);
     let good_jwt = jwt(SESSION_KEY);
     let keys: Vec<String> = [
         format!("Bearer {TOKEN_KEY}\n"),
@@ -164,7 +164,7 @@ db_test!(queries, |db| async move {
     app.superuser("root").await;
     let admin = app.admin_token().await;
     drop(admin);
-    let router = rollcall::routes::router(&app.app);
+    let router = rollcall::server::router(&app.app);
     let words: [&[u8]; 34] = [
         b"page=",
         b"page_size=",

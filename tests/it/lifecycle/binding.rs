@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rollcall::app::App;
+use rollcall::actions::app::App;
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -86,7 +86,7 @@ async fn bound(app: &TestApp, files: &[(&'static str, String); 2], bindings: &[(
     let bound = app.restarted(&settings).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(rollcall::http::serve::run(listener, rollcall::routes::router(&bound), std::future::pending()));
+    tokio::spawn(rollcall::server::serve(listener, rollcall::server::router(&bound), std::future::pending()));
     (bound, address)
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rollcall::actions::{Actor, tokens, users};
+use rollcall::actions::people::users;
+use rollcall::actions::tokens;
+use rollcall::domain::caller::Actor;
 use rollcall::domain::user::TokenIntent;
 use serde_json::json;
 
@@ -15,7 +17,7 @@ async fn assert_ended(app: &TestApp, browsers: &[&Browser], reason: &str, by: &s
         browser.get(SESSIONS).await.assert_status(403);
         assert_eq!(app.ending(&browser.uuid).await, Some((reason.to_owned(), by.to_owned())));
         let events = app.app.store.read().list_events(0, 100_000).await.unwrap();
-        let of = |event: &rollcall::store::events::EventRow| event.session.is_some_and(|id| id.to_string() == browser.uuid);
+        let of = |event: &rollcall::store::events::rows::EventRow| event.session.is_some_and(|id| id.to_string() == browser.uuid);
         let last = events.iter().rev().find(|(_, event)| of(event)).expect("an event");
         assert_eq!((last.1.detail.as_str(), last.1.actor.as_str()), (reason, by));
     }

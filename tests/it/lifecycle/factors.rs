@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rollcall::actions::factors::{self, Checked};
-use rollcall::actions::sign_in::{self, Proved};
-use rollcall::actions::{Actor, policies};
+use rollcall::actions::policies;
+use rollcall::actions::sign_in;
+use rollcall::actions::sign_in::Proved;
+use rollcall::actions::sign_in::factors;
+use rollcall::actions::sign_in::factors::Checked;
+use rollcall::domain::caller::Actor;
 use rollcall::domain::policy::Policy;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Address, Methods, PlainSecret, totp};
-use rollcall::store::policies::PolicyOwner;
+use rollcall::store::people::policies::PolicyOwner;
 use serde_json::{Value, json};
 
 use crate::support::app::{PASSWORD, TestUser, sign_in_as};
@@ -163,7 +166,8 @@ db_test!(a_password_alone_starts_no_session_anywhere, |db| async move {
     assert!(count > 0 && app.count_events("sign_in").await == 2, "alice’s first one, and this one");
     // Whoever calls, the action itself starts none.
     let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    let client = sign_in::Client { ip: rollcall::domain::Address::parse("192.0.2.1").unwrap(), user_agent: String::new() };
+    let client =
+        rollcall::domain::caller::Client { ip: rollcall::domain::Address::parse("192.0.2.1").unwrap(), user_agent: String::new() };
     let refused = sign_in::start_session(&app.app, row, &client, false, Vec::new(), &Actor::default()).await;
     assert!(matches!(refused, Err(rollcall::actions::ActionError::FactorNeeded)), "{refused:?}");
 });

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use rollcall::actions::{Actor, guesses, users};
+use rollcall::actions::people::users;
+use rollcall::actions::sign_in::guesses;
 use rollcall::auth::known_device;
+use rollcall::domain::caller::Actor;
 use rollcall::domain::{PlainSecret, UserId};
-use rollcall::store::known_devices::NewDevice;
+use rollcall::store::sign_in::known_devices::NewDevice;
 
 use crate::support::app::{PASSWORD, sign_in_as};
 use crate::support::{Caller, TestApp};

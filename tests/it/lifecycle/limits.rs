@@ -104,14 +104,12 @@ db_test!(whoever_signs_in_is_asked_which, |db| async move {
 async fn fifty(app: &TestApp) -> usize {
     let alice = app.user("alice").await;
     let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    let client = rollcall::actions::sign_in::Client {
-        ip: rollcall::domain::Address::parse("192.0.2.1").unwrap(),
-        user_agent: String::new(),
-    };
+    let client =
+        rollcall::domain::caller::Client { ip: rollcall::domain::Address::parse("192.0.2.1").unwrap(), user_agent: String::new() };
     let tasks: Vec<_> = (0..50)
         .map(|_| {
             let (app, row, client) = (app.app.clone(), row.clone(), client.clone());
-            let actor = rollcall::actions::Actor::default();
+            let actor = rollcall::domain::caller::Actor::default();
             tokio::spawn(async move {
                 rollcall::actions::sign_in::start_session(&app, row, &client, false, Vec::new(), &actor).await.is_ok()
             })

@@ -1,5 +1,6 @@
 //! How sessions live and end: policies, limits, fresh proofs, and every way to an end.
 
+mod batching;
 mod binding;
 mod ends;
 mod factors;
@@ -8,4 +9,3 @@ mod known_devices;
 mod limits;
 mod model;
 mod policies;
-mod together;

@@ -9,12 +9,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use rollcall::actions::sign_in::{self, Client};
-use rollcall::actions::{Actor, policies, sessions};
-use rollcall::app::App;
+use rollcall::actions::app::App;
+use rollcall::actions::policies;
+use rollcall::actions::sessions::{check, end};
+use rollcall::actions::sign_in;
+use rollcall::domain::caller::Actor;
+use rollcall::domain::caller::Client;
 use rollcall::domain::policy::Policy;
 use rollcall::domain::{Address, PlainSecret, Timestamp};
-use rollcall::store::policies::PolicyOwner;
+use rollcall::store::people::policies::PolicyOwner;
 use serde_json::json;
 
 use crate::support::TestApp;
@@ -109,7 +112,7 @@ struct Model<'a> {
     server: App,
     instance: [i64; 3],
     group: PolicyOwner,
-    users: Vec<rollcall::store::users::UserRow>,
+    users: Vec<rollcall::store::people::users::UserRow>,
     own: BTreeMap<Option<usize>, Limits>,
     keys: Vec<PlainSecret>,
     sessions: Vec<Option<Session>>,
@@ -142,8 +145,8 @@ impl Model<'_> {
 
     async fn use_it(&mut self, at: usize) {
         let now = self.now();
-        let opened = sessions::check(&self.server, &self.keys[at], &Self::client(), "").await.unwrap();
-        let let_in = matches!(opened, sessions::Admission::Open(_));
+        let opened = check::check(&self.server, &self.keys[at], &Self::client(), "").await.unwrap();
+        let let_in = matches!(opened, check::Admission::Open(_));
         let should = self.sessions[at].as_ref().is_some_and(|session| now < session.expires());
         assert_eq!(let_in, should, "session {at} at {now}: {:?}", self.sessions[at]);
         let Some(session) = self.sessions[at].as_mut().filter(|_| let_in) else { return };
@@ -201,7 +204,7 @@ impl Model<'_> {
             }
             Step::SignOut(index) => {
                 let Some(at) = pick(index, self.keys.len()) else { return };
-                sessions::sign_out(&self.server, &self.keys[at], &Actor::default()).await.unwrap();
+                end::sign_out(&self.server, &self.keys[at], &Actor::default()).await.unwrap();
                 let now = self.now();
                 // What is over cannot be signed out of; the sweep takes it.
                 if self.sessions[at].as_ref().is_some_and(|session| now < session.expires()) {
@@ -213,7 +216,7 @@ impl Model<'_> {
             Step::Flush => self.flush().await,
             Step::Sweep => {
                 let now = self.now();
-                sessions::sweep(&self.server, Timestamp(now)).await.unwrap();
+                end::sweep(&self.server, Timestamp(now)).await.unwrap();
                 for session in &mut self.sessions {
                     if session.as_ref().is_some_and(|session| session.expires() <= now) {
                         *session = None;
@@ -257,7 +260,7 @@ db_test!(sessions_live_and_end_as_the_model_says, |db| async move {
         app.import_bytes(text, true).await.unwrap();
         let mut users = Vec::new();
         for name in &names {
-            users.push(rollcall::actions::users::find(&app.app, name).await.unwrap());
+            users.push(rollcall::actions::people::users::find(&app.app, name).await.unwrap());
         }
         let group = PolicyOwner::Group(app.app.store.read().find_group(&staff).await.unwrap().unwrap());
         let (own, keys, sessions) = (BTreeMap::new(), Vec::new(), Vec::new());

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use rollcall::actions::{ActionError, Actor, policies};
-use rollcall::app::App;
+use rollcall::actions::app::App;
+use rollcall::actions::{ActionError, policies};
+use rollcall::domain::caller::Actor;
 use rollcall::domain::policy::{AtLimit, Policy};
-use rollcall::store::policies::PolicyOwner;
+use rollcall::store::people::policies::PolicyOwner;
 use serde_json::json;
 
 use crate::support::app::{Browser, TestUser, at};
@@ -71,7 +72,7 @@ db_test!(tightening_cuts_living_sessions_and_loosening_gives_nothing_back, |db| 
     assert_eq!(set(&app, group, absolute(59 * MINUTE)).await, 1);
     browser.get(SESSIONS).await.assert_status(403);
     other.get(SESSIONS).await.assert_status(200);
-    rollcall::actions::sessions::sweep(&app.app, app.app.clock.now()).await.unwrap();
+    rollcall::actions::sessions::end::sweep(&app.app, app.app.clock.now()).await.unwrap();
     assert_eq!(app.ending(&browser.uuid).await, Some(("expired".into(), "system".into())));
     app.assert_counts().await;
 });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use rollcall::actions::sessions;
+use rollcall::actions::sessions::end;
 use serde_json::json;
 
 use crate::support::app::Browser;
@@ -75,7 +75,7 @@ db_test!(they_equal_the_rows_after_any_mix_of_steps, |db| async move {
             Step::Move => app.move_revoked().await,
             Step::Wait(seconds) => app.advance(Duration::from_secs(*seconds)),
             Step::Flush => app.app.touches.flush(&app.app).await.unwrap(),
-            Step::Sweep => drop(sessions::sweep(&app.app, app.app.clock.now()).await.unwrap()),
+            Step::Sweep => drop(end::sweep(&app.app, app.app.clock.now()).await.unwrap()),
             Step::Import(count, ip) => {
                 let lines: Vec<_> = (imported..imported + count)
                     .map(|n| seed::session(n, users[0].id.0, json!({"last_ip": ADDRESSES[*ip]})))

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rollcall::store::event_feed::EventFeed;
+use rollcall::store::events::feed::EventFeed;
 
 use crate::support::TestApp;
 

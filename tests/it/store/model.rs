@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use rollcall::actions::Actor;
 use rollcall::actions::import;
 use rollcall::domain::Address;
+use rollcall::domain::caller::Actor;
 use serde_json::{Value, json};
 
 use crate::support::{Caller, SESSIONS, TestApp, geoip, seed};

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use rollcall::actions::{Actor, many_ends, person, users};
+use rollcall::actions::people::{privacy, users};
+use rollcall::actions::sessions::bulk_end;
 use rollcall::domain::SessionId;
+use rollcall::domain::caller::Actor;
 use serde_json::{Value, json};
 
 use crate::support::{SESSIONS, TestApp, seed};
@@ -85,13 +87,13 @@ db_test!(who_is_removed_or_erased_leaves_none_behind, |db| async move {
     let by = Actor::cli();
     assert_eq!(app.revoke_of(1, 3).await, 3);
     let alice = app.app.store.read().find_user_by_name("alice").await.unwrap().unwrap();
-    let export = person::export(&app.app, &alice).await.unwrap();
+    let export = privacy::export(&app.app, &alice).await.unwrap();
     assert_eq!(export["ended_sessions"].as_array().map(Vec::len), Some(3), "{export}");
     assert_eq!(app.revoke_of(1, 1).await, 1);
     users::remove(&app.app, &alice, &by).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions WHERE username = 'alice'").await, 5);
     assert_eq!(app.revoke_of(2, 1).await, 1);
-    let erased = person::erase(&app.app, "bob", &by).await.unwrap();
+    let erased = privacy::erase(&app.app, "bob", &by).await.unwrap();
     assert_eq!(erased.sessions, 1);
     assert_eq!(app.number("SELECT count(*) FROM session_rows").await, 0);
     app.assert_counts().await;
@@ -117,12 +119,12 @@ db_test!(a_move_that_is_stopped_goes_on, |db| async move {
     let app = TestApp::new(db).await;
     app.import(&people(250)).await;
     assert_eq!(app.revoke_of(1, 1000).await, 250);
-    assert!(many_ends::move_some(&app.app, Duration::ZERO).await.unwrap(), "some are left");
+    assert!(bulk_end::move_some(&app.app, Duration::ZERO).await.unwrap(), "some are left");
     assert!(waiting(&app).await.1 > 0);
     app.assert_counts().await;
     // Another server takes over.
     let beside = app.restarted(&[]).await;
-    assert!(!many_ends::move_some(&beside, Duration::MAX).await.unwrap());
+    assert!(!bulk_end::move_some(&beside, Duration::MAX).await.unwrap());
     assert_eq!(waiting(&app).await, (0, 0));
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions").await, 250);
     app.assert_counts().await;
@@ -159,14 +161,14 @@ db_test!(many_ways_at_once_end_each_once, |db| async move {
             match n % 6 {
                 0 => drop(app.revoke_of(1, 20).await),
                 1 => drop(caller.delete(&format!("{SESSIONS}{}/", seed::uuid(n))).await),
-                2 => drop(many_ends::move_some(&beside, Duration::MAX).await.expect("they are moved")),
-                3 => drop(many_ends::move_some(&app.app, Duration::MAX).await.expect("they are moved")),
+                2 => drop(bulk_end::move_some(&beside, Duration::MAX).await.expect("they are moved")),
+                3 => drop(bulk_end::move_some(&app.app, Duration::MAX).await.expect("they are moved")),
                 4 => drop(caller.delete(&format!("{SESSIONS}bulk_delete/?user_pks=1")).await.assert_status(200)),
                 _ => {
                     let ids: Vec<i64> =
                         app.app.store.read().all("SELECT id FROM sessions ORDER BY id LIMIT 50", &[]).await.unwrap();
                     let at = rollcall::domain::Timestamp(app.app.clock.now().0 + i64::from(n));
-                    let origin = rollcall::store::sessions::Origin {
+                    let origin = rollcall::store::sessions::rows::Origin {
                         ip: rollcall::domain::Address::parse("203.0.113.9").unwrap(),
                         user_agent_id: app.number("SELECT MIN(id) FROM user_agents").await,
                         country: String::new(),
@@ -175,7 +177,7 @@ db_test!(many_ways_at_once_end_each_once, |db| async move {
                     let touches: Vec<_> = ids
                         .into_iter()
                         .rev()
-                        .map(|id| rollcall::store::sessions::Touch { id, at, origin: origin.clone() })
+                        .map(|id| rollcall::store::sessions::rows::Touch { id, at, origin: origin.clone() })
                         .collect();
                     let written = app.app.store.write(move |db| Box::pin(async move { db.update_touched(&touches).await }));
                     let written: Result<(), rollcall::store::StoreError> = written.await;

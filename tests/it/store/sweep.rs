@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use rollcall::actions::sessions;
+use rollcall::actions::sessions::end;
 use rollcall::domain::Timestamp;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ db_test!(only_expired_sessions_are_swept, |db| async move {
         app.app.clock.set(moment);
         let over: Vec<u32> = left.iter().filter(|(_, end)| *end <= step).map(|(n, _)| *n).collect();
         left.retain(|(_, end)| *end > step);
-        assert_eq!(sessions::sweep(&app.app, moment).await.unwrap(), over.len() as u64);
+        assert_eq!(end::sweep(&app.app, moment).await.unwrap(), over.len() as u64);
         for n in over {
             assert_eq!(app.ending(&seed::uuid(n)).await, Some(("expired".into(), "system".into())));
         }
@@ -57,15 +57,15 @@ db_test!(a_use_that_waits_to_be_written_saves_its_session, |db| async move {
 db_test!(an_ended_session_says_how_it_ended, |db| async move {
     let app = TestApp::new(db).await;
     let alice = app.user_with_password("alice").await;
-    let row = rollcall::actions::users::find(&app.app, "alice").await.unwrap();
-    let cli = rollcall::actions::Actor::cli();
+    let row = rollcall::actions::people::users::find(&app.app, "alice").await.unwrap();
+    let cli = rollcall::domain::caller::Actor::cli();
     let one = alice.session().await;
     let new = "another long password".to_owned();
-    rollcall::actions::users::set_password(&app.app, &row, new, &cli).await.unwrap();
+    rollcall::actions::people::users::set_password(&app.app, &row, new, &cli).await.unwrap();
     one.get(SESSIONS).await.assert_status(403);
     assert_eq!(app.ending(&one.uuid).await, Some(("password_changed".into(), "cli".into())));
     let two = alice.session().await;
-    rollcall::actions::users::set_active(&app.app, &row, false, &cli).await.unwrap();
+    rollcall::actions::people::users::set_active(&app.app, &row, false, &cli).await.unwrap();
     two.get(SESSIONS).await.assert_status(403);
     assert_eq!(app.ending(&two.uuid).await, Some(("user_deactivated".into(), "cli".into())));
     let events = app.events().await;

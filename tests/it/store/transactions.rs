@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use rollcall::actions::sign_in::{self, Client};
-use rollcall::actions::{ActionError, Actor};
+use rollcall::actions::ActionError;
+use rollcall::actions::sign_in;
+use rollcall::domain::caller::Actor;
+use rollcall::domain::caller::Client;
 use rollcall::domain::{Address, Methods, PlainSecret};
 use rollcall::store::StoreError;
 

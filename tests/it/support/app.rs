@@ -5,18 +5,23 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use rollcall::actions::import::{self, ImportError, Summary};
-use rollcall::actions::sign_in::{self, Client};
+use rollcall::actions::app::App;
+use rollcall::actions::import;
+use rollcall::actions::import::{ImportError, Summary};
+use rollcall::actions::people::{passwords, users};
+use rollcall::actions::sessions::bulk_end;
+use rollcall::actions::sign_in;
+use rollcall::actions::tokens;
 use rollcall::actions::tokens::TokenRequest;
-use rollcall::actions::{Actor, many_ends, passwords, tokens, users};
-use rollcall::app::App;
+use rollcall::domain::caller::Actor;
+use rollcall::domain::caller::Client;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Address, Clock, EndReason, Permission, SessionId, Timestamp, UserId};
 use rollcall::store::StoreError;
-use rollcall::store::ended_sessions::Ending;
-use rollcall::store::revocations::Revocation;
-use rollcall::store::session_ends::Which;
-use rollcall::store::users::NewUser;
+use rollcall::store::people::users::NewUser;
+use rollcall::store::sessions::end::Which;
+use rollcall::store::sessions::history::Ending;
+use rollcall::store::sessions::pending_end::Revocation;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -61,7 +66,7 @@ impl TestApp {
         let app = App::start(config, Clock::fixed(at(NOW))).await.expect("the server starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(rollcall::http::serve::run(listener, rollcall::routes::router(&app), std::future::pending()));
+        tokio::spawn(rollcall::server::serve(listener, rollcall::server::router(&app), std::future::pending()));
         Self { app, address, db }
     }
 
@@ -179,7 +184,7 @@ impl TestApp {
 
     /// Moves what was revoked to the ended sessions, as the job does.
     pub async fn move_revoked(&self) {
-        let is_left = many_ends::move_some(&self.app, Duration::MAX).await.expect("they are moved");
+        let is_left = bulk_end::move_some(&self.app, Duration::MAX).await.expect("they are moved");
         assert!(!is_left);
     }
 

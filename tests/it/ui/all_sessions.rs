@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rollcall::domain::Permission;
 use rollcall::domain::listing::SessionFilter;
-use rollcall::store::endings::NewEnding;
-use rollcall::store::facets::Facets;
+use rollcall::store::sessions::end_job::NewEnding;
+use rollcall::store::sessions::facets::Facets;
 use serde_json::json;
 
 use crate::support::app::Browser;
@@ -372,7 +372,7 @@ db_test!(live_views_are_few, |db| async move {
     let app = TestApp::new(db).await;
     let root = app.superuser("root").await.session().await;
     let mut open = Vec::new();
-    for _ in 0..rollcall::http::streams::MOST_OF_SESSION {
+    for _ in 0..rollcall::actions::sessions::watch::MOST_OF_SESSION {
         let stream = root.caller.build("GET", "/sessions/all/live").send().await.unwrap();
         assert_eq!(stream.status(), 200);
         open.push(stream);

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rollcall::actions::passkeys::{self, challenge::Purpose};
-use rollcall::actions::{Actor, policies};
+use rollcall::actions::policies;
+use rollcall::actions::sign_in::passkeys;
+use rollcall::actions::sign_in::passkeys::challenge::Purpose;
+use rollcall::domain::caller::Actor;
 use rollcall::domain::policy::Policy;
 use rollcall::domain::webauthn::RelyingParty;
-use rollcall::store::policies::PolicyOwner;
+use rollcall::store::people::policies::PolicyOwner;
 use serde_json::Value;
 
 use crate::support::app::{PASSWORD, TestUser};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rollcall::actions::{ActionError, Actor, users};
+use rollcall::actions::ActionError;
+use rollcall::actions::people::users;
+use rollcall::domain::caller::Actor;
 
 use crate::support::app::{Browser, PASSWORD, sign_in_as};
 use crate::support::{Answer, Caller, SESSIONS, TestApp};

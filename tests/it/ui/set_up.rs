@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rollcall::actions::bootstrap;
+use rollcall::actions::people::bootstrap;
 
 use crate::support::app::sign_in_as;
 use crate::support::{Caller, SESSIONS, TestApp};

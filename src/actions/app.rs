@@ -1,0 +1,70 @@
+//! What actions keep between requests: batches, pools, and uses that are not written yet.
+
+use std::sync::Arc;
+
+use crate::actions::batching::{self, Batching};
+use crate::actions::people::passwords::Passwords;
+use crate::actions::sessions::moves::Moves;
+use crate::actions::sessions::touch::Touches;
+use crate::actions::sessions::watch::Streams;
+use crate::actions::sign_in::admit::{self, Entrant, Entry};
+use crate::actions::sign_in::guess_batch::{self, Ask, Taking};
+use crate::config::Config;
+use crate::core::{Core, StartError};
+use crate::domain::Clock;
+
+/// The application: [`Core`] and the state of the actions. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of an [`App`].
+pub struct Parts {
+    /// Settings, database, clock, keys, and what reads addresses and user agents.
+    pub core: Arc<Core>,
+    /// The bounded pool that hashes passwords.
+    pub passwords: Passwords,
+    /// Uses of sessions that are not written to the database yet.
+    pub touches: Touches,
+    /// Batches sign-ins whose proofs are complete: a batch shares one transaction.
+    pub sign_ins: Batching<Arc<Entrant>, Entry>,
+    /// Batches guesses of passwords and codes: a batch shares one statement on the limits.
+    pub guesses: Batching<Ask, Taking>,
+    /// Changes of address that an event was written for.
+    pub moves: Moves,
+    /// Open live views.
+    pub streams: Streams,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for Parts {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
+}
+
+impl App {
+    /// Starts the [`Core`], with empty state.
+    ///
+    /// # Errors
+    /// Those of [`Core::start`].
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        Ok(Self(Arc::new(Parts {
+            core: Arc::new(Core::start(config, clock).await?),
+            passwords: Passwords::new(),
+            touches: Touches::default(),
+            sign_ins: Batching::new(admit::admit_all, batching::at_once(), admit::MOST_IN_BATCH),
+            guesses: Batching::new(guess_batch::ask_all, batching::at_once(), guess_batch::MOST_IN_BATCH),
+            moves: Moves::default(),
+            streams: Streams::default(),
+        })))
+    }
+}

@@ -1,0 +1,198 @@
+//! One person's data: all of it, to hand over, and its end.
+
+use serde_json::{Value, json};
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::sessions::bulk_end::{move_all_of_user, settle_user};
+use crate::actions::sessions::end_in;
+use crate::actions::sessions::retention::{LEFTOVERS_SETTING, clear_leftovers};
+use crate::domain::caller::Actor;
+use crate::domain::policy::Policy;
+use crate::domain::{EndReason, SessionId, Timestamp, UserId};
+use crate::store::events::rows::EventRow;
+use crate::store::people::policies::PolicyOwner;
+use crate::store::people::users::UserRow;
+use crate::store::{Db, StoreError};
+
+/// How many events are read at once.
+const STEP: i64 = 1000;
+/// How often the log of the database is tried to be emptied after an erasure.
+const TRIES: u32 = 20;
+
+/// What was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Sessions, ended at once and those that had ended.
+    pub sessions: u64,
+    /// Events, which stay without the person.
+    pub events: u64,
+    /// Whether what was overwritten is out of the database's log, too.
+    pub is_log_empty: bool,
+}
+
+/// Everything that is kept about one person, as one object: no key and no hash, and nothing about
+/// others, such as where an administrator was or whom the person's own acts concerned.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn export(app: &App, user: &UserRow) -> Result<Value, StoreError> {
+    let (user, now) = (user.clone(), app.clock.now());
+    let app_too = app.clone();
+    settle_user(app, user.id).await?;
+    // It may be much, so it is read beside what others wait for.
+    app.store.long_read(move |db| Box::pin(async move { read(&app_too, db, &user, now).await })).await
+}
+
+async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<Value, StoreError> {
+    let ids: Vec<SessionId> = db.list_live_ids(user.id, Timestamp(i64::MIN)).await?;
+    let (live, ended) = (db.list_session_details(&ids).await?, db.list_ended_of_user(user.id, i64::MAX).await?);
+    let agent_ids = live.iter().map(|it| it.row.user_agent_id).chain(ended.iter().map(|it| it.user_agent_id));
+    let agents = app.user_agents.entries(db, agent_ids).await?;
+    let agent = |id: i64| agents.get(&id).map(|agent| agent.text.clone());
+    let place = |ip| {
+        let place = app.geoip.place(ip);
+        json!({ "country": place.as_ref().map(|it| &it.country), "city": place.as_ref().map(|it| &it.city) })
+    };
+    let sessions: Vec<Value> = live
+        .iter()
+        .map(|it| {
+            json!({
+                "uuid": it.row.uuid, "created": it.row.created_at, "last_used": it.row.last_used_at, "expires": it.row.expires_at,
+                "last_ip": it.row.last_ip, "place": place(it.row.last_ip), "user_agent": agent(it.row.user_agent_id),
+                "name": it.sign_in.label, "methods": it.sign_in.methods.to_string(), "is_known_device": it.sign_in.is_known_device, "is_remembered": it.row.is_remembered,
+            })
+        })
+        .collect();
+    let ended_sessions: Vec<Value> = ended
+        .iter()
+        .map(|it| {
+            json!({
+                "uuid": it.uuid, "created": it.created_at, "last_used": it.last_used_at, "ended": it.ended_at,
+                "last_ip": it.last_ip, "place": place(it.last_ip), "user_agent": agent(it.user_agent_id),
+                "name": it.sign_in.label, "methods": it.sign_in.methods.to_string(), "is_known_device": it.sign_in.is_known_device, "reason": it.reason, "comment": it.comment,
+            })
+        })
+        .collect();
+    let tokens: Vec<Value> = db
+        .list_tokens(Some(user.id))
+        .await?
+        .into_iter()
+        .map(|it| {
+            json!({
+                "identifier": it.identifier, "description": it.description, "intent": it.intent, "created": it.created_at,
+                "expires": it.is_expiring.then_some(it.expires_at),
+            })
+        })
+        .collect();
+    let authenticators: Vec<Value> = db
+        .list_factors(user.id)
+        .await?
+        .into_iter()
+        .map(|it| {
+            json!({
+                "uuid": it.uuid.0.to_string(), "kind": it.kind.as_str(), "name": it.name, "created": it.created_at,
+                "last_used": it.last_used_at, "is_confirmed": it.is_confirmed,
+            })
+        })
+        .collect();
+    let known_browsers: Vec<Value> = db
+        .list_known_devices(user.id)
+        .await?
+        .into_iter()
+        .map(|(created, last_used)| json!({ "created": Timestamp(created), "last_used": Timestamp(last_used) }))
+        .collect();
+    Ok(json!({
+        "exported": now,
+        "user": {
+            "id": user.id, "username": user.username, "name": user.name, "email": user.email, "is_active": user.is_active,
+            "is_superuser": user.is_superuser, "has_password": user.password_hash.is_some(), "created": user.created_at,
+            "last_sign_in": user.last_sign_in_at, "groups": db.list_groups_of(user.id).await?,
+            "permissions": db.list_permissions(user.id).await?,
+        },
+        "policy": policy(&db.find_policy(PolicyOwner::User(user.id)).await?),
+        "sessions": sessions,
+        "ended_sessions": ended_sessions,
+        "tokens": tokens,
+        "authenticators": authenticators,
+        "recovery_codes_left": db.count_recovery_codes(user.id).await?,
+        "known_browsers": known_browsers,
+        "events": events(db, user.id).await?,
+    }))
+}
+
+fn policy(policy: &Policy) -> Value {
+    let seconds = |limit: Option<std::time::Duration>| limit.map(|limit| limit.as_secs());
+    json!({
+        "idle_timeout": seconds(policy.idle_timeout), "absolute_timeout": seconds(policy.absolute_timeout),
+        "remember_timeout": seconds(policy.remember_timeout), "max_sessions": policy.max_sessions, "at_limit": policy.at_limit,
+        "is_factor_required": policy.is_factor_required,
+    })
+}
+
+async fn events(db: &Db<'_>, user: UserId) -> Result<Vec<Value>, StoreError> {
+    let (mut all, mut after) = (Vec::new(), 0);
+    loop {
+        let events = db.list_events_of_person(user, after, STEP).await?;
+        let Some((last, _)) = events.last() else { return Ok(all) };
+        after = *last;
+        all.extend(events.iter().map(|(_, event)| own_part(event, user)));
+    }
+}
+
+/// An event as far as it is about this person.
+fn own_part(event: &EventRow, user: UserId) -> Value {
+    let (is_about, is_by) = (event.user_id == Some(user.0), event.actor_id == Some(user.0));
+    // Somebody else's hand: an administrator's. Nobody in particular tried a password, or moved.
+    let is_by_other = !is_by && event.actor_id.is_some();
+    json!({
+        "at": event.at, "kind": event.kind,
+        "by": if is_by { "you" } else if is_by_other { "an administrator" } else { event.actor.as_str() },
+        "about": if is_about { "you" } else if event.user_id.is_some() { "somebody else" } else { "" },
+        "ip": (!is_by_other && !event.ip.is_empty()).then_some(&event.ip),
+        "session": event.session.filter(|_| is_about),
+        "detail": if is_about { event.detail.as_str() } else { "" },
+    })
+}
+
+/// Erases a person: their sessions end at once, and they, their tokens, what is kept of their sessions,
+/// and their part in the record are gone. What stays tells that something happened, not to whom. Of
+/// somebody who was removed before, what is left under their name goes.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when nothing is kept of that name.
+pub async fn erase(app: &App, username: &str, actor: &Actor) -> Result<Erased, ActionError> {
+    let (actor, now, name) = (actor.clone(), app.clock.now(), username.to_owned());
+    let mut erased = app
+        .store
+        .write_much(move |db| {
+            Box::pin(async move {
+                let user = db.find_user_by_name(&name).await?.map(|user| user.id);
+                if let Some(id) = user {
+                    db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+                    end_in::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
+                    move_all_of_user(db, id).await?;
+                    db.delete_user(id).await?;
+                }
+                // No user has this key.
+                let id = user.unwrap_or(UserId(-1));
+                let sessions = db.erase_ended_sessions(id, &name).await?;
+                let events = db.erase_events(id, &name).await?;
+                if user.is_none() && sessions == 0 && events == 0 {
+                    return Err(ActionError::NotFound);
+                }
+                db.update_setting(LEFTOVERS_SETTING, "yes").await?;
+                db.insert_events(&[EventKind::UserErased.by(&actor, now)]).await?;
+                Ok(Erased { sessions, events, is_log_empty: false })
+            })
+        })
+        .await?;
+    for _ in 0..TRIES {
+        erased.is_log_empty = clear_leftovers(app).await?;
+        if erased.is_log_empty {
+            break;
+        }
+    }
+    Ok(erased)
+}

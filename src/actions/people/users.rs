@@ -1,0 +1,221 @@
+//! Users: adding them, their passwords, whether they are active.
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::people::passwords;
+use crate::actions::sessions::end_in;
+use crate::domain::caller::Actor;
+use crate::domain::user::{TokenIntent, UserRule, check_email, check_username};
+use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId, secret};
+use crate::store::people::tokens::NewToken;
+use crate::store::people::users::{NewUser, UserRow};
+use crate::store::sessions::end::Which;
+use crate::store::{Db, StoreError};
+
+/// Adds a user, with or without a password.
+///
+/// # Errors
+/// [`ActionError::Rule`] when name, address or password break a rule; [`ActionError::Exists`].
+pub async fn add(app: &App, mut user: NewUser, password: Option<String>, actor: &Actor) -> Result<UserId, ActionError> {
+    check_username(&user.username)?;
+    check_email(&user.email)?;
+    if let Some(password) = password {
+        passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
+        user.password_hash = Some(app.passwords.hash(password).await?);
+    }
+    let (actor, now, name) = (actor.clone(), app.clock.now(), user.username.clone());
+    let added = app
+        .store
+        .write(move |db| {
+            Box::pin(async move {
+                let id = db.insert_user(&user, now).await?;
+                db.insert_events(&[EventKind::UserAdded.by(&actor, now).about(id, &user.username)]).await?;
+                Ok(id)
+            })
+        })
+        .await;
+    match added {
+        Err(StoreError::Conflict(_)) => Err(ActionError::Exists(format!("a user named {name:?}"))),
+        other => Ok(other?),
+    }
+}
+
+/// The user of that name.
+///
+/// # Errors
+/// [`ActionError::NotFound`].
+pub async fn find(app: &App, username: &str) -> Result<UserRow, ActionError> {
+    app.store.read().find_user_by_name(username).await?.ok_or(ActionError::NotFound)
+}
+
+/// Sets a user's password and ends all their sessions, unless `sessions.end_on_password_change` says
+/// otherwise.
+///
+/// # Errors
+/// [`ActionError::Rule`] when the password may not be one.
+pub async fn set_password(app: &App, user: &UserRow, password: String, actor: &Actor) -> Result<(), ActionError> {
+    passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
+    let hash = app.passwords.hash(password).await?;
+    let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
+    let ends = ends(app);
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let new = NewPassword { user: id, name: &name, hash: &hash, ends };
+                replace_password(db, &new, &actor, now).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Makes a user active, or inactive: then all their sessions end and their tokens open nothing.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn set_active(app: &App, user: &UserRow, is_active: bool, actor: &Actor) -> Result<(), ActionError> {
+    let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.update_is_active(id, is_active).await?;
+                let kind = if is_active { EventKind::UserActivated } else { EventKind::UserDeactivated };
+                db.insert_events(&[kind.by(&actor, now).about(id, &name)]).await?;
+                if !is_active {
+                    end_in::end_all_of_user(db, id, EndReason::UserDeactivated, &actor, now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Makes a link's key with which a user sets a password once, within `sign_in.link_timeout`. Links that
+/// were made for them before open nothing any more.
+///
+/// # Errors
+/// [`ActionError::Rule`] for an inactive user; [`ActionError::NotFound`] when they were removed
+/// meanwhile.
+pub async fn make_recovery_link(app: &App, user: &UserRow, actor: &Actor) -> Result<PlainSecret, ActionError> {
+    let key = PlainSecret::generate()?;
+    let (actor, now, id, key_hash) = (actor.clone(), app.clock.now(), user.id, key.hash());
+    let (identifier, lives) = (format!("recovery-{}", secret::random_alphanumeric(10)?), app.config.sign_in.link_timeout);
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let user = db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+                if !user.is_active {
+                    return Err(ActionError::Rule(UserRule::Inactive));
+                }
+                db.delete_tokens_of(id, TokenIntent::Recovery).await?;
+                let token = NewToken {
+                    key_hash,
+                    identifier,
+                    description: "recovery link".into(),
+                    intent: TokenIntent::Recovery,
+                    user: id,
+                    expires: (true, now.plus(lives)),
+                };
+                db.insert_token(&token, now).await?;
+                db.insert_events(&[EventKind::RecoveryLinkMade.by(&actor, now).about(id, &user.username)]).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(key)
+}
+
+/// Uses up a set-up or recovery link: sets the password of the user it was made for and gives the user.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when the link was used, is too old, or never was; then nothing changes.
+pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor: &Actor) -> Result<UserRow, ActionError> {
+    let db = app.store.read();
+    let owner = db.find_token_owner(link.hash(), TokenIntent::Recovery, app.clock.now()).await?.ok_or(ActionError::NotFound)?;
+    let user = db.find_user(owner.user_id).await?.ok_or(ActionError::NotFound)?;
+    passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
+    let hash = app.passwords.hash(password).await?;
+    let (actor, now, key, ends) = (actor.clone(), app.clock.now(), link.hash(), ends(app));
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let id = db.take_token(key, TokenIntent::Recovery, now).await?.ok_or(ActionError::NotFound)?;
+                let user = db.find_user(id).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                let actor = actor.as_user(id, &user.username);
+                let new = NewPassword { user: id, name: &user.username, hash: &hash, ends };
+                replace_password(db, &new, &actor, now).await?;
+                Ok(UserRow { password_hash: Some(hash), ..user })
+            })
+        })
+        .await
+}
+
+/// Removes a user with all that is theirs: their sessions end, their tokens open nothing. What is kept
+/// of ended sessions stays, under the name alone.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when they were removed meanwhile.
+pub async fn remove(app: &App, user: &UserRow, actor: &Actor) -> Result<(), ActionError> {
+    let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+                end_in::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
+                crate::actions::sessions::bulk_end::move_all_of_user(db, id).await?;
+                db.forget_owner_of_ended(id).await?;
+                db.delete_user(id).await?;
+                db.insert_events(&[EventKind::UserRemoved.by(&actor, now).about(id, &name)]).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// A password to set.
+pub(in crate::actions) struct NewPassword<'a> {
+    /// Whose.
+    pub user: UserId,
+    /// Their name.
+    pub name: &'a str,
+    /// Its hash.
+    pub hash: &'a str,
+    /// Which of their sessions end.
+    pub ends: Ends,
+}
+
+/// Which sessions of a user end with their password.
+#[derive(Clone, Copy)]
+pub(in crate::actions) enum Ends {
+    /// None.
+    None,
+    /// All.
+    All,
+    /// All but this one.
+    Others(SessionId),
+}
+
+/// All, unless the setting says otherwise.
+fn ends(app: &App) -> Ends {
+    if app.config.sessions.is_ended_on_password_change { Ends::All } else { Ends::None }
+}
+
+/// Sets a password inside a transaction: the old one's proofs end with it, and sessions; and no browser
+/// is a known one any more, since whoever had the old password may have signed in.
+pub(in crate::actions) async fn replace_password(
+    db: &Db<'_>,
+    new: &NewPassword<'_>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    db.update_password(new.user, new.hash).await?;
+    db.delete_known_devices(new.user).await?;
+    db.insert_events(&[EventKind::PasswordSet.by(actor, now).about(new.user, new.name)]).await?;
+    let which = match new.ends {
+        Ends::None => return Ok(()),
+        Ends::All => Which::Users(vec![new.user.0]),
+        Ends::Others(kept) => Which::UserExcept(new.user, kept),
+    };
+    end_in::end_all_in(db, &which, EndReason::PasswordChanged, actor, now).await
+}

@@ -1,0 +1,73 @@
+//! Sessions that are used from elsewhere than their users proved who they are.
+
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::sessions::end_in::end_as;
+use crate::domain::binding::{Move, MoveAction, Spot};
+use crate::domain::caller::Actor;
+use crate::domain::caller::Client;
+use crate::domain::{Address, EndReason, HashedSecret};
+use crate::store::StoreError;
+use crate::store::sessions::end::Which;
+use crate::store::sessions::history::Ending;
+use crate::store::sessions::rows::LiveSession;
+
+/// Looks whether a session that is used from elsewhere than it was proved may be; `None`: it may.
+/// One that was proved at an address that tells nothing, as those of a private network, is bound to
+/// the first one that does.
+///
+/// # Errors
+/// When the database cannot be written; then the request is not let through.
+pub(in crate::actions) async fn judge(
+    app: &App,
+    session: &LiveSession,
+    client: &Client,
+    request_id: &str,
+) -> Result<Option<Move>, StoreError> {
+    let to = spot(app, client.ip);
+    if !to.is_known() {
+        return Ok(None);
+    }
+    let Some(from) = session.proved_ip.map(|ip| spot(app, ip)).filter(Spot::is_known) else {
+        let (id, old, new) = (session.id, session.proved_ip, client.ip);
+        app.store.write(move |db| Box::pin(async move { db.update_proved_ip(id, old, new).await })).await?;
+        return Ok(None);
+    };
+    let Some(moved) = app.config.sessions.bindings.judge(&from, &to) else { return Ok(None) };
+    let now = app.clock.now();
+    if moved.action != MoveAction::End && app.moves.is_new(session.id, client.ip, now) {
+        let event = EventKind::SessionMoved.by(&mover(client, request_id), now).about(session.user_id, &session.username);
+        let event = event.of_session(session.uuid).with_detail(moved.what.as_str());
+        app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
+    }
+    Ok(Some(moved))
+}
+
+/// Ends a session that moved, unless it has another key by now: then its user proved who they are.
+///
+/// # Errors
+/// When the database cannot be written.
+pub(in crate::actions) async fn end(
+    app: &App,
+    key: HashedSecret,
+    why: Move,
+    client: &Client,
+    request_id: &str,
+) -> Result<(), StoreError> {
+    let actor = mover(client, request_id);
+    let ending = Ending { comment: why.what, ..Ending::by(&actor, app.clock.now(), EndReason::Moved) };
+    app.store.write(move |db| Box::pin(async move { end_as(db, &Which::Key(key), 1, &ending, &actor).await.map(drop) })).await
+}
+
+/// Who moved is not known; where to is.
+fn mover(client: &Client, request_id: &str) -> Actor {
+    Actor { ip: Some(client.ip), request_id: request_id.to_owned(), ..Actor::system() }
+}
+
+fn spot(app: &App, ip: Address) -> Spot {
+    let network = app.geoip.autonomous_system(ip);
+    let place = app.geoip.place(ip);
+    let (continent, country, city) = place.map(|place| (place.continent, place.country, place.city)).unwrap_or_default();
+    let (asn, network) = network.map(|network| (Some(network.number), network.network)).unwrap_or_default();
+    Spot { ip, asn, network, continent, country, city }
+}

@@ -1,0 +1,59 @@
+//! Looking at single sessions, and naming them.
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::principal::Principal;
+use crate::domain::SessionId;
+use crate::domain::caller::Actor;
+use crate::domain::session::check_label;
+use crate::store::StoreError;
+use crate::store::sessions::details::SessionDetailRow;
+use crate::store::sessions::rows::SessionRow;
+
+/// A session the caller may see.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when there is none, or the caller may not know of it.
+pub async fn find(app: &App, who: &Principal, id: SessionId) -> Result<SessionRow, ActionError> {
+    let session = app.store.read().find_session(id).await?;
+    session.filter(|session| who.may_see(session.user_id)).ok_or(ActionError::NotFound)
+}
+
+/// A session with all that is known of it, and its user's name; `None` when there is none, or the
+/// caller may not know of it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_details(app: &App, who: &Principal, id: SessionId) -> Result<Option<(SessionDetailRow, String)>, StoreError> {
+    let db = app.store.read();
+    let details = db.list_session_details(&[id]).await?;
+    let Some(detail) = details.into_iter().next().filter(|it| who.may_see(it.row.user_id)) else { return Ok(None) };
+    let names = db.list_usernames(&[detail.row.user_id.0]).await?;
+    Ok(Some((detail, names.into_iter().next().map(|(_, name)| name).unwrap_or_default())))
+}
+
+/// Names a session: its owner alone may.
+///
+/// # Errors
+/// [`ActionError::Label`], [`ActionError::NotFound`], and [`ActionError::Forbidden`] when it is
+/// somebody else's.
+pub async fn rename(app: &App, who: &Principal, id: SessionId, label: &str, actor: &Actor) -> Result<(), ActionError> {
+    let label = check_label(label)?.to_owned();
+    let session = find(app, who, id).await?;
+    if session.user_id != who.user_id {
+        return Err(ActionError::Forbidden);
+    }
+    let event = EventKind::SessionNamed.by(actor, app.clock.now()).about(who.user_id, &who.username);
+    let event = event.of_session(id).with_detail(label.clone());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                if !db.update_label(id, &label).await? {
+                    return Err(ActionError::NotFound);
+                }
+                Ok(db.insert_events(&[event]).await?)
+            })
+        })
+        .await
+}

@@ -1,0 +1,15 @@
+//! Sessions: checking a key, ending one or many, writing uses down, retention.
+
+pub mod binding;
+pub mod bulk_end;
+pub mod check;
+pub mod end;
+pub(in crate::actions) mod end_in;
+pub mod end_job;
+pub mod end_matching;
+pub mod look;
+pub mod moves;
+pub mod records;
+pub mod retention;
+pub mod touch;
+pub mod watch;

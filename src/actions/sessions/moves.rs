@@ -1,0 +1,34 @@
+//! Which changes of address were written to the events, so that each is written once.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::domain::{Address, Timestamp};
+
+/// The most sessions whose last move is remembered.
+const MOST: usize = 10_000;
+/// How soon after one move of a session another is worth an event: whoever holds a session and many
+/// addresses shall not fill the record.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Moves that there is an event of, so that each request from the same address is not another one.
+#[derive(Default)]
+pub struct Moves(Mutex<HashMap<i64, (Address, Timestamp)>>);
+
+impl Moves {
+    /// Whether this move is worth an event; it is taken for written then.
+    pub(in crate::actions) fn is_new(&self, session: i64, to: Address, now: Timestamp) -> bool {
+        let mut moves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, at)) = moves.get(&session)
+            && (*known == to || now.since(*at) < PAUSE)
+        {
+            return false;
+        }
+        if moves.len() >= MOST {
+            moves.clear();
+        }
+        moves.insert(session, (to, now));
+        true
+    }
+}

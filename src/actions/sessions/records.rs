@@ -1,0 +1,85 @@
+//! Sessions as records, with what their addresses and user agents say: what exports and the command
+//! line hand out.
+
+use serde_json::{Map, Value, json};
+
+use crate::actions::app::App;
+use crate::store::StoreError;
+use crate::store::sessions::rows::SessionRow;
+
+/// The columns of a session, in tables, CSV and exports.
+pub const COLUMNS: &[&str] = &[
+    "uuid",
+    "user",
+    "username",
+    "last_ip",
+    "city",
+    "country",
+    "asn",
+    "as_org",
+    "browser",
+    "os",
+    "device",
+    "created",
+    "last_used",
+    "expires",
+    "last_user_agent",
+];
+
+/// Sessions with what their addresses and user agents say, under the names of [`COLUMNS`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn records(app: &App, rows: &[SessionRow]) -> Result<Vec<Map<String, Value>>, StoreError> {
+    let db = app.store.read();
+    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let mut users: Vec<i64> = rows.iter().map(|row| row.user_id.0).collect();
+    users.sort_unstable();
+    users.dedup();
+    let names: std::collections::HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
+    let record = |row: &SessionRow| {
+        let place = app.geoip.place(row.last_ip);
+        let network = app.geoip.autonomous_system(row.last_ip);
+        let agent = agents.get(&row.user_agent_id);
+        let family = |pick: fn(&crate::domain::user_agent::ParsedAgent) -> &String| agent.map(|agent| pick(&agent.parsed).clone());
+        let value = json!({
+            "kind": "session",
+            "uuid": row.uuid,
+            "user": row.user_id,
+            "username": names.get(&row.user_id.0),
+            "last_ip": row.last_ip,
+            "city": place.as_ref().map(|it| &it.city),
+            "country": place.as_ref().map(|it| &it.country),
+            "asn": network.as_ref().map(|it| it.number),
+            "as_org": network.as_ref().and_then(|it| it.organization.as_ref()),
+            "browser": family(|it| &it.browser.family),
+            "os": family(|it| &it.system.family),
+            "device": family(|it| &it.device.family),
+            "created": row.created_at,
+            "last_used": row.last_used_at,
+            "expires": row.expires_at,
+            "last_user_agent": agent.map(|agent| &agent.text),
+        });
+        match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    };
+    Ok(rows.iter().map(record).collect())
+}
+
+/// One value, as text.
+#[must_use]
+pub fn cell(record: &Map<String, Value>, name: &str) -> String {
+    match record.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// The values of these columns, as text.
+#[must_use]
+pub fn cells(record: &Map<String, Value>, names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| cell(record, name)).collect()
+}

@@ -1,0 +1,165 @@
+//! Addresses are kept for as long as they serve (`privacy.address_retention`): after it what was last
+//! used, ended or happened so long ago keeps what is left of its address, or none.
+
+use std::time::Duration;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::domain::{Address, Timestamp};
+use crate::store::sessions::addresses::{OldAddress, Step};
+use crate::store::{BoxFuture, Db, StoreError};
+
+/// How many rows are looked at in one transaction, so that others get in between.
+const STEP: i64 = 500;
+/// How far before the end of the last run the next one begins: what was committed late is not missed.
+const OVERLAP: Duration = Duration::from_secs(600);
+
+/// The setting that says up to when addresses have been taken off, and how. An import, which may bring
+/// older ones, takes it away.
+pub const ADDRESSES_SETTING: &str = "addresses";
+
+/// The setting that is there while what was overwritten may still be in a log of the database.
+pub const LEFTOVERS_SETTING: &str = "leftovers";
+
+/// What is left of an address that is older than it may be.
+fn rest(app: &App, ip: Address) -> Address {
+    if app.config.privacy.is_address_cut { ip.cut() } else { Address::UNKNOWN }
+}
+
+/// Takes addresses off that are older than they may be, and gives how many rows had one.
+///
+/// # Errors
+/// When the database cannot be written; the next run goes on where this one stopped.
+pub async fn fade(app: &App) -> Result<u64, ActionError> {
+    let retention = app.config.privacy.address_retention;
+    if retention.is_zero() {
+        return Ok(0);
+    }
+    let before = app.clock.now().minus(retention);
+    let how = if app.config.privacy.is_address_cut { "cut" } else { "cleared" };
+    let done = app.store.read().find_setting(ADDRESSES_SETTING).await?.unwrap_or_default();
+    let done = done.split_once(' ').filter(|(word, _)| *word == how).and_then(|(_, micros)| micros.parse().ok());
+    let from = done.map_or(Timestamp(i64::MIN), |micros| Timestamp(micros).minus(OVERLAP));
+    let mut faded = 0;
+    for table in [fade_sessions, fade_ended_sessions, fade_events] {
+        let mut after = Some((from, 0));
+        while let Some(step) = after {
+            let app_too = app.clone();
+            let turn = app.store.write(move |db| {
+                Box::pin(async move {
+                    let turn = table(app_too, db, step, before).await?;
+                    if turn.0 > 0 {
+                        db.update_setting(LEFTOVERS_SETTING, "yes").await?;
+                    }
+                    Ok::<_, StoreError>(turn)
+                })
+            });
+            let (count, next) = turn.await?;
+            faded += count;
+            after = next;
+        }
+    }
+    if done != Some(before.0) {
+        let done = format!("{how} {}", before.0);
+        app.store.write(move |db| Box::pin(async move { db.update_setting(ADDRESSES_SETTING, &done).await })).await?;
+    }
+    Ok(faded)
+}
+
+/// Empties the database's log, if something that was overwritten may still be in it. Gives whether
+/// nothing is left there.
+///
+/// # Errors
+/// When the database does not answer; the next run tries again.
+pub async fn clear_leftovers(app: &App) -> Result<bool, ActionError> {
+    if app.store.read().find_setting(LEFTOVERS_SETTING).await?.is_none_or(|value| value.is_empty()) {
+        return Ok(true);
+    }
+    if !app.store.shorten_log().await? {
+        return Ok(false);
+    }
+    app.store.write(|db| Box::pin(async move { db.update_setting(LEFTOVERS_SETTING, "").await })).await?;
+    Ok(true)
+}
+
+/// What one transaction did: how many addresses it took off, and where to go on, unless that is all.
+type Turn = (u64, Option<Step>);
+
+fn turn<A>(rows: &[OldAddress<A>], faded: u64) -> Turn {
+    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == STEP);
+    (faded, rows.last().filter(|_| is_full).map(|row| (row.at, row.id)))
+}
+
+fn fade_sessions<'t>(app: App, db: &'t Db<'t>, after: Step, before: Timestamp) -> BoxFuture<'t, Result<Turn, StoreError>> {
+    Box::pin(async move {
+        let rows = db.list_old_sessions(after, before, STEP).await?;
+        let mut faded = 0;
+        for row in &rows {
+            // Cleared, it is bound to where it is used next; cut, it is still bound.
+            let proved_ip = row.proved_ip.map(|ip| rest(&app, ip)).filter(|ip| *ip != Address::UNKNOWN);
+            let ip = rest(&app, row.ip);
+            if (ip, proved_ip) == (row.ip, row.proved_ip) {
+                continue;
+            }
+            let (country, asn) = app.geoip.country_and_asn(ip);
+            db.update_old_session(row, (ip, &country, asn), proved_ip).await?;
+            faded += 1;
+        }
+        Ok(turn(&rows, faded))
+    })
+}
+
+fn fade_ended_sessions<'t>(app: App, db: &'t Db<'t>, after: Step, before: Timestamp) -> BoxFuture<'t, Result<Turn, StoreError>> {
+    Box::pin(async move {
+        let rows = db.list_old_ended_sessions(after, before, STEP).await?;
+        let mut faded = 0;
+        for row in &rows {
+            let ip = rest(&app, row.ip);
+            if ip != row.ip {
+                let (country, asn) = app.geoip.country_and_asn(ip);
+                db.update_old_ended_session(row.id, ip, (&country, asn)).await?;
+                faded += 1;
+            }
+        }
+        Ok(turn(&rows, faded))
+    })
+}
+
+fn fade_events<'t>(app: App, db: &'t Db<'t>, after: Step, before: Timestamp) -> BoxFuture<'t, Result<Turn, StoreError>> {
+    Box::pin(async move {
+        let rows = db.list_old_events(after, before, STEP).await?;
+        let mut faded = 0;
+        for row in rows.iter().filter(|row| !row.ip.is_empty()) {
+            let ip = Address::parse(&row.ip).map(|ip| rest(&app, ip)).filter(|ip| *ip != Address::UNKNOWN);
+            let ip = ip.map(|ip| ip.to_string()).unwrap_or_default();
+            if ip != row.ip {
+                db.update_old_event(row.id, &ip).await?;
+                faded += 1;
+            }
+        }
+        Ok(turn(&rows, faded))
+    })
+}
+
+/// How many are forgotten in one transaction, so that others get in between.
+const PURGE_STEP: i64 = 500;
+
+/// Forgets sessions that ended longer ago than `history.retention`, and gives how many.
+///
+/// # Errors
+/// When the database cannot be written; the next run goes on where this one stopped.
+pub async fn purge(app: &App) -> Result<u64, ActionError> {
+    let retention = app.config.history.retention;
+    if retention.is_zero() {
+        return Ok(0);
+    }
+    let before = app.clock.now().minus(retention);
+    let mut purged = 0;
+    loop {
+        let gone = app.store.write(move |db| Box::pin(async move { db.delete_ended_sessions(before, PURGE_STEP).await })).await?;
+        purged += gone;
+        if gone < PURGE_STEP.unsigned_abs() {
+            return Ok(purged);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A fresh proof: what matters more than looking asks who is there once more, and gives the session a
+//! new key (OWASP ASVS v5.0.0-7.2.4, 7.5.1).
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::people::passwords;
+use crate::actions::people::users::{Ends, NewPassword, replace_password};
+use crate::actions::sign_in::Started;
+use crate::actions::sign_in::factors;
+use crate::actions::sign_in::factors::{Checked, Typed};
+use crate::actions::sign_in::guesses;
+use crate::actions::sign_in::guesses::{Guess, Taken};
+use crate::actions::sign_in::passkeys;
+use crate::actions::sign_in::passkeys::challenge::Purpose;
+use crate::domain::caller::Actor;
+use crate::domain::password::MAX_LENGTH;
+use crate::domain::webauthn::{Refusal, RelyingParty};
+use crate::domain::{HashedSecret, Methods, PlainSecret, Timestamp};
+use crate::store::people::users::UserRow;
+use crate::store::sessions::rows::LiveSession;
+
+/// Whether the user of a session proved who they are so short a while ago (`sessions.confirm_timeout`)
+/// that it serves. A proof from the future, as a clock that went back makes one, does not.
+#[must_use]
+pub fn is_fresh(app: &App, session: &LiveSession) -> bool {
+    let now = app.clock.now();
+    session.proved_at <= now && now.since(session.proved_at) < app.config.sessions.confirm_timeout
+}
+
+/// What a signed-in user proves once more.
+#[derive(Clone, Debug, Default)]
+pub struct Again {
+    /// The password.
+    pub password: String,
+    /// A code of their second factor, when they have one.
+    pub code: String,
+}
+
+/// What a proof came to.
+#[derive(Debug)]
+pub enum Confirmation {
+    /// It is right; the session goes on under a new key.
+    Right(Box<Started>),
+    /// The password or the code is wrong.
+    Wrong,
+    /// There were too many wrong codes, where nothing else limits them: none is looked at before then.
+    Blocked(Timestamp),
+}
+
+/// Proves a signed-in user's password once more, and their second factor when they have one. The session
+/// goes on under a new key; the one it had, which is among `keys`, opens nothing from now on.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when the session ended meanwhile; [`ActionError::Limited`] when there were
+/// too many wrong ones; [`ActionError::Busy`].
+pub async fn confirm(
+    app: &App,
+    session: &LiveSession,
+    keys: Vec<HashedSecret>,
+    again: Again,
+    actor: &Actor,
+) -> Result<Confirmation, ActionError> {
+    let actor = actor.as_user(session.user_id, &session.username);
+    let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+    // Given back once both are right: here a code is guessed at as a password is.
+    let guess = take(app, session, &actor).await?;
+    let confirmed = check(app, session, user, keys, again, &actor).await;
+    guess.settle(app, matches!(confirmed, Ok(Confirmation::Wrong))).await;
+    confirmed
+}
+
+/// Takes a guess at what the user of a session proves.
+async fn take(app: &App, session: &LiveSession, actor: &Actor) -> Result<Taken, ActionError> {
+    let about = Some((session.user_id, session.username.as_str()));
+    guesses::take(app, Guess::Confirmation(session.uuid), None, about, actor).await
+}
+
+async fn check(
+    app: &App,
+    session: &LiveSession,
+    user: UserRow,
+    keys: Vec<HashedSecret>,
+    again: Again,
+    actor: &Actor,
+) -> Result<Confirmation, ActionError> {
+    let Again { password, code } = again;
+    let (stored, now, actor) = (user.password_hash.clone(), app.clock.now(), actor.clone());
+    let is_counted = app.config.sign_in.account_limit.is_none();
+    if !is_password(app, &user, password).await? {
+        let event = EventKind::SignInFailed.by(&actor, now).about(user.id, &user.username);
+        let event = event.of_session(session.uuid).with_detail("confirm");
+        app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
+        return Ok(Confirmation::Wrong);
+    }
+    let key = PlainSecret::generate()?;
+    let (hash, id, uuid, proved) = (key.hash(), session.id, session.uuid, session.methods.and(Methods::password()));
+    let (own, store) = (app.clone(), app.store.clone());
+    let checked = store
+        .write(move |db| {
+            Box::pin(async move {
+                let is_still_so = |user: &UserRow| user.is_active && user.password_hash == stored;
+                let user = db.lock_user(user.id).await?.filter(is_still_so).ok_or(ActionError::NotFound)?;
+                let mut checked = Checked::Right(Methods::default());
+                if db.has_factor(user.id).await? {
+                    let whose = (user.id, user.username.as_str());
+                    checked = factors::check_code_in(&own, db, whose, Typed { code: &code, is_counted }, &actor, now).await?;
+                }
+                let Checked::Right(methods) = checked else { return Ok(checked) };
+                db.update_methods(id, proved.and(methods)).await?;
+                if !db.update_key(id, &keys, hash, (now, actor.ip)).await? {
+                    return Err(ActionError::NotFound);
+                }
+                db.insert_events(&[EventKind::Confirmed.by(&actor, now).about(user.id, &user.username).of_session(uuid)]).await?;
+                Ok::<_, ActionError>(checked)
+            })
+        })
+        .await?;
+    Ok(match checked {
+        Checked::Right(_) => Confirmation::Right(Box::new(started(app, session, key))),
+        Checked::Wrong => Confirmation::Wrong,
+        Checked::Blocked(until) => Confirmation::Blocked(until),
+    })
+}
+
+async fn is_password(app: &App, user: &UserRow, password: String) -> Result<bool, ActionError> {
+    let password = if password.len() > MAX_LENGTH { String::new() } else { password };
+    app.passwords.verify(password, user.password_hash.clone()).await
+}
+
+/// Proves anew by one of their passkeys who a signed-in user is. Beside one that did not check who holds it
+/// the password is needed. The session goes on under a new key, and is proved by what the passkey proved,
+/// too.
+///
+/// # Errors
+/// [`ActionError::Passkey`] when that proves nothing; [`ActionError::NotFound`] when the session ended
+/// meanwhile.
+pub async fn confirm_by_passkey(
+    app: &App,
+    party: &RelyingParty,
+    session: &LiveSession,
+    keys: Vec<HashedSecret>,
+    (answer, password): (&str, String),
+    actor: &Actor,
+) -> Result<Started, ActionError> {
+    let actor = actor.as_user(session.user_id, &session.username);
+    let bound_to = session.uuid.to_string();
+    let mut proved = passkeys::prove_by(app, party, session.user_id, Purpose::Confirm(&bound_to), answer, &actor).await?;
+    if !proved.is_multi_factor() {
+        let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+        let guess = take(app, session, &actor).await?;
+        let verified = is_password(app, &user, password).await;
+        guess.settle(app, matches!(verified, Ok(false))).await;
+        if !verified? {
+            return Err(Refusal::Verification.into());
+        }
+        proved = proved.and(Methods::password());
+    }
+    let key = PlainSecret::generate()?;
+    let (hash, id, uuid, user, name) = (key.hash(), session.id, session.uuid, session.user_id, session.username.clone());
+    let (now, methods) = (app.clock.now(), session.methods.and(proved));
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.lock_user(user).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                if !db.update_key(id, &keys, hash, (now, actor.ip)).await? {
+                    return Err(ActionError::NotFound);
+                }
+                db.update_methods(id, methods).await?;
+                let event = EventKind::Confirmed.by(&actor, now).about(user, &name).of_session(uuid);
+                db.insert_events(&[event.with_detail("passkey")]).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(started(app, session, key))
+}
+
+/// Sets one's own password, whose session has a fresh proof. All other sessions of theirs end, unless
+/// `sessions.end_on_password_change` says otherwise; this one goes on under a new key.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] without a fresh proof; [`ActionError::Rule`] when the password may not
+/// be one; [`ActionError::NotFound`] when the session ended meanwhile.
+pub async fn change_password(
+    app: &App,
+    session: &LiveSession,
+    keys: Vec<HashedSecret>,
+    password: String,
+    actor: &Actor,
+) -> Result<Started, ActionError> {
+    if !is_fresh(app, session) {
+        return Err(ActionError::Forbidden);
+    }
+    let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+    passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
+    let hash = app.passwords.hash(password).await?;
+    let actor = actor.as_user(session.user_id, &session.username);
+    let key = PlainSecret::generate()?;
+    let (key_hash, now, id, uuid) = (key.hash(), app.clock.now(), session.id, session.uuid);
+    let (user, name, proved) = (session.user_id, session.username.clone(), (session.proved_at, session.proved_ip));
+    let ends = if app.config.sessions.is_ended_on_password_change { Ends::Others(uuid) } else { Ends::None };
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.lock_user(user).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                if !db.update_key(id, &keys, key_hash, proved).await? {
+                    return Err(ActionError::NotFound);
+                }
+                let new = NewPassword { user, name: &name, hash: &hash, ends };
+                replace_password(db, &new, &actor, now).await?;
+                Ok(())
+            })
+        })
+        .await?;
+    Ok(started(app, session, key))
+}
+
+/// The same session under another key.
+pub(in crate::actions) fn started(app: &App, session: &LiveSession, key: PlainSecret) -> Started {
+    let left = session.lifetime.absolute_expires_at.since(app.clock.now());
+    Started { key, uuid: session.uuid, cookie_max_age: session.is_remembered.then_some(left), device: None }
+}

@@ -1,0 +1,419 @@
+//! Second factors: proving one, adding, naming and removing authenticators, and recovery codes.
+//!
+//! Passkeys come in by the same doors: what checks one gives [`Checked`], and what adds one ends in
+//! `added_in`.
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::sessions::end_in;
+use crate::actions::sign_in::Started;
+use crate::actions::sign_in::confirm;
+use crate::actions::sign_in::guesses;
+use crate::actions::sign_in::guesses::Guess;
+use crate::domain::caller::Actor;
+use crate::domain::factor::{FactorKind, MAX_FACTORS};
+use crate::domain::session::check_label;
+use crate::domain::user::UserRule;
+use crate::domain::{EndReason, FactorId, HashedSecret, Method, Methods, PlainSecret, Timestamp, UserId, recovery, secret, totp};
+use crate::store::people::users::UserRow;
+use crate::store::sessions::end::Which;
+use crate::store::sessions::rows::LiveSession;
+use crate::store::sign_in::factors::{FactorRow, NewFactor};
+use crate::store::{Db, StoreError};
+
+/// What seeds are sealed for.
+const SEED: &str = "totp seed";
+
+/// What became of an answer to "prove your second factor".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// It is right, and proves this.
+    Right(Methods),
+    /// It is wrong, or was used before.
+    Wrong,
+    /// There were too many wrong ones: nothing is looked at before then.
+    Blocked(Timestamp),
+}
+
+/// Whether a session must prove a second factor before it opens anything: one is required, and there
+/// was none when it began.
+#[must_use]
+pub fn is_missing(app: &App, session: &LiveSession) -> bool {
+    !session.methods.has_factor() && (app.config.sessions.is_factor_required || session.is_factor_required)
+}
+
+/// Checks a code of an authenticator app, or a recovery code, of someone whose password was proved, and
+/// uses it up: of many that try with one code at once, one succeeds. `device` is what the secret of a
+/// browser that may be known hashes to: a known one has a limit of its own, so that who stole the
+/// password locks its owner out of none.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when the user was removed meanwhile; or when the database cannot be written.
+pub async fn check_code(
+    app: &App,
+    user: &UserRow,
+    code: &str,
+    device: Option<HashedSecret>,
+    actor: &Actor,
+) -> Result<Checked, ActionError> {
+    let (id, name, now) = (user.id, user.username.clone(), app.clock.now());
+    let known = guesses::known_device(app, id, device).await?;
+    let guess = match guesses::take(app, Guess::Code(id), known, Some((id, &name)), actor).await {
+        Err(ActionError::Limited(wait)) => return Ok(Checked::Blocked(now.plus(wait))),
+        taken => taken?,
+    };
+    let (own, store) = (app.clone(), app.store.clone());
+    let (code, actor, is_counted) = (code.to_owned(), actor.clone(), known.is_none() || guess.is_unlimited());
+    let checked = store.write(move |db| {
+        Box::pin(async move {
+            db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+            check_code_in(&own, db, (id, &name), Typed { code: &code, is_counted }, &actor, now).await
+        })
+    });
+    let checked = checked.await;
+    guess.settle(app, matches!(checked, Ok(Checked::Wrong))).await;
+    checked
+}
+
+/// A code that somebody typed.
+#[derive(Clone, Copy)]
+pub(in crate::actions) struct Typed<'a> {
+    pub code: &'a str,
+    /// Whether wrong ones cost more and more: those of strangers, and where nothing else limits them. A
+    /// known browser and a session have limits of their own.
+    pub is_counted: bool,
+}
+
+/// The same inside a transaction that has locked the user. A wrong code is written down only when the
+/// transaction is kept.
+pub(in crate::actions) async fn check_code_in(
+    app: &App,
+    db: &Db<'_>,
+    (user, name): (UserId, &str),
+    Typed { code, is_counted }: Typed<'_>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Checked, ActionError> {
+    let tries = if is_counted { Some(db.find_tries(user).await?) } else { None };
+    if let Some(tries) = tries.filter(|tries| !tries.is_open(now)) {
+        return Ok(Checked::Blocked(tries.blocked_until));
+    }
+    let actor = actor.as_user(user, name);
+    let mut is_right = false;
+    if let Some(code) = totp::read_code(code) {
+        let factors = db.list_factors(user).await?;
+        for factor in factors.iter().filter(|factor| factor.is_confirmed && factor.kind == FactorKind::Totp) {
+            let seed = open_seed(app, factor)?;
+            let Some(step) = totp::matching_step(&seed, &code, now, factor.counter) else { continue };
+            if db.advance_counter(factor.id, step, now).await? {
+                is_right = true;
+                break;
+            }
+        }
+    } else if let Some(code) = recovery::read(code) {
+        is_right = db.take_recovery_code(user, code).await?;
+        if is_right {
+            let left = db.count_recovery_codes(user).await?;
+            let event = EventKind::RecoveryCodeUsed.by(&actor, now).about(user, name).with_detail(left.to_string());
+            db.insert_events(&[event]).await?;
+        }
+    }
+    if is_right {
+        if is_counted {
+            db.delete_tries(user).await?;
+        }
+        return Ok(Checked::Right(Methods::default().with(Method::OneTimeCode)));
+    }
+    if let Some(tries) = tries {
+        db.update_tries(user, tries.and_failure(now)).await?;
+    }
+    db.insert_events(&[EventKind::FactorFailed.by(&actor, now).about(user, name)]).await?;
+    Ok(Checked::Wrong)
+}
+
+/// Opens a seed, which is sealed to its row.
+fn open_seed(app: &App, factor: &FactorRow) -> Result<Vec<u8>, StoreError> {
+    let opened = app.instance_key.open(SEED, factor.uuid.0.as_bytes(), &factor.secret);
+    opened.ok_or(StoreError::Corrupt("a seed that this instance's key does not open"))
+}
+
+/// Begins to add an authenticator app: draws a seed. One that was begun before and not finished is
+/// forgotten.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] without a fresh proof, as for all that changes factors;
+/// [`ActionError::Label`] when it cannot be called so; [`ActionError::Rule`] when there are enough.
+pub async fn begin_totp(app: &App, session: &LiveSession, name: &str) -> Result<FactorId, ActionError> {
+    must_be_fresh(app, session)?;
+    let name = check_label(name)?;
+    let name = if name.is_empty() { "Authenticator app" } else { name }.to_owned();
+    let (uuid, mut seed) = (FactorId(secret::random_uuid()?), [0; totp::SEED_LENGTH]);
+    getrandom::fill(&mut seed)?;
+    let sealed = app.instance_key.seal(SEED, uuid.0.as_bytes(), &seed)?;
+    let (user, now) = (session.user_id, app.clock.now());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.lock_user(user).await?.ok_or(ActionError::NotFound)?;
+                db.delete_unconfirmed_factors(user, FactorKind::Totp).await?;
+                must_have_room_in(db, user).await?;
+                let factor = NewFactor {
+                    uuid,
+                    user,
+                    kind: FactorKind::Totp,
+                    name,
+                    secret: sealed,
+                    credential_id: None,
+                    counter: 0,
+                    is_confirmed: false,
+                };
+                db.insert_factor(&factor, now).await?;
+                Ok(uuid)
+            })
+        })
+        .await
+}
+
+/// That a user may have one more authenticator.
+pub(in crate::actions) async fn must_have_room_in(db: &Db<'_>, user: UserId) -> Result<(), ActionError> {
+    if db.list_factors(user).await?.len() >= MAX_FACTORS { Err(UserRule::Factors.into()) } else { Ok(()) }
+}
+
+/// The seed of an authenticator that is being added, to show it to its owner. Once it is confirmed it is
+/// shown to nobody.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when it is not one's own, or is confirmed.
+pub async fn show_totp(app: &App, session: &LiveSession, id: FactorId) -> Result<(FactorRow, Vec<u8>), ActionError> {
+    must_be_fresh(app, session)?;
+    let factor = app.store.read().find_factor(id).await?.ok_or(ActionError::NotFound)?;
+    if factor.user_id != session.user_id || factor.is_confirmed || factor.kind != FactorKind::Totp {
+        return Err(ActionError::NotFound);
+    }
+    let seed = open_seed(app, &factor)?;
+    Ok((factor, seed))
+}
+
+/// An authenticator was added.
+pub struct Added {
+    /// The session under its new key; it has proved the new factor.
+    pub started: Started,
+    /// The recovery codes, when there were none yet: shown this once.
+    pub codes: Option<Vec<PlainSecret>>,
+}
+
+/// What adding an authenticator came to.
+pub enum Confirmed {
+    /// It is added.
+    Added(Box<Added>),
+    /// The code was wrong. Nothing limits these, and nothing is written: whoever adds it sees the seed.
+    Wrong,
+}
+
+/// Finishes adding an authenticator app: its first code shows that it works. The first authenticator of a
+/// user ends their other sessions, which a password alone had begun. `keys` are the keys the request
+/// came with.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when there is no such unfinished one of one's own.
+pub async fn confirm_totp(
+    app: &App,
+    session: &LiveSession,
+    keys: Vec<HashedSecret>,
+    id: FactorId,
+    code: &str,
+    actor: &Actor,
+) -> Result<Confirmed, ActionError> {
+    must_be_fresh(app, session)?;
+    let (now, session, code) = (app.clock.now(), session.clone(), totp::read_code(code));
+    let actor = actor.as_user(session.user_id, &session.username);
+    let (app, store) = (app.clone(), app.store.clone());
+    store
+        .write(move |db| {
+            Box::pin(async move {
+                let user = db.lock_user(session.user_id).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                let factor = db.find_factor(id).await?.filter(|factor| factor.user_id == user.id && !factor.is_confirmed);
+                let factor = factor.filter(|factor| factor.kind == FactorKind::Totp).ok_or(ActionError::NotFound)?;
+                let seed = open_seed(&app, &factor)?;
+                let Some(step) = code.and_then(|code| totp::matching_step(&seed, &code, now, 0)) else {
+                    return Ok(Confirmed::Wrong);
+                };
+                let is_first = !db.has_factor(user.id).await?;
+                if !db.update_factor_confirmed(factor.id).await? || !db.advance_counter(factor.id, step, now).await? {
+                    return Err(ActionError::NotFound);
+                }
+                let proved = Methods::default().with(Method::OneTimeCode);
+                let changed = Change { app: &app, session: &session, keys: &keys, actor: &actor, now };
+                let added = added_in(db, &changed, &factor, is_first, proved).await?;
+                Ok(Confirmed::Added(Box::new(added)))
+            })
+        })
+        .await
+}
+
+/// A change of one's own factors: in which session, and when.
+pub(in crate::actions) struct Change<'a> {
+    pub app: &'a App,
+    pub session: &'a LiveSession,
+    pub keys: &'a [HashedSecret],
+    pub actor: &'a Actor,
+    pub now: Timestamp,
+}
+
+/// What follows when an authenticator was added and its owner proved it: recovery codes when there are
+/// none, and the end of other sessions when it is the first.
+pub(in crate::actions) async fn added_in(
+    db: &Db<'_>,
+    change: &Change<'_>,
+    factor: &FactorRow,
+    is_first: bool,
+    proved: Methods,
+) -> Result<Added, ActionError> {
+    let Change { session, actor, now, .. } = *change;
+    let mut codes = None;
+    if db.count_recovery_codes(session.user_id).await? == 0 {
+        codes = Some(new_codes_in(db, session.user_id, now).await?);
+    }
+    db.update_methods(session.id, session.methods.and(proved)).await?;
+    let event = EventKind::FactorAdded.by(actor, now).about(session.user_id, &session.username);
+    db.insert_events(&[event.of_session(session.uuid).with_detail(factor.name.clone())]).await?;
+    let started = if is_first { end_others_in(db, change).await? } else { new_key_in(db, change).await? };
+    Ok(Added { started, codes })
+}
+
+async fn new_codes_in(db: &Db<'_>, user: UserId, now: Timestamp) -> Result<Vec<PlainSecret>, ActionError> {
+    let codes = (0..recovery::CODES).map(|_| recovery::generate()).collect::<Result<Vec<_>, _>>()?;
+    let hashes: Vec<HashedSecret> = codes.iter().filter_map(|code| recovery::read(code.expose())).collect();
+    db.replace_recovery_codes(user, &hashes, now).await?;
+    Ok(codes)
+}
+
+/// Gives a session a new key.
+async fn new_key_in(db: &Db<'_>, change: &Change<'_>) -> Result<Started, ActionError> {
+    let (session, key) = (change.session, PlainSecret::generate()?);
+    if !db.update_key(session.id, change.keys, key.hash(), (session.proved_at, session.proved_ip)).await? {
+        return Err(ActionError::NotFound);
+    }
+    Ok(confirm::started(change.app, session, key))
+}
+
+/// Gives a session a new key and ends all others of its user, with the sign-ins that are under way:
+/// what was proved before the change proves nothing now.
+async fn end_others_in(db: &Db<'_>, change: &Change<'_>) -> Result<Started, ActionError> {
+    let Change { session, actor, now, .. } = *change;
+    let started = new_key_in(db, change).await?;
+    let which = Which::UserExcept(session.user_id, session.uuid);
+    end_changed_in(db, session.user_id, &which, actor, now).await?;
+    Ok(started)
+}
+
+async fn end_changed_in(db: &Db<'_>, user: UserId, which: &Which, actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
+    db.delete_pending_sign_ins_of(user).await?;
+    // Whoever was in with less is a stranger from now on.
+    db.delete_known_devices(user).await?;
+    end_in::end_all_in(db, which, EndReason::FactorsChanged, actor, now).await
+}
+
+/// Names one of one's own authenticators.
+///
+/// # Errors
+/// [`ActionError::Label`], [`ActionError::NotFound`].
+pub async fn rename(app: &App, session: &LiveSession, id: FactorId, name: &str) -> Result<(), ActionError> {
+    let (user, name) = (session.user_id, check_label(name)?.to_owned());
+    if name.is_empty() {
+        return Err(UserRule::FactorName.into());
+    }
+    let is_there = app.store.write(move |db| Box::pin(async move { db.update_factor_name(user, id, &name).await })).await?;
+    if is_there { Ok(()) } else { Err(ActionError::NotFound) }
+}
+
+/// Removes one of one's own authenticators. All other sessions end, and the recovery codes with the last
+/// authenticator.
+///
+/// # Errors
+/// [`ActionError::NotFound`]; [`ActionError::Rule`] when it is the last one and one is required.
+pub async fn remove(
+    app: &App,
+    session: &LiveSession,
+    keys: Vec<HashedSecret>,
+    id: FactorId,
+    actor: &Actor,
+) -> Result<Started, ActionError> {
+    must_be_fresh(app, session)?;
+    let (now, session) = (app.clock.now(), session.clone());
+    let actor = actor.as_user(session.user_id, &session.username);
+    let (app, store) = (app.clone(), app.store.clone());
+    store
+        .write(move |db| {
+            Box::pin(async move {
+                let user = db.lock_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+                let factor = db.find_factor(id).await?.filter(|factor| factor.user_id == user.id).ok_or(ActionError::NotFound)?;
+                db.delete_factor(user.id, id).await?;
+                if !db.has_factor(user.id).await? {
+                    if app.config.sessions.is_factor_required || db.find_own_policy(user.id).await?.is_factor_required {
+                        return Err(UserRule::LastFactor.into());
+                    }
+                    db.delete_all_factors(user.id).await?;
+                }
+                let event = EventKind::FactorRemoved.by(&actor, now).about(user.id, &user.username);
+                db.insert_events(&[event.of_session(session.uuid).with_detail(factor.name)]).await?;
+                end_others_in(db, &Change { app: &app, session: &session, keys: &keys, actor: &actor, now }).await
+            })
+        })
+        .await
+}
+
+/// Draws new recovery codes, shown this once, in place of the old ones. All other sessions end.
+///
+/// # Errors
+/// [`ActionError::NotFound`] for whoever has no authenticator that they could stand in for.
+pub async fn renew_codes(app: &App, session: &LiveSession, keys: Vec<HashedSecret>, actor: &Actor) -> Result<Added, ActionError> {
+    must_be_fresh(app, session)?;
+    let (now, session) = (app.clock.now(), session.clone());
+    let actor = actor.as_user(session.user_id, &session.username);
+    let (app, store) = (app.clone(), app.store.clone());
+    store
+        .write(move |db| {
+            Box::pin(async move {
+                let user = db.lock_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+                if !db.has_factor(user.id).await? {
+                    return Err(ActionError::NotFound);
+                }
+                let codes = new_codes_in(db, user.id, now).await?;
+                let event = EventKind::RecoveryCodesRenewed.by(&actor, now).about(user.id, &user.username);
+                db.insert_events(&[event.of_session(session.uuid)]).await?;
+                let change = Change { app: &app, session: &session, keys: &keys, actor: &actor, now };
+                Ok(Added { started: end_others_in(db, &change).await?, codes: Some(codes) })
+            })
+        })
+        .await
+}
+
+/// Removes all of somebody's authenticators and recovery codes, and ends their sessions: for those who
+/// lost them. Gives how many authenticators there were.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when they were removed meanwhile.
+pub async fn remove_all(app: &App, user: UserId, actor: &Actor) -> Result<u64, ActionError> {
+    let (actor, now) = (actor.clone(), app.clock.now());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let user = db.lock_user(user).await?.ok_or(ActionError::NotFound)?;
+                let removed = db.delete_all_factors(user.id).await?;
+                if removed == 0 {
+                    return Ok(0);
+                }
+                let event = EventKind::FactorsReset.by(&actor, now).about(user.id, &user.username);
+                db.insert_events(&[event.with_detail(removed.to_string())]).await?;
+                end_changed_in(db, user.id, &Which::Users(vec![user.id.0]), &actor, now).await?;
+                Ok(removed)
+            })
+        })
+        .await
+}
+
+fn must_be_fresh(app: &App, session: &LiveSession) -> Result<(), ActionError> {
+    if confirm::is_fresh(app, session) { Ok(()) } else { Err(ActionError::Forbidden) }
+}

@@ -1,0 +1,276 @@
+//! Guesses: how often somebody may be wrong about a password or a code. A guess is taken from its
+//! limits, in the database, before it is looked at, and given back when it was right: so of many at
+//! once no more are looked at than may be, on all nodes together.
+//!
+//! A name that nobody has is limited as any other. A browser that its user signed in with before has
+//! a limit of its own and is held by no other, so that strangers who guess lock nobody out of it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::sign_in::guess_batch::{Ask, Keyed};
+use crate::domain::caller::Actor;
+use crate::domain::fold::fold;
+use crate::domain::{Address, HashedSecret, PlainSecret, Rate, SessionId, Timestamp, UserId};
+use crate::store::StoreError;
+
+/// What somebody guesses at.
+#[derive(Clone, Copy, Debug)]
+pub enum Guess<'a> {
+    /// The password of whoever has this name or e-mail address, if anybody has.
+    Password(&'a str),
+    /// A second factor's code, of a user whose first was proved.
+    Code(UserId),
+    /// What the user of a session proves once more.
+    Confirmation(SessionId),
+}
+
+impl Guess<'_> {
+    /// What is limited: the same for all who guess at the same.
+    fn subject(&self) -> String {
+        match self {
+            // What is typed, not whom it finds: who has two names must not show.
+            Self::Password(uid) => format!("password {}", fold(uid.trim())),
+            Self::Code(user) => format!("code {}", user.0),
+            Self::Confirmation(session) => format!("confirmation {session}"),
+        }
+    }
+}
+
+/// One limit that a guess is taken from.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// Its name, in events and metrics.
+    name: &'static str,
+    key: HashedSecret,
+    rate: Rate,
+}
+
+/// A guess that may be looked at. Give it back when it was right, or was not looked at after all.
+#[derive(Debug)]
+#[must_use]
+pub struct Taken(Vec<Limit>);
+
+impl Taken {
+    /// Whether nothing limits it.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keeps the guess where it was wrong, else gives it back. When that cannot be written, its owner has
+    /// one less for a while, and what came of the guess still holds.
+    pub async fn settle(self, app: &App, is_wrong: bool) {
+        if is_wrong || self.0.is_empty() {
+            return;
+        }
+        let given = app.guesses.ask(&app.core, Ask::GiveBack(keyed(&self.0))).await;
+        if let Err(error) = given {
+            tracing::warn!(%error, "a guess may not have been given back");
+        }
+    }
+
+    /// Gives the guess back, which was right, while what comes next goes on: it need not wait, and whoever
+    /// asked is answered when both are done.
+    pub async fn give_back_beside<T>(self, app: &App, next: impl Future<Output = T>) -> T {
+        let ((), next) = tokio::join!(self.settle(app, false), next);
+        next
+    }
+}
+
+/// A browser, by what its secret hashes to, and its user, where they signed in with it before.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn known_device(
+    app: &App,
+    user: UserId,
+    device: Option<HashedSecret>,
+) -> Result<Option<(UserId, HashedSecret)>, StoreError> {
+    Ok(match device {
+        Some(secret) if app.store.read().is_known_device(user, secret).await? => Some((user, secret)),
+        _ => None,
+    })
+}
+
+/// Takes a guess from its limits. `device` is the secret of a browser and the user who signed in with
+/// it before, if it is known to be theirs; `about` is whose account it is, if anybody's.
+///
+/// # Errors
+/// [`ActionError::Limited`] when there were too many; then it may not be looked at.
+pub async fn take(
+    app: &App,
+    guess: Guess<'_>,
+    device: Option<(UserId, HashedSecret)>,
+    about: Option<(UserId, &str)>,
+    actor: &Actor,
+) -> Result<Taken, ActionError> {
+    let limits = limits_of(app, guess, device, actor.ip);
+    let now = app.clock.now();
+    let mut refusing = None;
+    // Again where what stood in the way was given back by the time it was looked for.
+    for _ in 0..2 {
+        let fitted = take_from(app, keyed(&limits), now).await?;
+        let (taken, others): (Vec<Limit>, Vec<Limit>) = limits.iter().partition(|limit| fitted.contains(&limit.key));
+        if others.is_empty() {
+            return Ok(Taken(taken));
+        }
+        if taken.is_empty() {
+            refusing = find_exhausted(app, &limits, now).await?;
+        } else {
+            refusing = others.first().copied();
+            let app = app.clone();
+            // Also when whoever asked hangs up.
+            let _ = tokio::spawn(async move { Taken(taken).settle(&app, false).await }).await;
+        }
+        if refusing.is_some() {
+            break;
+        }
+    }
+    crate::metrics::count_sign_in("limited");
+    // So many at once that each finds what others take and give back: no limit is to blame for longer.
+    let Some(limit) = refusing else { return Err(ActionError::Limited(Duration::from_secs(1))) };
+    crate::metrics::count_limited(limit.name);
+    Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))
+}
+
+/// Takes a guess from these limits, and gives those that it was taken from.
+async fn take_from(app: &App, limits: Keyed, now: Timestamp) -> Result<Vec<HashedSecret>, StoreError> {
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+    match app.guesses.ask(&app.core, Ask::Take(limits.clone())).await {
+        Ok(Some(taken)) => return Ok(taken),
+        Err(error @ (StoreError::Unavailable(_) | StoreError::Busy)) => return Err(error),
+        // What is wrong with one of them is not what is wrong with the others.
+        Ok(None) | Err(_) => {}
+    }
+    app.store.write_soon(move |db| Box::pin(async move { db.take_guesses(&limits, now).await })).await
+}
+
+/// The first of these limits that no guess fits now.
+async fn find_exhausted(app: &App, limits: &[Limit], now: Timestamp) -> Result<Option<Limit>, StoreError> {
+    for limit in limits {
+        let full_at = app.store.read().find_guess_limit(limit.key).await?;
+        if full_at.is_some_and(|full_at| full_at > limit.rate.last_fit(now)) {
+            return Ok(Some(*limit));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether it is worth writing down that a passkey of this user proved nothing: as often as guesses at one
+/// account may be wrong. Nobody guesses a signature, but who knows a passkey's name could fill the log.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn is_worth_telling(app: &App, user: UserId) -> Result<bool, StoreError> {
+    let Some(rate) = app.config.sign_in.account_limit else { return Ok(true) };
+    let (key, now) = (key_of(app, "passkey", &user.0.to_string()), app.clock.now());
+    app.store.write_soon(move |db| Box::pin(async move { Ok(!db.take_guesses(&[(key, rate)], now).await?.is_empty()) })).await
+}
+
+/// As the store knows them.
+fn keyed(limits: &[Limit]) -> Keyed {
+    limits.iter().map(|limit| (limit.key, limit.rate)).collect()
+}
+
+/// Writes the event of a limit that is hit, once, and gives how long to wait.
+async fn refuse(
+    app: &App,
+    limit: Limit,
+    about: Option<(UserId, &str)>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Duration, StoreError> {
+    let mut event = EventKind::SignInLimited.by(actor, now).with_detail(limit.name);
+    let is_of_one = matches!(limit.name, "account" | "known_device");
+    if let Some((id, name)) = about.filter(|_| is_of_one) {
+        event = event.about(id, name);
+    }
+    let full_at = app.store.write(move |db| {
+        Box::pin(async move {
+            if db.tell_guess_limit(limit.key).await? {
+                db.insert_events(&[event]).await?;
+            }
+            db.find_guess_limit(limit.key).await
+        })
+    });
+    Ok(full_at.await?.map(|full_at| limit.rate.wait(full_at, now)).unwrap_or_default())
+}
+
+/// What a guess is taken from.
+fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>, ip: Option<Address>) -> Vec<Limit> {
+    let rates = app.config.sign_in;
+    let limit = |name, rate: Option<Rate>, subject: String| rate.map(|rate| Limit { name, key: key_of(app, name, &subject), rate });
+    let subject = guess.subject();
+    let limits = if let Some((user, secret)) = device {
+        // One for all of a user's browsers where a code is guessed: who has the password may have been in
+        // on many, before there was a second factor.
+        let subject = match guess {
+            Guess::Code(_) => subject,
+            _ => format!("{} {} {subject}", crate::domain::secret::hex(&secret.0), user.0),
+        };
+        vec![limit("known_device", rates.known_device_limit, subject)]
+    } else if let Guess::Confirmation(_) = guess {
+        // Who is signed in is known, and strangers do not take from this.
+        vec![limit("account", rates.account_limit, subject)]
+    } else {
+        let network = network_of(ip.unwrap_or(Address::UNKNOWN));
+        let (of_all, part) = rates.instance_limit.map(|rate| part_of(rate, &network)).unzip();
+        vec![
+            // Wrong codes cost more and more by themselves (`factors`).
+            limit("account", rates.account_limit.filter(|_| !matches!(guess, Guess::Code(_))), subject),
+            limit("address", rates.address_limit, network),
+            limit("instance", of_all, part.unwrap_or_default()),
+        ]
+    };
+    limits.into_iter().flatten().collect()
+}
+
+/// What a limit is stored under.
+fn key_of(app: &App, name: &str, subject: &str) -> HashedSecret {
+    PlainSecret::from_text(app.instance_key.proof(name, subject.as_bytes())).hash()
+}
+
+/// The part of the instance's limit that a network takes from, and its name: one row would have all who
+/// sign in wait for each other, and whoever uses up a part leaves the others.
+fn part_of(rate: Rate, network: &str) -> (Rate, String) {
+    const PARTS: u32 = 16;
+    /// What is small stays whole.
+    const LEAST: u32 = 50;
+    let parts = (rate.times() / LEAST).clamp(1, PARTS);
+    let [byte, ..] = PlainSecret::from_text(network).hash().0;
+    (rate.part(parts), if parts == 1 { String::new() } else { (u32::from(byte) % parts).to_string() })
+}
+
+/// The address, or the /64 of an IPv6 one: whoever has one has all of it.
+fn network_of(address: Address) -> String {
+    match address.0 {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("{:x}", ip.to_bits() >> 64),
+    }
+}
+
+/// Forgets the limits that are as good as new.
+///
+/// # Errors
+/// When the database cannot be written; the next run goes on where this one stopped.
+pub async fn sweep(app: &App) -> Result<(), StoreError> {
+    const STEP: i64 = 500;
+    loop {
+        let now = app.clock.now();
+        let idle = app.store.read().list_idle_guess_limits(now, STEP).await?;
+        for key in &idle {
+            let key = *key;
+            // One at a time: who waits for one lock alone stands in nobody's way.
+            app.store.write(move |db| Box::pin(async move { db.delete_guess_limit(key, now).await })).await?;
+        }
+        if i64::try_from(idle.len()).unwrap_or(0) < STEP {
+            return Ok(());
+        }
+    }
+}

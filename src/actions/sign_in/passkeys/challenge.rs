@@ -1,0 +1,81 @@
+//! Challenges that a passkey signs. They carry their own proof, so that a stranger who asks for many
+//! leaves nothing behind: random bytes, when it is over, and a keyed hash over both, what the
+//! challenge is for, and whom it was given. Only one that was answered rightly is written down, so that it
+//! serves once.
+
+use std::time::Duration;
+
+use subtle::ConstantTimeEq;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::domain::webauthn::{Refusal, decode, encode};
+use crate::domain::{HashedSecret, PlainSecret, Timestamp};
+
+/// How long one may take to answer.
+pub const LIVES: Duration = Duration::from_secs(5 * 60);
+const RANDOM: usize = 16;
+
+/// What a challenge is for, and what else whoever answers it must bring.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    /// To add a passkey, in this session.
+    Add(&'a str),
+    /// To prove anew who one is, in this session.
+    Confirm(&'a str),
+    /// To sign in with a passkey alone, in the browser with this cookie.
+    SignIn(&'a str),
+    /// To prove a second factor, after what this key stands for was proved.
+    Factor(&'a str),
+}
+
+impl Purpose<'_> {
+    fn proof(self, app: &App, random_and_end: &[u8]) -> String {
+        let (word, bound_to) = match self {
+            Self::Add(bound_to) => ("passkey add", bound_to),
+            Self::Confirm(bound_to) => ("passkey confirm", bound_to),
+            Self::SignIn(bound_to) => ("passkey sign-in", bound_to),
+            Self::Factor(bound_to) => ("passkey factor", bound_to),
+        };
+        app.instance_key.proof(word, &[random_and_end, bound_to.as_bytes()].concat())
+    }
+}
+
+/// Makes a challenge.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub fn make(app: &App, purpose: Purpose<'_>) -> Result<String, ActionError> {
+    let mut bytes = vec![0; RANDOM];
+    getrandom::fill(&mut bytes)?;
+    bytes.extend_from_slice(&app.clock.now().plus(LIVES).0.to_be_bytes());
+    let proof = purpose.proof(app, &bytes);
+    bytes.extend(decode(&proof).unwrap_or_default());
+    Ok(encode(&bytes))
+}
+
+/// A challenge that was made here, and is to be used up.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// What is written down of it.
+    pub hash: HashedSecret,
+    /// When it is over.
+    pub expires_at: Timestamp,
+}
+
+/// Checks that a challenge was made here for this, and is not over.
+///
+/// # Errors
+/// [`Refusal::Stale`].
+pub fn check(app: &App, purpose: Purpose<'_>, challenge: &str) -> Result<Live, Refusal> {
+    let bytes = decode(challenge).ok_or(Refusal::Stale)?;
+    let (signed, proof) = bytes.split_at_checked(RANDOM + 8).ok_or(Refusal::Stale)?;
+    let end = signed.last_chunk::<8>().ok_or(Refusal::Stale)?;
+    let expires_at = Timestamp(i64::from_be_bytes(*end));
+    // Compared as text, and written one way alone: another spelling would be used another time.
+    let is_ours = purpose.proof(app, signed).as_bytes().ct_eq(encode(proof).as_bytes());
+    if !bool::from(is_ours) || expires_at <= app.clock.now() || encode(&bytes) != challenge {
+        return Err(Refusal::Stale);
+    }
+    Ok(Live { hash: PlainSecret::from_text(challenge).hash(), expires_at })
+}

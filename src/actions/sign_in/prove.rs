@@ -1,0 +1,141 @@
+//! Proving a password: the first step of a sign-in.
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::events::EventKind;
+use crate::actions::sign_in::admit::Wish;
+use crate::actions::sign_in::begin::begin;
+use crate::actions::sign_in::guesses;
+use crate::actions::sign_in::guesses::{Guess, Taken};
+use crate::domain::caller::{Actor, Client};
+use crate::domain::password::MAX_LENGTH;
+use crate::domain::{HashedSecret, Methods, PlainSecret, SessionId, UserId};
+use crate::store::StoreError;
+use crate::store::people::users::UserRow;
+
+/// A session that was started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its key, for the cookie; it is known to nobody else and not again.
+    pub key: PlainSecret,
+    /// Its name.
+    pub uuid: SessionId,
+    /// For how long the cookie may be kept; `None`: until the browser closes.
+    pub cookie_max_age: Option<std::time::Duration>,
+    /// The secret by which the browser is known from now on, when it was not a known one.
+    pub device: Option<PlainSecret>,
+}
+
+/// A user, and how they proved who they are.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// The user, as they were then.
+    pub user: UserRow,
+    /// How.
+    pub methods: Methods,
+}
+
+impl Proved {
+    /// By a password alone: enough for those who have no second factor.
+    #[must_use]
+    pub fn by_password(user: UserRow) -> Self {
+        Self { user, methods: Methods::password() }
+    }
+}
+
+/// Proves a password. The user is found by name, then by e-mail address. An unknown name, a user
+/// without a password and an inactive one take as long as a wrong password and read the same, and are
+/// limited the same. `device` is what the secret of a browser that may be known hashes to. A right one's guess
+/// is given back by whoever asked, with what comes next ([`Taken::give_back_beside`]).
+///
+/// # Errors
+/// [`ActionError::Limited`] when there were too many wrong ones; [`ActionError::Busy`] when too many
+/// sign-ins are waiting.
+pub async fn prove_password(
+    app: &App,
+    uid: &str,
+    password: String,
+    device: Option<HashedSecret>,
+    actor: &Actor,
+) -> Result<Option<(UserRow, Taken)>, ActionError> {
+    let db = app.store.read();
+    // What no password can be is not worth more hashing than one.
+    let password = if password.len() > MAX_LENGTH { String::new() } else { password };
+    // PostgreSQL's text holds no NUL, and neither does a name.
+    let uid = uid.replace('\0', "\u{fffd}");
+    // Phones like to add a blank.
+    let user = db.find_user_by_uid(&uid).await?;
+    let id = user.as_ref().map_or(UserId(0), |user| user.id);
+    let known = guesses::known_device(app, id, device).await?;
+    let about = user.as_ref().map(|user| (user.id, user.username.as_str()));
+    let guess = guesses::take(app, Guess::Password(&uid), known, about, actor).await?;
+    let stored = user.as_ref().filter(|user| user.is_active).and_then(|user| user.password_hash.clone());
+    let verified = app.passwords.verify(password, stored).await;
+    let user = match user {
+        Some(user) if matches!(verified, Ok(true)) => return Ok(Some((user, guess))),
+        user => user,
+    };
+    guess.settle(app, matches!(verified, Ok(false))).await;
+    verified?;
+    let mut event = EventKind::SignInFailed.by(actor, app.clock.now());
+    // Not what was typed: people type passwords where the name belongs.
+    if let Some(user) = user {
+        (event.user_id, event.username) = (Some(user.id.0), user.username);
+    }
+    app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
+    crate::metrics::count_sign_in("wrong");
+    Ok(None)
+}
+
+/// Starts a session with a fresh key for a user as they were when they proved their password. The one
+/// the browser came with, if any, ends: a key never outlives a sign-in (OWASP ASVS v5.0.0-7.2.4).
+///
+/// # Errors
+/// [`ActionError::Forbidden`] when the user is gone or inactive by now, or has another password;
+/// [`ActionError::FactorNeeded`] when they have a second factor.
+pub async fn start_session(
+    app: &App,
+    proved: UserRow,
+    client: &Client,
+    is_remembered: bool,
+    replaces: Vec<HashedSecret>,
+    actor: &Actor,
+) -> Result<Started, ActionError> {
+    let wish = Wish { is_remembered, replaces, ..Wish::default() };
+    begin(app, Proved::by_password(proved), client, wish, actor).await
+}
+
+/// Remembers that somebody proved who they are, and how, and has a step to go.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn remember_proof(
+    app: &App,
+    user: UserId,
+    methods: Methods,
+    lives: std::time::Duration,
+) -> Result<PlainSecret, ActionError> {
+    let key = PlainSecret::generate()?;
+    let (hash, expires_at) = (key.hash(), app.clock.now().plus(lives));
+    app.store.write(move |db| Box::pin(async move { db.insert_pending_sign_in(hash, user, methods, expires_at).await })).await?;
+    Ok(key)
+}
+
+/// Uses a proof up and gives whose it is: of many that try at once, one succeeds. `None` when it was
+/// used, is too old, or its password was changed since.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn take_proof(app: &App, key: &PlainSecret) -> Result<Option<Proved>, StoreError> {
+    let (hash, now) = (key.hash(), app.clock.now());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                match db.take_pending_sign_in(hash, now).await? {
+                    Some((user, methods)) => Ok(db.find_user(user).await?.map(|user| Proved { user, methods })),
+                    None => Ok(None),
+                }
+            })
+        })
+        .await
+}

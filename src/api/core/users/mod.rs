@@ -1,0 +1,3 @@
+//! `/api/v3/core/users/`.
+
+pub mod recovery;

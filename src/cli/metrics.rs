@@ -1,0 +1,89 @@
+//! The listener for Prometheus, and what it samples when it is asked.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ::metrics::{counter, gauge};
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::actions::app::App;
+use crate::metrics;
+use crate::store::CountKey;
+
+/// How often histograms are drained into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Serves the metrics until `stop` is done.
+///
+/// # Errors
+/// When the address cannot be listened on, or something else counts already.
+pub async fn serve(app: &App, address: SocketAddr, stop: impl Future<Output = ()> + Send + 'static) -> Result<SocketAddr, String> {
+    metrics::start()?;
+    let failed =
+        |error: std::io::Error| format!("cannot listen for metrics on {address}: {error}; metrics.listen takes another address");
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let router = Router::new().route("/metrics", get(show)).with_state(app.clone());
+    tokio::spawn(async move {
+        let gather = async {
+            let mut ticks = tokio::time::interval(UPKEEP);
+            loop {
+                ticks.tick().await;
+                metrics::upkeep();
+            }
+        };
+        tokio::select! {
+            () = crate::http::serve::run(listener, router, timed_out, stop) => {}
+            () = gather => {}
+        }
+    });
+    Ok(address)
+}
+
+async fn show(State(app): State<App>) -> Response {
+    look(&app).await;
+    let Some(text) = metrics::render() else { return axum::http::StatusCode::NOT_FOUND.into_response() };
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// What is not counted as it happens but looked at now.
+async fn look(app: &App) {
+    if let Ok(sessions) = app.store.read().count_sessions_of(&CountKey::All).await {
+        gauge!("rollcall_sessions").set(as_f64(sessions));
+    }
+    let lines = [(("sign_ins", "waiting"), app.sign_ins.waiting()), (("guesses", "waiting"), app.guesses.waiting())];
+    for (state, count) in app.store.pool_use().into_iter().chain(lines) {
+        gauge!("rollcall_pool", "pool" => state.0, "state" => state.1).set(as_f64(i64::try_from(count).unwrap_or(i64::MAX)));
+    }
+    let now = app.clock.now().0 / 1_000_000;
+    for (file, built) in app.geoip.build_times() {
+        gauge!("rollcall_geoip_age_seconds", "file" => file).set(as_f64(now.saturating_sub(built)));
+    }
+    let (memory, ticks) = of_process();
+    gauge!("process_resident_memory_bytes").set(as_f64(memory));
+    // Whole seconds only: a counter of whole numbers.
+    counter!("process_cpu_seconds_total").absolute(ticks / 100);
+}
+
+/// Resident bytes, and processor time in hundredths of a second, as Linux tells them.
+fn of_process() -> (i64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<i64>().ok());
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').skip(11).take(2)).into_iter().flatten();
+    (kibibytes.unwrap_or(0) * 1024, fields.filter_map(|field| field.parse::<u64>().ok()).sum())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and bytes are far below 2^52")]
+fn as_f64(number: i64) -> f64 {
+    number as f64
+}
+
+/// The answer to a scrape that takes longer than the listener's bound.
+fn timed_out() -> Response {
+    axum::http::StatusCode::SERVICE_UNAVAILABLE.into_response()
+}

@@ -1,0 +1,61 @@
+//! What actions use: settings, the database, the clock, and what reads addresses and user agents.
+
+pub mod agents;
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::core::agents::Agents;
+use crate::domain::Clock;
+use crate::enrich::geoip::GeoIp;
+use crate::enrich::user_agents::{RulesError, UserAgents};
+use crate::keys::{InstanceKey, KeyError};
+use crate::store::{Store, StoreError};
+
+/// The parts that every action may use. They are shared by all requests of a process.
+pub struct Core {
+    /// All settings.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Parses user agents, and caches the dictionary of those that are stored.
+    pub user_agents: Arc<Agents>,
+    /// Looks addresses up in the GeoIP files.
+    pub geoip: Arc<GeoIp>,
+    /// Seals secrets at rest and the state of sign-ins under way, and makes the proofs of forms.
+    pub instance_key: InstanceKey,
+}
+
+/// Why the server or a command cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The user agent rules cannot be used.
+    #[error("the user agent rules cannot be used: {0}")]
+    Rules(#[from] RulesError),
+    /// The instance key cannot be read or made.
+    #[error("the instance key: {0}")]
+    InstanceKey(#[from] KeyError),
+}
+
+impl Core {
+    /// Opens the database, applies the migrations that are missing, and reads the key and the files.
+    ///
+    /// # Errors
+    /// When one of them cannot be used. A GeoIP file that cannot be used is logged and left out.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let user_agents = UserAgents::load(config.user_agent_rules.as_ref())?;
+        let store = Store::open(&config.database).await?;
+        store.use_index(config.sessions.index_limit);
+        for name in store.migrate().await? {
+            tracing::info!(name, "applied a migration");
+        }
+        let instance_key = InstanceKey::load_or_create(&config.instance_key_path())?;
+        let geoip = GeoIp::load(&config.geoip);
+        Ok(Self { user_agents: Arc::new(Agents::new(user_agents)), geoip: Arc::new(geoip), instance_key, clock, store, config })
+    }
+}

@@ -1,0 +1,117 @@
+//! The instance key: seals secrets at rest and makes the proofs of forms.
+
+use std::path::Path;
+
+use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::{Aead, KeyInit, Payload};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+use crate::files;
+
+/// Why the instance key cannot be read or made: the file and the reason.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(String);
+
+/// How many bytes of what is sealed are its nonce.
+const NONCE: usize = 12;
+
+/// 512 random bits of this instance, in a file that only its owner may read.
+#[derive(Clone)]
+pub struct InstanceKey([u8; 64]);
+
+impl InstanceKey {
+    /// Reads the file, or makes it with mode 0600.
+    ///
+    /// # Errors
+    /// When it cannot be read or made, or holds no key.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        let failed = |error: &dyn std::fmt::Display| KeyError(format!("{}: {error}", path.display()));
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let bytes = STANDARD_NO_PAD.decode(text.trim()).map_err(|_| failed(&"this is no instance key"))?;
+                Ok(Self(bytes.try_into().map_err(|_| failed(&"this is no instance key"))?))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let mut key = [0; 64];
+                getrandom::fill(&mut key).map_err(|error| failed(&error))?;
+                if let Some(folder) = path.parent() {
+                    files::create_folder(folder).map_err(|error| failed(&error))?;
+                }
+                files::write_file(path, &STANDARD_NO_PAD.encode(key)).map_err(|error| failed(&error))?;
+                Ok(Self(key))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// The key for sealed cookies.
+    #[must_use]
+    pub fn cookie_key(&self) -> cookie::Key {
+        cookie::Key::derive_from(&self.0)
+    }
+
+    /// Seals a secret for `purpose` to the one place where it belongs (AES-256-GCM, a random nonce first):
+    /// elsewhere it does not open.
+    ///
+    /// # Errors
+    /// When the operating system has no randomness to give.
+    pub fn seal(&self, purpose: &str, place: &[u8], secret: &[u8]) -> Result<Vec<u8>, getrandom::Error> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce)?;
+        let payload = Payload { msg: secret, aad: place };
+        // It fails for what is longer than 64 gigabytes; what is left opens as nothing.
+        let sealed = self.sealer(purpose).and_then(|sealer| sealer.encrypt(&nonce.into(), payload).ok()).unwrap_or_default();
+        Ok([nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what [`InstanceKey::seal`] sealed for the same purpose and place.
+    #[must_use]
+    pub fn open(&self, purpose: &str, place: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
+        self.sealer(purpose)?.decrypt(&(*nonce).into(), Payload { msg: sealed, aad: place }).ok()
+    }
+
+    /// A key of its own for each purpose.
+    fn sealer(&self, purpose: &str) -> Option<Aes256Gcm> {
+        Aes256Gcm::new_from_slice(&self.mac("seal", purpose.as_bytes())?).ok()
+    }
+
+    /// A proof that this instance saw `message` for `purpose` (HMAC-SHA-256), in URL-safe base64.
+    #[must_use]
+    pub fn proof(&self, purpose: &str, message: &[u8]) -> String {
+        self.mac(purpose, message).map(|mac| URL_SAFE_NO_PAD.encode(mac)).unwrap_or_default()
+    }
+
+    /// HMAC-SHA-256 of `message` for `purpose`.
+    fn mac(&self, purpose: &str, message: &[u8]) -> Option<[u8; 32]> {
+        let mut mac = <hmac::Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(&self.0).ok()?;
+        for part in [purpose.as_bytes(), &[0], message] {
+            hmac::Mac::update(&mut mac, part);
+        }
+        Some(hmac::Mac::finalize(mac).into_bytes().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_in_its_place_alone() {
+        let key = InstanceKey([7; 64]);
+        let sealed = key.seal("a", b"here", b"a seed").unwrap();
+        assert_eq!(key.open("a", b"here", &sealed).as_deref(), Some(&b"a seed"[..]));
+        assert_ne!(key.seal("a", b"here", b"a seed").unwrap(), sealed, "a nonce of its own");
+        assert_eq!(key.open("b", b"here", &sealed), None);
+        assert_eq!(key.open("a", b"there", &sealed), None);
+        assert_eq!(InstanceKey([8; 64]).open("a", b"here", &sealed), None);
+        for at in 0..sealed.len() {
+            let mut other = sealed.clone();
+            other[at] ^= 1;
+            assert_eq!(key.open("a", b"here", &other), None, "{at}");
+            assert_eq!(key.open("a", b"here", &sealed[..at]), None, "{at}");
+        }
+    }
+}

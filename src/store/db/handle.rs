@@ -1,0 +1,174 @@
+//! The handle that statements run on, alike on both databases.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Mutex;
+
+use crate::store::db::pending::{self, Pending, Tally};
+use crate::store::db::statements::Statement;
+use crate::store::db::value::{FromRow, Value};
+use crate::store::db::{postgres, sqlite};
+use crate::store::error::StoreError;
+use crate::store::sessions::index;
+
+/// A future in a box, as the closures of [`Store::write`] give.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A way to run statements: on its own, or inside a transaction.
+pub enum Db<'a> {
+    /// SQLite, reading on the calling thread's own connection.
+    SqliteRead(&'a sqlite::Sqlite),
+    /// SQLite, inside the writer's transaction.
+    SqliteWrite(&'a Mutex<rusqlite::Connection>, Pending),
+    /// PostgreSQL, a connection from the pool for each statement.
+    PostgresRead(&'a postgres::Postgres),
+    /// PostgreSQL, on one connection: inside a transaction, or for statements that are each by themselves.
+    PostgresWrite(&'a deadpool_postgres::Object, Pending),
+}
+
+/// Measures a statement, when anything is measured.
+struct Timer<'a>(Option<(&'a str, std::time::Instant)>);
+
+impl<'a> Timer<'a> {
+    fn of(sql: &'a str) -> Self {
+        Self(crate::metrics::is_on().then(|| (sql, std::time::Instant::now())))
+    }
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        if let Some((sql, started)) = self.0 {
+            crate::metrics::count_statement(sql, started.elapsed());
+        }
+    }
+}
+
+impl Db<'_> {
+    /// All rows of a query.
+    ///
+    /// # Errors
+    /// When the database does not answer or a row cannot be read.
+    pub async fn all<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
+        let _timer = Timer::of(sql);
+        match self {
+            Self::SqliteRead(sqlite) => sqlite.with_reader(|connection| sqlite::all(connection, sql, values)),
+            Self::SqliteWrite(connection, _) => sqlite::all(&sqlite::lock(connection), sql, values),
+            Self::PostgresRead(postgres) => postgres::all(&postgres.client().await?, sql, values).await,
+            Self::PostgresWrite(client, _) => postgres::all(*client, sql, values).await,
+        }
+    }
+
+    /// The first row of a query.
+    ///
+    /// # Errors
+    /// When the database does not answer or the row cannot be read.
+    pub async fn one<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Option<T>, StoreError> {
+        Ok(self.all(sql, values).await?.into_iter().next())
+    }
+
+    /// Runs a statement and gives the number of rows it changed.
+    ///
+    /// # Errors
+    /// When the database does not answer, or the change contradicts a rule of the schema.
+    pub async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        let _timer = Timer::of(sql);
+        match self {
+            Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
+            Self::SqliteWrite(connection, _) => sqlite::execute(&sqlite::lock(connection), sql, values),
+            Self::PostgresWrite(client, _) => postgres::execute(*client, sql, values).await,
+        }
+    }
+
+    /// Runs several statements without parameters, as a migration has.
+    pub(in crate::store) async fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        match self {
+            Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
+            Self::SqliteWrite(connection, _) => Ok(sqlite::lock(connection).execute_batch(sql)?),
+            Self::PostgresWrite(client, _) => Ok(client.batch_execute(sql).await?),
+        }
+    }
+
+    /// Writes what the transaction gathered. Its last statements: what they lock is locked briefly.
+    /// Gives what to count once it is committed.
+    pub(in crate::store) async fn flush(&self) -> Result<Tally, StoreError> {
+        for statement in self.last_statements() {
+            self.execute(&statement.sql, &statement.values).await?;
+        }
+        Ok(self.tally())
+    }
+
+    /// The last statements, in the order in which they are to lock what they lock.
+    pub(in crate::store) fn last_statements(&self) -> Vec<Statement> {
+        let Some(pending) = self.pending() else { return Vec::new() };
+        pending::last_statements(pending)
+    }
+
+    /// What to count once the transaction is committed.
+    pub(in crate::store) fn tally(&self) -> Tally {
+        self.pending().map(|pending| std::mem::take(&mut *lock(&pending.tally))).unwrap_or_default()
+    }
+
+    /// Leaves statements to the transaction's end, where nothing in it needs what they do.
+    pub(in crate::store) fn run_last(&self, statements: Vec<Statement>) {
+        if let Some(pending) = self.pending() {
+            lock(&pending.last).extend(statements);
+        }
+    }
+
+    /// Prepares statements that are to be sent one behind the other: one that is prepared only then would
+    /// be sent after the next.
+    pub(in crate::store) async fn prepare(&self, statements: &[&str]) -> Result<(), StoreError> {
+        if let Self::PostgresWrite(client, _) = self {
+            for sql in statements {
+                postgres::prepare(client, sql).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that this transaction begins sessions.
+    pub(in crate::store) fn note_created(&self, sessions: usize) {
+        if let Some(pending) = self.pending() {
+            lock(&pending.tally).created += u64::try_from(sessions).unwrap_or(0);
+        }
+    }
+
+    /// Notes that this transaction ends sessions.
+    pub(in crate::store) fn note_ended(&self, reason: &'static str, sessions: usize) {
+        if let Some(pending) = self.pending()
+            && sessions > 0
+        {
+            *lock(&pending.tally).ended.entry(reason).or_default() += u64::try_from(sessions).unwrap_or(0);
+        }
+    }
+
+    /// Whether this is SQLite, for the few statements that must differ.
+    pub(in crate::store) fn is_sqlite(&self) -> bool {
+        matches!(self, Self::SqliteRead(_) | Self::SqliteWrite(..))
+    }
+
+    /// What locks the rows a statement selects, where more than one transaction writes at a time.
+    pub(in crate::store) fn for_update(&self) -> &'static str {
+        if self.is_sqlite() { "" } else { " FOR UPDATE" }
+    }
+
+    /// Sessions in memory; a transaction has none, since it sees what is not committed.
+    pub(in crate::store) fn index(&self) -> Option<&std::sync::Arc<index::SessionIndex>> {
+        match self {
+            Self::SqliteRead(sqlite) => Some(sqlite.index()),
+            Self::PostgresRead(postgres) => Some(postgres.index()),
+            Self::SqliteWrite(..) | Self::PostgresWrite(..) => None,
+        }
+    }
+
+    pub(in crate::store) fn pending(&self) -> Option<&Pending> {
+        match self {
+            Self::SqliteWrite(_, pending) | Self::PostgresWrite(_, pending) => Some(pending),
+            Self::SqliteRead(_) | Self::PostgresRead(_) => None,
+        }
+    }
+}
+
+pub(in crate::store) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,9 @@
+//! The two databases, and what a statement needs on either: values, rows, shapes, migrations.
+
+pub(in crate::store) mod handle;
+pub(in crate::store) mod migrate;
+pub(in crate::store) mod pending;
+pub(in crate::store) mod postgres;
+pub(in crate::store) mod sqlite;
+pub(in crate::store) mod statements;
+pub(in crate::store) mod value;

@@ -1,0 +1,116 @@
+//! What a transaction gathers and writes in its last statements, so that it locks these rows briefly:
+//! counters, the log of changed sessions, and rows that nothing else in the transaction needs.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::store::db::statements::{Statement, insert_statements};
+use crate::values;
+
+/// What is counted. The order is the order rows are locked in, so that transactions cannot wait for
+/// each other in a circle.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CountKey {
+    /// All sessions.
+    All,
+    /// Those of a user.
+    User(i64),
+    /// Those with a user agent, by its id.
+    UserAgent(i64),
+    /// Those in a country; the empty text for no known country.
+    Country(String),
+    /// Those in an autonomous system; `None` for no known one.
+    Asn(Option<i64>),
+    /// All ended sessions that are kept.
+    Ended,
+    /// Those of a user.
+    EndedOfUser(i64),
+}
+
+impl CountKey {
+    pub(in crate::store) fn columns(&self) -> (&'static str, String) {
+        match self {
+            Self::All => ("all", String::new()),
+            Self::User(id) => ("user", id.to_string()),
+            Self::UserAgent(id) => ("user_agent", id.to_string()),
+            Self::Country(code) => ("country", code.clone()),
+            Self::Asn(number) => ("asn", number.map(|n| n.to_string()).unwrap_or_default()),
+            Self::Ended => ("ended", String::new()),
+            Self::EndedOfUser(id) => ("ended_user", id.to_string()),
+        }
+    }
+
+    /// Everything one session counts for.
+    pub(in crate::store) fn of_session(user_id: i64, user_agent_id: i64, country: &str, asn: Option<i64>) -> [Self; 5] {
+        [Self::All, Self::User(user_id), Self::UserAgent(user_agent_id), Self::Country(country.to_owned()), Self::Asn(asn)]
+    }
+}
+
+/// How many rows a counter is spread over on PostgreSQL, where each writer locks the rows it changes.
+pub(in crate::store) const SLOTS: i64 = 16;
+
+/// The most keys that one row names.
+const KEYS: usize = 4096;
+/// What a transaction gathers and writes at its end, once and in a fixed order.
+#[derive(Default)]
+pub struct Pending {
+    /// Which rows of the counters it changes.
+    pub(in crate::store) slot: i64,
+    pub(in crate::store) last: Mutex<Vec<Statement>>,
+    pub(in crate::store) counts: Mutex<BTreeMap<CountKey, i64>>,
+    pub(in crate::store) changes: Mutex<Vec<i64>>,
+    pub(in crate::store) tally: Mutex<Tally>,
+}
+
+impl Pending {
+    pub(in crate::store) fn in_slot(slot: i64) -> Self {
+        Self { slot, ..Self::default() }
+    }
+}
+
+/// Sessions that a transaction began and ended: counted once it is committed.
+#[derive(Default)]
+pub struct Tally {
+    pub(in crate::store) created: u64,
+    pub(in crate::store) ended: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// Counts them in the metrics.
+    pub(in crate::store) fn count(self) {
+        crate::metrics::count_created(self.created);
+        for (reason, sessions) in self.ended {
+            crate::metrics::count_ended(reason, sessions);
+        }
+    }
+}
+
+/// The last statements, in the order in which they lock rows.
+pub(in crate::store) fn last_statements(pending: &Pending) -> Vec<Statement> {
+    let mut statements = std::mem::take(&mut *pending.last.lock().unwrap_or_else(PoisonError::into_inner));
+    statements.extend(count_statements(pending));
+    statements.extend(change_statements(pending));
+    statements
+}
+
+/// The statements that change the counts: once, and in the keys' order.
+fn count_statements(pending: &Pending) -> Vec<Statement> {
+    let counts = std::mem::take(&mut *pending.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    let rows = counts.into_iter().filter(|(_, by)| *by != 0).map(|(key, by)| {
+        let (kind, key) = key.columns();
+        values![kind, key, pending.slot, by].to_vec()
+    });
+    insert_statements(
+        "INSERT INTO session_counts (kind, key, slot, n) VALUES ",
+        &rows.collect::<Vec<_>>(),
+        " ON CONFLICT (kind, key, slot) DO UPDATE SET n = session_counts.n + excluded.n",
+    )
+}
+
+/// The statements that name the changed sessions in the log.
+fn change_statements(pending: &Pending) -> Vec<Statement> {
+    let ids = std::mem::take(&mut *pending.changes.lock().unwrap_or_else(PoisonError::into_inner));
+    let bytes = ids.chunks(KEYS).map(|ids| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>());
+    let sql = "INSERT INTO session_changes (ids) VALUES ($1)";
+    bytes.map(|bytes| Statement { sql: sql.to_owned(), values: values![bytes].to_vec() }).collect()
+}

@@ -1,0 +1,327 @@
+//! PostgreSQL 14 and later: a pool of connections, statements prepared once on each.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use deadpool_postgres::{
+    ClientWrapper, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolBuilder, PoolError, QueueMode,
+    RecyclingMethod, Runtime, Status, Timeouts,
+};
+use futures_util::FutureExt as _;
+use futures_util::future::try_join_all;
+use tokio_postgres::error::SqlState;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::store::db::pending::SLOTS;
+use crate::store::db::pending::{Pending, Tally};
+use crate::store::sessions::index::SessionIndex;
+use crate::store::{BoxFuture, Db, FromRow, Row, StoreError, Value};
+
+/// The most connections of one process for reads: of more than a few at once each waits longer, and so does
+/// every write beside them, without more being answered.
+const READERS: usize = 6;
+/// For transactions.
+const WRITERS: usize = 10;
+/// For writes that wait for no disk.
+const SOON_WRITERS: usize = 4;
+/// How long to wait for a connection before giving up.
+const WAIT: Duration = Duration::from_secs(5);
+/// The most long reads at once. The others keep connections for short ones.
+const LONG_READERS: usize = 4;
+const LONG_READ_QUEUE: usize = 64;
+/// The most statements that are sent together with a commit.
+const LAST: usize = 16;
+
+/// A PostgreSQL database.
+#[derive(Clone)]
+pub struct Postgres {
+    reads: Pool,
+    writes: Pool,
+    soon: Pool,
+    long_reads: std::sync::Arc<tokio::sync::Semaphore>,
+    long_reads_admitted: std::sync::Arc<tokio::sync::Semaphore>,
+    index: std::sync::Arc<SessionIndex>,
+    slots: std::sync::Arc<Slots>,
+}
+
+impl Postgres {
+    /// Connects once, to say early what is wrong with the URL.
+    pub(in crate::store) async fn open(url: &str) -> Result<Self, StoreError> {
+        let mut config: tokio_postgres::Config =
+            url.parse().map_err(|error| StoreError::Unavailable(format!("the database URL cannot be read: {error}")))?;
+        config.application_name("rollcall").connect_timeout(WAIT).tcp_user_timeout(Duration::from_secs(10));
+        // One that rests for long is kept by what stands between, or found to be gone before it is needed.
+        config.keepalives_idle(Duration::from_secs(60)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
+        // Not an option of the connection: poolers may refuse those.
+        let wait_for_no_disk = Hook::async_fn(|client: &mut ClientWrapper, _| {
+            Box::pin(async move { client.batch_execute("SET synchronous_commit = off").await.map_err(HookError::Backend) })
+        });
+        let this = Self {
+            // The one used longest ago first: it may be at work still for somebody who hung up.
+            reads: pool(config.clone(), READERS, QueueMode::Fifo)?.build().map_err(unusable)?,
+            // The one used last first: its statements are prepared, and planned.
+            writes: pool(config.clone(), WRITERS, QueueMode::Lifo)?.build().map_err(unusable)?,
+            soon: pool(config, SOON_WRITERS, QueueMode::Lifo)?.post_create(wait_for_no_disk).build().map_err(unusable)?,
+            long_reads: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
+            long_reads_admitted: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
+            index: SessionIndex::new(),
+            slots: std::sync::Arc::new(Slots::new()),
+        };
+        drop(this.client().await?);
+        Ok(this)
+    }
+
+    pub(in crate::store) fn index(&self) -> &std::sync::Arc<SessionIndex> {
+        &self.index
+    }
+
+    /// A connection for a read.
+    pub(in crate::store) async fn client(&self) -> Result<Object, StoreError> {
+        Ok(self.reads.get().await?)
+    }
+
+    pub(in crate::store) fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
+        let pools = [&self.reads, &self.writes, &self.soon].map(Pool::status);
+        let sum = |count: fn(&Status) -> usize| pools.iter().map(count).sum();
+        let free = self.long_reads_admitted.available_permits();
+        vec![
+            (("connections", "open"), sum(|status| status.size)),
+            (("connections", "idle"), sum(|status| status.available)),
+            (("connections", "awaited"), sum(|status| status.waiting)),
+            (("long_reads", "admitted"), LONG_READ_QUEUE.saturating_sub(free)),
+            (("long_reads", "running"), LONG_READERS.saturating_sub(self.long_reads.available_permits())),
+        ]
+    }
+
+    pub(in crate::store) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
+        E: From<StoreError>,
+    {
+        let _place = self.long_reads_admitted.try_acquire().map_err(|_| StoreError::Busy)?;
+        let _turn = self.long_reads.acquire().await.map_err(|_| StoreError::Busy)?;
+        work(&Db::PostgresRead(self)).await
+    }
+
+    /// Statements that are each by themselves, answered when everybody sees what they did, not when it is on disk.
+    pub(in crate::store) async fn write_soon<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
+        E: From<StoreError>,
+    {
+        let client = self.soon.get().await.map_err(StoreError::from)?;
+        work(&Db::PostgresWrite(&client, Pending::default())).await
+    }
+
+    pub(in crate::store) async fn write<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
+        E: From<StoreError>,
+    {
+        let transaction = Transaction(Some(self.writes.get().await.map_err(StoreError::from)?));
+        let client = transaction.client()?;
+        // There are more than writers.
+        let slot = self.slots.take();
+        let db = Db::PostgresWrite(client, Pending::in_slot(slot.number));
+        // Sent together with the first statement, and before it: a round trip less.
+        let (begun, done) = tokio::join!(biased; client.batch_execute("BEGIN"), async {
+            let value = work(&db).await?;
+            Ok::<_, E>((value, db.commit(client).await?))
+        });
+        let done = begun.map_err(|error| StoreError::from(error).into()).and(done);
+        drop(db);
+        let (value, tally) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                transaction.roll_back();
+                return Err(error);
+            }
+        };
+        transaction.end();
+        tally.count();
+        Ok(value)
+    }
+}
+
+/// A transaction that is open. Its connection goes back to the others once it is over; where its future is
+/// dropped, the connection is closed, as it may be waiting for something, and the transaction ends with it.
+struct Transaction(Option<Object>);
+
+impl Transaction {
+    fn client(&self) -> Result<&Object, StoreError> {
+        self.0.as_ref().ok_or(StoreError::Failed("a transaction without a connection".into()))
+    }
+
+    /// After the commit.
+    fn end(mut self) {
+        drop(self.0.take());
+    }
+
+    fn roll_back(mut self) {
+        if let Some(client) = self.0.take() {
+            // Polled once, it is sent; whoever has the connection next sends behind it.
+            drop(client.batch_execute("ROLLBACK").now_or_never());
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
+    }
+}
+
+impl Db<'_> {
+    /// Runs the last statements of a transaction and commits it, in one round trip.
+    async fn commit(&self, client: &Object) -> Result<Tally, StoreError> {
+        let mut last = self.last_statements();
+        for statement in last.drain(..last.len().saturating_sub(LAST)) {
+            self.execute(&statement.sql, &statement.values).await?;
+        }
+        self.prepare(&last.iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>()).await?;
+        let mut statements = pin!(try_join_all(last.iter().map(|statement| self.execute(&statement.sql, &statement.values))));
+        // They are sent when they are polled, all of them unless one cannot be.
+        if let Poll::Ready(ran) = poll_fn(|context| Poll::Ready(statements.as_mut().poll(context))).await {
+            ran?;
+            client.batch_execute("COMMIT").await?;
+            return Ok(self.tally());
+        }
+        // Where one of them fails from here on, PostgreSQL takes the commit for a rollback.
+        let (ran, committed) = tokio::join!(biased; statements, client.batch_execute("COMMIT"));
+        ran?;
+        committed?;
+        Ok(self.tally())
+    }
+}
+
+/// Which rows of the counters each writer of this process changes: of two, neither waits for the other.
+struct Slots(Mutex<Vec<i64>>);
+
+impl Slots {
+    /// In an order that begins somewhere: other processes begin elsewhere.
+    fn new() -> Self {
+        let mut byte = [0; 1];
+        // Without randomness all begin with the same: slower, as right.
+        let _ = getrandom::fill(&mut byte);
+        Self(Mutex::new((0..SLOTS).map(|n| (n + i64::from(byte[0])) % SLOTS).collect()))
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one given back last: so few writers keep to few rows, which readers add up.
+    fn take(&self) -> Slot<'_> {
+        let free = self.free().pop();
+        Slot { number: free.unwrap_or_default(), free, slots: self }
+    }
+}
+
+struct Slot<'a> {
+    number: i64,
+    /// `None` when all are taken, and this one is shared.
+    free: Option<i64>,
+    slots: &'a Slots,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.slots.free().extend(self.free);
+    }
+}
+
+fn pool(config: tokio_postgres::Config, size: usize, order: QueueMode) -> Result<PoolBuilder, StoreError> {
+    let manager = Manager::from_config(config, tls()?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let timeouts = Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) };
+    let pool = Pool::builder(manager).max_size(size).queue_mode(order);
+    Ok(pool.runtime(Runtime::Tokio1).timeouts(timeouts))
+}
+
+fn unusable(error: deadpool_postgres::BuildError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+/// TLS by rustls with the system's certificates; used when the URL's `sslmode` or the server asks.
+fn tls() -> Result<MakeRustlsConnect, StoreError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| StoreError::Unavailable(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn parameters(values: &[Value]) -> Vec<&(dyn tokio_postgres::types::ToSql + Sync)> {
+    values.iter().map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync)).collect()
+}
+
+pub(in crate::store) async fn all<T: FromRow>(
+    client: &impl GenericClient,
+    sql: &str,
+    values: &[Value],
+) -> Result<Vec<T>, StoreError> {
+    let statement = client.prepare_cached(sql).await?;
+    let rows = client.query(&statement, &parameters(values)).await?;
+    rows.iter().map(|row| T::from_row(&mut Row::postgres(row))).collect()
+}
+
+pub(in crate::store) async fn prepare(client: &Object, sql: &str) -> Result<(), StoreError> {
+    Ok(client.prepare_cached(sql).await.map(drop)?)
+}
+
+pub(in crate::store) async fn execute(client: &impl GenericClient, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+    let statement = client.prepare_cached(sql).await?;
+    Ok(client.execute(&statement, &parameters(values)).await?)
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(cause) = error.as_db_error() else {
+            return if error.is_closed()
+                || std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+            {
+                Self::Unavailable(error.to_string())
+            } else {
+                Self::Failed(full(&error))
+            };
+        };
+        match cause.code() {
+            code if code.code().starts_with("23") => Self::Conflict(cause.message().to_owned()),
+            code if code.code().starts_with("40") || *code == SqlState::LOCK_NOT_AVAILABLE => {
+                Self::RolledBack(cause.message().to_owned())
+            }
+            // Connection trouble, lack of resources, an operator's intervention, system errors, and read-only.
+            code if ["08", "53", "57", "58"].iter().any(|class| code.code().starts_with(class))
+                || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
+            {
+                Self::Unavailable(cause.message().to_owned())
+            }
+            _ => Self::Failed(format!("{} ({})", cause.message(), cause.code().code())),
+        }
+    }
+}
+
+/// An error with its causes: tokio-postgres says only the outermost by itself.
+fn full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        Self::Unavailable(full(&error))
+    }
+}

@@ -1,0 +1,327 @@
+//! SQLite: reads on thread-local connections, all writes on one thread that groups them.
+//!
+//! Reads never wait for writers (WAL). A write is answered when the commit that holds it is on disk, or through
+//! where it may be taken back ([`Kind::Soon`]); writes that arrive together share one commit, and commits a flush.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{Semaphore, oneshot};
+
+mod wal;
+mod writer;
+
+use crate::store::db::sqlite::wal::Log;
+use crate::store::db::sqlite::writer::{Job, Outcome, Work, Writer, run_writer};
+pub use writer::Kind;
+
+use crate::files;
+use crate::store::db::pending::Pending;
+use crate::store::sessions::index::SessionIndex;
+use crate::store::{BoxFuture, Db, FromRow, Row, StoreError, Value};
+
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long emptying the log waits for those who read an older state.
+const SHORTEN_TIMEOUT: Duration = Duration::from_millis(250);
+/// The most writes that may wait.
+const WRITE_QUEUE: usize = 4096;
+/// The most long reads at once, and the most that may wait for a turn.
+const LONG_READERS: usize = 2;
+const LONG_READ_QUEUE: usize = 64;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    /// Read connections of this thread, by [`Inner::id`].
+    static READERS: RefCell<HashMap<u64, Connection>> = RefCell::new(HashMap::new());
+}
+
+/// An open SQLite file.
+#[derive(Clone)]
+pub struct Sqlite(Arc<Inner>);
+
+struct Inner {
+    id: u64,
+    path: PathBuf,
+    writer: SyncSender<Job>,
+    log: Log,
+    long_reads: Arc<Semaphore>,
+    long_reads_waiting: AtomicUsize,
+    writes_waiting: AtomicUsize,
+    index: Arc<SessionIndex>,
+}
+
+impl Sqlite {
+    /// Opens the file, creates it if need be, and starts its writer thread, which ends with the
+    /// last clone.
+    pub(in crate::store) fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            files::create_folder(folder).map_err(failed)?;
+        }
+        // SQLite gives its log the mode of the file.
+        files::create_file(path).map_err(failed)?;
+        let log = Log::start(path)?;
+        let writer = Writer::connect(path, log.clone())?;
+        let (sender, receiver) = sync_channel(WRITE_QUEUE);
+        let file = path.to_owned();
+        start("rollcall-writer", move || run_writer(&file, writer, &receiver))?;
+        Ok(Self(Arc::new(Inner {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            path: path.to_owned(),
+            writer: sender,
+            log,
+            long_reads: Arc::new(Semaphore::new(LONG_READERS)),
+            long_reads_waiting: AtomicUsize::new(0),
+            writes_waiting: AtomicUsize::new(0),
+            index: SessionIndex::new(),
+        })))
+    }
+
+    pub(in crate::store) fn index(&self) -> &Arc<SessionIndex> {
+        &self.0.index
+    }
+
+    pub(in crate::store) fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
+        let running = LONG_READERS.saturating_sub(self.0.long_reads.available_permits());
+        let writes = self.0.writes_waiting.load(Ordering::Relaxed);
+        vec![
+            (("long_reads", "admitted"), self.0.long_reads_waiting.load(Ordering::Relaxed)),
+            (("long_reads", "running"), running),
+            (("writes", "waiting"), writes),
+        ]
+    }
+
+    /// Runs `work` on this thread's read connection. A connection that met trouble is not kept.
+    pub(in crate::store) fn with_reader<R>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        READERS.with_borrow_mut(|readers| {
+            let connection = match readers.entry(self.0.id) {
+                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(connect(&self.0.path, READER)?),
+            };
+            let result = work(connection);
+            if matches!(result, Err(StoreError::Unavailable(_))) {
+                readers.remove(&self.0.id);
+            }
+            result
+        })
+    }
+
+    pub(in crate::store) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let waiting = Waiting::enter(&self.0.long_reads_waiting).ok_or(StoreError::Busy)?;
+        let turn = Arc::clone(&self.0.long_reads).acquire_owned().await.map_err(|_| StoreError::Busy)?;
+        drop(waiting);
+        let this = self.clone();
+        // The turn goes along: a client that went away does not stop a read that has begun.
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            run_now(work(&Db::SqliteRead(&this)))
+        });
+        done.await.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+
+    pub(in crate::store) async fn shorten_log(&self) -> Result<bool, StoreError> {
+        if self.0.log.is_doubtful() {
+            return Ok(false);
+        }
+        let path = self.0.path.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let connection = connect(&path, READER)?;
+            // Writers wait meanwhile: not for long.
+            connection.busy_timeout(SHORTEN_TIMEOUT)?;
+            let is_busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+            Ok(is_busy == 0)
+        });
+        done.await.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+
+    pub(in crate::store) async fn write<R, E, F>(&self, work: F, kind: Kind) -> Result<R, E>
+    where
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move |connection| {
+            let connection = match connection {
+                Ok(connection) => connection,
+                Err(reason) => {
+                    drop(answer.send(Err(StoreError::Unavailable(reason).into())));
+                    return None;
+                }
+            };
+            let db = Db::SqliteWrite(connection, Pending::default());
+            let result = run_now(async {
+                let value = work(&db).await?;
+                Ok((value, db.flush().await?))
+            });
+            Some(Outcome {
+                keep: result.is_ok(),
+                answer: Box::new(move |committed| {
+                    let result = result.and_then(|(value, tally)| match committed {
+                        Ok(()) => {
+                            tally.count();
+                            Ok(value)
+                        }
+                        Err(why) => Err(StoreError::Unavailable(why).into()),
+                    });
+                    drop(answer.send(result));
+                }),
+            })
+        });
+        self.0.writer.try_send(Job { work, kind }).map_err(|refused| match refused {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Unavailable("the writer has stopped".into()),
+        })?;
+        self.0.writes_waiting.fetch_add(1, Ordering::Relaxed);
+        let answer = answered.await;
+        self.0.writes_waiting.fetch_sub(1, Ordering::Relaxed);
+        answer.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))?
+    }
+}
+
+/// A place in a bounded queue, given back when dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Option<Self> {
+        let place = Self(count);
+        (count.fetch_add(1, Ordering::SeqCst) < LONG_READ_QUEUE).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+pub(in crate::store) fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Drives a future that never waits: statements on SQLite are done when they return.
+pub(in crate::store) fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Result<R, E>>) -> Result<R, E> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(StoreError::Failed("a transaction waited for something else than SQLite".into()).into()),
+    }
+}
+
+/// What a connection is for, in SQLite's words.
+const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;";
+/// Opens the file, which must exist: one that is gone is trouble, not a reason for an empty one.
+fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 67108864;",
+    )?;
+    connection.execute_batch(purpose)?;
+    // Else SQLite looks at the values to choose a plan, and makes it anew whenever one of them is another:
+    // several times what a short query takes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(connection)
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
+    let started = std::thread::Builder::new().name(name.into()).spawn(work);
+    started.map(drop).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// `$1` → `?1`: SQLite would take `$1` for a name.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
+pub(in crate::store) fn all<T: FromRow>(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(&numbered(sql))?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(T::from_row(&mut Row::sqlite(row))?);
+    }
+    Ok(all)
+}
+
+pub(in crate::store) fn execute(connection: &Connection, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+    let changed = connection.prepare_cached(&numbered(sql))?.execute(rusqlite::params_from_iter(values))?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        match error.sqlite_error_code() {
+            Some(Code::ConstraintViolation) => Self::Conflict(error.to_string()),
+            Some(
+                Code::DatabaseBusy
+                | Code::DatabaseLocked
+                | Code::ReadOnly
+                | Code::DiskFull
+                | Code::SystemIoFailure
+                | Code::CannotOpen
+                | Code::DatabaseCorrupt
+                | Code::NotADatabase
+                | Code::PermissionDenied
+                | Code::OutOfMemory
+                | Code::FileLockingProtocolFailed
+                | Code::NoLargeFileSupport,
+            ) => Self::Unavailable(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::StatementStatus;
+
+    pub(in crate::store) fn file() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rollcall.db");
+        files::create_file(&path).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn other_values_need_no_other_plan() {
+        let (_folder, path) = file();
+        let connection = connect(&path, READER).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA query_only = OFF; CREATE TABLE numbers (n INTEGER); CREATE INDEX numbers_by_n ON numbers (n);
+                 WITH RECURSIVE counted (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM counted WHERE n < 1000)
+                 INSERT INTO numbers SELECT n FROM counted; ANALYZE;",
+            )
+            .unwrap();
+        let mut statement = connection.prepare("SELECT count(*) FROM numbers WHERE n > ?1 AND n < ?2").unwrap();
+        for n in 0..10 {
+            assert_eq!(statement.query_row([n, 1000 - n], |row| row.get(0)), Ok(999 - 2 * n));
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+}

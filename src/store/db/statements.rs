@@ -1,0 +1,135 @@
+//! Statements over many rows, in few shapes: each shape is prepared once on each connection.
+
+use crate::store::{Db, FromRow, StoreError, Value};
+
+/// A statement and its parameters.
+pub(in crate::store) struct Statement {
+    pub sql: String,
+    pub values: Vec<Value>,
+}
+
+impl Statement {
+    pub(in crate::store) fn new(sql: impl Into<String>, values: impl Into<Vec<Value>>) -> Self {
+        Self { sql: sql.into(), values: values.into() }
+    }
+}
+
+/// Up to so many rows a statement is made for just as many, beyond it for a power of two.
+const EXACT: usize = 8;
+/// How many rows one statement inserts at most, and how many where a row has few values.
+const ROWS: usize = 64;
+const NARROW_ROWS: usize = 512;
+/// The most values of such a row.
+const NARROW: usize = 4;
+
+impl Db<'_> {
+    /// Inserts many rows with few statements: `start` ends in `VALUES `, `end` follows the rows. All
+    /// rows have equally many values.
+    pub(in crate::store) async fn insert_rows(&self, start: &str, rows: Vec<Vec<Value>>, end: &str) -> Result<(), StoreError> {
+        for Statement { sql, values } in insert_statements(start, &rows, end) {
+            self.execute(&sql, &values).await?;
+        }
+        Ok(())
+    }
+
+    /// The same, and gives what the statements return: `end` holds a `RETURNING`.
+    pub(in crate::store) async fn insert_rows_returning<T: FromRow>(
+        &self,
+        start: &str,
+        rows: Vec<Vec<Value>>,
+        end: &str,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut returned = Vec::with_capacity(rows.len());
+        for Statement { sql, values } in insert_statements(start, &rows, end) {
+            returned.extend(self.all::<T>(&sql, &values).await?);
+        }
+        Ok(returned)
+    }
+}
+
+/// The statements of [`Db::insert_rows`].
+pub(in crate::store) fn insert_statements(start: &str, rows: &[Vec<Value>], end: &str) -> Vec<Statement> {
+    let is_narrow = rows.first().is_some_and(|row| row.len() <= NARROW);
+    let most = if is_narrow { NARROW_ROWS } else { ROWS };
+    let (mut statements, mut rows) = (Vec::new(), rows);
+    while !rows.is_empty() {
+        let (now, later) = rows.split_at(step(rows.len(), most));
+        statements.push(many_rows(start, now, end));
+        rows = later;
+    }
+    statements
+}
+
+/// How many of `length` things, of which one statement takes `most`, the next statement takes.
+pub(in crate::store) fn step(length: usize, most: usize) -> usize {
+    if length <= EXACT { length } else { most.min(1 << length.ilog2()) }
+}
+
+fn many_rows(start: &str, rows: &[Vec<Value>], end: &str) -> Statement {
+    let mut sql = start.to_owned();
+    let mut values: Vec<Value> = Vec::new();
+    for row in rows {
+        let comma = if values.is_empty() { "" } else { ", " };
+        for part in [comma, "(", &placeholders(values.len(), row.len()), ")"] {
+            sql.push_str(part);
+        }
+        values.extend_from_slice(row);
+    }
+    sql.push_str(end);
+    Statement { sql, values }
+}
+
+/// `$3, $4, $5`: the placeholders of `count` parameters after the first `before`.
+pub(in crate::store) fn placeholders(before: usize, count: usize) -> String {
+    let mut text = String::with_capacity(count * 5);
+    for n in before + 1..=before + count {
+        if n > before + 1 {
+            text.push_str(", ");
+        }
+        text.push('$');
+        text.push_str(&n.to_string());
+    }
+    text
+}
+
+/// A list for `IN`: its placeholders after the parameters `first`, and all values. It is as long as a power of
+/// two, the last one repeated; of nothing, it is one that nothing is in.
+pub(in crate::store) fn in_list(
+    first: impl Into<Vec<Value>>,
+    these: impl IntoIterator<Item = impl Into<Value>>,
+) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = first.into();
+    let before = values.len();
+    values.extend(these.into_iter().map(Into::into));
+    if values.len() == before {
+        return ("NULL".to_owned(), values);
+    }
+    let count = (values.len() - before).next_power_of_two();
+    values.resize(before + count, values.last().cloned().unwrap_or(Value::Null));
+    (placeholders(before, count), values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_rows_need_few_shapes() {
+        let lengths = |rows: usize| {
+            let rows: Vec<_> = (0..rows).map(|n| vec![Value::Text(n.to_string()); 5]).collect();
+            let statements = insert_statements("INSERT INTO t VALUES ", &rows, "");
+            let values: Vec<_> = statements.iter().flat_map(|statement| statement.values.clone()).collect();
+            assert_eq!(values, rows.concat(), "all of them, in their order");
+            statements.iter().map(|statement| statement.values.len() / 5).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(0), [0; 0]);
+        assert_eq!(lengths(5), [5]);
+        assert_eq!(lengths(13), [8, 5]);
+        assert_eq!(lengths(150), [64, 64, 16, 6]);
+        let (sql, values) = in_list([Value::Null], [7, 8, 9]);
+        assert_eq!((sql.as_str(), values.len()), ("$2, $3, $4, $5", 5));
+        assert_eq!(values.first(), Some(&Value::Null));
+        assert_eq!(values.last(), Some(&Value::Int(9)));
+        assert_eq!(in_list([], [0_i64; 0]), ("NULL".to_owned(), Vec::new()));
+    }
+}

@@ -1,0 +1,5 @@
+//! Events: the audit record.
+
+pub mod feed;
+pub mod list;
+pub mod rows;

@@ -1,0 +1,8 @@
+//! Users, groups, their policies and tokens.
+
+pub mod groups;
+pub mod policies;
+pub mod privacy;
+pub mod tokens;
+pub mod user_list;
+pub mod users;

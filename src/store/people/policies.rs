@@ -1,0 +1,262 @@
+//! Policies of groups and users, and the limits of living sessions.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::domain::policy::{AtLimit, Living, Policy};
+use crate::domain::{SessionId, Timestamp, UserId};
+use crate::store::db::statements::in_list;
+use crate::store::sessions::rows::lifetime;
+use crate::store::{Db, FromRow, Row, StoreError, Value};
+use crate::values;
+
+/// Whose policy it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyOwner {
+    /// A user's.
+    User(UserId),
+    /// A group's, by its primary key.
+    Group(i64),
+}
+
+impl PolicyOwner {
+    /// Its table, the table's key, and the key.
+    fn place(self) -> (&'static str, &'static str, i64) {
+        match self {
+            Self::User(id) => ("user_policies", "user_id", id.0),
+            Self::Group(id) => ("group_policies", "group_id", id),
+        }
+    }
+
+    /// The users it holds for, as a condition on their keys; `$1` is [`PolicyOwner::key`].
+    fn holds_for(self) -> &'static str {
+        match self {
+            Self::User(_) => "= $1",
+            Self::Group(_) => "IN (SELECT user_id FROM memberships WHERE group_id = $1)",
+        }
+    }
+
+    fn key(self) -> i64 {
+        self.place().2
+    }
+}
+
+impl FromRow for Policy {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let mut duration = || -> Result<Option<Duration>, StoreError> {
+            Ok(row.opt_int()?.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))))
+        };
+        Ok(Self {
+            idle_timeout: duration()?,
+            absolute_timeout: duration()?,
+            remember_timeout: duration()?,
+            max_sessions: row.opt_int()?.map(|most| u32::try_from(most).unwrap_or(0)),
+            at_limit: match row.opt_text()? {
+                None => None,
+                Some(word) => Some(AtLimit::parse(&word).ok_or(StoreError::Corrupt("an outcome at a limit"))?),
+            },
+            is_factor_required: row.bool()?,
+        })
+    }
+}
+
+/// A session, as far as its limits matter.
+#[derive(Clone, Debug)]
+pub struct LivingRow {
+    /// Primary key.
+    pub id: i64,
+    /// Its limits.
+    pub living: Living,
+}
+
+impl FromRow for LivingRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let id = row.int()?;
+        let lifetime = lifetime(row)?;
+        let living =
+            Living { lifetime, created_at: row.timestamp()?, is_remembered: row.bool()?, is_imported: row.text()?.is_empty() };
+        Ok(Self { id, living })
+    }
+}
+
+const POLICY_COLUMNS: &str = "p.idle_timeout, p.absolute_timeout, p.remember_timeout, p.max_sessions, p.at_limit, p.require_factor";
+const LIVING_COLUMNS: &str = "s.id, s.absolute_expires_at, s.idle_timeout, s.created_at, s.is_remembered, s.methods";
+
+impl Db<'_> {
+    /// The group of that name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_group(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        self.one("SELECT id FROM groups WHERE name = $1", &values![name]).await
+    }
+
+    /// What a group or a user has of its own; an empty policy when nothing.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_policy(&self, owner: PolicyOwner) -> Result<Policy, StoreError> {
+        let (table, column, key) = owner.place();
+        let sql = format!("SELECT {POLICY_COLUMNS} FROM {table} p WHERE p.{column} = $1");
+        Ok(self.one(&sql, &values![key]).await?.unwrap_or_default())
+    }
+
+    /// What a user's groups and the user have, together.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_own_policy(&self, user: UserId) -> Result<Policy, StoreError> {
+        Ok(self.list_own_policies(&[user]).await?.remove(&user.0).unwrap_or_default())
+    }
+
+    /// The same of several users, by their keys, where there is any.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_own_policies(&self, users: &[UserId]) -> Result<HashMap<i64, Policy>, StoreError> {
+        let (list, values) = in_list([], users.iter().copied());
+        let sql = format!(
+            "SELECT p.user_id, {POLICY_COLUMNS} FROM user_policies p WHERE p.user_id IN ({list}) UNION ALL \
+             SELECT m.user_id, {POLICY_COLUMNS} FROM group_policies p JOIN memberships m ON m.group_id = p.group_id \
+             WHERE m.user_id IN ({list})"
+        );
+        let mut policies = HashMap::<i64, Policy>::new();
+        for (user, policy) in self.all::<(i64, Policy)>(&sql, &values).await? {
+            let own = policies.entry(user).or_default();
+            *own = own.and(policy);
+        }
+        Ok(policies)
+    }
+
+    /// What a user's groups have, by name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_group_policies(&self, user: UserId) -> Result<Vec<(String, Policy)>, StoreError> {
+        let sql = format!(
+            "SELECT g.name, {POLICY_COLUMNS} FROM group_policies p JOIN groups g ON g.id = p.group_id \
+             JOIN memberships m ON m.group_id = p.group_id WHERE m.user_id = $1 ORDER BY g.name"
+        );
+        self.all(&sql, &values![user]).await
+    }
+
+    /// Sets what a group or a user has of its own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_policy(&self, owner: PolicyOwner, policy: &Policy) -> Result<(), StoreError> {
+        let (table, column, key) = owner.place();
+        self.execute(&format!("DELETE FROM {table} WHERE {column} = $1"), &values![key]).await?;
+        if policy.is_empty() {
+            return Ok(());
+        }
+        let micros = |limit: Option<Duration>| limit.map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        let sql = format!(
+            "INSERT INTO {table} ({column}, idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, require_factor) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        );
+        let values = values![
+            key,
+            micros(policy.idle_timeout),
+            micros(policy.absolute_timeout),
+            micros(policy.remember_timeout),
+            policy.max_sessions.map(i64::from),
+            policy.at_limit.map(AtLimit::as_str),
+            policy.is_factor_required,
+        ];
+        self.execute(&sql, &values).await.map(drop)
+    }
+
+    /// The users a policy holds for, locked until the transaction ends: a sign-in of theirs that read
+    /// the old one is over, or waits and reads the new one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock_users_under(&self, owner: PolicyOwner) -> Result<Vec<UserId>, StoreError> {
+        let lock = self.for_update();
+        let sql = format!("SELECT id FROM users WHERE id {} ORDER BY id{lock}", owner.holds_for());
+        Ok(self.all::<i64>(&sql, &values![owner.key()]).await?.into_iter().map(UserId).collect())
+    }
+
+    /// Sessions of the users a policy holds for (`None`: of all), those after the key `after`, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_living(&self, owner: Option<PolicyOwner>, after: i64, limit: i64) -> Result<Vec<LivingRow>, StoreError> {
+        let Some(owner) = owner else {
+            let sql = format!("SELECT {LIVING_COLUMNS} FROM sessions s WHERE s.id > $1 ORDER BY s.id LIMIT $2");
+            return self.all(&sql, &values![after, limit]).await;
+        };
+        let holds_for = owner.holds_for();
+        let sql =
+            format!("SELECT {LIVING_COLUMNS} FROM sessions s WHERE s.user_id {holds_for} AND s.id > $2 ORDER BY s.id LIMIT $3");
+        self.all(&sql, &values![owner.key(), after, limit]).await
+    }
+
+    /// Gives sessions new limits. Their end follows from the last use that is written down when this
+    /// happens.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_limits(&self, rows: &[LivingRow]) -> Result<(), StoreError> {
+        const ROWS: usize = 100;
+        for rows in rows.chunks(ROWS) {
+            let mut parts = Vec::with_capacity(rows.len());
+            let mut values: Vec<Value> = Vec::with_capacity(rows.len() * 4);
+            for row in rows {
+                let n = values.len();
+                parts.push(format!(
+                    "SELECT CAST(${} AS BIGINT) AS id, CAST(${} AS BIGINT) AS idle, CAST(${} AS BIGINT) AS absolute, \
+                     CAST(${} AS BIGINT) AS remembered",
+                    n + 1,
+                    n + 2,
+                    n + 3,
+                    n + 4
+                ));
+                let Living { lifetime, is_remembered, .. } = row.living;
+                let idle = lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
+                values.extend(values![row.id, idle, lifetime.absolute_expires_at, i64::from(is_remembered)]);
+                self.note_change(row.id);
+            }
+            let sql = format!(
+                "UPDATE session_rows SET idle_timeout = v.idle, absolute_expires_at = v.absolute, is_remembered = (v.remembered = 1), \
+                 expires_at = CASE WHEN v.idle IS NULL OR session_rows.last_used_at + v.idle > v.absolute THEN v.absolute \
+                 ELSE session_rows.last_used_at + v.idle END FROM ({}) AS v WHERE session_rows.id = v.id",
+                parts.join(" UNION ALL ")
+            );
+            self.execute(&sql, &values).await?;
+        }
+        Ok(())
+    }
+
+    /// The sessions of a user whose time is not over, those that began first first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_live_ids(&self, user: UserId, now: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+        let sql = "SELECT uuid FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at, id";
+        self.all(sql, &values![user, now]).await
+    }
+
+    /// How many sessions whose time is not over these users have; of those who have none, nothing.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_live_of(&self, users: &[UserId], now: Timestamp) -> Result<HashMap<i64, usize>, StoreError> {
+        let (list, values) = in_list(values![now], users.iter().copied());
+        let sql = format!("SELECT user_id, COUNT(*) FROM sessions WHERE user_id IN ({list}) AND expires_at > $1 GROUP BY user_id");
+        let counts = self.all::<(i64, i64)>(&sql, &values).await?;
+        Ok(counts.into_iter().map(|(user, count)| (user, usize::try_from(count).unwrap_or(0))).collect())
+    }
+
+    /// Users with more than `most` sessions.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_users_beyond(&self, most: u32) -> Result<Vec<UserId>, StoreError> {
+        let sql = "SELECT key FROM session_counts WHERE kind = 'user' GROUP BY key HAVING SUM(n) > $1 ORDER BY key";
+        let keys: Vec<String> = self.all(sql, &values![i64::from(most)]).await?;
+        Ok(keys.iter().filter_map(|key| key.parse().ok()).map(UserId).collect())
+    }
+}

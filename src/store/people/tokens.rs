@@ -1,0 +1,168 @@
+//! Tokens: API credentials and single-use links. Only their hashes are stored.
+
+use crate::domain::user::TokenIntent;
+use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::store::people::users::{Rights, rights_columns};
+use crate::store::sessions::change_log::LogEnd;
+use crate::store::{Db, FromRow, Row, StoreError};
+use crate::values;
+
+/// A token as listed; its key is not known any more.
+#[derive(Clone, Debug)]
+pub struct TokenRow {
+    /// What names it; unique.
+    pub identifier: String,
+    /// What it is for, in its maker's words.
+    pub description: String,
+    /// What it opens.
+    pub intent: String,
+    /// Whose it is.
+    pub username: String,
+    /// Whether `expires_at` counts.
+    pub is_expiring: bool,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl FromRow for TokenRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            identifier: row.text()?,
+            description: row.text()?,
+            intent: row.text()?,
+            username: row.text()?,
+            is_expiring: row.bool()?,
+            expires_at: row.timestamp()?,
+            created_at: row.timestamp()?,
+        })
+    }
+}
+
+/// A token to add.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// The hash of its key.
+    pub key_hash: HashedSecret,
+    /// See [`TokenRow::identifier`].
+    pub identifier: String,
+    /// See [`TokenRow::description`].
+    pub description: String,
+    /// What it opens.
+    pub intent: TokenIntent,
+    /// Whose it is.
+    pub user: UserId,
+    /// When it ends; the flag says whether that counts.
+    pub expires: (bool, Timestamp),
+}
+
+/// The owner of a token that opens something, found by its key.
+#[derive(Clone, Debug)]
+pub struct TokenOwner {
+    /// Primary key.
+    pub user_id: UserId,
+    /// Name.
+    pub username: String,
+    /// What they may do.
+    pub rights: Rights,
+    /// Where the log of changed sessions ended.
+    pub log_end: LogEnd,
+}
+
+impl FromRow for TokenOwner {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            user_id: UserId(row.int()?),
+            username: row.text()?,
+            rights: Rights::from_row(row)?,
+            log_end: LogEnd(row.opt_int()?.unwrap_or(i64::MAX)),
+        })
+    }
+}
+
+impl Db<'_> {
+    /// Who owns the token with this key, if it has that intent, has not expired and its user is active.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_token_owner(
+        &self,
+        key: HashedSecret,
+        intent: TokenIntent,
+        now: Timestamp,
+    ) -> Result<Option<TokenOwner>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT u.id, u.username, ",
+            rights_columns!(),
+            // Most of who comes with a token asks for lists: one question less to answer them from memory.
+            ", (SELECT max(seq) FROM session_changes)",
+            " FROM tokens t JOIN users u ON u.id = t.user_id ",
+            "WHERE t.key_hash = $1 AND t.intent = $2 AND u.is_active AND (NOT t.is_expiring OR t.expires_at > $3)"
+        );
+        self.one(SQL, &values![key, intent.as_str(), now]).await
+    }
+
+    /// Uses up a token: removes it and gives its owner's key, if it has that intent and has not
+    /// expired. Of many that try at once, one succeeds.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn take_token(&self, key: HashedSecret, intent: TokenIntent, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+        let sql =
+            "DELETE FROM tokens WHERE key_hash = $1 AND intent = $2 AND (NOT is_expiring OR expires_at > $3) RETURNING user_id";
+        Ok(self.one::<i64>(sql, &values![key, intent.as_str(), now]).await?.map(UserId))
+    }
+
+    /// Adds a token.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the identifier or the key is taken, or there is no such user.
+    pub async fn insert_token(&self, token: &NewToken, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT INTO tokens (key_hash, identifier, description, intent, user_id, is_expiring, expires_at, created_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let (is_expiring, expires_at) = token.expires;
+        let values = values![
+            token.key_hash,
+            token.identifier.as_str(),
+            token.description.as_str(),
+            token.intent.as_str(),
+            token.user,
+            is_expiring,
+            expires_at,
+            now,
+        ];
+        self.execute(sql, &values).await.map(drop)
+    }
+
+    /// All tokens by identifier, or those of one user.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_tokens(&self, user: Option<UserId>) -> Result<Vec<TokenRow>, StoreError> {
+        let only = if user.is_some() { "WHERE t.user_id = $1" } else { "" };
+        let sql = format!(
+            "SELECT t.identifier, t.description, t.intent, u.username, t.is_expiring, t.expires_at, t.created_at \
+             FROM tokens t JOIN users u ON u.id = t.user_id {only} ORDER BY t.identifier"
+        );
+        let values: Vec<_> = user.into_iter().map(Into::into).collect();
+        self.all(&sql, &values).await
+    }
+
+    /// Removes the token of that identifier and gives its owner's key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_token(&self, identifier: &str) -> Result<Option<UserId>, StoreError> {
+        let sql = "DELETE FROM tokens WHERE identifier = $1 RETURNING user_id";
+        Ok(self.one::<i64>(sql, &values![identifier]).await?.map(UserId))
+    }
+
+    /// Removes a user's tokens of one intent.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_tokens_of(&self, user: UserId, intent: TokenIntent) -> Result<u64, StoreError> {
+        self.execute("DELETE FROM tokens WHERE user_id = $1 AND intent = $2", &values![user, intent.as_str()]).await
+    }
+}

@@ -1,0 +1,346 @@
+//! Users and their global permissions.
+
+use crate::domain::fold::fold;
+use crate::domain::{Permission, Timestamp, UserId};
+use crate::store::db::statements::{Statement, in_list};
+use crate::store::{Db, FromRow, Row, StoreError, Value};
+use crate::values;
+
+/// A user as stored.
+#[derive(Clone, Debug)]
+pub struct UserRow {
+    /// Primary key.
+    pub id: UserId,
+    /// What they sign in with; unique, letter case counts.
+    pub username: String,
+    /// Their full name, or `""`.
+    pub name: String,
+    /// Their e-mail address, or `""`.
+    pub email: String,
+    /// Argon2id in PHC form; `None`: cannot sign in with a password.
+    pub password_hash: Option<String>,
+    /// Inactive users are refused everywhere.
+    pub is_active: bool,
+    /// May do everything.
+    pub is_superuser: bool,
+    /// When they were added.
+    pub created_at: Timestamp,
+    /// When they last signed in.
+    pub last_sign_in_at: Option<Timestamp>,
+}
+
+impl FromRow for UserRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: UserId(row.int()?),
+            username: row.text()?,
+            name: row.text()?,
+            email: row.text()?,
+            password_hash: row.opt_text()?,
+            is_active: row.bool()?,
+            is_superuser: row.bool()?,
+            created_at: row.timestamp()?,
+            last_sign_in_at: row.opt_int()?.map(Timestamp),
+        })
+    }
+}
+
+/// A user to add.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// Its primary key, when it brings one; else the database gives it.
+    pub id: Option<UserId>,
+    /// See [`UserRow::username`].
+    pub username: String,
+    /// See [`UserRow::name`].
+    pub name: String,
+    /// See [`UserRow::email`].
+    pub email: String,
+    /// See [`UserRow::password_hash`].
+    pub password_hash: Option<String>,
+    /// See [`UserRow::is_active`].
+    pub is_active: bool,
+    /// See [`UserRow::is_superuser`].
+    pub is_superuser: bool,
+    /// Global permissions.
+    pub permissions: Vec<Permission>,
+}
+
+/// What to do about rows that another transaction has locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Wait for it.
+    Wait,
+    /// Leave them out.
+    Skip,
+}
+
+/// What a user may do, with what their groups add.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Everything.
+    pub is_superuser: bool,
+    /// [`Permission::ViewSessions`].
+    pub may_view_sessions: bool,
+    /// [`Permission::DeleteSessions`].
+    pub may_delete_sessions: bool,
+}
+
+/// Columns of what a user `u` may do, by themselves and by their groups: a [`Rights`] is read of them.
+macro_rules! rights_columns {
+    () => {
+        concat!(
+            "(u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN groups g ON g.id = m.group_id ",
+            "WHERE m.user_id = u.id AND g.is_superuser)), ",
+            $crate::store::people::users::rights_columns!("authentik_core.view_authenticatedsession"),
+            ", ",
+            $crate::store::people::users::rights_columns!("authentik_core.delete_authenticatedsession"),
+        )
+    };
+    ($permission:literal) => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM user_permissions p WHERE p.user_id = u.id AND p.permission = '",
+            $permission,
+            "') OR EXISTS (SELECT 1 FROM memberships m JOIN group_permissions p ON p.group_id = m.group_id ",
+            "WHERE m.user_id = u.id AND p.permission = '",
+            $permission,
+            "'))",
+        )
+    };
+}
+pub(in crate::store) use rights_columns;
+
+impl FromRow for Rights {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let is_superuser = row.bool()?;
+        let (may_view, may_delete) = (row.bool()?, row.bool()?);
+        Ok(Self { is_superuser, may_view_sessions: is_superuser || may_view, may_delete_sessions: is_superuser || may_delete })
+    }
+}
+
+macro_rules! select_users {
+    ($rest:literal) => {
+        concat!(
+            "SELECT u.id, u.username, u.name, u.email, u.password_hash, u.is_active, u.is_superuser, u.created_at, ",
+            "u.last_sign_in_at FROM users u ",
+            $rest
+        )
+    };
+}
+
+const NEW_USER: &str = "username, username_folded, name, email, email_folded, password_hash, is_active, is_superuser, created_at";
+
+fn new_user(user: &NewUser, now: Timestamp) -> [Value; 9] {
+    values![
+        user.username.as_str(),
+        fold(&user.username),
+        user.name.as_str(),
+        user.email.as_str(),
+        fold(&user.email),
+        user.password_hash.clone(),
+        user.is_active,
+        user.is_superuser,
+        now,
+    ]
+}
+
+impl Db<'_> {
+    /// The user with this name, exactly.
+    ///
+    /// # Errors
+    /// When the database does not answer, as for all of these.
+    pub async fn find_user_by_name(&self, username: &str) -> Result<Option<UserRow>, StoreError> {
+        self.one(select_users!("WHERE u.username = $1"), &values![username]).await
+    }
+
+    /// The user whom somebody means who types this: of this name, exactly; else of this name without
+    /// blanks around it; else with this e-mail address, letter case aside, if no two share it. One
+    /// statement that looks for all three, so that a known name does not answer sooner.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_user_by_uid(&self, uid: &str) -> Result<Option<UserRow>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT * FROM (",
+            select_users!("WHERE u.username = $1 OR u.username = $2"),
+            ") names UNION ALL SELECT * FROM (",
+            select_users!("WHERE u.email_folded = $3 AND u.email_folded <> '' LIMIT 2"),
+            ") addresses"
+        );
+        let (trimmed, folded) = (uid.trim(), fold(uid.trim()));
+        let mut found: Vec<UserRow> = self.all(SQL, &values![uid, trimmed, folded.as_str()]).await?;
+        for name in [uid, trimmed] {
+            if let Some(at) = found.iter().position(|user| user.username == name) {
+                return Ok(Some(found.swap_remove(at)));
+            }
+        }
+        Ok(if found.len() == 1 { found.pop() } else { None })
+    }
+
+    /// The user with this primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
+        self.one(select_users!("WHERE u.id = $1"), &values![id]).await
+    }
+
+    /// The user with this primary key, locked until the transaction ends.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock_user(&self, id: UserId) -> Result<Option<UserRow>, StoreError> {
+        // What was waited for is seen: PostgreSQL reads the row anew that it locks.
+        self.one(&format!(select_users!("WHERE u.id = $1{}"), self.for_update()), &values![id]).await
+    }
+
+    /// Users by name, those after `after` (`""`: from the start), at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_users(&self, after: &str, limit: i64) -> Result<Vec<UserRow>, StoreError> {
+        self.all(select_users!("WHERE u.username > $1 ORDER BY u.username LIMIT $2"), &values![after, limit]).await
+    }
+
+    /// The names of these users; unknown ones are left out.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_usernames(&self, ids: &[i64]) -> Result<Vec<(i64, String)>, StoreError> {
+        let mut names = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(500) {
+            let sql = format!(
+                "SELECT id, username FROM users WHERE id IN ({})",
+                crate::store::db::statements::placeholders(0, chunk.len())
+            );
+            let values: Vec<_> = chunk.iter().map(|id| (*id).into()).collect();
+            names.extend(self.all::<(i64, String)>(&sql, &values).await?);
+        }
+        Ok(names)
+    }
+
+    /// A user's own permissions, those of groups aside.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_permissions(&self, id: UserId) -> Result<Vec<String>, StoreError> {
+        self.all("SELECT permission FROM user_permissions WHERE user_id = $1 ORDER BY permission", &values![id]).await
+    }
+
+    /// Adds a user and gives its primary key.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the name or the key is taken.
+    pub async fn insert_user(&self, user: &NewUser, now: Timestamp) -> Result<UserId, StoreError> {
+        let (column, value) = if user.id.is_some() { ("id, ", "$10, ") } else { ("", "") };
+        let sql = format!("INSERT INTO users ({column}{NEW_USER}) VALUES ({value}$1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id");
+        let mut values = new_user(user, now).to_vec();
+        values.extend(user.id.map(Into::into));
+        let id = self.one::<i64>(&sql, &values).await?.map(UserId).ok_or(StoreError::Corrupt("a user without a key"))?;
+        for permission in &user.permissions {
+            let sql = "INSERT INTO user_permissions (user_id, permission) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            self.execute(sql, &values![id, permission.as_str()]).await?;
+        }
+        Ok(id)
+    }
+
+    /// Adds users without permissions whose keys the database gives, and gives those, in no order.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when a name is taken.
+    pub async fn insert_users(&self, users: &[NewUser], now: Timestamp) -> Result<Vec<UserId>, StoreError> {
+        let rows = users.iter().map(|user| new_user(user, now).to_vec()).collect();
+        let start = format!("INSERT INTO users ({NEW_USER}) VALUES ");
+        let ids = self.insert_rows_returning::<i64>(&start, rows, " RETURNING id").await?;
+        Ok(ids.into_iter().map(UserId).collect())
+    }
+
+    /// Sets a user's password. Proofs of the old one open nothing any more.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_password(&self, id: UserId, hash: &str) -> Result<(), StoreError> {
+        self.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &values![id, hash]).await?;
+        self.execute("DELETE FROM pending_sign_ins WHERE user_id = $1", &values![id]).await.map(drop)
+    }
+
+    /// Makes a user active or inactive.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_is_active(&self, id: UserId, is_active: bool) -> Result<(), StoreError> {
+        self.execute("UPDATE users SET is_active = $2 WHERE id = $1", &values![id, is_active]).await.map(drop)
+    }
+
+    /// Removes a user with their tokens, permissions and policy. Their sessions must have ended.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_user(&self, id: UserId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM users WHERE id = $1", &values![id]).await.map(drop)
+    }
+
+    /// These users, locked until the transaction ends; unknown ones are left out. Statements that are polled
+    /// after this future see what was committed before the locks, and may be sent without waiting for it, once
+    /// it is [prepared](Db::prepare_sign_ins).
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock_users_at_sign_in(&self, ids: &[UserId], held: Held) -> Result<Vec<UserRow>, StoreError> {
+        let Statement { sql, values } = self.lock_at_sign_in(ids, held);
+        self.all(&sql, &values).await
+    }
+
+    /// Prepares [`Db::lock_users_at_sign_in`] for as many users, so that nothing that is sent with it can come
+    /// before it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn prepare_sign_ins(&self, ids: &[UserId], held: Held) -> Result<(), StoreError> {
+        self.prepare(&[&self.lock_at_sign_in(ids, held).sql]).await
+    }
+
+    fn lock_at_sign_in(&self, ids: &[UserId], held: Held) -> Statement {
+        let (list, values) = in_list([], ids.iter().copied());
+        // Nothing of it is changed that others refer to: who adds a row of theirs does not wait.
+        let lock = match held {
+            _ if self.is_sqlite() => "",
+            Held::Wait => " ORDER BY u.id FOR NO KEY UPDATE",
+            Held::Skip => " FOR NO KEY UPDATE SKIP LOCKED",
+        };
+        Statement::new(format!(select_users!("WHERE u.id IN ({}){}"), list, lock), values)
+    }
+
+    /// Notes that these users sign in now, with the last statements of the transaction.
+    pub fn update_signed_in_last(&self, ids: &[UserId], now: Timestamp) {
+        if ids.is_empty() {
+            return;
+        }
+        let (list, values) = in_list(values![now], ids.iter().copied());
+        self.run_last(vec![Statement::new(format!("UPDATE users SET last_sign_in_at = $1 WHERE id IN ({list})"), values)]);
+    }
+
+    /// Lets the database's own keys go on after the ones an import brought.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn advance_user_keys(&self) -> Result<(), StoreError> {
+        if self.is_sqlite() {
+            return Ok(()); // AUTOINCREMENT does so by itself.
+        }
+        let sql = "SELECT setval(pg_get_serial_sequence('users', 'id'), (SELECT GREATEST(MAX(id), 1) FROM users))";
+        self.all::<i64>(sql, &[]).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_are_those_of_the_permissions() {
+        for permission in Permission::ALL {
+            assert_eq!(rights_columns!().matches(&format!("'{}'", permission.as_str())).count(), 2);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Addresses that are stored for longer than they are needed: finding them in the order of time, and
+//! putting what is left of them in their place.
+
+use crate::domain::{Address, Timestamp};
+use crate::store::sessions::rows::Counted;
+use crate::store::{CountKey, Db, FromRow, Row, StoreError};
+use crate::values;
+
+/// A row that an old address may be in, and its place in the walk.
+#[derive(Clone, Debug)]
+pub struct OldAddress<A> {
+    /// Primary key.
+    pub id: i64,
+    /// When it was last used, ended or happened, by which the walk goes.
+    pub at: Timestamp,
+    /// The address.
+    pub ip: A,
+    /// Where a session was proved.
+    pub proved_ip: Option<Address>,
+}
+
+impl FromRow for OldAddress<Address> {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { id: row.int()?, at: row.timestamp()?, ip: row.address()?, proved_ip: row.opt_address()? })
+    }
+}
+
+impl FromRow for OldAddress<String> {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { id: row.int()?, at: row.timestamp()?, ip: row.text()?, proved_ip: None })
+    }
+}
+
+/// Where a walk through rows by their time is: after this instant and key.
+pub type Step = (Timestamp, i64);
+
+impl Db<'_> {
+    /// Sessions last used after `after` and before `before`, the longest unused first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_old_sessions(
+        &self,
+        after: Step,
+        before: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<OldAddress<Address>>, StoreError> {
+        let sql = "SELECT id, last_used_at, last_ip_key, proved_ip_key FROM sessions WHERE last_used_at >= $1 AND last_used_at < $3 \
+            AND (last_used_at > $1 OR id > $2) ORDER BY last_used_at, id LIMIT $4";
+        self.all(sql, &values![after.0, after.1, before, limit]).await
+    }
+
+    /// The same of ended sessions, by when they ended.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_old_ended_sessions(
+        &self,
+        after: Step,
+        before: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<OldAddress<Address>>, StoreError> {
+        let sql = "SELECT id, ended_at, last_ip_key, CAST(NULL AS BYTEA) FROM ended_sessions WHERE ended_at >= $1 AND ended_at < $3 \
+            AND (ended_at > $1 OR id > $2) ORDER BY ended_at, id LIMIT $4";
+        self.all(sql, &values![after.0, after.1, before, limit]).await
+    }
+
+    /// The same of events, by when they happened.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_old_events(&self, after: Step, before: Timestamp, limit: i64) -> Result<Vec<OldAddress<String>>, StoreError> {
+        let sql = "SELECT id, at, ip FROM events WHERE at >= $1 AND at < $3 AND (at > $1 OR id > $2) ORDER BY at, id LIMIT $4";
+        self.all(sql, &values![after.0, after.1, before, limit]).await
+    }
+
+    /// Puts what is left of a session's addresses in their place, unless it was used again meanwhile.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_old_session(
+        &self,
+        old: &OldAddress<Address>,
+        new: (Address, &str, Option<i64>),
+        proved_ip: Option<Address>,
+    ) -> Result<(), StoreError> {
+        self.lock_rows(&[old.id]).await?;
+        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at = $2";
+        let Some(counted) = self.one::<Counted>(sql, &values![old.id, old.at]).await? else { return Ok(()) };
+        let (ip, country, asn) = new;
+        self.note_change(old.id);
+        self.add_to_counts([CountKey::Country(counted.country), CountKey::Asn(counted.asn)], -1);
+        self.add_to_counts([CountKey::Country(country.to_owned()), CountKey::Asn(asn)], 1);
+        let sql =
+            "UPDATE session_rows SET last_ip = $2, last_ip_key = $3, country = $4, asn = $5, proved_ip_key = $6 WHERE id = $1";
+        let proved_ip = proved_ip.map(|ip| ip.sort_key());
+        self.execute(sql, &values![old.id, ip.to_string(), ip.sort_key(), country, asn, proved_ip]).await.map(drop)
+    }
+
+    /// Puts what is left of an ended session's address in its place.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_old_ended_session(
+        &self,
+        id: i64,
+        ip: Address,
+        (country, asn): (&str, Option<i64>),
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE ended_sessions SET last_ip = $2, last_ip_key = $3, country = $4, asn = $5 WHERE id = $1";
+        self.execute(sql, &values![id, ip.to_string(), ip.sort_key(), country, asn]).await.map(drop)
+    }
+
+    /// Puts what is left of an event's address in its place.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_old_event(&self, id: i64, ip: &str) -> Result<(), StoreError> {
+        self.execute("UPDATE events SET ip = $2 WHERE id = $1", &values![id, ip]).await.map(drop)
+    }
+}

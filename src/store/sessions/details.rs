@@ -1,0 +1,169 @@
+//! All that is known of single sessions, live and ended: what pages about them show.
+
+use std::time::Duration;
+
+use crate::domain::session::Lifetime;
+use crate::domain::{Address, Methods, SessionId, Timestamp, UserId};
+use crate::store::sessions::pending_end::{IS_LIVE, NOT_MOVED};
+use crate::store::sessions::rows::{SESSION_COLUMNS, SessionRow};
+use crate::store::{Db, FromRow, Row, StoreError, Value};
+use crate::values;
+
+/// How a session was signed in to, and what it is called.
+#[derive(Clone, Debug)]
+pub struct SignInRow {
+    /// What its owner calls it, or `""`.
+    pub label: String,
+    /// How its user proved who they are.
+    pub methods: Methods,
+    /// Whether the browser was a known one of its user when it signed in.
+    pub is_known_device: bool,
+}
+
+/// The columns of [`SignInRow`], of the table that is called `s`.
+pub(in crate::store) const SIGN_IN_COLUMNS: &str = "s.label, s.methods, s.is_known_device";
+
+impl FromRow for SignInRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { label: row.text()?, methods: Methods::parse(&row.text()?), is_known_device: row.bool()? })
+    }
+}
+
+/// A session, with all that is stored of it but its key.
+#[derive(Clone, Debug)]
+pub struct SessionDetailRow {
+    /// What lists show.
+    pub row: SessionRow,
+    /// How it was signed in to.
+    pub sign_in: SignInRow,
+    /// How long it may live.
+    pub lifetime: Lifetime,
+}
+
+impl FromRow for SessionDetailRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            row: SessionRow::from_row(row)?,
+            sign_in: SignInRow::from_row(row)?,
+            lifetime: Lifetime {
+                absolute_expires_at: row.timestamp()?,
+                idle_timeout: row.opt_int()?.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
+            },
+        })
+    }
+}
+
+/// All that is kept of an ended session.
+#[derive(Clone, Debug)]
+pub struct EndedDetailRow {
+    /// What named it.
+    pub uuid: SessionId,
+    /// Whose it was.
+    pub user_id: UserId,
+    /// Their name then.
+    pub username: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Timestamp,
+    /// Where it was last used from.
+    pub last_ip: Address,
+    /// The last user agent's id in the dictionary.
+    pub user_agent_id: i64,
+    /// How it was signed in to.
+    pub sign_in: SignInRow,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Who ended it.
+    pub ended_by: String,
+    /// Why ([`crate::domain::EndReason::as_str`]).
+    pub reason: String,
+    /// Why, in the words of whoever ended it, or `""`.
+    pub comment: String,
+}
+
+impl FromRow for EndedDetailRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            uuid: SessionId(row.uuid()?),
+            user_id: UserId(row.int()?),
+            username: row.text()?,
+            created_at: row.timestamp()?,
+            last_used_at: row.timestamp()?,
+            last_ip: row.address()?,
+            user_agent_id: row.int()?,
+            sign_in: SignInRow::from_row(row)?,
+            ended_at: row.timestamp()?,
+            ended_by: row.text()?,
+            reason: row.text()?,
+            comment: row.text()?,
+        })
+    }
+}
+
+const ENDED_COLUMNS: &str = "s.uuid, s.user_id, s.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id";
+const END_COLUMNS: &str = "s.ended_at, s.ended_by_name, s.reason, s.comment";
+
+impl Db<'_> {
+    /// Everything about these sessions, those that are there, in no order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_session_details(&self, ids: &[SessionId]) -> Result<Vec<SessionDetailRow>, StoreError> {
+        let mut details = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(100) {
+            let sql = format!(
+                "SELECT {SESSION_COLUMNS}, {SIGN_IN_COLUMNS}, s.absolute_expires_at, s.idle_timeout FROM sessions s WHERE s.uuid IN ({})",
+                crate::store::db::statements::placeholders(0, ids.len())
+            );
+            let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
+            details.extend(self.all::<SessionDetailRow>(&sql, &values).await?);
+        }
+        Ok(details)
+    }
+
+    /// The ended session of that name, the last of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_ended_detail(&self, uuid: SessionId) -> Result<Option<EndedDetailRow>, StoreError> {
+        // These first: one that is moved between the two statements is found by the other.
+        let sql = format!(
+            "SELECT s.uuid, s.user_id, u.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id, {SIGN_IN_COLUMNS}, \
+             r.ended_at, r.ended_by_name, r.reason, r.comment FROM {NOT_MOVED} WHERE s.uuid = $1"
+        );
+        if let Some(row) = self.one(&sql, &values![uuid]).await? {
+            return Ok(Some(row));
+        }
+        let sql = format!(
+            "SELECT {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s WHERE s.uuid = $1 ORDER BY s.id DESC LIMIT 1"
+        );
+        self.one(&sql, &values![uuid]).await
+    }
+
+    /// A user's sessions that ended, the latest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_ended_of_user(&self, user: UserId, limit: i64) -> Result<Vec<EndedDetailRow>, StoreError> {
+        let sql = format!(
+            "SELECT {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s WHERE s.user_id = $1 \
+             ORDER BY s.ended_at DESC, s.uuid LIMIT $2"
+        );
+        self.all(&sql, &values![user, limit]).await
+    }
+
+    /// Names a session. Gives whether there is such a session.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_label(&self, uuid: SessionId, label: &str) -> Result<bool, StoreError> {
+        let id: Option<i64> = self
+            .one(&format!("UPDATE session_rows SET label = $2 WHERE uuid = $1 AND {IS_LIVE} RETURNING id"), &values![uuid, label])
+            .await?;
+        if let Some(id) = id {
+            self.note_change(id);
+        }
+        Ok(id.is_some())
+    }
+}

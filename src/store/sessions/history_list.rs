@@ -1,0 +1,155 @@
+//! The list of ended sessions: a page, their number, and what is forgotten of them.
+
+use crate::domain::listing::{EndedFilter, EndedSortKey, Sort, SortKey, Window};
+use crate::domain::{Timestamp, UserId};
+use crate::store::sessions::details::{SIGN_IN_COLUMNS, SignInRow};
+use crate::store::sessions::history::EndedSessionRow;
+use crate::store::sessions::list::{Conditions, Keys};
+use crate::store::sessions::rows::{SESSION_COLUMNS, SessionRow};
+use crate::store::{CountKey, Db, FromRow, Row, StoreError};
+use crate::values;
+
+/// An ended session as listed.
+#[derive(Clone, Debug)]
+pub struct EndedListRow {
+    /// What it was when it ended.
+    pub session: SessionRow,
+    /// How it was signed in to.
+    pub sign_in: SignInRow,
+    /// How it ended.
+    pub end: EndedSessionRow,
+}
+
+impl FromRow for EndedListRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { session: SessionRow::from_row(row)?, sign_in: SignInRow::from_row(row)?, end: EndedSessionRow::from_row(row)? })
+    }
+}
+
+impl Db<'_> {
+    /// The number of ended sessions that match.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_ended_sessions(&self, filter: &EndedFilter) -> Result<i64, StoreError> {
+        let Some(conditions) = self.conditions_of_ended(filter).await? else { return Ok(0) };
+        if let Some(key) = &conditions.counted {
+            return self.count_sessions_of(key).await;
+        }
+        let sql = format!("SELECT count(*) FROM ended_sessions s{}", conditions.where_clause(&[], true));
+        Ok(self.one::<i64>(&sql, &conditions.values).await?.unwrap_or(0))
+    }
+
+    /// The ended sessions that match, in order, one window of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_ended_sessions(
+        &self,
+        filter: &EndedFilter,
+        sorts: &[Sort<EndedSortKey>],
+        window: Window,
+    ) -> Result<Vec<EndedListRow>, StoreError> {
+        let Some(mut conditions) = self.conditions_of_ended(filter).await? else { return Ok(Vec::new()) };
+        let mut order: Vec<String> = Vec::new();
+        for sort in sorts {
+            let column = match sort.key {
+                EndedSortKey::Ended => "s.ended_at",
+                EndedSortKey::Session(key) => match key {
+                    SortKey::Uuid => "s.uuid",
+                    SortKey::User => "s.user_id",
+                    SortKey::Username => "s.username",
+                    SortKey::LastIp => "s.last_ip_key",
+                    SortKey::UserAgent => "a.text",
+                    SortKey::LastUsed => "s.last_used_at",
+                    SortKey::Expires => "s.expires_at",
+                    SortKey::Created => "s.created_at",
+                    SortKey::Country => "s.country",
+                },
+            };
+            order.push(format!("{column}{}", if sort.is_descending { " DESC" } else { "" }));
+        }
+        // A name is no key here: the same session may have been imported and ended twice.
+        order.extend(["s.uuid".to_owned(), "s.id".to_owned()]);
+        let is_by_agent = sorts.iter().any(|sort| sort.key == EndedSortKey::Session(SortKey::UserAgent));
+        let (tables, joins): (&str, &[&str]) =
+            if is_by_agent { ("ended_sessions s, user_agents a", &["a.id = s.user_agent_id"]) } else { ("ended_sessions s", &[]) };
+        let sql = format!(
+            "SELECT {SESSION_COLUMNS}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment FROM {tables}{} \
+             ORDER BY {}",
+            conditions.where_clause(joins, true),
+            order.join(", ")
+        );
+        let sql = self.windowed(&sql, &mut conditions, window);
+        self.all(&sql, &conditions.values).await
+    }
+
+    /// What SQL needs to know. `None`: nothing can match.
+    async fn conditions_of_ended(&self, filter: &EndedFilter) -> Result<Option<Conditions>, StoreError> {
+        let session = &filter.session;
+        if let (Some(visible), Some(user)) = (session.visible_to, session.user)
+            && visible != user
+        {
+            return Ok(None);
+        }
+        let mut keys = Keys { user: session.visible_to.or(session.user), user_agent: None };
+        if let Some(text) = &session.user_agent {
+            let Some(id) = self.find_user_agent_id(text).await? else { return Ok(None) };
+            keys.user_agent = Some(id);
+        }
+        let mut conditions = self.ended_conditions(session, keys);
+        conditions.counted = match conditions.sql.len() {
+            0 => Some(CountKey::Ended),
+            1 => keys.user.map(|user| CountKey::EndedOfUser(user.0)),
+            _ => None,
+        };
+        let before = conditions.sql.len();
+        // The name it had then: its user may be gone.
+        if let Some(username) = &session.username {
+            conditions.compare("s.username", "=", username);
+        }
+        if let Some(at) = filter.ended_gte {
+            conditions.compare("s.ended_at", ">=", at);
+        }
+        if let Some(at) = filter.ended_lte {
+            conditions.compare("s.ended_at", "<=", at);
+        }
+        if let Some(reason) = filter.reason {
+            conditions.compare("s.reason", "=", reason.as_str());
+        }
+        if let Some(name) = &filter.ended_by {
+            conditions.compare("s.ended_by_name", "=", name);
+        }
+        if conditions.sql.len() > before {
+            conditions.counted = None;
+        }
+        Ok(Some(conditions))
+    }
+
+    /// Leaves ended sessions of a user who is no more to nobody: another user may get the same key by an
+    /// import, and is not to see them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_owner_of_ended(&self, user: UserId) -> Result<(), StoreError> {
+        let moved = self.execute("UPDATE ended_sessions SET user_id = 0 WHERE user_id = $1", &values![user]).await?;
+        let moved = i64::try_from(moved).unwrap_or(i64::MAX);
+        self.add_to_counts([CountKey::EndedOfUser(user.0)], -moved);
+        self.add_to_counts([CountKey::EndedOfUser(0)], moved);
+        Ok(())
+    }
+
+    /// Forgets sessions that ended before `before`, at most `limit`, and gives how many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_ended_sessions(&self, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM ended_sessions WHERE id IN \
+            (SELECT id FROM ended_sessions WHERE ended_at < $1 ORDER BY ended_at LIMIT $2) RETURNING user_id";
+        let users: Vec<i64> = self.all(sql, &values![before, limit]).await?;
+        for user in &users {
+            self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(*user)], -1);
+        }
+        Ok(users.len() as u64)
+    }
+}

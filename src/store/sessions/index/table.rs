@@ -1,0 +1,474 @@
+//! Sessions in columns: what lists show, and what filters, searches and orders look at. No key, no hash.
+
+use std::cmp::Ordering;
+use std::sync::OnceLock;
+
+use uuid::Uuid;
+
+use crate::domain::listing::SortKey;
+use crate::domain::{Address, SessionId, Timestamp, UserId};
+use crate::store::sessions::index::bits::{has_bit, put_bit, set_bit};
+use crate::store::sessions::index::dictionary::Grams;
+use crate::store::sessions::index::names::{AgentRow, Interned, Map, Named, ranks};
+use crate::store::sessions::index::order::Ranked;
+use crate::store::sessions::index::places::PlaceSlots;
+use crate::store::sessions::rows::SessionRow;
+use crate::store::{FromRow, Row, StoreError};
+
+/// What is read of a session.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct IndexRow {
+    pub id: i64,
+    pub uuid: SessionId,
+    pub user_id: i64,
+    pub user_agent_id: i64,
+    pub last_ip: Address,
+    pub country: String,
+    pub asn: Option<i64>,
+    pub last_used_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub created_at: Timestamp,
+    pub is_remembered: bool,
+}
+
+pub(in crate::store) const INDEX_COLUMNS: &str =
+    "id, uuid, user_id, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, created_at, is_remembered";
+
+impl FromRow for IndexRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.int()?,
+            uuid: SessionId(row.uuid()?),
+            user_id: row.int()?,
+            user_agent_id: row.int()?,
+            last_ip: row.address()?,
+            country: row.text()?,
+            asn: row.opt_int()?,
+            last_used_at: row.timestamp()?,
+            expires_at: row.timestamp()?,
+            created_at: row.timestamp()?,
+            is_remembered: row.bool()?,
+        })
+    }
+}
+
+/// Where the families of a user agent are among [`Table::families`].
+pub(in crate::store) struct Families {
+    pub browser: u32,
+    pub os: u32,
+    pub device: u32,
+}
+
+/// All sessions, one slot each. Slots are not used again; [`Table::is_worn`] says when it is time to
+/// start anew.
+#[derive(Default)]
+pub(in crate::store) struct Table {
+    ids: Vec<i64>,
+    pub uuids: Vec<u128>,
+    pub users: Vec<u32>,
+    pub agents: Vec<u32>,
+    pub addresses: Vec<u32>,
+    pub places: Vec<u32>,
+    pub last_used: Vec<i64>,
+    pub expires: Vec<i64>,
+    pub created: Vec<i64>,
+    /// One bit a slot: whether a session is there.
+    pub live: Vec<u64>,
+    live_count: usize,
+    /// One bit a slot: whether "stay signed in" was asked for.
+    remembered: Vec<u64>,
+    /// Slots of keys that did not come in ascending order. Their place in `ids` holds the key before, so
+    /// that `ids` stays in order.
+    late: Map<i64, u32>,
+    /// Numbers of addresses, while the table is filled; later the order by address leads there.
+    pub filling: Option<Map<Address, u32>>,
+    pub user_names: Named,
+    pub agent_texts: Named,
+    pub agent_families: Vec<Families>,
+    pub families: Interned<String>,
+    /// Country and network.
+    pub known_places: Interned<(String, Option<i64>)>,
+    /// The slots at each place ([`crate::store::sessions::index::places`]).
+    pub at_places: Vec<PlaceSlots>,
+    pub address_keys: Vec<Address>,
+    pub address_grams: Grams,
+    orders: [OnceLock<Ranked>; KEYS.len()],
+}
+
+impl Table {
+    /// An empty one, to be filled with about so many sessions and then [settled](Table::settle).
+    pub fn filling(count: usize) -> Self {
+        let column = || roomy(count);
+        Self {
+            ids: roomy(count),
+            uuids: roomy(count),
+            users: column(),
+            agents: column(),
+            addresses: column(),
+            places: column(),
+            last_used: roomy(count),
+            expires: roomy(count),
+            created: roomy(count),
+            address_keys: roomy(count),
+            filling: Some(Map::default()),
+            ..Self::default()
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn count(&self) -> usize {
+        self.live_count
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> u32 {
+        number(self.ids.len())
+    }
+
+    /// Whether much of what it holds is gone.
+    pub fn is_worn(&self) -> bool {
+        let entries = self.address_keys.len() + self.user_names.texts.len();
+        self.ids.len() > self.live_count * 3 / 2 + 10_000 || entries > self.live_count * 3 + 100_000
+    }
+
+    /// The session, as lists show it.
+    pub fn row(&self, slot: u32) -> SessionRow {
+        SessionRow {
+            uuid: SessionId(Uuid::from_u128(at(&self.uuids, slot))),
+            user_id: UserId(self.user_id(slot)),
+            created_at: Timestamp(at(&self.created, slot)),
+            last_used_at: Timestamp(at(&self.last_used, slot)),
+            expires_at: Timestamp(at(&self.expires, slot)),
+            last_ip: self.address_of(slot),
+            user_agent_id: at(&self.agent_texts.ids, at(&self.agents, slot)),
+            is_remembered: has_bit(&self.remembered, slot),
+        }
+    }
+
+    pub fn has_user(&self, id: i64) -> bool {
+        self.user_names.find(id).is_some()
+    }
+
+    pub fn has_agent(&self, id: i64) -> bool {
+        self.agent_texts.find(id).is_some()
+    }
+
+    /// Adds a user, unless it is known.
+    pub fn add_user(&mut self, id: i64, username: &str) {
+        if !self.has_user(id) {
+            self.user_names.push(id, username);
+        }
+    }
+
+    /// Adds a user agent, unless it is known.
+    pub fn add_agent(&mut self, agent: &AgentRow) {
+        if !self.has_agent(agent.id) {
+            self.agent_texts.push(agent.id, &agent.text);
+            let [browser, os, device] =
+                [&agent.browser, &agent.os, &agent.device].map(|family| self.families.intern(family.clone()));
+            self.agent_families.push(Families { browser, os, device });
+        }
+    }
+
+    /// Adds a session, or brings it up to date. Its user and user agent must be known.
+    pub fn put(&mut self, row: &IndexRow) {
+        let (Some(user), Some(agent)) = (self.user_names.find(row.user_id), self.agent_texts.find(row.user_agent_id)) else {
+            return;
+        };
+        let place = self.known_places.intern((row.country.clone(), row.asn));
+        let address = self.address(row.last_ip);
+        let uuid = row.uuid.0.as_u128();
+        let (last_used, expires, created) = (row.last_used_at.0, row.expires_at.0, row.created_at.0);
+        let Some(slot) = self.slot(row.id) else {
+            let slot = self.slots();
+            let last = self.ids.last().copied().unwrap_or(i64::MIN);
+            if last > row.id {
+                self.late.insert(row.id, slot);
+            }
+            self.ids.push(row.id.max(last));
+            self.uuids.push(uuid);
+            self.users.push(user);
+            self.agents.push(agent);
+            self.addresses.push(address);
+            self.places.push(place);
+            self.last_used.push(last_used);
+            self.expires.push(expires);
+            self.created.push(created);
+            self.live_count += 1;
+            set_bit(&mut self.live, slot);
+            put_bit(&mut self.remembered, slot, row.is_remembered);
+            self.enter_place(place, slot);
+            for key in KEYS {
+                self.enter(key, slot);
+            }
+            return;
+        };
+        let is_new = !has_bit(&self.live, slot);
+        let is_elsewhere = is_new || (at(&self.places, slot), at(&self.uuids, slot), at(&self.users, slot)) != (place, uuid, user);
+        let changed: Vec<SortKey> = KEYS
+            .into_iter()
+            .filter(|key| {
+                is_new
+                    || match key {
+                        SortKey::Uuid | SortKey::User | SortKey::Username => {
+                            (at(&self.uuids, slot), at(&self.users, slot)) != (uuid, user)
+                        }
+                        SortKey::LastIp => at(&self.addresses, slot) != address,
+                        SortKey::UserAgent => at(&self.agents, slot) != agent,
+                        SortKey::LastUsed => at(&self.last_used, slot) != last_used,
+                        SortKey::Expires => at(&self.expires, slot) != expires,
+                        SortKey::Created => at(&self.created, slot) != created,
+                        SortKey::Country => at(&self.places, slot) != place,
+                    }
+            })
+            .collect();
+        if !is_new {
+            for key in &changed {
+                self.leave(*key, slot);
+            }
+        }
+        if is_elsewhere && !is_new {
+            self.leave_place(slot);
+        }
+        set(&mut self.uuids, slot, uuid);
+        set(&mut self.users, slot, user);
+        set(&mut self.agents, slot, agent);
+        set(&mut self.addresses, slot, address);
+        set(&mut self.places, slot, place);
+        set(&mut self.last_used, slot, last_used);
+        set(&mut self.expires, slot, expires);
+        set(&mut self.created, slot, created);
+        put_bit(&mut self.remembered, slot, row.is_remembered);
+        if is_elsewhere {
+            self.enter_place(place, slot);
+        }
+        if is_new {
+            set_bit(&mut self.live, slot);
+            self.live_count += 1;
+        }
+        for key in KEYS {
+            if changed.contains(&key) {
+                self.enter(key, slot);
+            } else if !changed.is_empty() {
+                // It may match other filters now.
+                self.change_order(key, |table, order| {
+                    order.touch(slot, |other| table.compare(key, other, slot));
+                });
+            }
+        }
+    }
+
+    /// Removes the session with this key, if it is there.
+    pub fn remove(&mut self, id: i64) {
+        let Some(slot) = self.slot(id).filter(|slot| has_bit(&self.live, *slot)) else { return };
+        for key in KEYS {
+            self.leave(key, slot);
+        }
+        self.leave_place(slot);
+        self.live_count -= 1;
+        put_bit(&mut self.live, slot, false);
+    }
+
+    /// Gives back what was reserved for growth, and sorts by what is asked for most.
+    pub fn settle(&mut self) {
+        self.filling = None;
+        self.address_grams.shrink();
+        self.user_names.shrink();
+        self.agent_texts.shrink();
+        for key in SETTLED {
+            self.order(key);
+        }
+        self.sort_places();
+    }
+
+    fn slot(&self, id: i64) -> Option<u32> {
+        if let Some(slot) = self.late.get(&id) {
+            return Some(*slot);
+        }
+        // A late slot repeats the key before it, so the first is the right one.
+        let first = number(self.ids.partition_point(|other| *other < id));
+        (self.ids.get(first as usize) == Some(&id)).then_some(first)
+    }
+
+    /// The number of an address: that of a session which has it, or a new one.
+    fn address(&mut self, address: Address) -> u32 {
+        let next = number(self.address_keys.len());
+        if let Some(known) = &mut self.filling {
+            let entry = *known.entry(address).or_insert(next);
+            if entry == next {
+                self.add_address(address);
+            }
+            return entry;
+        }
+        let key = address.sort_key();
+        let order = self.order(SortKey::LastIp);
+        let rank = order.rank(|slot| self.address_of(slot).sort_key() < key);
+        let found = order.from(rank).next().filter(|slot| self.address_of(*slot) == address);
+        if let Some(slot) = found {
+            return at(&self.addresses, slot);
+        }
+        self.add_address(address);
+        next
+    }
+
+    fn add_address(&mut self, address: Address) {
+        self.address_grams.file(number(self.address_keys.len()), &address_text(address));
+        self.address_keys.push(address);
+    }
+
+    pub fn address_of(&self, slot: u32) -> Address {
+        self.address_keys.get(at(&self.addresses, slot) as usize).copied().unwrap_or(Address::UNKNOWN)
+    }
+
+    /// A place's country.
+    pub fn country(&self, place: u32) -> &str {
+        self.known_places.values().get(place as usize).map_or("", |(country, _)| country)
+    }
+
+    /// The user's key.
+    pub fn user_id(&self, slot: u32) -> i64 {
+        at(&self.user_names.ids, at(&self.users, slot))
+    }
+
+    fn enter(&mut self, key: SortKey, slot: u32) {
+        self.change_order(key, |table, order| order.insert(slot, |other| table.compare(key, other, slot)));
+    }
+
+    fn leave(&mut self, key: SortKey, slot: u32) {
+        self.change_order(key, |table, order| order.remove(slot, |other| table.compare(key, other, slot)));
+    }
+
+    /// Changes an order, if there is one by now.
+    fn change_order(&mut self, key: SortKey, change: impl FnOnce(&Self, &mut Ranked)) {
+        let Some(mut order) = self.orders.get_mut(key as usize).and_then(OnceLock::take) else { return };
+        change(self, &mut order);
+        if let Some(place) = self.orders.get(key as usize) {
+            let _ = place.set(order);
+        }
+    }
+
+    /// All sessions in ascending order, equal ones by name.
+    pub fn order(&self, key: SortKey) -> &Ranked {
+        static NOTHING: Ranked = Ranked::EMPTY;
+        self.orders.get(key as usize).map_or(&NOTHING, |order| order.get_or_init(|| self.sort(key)))
+    }
+
+    /// Whether that order is there, and need not be made.
+    pub fn has_order(&self, key: SortKey) -> bool {
+        self.orders.get(key as usize).is_some_and(|order| order.get().is_some())
+    }
+
+    fn sort(&self, key: SortKey) -> Ranked {
+        let ranks = match key {
+            SortKey::Username => ranks(&self.user_names.ids, |a, b| self.user_names.texts.get(a).cmp(self.user_names.texts.get(b))),
+            SortKey::UserAgent => {
+                ranks(&self.agent_texts.ids, |a, b| self.agent_texts.texts.get(a).cmp(self.agent_texts.texts.get(b)))
+            }
+            SortKey::LastIp => ranks(&self.address_keys, |a, b| at_key(&self.address_keys, a).cmp(&at_key(&self.address_keys, b))),
+            SortKey::Country => ranks(self.known_places.values(), |a, b| self.country(a).cmp(self.country(b))),
+            _ => Vec::new(),
+        };
+        let value = |slot: u32| match key {
+            SortKey::Uuid => 0,
+            SortKey::User => self.user_id(slot),
+            SortKey::Username => at(&ranks, at(&self.users, slot)).into(),
+            SortKey::UserAgent => at(&ranks, at(&self.agents, slot)).into(),
+            SortKey::LastIp => at(&ranks, at(&self.addresses, slot)).into(),
+            SortKey::LastUsed => at(&self.last_used, slot),
+            SortKey::Expires => at(&self.expires, slot),
+            SortKey::Created => at(&self.created, slot),
+            SortKey::Country => at(&ranks, at(&self.places, slot)).into(),
+        };
+        let live = (0..self.slots()).filter(|slot| has_bit(&self.live, *slot));
+        let mut keyed: Vec<(i64, u64, u32)> = roomy(self.live_count);
+        keyed.extend(live.map(|slot| (value(slot), (at(&self.uuids, slot) >> 64) as u64, slot)));
+        keyed.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| at(&self.uuids, a.2).cmp(&at(&self.uuids, b.2))));
+        Ranked::new(keyed.iter().map(|(_, _, slot)| *slot))
+    }
+
+    /// Compares two sessions by one key, and then by name.
+    pub fn compare(&self, key: SortKey, a: u32, b: u32) -> Ordering {
+        self.compare_values(key, a, b).then_with(|| at(&self.uuids, a).cmp(&at(&self.uuids, b)))
+    }
+
+    /// Compares two sessions by one key alone.
+    pub fn compare_values(&self, key: SortKey, a: u32, b: u32) -> Ordering {
+        match key {
+            SortKey::Uuid => at(&self.uuids, a).cmp(&at(&self.uuids, b)),
+            SortKey::User => self.user_id(a).cmp(&self.user_id(b)),
+            SortKey::Username => {
+                let (a, b) = (at(&self.users, a), at(&self.users, b));
+                if a == b { Ordering::Equal } else { self.user_names.texts.get(a).cmp(self.user_names.texts.get(b)) }
+            }
+            SortKey::UserAgent => {
+                let (a, b) = (at(&self.agents, a), at(&self.agents, b));
+                if a == b { Ordering::Equal } else { self.agent_texts.texts.get(a).cmp(self.agent_texts.texts.get(b)) }
+            }
+            SortKey::LastIp => {
+                let (x, y) = (at(&self.addresses, a), at(&self.addresses, b));
+                if x == y { Ordering::Equal } else { at_key(&self.address_keys, x).cmp(&at_key(&self.address_keys, y)) }
+            }
+            SortKey::LastUsed => at(&self.last_used, a).cmp(&at(&self.last_used, b)),
+            SortKey::Expires => at(&self.expires, a).cmp(&at(&self.expires, b)),
+            SortKey::Created => at(&self.created, a).cmp(&at(&self.created, b)),
+            SortKey::Country => self.country(at(&self.places, a)).cmp(self.country(at(&self.places, b))),
+        }
+    }
+}
+
+/// All that sessions can be sorted by.
+pub(in crate::store) const KEYS: [SortKey; 9] = [
+    SortKey::Uuid,
+    SortKey::User,
+    SortKey::Username,
+    SortKey::LastIp,
+    SortKey::UserAgent,
+    SortKey::LastUsed,
+    SortKey::Expires,
+    SortKey::Created,
+    SortKey::Country,
+];
+
+/// What sessions are sorted by from the beginning: what conditions look into, and what is asked for most.
+const SETTLED: [SortKey; 7] =
+    [SortKey::LastIp, SortKey::User, SortKey::UserAgent, SortKey::Username, SortKey::LastUsed, SortKey::Expires, SortKey::Uuid];
+
+/// Room for so many values, and some more.
+///
+/// The system's allocator keeps what smaller buffers took, for others of its thread. From 32 MB on each
+/// has addresses of its own: what is not written takes no memory, what is dropped goes back at once, and
+/// nothing is copied as it grows.
+pub(in crate::store) fn roomy<T>(count: usize) -> Vec<T> {
+    const MAPPED: usize = 33 << 20;
+    let wanted = count + count / 16 + 64;
+    let mut values = Vec::new();
+    let is_large = count * size_of::<T>() >= 1 << 18;
+    if !is_large || values.try_reserve_exact(wanted.max(MAPPED / size_of::<T>().max(1))).is_err() {
+        values.reserve_exact(wanted);
+    }
+    values
+}
+
+/// An address as searches see it.
+pub(in crate::store) fn address_text(address: Address) -> String {
+    address.to_string().to_ascii_uppercase()
+}
+
+fn at_key(keys: &[Address], entry: u32) -> [u8; crate::domain::address::KEY_LENGTH] {
+    keys.get(entry as usize).copied().unwrap_or(Address::UNKNOWN).sort_key()
+}
+
+/// Slots and entries are 32 bits: four thousand million sessions fit no memory anyway.
+pub(in crate::store) fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+pub(in crate::store) fn at<T: Copy + Default>(column: &[T], slot: u32) -> T {
+    column.get(slot as usize).copied().unwrap_or_default()
+}
+
+pub(in crate::store) fn set<T>(column: &mut [T], slot: u32, value: T) {
+    if let Some(place) = column.get_mut(slot as usize) {
+        *place = value;
+    }
+}

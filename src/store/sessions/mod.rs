@@ -1,0 +1,16 @@
+//! Sessions and what is kept of ended ones: all SQL that reads or writes them.
+
+pub mod addresses;
+pub mod change_log;
+pub mod counts;
+pub mod details;
+pub mod end;
+pub mod end_job;
+pub mod facets;
+pub mod history;
+pub mod history_list;
+pub(in crate::store) mod index;
+pub mod list;
+pub mod pending_end;
+pub mod rows;
+pub mod user_agents;

@@ -1,0 +1,446 @@
+//! Sessions, the record of record. `sessions` is what the list, the door and every end read; it is a
+//! view of `session_rows`, which is written, without the rows that a revocation names ([`crate::store::sessions::pending_end`]).
+
+use std::time::Duration;
+
+use crate::domain::session::Lifetime;
+use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
+use crate::store::db::statements::insert_statements;
+use crate::store::people::users::{Rights, rights_columns};
+use crate::store::sessions::pending_end::IS_LIVE;
+use crate::store::{CountKey, Db, FromRow, Row, StoreError, Value};
+use crate::values;
+
+/// A session to add.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// What names it.
+    pub uuid: SessionId,
+    /// The hash of its key.
+    pub key_hash: HashedSecret,
+    /// Whose it is.
+    pub user: UserId,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Timestamp,
+    /// How long it may live.
+    pub lifetime: Lifetime,
+    /// From where and on what.
+    pub origin: Origin,
+    /// How its user proved who they are; none when imported.
+    pub methods: Methods,
+    /// Whether the browser was a known one of its user.
+    pub is_known_device: bool,
+    /// Whether "stay signed in" was asked for.
+    pub is_remembered: bool,
+}
+
+const NEW_COLUMNS: &str = "uuid, key_hash, user_id, created_at, last_used_at, expires_at, \
+    absolute_expires_at, idle_timeout, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label, \
+    proved_at, is_known_device, proved_ip_key";
+
+impl NewSession {
+    fn values(&self) -> [Value; 19] {
+        let origin = &self.origin;
+        let idle = self.lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
+        values![
+            self.uuid,
+            self.key_hash,
+            self.user,
+            self.created_at,
+            self.last_used_at,
+            self.lifetime.expires_at(self.last_used_at),
+            self.lifetime.absolute_expires_at,
+            idle,
+            origin.ip.to_string(),
+            origin.ip.sort_key(),
+            origin.user_agent_id,
+            origin.country.as_str(),
+            origin.asn,
+            self.methods.to_string(),
+            self.is_remembered,
+            "",
+            if self.methods == Methods::default() { Timestamp(0) } else { self.created_at },
+            self.is_known_device,
+            origin.ip.sort_key(),
+        ]
+    }
+}
+
+/// From where and on what a session is used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// The address.
+    pub ip: Address,
+    /// The user agent's id in the dictionary.
+    pub user_agent_id: i64,
+    /// ISO code of the country, or `""`.
+    pub country: String,
+    /// Autonomous system number.
+    pub asn: Option<i64>,
+}
+
+/// What the door needs to know of a session: enough to let its holder in or not.
+#[derive(Clone, Debug)]
+pub struct LiveSession {
+    /// Primary key.
+    pub id: i64,
+    /// What names it.
+    pub uuid: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: String,
+    /// When it was last used, as far as written down.
+    pub last_used_at: Timestamp,
+    /// How long it may live.
+    pub lifetime: Lifetime,
+    /// When its user last proved who they are.
+    pub proved_at: Timestamp,
+    /// Where that was; of an imported session, where it was last used. `None`: not known.
+    pub proved_ip: Option<Address>,
+    /// Whether "stay signed in" holds for it.
+    pub is_remembered: bool,
+    /// How its user proved who they are.
+    pub methods: Methods,
+    /// Whether a policy of the user's own or of a group of theirs asks for a second factor.
+    pub is_factor_required: bool,
+    /// What its user may do.
+    pub rights: Rights,
+}
+
+impl FromRow for LiveSession {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.int()?,
+            uuid: SessionId(row.uuid()?),
+            user_id: UserId(row.int()?),
+            username: row.text()?,
+            last_used_at: row.timestamp()?,
+            lifetime: lifetime(row)?,
+            proved_at: row.timestamp()?,
+            proved_ip: row.opt_address()?,
+            is_remembered: row.bool()?,
+            methods: Methods::parse(&row.text()?),
+            is_factor_required: row.bool()?,
+            rights: Rights::from_row(row)?,
+        })
+    }
+}
+
+pub(in crate::store) fn lifetime(row: &mut Row<'_>) -> Result<Lifetime, StoreError> {
+    let absolute_expires_at = row.timestamp()?;
+    let idle_timeout = row.opt_int()?.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
+    Ok(Lifetime { idle_timeout, absolute_expires_at })
+}
+
+/// A session as listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionRow {
+    /// What names it.
+    pub uuid: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Timestamp,
+    /// When it ends, unless used.
+    pub expires_at: Timestamp,
+    /// Where it was last used from.
+    pub last_ip: Address,
+    /// The last user agent's id in the dictionary.
+    pub user_agent_id: i64,
+    /// Whether "stay signed in" was asked for.
+    pub is_remembered: bool,
+}
+
+pub(in crate::store) const SESSION_COLUMNS: &str =
+    "s.uuid, s.user_id, s.created_at, s.last_used_at, s.expires_at, s.last_ip_key, s.user_agent_id, s.is_remembered";
+
+impl FromRow for SessionRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            uuid: SessionId(row.uuid()?),
+            user_id: UserId(row.int()?),
+            created_at: row.timestamp()?,
+            last_used_at: row.timestamp()?,
+            expires_at: row.timestamp()?,
+            last_ip: row.address()?,
+            user_agent_id: row.int()?,
+            is_remembered: row.bool()?,
+        })
+    }
+}
+
+/// A use of a session, to be written down.
+#[derive(Clone, Debug)]
+pub struct Touch {
+    /// The session's primary key.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// From where and on what.
+    pub origin: Origin,
+}
+
+impl Db<'_> {
+    /// The session with this key, if its time is not over and its user is active. This is the check
+    /// that every request with a cookie makes: one statement, some look-ups by index.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_live_session(&self, key: HashedSecret, now: Timestamp) -> Result<Option<LiveSession>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT s.id, s.uuid, s.user_id, u.username, s.last_used_at, s.absolute_expires_at, s.idle_timeout, s.proved_at, ",
+            "s.proved_ip_key, s.is_remembered, s.methods, ",
+            "(EXISTS (SELECT 1 FROM user_policies p WHERE p.user_id = s.user_id AND p.require_factor) ",
+            "OR EXISTS (SELECT 1 FROM memberships m JOIN group_policies p ON p.group_id = m.group_id ",
+            "WHERE m.user_id = s.user_id AND p.require_factor)), ",
+            rights_columns!(),
+            " FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active"
+        );
+        self.one(SQL, &values![key, now]).await
+    }
+
+    /// The session of that name, live or not.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_session(&self, uuid: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.uuid = $1");
+        self.one(&sql, &values![uuid]).await
+    }
+
+    /// Sessions by their names, those after `after`, at most `limit`: a walk through all of them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_sessions_after(&self, after: Option<SessionId>, limit: i64) -> Result<Vec<SessionRow>, StoreError> {
+        // The nil UUID is one, too.
+        let (operator, after) = after.map_or((">=", SessionId(uuid::Uuid::nil())), |after| (">", after));
+        let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.uuid {operator} $1 ORDER BY s.uuid LIMIT $2");
+        self.all(&sql, &values![after, limit]).await
+    }
+
+    /// Adds a session.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when its name or key is taken, or there is no such user.
+    pub async fn insert_session(&self, session: &NewSession) -> Result<(), StoreError> {
+        self.insert_sessions(std::slice::from_ref(session)).await
+    }
+
+    /// Keys for sessions that are to be added, where keys can be had beforehand: on PostgreSQL.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reserve_session_keys(&self, count: usize) -> Result<Vec<i64>, StoreError> {
+        if self.is_sqlite() {
+            return Ok(Vec::new());
+        }
+        let count = i64::try_from(count).unwrap_or(0);
+        // Named after what the table was called when it was made (migration 0014).
+        self.all("SELECT nextval('sessions_id_seq') FROM generate_series(1, CAST($1 AS BIGINT))", &values![count]).await
+    }
+
+    /// Adds sessions: those that have [reserved keys](Db::reserve_session_keys) with the last statements of the
+    /// transaction, where there are none at once.
+    ///
+    /// # Errors
+    /// As for [`Db::insert_session`]; the transaction may tell only at its end.
+    pub async fn insert_sessions_last(&self, sessions: &[NewSession], keys: &[i64]) -> Result<(), StoreError> {
+        let Some(keys) = keys.get(..sessions.len()).filter(|keys| !keys.is_empty()) else {
+            return self.insert_sessions(sessions).await;
+        };
+        let row = |(session, key): (&NewSession, &i64)| std::iter::once((*key).into()).chain(session.values()).collect();
+        let rows: Vec<Vec<Value>> = sessions.iter().zip(keys).map(row).collect();
+        self.run_last(insert_statements(&format!("INSERT INTO session_rows (id, {NEW_COLUMNS}) VALUES "), &rows, ""));
+        self.note_new(sessions, keys);
+        Ok(())
+    }
+
+    /// Adds sessions.
+    ///
+    /// # Errors
+    /// As for [`Db::insert_session`].
+    pub async fn insert_sessions(&self, sessions: &[NewSession]) -> Result<(), StoreError> {
+        let rows = sessions.iter().map(|session| session.values().to_vec()).collect();
+        let sql = format!("INSERT INTO session_rows ({NEW_COLUMNS}) VALUES ");
+        let ids = self.insert_rows_returning::<i64>(&sql, rows, " RETURNING id").await?;
+        self.note_new(sessions, &ids);
+        Ok(())
+    }
+
+    /// Notes what else is written of new sessions, which have these keys.
+    fn note_new(&self, sessions: &[NewSession], ids: &[i64]) {
+        self.note_created(ids.len());
+        for id in ids {
+            self.note_change(*id);
+        }
+        for session in sessions {
+            let origin = &session.origin;
+            self.add_to_counts(CountKey::of_session(session.user.0, origin.user_agent_id, &origin.country, origin.asn), 1);
+        }
+    }
+
+    /// Notes how the user of a session proved who they are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_methods(&self, id: i64, methods: Methods) -> Result<(), StoreError> {
+        if self.execute("UPDATE session_rows SET methods = $2 WHERE id = $1", &values![id, methods.to_string()]).await? > 0 {
+            self.note_change(id);
+        }
+        Ok(())
+    }
+
+    /// Gives a session a new key in place of one of `old`, and notes when and where its user proved who
+    /// they are. Gives whether it was there, under one of these keys.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_key(
+        &self,
+        id: i64,
+        old: &[HashedSecret],
+        new: HashedSecret,
+        (proved_at, proved_ip): (Timestamp, Option<Address>),
+    ) -> Result<bool, StoreError> {
+        if old.is_empty() {
+            return Ok(false);
+        }
+        let sql = format!(
+            "UPDATE session_rows SET key_hash = $2, proved_at = $3, proved_ip_key = $4 WHERE id = $1 AND {IS_LIVE} AND key_hash IN ({})",
+            crate::store::db::statements::placeholders(4, old.len())
+        );
+        let mut values = values![id, new, proved_at, proved_ip.map(|ip| ip.sort_key())].to_vec();
+        values.extend(old.iter().map(|key| Value::from(*key)));
+        let is_there = self.execute(&sql, &values).await? > 0;
+        if is_there {
+            self.note_change(id);
+        }
+        Ok(is_there)
+    }
+
+    /// Binds a session to an address, if it is still bound to `old`. Gives whether it was.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_proved_ip(&self, id: i64, old: Option<Address>, new: Address) -> Result<bool, StoreError> {
+        let (condition, old) = match old {
+            Some(old) => ("proved_ip_key = $3", values![id, new.sort_key(), old.sort_key()].to_vec()),
+            None => ("proved_ip_key IS NULL", values![id, new.sort_key()].to_vec()),
+        };
+        let sql = format!("UPDATE session_rows SET proved_ip_key = $2 WHERE id = $1 AND {condition} AND {IS_LIVE}");
+        Ok(self.execute(&sql, &old).await? > 0)
+    }
+
+    /// Writes down uses. A session that ended meanwhile stays ended, and an older use never
+    /// overwrites a newer one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_touched(&self, touches: &[Touch]) -> Result<(), StoreError> {
+        let mut ids: Vec<i64> = touches.iter().map(|touch| touch.id).collect();
+        ids.sort_unstable();
+        self.lock_rows(&ids).await?;
+        for touch in touches {
+            let origin = &touch.origin;
+            if !self.recount(touch).await? {
+                continue;
+            }
+            // The end follows from the limits of this moment: a policy may have tightened them since the use.
+            let sql = "UPDATE session_rows SET last_used_at = $2, last_ip = $3, last_ip_key = $4, user_agent_id = $5, country = $6, \
+                asn = $7, expires_at = CASE WHEN idle_timeout IS NULL OR $2 + idle_timeout > absolute_expires_at \
+                THEN absolute_expires_at ELSE $2 + idle_timeout END WHERE id = $1";
+            let values = values![
+                touch.id,
+                touch.at,
+                origin.ip.to_string(),
+                origin.ip.sort_key(),
+                origin.user_agent_id,
+                origin.country.as_str(),
+                origin.asn,
+            ];
+            self.execute(sql, &values).await?;
+            self.note_change(touch.id);
+        }
+        Ok(())
+    }
+
+    /// Moves a session's place in the counts to where it is used now. Gives whether there is such a
+    /// session, and no newer use of it; its row is locked.
+    async fn recount(&self, touch: &Touch) -> Result<bool, StoreError> {
+        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at < $2";
+        let origin = &touch.origin;
+        let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(sql, &values![touch.id, touch.at]).await? else {
+            return Ok(false);
+        };
+        self.add_to_counts(CountKey::of_session(user_id, user_agent_id, &country, asn), -1);
+        self.add_to_counts(CountKey::of_session(user_id, origin.user_agent_id, &origin.country, origin.asn), 1);
+        Ok(true)
+    }
+
+    /// Sessions after the one with the key `after` (0: from the first) with the address each was
+    /// last used from and the country and network stored for it, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_places(&self, after: i64, limit: i64) -> Result<Vec<PlaceRow>, StoreError> {
+        let sql = "SELECT id, last_ip_key, user_agent_id, country, asn FROM sessions WHERE id > $1 ORDER BY id LIMIT $2";
+        self.all(sql, &values![after, limit]).await
+    }
+
+    /// Writes the country and network that a newer GeoIP file gives for a session's address, if it
+    /// is still there.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_place(&self, id: i64, origin: &Origin) -> Result<(), StoreError> {
+        self.lock_rows(&[id]).await?;
+        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_ip_key = $2";
+        let Some(now) = self.one::<Counted>(sql, &values![id, origin.ip.sort_key()]).await? else { return Ok(()) };
+        self.note_change(id);
+        self.add_to_counts([CountKey::Country(now.country), CountKey::Asn(now.asn)], -1);
+        self.add_to_counts([CountKey::Country(origin.country.clone()), CountKey::Asn(origin.asn)], 1);
+        self.execute(
+            "UPDATE session_rows SET country = $2, asn = $3 WHERE id = $1",
+            &values![id, origin.country.as_str(), origin.asn],
+        )
+        .await
+        .map(drop)
+    }
+}
+
+/// A session's key, address, and stored place.
+#[derive(Clone, Debug)]
+pub struct PlaceRow {
+    /// Primary key.
+    pub id: i64,
+    /// The address, the agent, and what is stored for the address.
+    pub origin: Origin,
+}
+
+impl FromRow for PlaceRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let id = row.int()?;
+        let (ip, user_agent_id, country, asn) = (row.address()?, row.int()?, row.text()?, row.opt_int()?);
+        Ok(Self { id, origin: Origin { ip, user_agent_id, country, asn } })
+    }
+}
+
+/// What a session counts for now.
+pub(in crate::store) struct Counted {
+    pub user_id: i64,
+    pub user_agent_id: i64,
+    pub country: String,
+    pub asn: Option<i64>,
+}
+
+impl FromRow for Counted {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { user_id: row.int()?, user_agent_id: row.int()?, country: row.text()?, asn: row.opt_int()? })
+    }
+}

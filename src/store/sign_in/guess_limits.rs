@@ -1,0 +1,188 @@
+//! Limits on guesses: one row for each, which says how far it is used up. A statement takes from it
+//! and says whether that fitted, so that of many at once, on all nodes, no more pass than may.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+
+use crate::domain::rate::Rate;
+use crate::domain::{HashedSecret, Timestamp};
+use crate::store::db::statements::{Statement, in_list, step};
+use crate::store::{Db, FromRow, Row, StoreError};
+use crate::values;
+
+impl FromRow for HashedSecret {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        row.bytes()?.try_into().map(Self).map_err(|_| StoreError::Corrupt("a hash"))
+    }
+}
+
+/// The most limits that one statement takes from.
+const MOST: usize = 64;
+/// In microseconds, as the schema has it.
+const HOUR: i64 = 3_600_000_000;
+
+impl Db<'_> {
+    /// Takes one guess from each of these limits, if it fits all of them, and gives those that it was taken
+    /// from: all or none. Only where others took the last one at the same moment, it is some: give those back.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn take_guesses(&self, limits: &[(HashedSecret, Rate)], now: Timestamp) -> Result<Vec<HashedSecret>, StoreError> {
+        if limits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all: Vec<Asked> = summed(limits).into_iter().filter_map(|asked| asked.fit(now)).collect();
+        let Statement { sql, values } = take(&all, now, true);
+        self.all(&sql, &values).await
+    }
+
+    /// Which of these limits no guess fits at `now`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_exhausted(
+        &self,
+        limits: &[(HashedSecret, Rate)],
+        now: Timestamp,
+    ) -> Result<HashSet<HashedSecret>, StoreError> {
+        let limits: BTreeMap<_, _> = limits.iter().map(|(key, rate)| (key.0, rate.last_fit(now))).collect();
+        let mut exhausted = HashSet::new();
+        // What is as good as new is not looked at.
+        let (list, values) = in_list(values![now], limits.keys().map(|key| HashedSecret(*key)));
+        let sql = format!("SELECT key, full_at FROM guess_limits WHERE full_at > $1 AND key IN ({list})");
+        for (key, full_at) in self.all::<(HashedSecret, i64)>(&sql, &values).await? {
+            if limits.get(&key.0).is_some_and(|last| Timestamp(full_at) > *last) {
+                exhausted.insert(key);
+            }
+        }
+        Ok(exhausted)
+    }
+
+    /// Takes guesses for several who ask at the same moment: from each of these limits as many as it is named,
+    /// or none. Gives those that they were taken from.
+    ///
+    /// # Errors
+    /// When the database does not answer; some may be taken then.
+    pub async fn take_many_guesses(
+        &self,
+        limits: &[(HashedSecret, Rate)],
+        now: Timestamp,
+    ) -> Result<Vec<HashedSecret>, StoreError> {
+        let all: Vec<Asked> = summed(limits).into_iter().filter_map(|asked| asked.fit(now)).collect();
+        let (mut taken, mut rest) = (Vec::new(), all.as_slice());
+        while !rest.is_empty() {
+            let (these, later) = rest.split_at(step(rest.len(), MOST));
+            let Statement { sql, values } = take(these, now, false);
+            taken.extend(self.all::<HashedSecret>(&sql, &values).await?);
+            rest = later;
+        }
+        Ok(taken)
+    }
+
+    /// Gives back guesses that were none: of each of these limits as many as it is named.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn give_guesses_back(&self, limits: &[(HashedSecret, Rate)]) -> Result<(), StoreError> {
+        // Rows of an INSERT are locked in their order, those of an UPDATE in any. One that was forgotten
+        // meanwhile comes back as good as new, and is forgotten again.
+        let rows = summed(limits).into_iter().map(|asked| values![asked.key, asked.micros(), false].to_vec()).collect();
+        let sql = "INSERT INTO guess_limits AS known (key, full_at, is_told) VALUES ";
+        self.insert_rows(sql, rows, " ON CONFLICT (key) DO UPDATE SET full_at = known.full_at - excluded.full_at").await
+    }
+
+    /// When a limit is as good as new; `None` when it is.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_guess_limit(&self, key: HashedSecret) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.one::<i64>("SELECT full_at FROM guess_limits WHERE key = $1", &values![key]).await?.map(Timestamp))
+    }
+
+    /// Notes that a limit was hit. Gives whether it is the first time since it was as good as new.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn tell_guess_limit(&self, key: HashedSecret) -> Result<bool, StoreError> {
+        let sql = "UPDATE guess_limits SET is_told = TRUE WHERE key = $1 AND is_told = FALSE";
+        Ok(self.execute(sql, &values![key]).await? > 0)
+    }
+
+    /// Some limits that are as good as new at `now`, and are since an hour began that is over.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_idle_guess_limits(&self, now: Timestamp, limit: i64) -> Result<Vec<HashedSecret>, StoreError> {
+        let sql = "SELECT key FROM guess_limits WHERE full_hour < $1 ORDER BY full_hour LIMIT $2";
+        self.all(sql, &values![now.0.div_euclid(HOUR), limit]).await
+    }
+
+    /// Forgets a limit that is as good as new at `now`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_guess_limit(&self, key: HashedSecret, now: Timestamp) -> Result<(), StoreError> {
+        self.execute("DELETE FROM guess_limits WHERE key = $1 AND full_at <= $2", &values![key, now]).await.map(drop)
+    }
+}
+
+/// How often something is asked of a limit.
+#[derive(Clone, Copy)]
+struct Asked {
+    key: HashedSecret,
+    rate: Rate,
+    times: u32,
+    /// The latest instant at which it may be as good as new for that.
+    last: Timestamp,
+}
+
+impl Asked {
+    /// What all of it takes up, in microseconds.
+    fn micros(&self) -> i64 {
+        i64::try_from(self.rate.steps(self.times).as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// `None` when it never fits.
+    fn fit(self, now: Timestamp) -> Option<Self> {
+        Some(Self { last: self.rate.last_fit_of(self.times, now)?, ..self })
+    }
+}
+
+/// Each limit once, in the order in which their rows are locked, so that no two who guess wait for each other.
+fn summed(limits: &[(HashedSecret, Rate)]) -> Vec<Asked> {
+    let mut all = BTreeMap::new();
+    for (key, rate) in limits {
+        let asked = all.entry(key.0).or_insert(Asked { key: *key, rate: *rate, times: 0, last: Timestamp(0) });
+        asked.times = asked.times.saturating_add(1);
+    }
+    all.into_values().collect()
+}
+
+/// Takes from limits, if they fit: from all or none, or from each by itself.
+fn take(limits: &[Asked], now: Timestamp, is_all_or_none: bool) -> Statement {
+    let (mut rows, mut fits, mut lasts) = (String::new(), Vec::new(), String::new());
+    let mut values = values![now].to_vec();
+    for asked in limits {
+        let n = values.len();
+        let (key_at, full_at, last_at) = (n + 1, n + 2, n + 3);
+        let _ = write!(rows, " UNION ALL SELECT ${key_at}, ${full_at}, FALSE");
+        if is_all_or_none {
+            fits.push(format!("NOT EXISTS (SELECT 1 FROM guess_limits WHERE key = ${key_at} AND full_at > ${last_at})"));
+        }
+        let _ = write!(lasts, " WHEN ${key_at} THEN CAST(${last_at} AS BIGINT)");
+        values.extend(values![asked.key, Timestamp(now.0.saturating_add(asked.micros())), asked.last]);
+    }
+    // SQLite takes ON for a join's unless there is a condition.
+    let fits = if fits.is_empty() { "TRUE".to_owned() } else { fits.join(" AND ") };
+    // What a new row says is that many steps after now: so is what one that is there is moved by. The rows of
+    // none tell PostgreSQL the types of the others. What fits is asked when the row is locked; where it is to
+    // fit all or none, before that, too.
+    let sql = format!(
+        "INSERT INTO guess_limits AS known (key, full_at, is_told) SELECT fresh.key, fresh.full_at, fresh.is_told FROM \
+         (SELECT key, full_at, is_told FROM guess_limits WHERE FALSE{rows}) fresh WHERE {fits} ON CONFLICT (key) DO UPDATE SET \
+         full_at = CASE WHEN known.full_at > $1 THEN known.full_at ELSE $1 END + excluded.full_at - $1, \
+         is_told = CASE WHEN known.full_at > $1 THEN known.is_told ELSE FALSE END \
+         WHERE known.full_at <= CASE known.key{lasts} END RETURNING key",
+    );
+    Statement::new(sql, values)
+}

@@ -1,0 +1,107 @@
+//! Browsers that somebody signed in with before. Knowing one opens nothing: it tells a user's own
+//! browsers from a stranger's.
+
+use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::store::db::statements::{Statement, insert_statements};
+use crate::store::{Db, StoreError, Value};
+use crate::values;
+
+/// The most browsers that are kept known of one user; the ones used longest ago make room, now and then.
+const MOST: i64 = 50;
+/// One new browser of so many makes those beyond the most be forgotten.
+const PRUNED_BY: u8 = 32;
+
+/// A browser that becomes known of a user.
+#[derive(Clone, Copy, Debug)]
+pub struct NewDevice {
+    /// Whose it is.
+    pub user: UserId,
+    /// What its fresh secret hashes to.
+    pub secret: HashedSecret,
+    /// What the secret hashes to that it came with, if any. Whoever else it is known of under that one, knows it
+    /// by the fresh one from now on: a browser keeps one secret.
+    pub old: Option<HashedSecret>,
+}
+
+impl Db<'_> {
+    /// When each browser of a user was first and last used to sign in.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_known_devices(&self, user: UserId) -> Result<Vec<(i64, i64)>, StoreError> {
+        let sql = "SELECT created_at, last_used_at FROM known_devices WHERE user_id = $1 ORDER BY created_at, last_used_at";
+        self.all(sql, &values![user]).await
+    }
+
+    /// Whether a user signed in with the browser that holds this secret.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_known_device(&self, user: UserId, secret: HashedSecret) -> Result<bool, StoreError> {
+        let sql = "SELECT user_id FROM known_devices WHERE user_id = $1 AND secret_hash = $2";
+        Ok(self.one::<i64>(sql, &values![user, secret]).await?.is_some())
+    }
+
+    /// Notes that users signed in with browsers they may be known to have. Gives those that are known, at most
+    /// once each.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn touch_known_devices(
+        &self,
+        devices: &[(UserId, HashedSecret)],
+        now: Timestamp,
+    ) -> Result<Vec<(UserId, HashedSecret)>, StoreError> {
+        let Some(last) = devices.last() else { return Ok(Vec::new()) };
+        let repeated = devices.len().next_power_of_two() - devices.len();
+        let mut values: Vec<Value> = vec![now.into()];
+        for (user, secret) in devices.iter().chain(std::iter::repeat_n(last, repeated)) {
+            values.extend(values![*user, *secret]);
+        }
+        let these: Vec<_> =
+            (2..=values.len()).step_by(2).map(|n| format!("(user_id = ${n} AND secret_hash = ${})", n + 1)).collect();
+        let these = these.join(" OR ");
+        let sql = format!("UPDATE known_devices SET last_used_at = $1 WHERE {these} RETURNING user_id, secret_hash");
+        let touched: Vec<(i64, HashedSecret)> = self.all(&sql, &values).await?;
+        Ok(touched.into_iter().map(|(user, secret)| (UserId(user), secret)).collect())
+    }
+
+    /// Makes browsers known of their users. Written with the last statements of the transaction.
+    pub fn insert_known_devices_last(&self, devices: &[NewDevice], now: Timestamp) {
+        let mut statements = Vec::new();
+        for device in devices {
+            if let Some(old) = device.old {
+                let sql = "UPDATE known_devices SET secret_hash = $2 WHERE secret_hash = $1";
+                statements.push(Statement::new(sql, values![old, device.secret]));
+            }
+        }
+        let rows: Vec<_> = devices.iter().map(|device| values![device.secret, device.user, now, now].to_vec()).collect();
+        let start = "INSERT INTO known_devices (secret_hash, user_id, created_at, last_used_at) VALUES ";
+        statements.extend(insert_statements(start, &rows, ""));
+        for device in devices {
+            // Not each time, for it reads them all. Secrets are random.
+            if device.secret.0.first().is_some_and(|byte| byte % PRUNED_BY == 0) {
+                let sql = "DELETE FROM known_devices WHERE user_id = $1 AND secret_hash IN (SELECT secret_hash FROM known_devices \
+                    WHERE user_id = $1 ORDER BY last_used_at DESC, secret_hash LIMIT 1000 OFFSET $2)";
+                statements.push(Statement::new(sql, values![device.user, MOST]));
+            }
+        }
+        self.run_last(statements);
+    }
+
+    /// Forgets all browsers of a user.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_known_devices(&self, user: UserId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM known_devices WHERE user_id = $1", &values![user]).await.map(drop)
+    }
+
+    /// Forgets browsers that nobody signed in with since `before`, and gives how many there were.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_unused_known_devices(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute("DELETE FROM known_devices WHERE last_used_at < $1", &values![before]).await
+    }
+}

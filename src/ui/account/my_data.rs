@@ -1,0 +1,28 @@
+//! `/my-data`: everything that is kept about whoever asks, as a file.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
+
+use crate::actions::app::App;
+use crate::actions::people::privacy;
+use crate::ui::PageResult;
+use crate::ui::error::PageError;
+use crate::ui::submission::Visitor;
+
+const PATH: &str = "/my-data";
+
+/// The file. It needs a fresh proof: it tells more than any page does.
+pub async fn download(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let session = visitor.confirmed(&app, PATH)?;
+    let user = app.store.read().find_user(session.user_id).await?.ok_or(PageError::NotFound)?;
+    let export = privacy::export(&app, &user).await?;
+    let text = serde_json::to_string_pretty(&export).map_err(|_| PageError::Internal)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"my-data.json\"")),
+    ];
+    Ok((headers, text).into_response())
+}

@@ -1,0 +1,57 @@
+//! `/settings`: what the server runs with and where each value came from, for administrators. They
+//! are set where the server is started, so here they are read only.
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+
+use crate::actions::app::App;
+use crate::config::KEYS;
+use crate::ui::submission::Visitor;
+use crate::ui::{Frame, PageResult, Section, page};
+
+#[derive(Template)]
+#[template(path = "pages/settings.html")]
+struct SettingsPage {
+    frame: Frame,
+    rows: Vec<SettingLine>,
+    database: String,
+    version: &'static str,
+}
+
+struct SettingLine {
+    path: &'static str,
+    about: &'static str,
+    /// What is in force without being given, as its description says.
+    usual: &'static str,
+    given: Option<String>,
+    source: String,
+    is_secret: bool,
+}
+
+/// The page.
+pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    visitor.principal("/settings")?.must_administer()?;
+    let rows = KEYS.iter().map(|key| {
+        let given = app.config.given.iter().find(|given| given.path == key.path);
+        let (about, usual) =
+            key.about.rsplit_once(" (").map_or((key.about, ""), |(about, usual)| (about, usual.trim_end_matches(')')));
+        SettingLine {
+            path: key.path,
+            about,
+            usual,
+            given: given.map(|given| given.text.clone().unwrap_or_default()),
+            source: given.map(|given| given.source.clone()).unwrap_or_default(),
+            is_secret: key.is_secret,
+        }
+    });
+    let template = SettingsPage {
+        frame: visitor.frame(&app, Section::Settings),
+        rows: rows.collect(),
+        database: app.store.describe().await?,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    Ok(page(StatusCode::OK, &template))
+}

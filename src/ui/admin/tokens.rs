@@ -1,0 +1,157 @@
+//! `/tokens`: API credentials, for administrators. A key is shown once, when it is made.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use serde::Deserialize;
+
+use crate::actions::app::App;
+use crate::actions::tokens::TokenRequest;
+use crate::actions::{ActionError, administration};
+use crate::domain::secret;
+use crate::domain::user::TokenIntent;
+use crate::http::query::Query;
+use crate::ui::error::{PageError, conflict};
+use crate::ui::sign_in::read_form;
+use crate::ui::submission::Visitor;
+use crate::ui::words::Moment;
+use crate::ui::{Frame, PageResult, Section, page};
+
+const PATH: &str = "/tokens";
+/// The longest identifier and description, in characters.
+const LONGEST: usize = 200;
+/// What can be asked for, in days; 0: for ever.
+const DAYS: [u64; 5] = [1, 30, 90, 365, 0];
+
+#[derive(Template)]
+#[template(path = "pages/tokens.html")]
+struct TokensPage {
+    frame: Frame,
+    rows: Vec<TokenLine>,
+    /// A key that was made just now, and its identifier.
+    made: Option<(String, String)>,
+    origin: String,
+    error: String,
+    given: TokenForm,
+    /// What a token without an identifier is called: sent twice, it is made once.
+    made_up: String,
+}
+
+struct TokenLine {
+    identifier: String,
+    description: String,
+    intent: String,
+    username: String,
+    made: Moment,
+    expires: Option<Moment>,
+    is_over: bool,
+}
+
+/// What the form for a new token sends.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct TokenForm {
+    proof: String,
+    username: String,
+    identifier: String,
+    made_up: String,
+    description: String,
+    days: String,
+}
+
+/// The list.
+pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let username = query.last("user").map(str::to_owned);
+    let own = visitor.session.as_ref().map(|session| session.username.clone());
+    let given = TokenForm { username: username.or(own).unwrap_or_default(), days: "90".into(), ..TokenForm::default() };
+    list(&app, &visitor, None, String::new(), given).await
+}
+
+async fn list(app: &App, visitor: &Visitor, made: Option<(String, String)>, error: String, given: TokenForm) -> PageResult {
+    visitor.principal(PATH)?.must_administer()?;
+    let now = app.clock.now();
+    let rows = app.store.read().list_tokens(None).await?.into_iter().map(|token| TokenLine {
+        made: Moment::new(token.created_at, now),
+        expires: token.is_expiring.then(|| Moment::new(token.expires_at, now)),
+        is_over: token.is_expiring && token.expires_at <= now,
+        identifier: token.identifier,
+        description: token.description,
+        intent: token.intent,
+        username: token.username,
+    });
+    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let origin = visitor.client.public_origin(app);
+    let made_up = format!("api-{}", secret::random_alphanumeric(10).map_err(ActionError::from)?);
+    let frame = visitor.frame(app, Section::Tokens);
+    Ok(page(status, &TokensPage { frame, rows: rows.collect(), made, origin, error, given, made_up }))
+}
+
+/// Makes a token. The answer holds its key and is no redirect: nothing else may ever hold it.
+pub async fn add(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<TokenForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let who = visitor.principal(PATH)?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, PATH)?;
+    let identifier = if form.identifier.trim().is_empty() { form.made_up.trim() } else { form.identifier.trim() };
+    let is_text = |text: &str| text.chars().count() <= LONGEST && !text.chars().any(char::is_control);
+    let days = form.days.parse::<u64>().ok().filter(|days| DAYS.contains(days));
+    let (Some(days), true) = (days, is_text(identifier) && is_text(&form.description) && !identifier.is_empty()) else {
+        let error = format!("Identifier and description are one line of at most {LONGEST} characters each.");
+        return list(&app, &visitor, None, error, form).await;
+    };
+    let request = TokenRequest {
+        intent: TokenIntent::Api,
+        identifier: Some(identifier.to_owned()),
+        description: form.description.trim().to_owned(),
+        lives: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+        key: None,
+    };
+    let error = match administration::add_token(&app, &who, form.username.trim(), request, &visitor.actor()).await {
+        Ok((identifier, key)) => {
+            let given = TokenForm { username: form.username, days: form.days, ..TokenForm::default() };
+            return list(&app, &visitor, Some((identifier, key.expose().to_owned())), String::new(), given).await;
+        }
+        Err(ActionError::Exists(_)) if form.identifier.trim().is_empty() => {
+            return Err(PageError::Conflict(
+                "This form was sent before, and its token was made then. Its key was shown that once; if it is lost, make another token."
+                    .into(),
+            ));
+        }
+        Err(ActionError::Exists(what)) => {
+            return conflict(list(&app, &visitor, None, format!("Sorry: there is {what} already."), form).await);
+        }
+        Err(ActionError::NotFound) => format!("Sorry: there is no user named {:?}.", form.username.trim()),
+        Err(error) => return Err(error.into()),
+    };
+    list(&app, &visitor, None, error, form).await
+}
+
+/// What the button that removes a token sends.
+#[derive(Deserialize)]
+pub struct RemoveForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    identifier: String,
+}
+
+/// Removes a token.
+pub async fn remove(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<RemoveForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let who = visitor.principal(PATH)?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, PATH)?;
+    match administration::remove_token(&app, &who, &form.identifier, &visitor.actor()).await {
+        // Somebody else removed it: what was asked for is so.
+        Ok(()) | Err(ActionError::NotFound) => Ok(Redirect::to(PATH).into_response()),
+        Err(error) => Err(error.into()),
+    }
+}

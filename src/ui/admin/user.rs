@@ -1,0 +1,228 @@
+//! `/users/{id}`: everything about one user, for administrators; and what can be done.
+
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use serde::Deserialize;
+
+use crate::actions::app::App;
+use crate::actions::{ActionError, administration};
+use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::password;
+use crate::domain::{SessionId, Timestamp, UserId, query};
+use crate::store::StoreError;
+use crate::store::events::list::EventFilter;
+use crate::store::people::tokens::TokenRow;
+use crate::store::people::users::UserRow;
+use crate::ui::account::devices::{Ended, ended};
+use crate::ui::account::security::{FactorLine, factor_lines};
+use crate::ui::error::PageError;
+use crate::ui::fleet::view::address;
+use crate::ui::sign_in::read_form;
+use crate::ui::sign_in::sign_out::ProofForm;
+use crate::ui::submission::Visitor;
+use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe};
+use crate::ui::{Frame, PageResult, Section, page};
+
+const PATH: &str = "/users";
+/// How many sessions, ended ones and events are shown.
+const SESSIONS: i64 = 25;
+const ENDED: i64 = 15;
+const EVENTS: i64 = 50;
+
+#[derive(Template)]
+#[template(path = "pages/user.html")]
+struct UserPage {
+    frame: Frame,
+    user: UserRow,
+    added: Moment,
+    last_sign_in: Option<Moment>,
+    permissions: Vec<String>,
+    count: i64,
+    sessions: Vec<SessionLine>,
+    sessions_url: String,
+    end_url: String,
+    ended: Vec<Ended>,
+    tokens: Vec<TokenRow>,
+    factors: Vec<FactorLine>,
+    codes_left: i64,
+    events: Vec<EventLine>,
+    events_url: String,
+    is_self: bool,
+    error: String,
+    /// A link that was made just now, and how long it is good.
+    link: String,
+    link_minutes: u64,
+    shortest: usize,
+}
+
+struct SessionLine {
+    id: SessionId,
+    agent: String,
+    device: Device,
+    place: String,
+    ip: String,
+    used: Moment,
+    ends: Moment,
+}
+
+/// The page.
+pub async fn show(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let id = user_id(&id)?;
+    let user = administration::find_user(&app, &visitor.principal(parts.uri.path())?, id).await?;
+    answer(&app, &visitor, user, String::new(), String::new()).await
+}
+
+fn user_id(text: &str) -> Result<UserId, PageError> {
+    text.parse().map(UserId).map_err(|_| PageError::NotFound)
+}
+
+async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link: String) -> PageResult {
+    let (now, db) = (app.clock.now(), app.store.read());
+    let (count, sessions) = sessions(app, user.id, now).await?;
+    let gone = db.list_ended_of_user(user.id, ENDED).await?;
+    let agents = app.user_agents.entries(&db, gone.iter().map(|row| row.user_agent_id)).await?;
+    let ended = gone.iter().map(|row| {
+        let agent = agents.get(&row.user_agent_id);
+        ended(app, row, describe(agent), Device::of(agent.map(|agent| &agent.parsed)), now)
+    });
+    let filter = EventFilter { user: Some(user.id), ..EventFilter::default() };
+    let events = db.list_latest_events(&filter, EVENTS).await?;
+    let search = query::token("user", &user.username);
+    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let template = UserPage {
+        frame: visitor.frame(app, Section::Users),
+        added: Moment::new(user.created_at, now),
+        last_sign_in: user.last_sign_in_at.map(|at| Moment::new(at, now)),
+        permissions: db.list_permissions(user.id).await?,
+        count,
+        sessions,
+        sessions_url: address("/sessions/all", &[("q", search.clone())]),
+        end_url: address("/sessions/all/end", &[("scope", "all".into()), ("q", search)]),
+        ended: ended.collect(),
+        tokens: db.list_tokens(Some(user.id)).await?,
+        factors: factor_lines(app, user.id).await?,
+        codes_left: db.count_recovery_codes(user.id).await?,
+        events: events.iter().map(|(_, event)| EventLine::new(app, event, now, None)).collect(),
+        events_url: address("/events", &[("user", user.username.clone())]),
+        is_self: visitor.session.as_ref().is_some_and(|session| session.user_id == user.id),
+        error,
+        link,
+        link_minutes: app.config.sign_in.link_timeout.as_secs().div_ceil(60),
+        shortest: password::MIN_LENGTH,
+        user,
+    };
+    Ok(page(status, &template))
+}
+
+async fn sessions(app: &App, user: UserId, now: Timestamp) -> Result<(i64, Vec<SessionLine>), StoreError> {
+    let db = app.store.read();
+    let filter = SessionFilter { user: Some(user), ..SessionFilter::default() };
+    let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
+    let count = db.count_sessions(&filter).await?;
+    let rows = db.list_sessions(&filter, &sorts, Window { offset: 0, limit: SESSIONS }, count).await?;
+    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let lines = rows.iter().map(|row| {
+        let agent = agents.get(&row.user_agent_id);
+        SessionLine {
+            id: row.uuid,
+            agent: describe(agent),
+            device: Device::of(agent.map(|agent| &agent.parsed)),
+            place: Whereabouts::of(app, row.last_ip).place,
+            ip: row.last_ip.to_string(),
+            used: Moment::new(row.last_used_at, now),
+            ends: Moment::new(row.expires_at, now),
+        }
+    });
+    Ok((count, lines.collect()))
+}
+
+/// What the form for a password sends.
+#[derive(Deserialize)]
+pub struct PasswordForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// Sets a user's password.
+pub async fn set_password(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<PasswordForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let who = visitor.principal(PATH)?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
+    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    match administration::set_password(&app, &who, &user, form.password, &visitor.actor()).await {
+        Ok(()) => Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response()),
+        Err(ActionError::Rule(rule)) => answer(&app, &visitor, user, format!("Sorry: {rule}."), String::new()).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the button that makes a link sends.
+#[derive(Deserialize)]
+pub struct LinkForm {
+    #[serde(default)]
+    proof: String,
+}
+
+/// Makes a recovery link. The answer holds it and is no redirect: nothing else may ever hold it.
+pub async fn make_link(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<LinkForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let who = visitor.principal(PATH)?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
+    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    match administration::make_recovery_link(&app, &who, &user, &visitor.actor()).await {
+        Ok(key) => {
+            let made = format!("{}/set-up/{}", visitor.client.public_origin(&app), key.expose());
+            answer(&app, &visitor, user, String::new(), made).await
+        }
+        Err(ActionError::Rule(rule)) => answer(&app, &visitor, user, format!("Sorry: {rule}."), String::new()).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the button that switches a user on or off sends.
+#[derive(Deserialize)]
+pub struct ActiveForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    active: String,
+}
+
+/// Makes a user active or inactive.
+pub async fn set_active(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<ActiveForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let who = visitor.principal(PATH)?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
+    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    let is_active = match form.active.as_str() {
+        "yes" => true,
+        "no" => false,
+        _ => return Err(PageError::Forged("it is not said whether the user shall be active".into())),
+    };
+    administration::set_active(&app, &who, &user, is_active, &visitor.actor()).await?;
+    Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response())
+}
+
+/// Removes all second factors of a user who lost them.
+pub async fn remove_factors(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<ProofForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let who = visitor.principal(PATH)?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
+    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    administration::remove_factors(&app, &who, &user, &visitor.actor()).await?;
+    Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response())
+}

@@ -1,0 +1,251 @@
+//! Ending many sessions: who is hit is shown first, their number is typed, and what came of it is
+//! said.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use serde::Deserialize;
+
+use crate::actions::app::App;
+use crate::actions::sessions::end_job;
+use crate::actions::sessions::end_job::{Ending, EndingJob, EndingState, Target};
+use crate::actions::sessions::end_matching::{MAX_COMMENT_LENGTH, is_comment};
+use crate::domain::SessionId;
+use crate::domain::listing::{SessionFilter, Window};
+use crate::http::query::Query;
+use crate::store::StoreError;
+use crate::store::sessions::rows::SessionRow;
+use crate::ui::error::{PageError, conflict};
+use crate::ui::fleet::rows::{Look, RenderedRow};
+use crate::ui::fleet::view::{Column, PATH, View};
+use crate::ui::sign_in::read_form;
+use crate::ui::submission::Visitor;
+use crate::ui::words::grouped;
+use crate::ui::{Frame, PageResult, Section, page};
+
+/// How many of them are shown before.
+const SHOWN: i64 = 8;
+/// How many can be picked one by one.
+const MOST_PICKED: usize = 500;
+/// How long the answer waits for the end, so that few sessions need no second page.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+#[derive(Template)]
+#[template(path = "pages/end_sessions.html")]
+struct EndPage {
+    frame: Frame,
+    count: i64,
+    users: i64,
+    rows: Vec<RenderedRow>,
+    /// Whether there are more than are shown.
+    is_more: bool,
+    /// Those picked one by one, separated by commas; `""`: all that match.
+    ids: String,
+    /// The search, for all that match.
+    query: String,
+    back: String,
+    /// Whether the session that asks is among them.
+    has_own: bool,
+    comment: String,
+    error: String,
+    longest: usize,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct EndForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    ids: String,
+    #[serde(default)]
+    q: String,
+    /// How many were shown.
+    #[serde(default)]
+    expected: String,
+    /// How many the person typed.
+    #[serde(default)]
+    typed: String,
+    #[serde(default)]
+    comment: String,
+    /// Leave the session that asks alone.
+    spare: Option<String>,
+}
+
+/// What is asked to end.
+struct Asked {
+    look: Look,
+    target: Target,
+    ids: String,
+}
+
+/// What it comes to.
+struct Hit {
+    count: i64,
+    users: i64,
+    rows: Vec<SessionRow>,
+    has_own: bool,
+}
+
+/// Shows who is hit. Nothing ends by looking.
+pub async fn preview(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    visitor.confirmed(&app, &parts.uri.to_string())?;
+    let ids = if query.last("scope") == Some("all") { Vec::new() } else { query.all("id").collect() };
+    let asked = asked(&app, &visitor, View::read(&query), &ids.join(",")).await?;
+    if query.last("scope") != Some("all") && asked.ids.is_empty() {
+        // Nothing was picked.
+        return Ok(Redirect::to(&asked.look.view.url()).into_response());
+    }
+    answer(&app, &visitor, asked, String::new(), String::new()).await
+}
+
+/// Ends them, if the number typed is the number shown.
+pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<EndForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let view = View::read(&Query::of(vec![("q".to_owned(), form.q.clone())]));
+    let principal = visitor.principal(&view.url())?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    visitor.confirmed(&app, &view.url())?;
+    let mut asked = asked(&app, &visitor, view, &form.ids).await?;
+    let comment = form.comment.trim().to_owned();
+    let hit = hit(&app, &asked).await?;
+    let own = visitor.session.as_ref().map(|session| session.uuid);
+    let is_spared = form.spare.is_some() && hit.has_own;
+    let expected: Option<i64> = form.expected.trim().parse().ok();
+    let typed = form.typed.replace([',', '.', ' ', '\u{a0}', '\u{202f}', '’', '\''], "");
+    let is_typed = hit.count == 1 || (!typed.is_empty() && typed.parse().ok() == expected);
+    if expected.is_none() || !is_typed {
+        let error = format!("Type the number {} to show that you mean it.", grouped(hit.count));
+        return answer(&app, &visitor, asked, comment, error).await;
+    }
+    if !is_comment(&comment) {
+        let error = format!("A reason is one line of at most {MAX_COMMENT_LENGTH} characters.");
+        return answer(&app, &visitor, asked, String::new(), error).await;
+    }
+    let mut total = expected.unwrap_or_default();
+    if is_spared {
+        total -= 1;
+        match &mut asked.target {
+            Target::Matching(filter) => filter.except = own,
+            Target::Named(ids) => ids.retain(|id| Some(*id) != own),
+        }
+    }
+    let total = u64::try_from(total).unwrap_or(0);
+    let job = end_job::begin(&app, &principal, asked.target, (total, comment), &visitor.actor()).await?;
+    wait(&job).await;
+    if let EndingState::Changed(count) = job.state() {
+        let asked = self::asked(&app, &visitor, asked.look.view, &asked.ids).await?;
+        let error = format!("Meanwhile there are {} of them, and nothing was ended. Look again.", grouped(count));
+        return conflict(answer(&app, &visitor, asked, job.comment.clone(), error).await);
+    }
+    Ok(Redirect::to(&format!("{PATH}/ended/{}?{}", job.name, back_query(&form.q))).into_response())
+}
+
+/// Waits a moment for the end.
+async fn wait(job: &EndingJob) {
+    let began = tokio::time::Instant::now();
+    while matches!(job.state(), EndingState::Running(_)) && began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn back_query(q: &str) -> String {
+    let url = crate::ui::fleet::view::address("", &[("q", q.to_owned())]);
+    if q.is_empty() { String::new() } else { url.trim_start_matches('?').to_owned() }
+}
+
+/// What is asked, if the visitor may ask it.
+async fn asked(app: &App, visitor: &Visitor, view: View, ids: &str) -> Result<Asked, PageError> {
+    let mut look = crate::ui::fleet::look(visitor, view)?;
+    if !look.may_end {
+        return Err(PageError::Forbidden);
+    }
+    look.may_end = false; // The rows are shown, not picked.
+    let ids: Vec<SessionId> = ids.split(',').filter_map(SessionId::parse).take(MOST_PICKED).collect();
+    if ids.is_empty() {
+        let filter = crate::ui::fleet::filter(app, visitor, &look.view, app.clock.now()).await?;
+        return Ok(Asked { look, target: Target::Matching(Box::new(filter)), ids: String::new() });
+    }
+    let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    Ok(Asked { look, target: Target::Named(ids), ids: names.join(",") })
+}
+
+async fn hit(app: &App, asked: &Asked) -> Result<Hit, StoreError> {
+    let own = asked.look.current;
+    match asked.target.clone() {
+        Target::Named(ids) => {
+            let details = app.store.read().list_session_details(&ids).await?;
+            let rows: Vec<SessionRow> = details.into_iter().map(|detail| detail.row).collect();
+            let users: std::collections::HashSet<i64> = rows.iter().map(|row| row.user_id.0).collect();
+            let (count, users) = (i64::try_from(rows.len()).unwrap_or(0), i64::try_from(users.len()).unwrap_or(0));
+            let has_own = rows.iter().any(|row| Some(row.uuid) == own);
+            Ok(Hit { count, users, rows, has_own })
+        }
+        Target::Matching(filter) => {
+            let (sorts, now) = (asked.look.view.sorts(), app.clock.now());
+            let read = app.store.long_read(move |db| {
+                Box::pin(async move {
+                    let count = db.count_sessions(&filter).await?;
+                    let rows = db.list_sessions(&filter, &sorts, Window { offset: 0, limit: SHOWN }, count).await?;
+                    let users = db.count_facets(&filter, now).await?.users;
+                    let without = SessionFilter { except: own, ..(*filter).clone() };
+                    let has_own = own.is_some() && filter.except.is_none() && db.count_sessions(&without).await? < count;
+                    Ok(Hit { count, users, rows, has_own })
+                })
+            });
+            read.await
+        }
+    }
+}
+
+async fn answer(app: &App, visitor: &Visitor, mut asked: Asked, comment: String, error: String) -> PageResult {
+    let hit = hit(app, &asked).await?;
+    let now = app.clock.now();
+    let back = asked.look.view.url();
+    asked.look.view.columns = vec![Column::Agent, Column::Place, Column::Ip, Column::Used];
+    let shown = hit.rows.get(..hit.rows.len().min(usize::try_from(SHOWN).unwrap_or(0))).unwrap_or_default();
+    let rows = crate::ui::fleet::rows::render(app, &app.store.read(), shown, &asked.look, now).await?;
+    let query = asked.look.view.query.to_string();
+    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let template = EndPage {
+        frame: visitor.frame(app, Section::Sessions),
+        back,
+        count: hit.count,
+        users: hit.users,
+        is_more: hit.count > SHOWN,
+        rows,
+        ids: asked.ids,
+        query,
+        has_own: hit.has_own,
+        comment,
+        error,
+        longest: MAX_COMMENT_LENGTH,
+    };
+    Ok(page(status, &template))
+}
+
+#[derive(Template)]
+#[template(path = "pages/ended_sessions.html")]
+struct EndedPage {
+    frame: Frame,
+    ending: Ending,
+    back: String,
+}
+
+/// How far it is, and what came of it.
+pub async fn result(State(app): State<App>, Path(name): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
+    let principal = visitor.principal(&view.url())?;
+    let ending = end_job::find(&app, &name, principal.user_id).await?;
+    let frame = visitor.frame(&app, Section::Sessions);
+    Ok(page(StatusCode::OK, &EndedPage { frame, ending, back: view.url() }))
+}

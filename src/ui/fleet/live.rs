@@ -1,0 +1,153 @@
+//! The table as it changes: server-sent events. A viewer is sent what their page shows and no more;
+//! the stream ends when their session does, or when they may not look any longer.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, Sse};
+use futures_util::stream;
+use serde_json::json;
+
+use crate::actions::app::App;
+use crate::actions::sessions::watch::StreamPlace;
+use crate::auth;
+use crate::domain::{HashedSecret, PlainSecret, SessionId};
+use crate::http::query::Query;
+use crate::store::StoreError;
+use crate::ui::PageResult;
+use crate::ui::error::PageError;
+use crate::ui::fleet::rows::{Look, RenderedRow};
+use crate::ui::fleet::view::View;
+use crate::ui::submission::Visitor;
+use crate::ui::words::{ending, grouped};
+
+/// How often it is looked whether something changed.
+const TICK: Duration = Duration::from_secs(1);
+/// After so many looks without a change a comment is sent, so that a viewer who left is noticed.
+const QUIET: u32 = 15;
+
+/// What a stream knows.
+struct Watch {
+    app: App,
+    /// Whoever looks, by the cookies they came with.
+    keys: Vec<HashedSecret>,
+    view: View,
+    place: StreamPlace,
+    /// Where the log of changes stood at the last look.
+    position: Option<i64>,
+    sent: Vec<RenderedRow>,
+    count: i64,
+    quiet: u32,
+}
+
+/// The stream of a view.
+pub async fn stream(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
+    crate::ui::fleet::look(&visitor, view.clone())?;
+    let session = visitor.session.as_ref().map(|session| session.uuid).ok_or(PageError::Forbidden)?;
+    let place = app.streams.enter(session).ok_or(PageError::TooMany)?;
+    let keys = auth::session_keys(&app, &parts.headers).iter().map(PlainSecret::hash).collect();
+    let watch = Watch { app, keys, view, place, position: None, sent: Vec::new(), count: 0, quiet: 0 };
+    let events = stream::unfold(watch, |mut watch| async move {
+        let event = watch.next().await?;
+        Some((Ok::<_, Infallible>(event), watch))
+    });
+    // Proxies shall hand each event on at once.
+    Ok(([(header::HeaderName::from_static("x-accel-buffering"), "no")], Sse::new(events)).into_response())
+}
+
+impl Watch {
+    /// The next event; `None`: there will be no more.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.position.is_some() && !self.place.wait(TICK).await {
+                return None;
+            }
+            match self.look().await {
+                Ok(Some(event)) => {
+                    self.quiet = 0;
+                    return event;
+                }
+                Ok(None) => self.quiet += 1,
+                Err(error) => {
+                    tracing::warn!(%error, "a live view ended");
+                    return None;
+                }
+            }
+            if self.quiet >= QUIET {
+                self.quiet = 0;
+                return Some(Event::default().comment("still here"));
+            }
+        }
+    }
+
+    /// Whether something changed: `Some(None)` when the viewer may not look any longer.
+    async fn look(&mut self) -> Result<Option<Option<Event>>, StoreError> {
+        let db = self.app.store.read();
+        let now = self.app.clock.now();
+        let mut viewer = None;
+        for key in &self.keys {
+            if let Some(session) = db.find_live_session(*key, now).await? {
+                viewer = Some(session);
+                break;
+            }
+        }
+        let Some(viewer) = viewer else { return Ok(Some(None)) };
+        if !viewer.rights.may_view_sessions {
+            return Ok(Some(None));
+        }
+        let position = db.find_last_change().await?;
+        if self.position == Some(position) {
+            return Ok(None);
+        }
+        let is_first = self.position.is_none();
+        self.position = Some(position);
+        let look = Look {
+            view: self.view.clone(),
+            current: Some(viewer.uuid),
+            may_end: viewer.rights.may_delete_sessions,
+            is_administrator: viewer.rights.is_superuser,
+        };
+        let filter = self.view.filter(&self.app, now, Some(viewer.uuid)).await?;
+        let app = self.app.clone();
+        let read = self.app.store.long_read(move |db| {
+            Box::pin(async move {
+                let count = db.count_sessions(&filter).await?;
+                let rows = db.list_sessions(&filter, &look.view.sorts(), look.view.window(), count).await?;
+                Ok::<_, StoreError>((count, crate::ui::fleet::rows::render(&app, db, &rows, &look, now).await?))
+            })
+        });
+        let (count, rows) = read.await?;
+        if (count, &rows) == (self.count, &self.sent) && !is_first {
+            // Somewhere else in the table; what is counted beside it may be different now.
+            return Ok(Some(Some(Event::default().event("changed").data(grouped(count)))));
+        }
+        let gone = self.gone(&rows).await?;
+        let data = json!({
+            "count": grouped(count),
+            "rows": rows.iter().map(|row| json!({"id": row.id, "html": row.html})).collect::<Vec<_>>(),
+            "gone": gone.iter().map(|(id, why)| json!({"id": id, "why": why})).collect::<Vec<_>>(),
+        });
+        (self.count, self.sent) = (count, rows);
+        Ok(Some(Some(Event::default().event("rows").data(data.to_string()))))
+    }
+
+    /// Those of the rows sent before that ended meanwhile, and why.
+    async fn gone(&self, rows: &[RenderedRow]) -> Result<Vec<(SessionId, String)>, StoreError> {
+        let there: HashSet<SessionId> = rows.iter().map(|row| row.id).collect();
+        let db = self.app.store.read();
+        let mut gone = Vec::new();
+        for row in self.sent.iter().filter(|row| !there.contains(&row.id)) {
+            if let Some(ended) = db.find_ended_session(row.id).await? {
+                gone.push((row.id, ending(&ended.reason, &ended.ended_by)));
+            }
+        }
+        Ok(gone)
+    }
+}

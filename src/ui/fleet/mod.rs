@@ -1,0 +1,235 @@
+//! `/sessions/all`: everybody's sessions, for those who may see them.
+
+pub mod end;
+pub mod export;
+pub mod live;
+pub mod map;
+mod offers;
+mod rows;
+pub mod session;
+pub(in crate::ui) mod view;
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+
+use crate::actions::app::App;
+use crate::domain::listing::SessionFilter;
+use crate::domain::query::{KEYS, token};
+use crate::domain::{Timestamp, country};
+use crate::http::query::Query;
+use crate::store::StoreError;
+use crate::store::sessions::facets::{DAY, Facets};
+use crate::ui::error::PageError;
+use crate::ui::fleet::offers::Offers;
+use crate::ui::fleet::rows::{Look, RenderedRow};
+use crate::ui::fleet::view::{Column, PATH, SIZES, View};
+use crate::ui::submission::Visitor;
+use crate::ui::{Frame, PageResult, Section, assets, page};
+
+#[derive(Template)]
+#[template(path = "pages/all_sessions.html")]
+struct SessionsPage {
+    frame: Frame,
+    live_js: &'static str,
+    look: Look,
+    count: i64,
+    pages: i64,
+    last_url: String,
+    users: i64,
+    rows: Vec<RenderedRow>,
+    chips: Vec<Chip>,
+    mistakes: Vec<String>,
+    facets: Vec<Facet>,
+    headings: Vec<Heading>,
+    offers: Offers,
+}
+
+/// What is counted on the page, without the rest of it: fetched again as sessions change.
+#[derive(Template)]
+#[template(path = "parts/counts.html")]
+struct CountsPart {
+    count: i64,
+    users: i64,
+    facets: Vec<Facet>,
+}
+
+/// A part of the search, and the address without it.
+struct Chip {
+    text: String,
+    without: String,
+}
+
+/// Counts of one kind.
+struct Facet {
+    title: &'static str,
+    entries: Vec<FacetEntry>,
+}
+
+struct FacetEntry {
+    label: String,
+    count: i64,
+    /// Of a hundred.
+    share: i64,
+    url: String,
+    is_on: bool,
+}
+
+/// The head of a column.
+struct Heading {
+    text: &'static str,
+    /// Where it leads: the table ordered by it.
+    url: String,
+    /// How the table is ordered by it now, in ARIA's words.
+    order: Option<&'static str>,
+}
+
+/// What the database says about a view.
+struct Found {
+    count: i64,
+    rows: Vec<RenderedRow>,
+    facets: Facets,
+    view: View,
+}
+
+/// What a request asks of the sessions, and who asks.
+struct Asked {
+    visitor: Visitor,
+    look: Look,
+    filter: SessionFilter,
+    now: Timestamp,
+}
+
+async fn asked(app: &App, request: Request) -> Result<Asked, PageError> {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(app, &parts).await?;
+    let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
+    let look = look(&visitor, view)?;
+    let now = app.clock.now();
+    let filter = filter(app, &visitor, &look.view, now).await?;
+    Ok(Asked { visitor, look, filter, now })
+}
+
+/// The table.
+pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+    let Asked { visitor, look, filter, now } = asked(&app, request).await?;
+    let found = find(&app, look.clone(), filter.clone(), now).await?;
+    let look = Look { view: found.view, ..look };
+    let view = &look.view;
+    let chips = view
+        .query
+        .tokens
+        .iter()
+        .enumerate()
+        .map(|(at, token)| Chip { text: token.text.clone(), without: view.with_query(&view.query.without(at)).url() });
+    let headings = view.columns.iter().map(|column| {
+        let (url, order) = view.url_ordered_by(column.order());
+        Heading { text: column.heading(), url, order }
+    });
+    let template = SessionsPage {
+        frame: visitor.frame(&app, Section::Sessions),
+        live_js: assets::live_js(),
+        count: found.count,
+        pages: pages(found.count, view.size),
+        last_url: view.url_at_page(pages(found.count, view.size)),
+        users: found.facets.users,
+        rows: found.rows,
+        chips: chips.collect(),
+        mistakes: view.query.mistakes().map(str::to_owned).collect(),
+        facets: facets(&app, view, &found.facets, found.count),
+        headings: headings.collect(),
+        offers: Offers::new(&app, &visitor.client, view, &filter),
+        look,
+    };
+    Ok(page(StatusCode::OK, &template))
+}
+
+/// What is counted on a view's page.
+pub async fn counts(State(app): State<App>, request: Request) -> PageResult {
+    let Asked { look, filter, now, .. } = asked(&app, request).await?;
+    let read = app.store.long_read(move |db| {
+        Box::pin(async move { Ok::<_, StoreError>((db.count_sessions(&filter).await?, db.count_facets(&filter, now).await?)) })
+    });
+    let (count, found) = read.await?;
+    let facets = facets(&app, &look.view, &found, count);
+    Ok(page(StatusCode::OK, &CountsPart { count, users: found.users, facets }))
+}
+
+/// How this visitor sees the table.
+///
+/// # Errors
+/// [`PageError::SignedOut`], and [`PageError::Forbidden`] for those who see only their own sessions.
+fn look(visitor: &Visitor, view: View) -> Result<Look, PageError> {
+    let principal = visitor.principal(&view.url())?;
+    principal.must_see_all()?;
+    Ok(Look {
+        view,
+        current: visitor.session.as_ref().map(|session| session.uuid),
+        may_end: visitor.rights.may_delete_sessions,
+        is_administrator: visitor.rights.is_superuser,
+    })
+}
+
+/// Which sessions a view is about; never more than the visitor may see.
+async fn filter(app: &App, visitor: &Visitor, view: &View, now: Timestamp) -> Result<SessionFilter, PageError> {
+    let principal = visitor.principal(PATH)?;
+    let current = visitor.session.as_ref().map(|session| session.uuid);
+    let filter = view.filter(app, now, current).await?;
+    Ok(SessionFilter { visible_to: principal.visible(), ..filter })
+}
+
+/// Reads a page of the table and what is counted beside it, off the threads that serve others.
+async fn find(app: &App, mut look: Look, filter: SessionFilter, now: Timestamp) -> Result<Found, StoreError> {
+    let app = app.clone();
+    let store = app.store.clone();
+    store
+        .long_read(move |db| {
+            Box::pin(async move {
+                let count = db.count_sessions(&filter).await?;
+                look.view.page = look.view.page.min(pages(count, look.view.size));
+                let rows = db.list_sessions(&filter, &look.view.sorts(), look.view.window(), count).await?;
+                let rows = rows::render(&app, db, &rows, &look, now).await?;
+                let facets = db.count_facets(&filter, now).await?;
+                Ok::<_, StoreError>(Found { count, rows, facets, view: look.view })
+            })
+        })
+        .await
+}
+
+fn pages(count: i64, size: i64) -> i64 {
+    (count + size - 1).div_euclid(size).max(1)
+}
+
+/// The counts beside the table, each a link that filters.
+fn facets(app: &App, view: &View, facets: &Facets, total: i64) -> Vec<Facet> {
+    let entry = |label: String, count: i64, key: &str, value: &str| {
+        let (url, is_on) = view.url_toggling(&token(key, value));
+        FacetEntry { label, count, share: count * 100 / total.max(1), url, is_on }
+    };
+    let family = |key: &'static str, counts: &[(String, i64)]| -> Vec<FacetEntry> {
+        counts.iter().map(|(family, count)| entry(known(family), *count, key, family)).collect()
+    };
+    let named = facets.countries.iter().filter(|(code, _)| !code.is_empty());
+    let countries = named.map(|(code, count)| entry(country::name(code).to_owned(), *count, "country", code));
+    let networks = facets.networks.iter().map(|network| {
+        let name = app.geoip.autonomous_system(network.sample).filter(|it| it.number == network.asn).and_then(|it| it.organization);
+        entry(name.unwrap_or_else(|| format!("AS{}", network.asn)), network.count, "network", &network.asn.to_string())
+    });
+    let days = facets.days.iter().map(|(day, count)| {
+        let date = Timestamp(day * DAY).to_string();
+        let date = date.get(..10).unwrap_or_default();
+        entry(date.to_owned(), *count, "used", date)
+    });
+    let all = [
+        Facet { title: "Country", entries: countries.collect() },
+        Facet { title: "Network", entries: networks.collect() },
+        Facet { title: "Browser", entries: family("browser", &facets.browsers) },
+        Facet { title: "System", entries: family("os", &facets.systems) },
+        Facet { title: "Last used on", entries: days.collect() },
+    ];
+    all.into_iter().filter(|facet| !facet.entries.is_empty()).collect()
+}
+
+fn known(family: &str) -> String {
+    if family == "Other" { "Not known".into() } else { family.to_owned() }
+}

@@ -1,0 +1,119 @@
+//! The rows of the table.
+
+use std::collections::HashMap;
+
+use askama::Template;
+
+use crate::actions::app::App;
+use crate::domain::query::token;
+use crate::domain::{SessionId, Timestamp};
+use crate::store::sessions::details::SessionDetailRow;
+use crate::store::sessions::rows::SessionRow;
+use crate::store::{Db, StoreError};
+use crate::ui::fleet::view::{Column, View};
+use crate::ui::words::{Device, Moment, Whereabouts, describe, methods};
+
+/// The picture of the link to a session's own page.
+const MORE: &str = include_str!("../../../templates/parts/more.svg");
+
+/// How a table's rows are shown, and to whom.
+#[derive(Clone, Debug)]
+pub(in crate::ui) struct Look {
+    pub view: View,
+    /// The session that asks.
+    pub current: Option<SessionId>,
+    /// Whether they may end sessions.
+    pub may_end: bool,
+    /// Whether they may see users.
+    pub is_administrator: bool,
+}
+
+#[derive(Template)]
+#[template(path = "parts/session_row.html")]
+struct RowTemplate<'a> {
+    look: &'a Look,
+    id: SessionId,
+    username: &'a str,
+    user_url: String,
+    agent: String,
+    device: Device,
+    place: String,
+    network: String,
+    ip: String,
+    used: Moment,
+    signed_in: Moment,
+    /// How they proved who they are, and whether they are to stay signed in.
+    how: String,
+    ends: Moment,
+    is_ended_by_idling: bool,
+}
+
+/// A row, ready to be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::ui) struct RenderedRow {
+    pub id: SessionId,
+    pub html: String,
+}
+
+/// Renders rows, with what their addresses and user agents say.
+pub(in crate::ui) async fn render(
+    app: &App,
+    db: &Db<'_>,
+    rows: &[SessionRow],
+    look: &Look,
+    now: Timestamp,
+) -> Result<Vec<RenderedRow>, StoreError> {
+    let agents = app.user_agents.entries(db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let mut users: Vec<i64> = rows.iter().map(|row| row.user_id.0).collect();
+    users.sort_unstable();
+    users.dedup();
+    let names: HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
+    // What only two columns show is read only for them.
+    let ids: Vec<SessionId> = rows.iter().map(|row| row.uuid).collect();
+    let details = if look.view.shows(Column::SignedIn) || look.view.shows(Column::Ends) {
+        db.list_session_details(&ids).await?
+    } else {
+        Vec::new()
+    };
+    let details: HashMap<SessionId, SessionDetailRow> = details.into_iter().map(|detail| (detail.row.uuid, detail)).collect();
+    let render = |row: &SessionRow| {
+        let detail = details.get(&row.uuid);
+        let agent = agents.get(&row.user_agent_id);
+        let username = names.get(&row.user_id.0).map(String::as_str).unwrap_or_default();
+        let user_url = if look.is_administrator {
+            format!("/users/{}", row.user_id.0)
+        } else {
+            look.view.with_query(&token("user", username)).url()
+        };
+        let whereabouts = Whereabouts::of(app, row.last_ip);
+        let template = RowTemplate {
+            look,
+            id: row.uuid,
+            username,
+            user_url,
+            agent: describe(agent),
+            device: Device::of(agent.map(|agent| &agent.parsed)),
+            place: whereabouts.place,
+            network: whereabouts.network,
+            ip: row.last_ip.to_string(),
+            used: Moment::new(row.last_used_at, now),
+            signed_in: Moment::new(row.created_at, now),
+            how: detail.map(how).unwrap_or_default(),
+            ends: Moment::new(row.expires_at, now),
+            is_ended_by_idling: detail.is_some_and(|detail| row.expires_at < detail.lifetime.absolute_expires_at),
+        };
+        template.render().map(|html| RenderedRow { id: row.uuid, html })
+    };
+    rows.iter().map(render).collect::<Result<_, _>>().map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+/// How somebody signed in: `with password, to stay`.
+fn how(detail: &SessionDetailRow) -> String {
+    let methods = methods(detail.sign_in.methods);
+    let with = if methods.is_empty() { String::new() } else { format!("with {methods}") };
+    match (with.as_str(), detail.row.is_remembered) {
+        (_, false) => with,
+        ("", true) => "to stay".into(),
+        (with, true) => format!("{with}, to stay"),
+    }
+}

@@ -1,0 +1,204 @@
+//! `/sessions/{uuid}`: everything about one session, live or ended.
+
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+
+use crate::actions::app::App;
+use crate::actions::principal::Principal;
+use crate::actions::sessions::look;
+use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::{Address, Methods, SessionId, Timestamp, UserId, query};
+use crate::store::StoreError;
+use crate::store::events::list::EventFilter;
+use crate::ui::account::devices::why_ends;
+use crate::ui::error::PageError;
+use crate::ui::submission::Visitor;
+use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, ending, methods};
+use crate::ui::{Frame, PageResult, Section, page};
+
+/// How many other sessions and events are shown.
+const SHOWN: i64 = 10;
+const EVENTS: i64 = 100;
+
+#[derive(Template)]
+#[template(path = "pages/session.html")]
+struct SessionPage {
+    frame: Frame,
+    id: SessionId,
+    /// What it is called: its name, or its browser.
+    title: String,
+    device: Device,
+    agent: String,
+    agent_text: String,
+    username: String,
+    user_url: String,
+    place: String,
+    network: String,
+    ip: String,
+    signed_in: Moment,
+    /// How, such as ` with password`.
+    how: String,
+    used: Moment,
+    life: Life,
+    is_current: bool,
+    is_own: bool,
+    may_end: bool,
+    events: Vec<EventLine>,
+    others: Vec<Other>,
+    others_url: String,
+}
+
+/// Whether it lives.
+enum Life {
+    /// Until then, and why.
+    Until(Moment, &'static str),
+    /// Its time is over; it will be swept.
+    Over(Moment),
+    /// When it ended, why, and a comment.
+    Ended(Moment, String, String),
+}
+
+/// Another session of the same person.
+struct Other {
+    id: SessionId,
+    agent: String,
+    device: Device,
+    place: String,
+    used: Moment,
+}
+
+/// What a page about a session is made of, whether it lives or ended.
+struct Facts {
+    user_id: UserId,
+    username: String,
+    label: String,
+    agent_id: i64,
+    ip: Address,
+    created_at: Timestamp,
+    last_used_at: Timestamp,
+    methods: Methods,
+    is_known_device: bool,
+    is_remembered: bool,
+    life: Life,
+}
+
+/// The page.
+pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let who = visitor.principal(parts.uri.path())?;
+    let id = SessionId::parse(&uuid).ok_or(PageError::NotFound)?;
+    let (now, db) = (app.clock.now(), app.store.read());
+    let facts = facts(&app, &who, id, now).await?;
+    let agents = app.user_agents.entries(&db, [facts.agent_id]).await?;
+    let agent = agents.get(&facts.agent_id);
+    let whereabouts = Whereabouts::of(&app, facts.ip);
+    let is_own = facts.user_id == who.user_id;
+    let filter = EventFilter { session: Some(id), ..EventFilter::default() };
+    let seen_by = Some(who.user_id).filter(|_| !who.rights.is_superuser);
+    let events = db.list_latest_events(&filter, EVENTS).await?;
+    let described = describe(agent);
+    let user_url = if who.rights.is_superuser {
+        format!("/users/{}", facts.user_id.0)
+    } else if who.rights.may_view_sessions {
+        crate::ui::fleet::view::address("/sessions/all", &[("q", query::token("user", &facts.username))])
+    } else {
+        "/sessions".into()
+    };
+    let template = SessionPage {
+        frame: visitor.frame(&app, if is_own { Section::Devices } else { Section::Sessions }),
+        id,
+        title: if facts.label.is_empty() { described.clone() } else { facts.label.clone() },
+        device: Device::of(agent.map(|agent| &agent.parsed)),
+        agent: described,
+        agent_text: agent.map(|agent| agent.text.clone()).unwrap_or_default(),
+        user_url,
+        place: whereabouts.place,
+        network: network(&app, facts.ip),
+        ip: facts.ip.to_string(),
+        signed_in: Moment::new(facts.created_at, now),
+        how: how(&facts),
+        used: Moment::new(facts.last_used_at, now),
+        is_current: who.session.as_ref().is_some_and(|session| session.uuid == id),
+        is_own,
+        may_end: who.rights.may_view_sessions && who.rights.may_delete_sessions,
+        events: events.iter().map(|(_, event)| EventLine::new(&app, event, now, seen_by)).collect(),
+        others: others(&app, facts.user_id, id, now).await?,
+        others_url: crate::ui::fleet::view::address("/sessions/all", &[("q", query::token("user", &facts.username))]),
+        username: facts.username,
+        life: facts.life,
+    };
+    Ok(page(StatusCode::OK, &template))
+}
+
+/// Finds a session among the living and the ended, if the caller may see it.
+async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Result<Facts, PageError> {
+    let db = app.store.read();
+    if let Some((detail, username)) = look::find_details(app, who, id).await? {
+        let row = &detail.row;
+        let ends = Moment::new(row.expires_at, now);
+        return Ok(Facts {
+            user_id: row.user_id,
+            username,
+            agent_id: row.user_agent_id,
+            ip: row.last_ip,
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
+            is_remembered: row.is_remembered,
+            life: if row.expires_at > now { Life::Until(ends, why_ends(&detail)) } else { Life::Over(ends) },
+            label: detail.sign_in.label,
+            methods: detail.sign_in.methods,
+            is_known_device: detail.sign_in.is_known_device,
+        });
+    }
+    let ended = db.find_ended_detail(id).await?.filter(|it| who.may_see(it.user_id)).ok_or(PageError::NotFound)?;
+    Ok(Facts {
+        user_id: ended.user_id,
+        username: ended.username,
+        label: ended.sign_in.label,
+        agent_id: ended.user_agent_id,
+        ip: ended.last_ip,
+        created_at: ended.created_at,
+        last_used_at: ended.last_used_at,
+        methods: ended.sign_in.methods,
+        is_known_device: ended.sign_in.is_known_device,
+        is_remembered: false,
+        life: Life::Ended(Moment::new(ended.ended_at, now), ending(&ended.reason, &ended.ended_by), ended.comment),
+    })
+}
+
+/// How somebody signed in.
+fn how(facts: &Facts) -> String {
+    let methods = methods(facts.methods);
+    let with = if methods.is_empty() { String::new() } else { format!(" with {methods}") };
+    let from = if facts.is_known_device { ", on a known device" } else { "" };
+    format!("{with}{from}{}", if facts.is_remembered { ", to stay signed in" } else { "" })
+}
+
+/// Who runs the network, its number, and the network itself.
+fn network(app: &App, ip: Address) -> String {
+    let Some(known) = app.geoip.autonomous_system(ip) else { return String::new() };
+    let name = known.organization.map(|name| format!("{name}, ")).unwrap_or_default();
+    format!("{name}AS{}, {}", known.number, known.network)
+}
+
+async fn others(app: &App, user: UserId, but: SessionId, now: Timestamp) -> Result<Vec<Other>, StoreError> {
+    let db = app.store.read();
+    let filter = SessionFilter { visible_to: Some(user), ..SessionFilter::default() };
+    let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
+    let count = db.count_sessions(&filter).await?;
+    let rows = db.list_sessions(&filter, &sorts, Window { offset: 0, limit: SHOWN + 1 }, count).await?;
+    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let others = rows.iter().filter(|row| row.uuid != but).map(|row| {
+        let agent = agents.get(&row.user_agent_id);
+        Other {
+            id: row.uuid,
+            agent: describe(agent),
+            device: Device::of(agent.map(|agent| &agent.parsed)),
+            place: Whereabouts::of(app, row.last_ip).place,
+            used: Moment::new(row.last_used_at, now),
+        }
+    });
+    Ok(others.take(usize::try_from(SHOWN).unwrap_or(0)).collect())
+}

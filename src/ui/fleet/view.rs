@@ -1,0 +1,251 @@
+//! What the page of all sessions shows, all of it in its address: the search, order, page, columns.
+
+use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::actions::app::App;
+use crate::domain::listing::{SessionFilter, Sort, Window};
+use crate::domain::query::SessionQuery;
+use crate::domain::{SessionId, Timestamp};
+use crate::http::query::Query;
+use crate::store::StoreError;
+use crate::store::sessions::facets::Family;
+
+/// The page's address.
+pub(in crate::ui) const PATH: &str = "/sessions/all";
+/// How many rows a page may have.
+pub(in crate::ui) const SIZES: [i64; 4] = [10, 25, 50, 100];
+const SIZE: i64 = 25;
+/// What stands unencoded in our addresses, so that they can be read.
+const READABLE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':').remove(b'/').remove(b',').remove(b'@');
+
+/// A column that can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ui) enum Column {
+    Agent,
+    Place,
+    Ip,
+    Used,
+    SignedIn,
+    Ends,
+}
+
+impl Column {
+    pub const ALL: [Self; 6] = [Self::Agent, Self::Place, Self::Ip, Self::Used, Self::SignedIn, Self::Ends];
+    const USUAL: [Self; 5] = [Self::Agent, Self::Place, Self::Ip, Self::Used, Self::Ends];
+
+    /// Its name in the address.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Place => "place",
+            Self::Ip => "ip",
+            Self::Used => "used",
+            Self::SignedIn => "signed-in",
+            Self::Ends => "ends",
+        }
+    }
+
+    /// Its heading.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Agent => "Browser and system",
+            Self::Place => "Where",
+            Self::Ip => "Address",
+            Self::Used => "Last used",
+            Self::SignedIn => "Signed in",
+            Self::Ends => "Ends",
+        }
+    }
+
+    /// What the table is ordered by at a click on it, under the API's name.
+    pub fn order(self) -> &'static str {
+        match self {
+            Self::Agent => "last_user_agent",
+            Self::Place => "country",
+            Self::Ip => "last_ip",
+            Self::Used => "last_used",
+            Self::SignedIn => "created",
+            Self::Ends => "expires",
+        }
+    }
+}
+
+/// The whole view.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::ui) struct View {
+    pub query: SessionQuery,
+    /// The API's name of the order, with an optional `-`.
+    pub order: String,
+    pub page: i64,
+    pub size: i64,
+    pub columns: Vec<Column>,
+    pub is_dense: bool,
+}
+
+const ORDER: &str = "-last_used";
+
+impl View {
+    pub fn read(query: &Query) -> Self {
+        let named: Vec<&str> = query.all("col").collect();
+        let columns: Vec<Column> = Column::ALL.into_iter().filter(|column| named.contains(&column.name())).collect();
+        let order = query.last("order").filter(|order| Sort::parse_list(order).len() == 1 && is_order(order)).unwrap_or(ORDER);
+        Self {
+            query: SessionQuery::parse(query.last("q").unwrap_or_default()),
+            order: order.to_owned(),
+            page: query.last("page").and_then(|page| page.trim().parse().ok()).filter(|page| *page > 0).unwrap_or(1),
+            size: query.last("size").and_then(|size| size.parse().ok()).filter(|size| SIZES.contains(size)).unwrap_or(SIZE),
+            columns: if columns.is_empty() { Column::USUAL.to_vec() } else { columns },
+            is_dense: query.last("dense") == Some("1"),
+        }
+    }
+
+    pub fn shows(&self, column: impl std::borrow::Borrow<Column>) -> bool {
+        self.columns.contains(column.borrow())
+    }
+
+    pub fn sorts(&self) -> Vec<Sort> {
+        Sort::parse_list(&self.order)
+    }
+
+    pub fn window(&self) -> Window {
+        Window { offset: (self.page - 1).saturating_mul(self.size), limit: self.size }
+    }
+
+    /// What of the view is not usual, as names and values.
+    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+        let mut parameters = Vec::new();
+        let query = self.query.to_string();
+        if !query.is_empty() {
+            parameters.push(("q", query));
+        }
+        if self.order != ORDER {
+            parameters.push(("order", self.order.clone()));
+        }
+        if self.size != SIZE {
+            parameters.push(("size", self.size.to_string()));
+        }
+        if self.columns != Column::USUAL {
+            parameters.extend(self.columns.iter().map(|column| ("col", column.name().to_owned())));
+        }
+        if self.is_dense {
+            parameters.push(("dense", "1".into()));
+        }
+        if self.page > 1 {
+            parameters.push(("page", self.page.to_string()));
+        }
+        parameters
+    }
+
+    /// The same without those of these names: what a form beside them has to carry along.
+    pub fn parameters_but(&self, names: &[&str]) -> Vec<(&'static str, String)> {
+        self.parameters().into_iter().filter(|(name, _)| !names.contains(name)).collect()
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        address(PATH, &self.parameters())
+    }
+
+    /// The address of a page beside it, about the same sessions.
+    pub fn url_of(&self, page: &str) -> String {
+        address(&format!("{PATH}/{page}"), &self.parameters())
+    }
+
+    pub fn with_query(&self, text: &str) -> Self {
+        Self { query: SessionQuery::parse(text), page: 1, ..self.clone() }
+    }
+
+    /// The address with one more token, or without it where it is there already; and whether it is.
+    pub fn url_toggling(&self, token: &str) -> (String, bool) {
+        let there = self.query.tokens.iter().position(|known| known.text.eq_ignore_ascii_case(token));
+        let text = there.map_or_else(|| self.query.with(token), |at| self.query.without(at));
+        (self.with_query(&text).url(), there.is_some())
+    }
+
+    pub fn url_at_page(&self, page: i64) -> String {
+        Self { page, ..self.clone() }.url()
+    }
+
+    /// The address ordered by a column, the other way round where it is ordered so already; and how
+    /// it is ordered now, in ARIA's words.
+    pub fn url_ordered_by(&self, name: &str) -> (String, Option<&'static str>) {
+        let (now, order) = match (self.order.strip_prefix('-'), self.order.as_str()) {
+            (Some(by), _) if by == name => (Some("descending"), name.to_owned()),
+            (None, by) if by == name => (Some("ascending"), format!("-{name}")),
+            // Times begin with the latest, all else with the first.
+            _ => (None, if matches!(name, "last_used" | "created") { format!("-{name}") } else { name.to_owned() }),
+        };
+        (Self { order, page: 1, ..self.clone() }.url(), now)
+    }
+
+    /// The filter, with families as they are spelled; `current` is the session that asks.
+    pub async fn filter(&self, app: &App, now: Timestamp, current: Option<SessionId>) -> Result<SessionFilter, StoreError> {
+        let mut filter = self.query.filter(now);
+        let db = app.store.read();
+        let kinds =
+            [(Family::Browser, &mut filter.browser), (Family::System, &mut filter.os), (Family::Device, &mut filter.device)];
+        for (kind, family) in kinds {
+            if let Some(text) = family
+                && let Some(spelled) = db.find_family(kind, text).await?
+            {
+                *family = Some(spelled);
+            }
+        }
+        filter.except = current.filter(|_| self.query.spares_current());
+        Ok(filter)
+    }
+}
+
+fn is_order(text: &str) -> bool {
+    let name = text.strip_prefix('-').unwrap_or(text);
+    name == "username" || Column::ALL.iter().any(|column| column.order() == name)
+}
+
+/// A path with parameters, encoded.
+pub(in crate::ui) fn address(path: &str, parameters: &[(&str, String)]) -> String {
+    let mut url = path.to_owned();
+    for (name, value) in parameters {
+        let mark = if url.contains('?') { '&' } else { '?' };
+        // Writing to a string does not fail.
+        let _ = write!(url, "{mark}{name}={}", utf8_percent_encode(value, READABLE));
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_holds_the_whole_view() {
+        let text = "q=user:\"a%20b\"+country:de&order=expires&size=50&col=ip&col=used&dense=1&page=3";
+        let view = View::read(&Query::parse(text));
+        assert_eq!((view.order.as_str(), view.page, view.size, view.is_dense), ("expires", 3, 50, true));
+        assert_eq!(view.columns, [Column::Ip, Column::Used]);
+        let url = view.url();
+        assert_eq!(View::read(&Query::parse(url.split_once('?').unwrap().1)), view, "{url}");
+        assert_eq!(View::read(&Query::parse("")).url(), PATH);
+    }
+
+    #[test]
+    fn nonsense_is_the_usual_view() {
+        let view = View::read(&Query::parse("order=nonsense&size=7&col=x&page=-4&dense=yes"));
+        assert_eq!(view, View::read(&Query::parse("")));
+        for order in ["--last_used", "last_used,expires", "uuid", ""] {
+            assert_eq!(View::read(&Query::parse(&format!("order={order}"))).order, ORDER, "{order}");
+        }
+    }
+
+    #[test]
+    fn links_change_one_thing() {
+        let view = View::read(&Query::parse("q=fire&page=4"));
+        assert_eq!(view.url_at_page(5), "/sessions/all?q=fire&page=5");
+        assert_eq!(view.url_toggling("country:DE"), ("/sessions/all?q=fire%20country:DE".into(), false));
+        assert_eq!(view.url_toggling("fire"), ("/sessions/all".into(), true));
+        assert_eq!(view.url_ordered_by("last_used"), ("/sessions/all?q=fire&order=last_used".into(), Some("descending")));
+        assert_eq!(view.url_ordered_by("username"), ("/sessions/all?q=fire&order=username".into(), None));
+    }
+}

@@ -1,0 +1,98 @@
+//! `/sign-in/choose`: whoever is signed in as often as they may be chooses where to sign out.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use crate::actions::app::App;
+use crate::actions::sign_in;
+use crate::actions::sign_in::Proved;
+use crate::auth;
+use crate::auth::redirect;
+use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::{PlainSecret, SessionId};
+use crate::ui::sign_in::{finish, read_form, stale};
+use crate::ui::submission::Visitor;
+use crate::ui::words::{Moment, describe};
+use crate::ui::{Frame, PageResult, Section, page};
+
+/// How long the choice may take.
+const LIVES: Duration = Duration::from_secs(15 * 60);
+/// How many sessions are offered, those that were used longest ago.
+const OFFERED: i64 = 50;
+
+#[derive(Template)]
+#[template(path = "pages/sign_in_limit.html")]
+struct LimitPage<'a> {
+    frame: Frame,
+    next: &'a str,
+    /// Says that the password was proved; used up by the answer.
+    ticket: &'a str,
+    is_remembered: bool,
+    choices: Vec<Choice>,
+}
+
+struct Choice {
+    id: SessionId,
+    agent: String,
+    ip: String,
+    last_used: Moment,
+    signed_in: Moment,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct ChoiceForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    ticket: String,
+    #[serde(default)]
+    choice: String,
+    remember: Option<String>,
+}
+
+/// Asks someone who proved who they are.
+pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, next: &str, is_remembered: bool) -> PageResult {
+    let user = proved.user.id;
+    let ticket = sign_in::remember_proof(app, user, proved.methods, LIVES).await?;
+    let now = app.clock.now();
+    let after_now = now.plus(Duration::from_micros(1));
+    let filter = SessionFilter { visible_to: Some(user), expires_gte: Some(after_now), ..SessionFilter::default() };
+    let db = app.store.read();
+    let count = db.count_sessions(&filter).await?;
+    let sorts = [Sort { key: SortKey::LastUsed, is_descending: false }];
+    let rows = db.list_sessions(&filter, &sorts, Window { offset: 0, limit: OFFERED }, count).await?;
+    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let choices = rows.iter().map(|row| Choice {
+        id: row.uuid,
+        agent: describe(agents.get(&row.user_agent_id)),
+        ip: row.last_ip.to_string(),
+        last_used: Moment::new(row.last_used_at, now),
+        signed_in: Moment::new(row.created_at, now),
+    });
+    let choices = choices.collect();
+    let frame = visitor.frame(app, Section::Elsewhere);
+    let mut response = page(StatusCode::OK, &LimitPage { frame, next, ticket: ticket.expose(), is_remembered, choices });
+    visitor.keep(app, response.headers_mut());
+    Ok(response)
+}
+
+/// Signs out there and in here.
+pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<ChoiceForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    let next = redirect::safe(&app.config, Some(&form.next));
+    let Some(proved) = sign_in::take_proof(&app, &PlainSecret::from_text(form.ticket)).await? else {
+        return stale(&app, &visitor, &next);
+    };
+    let wish = auth::Wish { is_remembered: form.remember.is_some(), ends: SessionId::parse(&form.choice) };
+    // What was chosen may have ended by itself, and another one begun: then there is a new choice to make.
+    finish(&app, &visitor, &parts.headers, proved, wish, &next).await
+}

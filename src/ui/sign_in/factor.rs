@@ -1,0 +1,139 @@
+//! `/sign-in/factor`: the second step of signing in, for those who have a second factor.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use crate::actions::app::App;
+use crate::actions::sign_in::Proved;
+use crate::actions::sign_in::factors;
+use crate::actions::sign_in::factors::Checked;
+use crate::actions::sign_in::passkeys::challenge::Purpose;
+use crate::actions::sign_in::passkeys::prove_by;
+use crate::actions::{ActionError, sign_in};
+use crate::auth;
+use crate::auth::{known_device, redirect};
+use crate::domain::factor::FactorKind;
+use crate::domain::{Methods, PlainSecret, Timestamp};
+use crate::ui::error::PageError;
+use crate::ui::sign_in::passkeys;
+use crate::ui::sign_in::{finish, read_form, stale};
+use crate::ui::submission::Visitor;
+use crate::ui::words::Moment;
+use crate::ui::{Frame, PageResult, Section, assets, page};
+
+/// How long the step may take.
+const LIVES: Duration = Duration::from_secs(15 * 60);
+
+#[derive(Template)]
+#[template(path = "pages/sign_in_factor.html")]
+struct FactorPage<'a> {
+    frame: Frame,
+    next: &'a str,
+    /// Says that the password was proved; used up by the answer.
+    ticket: &'a str,
+    is_remembered: bool,
+    /// Whether there is an app that shows codes.
+    has_app: bool,
+    /// What asks for a passkey, when they have one.
+    ask: Option<passkeys::Ask>,
+    passkeys_js: &'static str,
+    error: String,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct FactorForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    next: String,
+    #[serde(default)]
+    ticket: String,
+    #[serde(default)]
+    code: String,
+    /// What a passkey answered, instead of a code.
+    #[serde(default)]
+    passkey: String,
+    remember: Option<String>,
+}
+
+/// What a sign-in under way wishes.
+pub(in crate::ui) struct Asked<'a> {
+    pub next: &'a str,
+    pub is_remembered: bool,
+    pub error: String,
+}
+
+/// Asks someone whose password was proved.
+pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, asked: Asked<'_>) -> PageResult {
+    let ticket = sign_in::remember_proof(app, proved.user.id, proved.methods, LIVES).await?;
+    let known = app.store.read().list_factors(proved.user.id).await?;
+    let has_app = known.iter().any(|factor| factor.is_confirmed && factor.kind == FactorKind::Totp);
+    let Asked { next, is_remembered, error } = asked;
+    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let frame = visitor.frame(app, Section::Elsewhere);
+    let (ticket, passkeys_js) = (ticket.expose(), assets::passkeys_js());
+    let ask = passkeys::ask_for(app, visitor, proved.user.id, Purpose::Factor(ticket), "/sign-in/factor").await?;
+    let shown = FactorPage { frame, next, ticket, is_remembered, has_app, ask, passkeys_js, error };
+    let mut response = page(status, &shown);
+    visitor.keep(app, response.headers_mut());
+    Ok(response)
+}
+
+/// Checks the code and signs in.
+pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, form) = read_form::<FactorForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    visitor.check(&app, &parts.headers, &form.proof)?;
+    let next = redirect::safe(&app.config, Some(&form.next));
+    let is_remembered = form.remember.is_some();
+    let ticket = PlainSecret::from_text(form.ticket.as_str());
+    let Some(mut proved) = sign_in::take_proof(&app, &ticket).await? else {
+        return stale(&app, &visitor, &next);
+    };
+    match check(&app, &visitor, &parts.headers, &proved, &ticket, &form).await? {
+        Ok(methods) => proved.methods = proved.methods.and(methods),
+        Err(error) => {
+            return ask(&app, &visitor, &proved, Asked { next: &next, is_remembered, error }).await;
+        }
+    }
+    finish(&app, &visitor, &parts.headers, proved, auth::Wish { is_remembered, ends: None }, &next).await
+}
+
+/// Checks the passkey or the code, and gives what it proved, or what is said of it.
+async fn check(
+    app: &App,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    proved: &Proved,
+    ticket: &PlainSecret,
+    form: &FactorForm,
+) -> Result<Result<Methods, String>, PageError> {
+    let actor = visitor.client.as_anonymous();
+    if form.passkey.is_empty() {
+        let device = known_device::secret(&app.config, headers);
+        return Ok(match factors::check_code(app, &proved.user, &form.code, device, &actor).await? {
+            Checked::Right(methods) => Ok(methods),
+            other => Err(refusal(other, app.clock.now())),
+        });
+    }
+    let (party, purpose) = (passkeys::party(app, visitor)?, Purpose::Factor(ticket.expose()));
+    match prove_by(app, &party, proved.user.id, purpose, &form.passkey, &actor).await {
+        Ok(methods) => Ok(Ok(methods)),
+        Err(ActionError::Passkey(refusal)) => Ok(Err(passkeys::why(refusal).to_owned())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is said of a code that was not taken.
+pub(in crate::ui) fn refusal(checked: Checked, now: Timestamp) -> String {
+    match checked {
+        Checked::Right(_) => String::new(),
+        Checked::Wrong => "That code is wrong, or was used before. An app shows a new one every half minute.".into(),
+        Checked::Blocked(until) => format!("Too many wrong codes. The next one is looked at {}.", Moment::new(until, now).words()),
+    }
+}

@@ -1,0 +1,161 @@
+//! `/sign-in`.
+
+pub mod choose;
+pub mod confirm;
+pub mod factor;
+pub mod passkeys;
+pub mod set_up;
+pub mod sign_out;
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect};
+use serde::Deserialize;
+
+use crate::actions::app::App;
+use crate::actions::sign_in::Proved;
+use crate::actions::{ActionError, sign_in};
+use crate::auth;
+use crate::auth::{known_device, redirect};
+use crate::domain::user::MAX_EMAIL_LENGTH;
+use crate::http::query::Query;
+use crate::ui::error::PageError;
+use crate::ui::sign_in::factor::Asked;
+use crate::ui::submission::Visitor;
+use crate::ui::{Frame, PageResult, Section, assets, page};
+
+#[derive(Template)]
+#[template(path = "pages/sign_in.html")]
+struct SignInPage<'a> {
+    frame: Frame,
+    /// The name that was given before.
+    uid: &'a str,
+    next: &'a str,
+    error: &'a str,
+    is_remember_offered: bool,
+    /// The session they had ended, since it was used from elsewhere.
+    is_moved: bool,
+    ask: Option<passkeys::Ask>,
+    passkeys_js: &'static str,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct SignInForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    next: String,
+    remember: Option<String>,
+}
+
+/// The form. Whoever is signed in goes where they wanted to go.
+pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let next = redirect::safe(&app.config, query.last("next"));
+    if visitor.session.is_some() {
+        return Ok(Redirect::to(&next).into_response());
+    }
+    let is_moved = visitor.is_moved || query.last("ended") == Some("moved");
+    filled_form(&app, &visitor, StatusCode::OK, Fill { next: &next, is_moved, ..Fill::default() })
+}
+
+/// Signs in.
+pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, form_data) = read_form::<SignInForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    let next = redirect::safe(&app.config, Some(&form_data.next));
+    if visitor.check(&app, &parts.headers, &form_data.proof).is_err() {
+        // The page lay open for long, or in another tab: a new form is more use than a refusal.
+        let error = "This page was too old. Please try again.";
+        return form(&app, &visitor, StatusCode::FORBIDDEN, &form_data.uid, &next, error);
+    }
+    let uid: String = form_data.uid.chars().take(MAX_EMAIL_LENGTH).collect();
+    if uid.trim().is_empty() || form_data.password.is_empty() {
+        return form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password.");
+    }
+    let (device, actor) = (known_device::secret(&app.config, &parts.headers), visitor.client.as_anonymous());
+    let Some((user, guess)) = sign_in::prove_password(&app, &uid, form_data.password, device, &actor).await? else {
+        return form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong.");
+    };
+    let wish = auth::Wish { is_remembered: form_data.remember.is_some(), ends: None };
+    guess.give_back_beside(&app, finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next)).await
+}
+
+/// Starts the session of whoever proved who they are, or asks for what is missing: a second factor, or
+/// where to sign out instead. All ways in by the pages end here.
+pub(in crate::ui) async fn finish(
+    app: &App,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    proved: Proved,
+    wish: auth::Wish,
+    next: &str,
+) -> PageResult {
+    let is_remembered = wish.is_remembered;
+    match auth::begin_session(app, headers, &visitor.client, proved.clone(), wish).await {
+        Err(ActionError::FactorNeeded) => {
+            let asked = Asked { next, is_remembered, error: String::new() };
+            factor::ask(app, visitor, &proved, asked).await
+        }
+        Err(ActionError::ChooseEnd) => choose::ask(app, visitor, &proved, next, is_remembered).await,
+        Err(error) => Err(error.into()),
+        Ok(started) => {
+            let mut response = Redirect::to(next).into_response();
+            auth::keep_session(app, response.headers_mut(), &started)?;
+            Ok(response)
+        }
+    }
+}
+
+/// The form again, for an answer that came too late.
+pub(in crate::ui) fn stale(app: &App, visitor: &Visitor, next: &str) -> PageResult {
+    form(app, visitor, StatusCode::FORBIDDEN, "", next, "This took too long. Please sign in again.")
+}
+
+/// What the form is shown with.
+#[derive(Clone, Copy, Default)]
+struct Fill<'a> {
+    uid: &'a str,
+    next: &'a str,
+    error: &'a str,
+    is_moved: bool,
+}
+
+pub(in crate::ui) fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str, error: &str) -> PageResult {
+    filled_form(app, visitor, status, Fill { uid, next, error, is_moved: false })
+}
+
+fn filled_form(app: &App, visitor: &Visitor, status: StatusCode, fill: Fill<'_>) -> PageResult {
+    let Fill { uid, next, error, is_moved } = fill;
+    let frame = visitor.frame(app, Section::Elsewhere);
+    let is_remember_offered = !app.config.sessions.remember_timeout.is_zero();
+    let (ask, passkeys_js) = (passkeys::ask_alone(app, visitor)?, assets::passkeys_js());
+    let shown = SignInPage { frame, uid, next, error, is_remember_offered, is_moved, ask, passkeys_js };
+    let mut response = page(status, &shown);
+    visitor.keep(app, response.headers_mut());
+    Ok(response)
+}
+
+/// Splits a request into its head and its form.
+///
+/// # Errors
+/// [`PageError::TooLarge`], or [`PageError::Forged`] when the body is no form.
+pub(in crate::ui) async fn read_form<T: serde::de::DeserializeOwned>(request: Request) -> Result<(Parts, T), PageError> {
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts.clone(), body);
+    match Form::<T>::from_request(request, &()).await {
+        Ok(Form(form)) => Ok((parts, form)),
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(PageError::TooLarge),
+        Err(error) => Err(PageError::Forged(error.to_string())),
+    }
+}

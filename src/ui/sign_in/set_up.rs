@@ -1,0 +1,78 @@
+//! `/set-up/{key}`: a single-use link that sets a password: the administrator's at a first start, or
+//! that of somebody who lost theirs.
+
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::people::users;
+use crate::actions::sign_in::Proved;
+use crate::auth;
+use crate::domain::PlainSecret;
+use crate::domain::password;
+use crate::domain::user::TokenIntent;
+use crate::ui::error::PageError;
+use crate::ui::sign_in::{finish, read_form};
+use crate::ui::submission::Visitor;
+use crate::ui::{Frame, PageResult, Section, page};
+
+#[derive(Template)]
+#[template(path = "pages/set_up.html")]
+struct SetUpPage<'a> {
+    frame: Frame,
+    username: &'a str,
+    error: &'a str,
+    min_length: usize,
+    /// Whether there is a password already, and sessions that end with it.
+    is_anew: bool,
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub struct SetUpForm {
+    #[serde(default)]
+    proof: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    again: String,
+}
+
+/// The form, while the link is good. Looking at it does not use it up.
+pub async fn show(State(app): State<App>, Path(key): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    form(&app, &visitor, &PlainSecret::from_text(key), "").await
+}
+
+/// Sets the password and signs in.
+pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Request) -> PageResult {
+    let key = PlainSecret::from_text(key);
+    let (parts, given) = read_form::<SetUpForm>(request).await?;
+    let visitor = Visitor::of(&app, &parts).await?;
+    visitor.check(&app, &parts.headers, &given.proof)?;
+    if given.password != given.again {
+        return form(&app, &visitor, &key, "The two passwords differ.").await;
+    }
+    let user = match users::redeem_link(&app, &key, given.password, &visitor.client.as_anonymous()).await {
+        Err(ActionError::Rule(rule)) => return form(&app, &visitor, &key, &format!("Sorry: {rule}.")).await,
+        other => other?,
+    };
+    // The link stands in for the password, not for a second factor.
+    finish(&app, &visitor, &parts.headers, Proved::by_password(user), auth::Wish::default(), "/sessions").await
+}
+
+async fn form(app: &App, visitor: &Visitor, key: &PlainSecret, error: &str) -> Result<Response, PageError> {
+    let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Recovery, app.clock.now()).await?;
+    let owner = owner.ok_or(PageError::NotFound)?;
+    let user = app.store.read().find_user(owner.user_id).await?.ok_or(PageError::NotFound)?;
+    let (frame, is_anew) = (visitor.frame(app, Section::Elsewhere), user.password_hash.is_some());
+    let template = SetUpPage { frame, username: &owner.username, error, min_length: password::MIN_LENGTH, is_anew };
+    let mut response = page(StatusCode::OK, &template);
+    visitor.keep(app, response.headers_mut());
+    Ok(response)
+}
