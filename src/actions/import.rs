@@ -269,7 +269,7 @@ impl Import {
         if let Some(hash) = &line.password_hash
             && !passwords::is_usable_hash(hash)
         {
-            return Err(Fault::Line("password_hash is no Argon2 hash in PHC form".into()));
+            return Err(Fault::Line("password_hash must be an Argon2 hash in PHC form of at most 128 MiB, 16 passes and 16 lanes, and 512 MiB times passes".into()));
         }
         let user = NewUser {
             id: line.id.map(UserId),

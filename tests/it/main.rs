@@ -32,6 +32,7 @@ mod faults;
 mod fuzz;
 mod generate;
 mod guesses;
+mod hashing;
 mod incidents;
 mod journeys;
 mod lifecycle;

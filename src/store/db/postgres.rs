@@ -2,6 +2,7 @@
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -41,10 +42,10 @@ pub struct Postgres {
     reads: Pool,
     writes: Pool,
     soon: Pool,
-    long_reads: std::sync::Arc<tokio::sync::Semaphore>,
-    long_reads_admitted: std::sync::Arc<tokio::sync::Semaphore>,
-    index: std::sync::Arc<SessionIndex>,
-    slots: std::sync::Arc<Slots>,
+    long_reads: Arc<tokio::sync::Semaphore>,
+    long_reads_admitted: Arc<tokio::sync::Semaphore>,
+    index: Arc<SessionIndex>,
+    slots: Arc<Slots>,
 }
 
 impl Postgres {
@@ -65,16 +66,16 @@ impl Postgres {
             // The one used last first: its statements are prepared, and planned.
             writes: pool(config.clone(), WRITERS, QueueMode::Lifo)?.build().map_err(unusable)?,
             soon: pool(config, SOON_WRITERS, QueueMode::Lifo)?.post_create(wait_for_no_disk).build().map_err(unusable)?,
-            long_reads: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
-            long_reads_admitted: std::sync::Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
+            long_reads: Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
+            long_reads_admitted: Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
             index: SessionIndex::new(),
-            slots: std::sync::Arc::new(Slots::new()),
+            slots: Arc::new(Slots::new()),
         };
         drop(this.client().await?);
         Ok(this)
     }
 
-    pub(in crate::store) fn index(&self) -> &std::sync::Arc<SessionIndex> {
+    pub(in crate::store) fn index(&self) -> &Arc<SessionIndex> {
         &self.index
     }
 
@@ -96,14 +97,23 @@ impl Postgres {
         ]
     }
 
+    /// A long read has a task of its own, which holds the permits until it is done: PostgreSQL goes on
+    /// with a statement whose client hung up.
     pub(in crate::store) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
     where
-        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
-        E: From<StoreError>,
+        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
     {
-        let _place = self.long_reads_admitted.try_acquire().map_err(|_| StoreError::Busy)?;
-        let _turn = self.long_reads.acquire().await.map_err(|_| StoreError::Busy)?;
-        work(&Db::PostgresRead(self)).await
+        let place = Arc::clone(&self.long_reads_admitted).try_acquire_owned().map_err(|_| StoreError::Busy)?;
+        let turn = Arc::clone(&self.long_reads).acquire_owned().await.map_err(|_| StoreError::Busy)?;
+        let this = self.clone();
+        let done = tokio::spawn(async move {
+            let done = work(&Db::PostgresRead(&this)).await;
+            drop((turn, place));
+            done
+        });
+        done.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
     /// Statements that are each by themselves, answered when everybody sees what they did, not when it is on disk.
@@ -249,7 +259,7 @@ fn tls() -> Result<MakeRustlsConnect, StoreError> {
     let mut roots = rustls::RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| StoreError::Unavailable(error.to_string()))?
