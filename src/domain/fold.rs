@@ -8,7 +8,7 @@ pub fn fold(text: &str) -> String {
 }
 
 /// Unicode's simple upper-case mapping of one character.
-fn fold_char(c: char) -> char {
+pub(crate) fn fold_char(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_uppercase();
     }

@@ -8,6 +8,7 @@ pub mod country;
 pub mod factor;
 pub mod fold;
 pub mod listing;
+pub mod names;
 pub mod password;
 pub mod policy;
 pub mod query;
