@@ -110,7 +110,7 @@ pub async fn session_of_cookies(app: &App, headers: &HeaderMap, client: &ClientI
 #[must_use]
 pub fn session_keys(app: &App, headers: &HeaderMap) -> Vec<PlainSecret> {
     let own = cookies::find(headers, cookies::session_name(&app.config)).map(PlainSecret::from_text);
-    let authentik = app.config.authentik_secret_key.as_ref().and_then(|secret| {
+    let authentik = app.config.authentik.secret_key.as_ref().and_then(|secret| {
         let cookie = cookies::find(headers, authentik::COOKIE)?;
         authentik::session_key(&cookie, &secret.0)
     });

@@ -48,7 +48,7 @@ pub(super) async fn run(config: Config) -> Outcome {
             Some(path) => geoip_file(&mut report, what, path)?,
         }
     }
-    let bindings = config.sessions.bindings;
+    let bindings = config.sessions.bindings();
     for (is_blind, what, key) in [
         (bindings.network != NetworkBinding::None && config.geoip.asn.is_none(), "sessions.network_binding", "geoip.asn"),
         (bindings.geoip != GeoipBinding::None && config.geoip.city.is_none(), "sessions.geoip_binding", "geoip.city"),
@@ -58,8 +58,8 @@ pub(super) async fn run(config: Config) -> Outcome {
             Report::warn(what, &format!("nothing breaks it without {key}: no address is known to any file"), &cure)?;
         }
     }
-    match UserAgents::load(config.user_agent_rules.as_ref()) {
-        Ok(_) => Report::good("user agent rules", config.user_agent_rules.as_ref().map_or("built in", |_| "the configured file"))?,
+    match UserAgents::load(config.user_agent.rules.as_ref()) {
+        Ok(_) => Report::good("user agent rules", config.user_agent.rules.as_ref().map_or("built in", |_| "the configured file"))?,
         Err(error) => report.bad(
             "user agent rules",
             &error.to_string(),

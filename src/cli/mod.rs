@@ -31,7 +31,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::actions::app::App;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, LogFormat};
 use crate::domain::Clock;
 use crate::store::Store;
 
@@ -213,7 +213,7 @@ fn start_log(config: &Config, is_server: bool) {
     }
     let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(has_colour);
-    let log = if config.log.is_json { log.json().boxed() } else { log.boxed() };
+    let log = if config.log.format == LogFormat::Json { log.json().boxed() } else { log.boxed() };
     let all = tracing_subscriber::registry().with(log.with_filter(filter));
     #[cfg(feature = "otlp")]
     let all = all.with(is_server.then(traces::layer).flatten());

@@ -18,7 +18,7 @@ use crate::{metrics, server};
 const FLUSH_TIME: Duration = Duration::from_millis(1500);
 
 pub(super) async fn run(config: Config) -> Outcome {
-    if config.metrics_listen.is_some() {
+    if config.metrics.listen.is_some() {
         // Before anything worth counting.
         metrics::start()?;
     }
@@ -52,7 +52,7 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
 pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     let address = listener.local_addr()?;
     let (over, mut is_over) = tokio::sync::watch::channel(());
-    if let Some(metrics_address) = app.config.metrics_listen {
+    if let Some(metrics_address) = app.config.metrics.listen {
         let stop = async move { drop(is_over.changed().await) };
         let metrics_address = super::metrics::serve(app, metrics_address, stop).await?;
         output::say(&format!("metrics at http://{metrics_address}/metrics"));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use rollcall::config::{Config, Flags, KEYS};
+use rollcall::config::{Config, Flags, keys};
 use rollcall::domain::EndReason;
 
 const ASVS: &str = include_str!("../../docs/asvs.md");
@@ -183,14 +183,14 @@ fn defaults_are_what_sessions_md_says() {
         "sessions.remember_timeout" => sessions.remember_timeout == duration(text),
         "sessions.max_per_user" => sessions.max_per_user.unwrap_or(0).to_string() == text,
         "sessions.at_limit" => sessions.at_limit.as_str() == text,
-        "sessions.end_on_password_change" => sessions.is_ended_on_password_change.to_string() == text,
+        "sessions.end_on_password_change" => sessions.end_on_password_change.to_string() == text,
         "sessions.confirm_timeout" => sessions.confirm_timeout == duration(text),
-        "sessions.confirm_ends" => sessions.is_end_confirmed.to_string() == text,
-        "sessions.network_binding" => sessions.bindings.network.as_str() == text,
-        "sessions.network_binding_action" => sessions.bindings.network_action.as_str() == text,
-        "sessions.geoip_binding" => sessions.bindings.geoip.as_str() == text,
-        "sessions.geoip_binding_action" => sessions.bindings.geoip_action.as_str() == text,
-        "sessions.require_factor" => sessions.is_factor_required.to_string() == text,
+        "sessions.confirm_ends" => sessions.confirm_ends.to_string() == text,
+        "sessions.network_binding" => sessions.network_binding.as_str() == text,
+        "sessions.network_binding_action" => sessions.network_binding_action.as_str() == text,
+        "sessions.geoip_binding" => sessions.geoip_binding.as_str() == text,
+        "sessions.geoip_binding_action" => sessions.geoip_binding_action.as_str() == text,
+        "sessions.require_factor" => sessions.require_factor.to_string() == text,
         "sessions.touch_interval" => sessions.touch_interval == duration(text),
         "sessions.purge_interval" => sessions.purge_interval == duration(text),
         "history.retention" => history.retention == duration(text),
@@ -204,11 +204,11 @@ fn defaults_are_what_sessions_md_says() {
         };
         let value = quoted(row[1])[0];
         assert!(is(key, value), "{key} is not {value}");
-        let about = KEYS.iter().find(|known| known.path == key).unwrap_or_else(|| panic!("there is no {key}")).about;
-        assert!(about.ends_with(&format!("({value})")), "{key}: {about}");
+        let known = keys().find(|known| known.path == key).unwrap_or_else(|| panic!("there is no {key}"));
+        assert_eq!(known.default_text(), value, "{key}");
         said.insert(key);
     }
-    let mut should: BTreeSet<&str> = KEYS.iter().map(|key| key.path).filter(|path| path.starts_with("sessions.")).collect();
+    let mut should: BTreeSet<&str> = keys().map(|key| key.path).filter(|path| path.starts_with("sessions.")).collect();
     should.remove("sessions.index_limit");
     should.insert("history.retention");
     assert_eq!(said, should, "every setting of how sessions live is in docs/sessions.md");
@@ -226,12 +226,12 @@ fn periods_are_what_privacy_md_says() {
         let value = quoted(row[1])[0];
         let is_so = match key {
             "privacy.address_retention" => config.privacy.address_retention == duration(value),
-            "privacy.address_cut" => config.privacy.is_address_cut.to_string() == value,
+            "privacy.address_cut" => config.privacy.address_cut.to_string() == value,
             "history.retention" => config.history.retention == duration(value),
             other => panic!("{other}: say here where its default is"),
         };
-        let about = KEYS.iter().find(|known| known.path == key).unwrap_or_else(|| panic!("there is no {key}")).about;
-        assert!(is_so && about.ends_with(&format!("({value})")), "{key} is not {value}: {about}");
+        let known = keys().find(|known| known.path == key).unwrap_or_else(|| panic!("there is no {key}"));
+        assert!(is_so && known.default_text() == value, "{key} is not {value}");
         said.insert(key);
     }
     assert_eq!(said, BTreeSet::from(["history.retention", "privacy.address_cut", "privacy.address_retention"]));

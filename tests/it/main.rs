@@ -43,6 +43,7 @@ mod passkeys;
 mod privacy;
 mod secrets;
 mod serve;
+mod settings;
 mod speed;
 mod store;
 mod strangers;

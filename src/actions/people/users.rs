@@ -198,7 +198,7 @@ pub(in crate::actions) enum Ends {
 
 /// All, unless the setting says otherwise.
 fn ends(app: &App) -> Ends {
-    if app.config.sessions.is_ended_on_password_change { Ends::All } else { Ends::None }
+    if app.config.sessions.end_on_password_change { Ends::All } else { Ends::None }
 }
 
 /// Sets a password inside a transaction: the old one's proofs end with it, and sessions; and no browser

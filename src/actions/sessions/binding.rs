@@ -33,7 +33,7 @@ pub(in crate::actions) async fn judge(
         app.store.write(move |db| Box::pin(async move { db.update_proved_ip(id, old, new).await })).await?;
         return Ok(None);
     };
-    let Some(moved) = app.config.sessions.bindings.judge(&from, &to) else { return Ok(None) };
+    let Some(moved) = app.config.sessions.bindings().judge(&from, &to) else { return Ok(None) };
     let now = app.clock.now();
     if moved.action != MoveAction::End && app.moves.is_new(session.id, client.ip, now) {
         let event = EventKind::SessionMoved.by(&mover(client, request_id), now).about(session.user_id, &session.username);

@@ -30,7 +30,7 @@ pub enum Admission {
 pub async fn check(app: &App, key: &PlainSecret, client: &Client, request_id: &str) -> Result<Admission, StoreError> {
     let key = key.hash();
     let Some(session) = app.store.read().find_live_session(key, app.clock.now()).await? else { return Ok(Admission::None) };
-    if session.proved_ip != Some(client.ip) && app.config.sessions.bindings.is_any() {
+    if session.proved_ip != Some(client.ip) && app.config.sessions.bindings().is_any() {
         match binding::judge(app, &session, client, request_id).await? {
             Some(moved) if moved.action == MoveAction::End => {
                 binding::end(app, key, moved, client, request_id).await?;

@@ -23,7 +23,7 @@ pub const LEFTOVERS_SETTING: &str = "leftovers";
 
 /// What is left of an address that is older than it may be.
 fn rest(app: &App, ip: Address) -> Address {
-    if app.config.privacy.is_address_cut { ip.cut() } else { Address::UNKNOWN }
+    if app.config.privacy.address_cut { ip.cut() } else { Address::UNKNOWN }
 }
 
 /// Takes addresses off that are older than they may be, and gives how many rows had one.
@@ -36,7 +36,7 @@ pub async fn fade(app: &App) -> Result<u64, ActionError> {
         return Ok(0);
     }
     let before = app.clock.now().minus(retention);
-    let how = if app.config.privacy.is_address_cut { "cut" } else { "cleared" };
+    let how = if app.config.privacy.address_cut { "cut" } else { "cleared" };
     let done = app.store.read().find_setting(ADDRESSES_SETTING).await?.unwrap_or_default();
     let done = done.split_once(' ').filter(|(word, _)| *word == how).and_then(|(_, micros)| micros.parse().ok());
     let from = done.map_or(Timestamp(i64::MIN), |micros| Timestamp(micros).minus(OVERLAP));

@@ -199,7 +199,7 @@ pub async fn change_password(
     let key = PlainSecret::generate()?;
     let (key_hash, now, id, uuid) = (key.hash(), app.clock.now(), session.id, session.uuid);
     let (user, name, proved) = (session.user_id, session.username.clone(), (session.proved_at, session.proved_ip));
-    let ends = if app.config.sessions.is_ended_on_password_change { Ends::Others(uuid) } else { Ends::None };
+    let ends = if app.config.sessions.end_on_password_change { Ends::Others(uuid) } else { Ends::None };
     app.store
         .write(move |db| {
             Box::pin(async move {

@@ -40,7 +40,7 @@ pub enum Checked {
 /// was none when it began.
 #[must_use]
 pub fn is_missing(app: &App, session: &LiveSession) -> bool {
-    !session.methods.has_factor() && (app.config.sessions.is_factor_required || session.is_factor_required)
+    !session.methods.has_factor() && (app.config.sessions.require_factor || session.is_factor_required)
 }
 
 /// Checks a code of an authenticator app, or a recovery code, of someone whose password was proved, and
@@ -351,7 +351,7 @@ pub async fn remove(
                 let factor = db.find_factor(id).await?.filter(|factor| factor.user_id == user.id).ok_or(ActionError::NotFound)?;
                 db.delete_factor(user.id, id).await?;
                 if !db.has_factor(user.id).await? {
-                    if app.config.sessions.is_factor_required || db.find_own_policy(user.id).await?.is_factor_required {
+                    if app.config.sessions.require_factor || db.find_own_policy(user.id).await?.is_factor_required {
                         return Err(UserRule::LastFactor.into());
                     }
                     db.delete_all_factors(user.id).await?;

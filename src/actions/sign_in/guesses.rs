@@ -204,7 +204,7 @@ async fn refuse(
 
 /// What a guess is taken from.
 fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>, ip: Option<Address>) -> Vec<Limit> {
-    let rates = app.config.sign_in;
+    let rates = &app.config.sign_in;
     let limit = |name, rate: Option<Rate>, subject: String| rate.map(|rate| Limit { name, key: key_of(app, name, &subject), rate });
     let subject = guess.subject();
     let limits = if let Some((user, secret)) = device {

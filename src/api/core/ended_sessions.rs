@@ -44,7 +44,7 @@ pub async fn collection(State(app): State<App>, request: Request) -> Response {
     )
 )]
 pub(crate) async fn list(app: &App, call: &Call) -> Result<Response, ApiError> {
-    let request = filter::read_ended(&call.query, &call.who, app.config.is_query_strict)?;
+    let request = filter::read_ended(&call.query, &call.who, app.config.api.strict_query)?;
     let page = call.query.last("page").map(str::to_owned);
     // What has no index reads far, and nothing tells beforehand.
     let (app, store) = (app.clone(), app.store.clone());

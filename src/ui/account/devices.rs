@@ -194,7 +194,7 @@ pub async fn end(State(app): State<App>, Path(uuid): Path<String>, request: Requ
     let session = visitor.signed_in(PATH)?;
     visitor.check(&app, &parts.headers, &form.proof)?;
     let id = SessionId::parse(&uuid).ok_or(PageError::NotFound)?;
-    if app.config.sessions.is_end_confirmed && id != session.uuid {
+    if app.config.sessions.confirm_ends && id != session.uuid {
         visitor.confirmed(&app, PATH)?;
     }
     match end::revoke(&app, &owner(session), id, &visitor.actor()).await {
@@ -226,7 +226,7 @@ pub async fn end_others(State(app): State<App>, request: Request) -> PageResult 
     let visitor = Visitor::of(&app, &parts).await?;
     let session = visitor.signed_in(PATH)?;
     visitor.check(&app, &parts.headers, &form.proof)?;
-    if app.config.sessions.is_end_confirmed {
+    if app.config.sessions.confirm_ends {
         visitor.confirmed(&app, PATH)?;
     }
     end::revoke_others(&app, session, &visitor.actor()).await?;

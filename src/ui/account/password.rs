@@ -77,6 +77,6 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
 
 fn form(app: &App, visitor: &Visitor, session: &LiveSession, status: StatusCode, error: &str) -> Response {
     let frame = visitor.frame(app, Section::Elsewhere);
-    let is_ending = app.config.sessions.is_ended_on_password_change;
+    let is_ending = app.config.sessions.end_on_password_change;
     page(status, &PasswordPage { frame, username: &session.username, error, min_length: password::MIN_LENGTH, is_ending })
 }

@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 
 use crate::actions::app::App;
-use crate::config::KEYS;
+use crate::config::keys;
 use crate::ui::submission::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
@@ -21,9 +21,9 @@ struct SettingsPage {
 
 struct SettingLine {
     path: &'static str,
-    about: &'static str,
-    /// What is in force without being given, as its description says.
-    usual: &'static str,
+    about: String,
+    /// What holds when it is not given.
+    default: &'static str,
     given: Option<String>,
     source: String,
     is_secret: bool,
@@ -34,14 +34,12 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.principal("/settings")?.must_administer()?;
-    let rows = KEYS.iter().map(|key| {
+    let rows = keys().map(|key| {
         let given = app.config.given.iter().find(|given| given.path == key.path);
-        let (about, usual) =
-            key.about.rsplit_once(" (").map_or((key.about, ""), |(about, usual)| (about, usual.trim_end_matches(')')));
         SettingLine {
             path: key.path,
-            about,
-            usual,
+            about: key.about().replace('`', ""),
+            default: key.default_text(),
             given: given.map(|given| given.text.clone().unwrap_or_default()),
             source: given.map(|given| given.source.clone()).unwrap_or_default(),
             is_secret: key.is_secret,

@@ -112,7 +112,7 @@ const VIEWSET: &str = "AuthenticatedSession Viewset";
     )
 )]
 pub(crate) async fn list(app: &App, call: &Call) -> Result<Response, ApiError> {
-    let request = filter::read(&call.query, &call.who, app.config.is_query_strict)?;
+    let request = filter::read(&call.query, &call.who, app.config.api.strict_query)?;
     let pages = PageRequest::of(call);
     if let Some((count, rows)) = pages.find_soon(&request, &app.store.read()).await? {
         return pages.show(app, request.page_size, count, &rows, &app.store.read()).await;
@@ -231,7 +231,7 @@ pub(crate) async fn used_by(app: &App, call: &Call, uuid: &str) -> Result<Respon
     )
 )]
 pub(crate) async fn bulk_delete(app: &App, call: &Call) -> Result<Response, ApiError> {
-    let users = read_user_pks(&call.query, app.config.is_query_strict)?;
+    let users = read_user_pks(&call.query, app.config.api.strict_query)?;
     let deleted = end::revoke_of_users(app, &call.who, users.into_iter().collect(), &call.actor).await?;
     Ok(ok(&BulkDeleteSessionResponse { deleted }))
 }

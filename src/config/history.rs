@@ -1,0 +1,14 @@
+//! `[history]`: what is kept of sessions that ended.
+
+use std::time::Duration;
+
+use crate::config::kinds::DURATION;
+use crate::config::section::section;
+
+section! {
+    /// What is kept of sessions that ended.
+    pub struct HistoryConfig [history] {
+        /// How long ended sessions are kept; 0: for ever.
+        retention: Duration = DURATION, default "90d";
+    }
+}
