@@ -11,8 +11,8 @@ section! {
         /// This long after a session's last use, after its end, or after an event, its address is cut or
         /// cleared; 0: never.
         ///
-        /// It is gone from the log of the database, too. The sweep of expired sessions does it, so that 0 for
-        /// `sessions.purge_interval` stops it.
+        /// It is gone from the log of the database, too. The sweep of expired sessions does it, so that
+        /// it stops where `sessions.purge_interval` is 0.
         address_retention: Duration = DURATION, default "30d";
 
         /// Cut an address to its /24 (IPv4) or /48 (IPv6); `false` clears it.
