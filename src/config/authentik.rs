@@ -1,7 +1,7 @@
 //! `[authentik]`: sessions that came from an authentik.
 
-use crate::config::Secret;
 use crate::config::kinds::SECRET;
+use crate::config::secret::Secret;
 use crate::config::section::section;
 
 section! {

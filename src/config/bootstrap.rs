@@ -1,7 +1,7 @@
 //! `[bootstrap]`: what a start that finds no `akadmin` sets up.
 
-use crate::config::Secret;
 use crate::config::kinds::SECRET;
+use crate::config::secret::Secret;
 use crate::config::section::section;
 
 section! {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Secret;
+use crate::config::secret::Secret;
 use crate::config::section::Kind;
 
 pub(super) const ADDRESS: Kind<SocketAddr> = Kind::new("an address and port such as 127.0.0.1:9000", |text| text.parse().ok());

@@ -14,6 +14,7 @@ mod kinds;
 mod log;
 mod metrics;
 mod privacy;
+mod secret;
 mod section;
 mod server;
 mod sessions;
@@ -35,6 +36,7 @@ pub(crate) use kinds::parse_duration;
 pub use log::{LogConfig, LogFormat};
 pub use metrics::MetricsConfig;
 pub use privacy::PrivacyConfig;
+pub use secret::Secret;
 pub use section::{Default, Key, Section};
 pub use server::ServerConfig;
 pub use sessions::SessionConfig;
@@ -101,16 +103,6 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// `[log]`
     pub log: LogConfig,
-}
-
-/// A configured secret, hidden in logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 impl Config {
