@@ -8,7 +8,7 @@ use crate::actions::ActionError;
 use crate::auth::AuthError;
 use crate::store::StoreError;
 
-/// Everything the API answers but success. There is no 401: authentik has none (`compat.md` 4).
+/// Everything the API answers but success. There is no 401: authentik has none (`docs/compat.md` 4.1).
 #[derive(Debug)]
 pub enum ApiError {
     /// 404: no such address, page or form.

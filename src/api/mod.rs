@@ -33,7 +33,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The first steps of every API request, in the order of `compat.md` 2: content negotiation, then
+    /// The first steps of every API request, in the order of `docs/compat.md` 2.1: content negotiation, then
     /// credentials with CSRF.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Content negotiation as Django REST Framework does it with JSON as its only form (`compat.md` 3).
+//! Content negotiation as Django REST Framework does it with JSON as its only form (`docs/compat.md` 3.2).
 
 use axum::http::{HeaderMap, header};
 

@@ -1,5 +1,5 @@
 //! authentik's own session cookie: a JWT, HS256, whose claim `sid` is the session key
-//! (`compat.md` 4). Accepted only when its secret key is configured.
+//! (`docs/compat.md` 4.8). Accepted only when its secret key is configured.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;

@@ -1,5 +1,5 @@
 //! Proof that a state-changing request with a cookie was meant: authentik's double-submitted token on
-//! the API (`compat.md` 4), a keyed proof in the forms of the pages, and the browser's own word
+//! the API (`docs/compat.md` 5), a keyed proof in the forms of the pages, and the browser's own word
 //! (`Origin`, `Sec-Fetch-Site`) on both.
 
 use axum::http::{HeaderMap, HeaderValue, Method, header};

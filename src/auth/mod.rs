@@ -47,7 +47,7 @@ impl From<StoreError> for AuthError {
     }
 }
 
-/// Finds out who calls (`compat.md` 4): the token decides when there is one, else the cookie. A
+/// Finds out who calls (`docs/compat.md` 4): the token decides when there is one, else the cookie. A
 /// state-changing request with a cookie must bring its CSRF proof.
 ///
 /// # Errors

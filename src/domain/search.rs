@@ -1,4 +1,4 @@
-//! Search text → terms, as Django REST Framework's `search_smart_split` does it (`compat.md` 7).
+//! Search text → terms, as Django REST Framework's `search_smart_split` does it (`docs/compat.md` 10.2).
 
 use std::sync::LazyLock;
 

@@ -110,7 +110,7 @@ impl Permission {
     }
 }
 
-/// What a token is for. Only `api` tokens open the API (`compat.md` 4).
+/// What a token is for. Only `api` tokens open the API (`docs/compat.md` 4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TokenIntent {
     /// An API credential.

@@ -1,4 +1,4 @@
-//! What the documents say of sessions is so: defaults, items, and the tests they name.
+//! What the documents say is so: defaults, items, and the tests they name; links, cited rules, words.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -318,4 +318,86 @@ fn every_reason_is_told() {
         let api = include_str!("../../docs/API.md");
         assert!(api.contains(&format!("`{}`", reason.as_str())), "{} in docs/API.md", reason.as_str());
     }
+}
+
+/// The documents of the repository: path and text.
+fn documents() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = contents(&root.join("docs"));
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "rollcall.example.toml"] {
+        found.push((root.join(name).display().to_string(), std::fs::read_to_string(root.join(name)).unwrap()));
+    }
+    found
+}
+
+/// The anchors of a document's headings, as code hosts make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    headings.map(|heading| heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut links = 0;
+    for (file, text) in documents() {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let linked = match path {
+                "" => Path::new(&file).to_owned(),
+                path => Path::new(&file).parent().unwrap().join(path),
+            };
+            assert!(linked.exists(), "{file}: {target}");
+            if !anchor.is_empty() {
+                let headings = anchors(&std::fs::read_to_string(&linked).unwrap());
+                assert!(headings.contains(anchor), "{file}: {target}: {headings:?}");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 50, "{links}");
+}
+
+#[test]
+fn cited_rules_of_compat_md_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rules = std::fs::read_to_string(root.join("docs/compat.md")).unwrap();
+    let (cited, mut citations) = ("`docs/compat.md`", 0);
+    for (file, text) in [contents(&root.join("src")), contents(&root.join("tests"))].concat() {
+        if file.ends_with("tests/it/docs.rs") {
+            continue;
+        }
+        let bare = text.replace(cited, "");
+        assert!(!bare.contains("compat.md") && !bare.contains("flows.md"), "{file} cites a document that is not here");
+        for rest in text.split(cited).skip(1) {
+            let is_number = |word: &&str| word.starts_with(|first: char| first.is_ascii_digit());
+            let words = rest.split_inclusive(' ').take_while(|word| !word.contains(['.', ')', ':']) || is_number(word)).take(4);
+            for number in words.map(|word| word.trim_matches(|c: char| !c.is_ascii_digit())).filter(is_number) {
+                let rule = if number.contains('.') { format!("\n**{number}** ") } else { format!("\n## {number}. ") };
+                assert!(rules.contains(&rule), "{file} cites rule {number}");
+            }
+            citations += 1;
+        }
+    }
+    assert!(citations > 20, "{citations}");
+}
+
+#[test]
+fn documents_use_plain_words() {
+    let banned = ["whoever", "whom", "taken up", "as good as new", "so many", "beside", "meanwhile", "stands"];
+    let mut found = Vec::new();
+    for (file, text) in documents() {
+        for (number, line) in text.lines().enumerate() {
+            // Code is not prose: it names tests and settings.
+            let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
+            let padded: String = prose.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+            for word in banned.iter().filter(|word| format!(" {padded} ").contains(&format!(" {word} "))) {
+                found.push(format!("{file}:{}: {word}: {line}", number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }

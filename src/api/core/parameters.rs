@@ -1,5 +1,5 @@
 //! What requests may say, for the schema alone: `session_filter` and `session_revoke` read it by name
-//! (`compat.md` 7).
+//! (`docs/compat.md` 8 to 11).
 
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{IntoParams, ToSchema};

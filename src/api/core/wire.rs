@@ -1,5 +1,5 @@
 //! Sessions in authentik's words: what the answers of `authenticated_sessions` are made of, and how
-//! the schema describes them (`compat.md` 6 and 7).
+//! the schema describes them (`docs/compat.md` 7 and 8.2).
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

@@ -1,4 +1,4 @@
-//! Ending all sessions of users (`compat.md` 8).
+//! Ending all sessions of users (`docs/compat.md` 12).
 
 use serde_json::{Value, json};
 

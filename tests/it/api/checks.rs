@@ -1,4 +1,4 @@
-//! The order of checks (`compat.md` 2): of several things wrong, the first in line is answered.
+//! The order of checks (`docs/compat.md` 2): of several things wrong, the first in line is answered.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Who is calling (`compat.md` 4).
+//! Who is calling (`docs/compat.md` 4).
 
 use std::time::Duration;
 

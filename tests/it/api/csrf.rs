@@ -1,4 +1,4 @@
-//! A cookie that changes something needs its proof (`compat.md` 4, CSRF).
+//! A cookie that changes something needs its proof (`docs/compat.md` 5).
 
 use crate::support::{Caller, SESSIONS, TestApp};
 

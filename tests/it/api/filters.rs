@@ -1,4 +1,4 @@
-//! Filters (`compat.md` 7, filters and parameters in general).
+//! Filters (`docs/compat.md` 8 and 11).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Signing in and out by authentik's flow executor (`flows.md`).
+//! Signing in and out by authentik's flow executor (`docs/compat.md` 15).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One session: shown, ended, and how it may be named (`compat.md` 5 and 6).
+//! One session: shown, ended, and how it may be named (`docs/compat.md` 6 and 7).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Methods (`compat.md` 9).
+//! Methods (`docs/compat.md` 13).
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! authentik's API, address by address and rule by rule (`compat.md`).
+//! authentik's API, address by address and rule by rule (`docs/compat.md`).
 
 mod bulk_delete;
 mod checks;

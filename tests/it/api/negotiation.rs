@@ -1,4 +1,4 @@
-//! What may be asked for, and in what form it comes (`compat.md` 3).
+//! What may be asked for, and in what form it comes (`docs/compat.md` 3).
 
 use crate::support::{SESSIONS, TestApp, raw, seed};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Orders (`compat.md` 7, ordering).
+//! Orders (`docs/compat.md` 9).
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;

@@ -1,4 +1,4 @@
-//! Pages (`compat.md` 7, page and page_size), and walks through all of them.
+//! Pages (`docs/compat.md` 8), and walks through all of them.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Search (`compat.md` 7, search): splitting, folding, and a plain model of the whole rule.
+//! Search (`docs/compat.md` 10): splitting, folding, and a plain model of the whole rule.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;

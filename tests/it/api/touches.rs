@@ -1,5 +1,5 @@
 //! `last_used` and company follow the use of a cookie, at most once per `sessions.touch_interval`
-//! (`compat.md` 9).
+//! (`docs/compat.md` 14.1).
 
 use std::time::Duration;
 

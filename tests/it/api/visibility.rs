@@ -1,4 +1,4 @@
-//! Who sees what, and who may end what (`compat.md` 5): the whole matrix.
+//! Who sees what, and who may end what (`docs/compat.md` 6): the whole matrix.
 
 use rollcall::domain::Permission;
 use serde_json::json;

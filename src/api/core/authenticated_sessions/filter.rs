@@ -1,4 +1,4 @@
-//! The list's query parameters → a [`SessionFilter`], an order and a page (`compat.md` 7).
+//! The list's query parameters → a [`SessionFilter`], an order and a page (`docs/compat.md` 8 to 11).
 
 use serde_json::{Map, Value, json};
 

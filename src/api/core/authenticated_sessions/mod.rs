@@ -1,7 +1,7 @@
 //! `/api/v3/core/authenticated_sessions/`: the sessions, listed, searched, shown and ended.
 //!
 //! Each address takes any method: authentik answers a wrong one only after it has looked at the
-//! credentials, and for some addresses at the caller's permissions (`compat.md` 2 and 9).
+//! credentials, and for some addresses at the caller's permissions (`docs/compat.md` 2 and 13).
 
 pub mod details;
 pub mod filter;
