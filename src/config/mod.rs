@@ -1,7 +1,7 @@
 //! Configuration: defaults < `rollcall.toml` < environment < flags, checked once at start.
 //!
-//! One file a section. Each declares its settings in one table ([`section`]): name, form, default and
-//! meaning are said there and nowhere else. This module puts the sections together.
+//! One file a section. Each declares its settings in one table (`section!` in `section.rs`): name,
+//! form, default and meaning are said there and nowhere else. This module puts the sections together.
 
 mod api;
 mod authentik;
@@ -229,12 +229,45 @@ mod tests {
             ("ROLLCALL_SIGN_IN__ACCOUNT_LIMIT", "10"),
             ("ROLLCALL_SIGN_IN__ACCOUNT_LIMIT", "0/1h"),
             ("ROLLCALL_SIGN_IN__ADDRESS_LIMIT", "many/1h"),
+            ("ROLLCALL_SIGN_IN__LINK_TIMEOUT", "0"),
+            ("ROLLCALL_SESSIONS__CONFIRM_TIMEOUT", "0"),
+            ("ROLLCALL_SESSIONS__MAX_PER_USER", "-1"),
+            ("ROLLCALL_SESSIONS__AT_LIMIT", "END_OLDEST"),
+            ("ROLLCALL_SESSIONS__REQUIRE_FACTOR", "maybe"),
+            ("ROLLCALL_SESSIONS__NETWORK_BINDING", "bind_country"),
+            ("ROLLCALL_SESSIONS__GEOIP_BINDING_ACTION", "refuse"),
+            ("ROLLCALL_SESSIONS__INDEX_LIMIT", "-1"),
+            ("ROLLCALL_METRICS__LISTEN", "9300"),
+            ("ROLLCALL_LOG__FILTER", "rollcall=loud"),
         ] {
             let error = load(&[(key, bad)]).unwrap_err();
             assert!(error.contains(key) && error.contains(bad), "{error}");
         }
         let error = load(&[("ROLLCALL_DATABASE__URL", "mysql://user:hunter2@x")]).unwrap_err();
         assert!(error.contains("ROLLCALL_DATABASE__URL") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn white_space_around_a_value_is_dropped_unless_it_may_be_meant() {
+        let config = load(&[
+            ("ROLLCALL_SESSIONS__IDLE_TIMEOUT", " 30m "),
+            ("ROLLCALL_DATABASE__URL", " sqlite:/x "),
+            ("ROLLCALL_BOOTSTRAP__PASSWORD", " a password "),
+            ("ROLLCALL_GEOIP__CITY", " city.mmdb"),
+        ])
+        .unwrap();
+        assert_eq!(config.sessions.idle_timeout.as_secs(), 1800);
+        assert_eq!(config.database, Location::Sqlite("/x".into()));
+        assert_eq!(config.bootstrap.password, Some(Secret(" a password ".into())));
+        assert_eq!(config.geoip.city, Some(" city.mmdb".into()));
+    }
+
+    #[test]
+    fn zero_means_no_limit_where_a_limit_may_be_missing() {
+        let config = load(&[("ROLLCALL_SESSIONS__MAX_PER_USER", "0"), ("ROLLCALL_SIGN_IN__ACCOUNT_LIMIT", "0")]).unwrap();
+        assert_eq!((config.sessions.max_per_user, config.sign_in.account_limit), (None, None));
+        let config = load(&[("ROLLCALL_SESSIONS__MAX_PER_USER", "3"), ("ROLLCALL_SESSIONS__AT_LIMIT", "ask")]).unwrap();
+        assert_eq!((config.sessions.policy().max_sessions, config.sessions.policy().at_limit), (Some(3), Some(AtLimit::Ask)));
     }
 
     #[test]

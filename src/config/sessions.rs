@@ -73,7 +73,7 @@ section! {
         /// A session opens nothing from the moment it expires, swept or not.
         purge_interval: Duration = DURATION, default "60s";
 
-        /// Up to this number of sessions, all are kept in memory for lists and searches; 0: never.
+        /// Sessions are kept in memory for lists and searches while there are no more than this; 0: never.
         ///
         /// This takes some 200 bytes for each session, from the first search on, or from the sixtieth list
         /// in a minute, until there was neither for 15 minutes. Otherwise the database answers, more slowly.
