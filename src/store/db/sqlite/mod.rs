@@ -1,7 +1,9 @@
-//! SQLite: reads on thread-local connections, all writes on one thread that groups them.
+//! SQLite: reads on one connection for each thread, all writes on one thread, which batches them.
 //!
-//! Reads never wait for writers (WAL). A write is answered when the commit that holds it is on disk, or through
-//! where it may be taken back ([`Kind::Soon`]); writes that arrive together share one commit, and commits a flush.
+//! Reads never wait for writers (WAL mode). A write is answered when its commit is on disk; a write
+//! of [`Kind::Soon`] is answered when it is committed. Writes that wait at the same time share a
+//! transaction, and transactions share an fsync. A failed fsync ends the process (`wal.rs`), and
+//! while a path does not lead to the open file, nothing is read or acknowledged (`open_files.rs`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,36 +20,36 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
 
+mod open_files;
 mod wal;
 mod writer;
 
-use crate::store::db::sqlite::wal::Log;
-use crate::store::db::sqlite::writer::{Job, Outcome, Work, Writer, run_writer};
-pub use writer::Kind;
-
 use crate::files;
 use crate::store::db::pending::Pending;
+use crate::store::db::sqlite::wal::{Wal, exit_if_unflushed};
+pub use crate::store::db::sqlite::writer::Kind;
+use crate::store::db::sqlite::writer::{Job, Outcome, Work, Writer, run_writer};
 use crate::store::sessions::index::SessionIndex;
 use crate::store::{BoxFuture, Db, FromRow, Row, StoreError, Value};
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long emptying the log waits for those who read an older state.
+/// How long emptying the WAL waits for reads of an older state.
 const SHORTEN_TIMEOUT: Duration = Duration::from_millis(250);
-/// The most writes that may wait.
+/// The most writes in the queue. With more, the answer is "busy".
 const WRITE_QUEUE: usize = 4096;
-/// The most long reads at once, and the most that may wait for a turn.
+/// The most long reads at once, and the most in their queue.
 const LONG_READERS: usize = 2;
 const LONG_READ_QUEUE: usize = 64;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// Read connections of this thread, by [`Inner::id`].
+    /// The read connections of this thread, by [`Inner::id`].
     static READERS: RefCell<HashMap<u64, Connection>> = RefCell::new(HashMap::new());
 }
 
-/// An open SQLite file.
+/// An open SQLite database. Clones share it.
 #[derive(Clone)]
 pub struct Sqlite(Arc<Inner>);
 
@@ -55,7 +57,7 @@ struct Inner {
     id: u64,
     path: PathBuf,
     writer: SyncSender<Job>,
-    log: Log,
+    wal: Wal,
     long_reads: Arc<Semaphore>,
     long_reads_waiting: AtomicUsize,
     writes_waiting: AtomicUsize,
@@ -63,17 +65,20 @@ struct Inner {
 }
 
 impl Sqlite {
-    /// Opens the file, creates it if need be, and starts its writer thread, which ends with the
-    /// last clone.
+    /// Opens the file, and creates it and its folder if they do not exist. Starts the threads,
+    /// which end with the last clone.
+    ///
+    /// # Errors
+    /// When a file cannot be made or opened, or another program holds the write lock for too long.
     pub(in crate::store) fn open(path: &Path) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", path.display()));
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             files::create_folder(folder).map_err(failed)?;
         }
-        // SQLite gives its log the mode of the file.
+        // SQLite gives the WAL the mode of the file.
         files::create_file(path).map_err(failed)?;
-        let log = Log::start(path)?;
-        let writer = Writer::connect(path, log.clone())?;
+        let wal = Wal::start(path)?;
+        let writer = Writer::connect(path, wal.clone())?;
         let (sender, receiver) = sync_channel(WRITE_QUEUE);
         let file = path.to_owned();
         start("rollcall-writer", move || run_writer(&file, writer, &receiver))?;
@@ -81,7 +86,7 @@ impl Sqlite {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             path: path.to_owned(),
             writer: sender,
-            log,
+            wal,
             long_reads: Arc::new(Semaphore::new(LONG_READERS)),
             long_reads_waiting: AtomicUsize::new(0),
             writes_waiting: AtomicUsize::new(0),
@@ -89,10 +94,12 @@ impl Sqlite {
         })))
     }
 
+    /// The sessions in memory.
     pub(in crate::store) fn index(&self) -> &Arc<SessionIndex> {
         &self.0.index
     }
 
+    /// How much waits and runs, by queue and state.
     pub(in crate::store) fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
         let running = LONG_READERS.saturating_sub(self.0.long_reads.available_permits());
         let writes = self.0.writes_waiting.load(Ordering::Relaxed);
@@ -103,11 +110,18 @@ impl Sqlite {
         ]
     }
 
+    /// Why nothing may be read or written now, by the last check of the files.
+    fn check_files(&self) -> Result<(), StoreError> {
+        self.0.wal.files().last_check().map_err(StoreError::Unavailable)
+    }
+
     /// Runs `work` on this thread's read connection. A connection that met trouble is not kept.
     pub(in crate::store) fn with_reader<R>(
         &self,
         work: impl FnOnce(&Connection) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
+        // An open connection would read the old file, and a new one would mix files.
+        self.check_files()?;
         READERS.with_borrow_mut(|readers| {
             let connection = match readers.entry(self.0.id) {
                 std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -121,6 +135,10 @@ impl Sqlite {
         })
     }
 
+    /// Runs `work` on a thread for long reads, of which there are few.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when their queue is full, and what `work` gives.
     pub(in crate::store) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
@@ -131,7 +149,7 @@ impl Sqlite {
         let turn = Arc::clone(&self.0.long_reads).acquire_owned().await.map_err(|_| StoreError::Busy)?;
         drop(waiting);
         let this = self.clone();
-        // The turn goes along: a client that went away does not stop a read that has begun.
+        // The closure holds the permit: when the client goes away, the read goes on.
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             run_now(work(&Db::SqliteRead(&this)))
@@ -139,21 +157,29 @@ impl Sqlite {
         done.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
+    /// Copies the whole WAL into the database file and empties it. Gives whether that was possible:
+    /// not while a read of an older state runs.
+    ///
+    /// # Errors
+    /// When the database does not answer.
     pub(in crate::store) async fn shorten_log(&self) -> Result<bool, StoreError> {
-        if self.0.log.is_doubtful() {
-            return Ok(false);
-        }
+        self.check_files()?;
         let path = self.0.path.clone();
         let done = tokio::task::spawn_blocking(move || {
             let connection = connect(&path, READER)?;
-            // Writers wait meanwhile: not for long.
+            // Writers wait until this is done or given up.
             connection.busy_timeout(SHORTEN_TIMEOUT)?;
-            let is_busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-            Ok(is_busy == 0)
+            let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+            Ok(is_busy.inspect_err(|error| exit_if_unflushed(&path, error))? == 0)
         });
         done.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
+    /// Runs `work` on the writer thread, in a transaction, and commits it when it gives `Ok`.
+    ///
+    /// # Errors
+    /// What `work` gives, [`StoreError::Busy`] when the queue is full, and
+    /// [`StoreError::Unavailable`] when the database cannot be written.
     pub(in crate::store) async fn write<R, E, F>(&self, work: F, kind: Kind) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
@@ -199,10 +225,11 @@ impl Sqlite {
     }
 }
 
-/// A place in a bounded queue, given back when dropped.
+/// A place in the queue of long reads, given back when dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
+    /// `None` when the queue is full.
     fn enter(count: &'a AtomicUsize) -> Option<Self> {
         let place = Self(count);
         (count.fetch_add(1, Ordering::SeqCst) < LONG_READ_QUEUE).then_some(place)
@@ -215,11 +242,13 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// The connection, also after a panic of a thread that had it: each transaction is rolled back by
+/// then.
 pub(in crate::store) fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Drives a future that never waits: statements on SQLite are done when they return.
+/// Runs a future that is ready at its first poll: statements on SQLite are done when they return.
 pub(in crate::store) fn run_now<R, E: From<StoreError>>(future: impl Future<Output = Result<R, E>>) -> Result<R, E> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
@@ -227,9 +256,11 @@ pub(in crate::store) fn run_now<R, E: From<StoreError>>(future: impl Future<Outp
     }
 }
 
-/// What a connection is for, in SQLite's words.
+/// The settings of a connection that only reads.
 const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -2048;";
-/// Opens the file, which must exist: one that is gone is trouble, not a reason for an empty one.
+
+/// Opens a connection with these settings. The file must exist: a missing one is an error, and no
+/// reason to make an empty one.
 fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -240,22 +271,24 @@ fn connect(path: &Path, purpose: &str) -> Result<Connection, StoreError> {
          PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 67108864;",
     )?;
     connection.execute_batch(purpose)?;
-    // Else SQLite looks at the values to choose a plan, and makes it anew whenever one of them is another:
-    // several times what a short query takes.
+    // A plan must not depend on the values of parameters: SQLite would plan again for each new
+    // value, which takes several times as long as a short query.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
+/// Starts a thread. Its name may have 15 characters.
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
     let started = std::thread::Builder::new().name(name.into()).spawn(work);
     started.map(drop).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
-/// `$1` → `?1`: SQLite would take `$1` for a name.
+/// `$1` → `?1`: in SQLite, `$1` is a parameter with a name.
 fn numbered(sql: &str) -> String {
     sql.replace('$', "?")
 }
 
+/// All rows of a query.
 pub(in crate::store) fn all<T: FromRow>(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
     let mut statement = connection.prepare_cached(&numbered(sql))?;
     let mut rows = statement.query(rusqlite::params_from_iter(values))?;
@@ -266,6 +299,7 @@ pub(in crate::store) fn all<T: FromRow>(connection: &Connection, sql: &str, valu
     Ok(all)
 }
 
+/// Runs a statement. Gives the number of rows that it changed.
 pub(in crate::store) fn execute(connection: &Connection, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
     let changed = connection.prepare_cached(&numbered(sql))?.execute(rusqlite::params_from_iter(values))?;
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
@@ -300,11 +334,19 @@ mod tests {
     use super::*;
     use rusqlite::StatementStatus;
 
+    /// An empty database file in a folder of its own.
     pub(in crate::store) fn file() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rollcall.db");
         files::create_file(&path).unwrap();
         (folder, path)
+    }
+
+    /// A connection that has read from the file.
+    pub(in crate::store) fn reader(path: &Path) -> Connection {
+        let connection = connect(path, READER).unwrap();
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).unwrap();
+        connection
     }
 
     #[test]

@@ -1,164 +1,187 @@
-//! What happens to the log beside the thread that writes it: one thread has it on disk before those are answered
-//! whose writes are to be, another copies it into the file. The writer goes on meanwhile.
+//! The write-ahead log (WAL). The flusher thread fsyncs it before a durable write is acknowledged.
+//! The checkpointer thread copies it into the database file. The writer thread waits for neither.
+//!
+//! # When a flush fails
+//!
+//! The process logs the file and the reason, and exits with code 1 ([`exit_unflushed`]). The writes
+//! that waited are not acknowledged. Going on would not be safe: after a failed fsync the kernel
+//! may hold pages for clean that are not on disk. It reports the error once, and the next fsync
+//! succeeds and proves nothing about them.
+//!
+//! The exit alone does not mend that. While the machine runs, the next process reads the WAL from
+//! the page cache, where it is complete, and SQLite finds every checksum right. On disk there may
+//! be a gap. Recovery after a power loss stops at the first gap: frames appended after it would be
+//! lost, though their own fsync succeeded. A checkpoint would be no safer: a power loss in its
+//! middle leaves pages in the database file that are newer than what recovery finds in the WAL.
+//!
+//! So a process that opens the database writes the WAL's bytes once more in their place and fsyncs
+//! them, before anything is appended or copied ([`settle`]). That makes the pages dirty again, so
+//! this fsync covers them. It does so when no other Rollcall process has the database open: one
+//! that has did it at its own start, and no flush failed since, or it would have exited. Where the
+//! page cache was lost, by a reboot or because the file system drops pages that it cannot write,
+//! recovery reads what is on disk and stops at the gap; what follows it was never acknowledged.
+//!
+//! What remains: a page that failed to be written and is evicted from the page cache between
+//! SQLite's recovery and [`settle`], some milliseconds later.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
-use rusqlite::hooks::Wal;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, ffi, hooks};
 
+use crate::files;
 use crate::store::StoreError;
-use crate::store::db::sqlite::{READER, connect, start};
+use crate::store::db::sqlite::open_files::OpenFiles;
+use crate::store::db::sqlite::{connect, start};
 
-/// From so many pages of 4 KB in the log on, another thread copies them into the file; nobody waits for it. A page
-/// that changed often since is copied once.
-const COPY_AT: i32 = 2048;
-/// From so many on, the writer copies what is left before it goes on, so that the log begins anew and does
-/// not grow for as long as there are writes. It is not longer than `journal_size_limit` then.
+/// Pages of 4 KB in the WAL at which the checkpointer starts. A page that changed often since the
+/// last checkpoint is copied once.
+const CHECKPOINT_AT: i32 = 2048;
+/// Pages in the WAL at which the writer itself copies what is left before it goes on, so that the
+/// WAL starts again from its beginning and does not grow for as long as there are writes. Then it
+/// is not longer than `journal_size_limit`.
 const RESTART_AT: i32 = 15 * 1024;
-/// The most commits that wait to be on disk. Then the writer waits, too.
-const MOST_UNFLUSHED: usize = 64;
+/// The most commits that wait for the flusher. With more, the writer waits, too.
+const MAX_UNFLUSHED: usize = 64;
+/// How often the checkpointer checks that the files are still the open ones.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// The checkpointer's connection holds no pages for long.
+const CHECKPOINTER: &str = "PRAGMA cache_size = -256;";
+/// The exit code after a failed flush: "failed", as for any command.
+const FAILED: i32 = 1;
 
-/// Told, once the commit is through or has failed.
-pub(in crate::store) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
+/// Called once: with `Ok` when the write is committed and, if it is durable, on disk; else with the
+/// reason.
+pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 
-/// Tells them all how it went. One that panics is our mistake, and the others are told.
-pub(in crate::store) fn tell(answers: impl IntoIterator<Item = Answer>, result: &Result<(), String>) {
+/// Gives all of them the result. A panic in one of them is a bug, and does not keep the others from
+/// it.
+pub(super) fn tell(answers: impl IntoIterator<Item = Answer>, result: &Result<(), String>) {
     for answer in answers {
         drop(std::panic::catch_unwind(AssertUnwindSafe(|| answer(result.clone()))));
     }
 }
 
-/// Whether something that was written to the log may be missing on disk, though a later flush succeeds: the operating
-/// system tells once of what it could not write, and holds it for written from then on.
-#[derive(Default)]
-struct Doubt {
-    raised: AtomicU64,
-    settled: AtomicU64,
+/// Ends the process after a failed fsync of one of the database's files.
+pub(super) fn exit_unflushed(file: &Path, error: &dyn std::error::Error) -> ! {
+    tracing::error!(
+        file = %file.display(),
+        %error,
+        "the database cannot be flushed to disk: the process exits, since what it would acknowledge from now on may be lost"
+    );
+    std::process::exit(FAILED)
 }
 
-impl Doubt {
-    fn raise(&self) {
-        self.raised.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// What is there to settle, if anything.
-    fn open(&self) -> Option<u64> {
-        let raised = self.raised.load(Ordering::Acquire);
-        (raised != self.settled.load(Ordering::Acquire)).then_some(raised)
-    }
-
-    /// Leaves what was raised since.
-    fn settle(&self, open: u64) {
-        self.settled.store(open, Ordering::Release);
-    }
-
-    /// SQLite flushes the log before it copies from it: that may be what failed, and nobody else is told.
-    fn judge(&self, error: &rusqlite::Error) {
-        // Where the other thread is at it, or the disk is full, nothing is missing, and the next attempt does it.
-        if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-            self.raise();
-        }
-        if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
-            tracing::warn!(%error, "the database's log cannot be copied");
-        }
+/// Ends the process if this error of SQLite is a failed fsync: of the WAL before a checkpoint and
+/// when its header is new, of the database file after a checkpoint.
+pub(super) fn exit_if_unflushed(database: &Path, error: &rusqlite::Error) {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    if code.is_some_and(|code| [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC].contains(&code)) {
+        exit_unflushed(database, error);
     }
 }
 
-/// What the writer leaves to others. Clones share it.
+/// The WAL of an open database. Clones share it; its threads end with the last clone.
 #[derive(Clone)]
-pub(in crate::store) struct Log {
-    doubt: Arc<Doubt>,
-    copier: SyncSender<()>,
-    flusher: SyncSender<Flush>,
+pub(super) struct Wal {
+    files: Arc<OpenFiles>,
+    checkpointer: SyncSender<()>,
+    flusher: SyncSender<Vec<Answer>>,
 }
 
-/// Those who wait for their commit to be on disk.
-struct Flush {
-    file: Arc<File>,
-    answers: Vec<Answer>,
-}
-
-impl Log {
-    /// Starts the threads, which end with the last clone.
-    pub(in crate::store) fn start(path: &Path) -> Result<Self, StoreError> {
-        let doubt = Arc::default();
-        let (copier, flusher) = (run_copier(path, Arc::clone(&doubt))?, run_flusher(Arc::clone(&doubt))?);
-        Ok(Self { doubt, copier, flusher })
+impl Wal {
+    /// Opens the WAL of a database file that exists, has on disk what an earlier process left in
+    /// it, and starts the threads.
+    ///
+    /// # Errors
+    /// When the files cannot be opened, or another program holds the write lock for too long.
+    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
+        // Open for as long as the threads run. Else SQLite would delete the WAL in between,
+        // whenever no other connection is open, and make a new one: a file that the flusher does
+        // not have.
+        let connection = connect(path, CHECKPOINTER)?;
+        // The first read creates the WAL if there is none, and recovers it if there is.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        // SQLite follows links, and puts the WAL next to the file that they lead to.
+        let not_text = || StoreError::Unavailable("the path of the database is not UTF-8".to_owned());
+        let files = Arc::new(OpenFiles::at(Path::new(connection.path().ok_or_else(not_text)?))?);
+        let wal = OpenOptions::new().read(true).write(true).open(files.wal());
+        let wal = wal.map_err(|error| StoreError::Unavailable(format!("{}: {error}", files.wal().display())))?;
+        settle(&connection, &files, &wal)?;
+        let checkpointer = start_checkpointer(connection, Arc::clone(&files))?;
+        let flusher = start_flusher(wal, Arc::clone(&files))?;
+        Ok(Self { files, checkpointer, flusher })
     }
 
-    /// Has what this connection commits copied in time. Gives the log's file, which is the same for as long as the
-    /// connection is open.
-    pub(in crate::store) fn follow(&self, connection: &mut Connection) -> Result<Arc<File>, StoreError> {
-        let (copier, doubt) = (self.copier.clone(), Arc::clone(&self.doubt));
-        // In place of SQLite's own rule, by which who commits the thousandth page copies all of them.
-        connection.wal_hook(Some(move |log: &mut Wal, pages| {
+    /// The files of the database.
+    pub(super) fn files(&self) -> &OpenFiles {
+        &self.files
+    }
+
+    /// Has what this connection commits copied into the database file in time.
+    pub(super) fn follow(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let (checkpointer, files) = (self.checkpointer.clone(), Arc::clone(&self.files));
+        // In place of SQLite's own rule, by which the commit of each thousandth page copies all of
+        // them.
+        connection.wal_hook(Some(move |wal: &mut hooks::Wal, pages| {
             if pages >= RESTART_AT {
-                if let Err(error) = log.checkpoint() {
-                    doubt.judge(&error);
+                if let Err(error) = wal.checkpoint() {
+                    checkpoint_failed(&files, &error);
                 }
-            } else if pages >= COPY_AT {
-                // One that waits is enough.
-                let _ = copier.try_send(());
+            } else if pages >= CHECKPOINT_AT {
+                // A full queue is no error: a checkpoint that is due covers this commit, too.
+                let _ = checkpointer.try_send(());
             }
             Ok(())
         }))?;
-        // The first read makes it, where there is none. SQLite knows where: it follows links.
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        let not_text = || StoreError::Unavailable("the path of the database is not UTF-8".to_owned());
-        let path = format!("{}-wal", connection.path().ok_or_else(not_text)?);
-        let opened = OpenOptions::new().read(true).write(true).open(&path);
-        opened.map(Arc::new).map_err(|error| StoreError::Unavailable(format!("{path}: {error}")))
+        Ok(())
     }
 
-    /// Tells these, once all that was committed so far is on disk, or cannot be brought there.
+    /// Answers these writes once all that was committed so far is on disk.
     ///
     /// # Errors
-    /// When nobody does that any more; they are told so.
-    pub(in crate::store) fn flush(&self, file: &Arc<File>, answers: Vec<Answer>) -> Result<(), String> {
-        self.flusher.send(Flush { file: Arc::clone(file), answers }).map_err(|refused| {
-            let reason = "the thread that flushes the log has stopped".to_owned();
-            tell(refused.0.answers, &Err(reason.clone()));
+    /// When the flusher does not run any more; the writes are told so.
+    pub(super) fn flush(&self, answers: Vec<Answer>) -> Result<(), String> {
+        self.flusher.send(answers).map_err(|refused| {
+            let reason = "the thread that flushes the WAL has stopped".to_owned();
+            tell(refused.0, &Err(reason.clone()));
             reason
         })
     }
-
-    /// Whether something may be missing on disk.
-    pub(in crate::store) fn is_doubtful(&self) -> bool {
-        self.doubt.open().is_some()
-    }
-
-    /// Asks of the log of a connection that is given up whether something is missing: the next one, which opens it
-    /// anew, would not be told.
-    pub(in crate::store) fn leave(&self, file: &File) {
-        if file.sync_data().is_err() {
-            self.doubt.raise();
-        }
-    }
-
-    /// Where something may be missing on disk: writes all of the log once more, in its place, as the operating system
-    /// has it in memory. Until that is on disk, nothing may be written behind it, for what follows a gap is lost; and
-    /// nothing be copied into the file, which would be newer than the log then.
-    pub(in crate::store) fn mend(&self, connection: &Connection, file: &File) -> Result<(), String> {
-        let Some(open) = self.doubt.open() else { return Ok(()) };
-        let failed = |error: String| format!("the log may not be on disk: {error}");
-        // No other process writes meanwhile.
-        connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(error.to_string()))?;
-        let rewritten = rewrite(file);
-        connection.execute_batch("ROLLBACK").map_err(|error| failed(error.to_string()))?;
-        rewritten.map_err(|error| failed(error.to_string()))?;
-        self.doubt.settle(open);
-        tracing::info!("the database's log was written to disk once more");
-        Ok(())
-    }
 }
 
-/// Writes a file's bytes in their place, and waits until they are on disk.
+/// Has on disk what is in the WAL now, before anything is appended or copied: see the top of this
+/// file.
+fn settle(connection: &Connection, files: &OpenFiles, wal: &File) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", files.wal().display()));
+    // This lock says only that a Rollcall process has the database open. SQLite has locks of its
+    // own, on the other two files.
+    let is_alone = match wal.try_lock() {
+        // Without locks, in doubt: it costs some time, and does no harm next to other processes.
+        Ok(()) | Err(TryLockError::Error(_)) => true,
+        Err(TryLockError::WouldBlock) => false,
+    };
+    if is_alone && wal.metadata().map_err(failed)?.len() > 0 {
+        // SQLite's write lock: no other program appends to the WAL or restarts it at the same time.
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        if let Err(error) = rewrite(wal) {
+            // Not returned: closing the connection would copy the WAL into the database file.
+            exit_unflushed(files.wal(), &error);
+        }
+        connection.execute_batch("ROLLBACK")?;
+    }
+    // Waits for another process that is in here.
+    let _ = wal.lock_shared();
+    // Also the name of the WAL, and the database file's, if they are new.
+    files.wal().parent().map_or(Ok(()), files::sync_folder).map_err(failed)
+}
+
+/// Writes a file's bytes again in their place, and fsyncs them.
 fn rewrite(mut file: &File) -> std::io::Result<()> {
     let mut bytes = vec![0; 1 << 20];
     file.rewind()?;
@@ -172,68 +195,70 @@ fn rewrite(mut file: &File) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// The thread that copies what is in the log into the file, each time it is told to.
-fn run_copier(path: &Path, doubt: Arc<Doubt>) -> Result<SyncSender<()>, StoreError> {
+fn checkpoint_failed(files: &OpenFiles, error: &rusqlite::Error) {
+    exit_if_unflushed(files.database(), error);
+    // Busy: another thread or process copies the WAL now. Otherwise, as on a full disk, the WAL
+    // still has everything, and the next checkpoint tries again.
+    if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) {
+        tracing::warn!(%error, "the WAL cannot be copied into the database file");
+    }
+}
+
+/// The thread that copies the WAL into the database file, each time it is told to.
+fn start_checkpointer(connection: Connection, files: Arc<OpenFiles>) -> Result<SyncSender<()>, StoreError> {
     let (sender, receiver) = sync_channel(1);
-    let path = path.to_owned();
-    start("rollcall-copier", move || {
-        let mut connection = None;
-        while receiver.recv().is_ok() {
-            if doubt.open().is_some() {
-                continue;
-            }
-            let opened = match connection.take().map_or_else(|| connect(&path, READER), Ok) {
-                Ok(opened) => opened,
-                // The writer copies all of it when it comes to that, or fails, too.
-                Err(error) => {
-                    tracing::warn!(%error, "the database's log cannot be copied");
+    start("rollcall-ckpt", move || run_checkpointer(&connection, &files, &receiver))?;
+    Ok(sender)
+}
+
+fn run_checkpointer(connection: &Connection, files: &OpenFiles, due: &Receiver<()>) {
+    loop {
+        match due.recv_timeout(CHECK_EVERY) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                // Where the WAL was deleted and the database file was not, the open WAL has
+                // acknowledged writes that the next start would not find. They can still be copied.
+                if files.check().is_ok() || !files.has_database() {
                     continue;
                 }
-            };
-            match opened.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-                Ok(()) => connection = Some(opened),
-                Err(error) => doubt.judge(&error),
             }
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-    })?;
-    Ok(sender)
-}
-
-/// The thread that brings the log to disk: once for all who wait by then.
-fn run_flusher(doubt: Arc<Doubt>) -> Result<SyncSender<Flush>, StoreError> {
-    let (sender, receiver) = sync_channel::<Flush>(MOST_UNFLUSHED);
-    start("rollcall-flusher", move || {
-        while let Ok(first) = receiver.recv() {
-            let all: Vec<_> = std::iter::once(first).chain(receiver.try_iter()).collect();
-            let mut known: Option<(Arc<File>, Result<(), String>)> = None;
-            for Flush { file, answers } in all {
-                let result = match known {
-                    Some((same, result)) if Arc::ptr_eq(&same, &file) => result,
-                    // The first, or the writer opened it anew in between.
-                    _ => flush(&file, &doubt),
-                };
-                tell(answers, &result);
-                known = Some((file, result));
-            }
+        if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+            checkpoint_failed(files, &error);
         }
-    })?;
-    Ok(sender)
-}
-
-fn flush(file: &File, doubt: &Doubt) -> Result<(), String> {
-    if doubt.open().is_some() {
-        return Err("an earlier flush of the log failed".to_owned());
     }
-    file.sync_data().map_err(|error| {
-        doubt.raise();
-        tracing::error!(%error, "the database's log cannot be flushed to disk");
-        format!("the log cannot be flushed to disk: {error}")
-    })
+}
+
+/// The thread that fsyncs the WAL: once for all commits that wait.
+fn start_flusher(wal: File, files: Arc<OpenFiles>) -> Result<SyncSender<Vec<Answer>>, StoreError> {
+    let (sender, receiver) = sync_channel::<Vec<Answer>>(MAX_UNFLUSHED);
+    start("rollcall-flush", move || {
+        while let Ok(first) = receiver.recv() {
+            let answers: Vec<Answer> = first.into_iter().chain(receiver.try_iter().flatten()).collect();
+            if let Err(error) = wal.sync_data() {
+                // No answer is given: the clients see a broken connection, and their writes may be
+                // done or not.
+                exit_unflushed(files.wal(), &error);
+            }
+            // After the flush, so that what is acknowledged was on disk under its name.
+            tell(answers, &files.check());
+        }
+    })?;
+    Ok(sender)
+}
+
+#[cfg(test)]
+impl Wal {
+    /// This WAL with another flusher.
+    pub(super) fn flushed_by(self, flusher: SyncSender<Vec<Answer>>) -> Self {
+        Self { flusher, ..self }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
     use crate::store::db::sqlite::tests::file;
@@ -251,28 +276,29 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "nothing tells when the other thread is done")]
-    fn the_log_is_copied_beside_the_writer_and_begins_anew() {
+    fn the_wal_is_copied_next_to_the_writer_and_starts_again() {
         let (_folder, path) = file();
         let mut connection = connect(&path, "PRAGMA synchronous = NORMAL").unwrap();
-        Log::start(&path).unwrap().follow(&mut connection).unwrap();
+        let wal = Wal::start(&path).unwrap();
+        wal.follow(&mut connection).unwrap();
         connection.execute_batch("CREATE TABLE pages (bytes BLOB)").unwrap();
-        // More than makes the other thread begin, and less than makes the writer do it.
-        let pages = usize::try_from(2 * COPY_AT).unwrap();
+        // More than starts the checkpointer, and less than the writer copies itself.
+        let pages = usize::try_from(2 * CHECKPOINT_AT).unwrap();
         fill(&connection, pages);
         let began = Instant::now();
-        while size(&path) < 4096 * u64::try_from(COPY_AT).unwrap() {
-            assert!(began.elapsed() < Duration::from_secs(60), "nobody copied the log");
+        while size(&path) < 4096 * u64::try_from(CHECKPOINT_AT).unwrap() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the WAL was not copied");
             std::thread::sleep(Duration::from_millis(10));
         }
         fill(&connection, 10 * pages);
-        let (log, most) = (size(&path.with_extension("db-wal")), 4 * 4096 * u64::try_from(RESTART_AT).unwrap());
-        assert!(log < most, "{log} bytes of log");
+        let (length, most) = (size(&path.with_extension("db-wal")), 4 * 4096 * u64::try_from(RESTART_AT).unwrap());
+        assert!(length < most, "{length} bytes of WAL");
         let kept: i64 = connection.query_row("SELECT count(*) FROM pages", [], |row| row.get(0)).unwrap();
         assert_eq!(usize::try_from(kept).unwrap(), pages / 10 + pages);
     }
 
     #[test]
-    fn what_is_written_once_more_is_the_same() {
+    fn a_rewritten_file_has_the_same_bytes() {
         let bytes: Vec<u8> = (0..900_000_u32).flat_map(u32::to_le_bytes).collect();
         let (_folder, path) = file();
         std::fs::write(&path, &bytes).unwrap();

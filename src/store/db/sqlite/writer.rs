@@ -1,47 +1,53 @@
-//! The one thread that writes: it runs what is waiting in one transaction, commits it, and goes on; who is to be
-//! answered when it is on disk, is answered by another.
+//! The writer thread: it runs the writes that wait in one transaction, commits it, and goes on.
+//! Durable writes are acknowledged by the flusher, once they are on disk.
 
-use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 
 use crate::store::StoreError;
-use crate::store::db::sqlite::wal::{Answer, Log, tell};
+use crate::store::db::sqlite::wal::{Answer, Wal, exit_if_unflushed, tell};
 use crate::store::db::sqlite::{connect, lock};
 
-/// The most writes that share a commit.
+/// The most writes in one transaction.
 const BATCH: usize = 256;
-/// Commits leave the log in the hands of the operating system, in order: [`Log`] has it on disk. Bulk ends touch most
-/// pages of all indexes. What is deleted or overwritten is overwritten in the file, too.
+/// With `NORMAL`, a commit appends to the WAL without an fsync: the flusher does that. SQLite still
+/// fsyncs the WAL before it copies from it. The cache is large, since bulk ends touch most pages of
+/// all indexes. `secure_delete` overwrites in the file what is deleted from a table.
 const WRITER: &str = "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA secure_delete = ON;";
 
-/// A write: run inside the transaction, it says whether to keep its changes, and how to answer once
-/// the commit is through or has failed. Without a transaction it only answers why.
-pub(in crate::store) type Work = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
+/// A write. It gets the connection, inside a transaction, and says whether to keep its changes and
+/// how to answer. With `Err`, there is no transaction: it answers with the reason and returns
+/// `None`.
+pub(super) type Work = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
 
-pub(in crate::store) struct Job {
+/// A write in the queue.
+pub(super) struct Job {
     pub work: Work,
     pub kind: Kind,
 }
 
-pub(in crate::store) struct Outcome {
+/// What a write did.
+pub(super) struct Outcome {
+    /// Whether its changes are committed; else they are rolled back.
     pub keep: bool,
+    /// Called when the transaction is committed, or has failed.
     pub answer: Answer,
 }
 
 /// What a write needs of its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// To be on disk when it is answered.
+    /// It is on disk before it is answered.
     Durable,
-    /// Not that: a loss of power in the next second may take it back, a crash of the process does not.
+    /// It is answered after the commit. A loss of power in the next second may take it back; a
+    /// crash of the process does not.
     Soon,
-    /// A transaction of its own, on disk. With others it would need a savepoint, and SQLite keeps the
-    /// former contents of every page that changes after one, in a list that each statement walks.
+    /// Durable, in a transaction of its own. With others it would need a savepoint, and after one
+    /// SQLite keeps the former contents of every changed page, in a list that each statement walks.
     Large,
 }
 
@@ -52,24 +58,30 @@ impl Job {
 }
 
 /// The connection that writes.
-pub(in crate::store) struct Writer {
+pub(super) struct Writer {
     connection: Mutex<Connection>,
-    log: Log,
-    /// The log's file.
-    file: Arc<File>,
+    wal: Wal,
 }
 
 impl Writer {
-    pub(in crate::store) fn connect(path: &Path, log: Log) -> Result<Self, StoreError> {
+    /// Opens the connection.
+    ///
+    /// # Errors
+    /// When the file does not exist or cannot be opened.
+    pub(super) fn connect(path: &Path, wal: Wal) -> Result<Self, StoreError> {
         let mut connection = connect(path, WRITER)?;
         // Some twenty statements come in a dozen lengths.
         connection.set_prepared_statement_cache_capacity(256);
-        let file = log.follow(&mut connection)?;
-        Ok(Self { connection: Mutex::new(connection), log, file })
+        wal.follow(&mut connection)?;
+        Ok(Self { connection: Mutex::new(connection), wal })
     }
 
-    /// Runs jobs in one transaction. One that fails by itself takes back its own changes; trouble with the database
-    /// fails all of them, and no further one is run. Those that are to be on disk are answered when they are.
+    /// Runs jobs in one transaction. A job that fails rolls back its own changes only. Trouble with
+    /// the database fails all of them, and no further one is run. Durable writes are answered after
+    /// the flush, the others here.
+    ///
+    /// # Errors
+    /// When the database cannot be written. All jobs are told so.
     fn run(&self, jobs: Vec<Job>) -> Result<(), String> {
         let (mut answers, ran) = run_jobs(&self.connection, jobs);
         let result = ran.and_then(|()| statement(&self.connection, "COMMIT"));
@@ -79,18 +91,18 @@ impl Writer {
         let durable: Vec<_> = answers.extract_if(.., |(kind, _)| *kind != Kind::Soon).map(|(_, answer)| answer).collect();
         tell(answers.into_iter().map(|(_, answer)| answer), &result);
         if result.is_ok() && !durable.is_empty() {
-            return self.log.flush(&self.file, durable);
+            return self.wal.flush(durable);
         }
         tell(durable, &result);
         result
     }
 }
 
-/// The writer thread: takes what is waiting, runs it in one transaction, commits, and goes on.
-pub(in crate::store) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<Job>) {
-    let log = writer.log.clone();
+/// Runs the writer thread, until all senders of jobs are gone.
+pub(super) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<Job>) {
+    let wal = writer.wal.clone();
     let mut current = Some(writer);
-    // Taken from the queue, and not for the batch that was gathered then.
+    // A large job that ended the last batch.
     let mut next = None;
     while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
         let mut batch = vec![first];
@@ -104,13 +116,12 @@ pub(in crate::store) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<
                 Err(_) => break,
             }
         }
-        match current.take().map_or_else(|| reconnect(path, &log), Ok).and_then(mended) {
+        // Checked first: a new connection would open other files than the flusher and the readers
+        // have.
+        match wal.files().last_check().and_then(|()| current.take().map_or_else(|| reconnect(path, &wal), Ok)) {
             Ok(writer) => match writer.run(batch) {
                 Ok(()) => current = Some(writer),
-                Err(reason) => {
-                    tracing::warn!(reason, "writing to the database failed");
-                    log.leave(&writer.file);
-                }
+                Err(reason) => tracing::warn!(reason, "writing to the database failed"),
             },
             Err(reason) => {
                 tracing::warn!(reason, "writing to the database failed");
@@ -123,21 +134,18 @@ pub(in crate::store) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<
 }
 
 /// A writer in place of one that met trouble.
-fn reconnect(path: &Path, log: &Log) -> Result<Writer, String> {
-    Writer::connect(path, log.clone()).map_err(|error| format!("it cannot be opened: {error}"))
+fn reconnect(path: &Path, wal: &Wal) -> Result<Writer, String> {
+    wal.files().check()?;
+    Writer::connect(path, wal.clone()).map_err(|error| format!("it cannot be opened: {error}"))
 }
 
-fn mended(writer: Writer) -> Result<Writer, String> {
-    writer.log.mend(&lock(&writer.connection), &writer.file)?;
-    Ok(writer)
-}
-
-/// Runs jobs in a transaction, and leaves it open. Gives whom to answer, and how it went.
+/// Runs jobs in a transaction, and leaves it open. Gives their answers with their kinds, and
+/// whether the transaction can be committed.
 fn run_jobs(connection: &Mutex<Connection>, mut jobs: Vec<Job>) -> (Vec<(Kind, Answer)>, Result<(), String>) {
     let mut failed = statement(connection, "BEGIN IMMEDIATE").err();
     let mut answers = Vec::with_capacity(jobs.len());
-    // Before the first there is nothing that its failure would have to leave: it needs no savepoint, which would keep
-    // a copy of each page that it changes. What is to be on disk writes most.
+    // The first job needs no savepoint, which would keep a copy of each page that it changes:
+    // nothing before it has to survive its failure. Durable writes go first, since they write most.
     jobs.sort_by_key(|job| job.kind == Kind::Soon);
     for (place, Job { work, kind }) in jobs.into_iter().enumerate() {
         if let Some(reason) = &failed {
@@ -150,14 +158,14 @@ fn run_jobs(connection: &Mutex<Connection>, mut jobs: Vec<Job>) -> (Vec<(Kind, A
             failed = Some(reason);
             continue;
         }
-        // One that panics is our mistake, and no reason to stop writing for good.
+        // A panic in a job is a bug. It fails this transaction, and the thread goes on.
         let Ok(outcome) = std::panic::catch_unwind(AssertUnwindSafe(|| work(Ok(connection)))) else {
             failed = Some("a write panicked".to_owned());
             continue;
         };
         let Some(outcome) = outcome else { continue };
         answers.push((kind, outcome.answer));
-        // A full disk makes SQLite roll the whole transaction back by itself.
+        // On a full disk SQLite rolls back the whole transaction by itself.
         if lock(connection).is_autocommit() {
             failed = Some("the transaction was rolled back: the disk may be full".to_owned());
             continue;
@@ -175,13 +183,17 @@ fn run_jobs(connection: &Mutex<Connection>, mut jobs: Vec<Job>) -> (Vec<(Kind, A
 
 fn statement(connection: &Mutex<Connection>, sql: &str) -> Result<(), String> {
     let connection = lock(connection);
-    let mut statement = connection.prepare_cached(sql).map_err(|error| error.to_string())?;
-    statement.raw_execute().map(drop).map_err(|error| error.to_string())
+    let done = connection.prepare_cached(sql).and_then(|mut statement| statement.raw_execute());
+    done.map(drop).map_err(|error| {
+        // A commit that restarts the WAL fsyncs its header.
+        exit_if_unflushed(Path::new(connection.path().unwrap_or_default()), &error);
+        error.to_string()
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Sender, channel};
+    use std::sync::mpsc::{Sender, channel, sync_channel};
     use std::time::Duration;
 
     use super::*;
@@ -190,12 +202,12 @@ mod tests {
     type Told = (&'static str, bool);
 
     fn writer(path: &Path) -> Writer {
-        let writer = Writer::connect(path, Log::start(path).unwrap()).unwrap();
+        let writer = Writer::connect(path, Wal::start(path).unwrap()).unwrap();
         lock(&writer.connection).execute_batch("CREATE TABLE kept (name TEXT NOT NULL)").unwrap();
         writer
     }
 
-    /// A write of this name, kept or not, which tells how it went.
+    /// A write of this name, kept or not, which tells its result.
     fn job(name: &'static str, kind: Kind, keep: bool, told: &Sender<Told>) -> Job {
         let told = told.clone();
         let work: Work = Box::new(move |connection| {
@@ -209,7 +221,7 @@ mod tests {
         Job { work, kind }
     }
 
-    /// What some are told, by name.
+    /// The next results, by name.
     fn told(tells: &Receiver<Told>, count: usize) -> Vec<Told> {
         let mut all: Vec<_> = (0..count).map(|_| tells.recv_timeout(Duration::from_secs(60)).unwrap()).collect();
         all.sort_unstable();
@@ -222,13 +234,8 @@ mod tests {
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
-    /// No disk is behind it, so bringing it there fails.
-    fn no_disk() -> Arc<File> {
-        Arc::new(File::options().read(true).write(true).open("/dev/null").unwrap())
-    }
-
     #[test]
-    fn each_of_a_batch_takes_back_its_own_changes_only() {
+    fn each_job_of_a_batch_rolls_back_its_own_changes_only() {
         let (_folder, path) = file();
         let writer = writer(&path);
         let (tell, tells) = channel();
@@ -243,42 +250,58 @@ mod tests {
     }
 
     #[test]
-    fn who_is_to_be_on_disk_is_not_told_so_before_it_is() {
+    fn a_durable_write_is_answered_by_the_flusher_and_no_other() {
         let (_folder, path) = file();
-        let writer = Writer { file: no_disk(), ..writer(&path) };
+        // A flusher that has not got to it yet.
+        let (flusher, unflushed) = sync_channel(8);
+        let writer = writer(&path);
+        let writer = Writer { wal: writer.wal.clone().flushed_by(flusher), ..writer };
         let (tell, tells) = channel();
-        writer.run(vec![job("soon", Kind::Soon, true, &tell), job("durable", Kind::Durable, true, &tell)]).unwrap();
+        let write = |name, kind| writer.run(vec![job("soon", Kind::Soon, true, &tell), job(name, kind, true, &tell)]);
+        for (name, kind) in [("durable", Kind::Durable), ("large", Kind::Large)] {
+            write(name, kind).unwrap();
+            assert_eq!(told(&tells, 1), [("soon", true)], "committed");
+            assert!(tells.try_recv().is_err(), "{name} is not on disk");
+            super::tell(unflushed.recv().unwrap(), &Ok(()));
+            assert_eq!(told(&tells, 1), [(name, true)]);
+        }
+        // Nor is it acknowledged without one.
+        drop(unflushed);
+        assert!(write("durable", Kind::Durable).is_err());
         assert_eq!(told(&tells, 2), [("durable", false), ("soon", true)]);
-        // From then on, a flush that succeeds proves nothing.
-        let (_other, other) = file();
-        let writer = Writer { file: Arc::new(File::open(&other).unwrap()), ..writer };
-        writer.run(vec![job("later", Kind::Large, true, &tell)]).unwrap();
-        assert_eq!(told(&tells, 1), [("later", false)]);
     }
 
     #[test]
-    fn after_a_flush_that_failed_the_log_is_written_once_more_before_all_else() {
-        let (_folder, path) = file();
-        let broken = Writer { file: no_disk(), ..writer(&path) };
+    fn no_write_is_acknowledged_while_the_files_are_away() {
+        let (folder, path) = file();
         let (jobs, receiver) = channel();
         let (tell, tells) = channel();
-        let file = path.clone();
-        let thread = std::thread::spawn(move || run_writer(&file, broken, &receiver));
+        let (writer, file) = (writer(&path), path.clone());
+        let thread = std::thread::spawn(move || run_writer(&file, writer, &receiver));
         let write = |name| {
             jobs.send(job(name, Kind::Durable, true, &tell)).unwrap();
             told(&tells, 1)
         };
-        assert_eq!(write("a"), [("a", false)], "no disk");
-        assert_eq!(write("b"), [("b", false)], "nor can it be written once more: nothing else is");
-        assert_eq!(write("c"), [("c", true)], "it is opened anew, and mended");
-        assert_eq!(write("d"), [("d", true)]);
+        assert_eq!(write("a"), [("a", true)]);
+        let away = folder.path().join("away");
+        for suffix in ["db", "db-wal", "db-shm"] {
+            let path = path.with_extension(suffix);
+            std::fs::rename(&path, &away).unwrap();
+            assert_eq!(write("b"), [("b", false)], "without {suffix}, found after the flush");
+            assert_eq!(write("c"), [("c", false)], "without {suffix}, found before");
+            std::fs::rename(&away, &path).unwrap();
+            // The checkpointer sees within a second that it is back.
+            while write("d") != [("d", true)] {}
+        }
         drop(jobs);
         thread.join().unwrap();
-        assert_eq!(kept(&path), ["a", "c", "d"]);
+        let kept = kept(&path);
+        assert!(kept.contains(&"a".to_owned()) && kept.contains(&"d".to_owned()), "{kept:?}");
+        assert!(!kept.contains(&"c".to_owned()), "{kept:?}");
     }
 
     #[test]
-    fn the_log_of_a_file_behind_a_link_is_found() {
+    fn the_wal_of_a_file_behind_a_link_is_found() {
         use std::os::unix::fs::{MetadataExt, symlink};
         let ((_folder, path), (other, _)) = (file(), file());
         let link = other.path().join("link.db");
@@ -286,8 +309,8 @@ mod tests {
         // Left over from another time.
         std::fs::write(other.path().join("link.db-wal"), "").unwrap();
         let writer = writer(&link);
-        let log = std::fs::metadata(path.with_extension("db-wal")).unwrap();
-        assert_eq!(writer.file.metadata().unwrap().ino(), log.ino());
+        let wal = |path: &Path| std::fs::metadata(path).unwrap().ino();
+        assert_eq!(wal(writer.wal.files().wal()), wal(&path.with_extension("db-wal")));
         let (tell, tells) = channel();
         writer.run(vec![job("a", Kind::Durable, true, &tell)]).unwrap();
         assert_eq!(told(&tells, 1), [("a", true)]);
