@@ -53,7 +53,8 @@ struct Known {
 }
 
 /// The server went away in the middle of a request.
-struct Gone;
+#[derive(Debug)]
+pub struct Gone;
 
 /// What an answer, or none, says of the sessions that were to end.
 fn ended_by(answer: &Result<Response, reqwest::Error>) -> State {
@@ -202,7 +203,7 @@ impl Person {
 }
 
 /// The session that a key opens, by the list; `None` when the door is shut.
-async fn look(http: &Client, origin: &str, key: &str) -> Result<Option<String>, Gone> {
+pub async fn look(http: &Client, origin: &str, key: &str) -> Result<Option<String>, Gone> {
     let request = http.get(format!("{origin}{SESSIONS}?page_size=100")).header("cookie", cookie(key));
     let answer = request.send().await.map_err(|_| Gone)?;
     match answer.status().as_u16() {
@@ -216,11 +217,11 @@ async fn look(http: &Client, origin: &str, key: &str) -> Result<Option<String>, 
     }
 }
 
-fn cookie(key: &str) -> String {
+pub fn cookie(key: &str) -> String {
     format!("rollcall_session={key}")
 }
 
-fn set_cookie(answer: &Response, name: &str) -> Option<String> {
+pub fn set_cookie(answer: &Response, name: &str) -> Option<String> {
     let cookies = answer.headers().get_all("set-cookie").iter().filter_map(|line| line.to_str().ok());
     let mut values = cookies.filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')?.split(';').next());
     values.next().map(str::to_owned)
@@ -368,6 +369,6 @@ on_both!(killed_at_any_moment_it_keeps_what_it_acknowledged, |home| async move {
 });
 
 /// A client without cookies of its own.
-fn client() -> Client {
+pub fn client() -> Client {
     Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }

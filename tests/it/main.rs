@@ -40,6 +40,7 @@ mod linear;
 mod matrix;
 mod metrics;
 mod passkeys;
+mod power_loss;
 mod privacy;
 mod secrets;
 mod serve;
