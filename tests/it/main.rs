@@ -37,6 +37,7 @@ mod incidents;
 mod journeys;
 mod lifecycle;
 mod linear;
+mod lost_files;
 mod matrix;
 mod metrics;
 mod passkeys;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -66,7 +67,7 @@ pub fn add_users(home: &Home) {
 /// How much was acknowledged since the clients began.
 pub type Acknowledged = Arc<AtomicU64>;
 
-/// Has clients sign in and out until `until` is done, which may end the server. Gives all sessions, with
+/// Has clients sign in and out until `until` is done or the server is gone. Gives all sessions, with
 /// those of before.
 pub async fn run<U: Future>(
     server: &Server,
@@ -95,9 +96,12 @@ pub async fn run<U: Future>(
             person.sessions
         });
     }
-    until(acknowledged).await;
-    drop(stop);
-    clients.join_all().await.into_iter().flatten().collect()
+    let mut sessions = pin!(clients.join_all());
+    tokio::select! {
+        sessions = &mut sessions => return sessions.into_iter().flatten().collect(),
+        _ = until(acknowledged) => drop(stop),
+    }
+    sessions.await.into_iter().flatten().collect()
 }
 
 struct Person {

@@ -10,30 +10,50 @@ mod load;
 mod shim;
 mod trace;
 
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use load::Session;
+use load::{Acknowledged, Session};
 use shim::Shim;
 use trace::{Disk, Loss};
 
 use crate::process::{Home, Server, eventually};
 use crate::support::Dice;
 
-/// How long the clients are at work in each round.
-const BUSY: Duration = Duration::from_millis(1500);
+/// How much is acknowledged in each round at least.
+const ENOUGH: u64 = 150;
 /// At how many times power is lost in each round, besides the end.
 const TIMES: usize = 12;
 const LOSSES: [Loss; 3] = [Loss::All, Loss::Some, Loss::None];
 
-/// A recorded installation, and what its folder had when the trace began.
+/// A recorded installation, and what is known of it.
 struct Machine {
     home: Home,
     shim: Arc<Shim>,
     dice: Dice,
     sessions: Vec<Session>,
+    /// Its disk when the trace began, by what it will lose.
     disks: Vec<Disk>,
+}
+
+/// What is wrong with disks, and how many there were.
+struct Findings {
+    faults: Vec<String>,
+    disks: usize,
+}
+
+impl Findings {
+    fn assert_none(&self) {
+        let some = &self.faults[..self.faults.len().min(5)];
+        assert!(some.is_empty(), "{} faults of {} disks: {some:#?}", self.faults.len(), self.disks);
+    }
+}
+
+/// Until much was acknowledged, and a moment longer.
+async fn busy(acknowledged: Acknowledged, moment: Duration) {
+    eventually("a busy server", || async { (acknowledged.load(Ordering::Relaxed) >= ENOUGH).then_some(()) }).await;
+    tokio::time::sleep(moment).await;
 }
 
 impl Machine {
@@ -47,31 +67,43 @@ impl Machine {
         Some(this)
     }
 
-    /// What is in the folder now is on disk.
+    /// From here on it is recorded: what is in the folder now is on disk.
     fn begin(&mut self) {
         let folder = self.home.folder();
         self.disks = LOSSES.map(|loss| Disk::with(folder, loss, self.dice.split())).into();
     }
 
-    async fn load(&mut self, server: &Server, until: impl Future) {
+    /// Has clients at work until enough was acknowledged.
+    async fn work(&mut self, server: &Server) {
+        let moment = self.dice.up_to(Duration::from_millis(300));
+        self.work_until(server, |acknowledged| busy(acknowledged, moment)).await;
+    }
+
+    async fn work_until<U: Future>(&mut self, server: &Server, until: impl FnOnce(Acknowledged) -> U) {
         let before = std::mem::take(&mut self.sessions);
         self.sessions = load::run(server, &self.shim, before, &mut self.dice, until).await;
     }
 
-    /// Loses power at some times since `from` and at the end. Gives what is wrong with the disks then, and
-    /// how many there were.
-    fn faults(&mut self, from: u64) -> (Vec<String>, usize) {
+    /// One start, much work, and a kill. The shim has these orders from the start on.
+    async fn round(&mut self, orders: &str) {
+        let server = self.home.serve().await;
+        self.shim.order(orders);
+        self.work(&server).await;
+        server.kill().await;
+    }
+
+    /// Loses power at some times since `from` and at the end, and looks at the disks.
+    fn lose_power_since(&mut self, from: u64) -> Findings {
         let trace = self.shim.trace();
-        let end = trace.records().last().map_or(0, |record| record.end);
         // Right after an acknowledgement, when the least was flushed since; and at any time.
         let acknowledged: Vec<u64> = load::acknowledgements(&self.sessions).into_iter().filter(|time| *time > from).collect();
         let recorded: Vec<u64> = trace.records().iter().map(|record| record.end).filter(|time| *time > from).collect();
-        let mut times = vec![end];
+        let mut times = vec![trace.end()];
         for of in [&acknowledged, &recorded] {
             times.extend((0..TIMES / 2).filter(|_| !of.is_empty()).map(|_| *self.dice.pick(of)));
         }
         times.sort_unstable();
-        let (mut faults, mut count) = (Vec::new(), 0);
+        let mut findings = Findings { faults: Vec::new(), disks: 0 };
         let mut disks = self.disks.clone();
         let mut records = trace.records().iter().peekable();
         for time in times {
@@ -82,14 +114,14 @@ impl Machine {
                 let image = tempfile::tempdir().unwrap();
                 disk.clone().lose_power(image.path());
                 let found = load::faults(&image.path().join("data/rollcall.db"), &self.sessions, time);
-                faults.extend(found.into_iter().map(|fault| format!("{loss:?} lost at {time} of {end}: {fault}")));
-                count += 1;
+                findings.faults.extend(found.into_iter().map(|fault| format!("{loss:?} lost at {time}: {fault}")));
+                findings.disks += 1;
             }
         }
-        (faults, count)
+        findings
     }
 
-    /// Loses power now: from here on, the folder holds what is left on the disk.
+    /// Loses power now: from here on, the folder has what is left on the disk. Gives the time.
     fn lose_power(&mut self, loss: Loss) -> u64 {
         let trace = self.shim.trace();
         let mut disk = self.disks[LOSSES.iter().position(|other| *other == loss).unwrap()].clone();
@@ -99,16 +131,7 @@ impl Machine {
         disk.lose_power(folder);
         self.shim.forget();
         self.begin();
-        trace.records().last().map_or(0, |record| record.end)
-    }
-
-    /// One round: load, a kill, and what is wrong with what the disk has then.
-    async fn round(&mut self, orders: &str) -> (Vec<String>, usize) {
-        let server = self.home.serve().await;
-        self.shim.order(orders);
-        self.load(&server, tokio::time::sleep(BUSY)).await;
-        server.kill().await;
-        self.faults(0)
+        trace.end()
     }
 }
 
@@ -117,36 +140,114 @@ async fn what_was_acknowledged_survives_a_loss_of_power() {
     let rounds: usize = std::env::var("POWER_LOSSES").map_or(3, |rounds| rounds.parse().expect("POWER_LOSSES is a number"));
     let Some(mut machine) = Machine::new() else { return };
     load::add_users(&machine.home);
+    let (mut checkpoints, mut restarts) = (0, 0);
     for round in 0..rounds {
-        let (faults, count) = machine.round("").await;
-        assert!(faults.is_empty(), "{} faults of {count} disks: {:#?}", faults.len(), &faults[..faults.len().min(5)]);
+        machine.round("").await;
+        let findings = machine.lose_power_since(0);
+        findings.assert_none();
         let trace = machine.shim.trace();
-        let acknowledged = load::acknowledgements(&machine.sessions).len();
+        checkpoints += trace.flushes("rollcall.db");
+        restarts += trace.starts("-wal");
         eprintln!(
-            "round {round}: {acknowledged} acknowledgements, {} records, {} flushes of the WAL and {} of the database, {count} disks",
+            "round {round}: {} acknowledgements, {} records, {} flushes of the WAL, {} disks",
+            load::acknowledgements(&machine.sessions).len(),
             trace.records().len(),
             trace.flushes("-wal"),
-            trace.flushes("rollcall.db"),
+            findings.disks,
         );
-        assert!(acknowledged > 30 && trace.flushes("-wal") > 10, "the server was busy");
-        // The server goes on with one of them.
-        let loss = LOSSES[round % LOSSES.len()];
-        let time = machine.lose_power(loss);
+        assert!(trace.flushes("-wal") > 10, "the server was busy");
+        // It goes on with one of them.
+        let time = machine.lose_power(LOSSES[round % LOSSES.len()]);
         let server = machine.home.serve().await;
         machine.sessions = load::assert_remembered(&server, std::mem::take(&mut machine.sessions), time).await;
         server.kill().await;
     }
+    eprintln!("{checkpoints} flushes of the database, {restarts} starts of the WAL");
+    assert!(checkpoints > rounds && restarts > rounds, "the WAL was copied, and started again");
 }
 
 // Else the test above shows nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_flush_is_noticed() {
-    for suffix in ["-wal", ""] {
+    for suffix in ["-wal", "rollcall.db", ""] {
         let Some(mut machine) = Machine::new() else { return };
         load::add_users(&machine.home);
-        let (faults, count) = machine.round(&format!("ignore {suffix}")).await;
-        eprintln!("without flushes of *{suffix}: {} faults of {count} disks", faults.len());
-        assert!(!faults.is_empty(), "flushes of *{suffix} are missing, and nothing is");
+        machine.round(&format!("ignore {suffix}")).await;
+        let Findings { faults, disks } = machine.lose_power_since(0);
+        eprintln!("without flushes of *{suffix}: {} faults of {disks} disks", faults.len());
+        assert!(!faults.is_empty(), "flushes of *{suffix} are missing, and nothing else is");
         assert!(!faults.iter().any(|fault| fault.starts_with("None lost")), "{faults:#?}");
+    }
+}
+
+// The disk fails, the server leaves, and is started again while the machine goes on: the system has in
+// memory what the disk has not, and forgot that it has to write it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_flush_ends_the_server_and_loses_nothing() {
+    for suffix in ["-wal", "rollcall.db"] {
+        let Some(mut machine) = Machine::new() else { return };
+        load::add_users(&machine.home);
+        let mut server = machine.home.serve().await;
+        machine.work(&server).await;
+        machine.shim.order(&format!("fail {suffix}"));
+        // The server leaves by itself; the clients see that.
+        machine.work_until(&server, |_| std::future::pending::<()>()).await;
+        let status = server.ended().await;
+        assert_eq!(status.code(), Some(1), "{}", server.log());
+        let log = server.log();
+        let line = log.lines().find(|line| line.contains("cannot be flushed")).unwrap_or_else(|| panic!("a reason in {log}"));
+        assert!(line.contains("ERROR") && line.contains("data/rollcall.db"), "{line}");
+        assert!(!log.contains("panicked"), "{log}");
+        machine.lose_power_since(0).assert_none();
+
+        machine.shim.order("");
+        let failed = machine.shim.position();
+        let server = machine.home.serve().await;
+        machine.work(&server).await;
+        server.kill().await;
+        machine.lose_power_since(failed).assert_none();
+        let time = machine.lose_power(Loss::All);
+        let server = machine.home.serve().await;
+        load::assert_remembered(&server, std::mem::take(&mut machine.sessions), time).await;
+    }
+}
+
+// And while the disk fails, it does not start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_flush_ends_a_command() {
+    let Some(machine) = Machine::new() else { return };
+    let home = &machine.home;
+    home.add_user("before");
+    machine.shim.order("fail -wal");
+    for args in [["user", "add", "during"].as_slice(), &["serve"], &["user", "list"]] {
+        let done = home.run_with(args, &format!("{}\n", crate::process::PASSWORD));
+        assert_eq!((done.code, done.out.as_str()), (1, ""), "{args:?}: {done:?}");
+        let says = ["cannot be flushed", "rollcall.db-wal", "Input/output error"];
+        assert!(says.iter().all(|words| done.err.contains(words)), "{args:?}: {done:?}");
+    }
+    machine.shim.order("");
+    home.add_user("after");
+    let names = home.ok(&["user", "list"]);
+    assert!(names.contains("before") && names.contains("after"), "{names}");
+}
+
+// A command that is done is on disk, the folder and the instance key with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_command_did_survives_a_loss_of_power() {
+    let Some(mut machine) = Machine::new() else { return };
+    let key = |machine: &Machine| std::fs::read(machine.home.data("instance.key"));
+    machine.home.add_user("first");
+    let first_key = key(&machine).unwrap();
+    machine.lose_power(Loss::All);
+    assert_eq!(key(&machine).unwrap(), first_key);
+    load::add_users(&machine.home);
+    machine.lose_power(Loss::All);
+    for (command, is_active) in [("deactivate", false), ("activate", true)] {
+        machine.home.ok(&["user", command, "first"]);
+        machine.lose_power(Loss::All);
+        let users = machine.home.rows(&["user", "list", "--json"]);
+        let first = users.iter().find(|user| user["username"] == "first").unwrap_or_else(|| panic!("{users:?}"));
+        assert_eq!(first["is_active"], is_active, "{first}");
+        assert!(users.iter().any(|user| user["username"] == "person-0"), "{users:?}");
     }
 }

@@ -67,6 +67,17 @@ impl Trace {
         &self.0
     }
 
+    /// Its length.
+    pub fn end(&self) -> u64 {
+        self.0.last().map_or(0, |record| record.end)
+    }
+
+    /// How often files with this ending were written from their beginning.
+    pub fn starts(&self, suffix: &str) -> usize {
+        let starts = |record: &&Record| matches!(record.call, Call::Write { at: 0, .. }) && record.path.ends_with(suffix);
+        self.0.iter().filter(starts).count()
+    }
+
     /// How many flushes of files with this ending succeeded.
     pub fn flushes(&self, suffix: &str) -> usize {
         let ended = |record: &&Record| matches!(record.call, Call::SyncEnd(_)) && record.path.ends_with(suffix);

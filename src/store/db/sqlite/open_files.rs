@@ -92,9 +92,14 @@ impl OpenFiles {
         known.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether the database file is where it was, whatever happened to the others.
-    pub(super) fn has_database(&self) -> bool {
-        self.database.trouble().is_none()
+    /// Whether what is in the open WAL can be copied into the database file, though the WAL's path
+    /// does not lead to it: no other process can have written to the database since. One that opens
+    /// it makes the files that are missing; one that found the WAL's index shares its locks with
+    /// this process.
+    pub(super) fn can_be_rescued(&self) -> bool {
+        let (wal, shared_memory) = (self.wal.state(), self.shared_memory.state());
+        let is_alone = shared_memory == State::Same || (shared_memory, wal) == (State::Missing, State::Missing);
+        self.database.state() == State::Same && wal != State::Same && is_alone
     }
 }
 
@@ -102,6 +107,15 @@ impl OpenFiles {
 struct OpenFile {
     path: PathBuf,
     identity: (u64, u64),
+}
+
+/// What a path leads to now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Same,
+    Missing,
+    Other,
+    Unknown(ErrorKind),
 }
 
 impl OpenFile {
@@ -112,12 +126,21 @@ impl OpenFile {
         }
     }
 
+    fn state(&self) -> State {
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) if identity(&metadata) == self.identity => State::Same,
+            Ok(_) => State::Other,
+            Err(error) if error.kind() == ErrorKind::NotFound => State::Missing,
+            Err(error) => State::Unknown(error.kind()),
+        }
+    }
+
     fn trouble(&self) -> Option<String> {
-        let what = match std::fs::metadata(&self.path) {
-            Ok(metadata) if identity(&metadata) == self.identity => return None,
-            Ok(_) => "was replaced by another file".to_owned(),
-            Err(error) if error.kind() == ErrorKind::NotFound => "was deleted or moved".to_owned(),
-            Err(error) => format!("cannot be looked at: {error}"),
+        let what = match self.state() {
+            State::Same => return None,
+            State::Missing => "was deleted or moved".to_owned(),
+            State::Other => "was replaced by another file".to_owned(),
+            State::Unknown(kind) => format!("cannot be looked at: {kind}"),
         };
         Some(format!("{} {what}", self.path.display()))
     }
@@ -162,7 +185,7 @@ mod tests {
             assert_eq!(files.last_check(), Ok(()), "not looked at yet");
             assert_eq!(files.check(), Err(format!("{} was deleted or moved", path.display())));
             assert_eq!(files.last_check(), files.check());
-            assert_eq!(files.has_database(), !suffix.is_empty());
+            assert_eq!(files.can_be_rescued(), suffix == "-wal");
             copy(&away, &path).unwrap();
             assert_eq!(files.check(), Err(format!("{} was replaced by another file", path.display())));
             remove_file(&path).unwrap();
@@ -172,7 +195,24 @@ mod tests {
             rename(&away, &path).unwrap();
             assert_eq!(files.check(), Ok(()));
             assert_eq!(files.last_check(), Ok(()));
+            assert!(!files.can_be_rescued(), "there is no need");
         }
+    }
+
+    #[test]
+    fn the_wal_is_rescued_unless_another_process_may_have_written() {
+        let (_folder, path) = file();
+        let _connection = reader(&path);
+        let files = OpenFiles::at(&path).unwrap();
+        let [wal, shared_memory] = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
+        remove_file(&wal).unwrap();
+        remove_file(&shared_memory).unwrap();
+        assert!(files.can_be_rescued(), "nobody has opened it since");
+        std::fs::write(&wal, "").unwrap();
+        assert!(!files.can_be_rescued());
+        remove_file(&wal).unwrap();
+        std::fs::write(&shared_memory, "").unwrap();
+        assert!(!files.can_be_rescued());
     }
 
     #[test]

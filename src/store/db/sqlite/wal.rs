@@ -212,22 +212,39 @@ fn start_checkpointer(connection: Connection, files: Arc<OpenFiles>) -> Result<S
 }
 
 fn run_checkpointer(connection: &Connection, files: &OpenFiles, due: &Receiver<()>) {
+    let mut is_rescued = false;
     loop {
         match due.recv_timeout(CHECK_EVERY) {
-            Ok(()) => {}
-            Err(RecvTimeoutError::Timeout) => {
-                // Where the WAL was deleted and the database file was not, the open WAL has
-                // acknowledged writes that the next start would not find. They can still be copied.
-                if files.check().is_ok() || !files.has_database() {
-                    continue;
-                }
+            Ok(()) => {
+                checkpoint(connection, files);
             }
+            Err(RecvTimeoutError::Timeout) => match files.check() {
+                Ok(()) => is_rescued = false,
+                // The open WAL has acknowledged writes that the next start would not find.
+                Err(_) if !is_rescued && files.can_be_rescued() => {
+                    is_rescued = checkpoint(connection, files);
+                    if is_rescued {
+                        tracing::warn!("what the lost WAL had is in the database file now: restart to go on");
+                    }
+                }
+                Err(_) => {}
+            },
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-            checkpoint_failed(files, &error);
-        }
     }
+}
+
+/// Copies the WAL into the database file. Gives whether all of it is copied: not what was committed
+/// since a read began that still runs.
+fn checkpoint(connection: &Connection, files: &OpenFiles) -> bool {
+    // Busy, pages in the WAL, pages copied.
+    let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
+    });
+    done.unwrap_or_else(|error| {
+        checkpoint_failed(files, &error);
+        false
+    })
 }
 
 /// The thread that fsyncs the WAL: once for all commits that wait.
