@@ -4,33 +4,39 @@
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-/// Makes a folder and those above it. One that exists stays as it is. A new one is on disk when
-/// this returns.
+/// Makes a folder and those above it. One that exists stays as it is. Its name is on disk when this
+/// returns, and so are the names of new folders above it.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn create_folder(path: &Path) -> std::io::Result<()> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+    let above = path.ancestors().skip(1).take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    let new: Vec<&Path> = above.collect();
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)?;
-    missing.into_iter().try_for_each(sync_entry)
+    // Also the name of one that exists: a process may have been killed right after it made the
+    // folder.
+    std::iter::once(path).chain(new).try_for_each(sync_entry)
 }
 
 /// Flushes the names of a folder's files to disk. A file that was flushed is still lost in a loss
 /// of power when its name was not.
 ///
 /// # Errors
-/// When the disk fails. A file system that cannot flush a folder is no error.
+/// When the disk fails. A folder that this process may not open, or that the file system cannot
+/// flush, is no error.
 pub fn sync_folder(path: &Path) -> std::io::Result<()> {
     // Windows flushes names by itself, and opens no folder as a file.
     if !cfg!(unix) {
         return Ok(());
     }
-    match std::fs::File::open(path)?.sync_all() {
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+    match std::fs::File::open(path).and_then(|folder| folder.sync_all()) {
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+            Ok(())
+        }
         other => other,
     }
 }

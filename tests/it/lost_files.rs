@@ -1,5 +1,6 @@
-//! Somebody deletes, moves or replaces the files of the SQLite database while the server runs. It keeps
-//! the open files, but no start would find them: it says so, lets nobody in, and acknowledges nothing.
+//! Somebody deletes, moves or replaces the files of the SQLite database while the server runs. It
+//! keeps the open files, but no start would find them: it says so, lets nobody in, and acknowledges
+//! nothing.
 
 use std::path::Path;
 
@@ -114,7 +115,8 @@ async fn lost_files_are_noticed_without_a_write() {
     assert!(!Path::new(&home.data("rollcall.db")).exists(), "and makes no new file");
 }
 
-// The database file is still there, and the server still has the WAL: it copies the one into the other.
+// The database file is still there, and the server still has the WAL: it copies the one into the
+// other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_wal_loses_nothing_that_was_acknowledged() {
     for harm in ["rm data/rollcall.db-wal", "rm data/rollcall.db-wal data/rollcall.db-shm"] {

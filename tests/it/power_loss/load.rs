@@ -1,5 +1,5 @@
-//! Clients that sign in and end sessions, and know when each was acknowledged; and what must hold of a
-//! disk by that.
+//! Clients that sign in and end sessions, and know when each was acknowledged; and what must hold
+//! of a disk by that.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -43,7 +43,8 @@ enum State {
 }
 
 impl Session {
-    /// What must be true after a loss of power at this time; `None` before its sign-in was acknowledged.
+    /// What must be true after a loss of power at this time; `None` before its sign-in was
+    /// acknowledged.
     fn state(&self, time: u64) -> Option<State> {
         if self.signed_in > time {
             None
@@ -67,8 +68,8 @@ pub fn add_users(home: &Home) {
 /// How much was acknowledged since the clients began.
 pub type Acknowledged = Arc<AtomicU64>;
 
-/// Has clients sign in and out until `until` is done or the server is gone. Gives all sessions, with
-/// those of before.
+/// Has clients sign in and out until `until` is done or the server is gone. Gives all sessions,
+/// with those of before.
 pub async fn run<U: Future>(
     server: &Server,
     shim: &Arc<Shim>,
@@ -166,8 +167,8 @@ pub fn acknowledgements(sessions: &[Session]) -> BTreeSet<u64> {
     sessions.iter().flat_map(|session| [Some(session.signed_in), session.end_acknowledged]).flatten().collect()
 }
 
-/// What is wrong with a database file after a loss of power at this time: what is missing of what was
-/// acknowledged, and what is there and should not be.
+/// What is wrong with a database file after a loss of power at this time: what is missing of what
+/// was acknowledged, and what is there and should not be.
 pub fn faults(database: &Path, sessions: &[Session], time: u64) -> Vec<String> {
     let known: Vec<_> = sessions.iter().filter_map(|session| Some((session, session.state(time)?))).collect();
     let texts = |sql: &str| -> rusqlite::Result<BTreeSet<String>> {
@@ -210,8 +211,8 @@ pub fn faults(database: &Path, sessions: &[Session], time: u64) -> Vec<String> {
     faults
 }
 
-/// Asks a server that was started after a loss of power at this time. Gives the sessions that are left,
-/// as if all was acknowledged before the next trace.
+/// Asks a server that was started after a loss of power at this time. Gives the sessions that are
+/// left, as if all was acknowledged before the next trace.
 pub async fn assert_remembered(server: &Server, sessions: Vec<Session>, time: u64) -> Vec<Session> {
     let http = client();
     let mut left = Vec::new();

@@ -10,7 +10,8 @@
  * DISK_DELAY    most microseconds that a flush takes longer (0)
  * DISK_ORDERS   a file that may hold one order for each line:
  *               "ignore SUFFIX"  flushes of files whose path ends so do nothing and report success
- *               "fail SUFFIX"    flushes of such files fail with EIO, as when the disk is broken
+ *               "fail SUFFIX"    flushes of such files fail with EIO, as on a broken disk
+ *               "once SUFFIX"    one flush of such a file fails so, and there are no orders after that
  *
  * A call that writes below the folder in a way that is not understood here is recorded as UNKNOWN,
  * and fails the test: a trace with a gap proves nothing.
@@ -133,6 +134,15 @@ static int is_ordered(const char *kind, const char *name) {
     return 0;
 }
 
+/* One of several threads finds the order. */
+static int is_once(const char *name) {
+    char used[PATH_MAX];
+    if (!is_ordered("once", name)) return 0;
+    snprintf(used, sizeof used, "%s.done", orders);
+    __typeof__(&rename) real_rename = (__typeof__(&rename))dlsym(RTLD_NEXT, "rename");
+    return !real_rename(orders, used);
+}
+
 static void wait_a_moment(uint32_t sync) {
     if (delay > 0) usleep((useconds_t)((sync * 2654435761u) % (uint32_t)delay));
 }
@@ -146,7 +156,7 @@ static int flush(int fd, int (*real)(int)) {
     uint64_t name = (uint64_t)getpid() << 32 | sync;
     record(SYNC_BEGIN, place.file, name, place.name, NULL, 0);
     wait_a_moment(sync);
-    if (is_ordered("fail", place.name)) {
+    if (is_ordered("fail", place.name) || is_once(place.name)) {
         record(SYNC_FAILED, place.file, name, place.name, NULL, 0);
         errno = EIO;
         return -1;

@@ -1,9 +1,9 @@
 //! What a disk may hold after a loss of power, by what programs wrote and flushed.
 //!
-//! A disk has for certain what was written to a file before a flush of it began that succeeded. Of what
-//! was written since, each sector may be there or not, in any order. The same holds for names: one that
-//! was made or removed is certain once its folder was flushed. A flush that failed makes nothing certain,
-//! and the system forgets what it was about: no later flush covers that.
+//! A disk has for certain what was written to a file before a flush of it began that succeeded. Of
+//! what was written since, each sector may be there or not, in any order. The same holds for names:
+//! one that was made or removed is certain once its folder was flushed. A flush that failed makes
+//! nothing certain, and the system forgets what it was about: no later flush covers that.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::MetadataExt;
