@@ -15,6 +15,8 @@ pub struct Timestamp(pub i64);
 const LATEST: i64 = 253_402_300_799_999_999;
 /// The earliest one: 0001-01-01T00:00:00Z.
 const EARLIEST: i64 = -62_135_596_800_000_000;
+/// 1970-01-01T00:00:00, from which instants count.
+const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 impl Timestamp {
     /// Adds a duration; stops at the year 9999 instead of overflowing.
@@ -41,27 +43,27 @@ impl Timestamp {
     /// Finer parts than microseconds are cut. `None` for anything else and for years outside 1–9999.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let nanos = if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-            instant.as_nanosecond()
-        } else {
-            let civil = text.parse::<jiff::civil::DateTime>().ok()?;
-            jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()?.as_nanosecond()
-        };
+        // Not `jiff::Timestamp`: it ends 26 hours before the year 9999 does.
+        let pieces = jiff::fmt::temporal::Pieces::parse(text.trim()).ok()?;
+        let civil = pieces.date().to_datetime(pieces.time().unwrap_or_default());
+        let offset = pieces.to_numeric_offset().map_or(0, |offset| i128::from(offset.seconds()));
+        let nanos = civil.duration_since(EPOCH).as_nanos() - offset * 1_000_000_000;
         let micros = i64::try_from(nanos.div_euclid(1000)).ok()?;
         (EARLIEST..=LATEST).contains(&micros).then_some(Self(micros))
     }
 
     fn civil(self) -> Option<(jiff::civil::DateTime, i64)> {
-        let seconds = jiff::Timestamp::from_second(self.0.div_euclid(1_000_000)).ok()?;
-        let civil = jiff::tz::TimeZone::UTC.to_datetime(seconds);
+        let seconds = self.0.div_euclid(1_000_000);
+        let civil = match jiff::Timestamp::from_second(seconds) {
+            Ok(instant) => jiff::tz::TimeZone::UTC.to_datetime(instant),
+            Err(_) => EPOCH.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?,
+        };
         Some((civil, self.0.rem_euclid(1_000_000)))
     }
 }
 
 impl fmt::Display for Timestamp {
-    /// ISO 8601 in UTC with `Z`; six fractional digits, or none when they are all zero
-    /// (Django REST Framework's form).
+    /// ISO 8601 in UTC with `Z`; six fractional digits, or none when they are all zero.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(TimestampText::default().of(*self))
     }
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_as_django_rest_framework_does() {
+    fn six_digits_of_a_second_or_none_are_written() {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp(1_500_000).to_string(), "1970-01-01T00:00:01.500000Z");
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999999Z");
@@ -170,6 +172,27 @@ mod tests {
         assert_eq!(Timestamp::parse("2026-11-01").unwrap().to_string(), "2026-11-01T00:00:00Z");
         assert_eq!(Timestamp::parse("2026-11-01 12:00:00.1234567Z").unwrap().to_string(), "2026-11-01T12:00:00.123456Z");
         for bad in ["", "yesterday", "2026-13-01", "12:00", "99999-01-01T00:00:00Z"] {
+            assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_day_are_read_and_written() {
+        for (text, written) in [
+            ("9999-12-31", "9999-12-31T00:00:00Z"),
+            ("9999-12-30T23:00:00Z", "9999-12-30T23:00:00Z"),
+            ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+            ("9999-12-31T23:59:59+01:00", "9999-12-31T22:59:59Z"),
+            ("0001-01-01", "0001-01-01T00:00:00Z"),
+            ("0001-01-01T00:00:00.000001Z", "0001-01-01T00:00:00.000001Z"),
+            ("0001-01-01T00:00:00-01:00", "0001-01-01T01:00:00Z"),
+        ] {
+            let read = Timestamp::parse(text).unwrap();
+            assert_eq!(read.to_string(), written, "{text}");
+            assert_eq!(Timestamp::parse(&read.to_string()), Some(read));
+        }
+        assert_eq!(Timestamp(0).plus(Duration::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
+        for bad in ["0000-12-31", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00", "-0001-01-01", "9999-12-32"] {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
         }
     }
