@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
+use crate::actions::csv;
 use crate::actions::sessions::records::{COLUMNS, cells, records};
 use crate::cli::{Outcome, output};
 use crate::config::Config;
@@ -58,14 +59,10 @@ impl Sink {
             }
             return Ok(());
         }
-        let mut writer = csv::Writer::from_writer(Vec::new());
         if !std::mem::replace(&mut self.is_started, true) {
-            writer.write_record(self.columns)?;
+            output::write(&csv::rows([self.columns])?)?;
         }
-        for record in records {
-            writer.write_record(cells(record, self.columns))?;
-        }
-        output::write(&writer.into_inner()?)
+        output::write(&csv::rows(records.iter().map(|record| cells(record, self.columns)))?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table};
 
+use crate::actions::csv;
 use crate::cli::{Failure, Outcome};
 
 /// Writes data.
@@ -49,14 +50,10 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Outcome {
     Ok(())
 }
 
-/// Writes rows as CSV with a header.
+/// Writes rows as CSV with a header, each cell harmless to a spreadsheet ([`crate::actions::csv`]).
 pub(super) fn csv(header: &[&str], rows: &[Vec<String>]) -> Outcome {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(header)?;
-    for row in rows {
-        writer.write_record(row)?;
-    }
-    write(&writer.into_inner()?)
+    write(&csv::rows([header])?)?;
+    write(&csv::rows(rows)?)
 }
 
 /// Asks a yes-or-no question; anything but yes is no.

@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use futures_util::stream;
 
 use crate::actions::app::App;
+use crate::actions::csv;
 use crate::actions::sessions::records::{COLUMNS, cells, records};
 use crate::http::query::Query;
 use crate::store::StoreError;
@@ -20,8 +21,8 @@ use crate::ui::submission::Visitor;
 /// How many rows are read at once.
 const STEP: usize = 500;
 
-/// `?format=csv` or `jsonl`, beside the view's own parameters. Each session is in it once; those that
-/// end while it is written may be left out.
+/// `?format=csv` or `jsonl`, with the view's own parameters. Each session is in it once; those that end
+/// while it is written may be left out. A search with a mistake exports nothing.
 pub async fn download(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
@@ -33,7 +34,7 @@ pub async fn download(State(app): State<App>, request: Request) -> PageResult {
         Some("jsonl") => false,
         _ => return Err(PageError::NotFound),
     };
-    let filter = crate::ui::fleet::filter(&app, &visitor, &view, app.clock.now()).await?;
+    let filter = crate::ui::fleet::exact(&app, &visitor, &view).await?;
     let matching = app.store.long_read(move |db| Box::pin(async move { db.list_matching(&filter, None).await })).await?;
     let ids = Arc::new(matching.ids);
     let parts = stream::unfold(0, move |at: usize| {
@@ -59,14 +60,10 @@ async fn read(app: &App, ids: &[i64], is_csv: bool, is_first: bool) -> Result<Ve
     let records = records(app, &rows).await?;
     let failed = |error: &dyn std::fmt::Display| StoreError::Failed(error.to_string());
     if is_csv {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        if is_first {
-            writer.write_record(COLUMNS).map_err(|error| failed(&error))?;
-        }
-        for record in &records {
-            writer.write_record(cells(record, COLUMNS).iter().map(|cell| harmless(cell))).map_err(|error| failed(&error))?;
-        }
-        return writer.into_inner().map_err(|error| failed(&error));
+        let header = is_first.then(|| COLUMNS.iter().map(|name| (*name).to_owned()).collect());
+        let rows = header.into_iter().chain(records.iter().map(|record| cells(record, COLUMNS)));
+        let text = csv::rows(rows).map_err(|error| failed(&error))?;
+        return Ok(if is_first { [csv::BYTE_ORDER_MARK, &text].concat() } else { text });
     }
     let mut lines = Vec::new();
     for record in &records {
@@ -74,9 +71,4 @@ async fn read(app: &App, ids: &[i64], is_csv: bool, is_first: bool) -> Result<Ve
         lines.push(b'\n');
     }
     Ok(lines)
-}
-
-/// A cell that no spreadsheet takes for a formula: names and user agents are strangers' words.
-fn harmless(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
 }
