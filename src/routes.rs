@@ -1,14 +1,19 @@
 //! Every address, on one screen.
 
-use axum::Router;
 use axum::routing::{MethodRouter, any, get, post};
+use axum::{Extension, Router};
 
 use crate::actions::app::App;
-use crate::api::core::authenticated_sessions::{details, revoke};
+use crate::api::core::authenticated_sessions::table::SESSIONS;
+use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::users::recovery;
 use crate::api::core::{authenticated_sessions, ended_sessions};
 use crate::api::{flows, health, schema};
 use crate::ui;
+use crate::ui::fleet::offers::ApiNames;
+
+/// What the page of all sessions calls the API's filters in the line for curl.
+const API_NAMES: ApiNames = ApiNames(|about| SESSIONS.name_of(about));
 
 /// All addresses, and what answers them.
 #[derive(Default)]
@@ -32,15 +37,15 @@ impl Routes {
 pub fn routes() -> Routes {
     Routes::default()
         // authentik's API. Each of these answers all methods itself.
-        .route("/api/v3/core/authenticated_sessions/", any(authenticated_sessions::collection))
-        .route("/api/v3/core/authenticated_sessions/bulk_delete/", any(authenticated_sessions::bulk))
-        .route("/api/v3/core/authenticated_sessions/revoke/", any(revoke::address))
-        .route("/api/v3/core/authenticated_sessions/{uuid}/", any(authenticated_sessions::item))
-        .route("/api/v3/core/authenticated_sessions/{uuid}/used_by/", any(authenticated_sessions::item_used_by))
-        .route("/api/v3/core/authenticated_sessions/{uuid}/details/", any(details::address))
-        .route("/api/v3/core/ended_sessions/", any(ended_sessions::collection))
-        .route("/api/v3/core/users/{id}/recovery/", any(recovery::address))
-        .route("/api/v3/flows/executor/{slug}/", any(flows::executor::executor))
+        .route("/api/v3/core/authenticated_sessions/", authenticated_sessions::collection())
+        .route("/api/v3/core/authenticated_sessions/bulk_delete/", bulk_delete::address())
+        .route("/api/v3/core/authenticated_sessions/revoke/", revoke::address())
+        .route("/api/v3/core/authenticated_sessions/{uuid}/", authenticated_sessions::item())
+        .route("/api/v3/core/authenticated_sessions/{uuid}/used_by/", authenticated_sessions::item_used_by())
+        .route("/api/v3/core/authenticated_sessions/{uuid}/details/", details::address())
+        .route("/api/v3/core/ended_sessions/", ended_sessions::collection())
+        .route("/api/v3/core/users/{id}/recovery/", recovery::address())
+        .route("/api/v3/flows/executor/{flow_slug}/", any(flows::executor::executor))
         .route("/api/v3/schema/", get(schema::schema))
         .route("/api/v3/", get(schema::browser))
         .route("/api/v3/browser/{file}", get(schema::browser_file))
@@ -65,7 +70,7 @@ pub fn routes() -> Routes {
         .route("/sessions", get(ui::account::devices::show))
         .route("/sessions/end-others", post(ui::account::devices::end_others))
         .route("/sessions/not-me", get(ui::account::devices::not_me))
-        .route("/sessions/all", get(ui::fleet::show))
+        .route("/sessions/all", get(ui::fleet::show).layer(Extension(API_NAMES)))
         .route("/sessions/all/live", get(ui::fleet::live::stream))
         .route("/sessions/all/counts", get(ui::fleet::counts))
         .route("/sessions/all/export", get(ui::fleet::export::download))

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::actions::app::App;
+use crate::api;
 use crate::api::error::ApiError;
 use crate::http::{self, client, compress, headers, log};
 use crate::routes::routes;
@@ -41,7 +42,7 @@ pub async fn run(listener: TcpListener, app: &App, stop: impl Future<Output = ()
 
 /// Serves a router on the listener until `stop` is done, with the transport's bounds on time and size.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    http::serve::run(listener, router, || ApiError::Timeout.into_response(), stop).await;
+    http::serve::run(listener, router, api::path::normalize, || ApiError::Timeout.into_response(), stop).await;
 }
 
 /// No such address: answered in the form that its caller reads.

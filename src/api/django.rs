@@ -1,6 +1,28 @@
-//! How Python reads integers, which is how authentik reads them.
+//! How Django and Python read texts, which is how authentik reads them: white space, integers, UUIDs and
+//! search terms (`docs/compat.md` 6, 8 and 10).
 
-use crate::domain::search::is_python_space;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use uuid::Uuid;
+
+use crate::domain::SessionId;
+
+/// Python's white space: Unicode's, and the four ASCII separators.
+pub fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// Reads a session's id as Python's `uuid.UUID` reads text: any letter case, dashes optional and
+/// anywhere, `urn:`, `uuid:` and surrounding braces allowed; 32 hex digits must remain.
+pub fn uuid(text: &str) -> Option<SessionId> {
+    let text = text.replace("urn:", "").replace("uuid:", "");
+    let hex = text.trim_matches(['{', '}']).replace('-', "");
+    if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    u128::from_str_radix(&hex, 16).ok().map(|n| SessionId(Uuid::from_u128(n)))
+}
 
 /// The zeros of Unicode's decimal digits; the digits one to nine follow each.
 #[rustfmt::skip]
@@ -37,7 +59,7 @@ impl Int {
 /// Reads an integer: white space around, one sign, digits of any script with single `_` between
 /// them; at most 4300 digits, Python's limit. `None` when it is none.
 pub fn int(text: &str) -> Option<Int> {
-    let text = text.trim_matches(is_python_space);
+    let text = text.trim_matches(is_space);
     let (is_negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -67,6 +89,40 @@ fn digit(c: char) -> Option<u32> {
     Some(u32::from(c) - zero).filter(|digit| *digit < 10)
 }
 
+/// Tokens: runs without white space, in which a `"…"` or `'…'` part keeps its spaces.
+#[expect(clippy::expect_used, reason = "the pattern is a constant; a test compiles it")]
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r#"(?x)
+        ( (?: [^\s\x1c-\x1f'"]* (?: (?: "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' ) [^\s\x1c-\x1f'"]* )+ )
+        | [^\s\x1c-\x1f]+ )"#,
+    )
+    .expect("a valid pattern")
+});
+
+/// Splits a search text into its terms, as Django REST Framework's `search_smart_split` does. White space
+/// and commas separate, a `"…"` or `'…'` part keeps its spaces, a lone quote is a character.
+pub fn split(text: &str) -> Vec<String> {
+    let mut terms = Vec::new();
+    for token in TOKEN.find_iter(text) {
+        let token = token.as_str().trim_matches(',');
+        let quote = token.chars().next().filter(|c| matches!(c, '"' | '\''));
+        match quote {
+            Some(quote) if token.ends_with(quote) => terms.push(unquote(token, quote)),
+            _ => terms
+                .extend(token.split(',').filter(|piece| !piece.is_empty()).map(|piece| piece.trim_matches(is_space).to_owned())),
+        }
+    }
+    terms
+}
+
+/// The inside of a quoted token, `\"` and `\\` unescaped. A lone quote is the empty term.
+fn unquote(token: &str, quote: char) -> String {
+    let inside = token.strip_prefix(quote).unwrap_or(token);
+    let inside = inside.strip_suffix(quote).unwrap_or(inside);
+    inside.replace(&format!("\\{quote}"), &quote.to_string()).replace("\\\\", "\\")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +146,54 @@ mod tests {
         assert_eq!(int("99999999999999999999"), Some(Int::TooLarge));
         assert_eq!(int("-99999999999999999999"), Some(Int::TooSmall));
         assert_eq!(int(&"1".repeat(4301)), None);
+    }
+
+    #[test]
+    fn ids_are_read_as_python_reads_them() {
+        let id = uuid("50499c33-bd55-4ced-8916-e466275b4b73").unwrap();
+        for same in [
+            "50499C33-BD55-4CED-8916-E466275B4B73",
+            "50499c33bd554ced8916e466275b4b73",
+            "{50499c33-bd55-4ced-8916-e466275b4b73}",
+            "urn:uuid:50499c33-bd55-4ced-8916-e466275b4b73",
+            "5-0-4-99c33bd554ced8916e466275b4b73-",
+        ] {
+            assert_eq!(uuid(same), Some(id), "{same}");
+        }
+        for bad in [
+            "",
+            "50499c33",
+            "g0499c33bd554ced8916e466275b4b73",
+            "+0499c33bd554ced8916e466275b4b73",
+            "５0499c33bd554ced8916e466275b4b7",
+        ] {
+            assert_eq!(uuid(bad), None, "{bad}");
+        }
+        assert_eq!(id.to_string(), "50499c33-bd55-4ced-8916-e466275b4b73");
+    }
+
+    fn check(text: &str, want: &[&str]) {
+        assert_eq!(split(text), want, "{text:?}");
+    }
+
+    #[test]
+    fn splits_as_django_rest_framework_does() {
+        check("", &[]);
+        check("  , ,, ", &[]);
+        check("one two", &["one", "two"]);
+        check("one,two", &["one", "two"]);
+        check("\"one two\"", &["one two"]);
+        check("'one two'", &["one two"]);
+        check("\"a, b\" c", &["a, b", "c"]);
+        check(",\"a b\",", &["a b"]);
+        check(r#""say \"hi\" \\ there""#, &[r#"say "hi" \ there"#]);
+        check("\"unbalanced", &["\"unbalanced"]);
+        check("\"", &[""]);
+        check("\"\"", &[""]);
+        check("x\"y z\"w", &["x\"y z\"w"]);
+        check("\"a\"b", &["\"a\"b"]);
+        check("\"a\",\"b\"", &["a\",\"b"]);
+        check("o'brien", &["o'brien"]);
+        check("tab\tand\u{a0}nbsp\u{1c}fs", &["tab", "and", "nbsp", "fs"]);
     }
 }

@@ -3,20 +3,25 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::actions::ActionError;
 use crate::auth::AuthError;
 use crate::store::StoreError;
+
+/// The key of what is wrong with a request as a whole.
+pub const NON_FIELD_ERRORS: &str = "non_field_errors";
 
 /// Everything the API answers but success. There is no 401: authentik has none (`docs/compat.md` 4.1).
 #[derive(Debug)]
 pub enum ApiError {
     /// 404: no such address, page or form.
     NotFound,
-    /// 404: no such session, or none the caller may know of.
-    NoSession,
-    /// 404: no such user.
-    NoUser,
+    /// 404: what the path names is not there, or the caller may not know of it. The endpoint says of which
+    /// kind it is ([`ApiError::of`]).
+    Missing,
+    /// 404: the same, of this kind in authentik's words, such as `User`.
+    NoObject(&'static str),
     /// 404: no such page.
     InvalidPage,
     /// 406: the client accepts no JSON.
@@ -59,14 +64,31 @@ impl ApiError {
     pub fn parameter(name: &str, why: &str) -> Self {
         Self::Parameters(Map::from_iter([(name.to_owned(), json!([why]))]))
     }
+
+    /// 400 for a rule that the request as a whole breaks: its sentence, with a capital letter and a full stop.
+    #[must_use]
+    pub fn broken(rule: &dyn std::fmt::Display) -> Self {
+        let rule = rule.to_string();
+        let mut letters = rule.chars();
+        let first: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+        Self::parameter(NON_FIELD_ERRORS, &format!("{first}{}.", letters.as_str()))
+    }
+
+    /// The same error; [`ApiError::Missing`] names the kind of object that was looked for.
+    #[must_use]
+    pub fn of(self, kind: &'static str) -> Self {
+        match self {
+            Self::Missing if !kind.is_empty() => Self::NoObject(kind),
+            other => other,
+        }
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, body) = match &self {
-            Self::NotFound => (StatusCode::NOT_FOUND, detail("Not found.")),
-            Self::NoSession => (StatusCode::NOT_FOUND, detail("No AuthenticatedSession matches the given query.")),
-            Self::NoUser => (StatusCode::NOT_FOUND, detail("No User matches the given query.")),
+            Self::NotFound | Self::Missing => (StatusCode::NOT_FOUND, detail("Not found.")),
+            Self::NoObject(kind) => (StatusCode::NOT_FOUND, detail(&format!("No {kind} matches the given query."))),
             Self::InvalidPage => (StatusCode::NOT_FOUND, detail("Invalid page.")),
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, detail("Could not satisfy the request Accept header.")),
             Self::NotAuthenticated => (StatusCode::FORBIDDEN, detail("Authentication credentials were not provided.")),
@@ -106,6 +128,18 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+/// What all errors but 400 say.
+#[derive(ToSchema)]
+#[schema(as = GenericError)]
+#[expect(dead_code, reason = "describes what ApiError writes")]
+pub struct GenericError {
+    /// What is wrong, in a sentence.
+    detail: String,
+    /// Never sent; clients made from authentik's description have it.
+    #[schema(nullable = false)]
+    code: Option<String>,
 }
 
 /// Said to whoever has as many sessions as they may have.
@@ -153,15 +187,19 @@ impl From<StoreError> for ApiError {
 impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
         match error {
-            ActionError::NotFound => Self::NoSession,
+            ActionError::NotFound => Self::Missing,
             ActionError::Forbidden => Self::Forbidden,
             ActionError::AtLimit | ActionError::ChooseEnd => Self::Refused(AT_LIMIT.to_owned()),
             ActionError::FactorNeeded => Self::Refused(FACTOR_NEEDED.to_owned()),
             ActionError::Passkey(refusal) => Self::Refused(format!("The passkey was refused: {refusal}.")),
             ActionError::Busy => Self::Unavailable,
             ActionError::Limited(wait) => Self::Throttled(wait.as_secs().saturating_add(1)),
+            // Rules that no handler expected to be broken: the caller's mistake all the same.
+            ActionError::Rule(rule) => Self::broken(&rule),
+            ActionError::Label(rule) => Self::broken(&rule),
+            ActionError::Exists(_) => Self::broken(&error),
             ActionError::Store(error) => error.into(),
-            other => {
+            other @ ActionError::Randomness(_) => {
                 tracing::error!(error = %other, "a request failed");
                 Self::Internal
             }

@@ -5,14 +5,21 @@ use std::sync::LazyLock;
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use serde_json::json;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder};
 use utoipa::{Modify, OpenApi};
 
-use crate::api::core::authenticated_sessions::{details, revoke};
+use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::users::recovery;
 use crate::api::core::{authenticated_sessions as sessions, ended_sessions};
-use crate::api::error::json_response;
+use crate::api::error::{GenericError, json_response};
 use crate::api::flows::executor;
+
+/// What the paths of the description begin with. It is in `servers`, as in authentik's description.
+pub const BASE: &str = "/api/v3";
 
 /// The description's source.
 #[derive(OpenApi)]
@@ -20,14 +27,14 @@ use crate::api::flows::executor;
     info(
         title = "Rollcall",
         description = "Who is signed in, from where and on what; and how to sign them out. Compatible with authentik's API v3.",
-        license(name = "MIT OR Apache-2.0")
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     paths(
         sessions::list,
         sessions::retrieve,
         sessions::destroy,
         sessions::used_by,
-        sessions::bulk_delete,
+        bulk_delete::bulk_delete,
         details::retrieve,
         revoke::revoke,
         ended_sessions::list,
@@ -35,22 +42,86 @@ use crate::api::flows::executor;
         executor::get,
         executor::solve
     ),
-    modifiers(&Security)
+    components(schemas(GenericError)),
+    modifiers(&Common)
 )]
 struct Description;
 
-struct Security;
+/// What all operations share: base address, credentials, and the errors that the scaffold answers.
+struct Common;
 
-impl Modify for Security {
+/// The scheme of API tokens: authentik's name, which clients made from a description use.
+const TOKEN: &str = "authentik";
+const COOKIE: &str = "session";
+const VALIDATION_ERROR: &str = "ValidationError";
+const GENERIC_ERROR: &str = "GenericError";
+
+/// The errors that every operation may answer: status, whether only operations with a body do, what it
+/// means.
+const ERRORS: [(u16, bool, &str); 8] = [
+    (400, false, "A parameter or a field is wrong; the body names each. A wrong `search` is a list of texts."),
+    (403, false, "The credentials open nothing, or the caller may not do this."),
+    (404, false, "There is no such object, page or form, or the caller may not know of it."),
+    (405, false, "The address does not take this method; `Allow` names those it takes."),
+    (406, false, "The client does not accept JSON."),
+    (413, true, "The body is too large."),
+    (415, true, "The body is not JSON."),
+    (503, false, "The server cannot do this now; `Retry-After` says when to try again."),
+];
+
+impl Modify for Common {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        openapi.servers = Some(vec![ServerBuilder::new().url(BASE).build()]);
+        let paths = std::mem::take(&mut openapi.paths.paths);
+        let shortened = paths.into_iter().map(|(path, item)| (path.strip_prefix(BASE).unwrap_or(&path).to_owned(), item));
+        openapi.paths.paths = shortened.collect();
+        for item in openapi.paths.paths.values_mut() {
+            let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+            for operation in methods.into_iter().flatten() {
+                add_errors(operation);
+            }
+        }
         let components = openapi.components.get_or_insert_default();
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token with the intent `api`.")).build();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token with the intent `api`.")).build();
+        components.add_security_scheme(TOKEN, SecurityScheme::Http(token));
         let about = "A session. Over https the cookie is named __Host-rollcall_session. Requests that change something also \
             need the cookie authentik_csrf and the header X-authentik-CSRF, which must agree.";
         let cookie = ApiKey::Cookie(ApiKeyValue::with_description("rollcall_session", about));
-        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+        components.add_security_scheme(COOKIE, SecurityScheme::ApiKey(cookie));
+        components.schemas.insert(VALIDATION_ERROR.to_owned(), RefOr::T(validation_error()));
     }
+}
+
+/// Adds the common errors that an operation does not describe itself, and the credentials.
+fn add_errors(operation: &mut Operation) {
+    let has_body = operation.request_body.is_some();
+    for (status, _, about) in ERRORS.into_iter().filter(|(_, needs_body, _)| has_body || !needs_body) {
+        operation.responses.responses.entry(status.to_string()).or_insert_with(|| {
+            let schema: RefOr<Schema> = if status == 400 {
+                let text = ObjectBuilder::new().schema_type(Type::String);
+                let texts = ArrayBuilder::new().items(text);
+                OneOfBuilder::new().item(Ref::from_schema_name(VALIDATION_ERROR)).item(texts).into()
+            } else {
+                Ref::from_schema_name(GENERIC_ERROR).into()
+            };
+            let content = ContentBuilder::new().schema(Some(schema)).build();
+            RefOr::T(ResponseBuilder::new().description(about).content("application/json", content).build())
+        });
+    }
+    let credentials = || [TOKEN, COOKIE].map(|scheme| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []));
+    operation.security.get_or_insert_with(|| credentials().to_vec());
+}
+
+/// What 400 says: the wrong parameters or fields, each with what is wrong.
+fn validation_error() -> Schema {
+    let texts = || ArrayBuilder::new().items(ObjectBuilder::new().schema_type(Type::String));
+    ObjectBuilder::new()
+        .description(Some("The wrong parameters or fields, each with a list of what is wrong."))
+        .property("non_field_errors", texts().description(Some("What is wrong with the request as a whole.")))
+        .property("code", ObjectBuilder::new().schema_type(Type::String).description(Some("Never sent.")))
+        .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+        .examples([json!({ "user": ["Enter a whole number."] })])
+        .into()
 }
 
 static DESCRIPTION: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(Description::openapi);

@@ -23,7 +23,7 @@ pub(super) struct GenerateArgs {
 }
 
 pub(super) async fn run(config: Config, args: GenerateArgs) -> Outcome {
-    let app = crate::cli::open(config).await?;
+    let app = crate::cli::open_or_create(config).await?;
     let stop = stopped();
     // Drawn only where standard error is a terminal.
     let bar = ProgressBar::with_draw_target(Some(u64::from(args.users) + u64::from(args.sessions)), ProgressDrawTarget::stderr());

@@ -33,7 +33,7 @@ pub(super) async fn run(config: Config, args: ImportArgs) -> Outcome {
         let length = file.metadata().ok().map(|meta| meta.len());
         (Box::new(file), length)
     };
-    let app = crate::cli::open(config).await?;
+    let app = crate::cli::open_or_create(config).await?;
     // Drawn only where standard error is a terminal.
     let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left") {

@@ -37,7 +37,7 @@ pub async fn serve(app: &App, address: SocketAddr, stop: impl Future<Output = ()
             }
         };
         tokio::select! {
-            () = crate::http::serve::run(listener, router, timed_out, stop) => {}
+            () = crate::http::serve::run(listener, router, |request| request, timed_out, stop) => {}
             () = gather => {}
         }
     });

@@ -2,11 +2,12 @@
 //! not depend on the web server.
 //!
 //! Nothing but data goes to standard output; messages and progress go to standard error. Exit codes:
-//! 0 done, 1 failed, 2 wrong usage (a wrong setting is one).
+//! 0 done, 1 failed, 2 wrong usage (a wrong setting is one), 3 no session matched.
 
 mod check;
 mod demo;
 mod export;
+mod filters;
 mod generate;
 mod import;
 pub mod load;
@@ -31,7 +32,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::actions::app::App;
-use crate::config::{Config, Flags, LogFormat};
+use crate::config::{Config, Flags, Location, LogFormat};
 use crate::domain::Clock;
 use crate::store::Store;
 
@@ -83,7 +84,7 @@ enum Command {
     /// Limits of groups and users: show, set
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Sessions: list, show, revoke, watch
+    /// Sessions: list, show, end, watch
     #[command(subcommand)]
     Session(Box<session::SessionCommand>),
     /// Bring the database's schema up to date
@@ -183,7 +184,11 @@ fn finish(outcome: Outcome) -> ExitCode {
         }
         Err(error) => {
             output::say(&format!("rollcall: {error}"));
-            ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
+            ExitCode::from(match () {
+                () if error.is::<WrongUsage>() => 2,
+                () if error.is::<NothingMatched>() => 3,
+                () => 1,
+            })
         }
     }
 }
@@ -192,6 +197,11 @@ fn finish(outcome: Outcome) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct WrongUsage(String);
+
+/// The filters were understood, and no session matches them.
+#[derive(Debug, thiserror::Error)]
+#[error("no session matches")]
+struct NothingMatched;
 
 /// A [`Failure`] that is the command line's fault.
 fn misused(message: impl Into<String>) -> Failure {
@@ -220,14 +230,48 @@ fn start_log(config: &Config, is_server: bool) {
     all.init();
 }
 
-/// Opens everything, as the server does.
-async fn open(mut config: Config) -> Result<App, Failure> {
+/// Opens an instance that exists, as the server does. It makes none: a command that runs in the wrong
+/// folder, or with the wrong settings, must say so and leave nothing behind.
+///
+/// # Errors
+/// Wrong usage when there is no instance.
+async fn open(config: Config) -> Result<App, Failure> {
+    must_exist(&config).await?;
+    open_or_create(config).await
+}
+
+/// Opens an instance, and makes it where there is none: for commands that fill one.
+async fn open_or_create(mut config: Config) -> Result<App, Failure> {
     // One question is answered sooner by the database than all sessions are read.
     config.sessions.index_limit = 0;
     Ok(App::start(config, Clock::System).await?)
 }
 
+/// Checks that database and instance key are there, and makes neither.
+async fn must_exist(config: &Config) -> Outcome {
+    let none = |what: String| {
+        misused(format!(
+            "there is no instance here: {what}. --data-dir FOLDER or --database-url URL, ROLLCALL_DATA_DIR or \
+             ROLLCALL_DATABASE__URL, or a rollcall.toml in this folder (--config FILE) point at one; `rollcall serve` makes one"
+        ))
+    };
+    if let Location::Sqlite(path) = &config.database
+        && !path.exists()
+    {
+        return Err(none(format!("{} does not exist", path.display())));
+    }
+    if !Store::open(&config.database).await?.has_schema().await? {
+        return Err(none("the database has no tables of Rollcall".into()));
+    }
+    let key = config.instance_key_path();
+    if !key.exists() {
+        return Err(none(format!("the database is there, and its instance key is not: {} does not exist", key.display())));
+    }
+    Ok(())
+}
+
 async fn migrate(config: Config) -> Outcome {
+    must_exist(&config).await?;
     let store = Store::open(&config.database).await?;
     let applied = store.migrate().await?;
     for name in &applied {

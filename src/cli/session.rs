@@ -1,6 +1,6 @@
 //! `rollcall session`.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 
 use crate::actions::app::App;
@@ -8,20 +8,22 @@ use crate::actions::sessions::end;
 use crate::actions::sessions::end_matching;
 use crate::actions::sessions::end_matching::{MAX_COMMENT_LENGTH, Revocation};
 use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
-use crate::cli::{Failure, Outcome, misused, output};
+use crate::cli::filters::FilterArgs;
+use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
 use crate::config::Config;
 use crate::domain::caller::Actor;
 use crate::domain::listing::{SessionFilter, Sort, Window};
-use crate::domain::{Address, Network, SessionId, Timestamp, UserId, search};
+use crate::domain::{Clock, SessionId};
 
 /// What to do with sessions.
 #[derive(Subcommand)]
 pub(super) enum SessionCommand {
-    /// List sessions
+    /// List sessions: all, or those that match
     List {
         #[command(flatten)]
         filter: FilterArgs,
-        /// Names separated by commas, each with an optional -: username, last_used, expires, last_ip, …
+        /// Names separated by commas, each with an optional -: uuid, user, username, last_ip,
+        /// last_user_agent, last_used, expires, created, country
         #[arg(long, default_value = "-last_used", allow_hyphen_values = true)]
         ordering: String,
         /// How many at most
@@ -51,20 +53,19 @@ pub(super) enum SessionCommand {
         #[arg(long)]
         json: bool,
     },
-    /// End sessions: those named, or those that match
-    Revoke {
-        /// Which
-        uuids: Vec<String>,
+    /// End sessions: those whose UUIDs are given, or those that match
+    #[command(visible_alias = "revoke")]
+    End {
         #[command(flatten)]
         filter: FilterArgs,
-        /// Everybody's
+        /// All sessions of all users
         #[arg(long)]
         everyone: bool,
-        /// End nothing unless about so many match; more or fewer by one in a hundred is about so many
-        #[arg(long, value_name = "NUMBER", conflicts_with = "uuids")]
+        /// Abort unless the number of matches is within 1 % of NUMBER
+        #[arg(long, value_name = "NUMBER")]
         expected_count: Option<u64>,
         /// Why, for events and ended sessions
-        #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "uuids")]
+        #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
         /// Do not ask
         #[arg(long)]
@@ -72,134 +73,78 @@ pub(super) enum SessionCommand {
     },
 }
 
-/// The API's filters.
-#[derive(Args)]
-pub(super) struct FilterArgs {
-    /// Username, exactly
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// The user's primary key
-    #[arg(long, value_name = "KEY")]
-    user_pk: Option<i64>,
-    /// Terms, each part of the username, the address or the user agent
-    #[arg(long, value_name = "TEXT")]
-    search: Option<String>,
-    /// Last address
-    #[arg(long, value_name = "ADDRESS")]
-    last_ip: Option<String>,
-    /// Network of the last address, such as 10.0.0.0/8
-    #[arg(long, value_name = "CIDR")]
-    network: Option<String>,
-    /// Country code of the last address
-    #[arg(long, value_name = "CODE")]
-    country: Option<String>,
-    /// Autonomous system number of the last address
-    #[arg(long, value_name = "NUMBER")]
-    asn: Option<i64>,
-    /// Last user agent, exactly
-    #[arg(long, value_name = "TEXT")]
-    last_user_agent: Option<String>,
-    /// Browser, such as Firefox
-    #[arg(long, value_name = "FAMILY")]
-    browser: Option<String>,
-    /// System, such as Windows
-    #[arg(long, value_name = "FAMILY")]
-    os: Option<String>,
-    /// Device, such as iPhone
-    #[arg(long, value_name = "FAMILY")]
-    device: Option<String>,
-    /// Last used at this instant or later, such as 2026-11-01T12:00:00Z
-    #[arg(long, value_name = "INSTANT")]
-    last_used_gte: Option<String>,
-    /// Last used at this instant or earlier
-    #[arg(long, value_name = "INSTANT")]
-    last_used_lte: Option<String>,
-    /// Expires at this instant or later
-    #[arg(long, value_name = "INSTANT")]
-    expires_gte: Option<String>,
-    /// Expires at this instant or earlier
-    #[arg(long, value_name = "INSTANT")]
-    expires_lte: Option<String>,
-    /// All but this session
-    #[arg(long, value_name = "UUID")]
-    except: Option<String>,
-}
-
-impl FilterArgs {
-    fn read(self) -> Result<SessionFilter, Failure> {
-        let instant = |text: Option<String>| match text {
-            None => Ok(None),
-            Some(text) => Timestamp::parse(&text).map(Some).ok_or_else(|| misused(format!("{text} is no ISO 8601 date and time"))),
-        };
-        let last_ip = match self.last_ip {
-            None => None,
-            Some(text) => Some(Address::parse(&text).ok_or_else(|| misused(format!("{text} is no IPv4 or IPv6 address")))?),
-        };
-        let network = match self.network {
-            None => None,
-            Some(text) => Some(Network::parse(&text).ok_or_else(|| misused(format!("{text} is no network, such as 10.0.0.0/8")))?),
-        };
-        let terms = search::folded_terms(self.search.as_deref().unwrap_or_default());
-        Ok(SessionFilter {
-            visible_to: None,
-            username: self.user,
-            user: self.user_pk.map(UserId),
-            last_ip,
-            user_agent: self.last_user_agent,
-            network,
-            country: self.country.map(|code| code.to_ascii_uppercase()),
-            asn: self.asn,
-            browser: self.browser,
-            os: self.os,
-            device: self.device,
-            last_used_gte: instant(self.last_used_gte)?,
-            last_used_lte: instant(self.last_used_lte)?,
-            expires_gte: instant(self.expires_gte)?,
-            expires_lte: instant(self.expires_lte)?,
-            search: terms.ok_or_else(|| misused("too many search terms"))?,
-            except: self.except.as_deref().map(parse_id).transpose()?,
-        })
-    }
-}
-
 pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
     match command {
         SessionCommand::List { filter, ordering, limit, json, csv } => {
-            let filter = filter.read()?;
+            let filter = filter.read(Clock::System.now())?;
+            let sorts = Sort::parse_list(&ordering).map_err(|name| misused(format!("--ordering: there is no order {name:?}")))?;
             let app = crate::cli::open(config).await?;
-            list(&app, &filter, &Sort::parse_list(&ordering), limit, json, csv).await
+            let filter = FilterArgs::look_up(&app, filter).await?;
+            list(&app, &filter, &sorts, limit, json, csv).await
         }
         SessionCommand::Show { uuid, json } => {
             let id = parse_id(&uuid)?;
             show(&crate::cli::open(config).await?, id, json).await
         }
         SessionCommand::Watch { user, json } => {
-            crate::cli::watch::run(&crate::cli::open(config).await?, user.as_deref(), json).await
+            let app = crate::cli::open(config).await?;
+            if let Some(name) = &user
+                && app.store.read().find_user_by_name(name).await?.is_none()
+            {
+                return Err(misused(format!("there is no user named {name}")));
+            }
+            crate::cli::watch::run(&app, user.as_deref(), json).await
         }
-        SessionCommand::Revoke { uuids, filter, everyone, expected_count, reason, yes } => {
-            let ids = uuids.iter().map(|uuid| parse_id(uuid)).collect::<Result<Vec<_>, _>>()?;
-            let filter = filter.read()?;
-            let has_filter = SessionFilter { except: None, ..filter.clone() } != SessionFilter::default();
-            if usize::from(!ids.is_empty()) + usize::from(has_filter) + usize::from(everyone) != 1 {
-                return Err(misused("name sessions, or give filters, or --everyone: one of the three"));
-            }
-            if !ids.is_empty() && filter.except.is_some() {
-                return Err(misused("--except is for filters and --everyone, not for sessions that are named"));
-            }
+        SessionCommand::End { filter, everyone, expected_count, reason, yes } => {
+            let which = Which::read(filter, everyone, expected_count)?;
             let comment = reason.trim().to_owned();
             if !end_matching::is_comment(&comment) {
                 return Err(misused(format!("--reason: at most {MAX_COMMENT_LENGTH} characters, no control characters")));
             }
             let app = crate::cli::open(config).await?;
-            let what = Revocation { filter, except: None, expected: expected_count, comment };
-            let ended = if ids.is_empty() {
-                revoke_matching(&app, what, yes).await?
-            } else {
-                revoke_named(&app, &ids, &what.comment, yes).await?
+            let ended = match which {
+                Which::Named(ids) => revoke_named(&app, &ids, &comment, yes).await?,
+                Which::Matching(filter) => {
+                    let filter = FilterArgs::look_up(&app, *filter).await?;
+                    let what = Revocation { filter, except: None, expected: expected_count, comment };
+                    revoke_matching(&app, what, yes).await?
+                }
             };
+            if ended == 0 {
+                return Err(NothingMatched.into());
+            }
             output::say(&format!("ended {ended} session{}", if ended == 1 { "" } else { "s" }));
             Ok(())
         }
+    }
+}
+
+/// Which sessions to end.
+enum Which {
+    /// Those of these UUIDs.
+    Named(Vec<SessionId>),
+    /// Those that match.
+    Matching(Box<SessionFilter>),
+}
+
+impl Which {
+    /// Reads what the command line says; nothing but UUIDs names sessions one by one.
+    fn read(args: FilterArgs, is_everyone: bool, expected: Option<u64>) -> Result<Self, Failure> {
+        let ids: Vec<SessionId> = args.query.iter().filter_map(|text| SessionId::parse(text)).collect();
+        if !ids.is_empty() && ids.len() == args.query.len() {
+            if is_everyone || expected.is_some() || !args.has_no_flag() {
+                return Err(misused("sessions named by UUID take no filters, no --everyone and no --expected-count"));
+            }
+            return Ok(Self::Named(ids));
+        }
+        if !ids.is_empty() {
+            return Err(misused("give UUIDs, or a query: not both"));
+        }
+        let filter = args.read(Clock::System.now())?;
+        if FilterArgs::is_narrow(&filter) == is_everyone {
+            return Err(misused("name sessions, or give a query or filters, or --everyone: one of the three"));
+        }
+        Ok(Self::Matching(Box::new(filter)))
     }
 }
 
@@ -239,6 +184,9 @@ async fn revoke_matching(app: &App, mut what: Revocation, is_sure: bool) -> Resu
 async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {
     let db = app.store.read();
     let count = db.count_sessions(filter).await?;
+    if count == 0 && FilterArgs::is_narrow(filter) {
+        return Err(NothingMatched.into());
+    }
     let rows = db.list_sessions(filter, sorts, Window { offset: 0, limit }, count).await?;
     let records = records(app, &rows).await?;
     if is_json {

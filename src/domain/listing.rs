@@ -121,59 +121,49 @@ pub struct Sort<K = SortKey> {
     pub is_descending: bool,
 }
 
-impl Sort {
-    /// Reads authentik's `ordering`: names with an optional `-`, separated by commas. Unknown names
-    /// are dropped, the first of equal ones decides; with none left: by username.
-    #[must_use]
-    pub fn parse_list(text: &str) -> Vec<Self> {
-        Self::parse_terms(text, SortKey::parse, Self { key: SortKey::Username, is_descending: false })
-    }
-}
-
-impl Sort<EndedSortKey> {
-    /// The same for ended sessions; with no name left: the last that ended first.
-    #[must_use]
-    pub fn parse_ended_list(text: &str) -> Vec<Self> {
-        let parse = |name: &str| match name {
-            "ended" => Some(EndedSortKey::Ended),
-            name => SortKey::parse(name).map(EndedSortKey::Session),
-        };
-        Self::parse_terms(text, parse, Self { key: EndedSortKey::Ended, is_descending: true })
-    }
-}
-
-impl<K: PartialEq> Sort<K> {
-    fn parse_terms(text: &str, parse: impl Fn(&str) -> Option<K>, default: Self) -> Vec<Self> {
-        let mut sorts: Vec<Self> = Vec::new();
-        for name in text.split(',').map(|name| name.trim_matches(crate::domain::search::is_python_space)) {
-            let (name, is_descending) = name.strip_prefix('-').map_or((name, false), |rest| (rest, true));
-            if let Some(key) = parse(name)
-                && !sorts.iter().any(|sort| sort.key == key)
-            {
-                sorts.push(Self { key, is_descending });
-            }
-        }
-        if sorts.is_empty() {
-            sorts.push(default);
-        }
-        sorts
-    }
-}
-
 impl SortKey {
-    fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "uuid" => Self::Uuid,
-            "user" => Self::User,
-            "username" | "user__username" => Self::Username,
-            "last_ip" | "session__last_ip" => Self::LastIp,
-            "last_user_agent" | "session__last_user_agent" => Self::UserAgent,
-            "last_used" | "session__last_used" => Self::LastUsed,
-            "expires" | "session__expires" => Self::Expires,
-            "created" => Self::Created,
-            "country" => Self::Country,
-            _ => return None,
-        })
+    /// Their names, as the command line, the pages and the API's short forms write them.
+    pub const NAMES: [(&str, Self); 9] = [
+        ("uuid", Self::Uuid),
+        ("user", Self::User),
+        ("username", Self::Username),
+        ("last_ip", Self::LastIp),
+        ("last_user_agent", Self::UserAgent),
+        ("last_used", Self::LastUsed),
+        ("expires", Self::Expires),
+        ("created", Self::Created),
+        ("country", Self::Country),
+    ];
+
+    /// The key of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, key)| key)
+    }
+}
+
+impl EndedSortKey {
+    /// The key of that name: `ended`, or one of [`SortKey::NAMES`].
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        if name == "ended" { Some(Self::Ended) } else { SortKey::parse(name).map(Self::Session) }
+    }
+}
+
+impl Sort {
+    /// Reads an order: names separated by commas, each with an optional `-`. `Err` gives the first name
+    /// that is not known, or that is given twice.
+    ///
+    /// # Errors
+    /// That name.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, &str> {
+        let mut sorts: Vec<Self> = Vec::new();
+        for name in text.split(',').map(str::trim) {
+            let (plain, is_descending) = name.strip_prefix('-').map_or((name, false), |rest| (rest, true));
+            let key = SortKey::parse(plain).filter(|key| sorts.iter().all(|sort| sort.key != *key)).ok_or(name)?;
+            sorts.push(Self { key, is_descending });
+        }
+        Ok(sorts)
     }
 }
 
@@ -208,28 +198,16 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn sort(key: SortKey, is_descending: bool) -> Sort {
-        Sort { key, is_descending }
-    }
-
     #[test]
-    fn ended_sessions_have_an_order_of_their_own() {
-        let ended = |key, is_descending| Sort { key, is_descending };
-        assert_eq!(Sort::parse_ended_list("x"), vec![ended(EndedSortKey::Ended, true)]);
-        let both = vec![ended(EndedSortKey::Session(SortKey::User), true), ended(EndedSortKey::Ended, false)];
-        assert_eq!(Sort::parse_ended_list("-user,ended"), both);
-        assert_eq!(Sort::parse_list("ended"), vec![sort(SortKey::Username, false)]);
-    }
-
-    #[test]
-    fn ordering_drops_what_it_does_not_know() {
-        let by_name = vec![sort(SortKey::Username, false)];
-        assert_eq!(Sort::parse_list(""), by_name);
-        assert_eq!(Sort::parse_list("pk,--uuid,,nonsense"), by_name);
-        assert_eq!(
-            Sort::parse_list(" -session__last_used , uuid,last_used"),
-            vec![sort(SortKey::LastUsed, true), sort(SortKey::Uuid, false)]
-        );
-        assert_eq!(Sort::parse_list("- uuid"), by_name, "the blank belongs to the name");
+    fn an_order_is_a_list_of_known_names() {
+        let sort = |key, is_descending| Sort { key, is_descending };
+        assert_eq!(Sort::parse_list("username"), Ok(vec![sort(SortKey::Username, false)]));
+        assert_eq!(Sort::parse_list("-last_used, uuid"), Ok(vec![sort(SortKey::LastUsed, true), sort(SortKey::Uuid, false)]));
+        for (text, wrong) in [("", ""), ("uuid,", ""), ("nonsense", "nonsense"), ("--uuid", "--uuid"), ("user,-user", "-user")] {
+            assert_eq!(Sort::parse_list(text), Err(wrong), "{text}");
+        }
+        for (name, key) in SortKey::NAMES {
+            assert_eq!(SortKey::parse(name), Some(key));
+        }
     }
 }

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod clock;
 pub mod country;
 pub mod factor;
+pub mod filters;
 pub mod fold;
 pub mod listing;
 pub mod names;

@@ -5,7 +5,6 @@ pub mod client;
 pub mod compress;
 pub mod headers;
 pub mod log;
-pub mod path;
 pub mod query;
 pub mod serve;
 

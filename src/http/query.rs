@@ -1,4 +1,4 @@
-//! Query strings as Django reads them.
+//! Query strings: only `&` separates, and the last of two equal names counts.
 
 use std::borrow::Cow;
 
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_as_django_does() {
+    fn only_ampersands_separate_and_the_last_value_counts() {
         let query = Query::parse("a=1&&b=x+y%2B&a=2&c&d=%ff&e=1;f=2&%61b=3&g=%zz");
         assert_eq!(query.last("a"), Some("2"));
         assert_eq!(query.all("a").collect::<Vec<_>>(), ["1", "2"]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -28,8 +28,14 @@ const MAX_CONNECTIONS: usize = 8192;
 const GRACE: Duration = Duration::from_secs(8);
 
 /// Serves until `stop` is done, then lets running requests finish, within 8 s. A request that takes
-/// longer than 60 s is answered by `timed_out`.
-pub async fn run(listener: TcpListener, router: Router, timed_out: fn() -> Response, stop: impl Future<Output = ()>) {
+/// longer than 60 s is answered by `timed_out`. `rewrite` changes each request before it is routed.
+pub async fn run(
+    listener: TcpListener,
+    router: Router,
+    rewrite: fn(Request) -> Request,
+    timed_out: fn() -> Response,
+    stop: impl Future<Output = ()>,
+) {
     let graceful = GracefulShutdown::new();
     let places = std::sync::Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut stop = std::pin::pin!(stop);
@@ -48,7 +54,7 @@ pub async fn run(listener: TcpListener, router: Router, timed_out: fn() -> Respo
             () = &mut stop => break,
         };
         drop(stream.set_nodelay(true));
-        let service = service(router.clone(), timed_out, peer);
+        let service = service(router.clone(), rewrite, timed_out, peer);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
@@ -71,6 +77,7 @@ pub async fn run(listener: TcpListener, router: Router, timed_out: fn() -> Respo
 /// What a connection's requests go to.
 fn service(
     router: Router,
+    rewrite: fn(Request) -> Request,
     timed_out: fn() -> Response,
     peer: SocketAddr,
 ) -> impl hyper::service::Service<
@@ -82,7 +89,7 @@ fn service(
     hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut router = router.clone();
         async move {
-            let mut request = crate::http::path::normalize(request.map(Body::new));
+            let mut request = rewrite(request.map(Body::new));
             request.extensions_mut().insert(ConnectInfo(peer));
             match tokio::time::timeout(REQUEST_TIME, router.call(request)).await {
                 Ok(answer) => answer,

@@ -11,6 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::domain::query::Mistakes;
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
 use crate::ui::submission::Visitor;
@@ -21,6 +22,8 @@ use crate::ui::{Frame, PageResult, Section, page};
 pub enum PageError {
     /// 404.
     NotFound,
+    /// 400: a part of the search was not understood, so nothing was done with what it matches.
+    Mistaken(Mistakes),
     /// 403: the form was not ours, or too old.
     Forged(String),
     /// 403.
@@ -98,6 +101,10 @@ impl PageError {
             ),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here", "The address is right, but not what was asked of it.")
+            }
+            Self::Mistaken(mistakes) => {
+                let text = format!("{mistakes} Nothing was done. Go back and correct the search.");
+                return Failure { status: StatusCode::BAD_REQUEST, title: "The search has a mistake", text, retry_after: None };
             }
             Self::Conflict(text) => {
                 return Failure {
@@ -248,6 +255,12 @@ impl From<StoreError> for PageError {
             tracing::error!(%error, "a page failed");
             Self::Internal
         }
+    }
+}
+
+impl From<Mistakes> for PageError {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::Mistaken(mistakes)
     }
 }
 

@@ -174,9 +174,11 @@ impl<'a> Cast<'a> {
     fn samples(&self, route: &str) -> Vec<(String, String)> {
         let owner = self.users[0].id.0;
         let parts: &[(&str, &str)] = match route {
-            _ if route.contains("{slug}") => {
-                &[("{slug}", "default-authentication-flow"), ("{slug}", "default-invalidation-flow"), ("{slug}", "unknown-flow")]
-            }
+            _ if route.contains("{flow_slug}") => &[
+                ("{flow_slug}", "default-authentication-flow"),
+                ("{flow_slug}", "default-invalidation-flow"),
+                ("{flow_slug}", "unknown-flow"),
+            ],
             "/api/v3/browser/{file}" => &[("{file}", "start.js"), ("{file}", "unknown.js")],
             _ if route.contains("{file}") => &[("{file}", "icon.svg"), ("{file}", "unknown.svg")],
             _ if route.contains("{name}") => &[("{name}", "unknown")],

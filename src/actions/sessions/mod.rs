@@ -9,6 +9,7 @@ pub mod end_job;
 pub mod end_matching;
 pub mod look;
 pub mod moves;
+pub mod question;
 pub mod records;
 pub mod retention;
 pub mod touch;

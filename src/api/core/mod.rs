@@ -2,6 +2,5 @@
 
 pub mod authenticated_sessions;
 pub mod ended_sessions;
-pub mod parameters;
 pub mod users;
 pub mod wire;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::fmt::Hyphenated;
 
 use crate::actions::app::App;
+use crate::api::list::{Empty, Pagination};
 use crate::domain::address::AddressText;
 use crate::domain::clock::TimestampText;
 use crate::domain::user_agent::ParsedAgent;
@@ -30,29 +31,6 @@ pub struct Page<'a> {
     /// Always an empty object here.
     #[schema(value_type = Object)]
     pub autocomplete: Empty,
-}
-
-/// An empty object.
-#[derive(Serialize)]
-pub struct Empty {}
-
-/// Where a page stands among the others.
-#[derive(Serialize, ToSchema)]
-pub struct Pagination {
-    /// Number of the next page, 0 for none.
-    next: i64,
-    /// Number of the page before, 0 for none.
-    previous: i64,
-    /// How many sessions match in all.
-    count: i64,
-    /// Number of this page, from 1.
-    current: i64,
-    /// How many pages there are, at least 1.
-    total_pages: i64,
-    /// Place of the page's first row, from 1; 0 when there is none.
-    start_index: i64,
-    /// Place of the page's last row; 0 when there is none.
-    end_index: i64,
 }
 
 /// A page of ended sessions.
@@ -279,37 +257,6 @@ pub struct RevokeSessionsStopped {
 pub struct Link {
     /// The whole address.
     pub link: String,
-}
-
-/// What an error says.
-#[derive(Serialize, ToSchema)]
-#[schema(as = GenericError)]
-pub struct ErrorDetail {
-    detail: String,
-}
-
-impl Pagination {
-    /// How many pages of `size` rows `count` rows make: at least 1.
-    #[must_use]
-    pub fn pages(count: i64, size: i64) -> i64 {
-        (count + size - 1).div_euclid(size).max(1)
-    }
-
-    /// Page `number` of those, which shows `shown` rows.
-    #[must_use]
-    pub fn new(number: i64, size: i64, count: i64, shown: usize) -> Self {
-        let (pages, before) = (Self::pages(count, size), (number - 1) * size);
-        let shown = i64::try_from(shown).unwrap_or(size);
-        Self {
-            next: if number < pages { number + 1 } else { 0 },
-            previous: number - 1,
-            count,
-            current: number,
-            total_pages: pages,
-            start_index: if shown == 0 { 0 } else { before + 1 },
-            end_index: if shown == 0 { 0 } else { before + shown },
-        }
-    }
 }
 
 impl Page<'_> {

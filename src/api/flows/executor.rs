@@ -4,8 +4,8 @@
 use axum::body::to_bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, Method};
+use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::actions::app::App;
@@ -15,8 +15,8 @@ use crate::actions::sign_in::factors::Checked;
 use crate::actions::sign_in::passkeys::challenge::Purpose;
 use crate::actions::sign_in::{factors, passkeys};
 use crate::actions::{ActionError, sign_in};
-use crate::api::core::wire::ErrorDetail;
-use crate::api::error::{AT_LIMIT, ApiError, json_response};
+use crate::api::endpoint::{ok, options, with_allow};
+use crate::api::error::{AT_LIMIT, ApiError};
 use crate::api::flows::state::{Stage, State as Flow};
 use crate::auth;
 use crate::auth::{cookies, csrf, known_device, redirect, relying_party, session_keys};
@@ -39,9 +39,7 @@ const AVATAR: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/sv
 
 /// The address of every flow.
 pub async fn executor(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {
-    let mut response = converse(&app, &slug, request).await.into_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(METHODS));
-    response
+    with_allow(HeaderValue::from_static(METHODS), converse(&app, &slug, request).await)
 }
 
 async fn converse(app: &App, slug: &str, request: Request) -> Result<Response, ApiError> {
@@ -62,11 +60,7 @@ async fn converse(app: &App, slug: &str, request: Request) -> Result<Response, A
             let body = to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::TooLarge)?;
             if is_sign_in { call.solve(Answer::parse(&body)).await } else { call.sign_out(true).await }
         }
-        Method::OPTIONS => {
-            let media = ["application/json"];
-            let body = json!({ "name": "Flow Executor", "description": "", "renders": media, "parses": media });
-            Ok(json_response(StatusCode::OK, &body))
-        }
+        Method::OPTIONS => Ok(options("Flow Executor", "")),
         ref method => Err(ApiError::MethodNotAllowed(method.to_string())),
     }
 }
@@ -281,13 +275,10 @@ impl FlowCall<'_> {
 
     /// Tells somebody why they do not get in. The conversation is over.
     fn denied(&self, name: &str, why: &str) -> Response {
-        let mut response = json_response(
-            StatusCode::OK,
-            &json!({
-                "component": component(Stage::Denied), "flow_info": flow_info("Welcome to Rollcall!"), "pending_user": name,
-                "pending_user_avatar": AVATAR, "error_message": why,
-            }),
-        );
+        let mut response = ok(&json!({
+            "component": component(Stage::Denied), "flow_info": flow_info("Welcome to Rollcall!"), "pending_user": name,
+            "pending_user_avatar": AVATAR, "error_message": why,
+        }));
         cookies::remove(response.headers_mut(), &self.app.config, cookies::flow_name(&self.app.config));
         response
     }
@@ -298,7 +289,7 @@ impl FlowCall<'_> {
             let body = json!({
                 "component": "ak-stage-prompt", "flow_info": flow_info("Sign out of Rollcall?"), "fields": [],
             });
-            return Ok(json_response(StatusCode::OK, &body));
+            return Ok(ok(&body));
         }
         for key in session_keys(self.app, &self.parts.headers) {
             end::sign_out(self.app, &key, &self.client.as_anonymous()).await?;
@@ -312,7 +303,7 @@ impl FlowCall<'_> {
         let page = Query::parse(self.parts.uri.query().unwrap_or_default());
         let page = Query::parse(page.last("query").unwrap_or_default());
         let to = redirect::safe(&self.app.config, page.last("next"));
-        json_response(StatusCode::OK, &json!({ "component": "xak-flow-redirect", "flow_info": flow_info(title), "to": to }))
+        ok(&json!({ "component": "xak-flow-redirect", "flow_info": flow_info(title), "to": to }))
     }
 
     async fn present_and_keep(&self, flow: &Flow, error: Option<(&str, &str)>) -> Result<Response, ApiError> {
@@ -345,7 +336,7 @@ impl FlowCall<'_> {
                 challenge.insert("response_errors".into(), json!({ field: [{ "string": text, "code": "invalid" }] }));
             }
         }
-        Ok(json_response(StatusCode::OK, &challenge))
+        Ok(ok(&challenge))
     }
 }
 
@@ -363,12 +354,12 @@ fn flow_info(title: &str) -> Value {
     json!({ "title": title, "background": "", "background_themed_urls": null, "cancel_url": "/sign-in", "layout": "stacked" })
 }
 
-/// Gives the challenge that waits. `slug` is `default-authentication-flow` or
+/// Gives the challenge that waits. `flow_slug` is `default-authentication-flow` or
 /// `default-invalidation-flow`.
 #[utoipa::path(
-    get, path = "/api/v3/flows/executor/{slug}/", operation_id = "flows_executor_get", tag = "flows",
-    params(("slug" = String, Path), ("query" = Option<String>, Query, description = "The page's own query string.")),
-    responses((status = 200, body = Object, description = "A challenge."), (status = 403, body = ErrorDetail), (status = 404, body = ErrorDetail))
+    get, path = "/api/v3/flows/executor/{flow_slug}/", operation_id = "flows_executor_get", tag = "flows", security(()),
+    params(("flow_slug" = String, Path), ("query" = String, Query, description = "The page's own query string, or empty.")),
+    responses((status = 200, body = Object, description = "A challenge."))
 )]
 #[expect(dead_code, reason = "describes `executor`, which serves all methods")]
 pub(crate) fn get() {}
@@ -376,13 +367,9 @@ pub(crate) fn get() {}
 /// Answers the challenge that waits and gives the next one. Wrong answers are 200 too: the same
 /// challenge with `response_errors`.
 #[utoipa::path(
-    post, path = "/api/v3/flows/executor/{slug}/", operation_id = "flows_executor_solve", tag = "flows",
-    params(("slug" = String, Path), ("query" = Option<String>, Query, description = "The page's own query string.")),
-    request_body = Object,
-    responses(
-        (status = 200, body = Object, description = "A challenge."), (status = 403, body = ErrorDetail),
-        (status = 404, body = ErrorDetail), (status = 413, body = ErrorDetail), (status = 503, body = ErrorDetail)
-    )
+    post, path = "/api/v3/flows/executor/{flow_slug}/", operation_id = "flows_executor_solve", tag = "flows", security(()),
+    params(("flow_slug" = String, Path), ("query" = String, Query, description = "The page's own query string, or empty.")),
+    request_body = Object, responses((status = 200, body = Object, description = "A challenge."))
 )]
 #[expect(dead_code, reason = "describes `executor`, which serves all methods")]
 pub(crate) fn solve() {}

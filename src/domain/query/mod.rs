@@ -1,21 +1,25 @@
-//! What people type into the search box → filters: `user:alice country:DE idle:>30d -current`, and
-//! plain words. A mistake is said in words and narrows nothing: what was understood still applies.
+//! The search language: `user:alice country:germany idle:>30d -current`, and plain words.
+//!
+//! The search box of the page of all sessions and the command line read it. A key is a word of
+//! [`crate::domain::filters`] or one of [`TIMES`]; both are explained by [`words`]. A mistake is said in
+//! a sentence. What was understood can still be shown ([`SessionQuery::understood`]), but sessions end only
+//! by a query without a mistake ([`SessionQuery::filter`]).
+
+mod read;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::domain::address::{Address, Network};
 use crate::domain::clock::Timestamp;
-use crate::domain::country;
+use crate::domain::filters::{FilterSet, Word};
 use crate::domain::listing::SessionFilter;
-use crate::domain::search;
-use crate::domain::user::UserId;
+use crate::domain::query::read::{read, split, unquoted};
+use crate::domain::search::{MAX_TERMS, folded_terms};
 
-/// The most tokens that are looked at.
+/// The most tokens that are read.
 const MAX_TOKENS: usize = 40;
-const DAY: Duration = Duration::from_secs(86_400);
 
-/// What the box says, token by token.
+/// A query, token by token.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SessionQuery {
     /// In the order they were typed.
@@ -25,37 +29,24 @@ pub struct SessionQuery {
 /// One token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
-    /// What it means; `Err`: what is wrong with it.
+    /// What it means; `Err`: what is wrong with it, in a sentence.
     pub meaning: Result<Meaning, String>,
-    /// As it is written in the box.
+    /// As it was typed.
     pub text: String,
 }
 
 /// What a token asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Meaning {
-    /// Words to search for.
+    /// A text that must be part of the username, the address or the user agent.
     Words(String),
-    /// Of the user of that name.
-    User(String),
-    /// Of the user with that key.
-    UserKey(i64),
-    /// In a country, by its code.
-    Country(String),
-    /// In an autonomous system.
-    Asn(i64),
-    /// In a network.
-    Network(Network),
-    /// At an address.
-    Address(Address),
-    /// With a browser of this family, in any letter case.
-    Browser(String),
-    /// On a system of this family, in any letter case.
-    System(String),
-    /// On a device of this family, in any letter case.
-    Device(String),
-    /// With exactly this user agent.
-    Agent(String),
+    /// A value of a filter of [`crate::domain::filters::SESSIONS`].
+    Filter {
+        /// The filter's name.
+        name: &'static str,
+        /// A value that it takes.
+        value: String,
+    },
     /// Not used for this long, or longer.
     IdleOver(Duration),
     /// Used within this time.
@@ -70,23 +61,44 @@ pub enum Meaning {
     NotCurrent,
 }
 
-/// What can stand before a colon, with an example of what follows.
-pub const KEYS: [(&str, &str, &str); 11] = [
-    ("user", "alice", "whose"),
-    ("country", "DE", "by code or name"),
-    ("network", "3320", "by number, or 10.0.0.0/8"),
-    ("ip", "192.0.2.7", "an address or a network"),
-    ("browser", "firefox", "the browser"),
-    ("os", "android", "the system"),
-    ("device", "iphone", "the device"),
-    ("idle", ">30d", "not used for so long; <1h: used within it"),
-    ("ends", "<1h", "ends within it; >7d: does not"),
-    ("used", "2026-11-01", "last used on that day; >DAY, <DAY, DAY..DAY"),
-    ("agent", "\"curl/8.14.1\"", "the whole user agent"),
+/// The keys whose values depend on the time of the question.
+const TIMES: [Word; 3] = [
+    Word { key: "idle", example: ">30d", about: "not used for that long; <1h: used within it; s, m, h, d, w" },
+    Word { key: "ends", example: "<1h", about: "ends within it; >7d: does not" },
+    Word { key: "used", example: "2026-11-01", about: "last used on that day in UTC; >DAY, <DAY, DAY..DAY" },
 ];
 
+/// Every key of the language once, with an example and what it says.
+pub fn words() -> impl Iterator<Item = Word> {
+    let keys: Vec<Word> = SessionFilter::all().flat_map(|about| about.words).copied().chain(TIMES).collect();
+    let is_first = |at: usize| keys.iter().position(|word| Some(word.key) == keys.get(at).map(|word| word.key)) == Some(at);
+    let first: Vec<Word> = keys.iter().enumerate().filter(|(at, _)| is_first(*at)).map(|(_, word)| *word).collect();
+    first.into_iter()
+}
+
+/// Why a query cannot be used: each mistake in a sentence, and what was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes {
+    /// What is wrong, each in a sentence.
+    pub sentences: Vec<String>,
+    /// The tokens that were understood, as they were typed; `""`: none.
+    pub understood: String,
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentences.join(" "))?;
+        match self.understood.as_str() {
+            "" => f.write_str(" Nothing else was in the search."),
+            text => write!(f, " The rest was understood: “{text}”."),
+        }
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
 impl SessionQuery {
-    /// Reads what the box says.
+    /// Reads a query.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut query = Self::default();
@@ -96,20 +108,43 @@ impl SessionQuery {
                 break;
             }
             let mut meaning = read(&text);
-            if let Ok(known) = &meaning
-                && !matches!(known, Meaning::Words(_))
-                && query.tokens.iter().any(|token| token.meaning.as_ref().is_ok_and(|other| is_same_field(other, known)))
-            {
-                meaning = Err(format!("“{text}” comes second: a session has only one of these, and the first one counts."));
+            match &meaning {
+                Ok(Meaning::Words(_)) if query.terms().count() == MAX_TERMS => {
+                    meaning = Err(format!("“{text}” is one word too many: at most {MAX_TERMS} are searched for."));
+                }
+                Ok(Meaning::Words(_)) | Err(_) => {}
+                Ok(known) if query.meanings().any(|other| is_same_field(other, known)) => {
+                    meaning = Err(format!("“{text}” comes second: a session has only one of these, and the first one counts."));
+                }
+                Ok(_) => {}
             }
             query.tokens.push(Token { meaning, text });
         }
         query
     }
 
-    /// What is wrong, each in a sentence.
-    pub fn mistakes(&self) -> impl Iterator<Item = &str> {
-        self.tokens.iter().filter_map(|token| token.meaning.as_ref().err()).map(String::as_str)
+    fn meanings(&self) -> impl Iterator<Item = &Meaning> {
+        self.tokens.iter().filter_map(|token| token.meaning.as_ref().ok())
+    }
+
+    /// The filter it stands for at `now`; families are as typed
+    /// ([`crate::actions::sessions::question::spelled`] puts their letter case right).
+    ///
+    /// # Errors
+    /// [`Mistakes`] when a part of it was not understood: what is left would match more than was meant.
+    pub fn filter(&self, now: Timestamp) -> Result<SessionFilter, Mistakes> {
+        match self.mistakes() {
+            Some(mistakes) => Err(mistakes),
+            None => Ok(self.understood(now)),
+        }
+    }
+
+    /// What is wrong with it, if anything is.
+    #[must_use]
+    pub fn mistakes(&self) -> Option<Mistakes> {
+        let sentences: Vec<String> = self.tokens.iter().filter_map(|token| token.meaning.clone().err()).collect();
+        let understood = self.tokens.iter().filter(|token| token.meaning.is_ok()).map(|token| token.text.as_str());
+        (!sentences.is_empty()).then(|| Mistakes { sentences, understood: understood.collect::<Vec<_>>().join(" ") })
     }
 
     /// The same without one token.
@@ -137,25 +172,18 @@ impl SessionQuery {
         self.tokens.iter().any(|token| token.meaning == Ok(Meaning::NotCurrent))
     }
 
-    /// The filter it stands for at `now`. Families are as typed: whoever knows the right letter case
-    /// puts it in.
+    /// The filter that the understood part of it stands for at `now`, for showing sessions and never for
+    /// ending them.
     #[must_use]
-    pub fn filter(&self, now: Timestamp) -> SessionFilter {
+    pub fn understood(&self, now: Timestamp) -> SessionFilter {
         let mut filter = SessionFilter::default();
-        let mut words: Vec<&str> = Vec::new();
-        for meaning in self.tokens.iter().filter_map(|token| token.meaning.as_ref().ok()) {
+        for meaning in self.meanings() {
             match meaning {
-                Meaning::Words(text) => words.push(text),
-                Meaning::User(name) => filter.username = Some(name.clone()),
-                Meaning::UserKey(key) => filter.user = Some(UserId(*key)),
-                Meaning::Country(code) => filter.country = Some(code.clone()),
-                Meaning::Asn(number) => filter.asn = Some(*number),
-                Meaning::Network(network) => filter.network = Some(*network),
-                Meaning::Address(address) => filter.last_ip = Some(*address),
-                Meaning::Browser(family) => filter.browser = Some(family.clone()),
-                Meaning::System(family) => filter.os = Some(family.clone()),
-                Meaning::Device(family) => filter.device = Some(family.clone()),
-                Meaning::Agent(text) => filter.user_agent = Some(text.clone()),
+                Meaning::Words(_) | Meaning::NotCurrent => {}
+                Meaning::Filter { name, value } => {
+                    // It took this value when the token was read.
+                    let _ = filter.set(name, value);
+                }
                 Meaning::IdleOver(time) => filter.last_used_lte = Some(earlier(filter.last_used_lte, now.minus(*time))),
                 Meaning::IdleUnder(time) => filter.last_used_gte = Some(later(filter.last_used_gte, now.minus(*time))),
                 Meaning::EndsWithin(time) => filter.expires_lte = Some(now.plus(*time)),
@@ -164,21 +192,19 @@ impl SessionQuery {
                     filter.last_used_gte = from.map(|from| later(filter.last_used_gte, from)).or(filter.last_used_gte);
                     filter.last_used_lte = to.map(|to| earlier(filter.last_used_lte, to)).or(filter.last_used_lte);
                 }
-                Meaning::NotCurrent => {}
             }
         }
-        filter.search = search::folded_terms(&words.join(" ")).unwrap_or_default();
+        // There are no more of them than may be: `parse` saw to it.
+        filter.search = folded_terms(self.terms()).unwrap_or_default();
         filter
     }
 
-    /// The words alone, as the API's `search` takes them.
-    #[must_use]
-    pub fn words(&self) -> String {
-        let words = self.tokens.iter().filter_map(|token| match &token.meaning {
-            Ok(Meaning::Words(text)) => Some(text.as_str()),
+    /// The words that are searched for, without quotes.
+    pub fn terms(&self) -> impl Iterator<Item = String> {
+        self.meanings().filter_map(|meaning| match meaning {
+            Meaning::Words(text) => Some(unquoted(text)),
             _ => None,
-        });
-        words.collect::<Vec<_>>().join(" ")
+        })
     }
 }
 
@@ -206,166 +232,17 @@ fn later(known: Option<Timestamp>, new: Timestamp) -> Timestamp {
 
 /// Whether two tokens say something about the same field, so that only one can apply.
 fn is_same_field(a: &Meaning, b: &Meaning) -> bool {
-    let is_place = |it: &Meaning| matches!(it, Meaning::Network(_) | Meaning::Address(_));
-    std::mem::discriminant(a) == std::mem::discriminant(b) || (is_place(a) && is_place(b))
-}
-
-/// Splits at white space; what is between double quotes stays together, with `\"` and `\\` for
-/// these two.
-fn split(text: &str) -> Vec<String> {
-    let (mut tokens, mut token, mut is_quoted) = (Vec::new(), String::new(), false);
-    let mut characters = text.chars().filter(|c| !c.is_control() || c.is_whitespace());
-    while let Some(c) = characters.next() {
-        match c {
-            '\\' if is_quoted => {
-                token.push(c);
-                token.extend(characters.next());
-            }
-            '"' => {
-                is_quoted = !is_quoted;
-                token.push(c);
-            }
-            c if c.is_whitespace() && !is_quoted => {
-                if !token.is_empty() {
-                    tokens.push(std::mem::take(&mut token));
-                }
-            }
-            c => token.push(c),
-        }
+    let is_place = |name: &str| matches!(name, "network" | "last_ip");
+    match (a, b) {
+        (Meaning::Filter { name: a, .. }, Meaning::Filter { name: b, .. }) => a == b || (is_place(a) && is_place(b)),
+        _ => std::mem::discriminant(a) == std::mem::discriminant(b),
     }
-    if is_quoted {
-        token.push('"');
-    }
-    if !token.is_empty() {
-        tokens.push(token);
-    }
-    tokens
-}
-
-/// The inside of a value's quotes.
-fn unquoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            '\\' => out.extend(characters.next()),
-            '"' => {}
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-fn read(text: &str) -> Result<Meaning, String> {
-    if let Some(rest) = text.strip_prefix('-').filter(|rest| !rest.is_empty()) {
-        return match rest {
-            "current" => Ok(Meaning::NotCurrent),
-            _ => Err(format!("“{text}”: only “-current” can be left out so. To search for the words, put them in quotes.")),
-        };
-    }
-    let Some((key, value)) = text.split_once(':').filter(|(key, _)| is_key(key) && Address::parse(text).is_none()) else {
-        return Ok(Meaning::Words(text.to_owned()));
-    };
-    let value = if value.contains('"') { unquoted(value) } else { value.to_owned() };
-    if value.is_empty() {
-        return Err(format!("“{key}:” says nothing. {}", example(key)));
-    }
-    field(&key.to_ascii_lowercase(), &value).ok_or_else(|| {
-        if KEYS.iter().any(|(known, ..)| known.eq_ignore_ascii_case(key)) {
-            format!("“{value}” is nothing that “{key}:” can be. {}", example(key))
-        } else {
-            let known: Vec<&str> = KEYS.iter().map(|(key, ..)| *key).collect();
-            format!("There is no “{key}:”. There is {}. To search for the words, put them in quotes.", known.join(", "))
-        }
-    })
-}
-
-fn is_key(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
-}
-
-fn example(key: &str) -> String {
-    let known = KEYS.iter().find(|(known, ..)| known.eq_ignore_ascii_case(key));
-    known.map_or(String::new(), |(key, example, about)| format!("Such as {key}:{example} ({about})."))
-}
-
-fn field(key: &str, value: &str) -> Option<Meaning> {
-    Some(match key {
-        "user" => Meaning::User(value.to_owned()),
-        "userkey" => Meaning::UserKey(value.parse().ok()?),
-        "country" => Meaning::Country(country::code(value).map(str::to_owned).or_else(|| code(value))?),
-        "network" | "asn" => match number(value) {
-            Some(number) => Meaning::Asn(number),
-            None => Meaning::Network(Network::parse(value)?),
-        },
-        "ip" => match Address::parse(value) {
-            Some(address) => Meaning::Address(address),
-            None => Meaning::Network(Network::parse(value)?),
-        },
-        "browser" => Meaning::Browser(value.to_owned()),
-        "os" => Meaning::System(value.to_owned()),
-        "device" => Meaning::Device(value.to_owned()),
-        "agent" => Meaning::Agent(value.to_owned()),
-        "idle" => match value.strip_prefix('<') {
-            Some(time) => Meaning::IdleUnder(duration(time)?),
-            None => Meaning::IdleOver(duration(value.strip_prefix('>').unwrap_or(value))?),
-        },
-        "ends" => match value.strip_prefix('>') {
-            Some(time) => Meaning::EndsAfter(duration(time)?),
-            None => Meaning::EndsWithin(duration(value.strip_prefix('<').unwrap_or(value))?),
-        },
-        "used" => used(value)?,
-        _ => return None,
-    })
-}
-
-/// Two letters, though no list knows them.
-fn code(value: &str) -> Option<String> {
-    let is_code = value.len() == 2 && value.bytes().all(|byte| byte.is_ascii_alphabetic());
-    is_code.then(|| value.to_ascii_uppercase())
-}
-
-/// `3320` or `AS3320`.
-fn number(value: &str) -> Option<i64> {
-    let digits = value.strip_prefix("AS").or_else(|| value.strip_prefix("as")).unwrap_or(value);
-    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
-}
-
-/// `90s`, `15m`, `2h`, `30d`, `2w`.
-fn duration(value: &str) -> Option<Duration> {
-    let unit = value.chars().next_back()?;
-    let seconds: u64 = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 604_800,
-        _ => return None,
-    };
-    let count: u64 = value.get(..value.len() - 1)?.parse().ok()?;
-    Some(Duration::from_secs(count.checked_mul(seconds).filter(|seconds| *seconds < 1 << 40)?))
-}
-
-fn used(value: &str) -> Option<Meaning> {
-    let end = |day: Timestamp| day.plus(DAY).minus(Duration::from_micros(1));
-    if let Some(day) = value.strip_prefix('>') {
-        return Some(Meaning::Used(Some(end(self::day(day)?).plus(Duration::from_micros(1))), None));
-    }
-    if let Some(day) = value.strip_prefix('<') {
-        return Some(Meaning::Used(None, Some(self::day(day)?.minus(Duration::from_micros(1)))));
-    }
-    let (from, to) = value.split_once("..").unwrap_or((value, value));
-    Some(Meaning::Used(Some(day(from)?), Some(end(day(to)?))))
-}
-
-/// Midnight of a day, in UTC.
-fn day(text: &str) -> Option<Timestamp> {
-    if text.len() == 10 { Timestamp::parse(text) } else { None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::address::Network;
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
@@ -377,7 +254,7 @@ mod tests {
         let query = SessionQuery::parse(
             "user:alice country:germany network:AS3320 browser:firefox os:\"Mac OS X\" ip:10.0.0.0/8 idle:>30d -current le wis",
         );
-        assert_eq!(query.mistakes().count(), 0);
+        assert_eq!(query.mistakes(), None);
         let want = SessionFilter {
             username: Some("alice".into()),
             country: Some("DE".into()),
@@ -389,9 +266,9 @@ mod tests {
             search: vec!["WIS".into(), "LE".into()],
             ..SessionFilter::default()
         };
-        assert_eq!(query.filter(now), want);
+        assert_eq!(query.filter(now), Ok(want));
         assert!(query.spares_current());
-        assert_eq!(query.words(), "le wis");
+        assert_eq!(query.terms().collect::<Vec<_>>(), ["le", "wis"]);
     }
 
     #[test]
@@ -399,7 +276,8 @@ mod tests {
         for word in ["2001:db8::1", "dead:beef::1", "10.0", "::1"] {
             assert_eq!(read(word), Ok(Meaning::Words(word.into())), "{word}");
         }
-        assert_eq!(read("ip:2001:db8::1"), Ok(Meaning::Address(Address::parse("2001:db8::1").unwrap())));
+        let address = |value: &str| Ok(Meaning::Filter { name: "last_ip", value: value.into() });
+        assert_eq!(read("ip:2001:db8::1"), address("2001:db8::1"));
         assert_eq!(read("\"user:alice\""), Ok(Meaning::Words("\"user:alice\"".into())));
     }
 
@@ -408,8 +286,8 @@ mod tests {
         let now = at("2026-11-10T12:00:00Z");
         let filter = |text: &str| {
             let query = SessionQuery::parse(text);
-            assert_eq!(query.mistakes().count(), 0, "{text}");
-            query.filter(now)
+            assert_eq!(query.mistakes(), None, "{text}");
+            query.filter(now).unwrap()
         };
         assert_eq!(filter("idle:<2h").last_used_gte, Some(at("2026-11-10T10:00:00Z")));
         assert_eq!(filter("idle:15m").last_used_lte, Some(at("2026-11-10T11:45:00Z")));
@@ -440,11 +318,50 @@ mod tests {
             ("ip:1.2.3.4 network:10.0.0.0/8", "comes second"),
         ] {
             let query = SessionQuery::parse(text);
-            let mistakes: Vec<&str> = query.mistakes().collect();
+            let mistakes = query.mistakes().unwrap().sentences;
             assert!(mistakes.len() == 1 && mistakes[0].contains(says), "{text}: {mistakes:?}");
         }
-        assert_eq!(SessionQuery::parse("colour:red user:a").filter(Timestamp(0)).username.as_deref(), Some("a"));
-        assert!(SessionQuery::parse(&"a ".repeat(50)).mistakes().next().unwrap().contains("More than 40"));
+        let many = SessionQuery::parse(&"-current ".repeat(50)).mistakes().unwrap();
+        assert!(many.sentences.last().unwrap().contains("More than 40"), "{many}");
+    }
+
+    #[test]
+    fn a_query_with_a_mistake_is_shown_and_not_used() {
+        let query = SessionQuery::parse("colour:red user:a b");
+        assert_eq!(query.understood(Timestamp(0)).username.as_deref(), Some("a"));
+        let mistakes = query.filter(Timestamp(0)).unwrap_err();
+        assert_eq!((mistakes.sentences.len(), mistakes.understood.as_str()), (1, "user:a b"));
+        assert!(mistakes.to_string().ends_with("The rest was understood: “user:a b”."), "{mistakes}");
+        assert!(SessionQuery::parse("colour:red").filter(Timestamp(0)).is_err());
+    }
+
+    #[test]
+    fn one_word_too_many_is_a_mistake_and_not_a_search_for_nothing() {
+        let words = |count: u32| (0..count).map(|n| format!("w{n:03}")).collect::<Vec<_>>().join(" ");
+        let most = SessionQuery::parse(&words(32));
+        assert_eq!(most.filter(Timestamp(0)).unwrap().search.len(), 32);
+        let more = SessionQuery::parse(&words(33));
+        assert!(more.filter(Timestamp(0)).unwrap_err().sentences[0].contains("“w032” is one word too many"));
+        assert_eq!(more.understood(Timestamp(0)).search.len(), 32);
+    }
+
+    #[test]
+    fn quotes_keep_words_together() {
+        let terms = |text: &str| SessionQuery::parse(text).terms().collect::<Vec<_>>();
+        assert_eq!(terms("\"a b\" c,d 'e"), ["a b", "c,d", "'e"]);
+        assert_eq!(terms("\"user:alice\" say\\ \"x \\\" y\""), ["user:alice", "say\\", "x \" y"]);
+    }
+
+    #[test]
+    fn each_word_is_explained_once_and_its_example_is_understood() {
+        let mut keys = Vec::new();
+        for Word { key, example, .. } in words() {
+            assert!(!keys.contains(&key), "{key} is there twice");
+            keys.push(key);
+            let query = SessionQuery::parse(&format!("{key}:{example}"));
+            assert_eq!(query.mistakes(), None, "{key}:{example}");
+            assert_ne!(query.understood(Timestamp(1 << 50)), SessionFilter::default(), "{key}:{example}");
+        }
     }
 
     #[test]
@@ -457,7 +374,7 @@ mod tests {
         for name in ["plain", "two words", "say \"hi\"", "back\\slash quote\"", ""] {
             let query = SessionQuery::parse(&token("user", name));
             if !name.is_empty() {
-                assert_eq!(query.filter(Timestamp(0)).username.as_deref(), Some(name), "{query}");
+                assert_eq!(query.understood(Timestamp(0)).username.as_deref(), Some(name), "{query}");
             }
         }
     }

@@ -77,6 +77,20 @@ async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
 }
 
 impl Store {
+    /// Whether the database has Rollcall's tables, of whichever version.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn has_schema(&self) -> Result<bool, StoreError> {
+        let db = self.read();
+        let sql = if db.is_sqlite() {
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'"
+        } else {
+            "SELECT count(*) FROM pg_tables WHERE tablename = 'migrations' AND schemaname = ANY (current_schemas(false))"
+        };
+        Ok(db.one::<i64>(sql, &[]).await?.unwrap_or(0) > 0)
+    }
+
     /// The names of the migrations that the database has.
     ///
     /// # Errors

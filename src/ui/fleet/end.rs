@@ -164,13 +164,16 @@ fn back_query(q: &str) -> String {
 /// What is asked, if the visitor may ask it.
 async fn asked(app: &App, visitor: &Visitor, view: View, ids: &str) -> Result<Asked, PageError> {
     let mut look = crate::ui::fleet::look(visitor, view)?;
-    if !look.may_end {
+    if !visitor.rights.may_delete_sessions {
         return Err(PageError::Forbidden);
+    }
+    if let Some(mistakes) = look.view.query.mistakes() {
+        return Err(mistakes.into());
     }
     look.may_end = false; // The rows are shown, not picked.
     let ids: Vec<SessionId> = ids.split(',').filter_map(SessionId::parse).take(MOST_PICKED).collect();
     if ids.is_empty() {
-        let filter = crate::ui::fleet::filter(app, visitor, &look.view, app.clock.now()).await?;
+        let filter = crate::ui::fleet::exact(app, visitor, &look.view).await?;
         return Ok(Asked { look, target: Target::Matching(Box::new(filter)), ids: String::new() });
     }
     let names: Vec<String> = ids.iter().map(ToString::to_string).collect();

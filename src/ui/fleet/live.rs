@@ -111,10 +111,10 @@ impl Watch {
         let look = Look {
             view: self.view.clone(),
             current: Some(viewer.uuid),
-            may_end: viewer.rights.may_delete_sessions,
+            may_end: viewer.rights.may_delete_sessions && self.view.query.mistakes().is_none(),
             is_administrator: viewer.rights.is_superuser,
         };
-        let filter = self.view.filter(&self.app, now, Some(viewer.uuid)).await?;
+        let filter = self.view.shown(&self.app, now, Some(viewer.uuid)).await?;
         let app = self.app.clone();
         let read = self.app.store.long_read(move |db| {
             Box::pin(async move {

@@ -85,7 +85,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let who = visitor.principal(PATH)?;
     who.must_see_all()?;
     let current = visitor.session.as_ref().map(|session| session.uuid);
-    let filter = SessionFilter { visible_to: who.visible(), ..view.filter(&app, app.clock.now(), current).await? };
+    let filter = SessionFilter { visible_to: who.visible(), ..view.shown(&app, app.clock.now(), current).await? };
     let (total, spots, looked_up) = spots(&app, filter).await?;
     let (known, unknown): (Vec<Spot>, Vec<Spot>) = spots.into_iter().partition(|spot| !spot.country.is_empty());
     let url = |country: &str| view.with_query(&view.query.with(&token("country", country))).url();

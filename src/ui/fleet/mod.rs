@@ -4,7 +4,7 @@ pub mod end;
 pub mod export;
 pub mod live;
 pub mod map;
-mod offers;
+pub mod offers;
 mod rows;
 pub mod session;
 pub(in crate::ui) mod view;
@@ -14,14 +14,15 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 
 use crate::actions::app::App;
+use crate::domain::filters::Word;
 use crate::domain::listing::SessionFilter;
-use crate::domain::query::{KEYS, token};
+use crate::domain::query::{Mistakes, token, words};
 use crate::domain::{Timestamp, country};
 use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::sessions::facets::{DAY, Facets};
 use crate::ui::error::PageError;
-use crate::ui::fleet::offers::Offers;
+use crate::ui::fleet::offers::{ApiNames, Offers};
 use crate::ui::fleet::rows::{Look, RenderedRow};
 use crate::ui::fleet::view::{Column, PATH, SIZES, View};
 use crate::ui::submission::Visitor;
@@ -39,7 +40,9 @@ struct SessionsPage {
     users: i64,
     rows: Vec<RenderedRow>,
     chips: Vec<Chip>,
-    mistakes: Vec<String>,
+    mistakes: Option<Mistakes>,
+    /// The search language's keys, for its help.
+    words: Vec<Word>,
     facets: Vec<Facet>,
     headings: Vec<Heading>,
     offers: Offers,
@@ -95,6 +98,7 @@ struct Found {
 /// What a request asks of the sessions, and who asks.
 struct Asked {
     visitor: Visitor,
+    names: Option<ApiNames>,
     look: Look,
     filter: SessionFilter,
     now: Timestamp,
@@ -106,13 +110,13 @@ async fn asked(app: &App, request: Request) -> Result<Asked, PageError> {
     let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
     let look = look(&visitor, view)?;
     let now = app.clock.now();
-    let filter = filter(app, &visitor, &look.view, now).await?;
-    Ok(Asked { visitor, look, filter, now })
+    let filter = shown(app, &visitor, &look.view, now).await?;
+    Ok(Asked { names: parts.extensions.get().copied(), visitor, look, filter, now })
 }
 
 /// The table.
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
-    let Asked { visitor, look, filter, now } = asked(&app, request).await?;
+    let Asked { visitor, names, look, filter, now } = asked(&app, request).await?;
     let found = find(&app, look.clone(), filter.clone(), now).await?;
     let look = Look { view: found.view, ..look };
     let view = &look.view;
@@ -135,10 +139,11 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         users: found.facets.users,
         rows: found.rows,
         chips: chips.collect(),
-        mistakes: view.query.mistakes().map(str::to_owned).collect(),
+        mistakes: view.query.mistakes(),
+        words: words().collect(),
         facets: facets(&app, view, &found.facets, found.count),
         headings: headings.collect(),
-        offers: Offers::new(&app, &visitor.client, view, &filter),
+        offers: Offers::new(&app, &visitor.client, names, view, &filter),
         look,
     };
     Ok(page(StatusCode::OK, &template))
@@ -162,20 +167,31 @@ pub async fn counts(State(app): State<App>, request: Request) -> PageResult {
 fn look(visitor: &Visitor, view: View) -> Result<Look, PageError> {
     let principal = visitor.principal(&view.url())?;
     principal.must_see_all()?;
+    // What a mistaken search shows is more than was meant: none of it is offered to be ended.
+    let is_exact = view.query.mistakes().is_none();
     Ok(Look {
         view,
         current: visitor.session.as_ref().map(|session| session.uuid),
-        may_end: visitor.rights.may_delete_sessions,
+        may_end: visitor.rights.may_delete_sessions && is_exact,
         is_administrator: visitor.rights.is_superuser,
     })
 }
 
-/// Which sessions a view is about; never more than the visitor may see.
-async fn filter(app: &App, visitor: &Visitor, view: &View, now: Timestamp) -> Result<SessionFilter, PageError> {
-    let principal = visitor.principal(PATH)?;
+/// Which sessions a view shows; never more than the visitor may see.
+async fn shown(app: &App, visitor: &Visitor, view: &View, now: Timestamp) -> Result<SessionFilter, PageError> {
     let current = visitor.session.as_ref().map(|session| session.uuid);
-    let filter = view.filter(app, now, current).await?;
-    Ok(SessionFilter { visible_to: principal.visible(), ..filter })
+    let filter = view.shown(app, now, current).await?;
+    Ok(SessionFilter { visible_to: visitor.principal(PATH)?.visible(), ..filter })
+}
+
+/// Which sessions a view is about, for ending or exporting them; never more than the visitor may see.
+///
+/// # Errors
+/// [`PageError::Mistaken`] when a part of the search was not understood.
+async fn exact(app: &App, visitor: &Visitor, view: &View) -> Result<SessionFilter, PageError> {
+    let current = visitor.session.as_ref().map(|session| session.uuid);
+    let filter = view.exact(app, app.clock.now(), current).await?;
+    Ok(SessionFilter { visible_to: visitor.principal(PATH)?.visible(), ..filter })
 }
 
 /// Reads a page of the table and what is counted beside it, off the threads that serve others.
@@ -225,7 +241,7 @@ fn facets(app: &App, view: &View, facets: &Facets, total: i64) -> Vec<Facet> {
         Facet { title: "Network", entries: networks.collect() },
         Facet { title: "Browser", entries: family("browser", &facets.browsers) },
         Facet { title: "System", entries: family("os", &facets.systems) },
-        Facet { title: "Last used on", entries: days.collect() },
+        Facet { title: "Last used on (UTC)", entries: days.collect() },
     ];
     all.into_iter().filter(|facet| !facet.entries.is_empty()).collect()
 }

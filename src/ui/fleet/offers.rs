@@ -1,9 +1,17 @@
-//! The view as others take it: a `curl` line and a `rollcall` command.
+//! The view as lines to copy: `curl`, and the `rollcall` command.
+
+use std::borrow::Cow;
 
 use crate::actions::app::App;
+use crate::domain::filters::{About, FilterSet};
 use crate::domain::listing::SessionFilter;
+use crate::domain::query::Meaning;
 use crate::http::client::ClientInfo;
 use crate::ui::fleet::view::{View, address};
+
+/// How the API names a filter of sessions. Pages do not know the API: the routes give it to them.
+#[derive(Clone, Copy)]
+pub struct ApiNames(pub fn(&About) -> Cow<'static, str>);
 
 /// What a view can be copied as.
 pub(in crate::ui) struct Offers {
@@ -12,44 +20,52 @@ pub(in crate::ui) struct Offers {
 }
 
 impl Offers {
-    pub fn new(app: &App, client: &ClientInfo, view: &View, filter: &SessionFilter) -> Self {
+    /// Both lines for a view; `filter` is what it shows. A part of the search that was not understood is left
+    /// out, as on the page.
+    pub fn new(app: &App, client: &ClientInfo, names: Option<ApiNames>, view: &View, filter: &SessionFilter) -> Self {
         let origin = app.config.http.public_url.as_ref().map_or_else(|| client.origin(), |url| url.origin().to_owned());
-        let mut query: Vec<(&str, String)> = parameters(view, filter).into_iter().map(|(api, _, value)| (api, value)).collect();
-        query.push(("ordering", view.order.clone()));
-        query.push(("page_size", view.size.to_string()));
-        let url = address(&format!("{origin}/api/v3/core/authenticated_sessions/"), &query);
-        let mut command = "rollcall session list".to_owned();
-        for (_, flag, value) in parameters(view, filter) {
-            command.push_str(&format_args!(" --{flag} {}", quoted(&value)).to_string());
-        }
-        command.push_str(&format_args!(" --ordering={} --limit {}", view.order, view.size).to_string());
-        Self { curl: format!("curl -H \"Authorization: Bearer $ROLLCALL_TOKEN\" {}", quoted(&url)), command }
+        let url = address(&format!("{origin}/api/v3/core/authenticated_sessions/"), &parameters(names, view, filter));
+        let curl = format!("curl -H \"Authorization: Bearer $ROLLCALL_TOKEN\" {}", quoted(&url));
+        Self { curl, command: command(view, filter) }
     }
 }
 
-/// The filter as the API and the command line name it: parameter, flag, value.
-fn parameters(view: &View, filter: &SessionFilter) -> Vec<(&'static str, &'static str, String)> {
-    let text = |value: &Option<String>| value.clone();
-    let words = Some(view.query.words()).filter(|words| !words.is_empty());
-    let all = [
-        ("search", "search", words),
-        ("user__username", "user", text(&filter.username)),
-        ("user", "user-pk", filter.user.map(|user| user.0.to_string())),
-        ("country", "country", text(&filter.country)),
-        ("asn", "asn", filter.asn.map(|asn| asn.to_string())),
-        ("network", "network", filter.network.map(|network| network.to_string())),
-        ("session__last_ip", "last-ip", filter.last_ip.map(|ip| ip.to_string())),
-        ("browser", "browser", text(&filter.browser)),
-        ("os", "os", text(&filter.os)),
-        ("device", "device", text(&filter.device)),
-        ("session__last_user_agent", "last-user-agent", text(&filter.user_agent)),
-        ("last_used__gte", "last-used-gte", filter.last_used_gte.map(|at| at.to_string())),
-        ("last_used__lte", "last-used-lte", filter.last_used_lte.map(|at| at.to_string())),
-        ("expires__gte", "expires-gte", filter.expires_gte.map(|at| at.to_string())),
-        ("expires__lte", "expires-lte", filter.expires_lte.map(|at| at.to_string())),
-        ("except", "except", filter.except.map(|id| id.to_string())),
-    ];
-    all.into_iter().filter_map(|(api, flag, value)| Some((api, flag, value?))).collect()
+/// The parameters of the API that ask for the same page.
+fn parameters(names: Option<ApiNames>, view: &View, filter: &SessionFilter) -> Vec<(Cow<'static, str>, String)> {
+    let mut all: Vec<(Cow<'static, str>, String)> = Vec::new();
+    let terms: Vec<String> = view.query.terms().map(|term| quoted_term(&term)).collect();
+    if !terms.is_empty() {
+        all.push(("search".into(), terms.join(" ")));
+    }
+    for about in SessionFilter::all() {
+        if let (Some(ApiNames(name_of)), Some(value)) = (names, filter.show(about.name)) {
+            all.push((name_of(about), value));
+        }
+    }
+    all.push(("ordering".into(), view.order.clone()));
+    all.push(("page_size".into(), view.size.to_string()));
+    all
+}
+
+/// The command reads the search as it was typed, but for `-current`: it has no session of its own.
+fn command(view: &View, filter: &SessionFilter) -> String {
+    let understood = view.query.tokens.iter().filter(|token| !matches!(token.meaning, Err(_) | Ok(Meaning::NotCurrent)));
+    let query: Vec<&str> = understood.map(|token| token.text.as_str()).collect();
+    let mut parts = vec!["rollcall session list".to_owned()];
+    if !query.is_empty() {
+        parts.push(quoted(&query.join(" ")));
+    }
+    if let Some(id) = filter.except {
+        parts.push(format!("--except {id}"));
+    }
+    parts.push(format!("--ordering={} --limit {}", view.order, view.size));
+    parts.join(" ")
+}
+
+/// One term to the API's search, whatever it holds.
+fn quoted_term(term: &str) -> String {
+    let is_plain = !term.is_empty() && !term.contains(|c: char| c.is_whitespace() || matches!(c, ',' | '"' | '\'' | '\\'));
+    if is_plain { term.to_owned() } else { format!("\"{}\"", term.replace('\\', "\\\\").replace('"', "\\\"")) }
 }
 
 /// One word to a shell, whatever it holds.

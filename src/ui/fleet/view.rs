@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::actions::app::App;
+use crate::actions::sessions::question;
 use crate::domain::listing::{SessionFilter, Sort, Window};
 use crate::domain::query::SessionQuery;
 use crate::domain::{SessionId, Timestamp};
 use crate::http::query::Query;
 use crate::store::StoreError;
-use crate::store::sessions::facets::Family;
+use crate::ui::error::PageError;
 
 /// The page's address.
 pub(in crate::ui) const PATH: &str = "/sessions/all";
@@ -91,7 +92,7 @@ impl View {
     pub fn read(query: &Query) -> Self {
         let named: Vec<&str> = query.all("col").collect();
         let columns: Vec<Column> = Column::ALL.into_iter().filter(|column| named.contains(&column.name())).collect();
-        let order = query.last("order").filter(|order| Sort::parse_list(order).len() == 1 && is_order(order)).unwrap_or(ORDER);
+        let order = query.last("order").filter(|order| is_order(order)).unwrap_or(ORDER);
         Self {
             query: SessionQuery::parse(query.last("q").unwrap_or_default()),
             order: order.to_owned(),
@@ -107,7 +108,7 @@ impl View {
     }
 
     pub fn sorts(&self) -> Vec<Sort> {
-        Sort::parse_list(&self.order)
+        Sort::parse_list(&self.order).unwrap_or_default()
     }
 
     pub fn window(&self) -> Window {
@@ -181,19 +182,22 @@ impl View {
         (Self { order, page: 1, ..self.clone() }.url(), now)
     }
 
-    /// The filter, with families as they are spelled; `current` is the session that asks.
-    pub async fn filter(&self, app: &App, now: Timestamp, current: Option<SessionId>) -> Result<SessionFilter, StoreError> {
-        let mut filter = self.query.filter(now);
-        let db = app.store.read();
-        let kinds =
-            [(Family::Browser, &mut filter.browser), (Family::System, &mut filter.os), (Family::Device, &mut filter.device)];
-        for (kind, family) in kinds {
-            if let Some(text) = family
-                && let Some(spelled) = db.find_family(kind, text).await?
-            {
-                *family = Some(spelled);
-            }
-        }
+    /// The filter that the understood part of the search stands for, for showing sessions; `current` is the
+    /// session that asks.
+    pub async fn shown(&self, app: &App, now: Timestamp, current: Option<SessionId>) -> Result<SessionFilter, StoreError> {
+        self.complete(app, self.query.understood(now), current).await
+    }
+
+    /// The filter for what does more than show sessions.
+    ///
+    /// # Errors
+    /// [`PageError::Mistaken`] when a part of the search was not understood.
+    pub async fn exact(&self, app: &App, now: Timestamp, current: Option<SessionId>) -> Result<SessionFilter, PageError> {
+        Ok(self.complete(app, self.query.filter(now)?, current).await?)
+    }
+
+    async fn complete(&self, app: &App, filter: SessionFilter, current: Option<SessionId>) -> Result<SessionFilter, StoreError> {
+        let mut filter = question::spelled(app, filter).await?;
         filter.except = current.filter(|_| self.query.spares_current());
         Ok(filter)
     }
@@ -205,12 +209,12 @@ fn is_order(text: &str) -> bool {
 }
 
 /// A path with parameters, encoded.
-pub(in crate::ui) fn address(path: &str, parameters: &[(&str, String)]) -> String {
+pub(in crate::ui) fn address<N: AsRef<str>>(path: &str, parameters: &[(N, String)]) -> String {
     let mut url = path.to_owned();
     for (name, value) in parameters {
         let mark = if url.contains('?') { '&' } else { '?' };
         // Writing to a string does not fail.
-        let _ = write!(url, "{mark}{name}={}", utf8_percent_encode(value, READABLE));
+        let _ = write!(url, "{mark}{}={}", name.as_ref(), utf8_percent_encode(value, READABLE));
     }
     url
 }

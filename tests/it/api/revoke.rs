@@ -115,7 +115,12 @@ db_test!(what_is_not_understood_ends_nothing, |db| async move {
             json!({"reason": ["A text of at most 500 characters, without control characters."]}),
         ),
         (json!({"expected_count": 5, "search": "\0"}), json!(["Null characters are not allowed."])),
-        (json!([1]), json!({"non_field_errors": ["Invalid data. Expected an object."]})),
+        (json!([1]), json!({"non_field_errors": ["Invalid data. Expected a dictionary, but got list."]})),
+        (json!("x"), json!({"non_field_errors": ["Invalid data. Expected a dictionary, but got str."]})),
+        (json!(1), json!({"non_field_errors": ["Invalid data. Expected a dictionary, but got int."]})),
+        (json!(1.5), json!({"non_field_errors": ["Invalid data. Expected a dictionary, but got float."]})),
+        (json!(true), json!({"non_field_errors": ["Invalid data. Expected a dictionary, but got bool."]})),
+        (json!(null), json!({"non_field_errors": ["No data provided"]})),
     ] {
         assert_eq!(revoke(&admin, body.clone()).await.assert_status(400).json(), want, "{body}");
     }
@@ -123,7 +128,10 @@ db_test!(what_is_not_understood_ends_nothing, |db| async move {
     let body = json!({"expected_count": 15, "everyone": true});
     let answer = admin.post_json(&format!("{url}?user=5"), &body).await.assert_status(400);
     assert_eq!(answer.json(), json!({"user": [unknown]}), "a filter in the address is not passed over");
-    admin.post_bytes(&url, "{\"user\": 5").await.assert_status(400);
+    let broken = admin.post_bytes(&url, "{\"user\": 5").await.assert_status(400);
+    assert!(broken.json()["detail"].as_str().unwrap().starts_with("JSON parse error - "));
+    let empty = admin.post_bytes(&url, "").await.assert_status(400);
+    assert_eq!(empty.json(), json!({"expected_count": [required]}), "no body is an empty object");
     admin.post_form(&url, &[("user", "5"), ("expected_count", "5")]).await.assert_status(415);
     admin.post_bytes(&url, vec![b' '; 70_000]).await.assert_status(413);
     assert_eq!(admin.get(SESSIONS).await.count(), 15);

@@ -26,14 +26,15 @@ fn every_api_address_is_described() {
     let routes = rollcall::routes::routes().paths;
     let served: BTreeSet<&str> = routes.into_iter().filter(|path| path.starts_with("/api/v3/") && !own.contains(path)).collect();
     let described = serde_json::to_value(description()).unwrap();
-    let described: BTreeSet<&str> = described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(served, described);
+    assert_eq!(described["servers"], json!([{"url": "/api/v3"}]));
+    let described: BTreeSet<String> = described["paths"].as_object().unwrap().keys().map(|path| format!("/api/v3{path}")).collect();
+    assert_eq!(served.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), described);
 }
 
 /// Checks an answer against what the description says of it.
 fn assert_described(path: &str, method: &str, answer: &Answer) {
     let whole = serde_json::to_value(description()).unwrap();
-    let response = &whole["paths"][path][method]["responses"][answer.status.to_string()];
+    let response = &whole["paths"][path.strip_prefix("/api/v3").unwrap()][method]["responses"][answer.status.to_string()];
     assert!(response.is_object(), "{method} {path} does not say that it answers {}: {}", answer.status, answer.text());
     let Some(schema) = response["content"]["application/json"].get("schema") else {
         return;
@@ -106,9 +107,9 @@ db_test!(answers_are_as_described, |db| async move {
         assert_described(ended, "get", &admin.get(&format!("{ended}{query}")).await);
     }
     assert_described(ended, "get", &nobody.get(ended).await);
-    let flow = "/api/v3/flows/executor/{slug}/";
+    let flow = "/api/v3/flows/executor/{flow_slug}/";
     for slug in ["default-authentication-flow", "default-invalidation-flow", "unknown"] {
-        let url = flow.replace("{slug}", slug);
+        let url = flow.replace("{flow_slug}", slug);
         assert_described(flow, "get", &nobody.get(&url).await);
         assert_described(flow, "post", &nobody.post_json(&url, &json!({})).await);
         assert_described(flow, "post", &nobody.with_header("origin", "http://evil.example").post_json(&url, &json!({})).await);

@@ -1,0 +1,353 @@
+//! Lists: page, size, order, search, filters and unknown parameters, read from one table for each
+//! resource (`docs/compat.md` 8 to 11). The parameters' description comes from the same table.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+
+use crate::api::django;
+use crate::api::django::Int;
+use crate::api::error::ApiError;
+use crate::domain::filters::{About, FilterSet, Kind};
+use crate::domain::listing::Sort;
+use crate::domain::search;
+use crate::http::query::Query;
+
+/// The page size without `page_size`, and the largest.
+const DEFAULT_PAGE_SIZE: i64 = 20;
+const MAX_PAGE_SIZE: i64 = 100;
+
+/// What all lists take besides filters.
+const COMMON: [&str; 4] = ["ordering", "page", "page_size", "search"];
+
+/// How a resource is listed. `F` are its filters, `K` is what it is ordered by.
+pub struct ListTable<F, K> {
+    /// Filters whose name in the API is another one: the filter's name, and authentik's. In all others
+    /// `_gte` and `_lte` become `__gte` and `__lte`, and the rest stays.
+    pub names: &'static [(&'static str, &'static str)],
+    /// Reads one name of an order, without its `-`.
+    pub order: fn(&str) -> Option<K>,
+    /// The order when no known name is given.
+    pub default_order: Sort<K>,
+    /// Which names there are, for the description.
+    pub order_help: &'static str,
+    /// Which texts the search looks at, for the description.
+    pub search_help: &'static str,
+    /// The filters' type.
+    pub filters: std::marker::PhantomData<fn() -> F>,
+}
+
+/// What a list is asked for.
+#[derive(Debug, PartialEq)]
+pub struct ListRequest<F, K> {
+    /// Which rows.
+    pub filter: F,
+    /// In which order.
+    pub sorts: Vec<Sort<K>>,
+    /// How many rows a page has, 1 to 100.
+    pub page_size: i64,
+    /// `page` as it was given; it depends on how many rows match ([`page_number`]).
+    pub page: Option<String>,
+}
+
+impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
+    /// Reads a list's parameters. All bad filters are reported together, before a bad search. With
+    /// `is_strict`, unknown parameters are bad ones, too (`api.strict_query`).
+    ///
+    /// # Errors
+    /// 400 with one key for each bad filter, or a list for a bad search.
+    pub fn read(&self, query: &Query, is_strict: bool) -> Result<ListRequest<F, K>, ApiError> {
+        let is_known = |name: &str| !is_strict || name == "format" || COMMON.contains(&name) || self.is_filter(name);
+        Ok(ListRequest {
+            filter: self.read_filter(query, is_known, Map::new())?,
+            sorts: self.sorts(query.last("ordering").unwrap_or_default()),
+            page_size: page_size(query.last("page_size")),
+            page: query.last("page").map(str::to_owned),
+        })
+    }
+
+    /// Reads the filters and the search. Parameters that are not known are errors; `errors` is what is wrong
+    /// already.
+    ///
+    /// # Errors
+    /// As for [`ListTable::read`].
+    pub fn read_filter(
+        &self,
+        query: &Query,
+        is_known: impl Fn(&str) -> bool,
+        mut errors: Map<String, Value>,
+    ) -> Result<F, ApiError> {
+        let mut filter = F::default();
+        for about in F::all() {
+            let name = self.name_of(about);
+            let text = query.last(&name).unwrap_or_default().trim_matches(django::is_space);
+            if text.is_empty() {
+                continue;
+            }
+            let read = value(about.kind, text).and_then(|value| filter.set(about.name, &value));
+            if let Err(why) = read {
+                errors.insert(name.into_owned(), json!([why]));
+            }
+        }
+        refuse_unknown(query, is_known, &mut errors);
+        if !errors.is_empty() {
+            return Err(ApiError::Parameters(errors));
+        }
+        let text = query.last("search").unwrap_or_default();
+        if text.contains('\0') {
+            return Err(ApiError::Search(NO_NULL));
+        }
+        let terms = search::folded_terms(django::split(text));
+        *filter.search() = terms.ok_or(ApiError::Search("Too many search terms: at most 32 are allowed."))?;
+        Ok(filter)
+    }
+
+    /// Whether a parameter says which rows, and not in which order or on which page.
+    #[must_use]
+    pub fn is_filter(&self, name: &str) -> bool {
+        name == "search" || F::all().any(|about| self.name_of(about) == name)
+    }
+
+    /// The filter of that parameter.
+    #[must_use]
+    pub fn filter_of(&self, name: &str) -> Option<&'static About> {
+        F::all().find(|about| self.name_of(about) == name)
+    }
+
+    /// A filter's name in the API.
+    #[must_use]
+    pub fn name_of(&self, about: &About) -> Cow<'static, str> {
+        let own = self.names.iter().find(|(name, _)| *name == about.name);
+        if let Some((_, name)) = own {
+            return (*name).into();
+        }
+        match about.name.rsplit_once('_') {
+            Some((field, bound @ ("gte" | "lte"))) => format!("{field}__{bound}").into(),
+            _ => about.name.into(),
+        }
+    }
+
+    /// Reads `ordering`: names with an optional `-`, separated by commas. Unknown names are dropped, the first
+    /// of equal ones decides.
+    fn sorts(&self, text: &str) -> Vec<Sort<K>> {
+        let mut sorts: Vec<Sort<K>> = Vec::new();
+        for name in text.split(',').map(|name| name.trim_matches(django::is_space)) {
+            let (name, is_descending) = name.strip_prefix('-').map_or((name, false), |rest| (rest, true));
+            if let Some(key) = (self.order)(name)
+                && !sorts.iter().any(|sort| sort.key == key)
+            {
+                sorts.push(Sort { key, is_descending });
+            }
+        }
+        if sorts.is_empty() {
+            sorts.push(self.default_order);
+        }
+        sorts
+    }
+
+    /// The list's parameters, for the description.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let whole = || ObjectBuilder::new().schema_type(Type::Integer).into();
+        let text = || ObjectBuilder::new().schema_type(Type::String).into();
+        let common = [
+            parameter("page", "A page's number, from 1; `last` is the last page.", whole()),
+            parameter("page_size", "Rows of a page: 20 unless given, at most 100.", whole()),
+            parameter("ordering", self.order_help, text()),
+            parameter("search", self.search_help, text()),
+        ];
+        let filters = F::all().map(|about| parameter(&self.name_of(about), &format!("{}.", about.help), schema_of(about.kind)));
+        common.into_iter().chain(filters).collect()
+    }
+
+    /// The search and the filters as fields of an object, for the description of a body.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(String, Schema)> {
+        let search =
+            ("search".to_owned(), ObjectBuilder::new().schema_type(Type::String).description(Some(self.search_help)).into());
+        let filters = F::all().map(|about| {
+            // A whole number may be written as a text, too; null is no filter.
+            let schema = match schema_of(about.kind) {
+                Schema::Object(mut object) => {
+                    let types = match about.kind {
+                        Kind::Whole => vec![Type::Integer, Type::String, Type::Null],
+                        _ => vec![Type::String, Type::Null],
+                    };
+                    object.schema_type = utoipa::openapi::schema::SchemaType::from_iter(types);
+                    object.description = Some(format!("{}.", about.help));
+                    Schema::Object(object)
+                }
+                other => other,
+            };
+            (self.name_of(about).into_owned(), schema)
+        });
+        std::iter::once(search).chain(filters).collect()
+    }
+}
+
+fn parameter(name: &str, about: &str, schema: Schema) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(utoipa::openapi::Required::False)
+        .description(Some(about))
+        .schema(Some(RefOr::T(schema)))
+        .build()
+}
+
+/// The schema of a filter's values.
+fn schema_of(kind: Kind) -> Schema {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    match kind {
+        Kind::Text | Kind::Address | Kind::Network | Kind::Country => text,
+        Kind::Whole => ObjectBuilder::new().schema_type(Type::Integer),
+        Kind::Instant => text.format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+        Kind::Uuid => text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),
+        Kind::Choice(words) => text.enum_values(Some(words())),
+    }
+    .into()
+}
+
+/// A type whose only use is to stand for a list's parameters in `#[utoipa::path(params(…))]`.
+macro_rules! list_parameters {
+    ($name:ident, $table:expr) => {
+        /// The list's parameters, for the description.
+        pub struct $name;
+
+        impl utoipa::IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>) -> Vec<utoipa::openapi::path::Parameter> {
+                $table.parameters()
+            }
+        }
+    };
+}
+pub(in crate::api) use list_parameters;
+
+const NO_NULL: &str = "Null characters are not allowed.";
+
+/// A parameter's text as authentik reads it → a text that the filter reads.
+fn value(kind: Kind, text: &str) -> Result<String, &'static str> {
+    if text.contains('\0') {
+        return Err(NO_NULL);
+    }
+    match kind {
+        // A number that no key can be is one that nothing has.
+        Kind::Whole => {
+            let number = django::int(text).ok_or("Enter a whole number.")?;
+            Ok(number.value().unwrap_or(-1).to_string())
+        }
+        Kind::Uuid => django::uuid(text).map(|id| id.to_string()).ok_or("Enter a valid UUID."),
+        Kind::Country if text.len() != 2 || !text.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+            Err("Enter a country code of two letters.")
+        }
+        Kind::Text | Kind::Instant | Kind::Address | Kind::Network | Kind::Country | Kind::Choice(_) => Ok(text.to_owned()),
+    }
+}
+
+/// An empty object.
+#[derive(Serialize)]
+pub struct Empty {}
+
+/// Where a page stands among the others.
+#[derive(Serialize, ToSchema)]
+pub struct Pagination {
+    /// Number of the next page, 0 for none.
+    next: i64,
+    /// Number of the page before, 0 for none.
+    previous: i64,
+    /// How many rows match in all.
+    count: i64,
+    /// Number of this page, from 1.
+    current: i64,
+    /// How many pages there are, at least 1.
+    total_pages: i64,
+    /// Place of the page's first row, from 1; 0 when there is none.
+    start_index: i64,
+    /// Place of the page's last row; 0 when there is none.
+    end_index: i64,
+}
+
+impl Pagination {
+    /// How many pages of `size` rows `count` rows make: at least 1.
+    #[must_use]
+    pub fn pages(count: i64, size: i64) -> i64 {
+        (count + size - 1).div_euclid(size).max(1)
+    }
+
+    /// Page `number` of those, which shows `shown` rows.
+    #[must_use]
+    pub fn new(number: i64, size: i64, count: i64, shown: usize) -> Self {
+        let (pages, before) = (Self::pages(count, size), (number - 1) * size);
+        let shown = i64::try_from(shown).unwrap_or(size);
+        Self {
+            next: if number < pages { number + 1 } else { 0 },
+            previous: number - 1,
+            count,
+            current: number,
+            total_pages: pages,
+            start_index: if shown == 0 { 0 } else { before + 1 },
+            end_index: if shown == 0 { 0 } else { before + shown },
+        }
+    }
+}
+
+/// Notes each parameter that is not known.
+pub fn refuse_unknown(query: &Query, is_known: impl Fn(&str) -> bool, errors: &mut Map<String, Value>) {
+    for (name, _) in query.pairs().filter(|(name, _)| !is_known(name)) {
+        errors.insert(name.to_owned(), json!(["Unknown parameter."]));
+    }
+}
+
+/// A positive integer up to 100; anything else that is given means 100.
+fn page_size(text: Option<&str>) -> i64 {
+    match text.map(django::int) {
+        None => DEFAULT_PAGE_SIZE,
+        Some(Some(Int::Fits(size))) if size > 0 => size.min(MAX_PAGE_SIZE),
+        Some(_) => MAX_PAGE_SIZE,
+    }
+}
+
+/// The number of the page asked for, when there are `pages` of them.
+///
+/// # Errors
+/// 404 when it is no integer, below 1, or beyond the last page.
+pub fn page_number(text: Option<&str>, pages: i64) -> Result<i64, ApiError> {
+    let number = match text.unwrap_or_default() {
+        "" => Some(1),
+        "last" => Some(pages),
+        text => django::int(text).and_then(Int::value),
+    };
+    number.filter(|number| (1..=pages).contains(number)).ok_or(ApiError::InvalidPage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_sizes_as_authentik_reads_them() {
+        assert_eq!(page_size(None), 20);
+        for (text, want) in
+            [("3", 3), ("100", 100), ("101", 100), ("", 100), ("0", 100), ("-1", 100), ("x", 100), ("1.5", 100), (" +2_0 ", 20)]
+        {
+            assert_eq!(page_size(Some(text)), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn pages_exist_or_not() {
+        let page = |text: &str, pages| page_number(Query::parse(text).last("page"), pages).ok();
+        assert_eq!(page("", 3), Some(1));
+        assert_eq!(page("page=", 3), Some(1));
+        assert_eq!(page("page=last", 3), Some(3));
+        assert_eq!(page("page=%202%20", 3), Some(2));
+        for bad in ["page=0", "page=-1", "page=4", "page=Last", "page=1.0", "page=99999999999999999999"] {
+            assert_eq!(page(bad, 3), None, "{bad}");
+        }
+    }
+}
