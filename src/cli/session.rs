@@ -102,6 +102,7 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
                 return Err(misused(format!("--reason: at most {MAX_COMMENT_LENGTH} characters, no control characters")));
             }
             let app = crate::cli::open(config).await?;
+            let is_filtered = matches!(&which, Which::Matching(filter) if FilterArgs::is_narrow(filter));
             let ended = match which {
                 Which::Named(ids) => revoke_named(&app, &ids, &comment, yes).await?,
                 Which::Matching(filter) => {
@@ -110,7 +111,7 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
                     revoke_matching(&app, what, yes).await?
                 }
             };
-            if ended == 0 {
+            if ended == 0 && is_filtered {
                 return Err(NothingMatched.into());
             }
             output::say(&format!("ended {ended} session{}", if ended == 1 { "" } else { "s" }));

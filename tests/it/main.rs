@@ -29,6 +29,7 @@ mod crawl;
 mod docs;
 mod enrich;
 mod faults;
+mod filters;
 mod fuzz;
 mod generate;
 mod guesses;
