@@ -109,9 +109,21 @@ pub(in crate::store) fn in_list(
     (placeholders(before, count), values)
 }
 
+/// `column IN (…)` for these keys, and adds their values. The list has one of few lengths, its last key
+/// repeated, so that few statements are prepared.
+pub(in crate::store) fn named(column: &str, values: &mut Vec<Value>, ids: &[i64]) -> String {
+    const LENGTHS: [usize; 4] = [1, 10, 100, 1000];
+    let before = values.len();
+    let length = LENGTHS.into_iter().find(|length| *length >= ids.len()).unwrap_or(ids.len());
+    let filling = std::iter::repeat_n(ids.last().copied().unwrap_or(0), length - ids.len());
+    values.extend(ids.iter().copied().chain(filling).map(Value::from));
+    format!("{column} IN ({})", placeholders(before, length))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values;
 
     #[test]
     fn many_rows_need_few_shapes() {
@@ -131,5 +143,18 @@ mod tests {
         assert_eq!(values.first(), Some(&Value::Null));
         assert_eq!(values.last(), Some(&Value::Int(9)));
         assert_eq!(in_list([], [0_i64; 0]), ("NULL".to_owned(), Vec::new()));
+    }
+
+    #[test]
+    fn lists_of_keys_have_few_lengths() {
+        for (count, length) in [(1, 1), (2, 10), (10, 10), (11, 100), (1000, 1000), (1001, 1001)] {
+            let ids: Vec<i64> = (1..=count).collect();
+            let mut values = values![7_i64].to_vec();
+            let sql = named("s.id", &mut values, &ids);
+            assert_eq!(values.len(), length + 1);
+            assert!(sql.starts_with("s.id IN ($2") && sql.ends_with(&format!("${})", length + 1)), "{sql}");
+            assert!(ids.iter().all(|id| values.contains(&Value::Int(*id))));
+            assert_eq!(values.last(), Some(&Value::Int(count)), "filled up with what is in it");
+        }
     }
 }

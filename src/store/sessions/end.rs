@@ -4,11 +4,11 @@
 use crate::domain::fold::fold;
 use crate::domain::listing::SessionFilter;
 use crate::domain::{HashedSecret, SessionId, Timestamp, UserId};
-use crate::store::db::statements::insert_statements;
+use crate::store::db::statements::{insert_statements, named};
 use crate::store::events::rows::EventRow;
+use crate::store::sessions::conditions::{Conditions, Keys};
 use crate::store::sessions::history::{Ending, INSERT_ENDED_SESSIONS};
-use crate::store::sessions::list::{Conditions, Keys};
-use crate::store::sessions::pending_end::{IS_LIVE, named};
+use crate::store::sessions::live::IS_LIVE;
 use crate::store::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::values;
 

@@ -3,7 +3,7 @@
 
 use crate::domain::listing::SessionFilter;
 use crate::domain::{Address, Timestamp};
-use crate::store::sessions::list::{Conditions, Keys};
+use crate::store::sessions::conditions::{Conditions, Keys};
 use crate::store::{Db, FromRow, Row, StoreError};
 
 /// How many kinds of each are given.

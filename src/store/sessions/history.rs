@@ -1,7 +1,7 @@
 //! Ended sessions: what is kept of a session, with when, by whom and why it ended.
 
 use crate::domain::{EndReason, SessionId, Timestamp};
-use crate::store::sessions::pending_end::NOT_MOVED;
+use crate::store::sessions::live::NOT_MOVED;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 

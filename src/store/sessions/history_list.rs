@@ -2,9 +2,9 @@
 
 use crate::domain::listing::{EndedFilter, EndedSortKey, Sort, SortKey, Window};
 use crate::domain::{Timestamp, UserId};
+use crate::store::sessions::conditions::{Conditions, Keys};
 use crate::store::sessions::details::{SIGN_IN_COLUMNS, SignInRow};
 use crate::store::sessions::history::EndedSessionRow;
-use crate::store::sessions::list::{Conditions, Keys};
 use crate::store::sessions::rows::{SESSION_COLUMNS, SessionRow};
 use crate::store::{CountKey, Db, FromRow, Row, StoreError};
 use crate::values;

@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod change_log;
+pub(in crate::store) mod conditions;
 pub mod counts;
 pub mod details;
 pub mod end;
@@ -11,6 +12,7 @@ pub mod history;
 pub mod history_list;
 pub(in crate::store) mod index;
 pub mod list;
+pub(in crate::store) mod live;
 pub mod pending_end;
 pub mod rows;
 pub mod user_agents;

@@ -8,19 +8,12 @@
 //! Rows are locked in the order of their keys, before anything else of them.
 
 use crate::domain::{EndReason, UserId};
+use crate::store::db::statements::named;
 use crate::store::sessions::end::{GoneSession, MatchingEnd, Which};
 use crate::store::sessions::history::Ending;
 use crate::store::sessions::rows::Counted;
-use crate::store::{CountKey, Db, FromRow, Row, StoreError, Value};
+use crate::store::{CountKey, Db, FromRow, Row, StoreError};
 use crate::values;
-
-/// Holds for a row of `session_rows` that is a session still: no revocation names it.
-pub(in crate::store) const IS_LIVE: &str = "NOT EXISTS (SELECT 1 FROM revoked_sessions r WHERE r.session_id = session_rows.id)";
-
-/// Where what is kept of sessions stands that were revoked and not moved so far: `s`, of the user `u`,
-/// ended by `r`.
-pub(in crate::store) const NOT_MOVED: &str = "revoked_sessions p JOIN session_rows s ON s.id = p.session_id \
-    JOIN revocations r ON r.id = p.revocation_id JOIN users u ON u.id = s.user_id";
 
 /// How sessions were revoked.
 #[derive(Clone, Debug)]
@@ -224,34 +217,5 @@ impl Db<'_> {
     pub(in crate::store) async fn clear_revocations(&self) -> Result<(), StoreError> {
         self.execute("DELETE FROM revoked_sessions", &[]).await?;
         self.execute("DELETE FROM revocations", &[]).await.map(drop)
-    }
-}
-
-/// `column IN (…)` for these keys, with their values added. The list is filled up with its last key to one
-/// of few lengths, so that there are few statements to prepare.
-pub(in crate::store) fn named(column: &str, values: &mut Vec<Value>, ids: &[i64]) -> String {
-    const LENGTHS: [usize; 4] = [1, 10, 100, 1000];
-    let before = values.len();
-    let length = LENGTHS.into_iter().find(|length| *length >= ids.len()).unwrap_or(ids.len());
-    let filling = std::iter::repeat_n(ids.last().copied().unwrap_or(0), length - ids.len());
-    values.extend(ids.iter().copied().chain(filling).map(Value::from));
-    format!("{column} IN ({})", crate::store::db::statements::placeholders(before, length))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_keys_have_few_lengths() {
-        for (count, length) in [(1, 1), (2, 10), (10, 10), (11, 100), (1000, 1000), (1001, 1001)] {
-            let ids: Vec<i64> = (1..=count).collect();
-            let mut values = values![7_i64].to_vec();
-            let sql = named("s.id", &mut values, &ids);
-            assert_eq!(values.len(), length + 1);
-            assert!(sql.starts_with("s.id IN ($2") && sql.ends_with(&format!("${})", length + 1)), "{sql}");
-            assert!(ids.iter().all(|id| values.contains(&Value::Int(*id))));
-            assert_eq!(values.last(), Some(&Value::Int(count)), "filled up with what is in it");
-        }
     }
 }

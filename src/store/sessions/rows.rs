@@ -7,7 +7,7 @@ use crate::domain::session::Lifetime;
 use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::store::db::statements::insert_statements;
 use crate::store::people::users::{Rights, rights_columns};
-use crate::store::sessions::pending_end::IS_LIVE;
+use crate::store::sessions::live::IS_LIVE;
 use crate::store::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::values;
 

@@ -1,0 +1,234 @@
+//! Filters of sessions as SQL. Names and user agents become keys first; a search looks at the small
+//! tables (users, user agents) first and unites the sessions they lead to.
+
+use crate::domain::UserId;
+use crate::domain::listing::SessionFilter;
+use crate::domain::search::could_be_address;
+use crate::store::sessions::index::Question;
+use crate::store::{CountKey, Db, StoreError, Value};
+
+/// The most sessions of one user that are looked at one by one.
+const SMALL: i64 = 500;
+
+/// A filter, resolved: what SQL needs to know.
+#[derive(Default)]
+pub(in crate::store) struct Conditions {
+    /// Each begins with a column of `sessions s`.
+    pub sql: Vec<String>,
+    pub values: Vec<Value>,
+    /// All sessions asked for are of one user.
+    pub is_one_user: bool,
+    /// All sessions asked for have one user agent.
+    pub is_one_user_agent: bool,
+    /// What is counted already, when the filter is no more than that.
+    pub counted: Option<CountKey>,
+}
+
+/// The names of a filter as keys.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Keys {
+    pub user: Option<UserId>,
+    pub user_agent: Option<i64>,
+}
+
+/// What conditions are asked of.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// All sessions: small tables first.
+    Table,
+    /// Few rows: each by itself.
+    Rows,
+    /// All ended sessions.
+    Ended,
+}
+
+impl Keys {
+    pub fn question(self, filter: &SessionFilter) -> Question {
+        Question { filter: filter.clone(), user: self.user, user_agent_id: self.user_agent }
+    }
+}
+
+impl Conditions {
+    /// Adds a value and gives its placeholder.
+    pub fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+
+    /// Adds `column operator value`.
+    pub fn compare(&mut self, column: &str, operator: &str, value: impl Into<Value>) {
+        let placeholder = self.bind(value);
+        self.sql.push(format!("{column} {operator} {placeholder}"));
+    }
+
+    /// The `WHERE` clause, with `joins` after the filter. A `+` before a column keeps SQLite from
+    /// using its index.
+    pub fn where_clause(&self, joins: &[&str], is_filter_indexed: bool) -> String {
+        let plus = if is_filter_indexed { "" } else { "+" };
+        let filters = self.sql.iter().map(|sql| format!("{plus}{sql}"));
+        let all: Vec<String> = filters.chain(joins.iter().map(|join| (*join).to_owned())).collect();
+        if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
+    }
+}
+
+impl Db<'_> {
+    /// Whether the sessions asked for are all of one user who has not many.
+    pub(in crate::store) async fn is_small(&self, keys: Keys) -> Result<bool, StoreError> {
+        match keys.user {
+            Some(user) => Ok(self.count_sessions_of(&CountKey::User(user.0)).await? <= SMALL),
+            None => Ok(false),
+        }
+    }
+
+    /// Turns names into keys. `None`: nothing can match.
+    pub(in crate::store) async fn resolve(&self, filter: &SessionFilter) -> Result<Option<Keys>, StoreError> {
+        let mut users = Vec::new();
+        users.extend(filter.visible_to);
+        users.extend(filter.user);
+        if let Some(username) = &filter.username {
+            let Some(user) = self.find_user_by_name(username).await? else { return Ok(None) };
+            users.push(user.id);
+        }
+        let user = users.first().copied();
+        if users.iter().any(|other| Some(*other) != user) {
+            return Ok(None);
+        }
+        let mut user_agent = None;
+        if let Some(text) = &filter.user_agent {
+            let Some(id) = self.find_user_agent_id(text).await? else { return Ok(None) };
+            user_agent = Some(id);
+        }
+        Ok(Some(Keys { user, user_agent }))
+    }
+
+    /// What SQL needs to know.
+    pub(in crate::store) fn conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+        self.conditions_for(filter, keys, Reach::Table)
+    }
+
+    /// The same, for few rows that are found otherwise: each is looked at by itself.
+    pub(in crate::store) fn row_conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+        self.conditions_for(filter, keys, Reach::Rows)
+    }
+
+    /// The same, for ended sessions under the name `s`; none of them is counted.
+    pub(in crate::store) fn ended_conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+        self.conditions_for(filter, keys, Reach::Ended)
+    }
+
+    fn conditions_for(&self, filter: &SessionFilter, keys: Keys, reach: Reach) -> Conditions {
+        let Keys { user, user_agent } = keys;
+        let mut conditions =
+            Conditions { is_one_user: user.is_some(), is_one_user_agent: user_agent.is_some(), ..Conditions::default() };
+        let mut counted = vec![CountKey::All];
+        if let Some(user) = user {
+            conditions.compare("s.user_id", "=", user);
+            counted.push(CountKey::User(user.0));
+        }
+        if let Some(id) = user_agent {
+            conditions.compare("s.user_agent_id", "=", id);
+            counted.push(CountKey::UserAgent(id));
+        }
+        if let Some(country) = &filter.country {
+            conditions.compare("s.country", "=", country);
+            counted.push(CountKey::Country(country.clone()));
+        }
+        if let Some(asn) = filter.asn {
+            conditions.compare("s.asn", "=", asn);
+            counted.push(CountKey::Asn(Some(asn)));
+        }
+        let counted_conditions = conditions.sql.len();
+
+        if let Some(ip) = filter.last_ip {
+            conditions.compare("s.last_ip_key", "=", ip.sort_key());
+        }
+        if let Some(network) = filter.network {
+            let (low, high) = network.key_range();
+            conditions.compare("s.last_ip_key", ">=", low);
+            conditions.compare("s.last_ip_key", "<=", high);
+        }
+        let times = [
+            ("s.last_used_at", ">=", filter.last_used_gte),
+            ("s.last_used_at", "<=", filter.last_used_lte),
+            ("s.expires_at", ">=", filter.expires_gte),
+            ("s.expires_at", "<=", filter.expires_lte),
+        ];
+        for (column, operator, time) in times {
+            if let Some(time) = time {
+                conditions.compare(column, operator, time);
+            }
+        }
+        let families = [("browser", &filter.browser), ("os", &filter.os), ("device", &filter.device)];
+        for (column, family) in families {
+            if let Some(family) = family {
+                let placeholder = conditions.bind(family);
+                conditions.sql.push(match reach {
+                    Reach::Table | Reach::Ended => {
+                        format!("s.user_agent_id IN (SELECT id FROM user_agents WHERE {column} = {placeholder})")
+                    }
+                    Reach::Rows => format!("(SELECT {column} FROM user_agents WHERE id = s.user_agent_id) = {placeholder}"),
+                });
+            }
+        }
+        if let Some(except) = filter.except {
+            conditions.compare("s.uuid", "<>", except);
+        }
+        for term in &filter.search {
+            let placeholder = conditions.bind(term);
+            let sql = match reach {
+                Reach::Table => self.search_condition(term, &placeholder),
+                Reach::Rows => self.row_search_condition(&placeholder),
+                Reach::Ended => self.ended_search_condition(&placeholder),
+            };
+            conditions.sql.push(sql);
+        }
+        if conditions.sql.len() == counted_conditions && counted.len() <= 2 {
+            conditions.counted = counted.pop();
+        }
+        conditions
+    }
+
+    /// Whether a text holds what the placeholder stands for.
+    fn holds(&self, text: &str, placeholder: &str) -> String {
+        let function = if self.is_sqlite() { "instr" } else { "strpos" };
+        format!("{function}({text}, {placeholder}) > 0")
+    }
+
+    /// Whether one search term is part of one of a row's three texts.
+    fn row_search_condition(&self, placeholder: &str) -> String {
+        let texts = [
+            "(SELECT username_folded FROM users WHERE id = s.user_id)",
+            "(SELECT text_folded FROM user_agents WHERE id = s.user_agent_id)",
+            "upper(s.last_ip)",
+        ];
+        format!("({})", texts.map(|text| self.holds(text, placeholder)).join(" OR "))
+    }
+
+    /// Whether one search term is part of one of an ended session's three texts.
+    fn ended_search_condition(&self, placeholder: &str) -> String {
+        let holds = |text: &str| self.holds(text, placeholder);
+        format!(
+            "({} OR s.user_agent_id IN (SELECT id FROM user_agents WHERE {}) OR {})",
+            holds("s.username_folded"),
+            holds("text_folded"),
+            holds("upper(s.last_ip)"),
+        )
+    }
+
+    /// The sessions one search term leads to, through each of the three texts it may be part of.
+    fn search_condition(&self, term: &str, placeholder: &str) -> String {
+        let holds = |column: &str| self.holds(column, placeholder);
+        let mut sql = format!(
+            "s.id IN (SELECT id FROM session_rows WHERE user_id IN (SELECT id FROM users WHERE {}) \
+             UNION SELECT id FROM session_rows WHERE user_agent_id IN (SELECT id FROM user_agents WHERE {})",
+            holds("username_folded"),
+            holds("text_folded"),
+        );
+        if could_be_address(term) {
+            sql.push_str(" UNION SELECT id FROM session_rows WHERE ");
+            sql.push_str(&holds("upper(last_ip)"));
+        }
+        sql.push(')');
+        sql
+    }
+}
