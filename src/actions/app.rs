@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::actions::batching::{self, Batching};
 use crate::actions::people::passwords::Passwords;
+use crate::actions::sessions::end_job::EndJobs;
 use crate::actions::sessions::moves::Moves;
 use crate::actions::sessions::touch::Touches;
 use crate::actions::sessions::watch::Streams;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub moves: Moves,
     /// Open live views.
     pub streams: Streams,
+    /// Ends of many sessions that run in this process.
+    pub end_jobs: EndJobs,
 }
 
 impl std::ops::Deref for App {
@@ -65,6 +68,7 @@ impl App {
             guesses: Batching::new(guess_batch::ask_all, batching::at_once(), guess_batch::MOST_IN_BATCH),
             moves: Moves::default(),
             streams: Streams::default(),
+            end_jobs: EndJobs::default(),
         })))
     }
 }

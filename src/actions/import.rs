@@ -1,30 +1,35 @@
 //! Import: users, groups, tokens and sessions as JSON lines, all or nothing.
 //!
 //! One object a line; `kind` tells which. Users come before what refers to them. A session's key is
-//! stored hashed and serves both Rollcall's cookie and authentik's. An imported session keeps its
+//! stored hashed and serves both Rollcall's cookie and authentik's. A user keeps the `uuid` and the `uid` that
+//! the line brings: history of that uuid is theirs. Without them both are random. An imported session keeps its
 //! own `expires` and has no idle timeout.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read};
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::people::passwords;
+use crate::actions::sessions::bulk_end::end_everything_in;
 use crate::actions::sessions::retention::ADDRESSES_SETTING;
 use crate::core::agents::Agents;
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::session::Lifetime;
 use crate::domain::user::{TokenIntent, check_email, check_username};
 use crate::domain::{Address, EndReason, Methods, Permission, PlainSecret, SessionId, Timestamp, UserId, secret, user_agent};
 use crate::enrich::geoip::GeoIp;
 use crate::store::people::tokens::NewToken;
 use crate::store::people::users::NewUser;
-use crate::store::sessions::history::Ending;
+use crate::store::sessions::history::End;
 use crate::store::sessions::rows::{NewSession, Origin};
 use crate::store::{Db, StoreError};
 
+/// The longest `uid` of a user, in bytes.
+const MAX_UID: usize = 255;
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
 
@@ -84,6 +89,10 @@ struct GroupLine {
 #[derive(Deserialize)]
 struct UserLine {
     id: Option<i64>,
+    #[serde(default)]
+    uuid: Option<String>,
+    #[serde(default)]
+    uid: Option<String>,
     username: String,
     #[serde(default)]
     name: String,
@@ -157,10 +166,8 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
         .write_much(move |db| {
             Box::pin(async move {
                 if is_replacing {
-                    let ending = Ending::by(&actor, import.now, EndReason::UserRemoved);
-                    let event = EventKind::SessionRevoked.by(&actor, import.now).with_detail(ending.reason.as_str());
-                    crate::actions::sessions::bulk_end::move_all_in(db).await?;
-                    db.delete_everything(&ending, &event).await?;
+                    end_everything_in(db, &End::by(&actor, import.now, EndReason::UserRemoved), &actor).await?;
+                    db.delete_people().await?;
                 }
                 import.read(db, source, &progress).await?;
                 let done = import.done;
@@ -172,8 +179,9 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
                 }
                 // They may be older than those that have lost their addresses.
                 db.update_setting(ADDRESSES_SETTING, "").await?;
-                let words = format!("{} users, {} tokens, {} sessions", done.users, done.tokens, done.sessions);
-                db.insert_events(&[EventKind::Import.by(&actor, import.now).with_detail(words)]).await?;
+                let Summary { users, tokens, sessions, .. } = done;
+                let content = EventContent::Import { users, tokens, sessions, is_generated: false };
+                db.insert_events(&[content.by(&actor, import.now)]).await?;
                 Ok(done)
             })
         })
@@ -271,8 +279,21 @@ impl Import {
         {
             return Err(Fault::Line("password_hash must be an Argon2 hash in PHC form of at most 128 MiB, 16 passes and 16 lanes, and 512 MiB times passes".into()));
         }
+        let uuid = match &line.uuid {
+            Some(text) => Some(Uuid::parse_str(text).map_err(|_| Fault::Line(format!("uuid {text:?} is none")))?),
+            None => None,
+        };
+        if uuid.is_some_and(|uuid| uuid.is_nil()) {
+            return Err(Fault::Line("a user's uuid may not be the nil UUID".into()));
+        }
+        if line.uid.as_ref().is_some_and(|uid| uid.is_empty() || uid.len() > MAX_UID || !uid.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            return Err(Fault::Line(format!("a uid is 1 to {MAX_UID} visible ASCII characters")));
+        }
         let user = NewUser {
             id: line.id.map(UserId),
+            uuid,
+            uid: line.uid,
             username: line.username,
             name: line.name,
             email: line.email,

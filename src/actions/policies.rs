@@ -2,9 +2,9 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::policy::{Limits, Policy};
 use crate::domain::user::UserRule;
 use crate::domain::{EndReason, Timestamp, UserId};
@@ -42,10 +42,10 @@ pub async fn set(app: &App, owner: PolicyOwner, name: &str, policy: Policy, acto
             Box::pin(async move {
                 let users = db.lock_users_under(owner).await?;
                 db.update_policy(owner, &policy).await?;
-                let event = EventKind::PolicySet.by(&actor, now);
+                let set = |group| EventContent::PolicySet { group, policy }.by(&actor, now);
                 let event = match owner {
-                    PolicyOwner::User(id) => event.about(id, &name).with_detail(policy.to_string()),
-                    PolicyOwner::Group(_) => event.with_detail(format!("group {name}: {policy}")),
+                    PolicyOwner::User(id) => set(None).about(id, &name),
+                    PolicyOwner::Group(_) => set(Some(name)),
                 };
                 db.insert_events(&[event]).await?;
                 let limits = Limits { instance, own: policy };
@@ -117,8 +117,7 @@ async fn tighten_some(
     let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
     let tightened: Vec<LivingRow> =
         rows.iter().filter_map(|row| limits.tighten(&row.living).map(|living| LivingRow { id: row.id, living })).collect();
-    db.update_limits(&tightened).await?;
-    Ok(Some((last, tightened.len() as u64)))
+    Ok(Some((last, db.update_limits(&tightened).await?)))
 }
 
 /// Ends those of a user's sessions that are more than `most`, the oldest first.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::user::TokenIntent;
 use crate::domain::{PlainSecret, UserId, secret};
 use crate::store::StoreError;
@@ -49,13 +49,14 @@ pub async fn add(
         user,
         expires: request.lives.map_or((false, now), |lives| (true, now.plus(lives))),
     };
-    let event = EventKind::TokenAdded.by(actor, now).about(user, username).with_detail(identifier.clone());
+    let (actor, username, name) = (actor.clone(), username.to_owned(), identifier.clone());
     let added = app
         .store
         .write(move |db| {
             Box::pin(async move {
-                db.insert_token(&token, now).await?;
-                db.insert_events(&[event]).await
+                let uuid = db.insert_token(&token, now).await?;
+                let content = EventContent::TokenAdded { token: name, token_uuid: uuid.simple().to_string() };
+                db.insert_events(&[content.by(&actor, now).about(user, &username)]).await
             })
         })
         .await;
@@ -74,10 +75,10 @@ pub async fn remove(app: &App, identifier: &str, actor: &Actor) -> Result<(), Ac
     app.store
         .write(move |db| {
             Box::pin(async move {
-                let owner = db.delete_token(&identifier).await?.ok_or(ActionError::NotFound)?;
+                let (owner, uuid) = db.delete_token(&identifier).await?.ok_or(ActionError::NotFound)?;
                 let name = db.find_user(owner).await?.map(|user| user.username).unwrap_or_default();
-                let event = EventKind::TokenRemoved.by(&actor, now).about(owner, &name).with_detail(identifier);
-                db.insert_events(&[event]).await?;
+                let content = EventContent::TokenRemoved { token: identifier, token_uuid: uuid.simple().to_string() };
+                db.insert_events(&[content.by(&actor, now).about(owner, &name)]).await?;
                 Ok(())
             })
         })

@@ -8,6 +8,25 @@ use crate::actions::sessions::records::{COLUMNS, cells, records};
 use crate::cli::{Outcome, output};
 use crate::config::Config;
 use crate::domain::SessionId;
+use crate::store::events::rows::EventRow;
+
+/// The columns of an event.
+const EVENT_COLUMNS: &[&str] = &[
+    "at",
+    "kind",
+    "uuid",
+    "actor",
+    "actor_uuid",
+    "user",
+    "user_uuid",
+    "username",
+    "ip",
+    "request_id",
+    "session",
+    "is_part",
+    "text",
+    "content",
+];
 
 /// How many rows are read at once.
 const STEP: i64 = 500;
@@ -17,6 +36,9 @@ const STEP: i64 = 500;
 pub(super) struct ExportArgs {
     #[command(flatten)]
     what: What,
+    /// With --events: the single ends of ends of many, too
+    #[arg(long, requires = "events")]
+    parts: bool,
     /// One JSON object a line, or CSV with a header
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
@@ -31,7 +53,7 @@ struct What {
     /// Users
     #[arg(long)]
     users: bool,
-    /// Events
+    /// Events; an end of many is one of them
     #[arg(long)]
     events: bool,
 }
@@ -71,8 +93,20 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
     let app = crate::cli::open(config).await?;
     let db = app.store.read();
     let columns: &[&str] = match (args.what.users, args.what.events) {
-        (true, _) => &["id", "username", "name", "email", "is_active", "is_superuser", "permissions", "created", "last_sign_in"],
-        (_, true) => &["at", "kind", "actor", "user", "username", "ip", "request_id", "session", "detail"],
+        (true, _) => &[
+            "id",
+            "uuid",
+            "uid",
+            "username",
+            "name",
+            "email",
+            "is_active",
+            "is_superuser",
+            "permissions",
+            "created",
+            "last_sign_in",
+        ],
+        (_, true) => EVENT_COLUMNS,
         _ => COLUMNS,
     };
     let mut sink = Sink { format: args.format, columns, is_started: false };
@@ -86,7 +120,7 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
             let mut records = Vec::with_capacity(users.len());
             for user in users {
                 records.push(object(json!({
-                    "kind": "user", "id": user.id, "username": user.username, "name": user.name, "email": user.email,
+                    "kind": "user", "id": user.id, "uuid": user.uuid.to_string(), "uid": user.uid, "username": user.username, "name": user.name, "email": user.email,
                     "is_active": user.is_active, "is_superuser": user.is_superuser,
                     "permissions": db.list_permissions(user.id).await?, "created": user.created_at,
                     "last_sign_in": user.last_sign_in_at,
@@ -99,14 +133,9 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
         let mut after = 0;
         loop {
             let events = db.list_events(after, STEP).await?;
-            let Some((last, _)) = events.last() else { return Ok(()) };
-            after = *last;
-            let records = events.into_iter().map(|(_, event)| {
-                object(json!({
-                    "kind": event.kind, "at": event.at, "actor": event.actor, "user": event.user_id, "username": event.username,
-                    "ip": event.ip, "request_id": event.request_id, "session": event.session, "detail": event.detail,
-                }))
-            });
+            let Some(last) = events.last() else { return Ok(()) };
+            after = last.id;
+            let records = events.iter().filter(|event| args.parts || event.parent.is_none()).map(event_record);
             sink.write(&records.collect::<Vec<_>>())?;
         }
     }
@@ -117,6 +146,16 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
         after = Some(last.uuid);
         sink.write(&records(&app, &sessions).await?)?;
     }
+}
+
+fn event_record(event: &EventRow) -> Map<String, Value> {
+    object(json!({
+        "kind": event.kind(), "uuid": event.uuid.to_string(), "at": event.at, "actor": event.actor,
+        "actor_uuid": event.actor_uuid.map(|uuid| uuid.to_string()), "user": event.user_id,
+        "user_uuid": event.user_uuid.map(|uuid| uuid.to_string()), "username": event.username, "ip": event.ip,
+        "request_id": event.request_id, "session": event.session, "is_part": event.parent.is_some(), "text": event.text(),
+        "content": event.content.to_json(),
+    }))
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -68,6 +68,7 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     output::say("stopping");
     drop(over);
     let last = async {
+        app.end_jobs.stop().await;
         jobs.stop().await;
         app.touches.flush(app).await
     };

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::actions::app::App;
 use crate::actions::sessions::end;
 use crate::actions::sessions::end_matching;
-use crate::actions::sessions::end_matching::{MAX_COMMENT_LENGTH, Revocation};
+use crate::actions::sessions::end_matching::{EndRequest, MAX_COMMENT_LENGTH};
 use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
 use crate::cli::filters::FilterArgs;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
@@ -104,11 +104,11 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             let app = crate::cli::open(config).await?;
             let is_filtered = matches!(&which, Which::Matching(filter) if FilterArgs::is_narrow(filter));
             let ended = match which {
-                Which::Named(ids) => revoke_named(&app, &ids, &comment, yes).await?,
+                Which::Named(ids) => end_named_sessions(&app, &ids, &comment, yes).await?,
                 Which::Matching(filter) => {
                     let filter = FilterArgs::look_up(&app, *filter).await?;
-                    let what = Revocation { filter, except: None, expected: expected_count, comment };
-                    revoke_matching(&app, what, yes).await?
+                    let what = EndRequest { filter, except: None, expected: expected_count, comment };
+                    end_matching_sessions(&app, what, yes).await?
                 }
             };
             if ended == 0 && is_filtered {
@@ -153,7 +153,7 @@ fn parse_id(text: &str) -> Result<SessionId, Failure> {
     SessionId::parse(text).ok_or_else(|| misused(format!("{text} is no session's uuid")))
 }
 
-async fn revoke_named(app: &App, ids: &[SessionId], reason: &str, is_sure: bool) -> Result<u64, Failure> {
+async fn end_named_sessions(app: &App, ids: &[SessionId], reason: &str, is_sure: bool) -> Result<u64, Failure> {
     let mut found = Vec::new();
     for id in ids {
         match app.store.read().find_session(*id).await? {
@@ -164,11 +164,11 @@ async fn revoke_named(app: &App, ids: &[SessionId], reason: &str, is_sure: bool)
     if !is_sure && !output::confirm(&format!("End {} session(s)?", found.len()))? {
         return Err("nothing was ended".into());
     }
-    Ok(end::revoke_listed(app, &found, reason, &Actor::cli()).await?)
+    Ok(end::end_listed(app, &found, reason, &Actor::cli()).await?)
 }
 
-/// Ends what matches. Whoever was shown a number ends about that many, or none.
-async fn revoke_matching(app: &App, mut what: Revocation, is_sure: bool) -> Result<u64, Failure> {
+/// Ends what matches. After a number was shown, it ends about that many, or none.
+async fn end_matching_sessions(app: &App, mut what: EndRequest, is_sure: bool) -> Result<u64, Failure> {
     if !is_sure && what.expected.is_none() {
         let count = app.store.read().count_sessions(&what.filter).await?;
         if count == 0 {
@@ -179,7 +179,7 @@ async fn revoke_matching(app: &App, mut what: Revocation, is_sure: bool) -> Resu
         }
         what.expected = u64::try_from(count).ok();
     }
-    Ok(end_matching::revoke_matching(app, what, &Actor::cli()).await?)
+    Ok(end_matching::end_matching(app, what, &Actor::cli()).await?)
 }
 
 async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {

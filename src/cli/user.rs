@@ -103,6 +103,8 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
             let password = if no_password { None } else { Some(output::new_password()?) };
             let user = NewUser {
                 id: None,
+                uuid: None,
+                uid: None,
                 username,
                 name,
                 email,

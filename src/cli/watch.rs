@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::cli::{Outcome, output};
+use crate::domain::event::{EventContent, EventKind};
 use crate::store::events::feed::EventFeed;
 use crate::store::events::rows::EventRow;
 
 /// How often is looked.
 const PERIOD: Duration = Duration::from_millis(250);
 /// Beginnings and ends of sessions.
-const SHOWN: [EventKind; 4] = [EventKind::SignIn, EventKind::SignOut, EventKind::SessionRevoked, EventKind::SessionExpired];
+const SHOWN: [EventKind; 5] =
+    [EventKind::SignIn, EventKind::SignOut, EventKind::SessionEnded, EventKind::SessionExpired, EventKind::SessionsEnded];
 
 /// Follows sign-ins and ends until it is interrupted. The server may run anywhere: what it writes is in
 /// the database.
@@ -46,24 +47,36 @@ pub(super) async fn run(app: &App, user: Option<&str>, is_json: bool) -> Outcome
     }
 }
 
+/// An end of many is one line; its single ends are shown when one user is asked for.
 fn is_shown(event: &EventRow, user: Option<&str>) -> bool {
-    SHOWN.iter().any(|kind| kind.as_str() == event.kind) && user.is_none_or(|user| user == event.username)
+    let is_wanted = user.map_or(event.parent.is_none(), |user| user == event.username);
+    is_wanted && SHOWN.iter().any(|kind| kind.as_str() == event.kind())
 }
 
 fn json_line(event: &EventRow) -> Result<String, serde_json::Error> {
     serde_json::to_string(&json!({
-        "at": event.at, "event": event.kind, "user": event.user_id, "username": event.username, "actor": event.actor,
-        "ip": event.ip, "session": event.session, "detail": event.detail,
+        "at": event.at, "event": event.kind(), "user": event.user_id, "username": event.username, "actor": event.actor,
+        "ip": event.ip, "session": event.session, "text": event.text(), "content": event.content.to_json(),
     }))
 }
 
 fn line(event: &EventRow) -> String {
-    let what = if event.detail.is_empty() { &event.kind } else { &event.detail };
+    let what = what(event);
     let session = event.session.map(|id| id.to_string()).unwrap_or_default();
     let at = event.at.to_string();
     // To the second: finer is for machines.
     let at = format!("{}Z", at.get(..19).unwrap_or_default());
-    columns(&at, what, &event.username, &event.actor, &event.ip, &session)
+    columns(&at, &what, &event.username, &event.actor, &event.ip, &session)
+}
+
+/// What happened, in a few words.
+fn what(event: &EventRow) -> String {
+    match &event.content {
+        EventContent::SessionEnded { reason, comment } if comment.is_empty() => reason.as_str().to_owned(),
+        EventContent::SessionEnded { reason, comment } => format!("{}: {comment}", reason.as_str()),
+        EventContent::SessionsEnded { .. } => event.text(),
+        content => content.kind().to_owned(),
+    }
 }
 
 /// One line, whatever the values hold; the last column is free.

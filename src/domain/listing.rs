@@ -1,12 +1,17 @@
 //! What a list of sessions is asked for: filters, order, page.
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 use crate::domain::address::{Address, Network};
 use crate::domain::clock::Timestamp;
+use crate::domain::event::FilterTerms;
 use crate::domain::session::SessionId;
 use crate::domain::user::UserId;
 
 /// Which sessions. All that is given applies together; nothing given is all of them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SessionFilter {
     /// Only this user's: what the caller may see. Nothing else in the filter can widen it.
     pub visible_to: Option<UserId>,
@@ -61,6 +66,23 @@ pub struct EndedFilter {
 }
 
 impl SessionFilter {
+    /// What is given, by field, as text: for the record of what was done with it.
+    #[must_use]
+    pub fn terms(&self) -> FilterTerms {
+        let Ok(Value::Object(fields)) = serde_json::to_value(self) else { return FilterTerms::new() };
+        let term = |(name, value): (String, Value)| match value {
+            Value::Null => None,
+            Value::String(text) => Some((name, text)),
+            Value::Array(parts) if parts.is_empty() => None,
+            Value::Array(parts) => {
+                let parts: Vec<String> = parts.iter().map(|part| part.as_str().map_or(part.to_string(), str::to_owned)).collect();
+                Some((name, parts.join(" ")))
+            }
+            other => Some((name, other.to_string())),
+        };
+        fields.into_iter().filter_map(term).collect()
+    }
+
     /// Whether it may have to look at many rows: a search, or filters whose matches together are not
     /// counted beforehand.
     #[must_use]
@@ -197,6 +219,27 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_stored_whole_and_recorded_in_terms() {
+        let filter = SessionFilter {
+            username: Some("alice".into()),
+            user: Some(UserId(7)),
+            last_ip: Address::parse("2001:db8::7"),
+            network: Network::parse("10.0.0.0/8"),
+            last_used_lte: Timestamp::parse("2026-11-01T12:00:00.123456Z"),
+            search: vec!["MOZILLA".into(), "5.0".into()],
+            except: SessionId::parse("50499c33-bd55-4ced-8916-e466275b4b73"),
+            ..SessionFilter::default()
+        };
+        let stored = serde_json::to_string(&filter).unwrap();
+        assert_eq!(serde_json::from_str::<SessionFilter>(&stored).unwrap(), filter);
+        let terms: Vec<String> = filter.terms().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let want = "except=50499c33-bd55-4ced-8916-e466275b4b73 last_ip=2001:db8::7 last_used_lte=2026-11-01T12:00:00.123456Z \
+            network=10.0.0.0/8 search=MOZILLA 5.0 user=7 username=alice";
+        assert_eq!(terms.join(" "), want);
+        assert!(SessionFilter::default().terms().is_empty());
+    }
 
     #[test]
     fn an_order_is_a_list_of_known_names() {

@@ -4,14 +4,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::session::Lifetime;
 
 /// What happens to a sign-in of someone who has as many sessions as they may have. The strictest
 /// first: of several, it wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtLimit {
     /// It is refused.
@@ -44,13 +44,17 @@ impl AtLimit {
 }
 
 /// What one of instance, group and user says; `None`: nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policy {
     /// A session not used for so long ends.
+    #[serde(with = "seconds")]
     pub idle_timeout: Option<Duration>,
     /// A session ends so long after its sign-in.
+    #[serde(with = "seconds")]
     pub absolute_timeout: Option<Duration>,
     /// The same with "stay signed in"; zero: not offered.
+    #[serde(with = "seconds")]
     pub remember_timeout: Option<Duration>,
     /// The most sessions one user has at once.
     pub max_sessions: Option<u32>,
@@ -96,6 +100,22 @@ impl fmt::Display for Policy {
         let said: Vec<String> = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
         f.write_str(if said.is_empty() { "none" } else { "" })?;
         f.write_str(&said.join(", "))
+    }
+}
+
+/// Durations in JSON: whole seconds, or null.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "the shape that serde's `with` asks for")]
+    pub(super) fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        duration.map(|duration| duration.as_secs()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_secs))
     }
 }
 

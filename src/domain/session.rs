@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::domain::clock::Timestamp;
@@ -110,11 +110,13 @@ pub fn check_label(text: &str) -> Result<&str, LabelRule> {
 }
 
 /// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// Its owner signed out of it.
     SignedOut,
     /// Someone ended it, its owner from elsewhere or an administrator.
+    #[default]
     Revoked,
     /// Its time was over.
     Expired,

@@ -1,13 +1,30 @@
 //! Users, what they may be called, and what they may do.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::domain::password::PasswordRule;
 
 /// A user's primary key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UserId(pub i64);
+
+/// A user, as history names them. It stores the uuid alone, since an import can give the primary key of
+/// a removed user to somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserKey {
+    /// A user who is there now, by the primary key: the store looks the uuid up when it writes.
+    Id(UserId),
+    /// A user who is there or was, by the uuid.
+    Uuid(Uuid),
+}
+
+impl From<UserId> for UserKey {
+    fn from(id: UserId) -> Self {
+        Self::Id(id)
+    }
+}
 
 /// The longest username, in characters (authentik's limit).
 pub const MAX_USERNAME_LENGTH: usize = 150;

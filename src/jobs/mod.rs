@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::actions::app::App;
-use crate::actions::sessions::{end, retention};
+use crate::actions::sessions::{end, end_job, retention};
 use crate::actions::sign_in::guesses;
 use crate::auth::known_device;
 use crate::jobs::changes::ChangeLog;
@@ -28,8 +28,10 @@ const FLUSH: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(5);
 /// How often stored places are compared with the files, and unused rules are put away.
 const UPKEEP: Duration = Duration::from_secs(60);
-/// How often revoked sessions are moved to the ended ones, for half of that time: others write, too.
+/// How often sessions with a pending end are moved to the history, for half of that time: others write, too.
 const MOVE: Duration = Duration::from_secs(1);
+/// How often it is looked for an end of many sessions that no process runs.
+const RESUME: Duration = Duration::from_secs(1);
 /// How often user agents that nothing refers to are forgotten.
 const PRUNE: Duration = Duration::from_secs(3600);
 /// How long after its end a session is swept: longer than a use of it on another node can take to be
@@ -78,8 +80,9 @@ impl Jobs {
         let moves = std::sync::Arc::new(Moves::default());
         jobs.every(MOVE, app, move |app| {
             let moves = std::sync::Arc::clone(&moves);
-            async move { report("moving revoked sessions", moves.go_on(&app, MOVE / 2).await) }
+            async move { report("moving sessions with a pending end", moves.go_on(&app, MOVE / 2).await) }
         });
+        jobs.every(RESUME, app, |app| async move { report("going on with an end of many sessions", end_job::resume(&app).await) });
         let unused = std::sync::Arc::new(UnusedAgents::default());
         jobs.every(PRUNE, app, move |app| {
             let unused = std::sync::Arc::clone(&unused);

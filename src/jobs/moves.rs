@@ -1,4 +1,4 @@
-//! Moving revoked sessions to the ended ones, when no more are being revoked.
+//! Moving sessions with a pending end to the history, when no more ends are being recorded.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::sessions::bulk_end;
 
-/// How often there may be more revoked before those that wait are moved all the same.
+/// How often in a row newer pending ends may be found before those that wait are moved all the same.
 const PATIENCE: u32 = 30;
 
 /// What was seen at the last look.
@@ -22,13 +22,13 @@ struct Seen {
 }
 
 impl Moves {
-    /// Moves some, for at most so long, unless more were revoked since the last look: whoever signs
-    /// very many out should not have to wait for that.
+    /// Moves some, for at most this time, unless more ends were recorded since the last look: a request
+    /// that ends very many sessions should not wait for that.
     ///
     /// # Errors
     /// When the database cannot be written; the next call goes on where this one stopped.
     pub async fn go_on(&self, app: &App, time: Duration) -> Result<(), ActionError> {
-        let Some(last) = app.store.read().find_last_revocation().await? else { return Ok(()) };
+        let Some(last) = app.store.read().find_last_pending_end().await? else { return Ok(()) };
         if !self.is_quiet(last) {
             return Ok(());
         }

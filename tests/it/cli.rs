@@ -266,8 +266,8 @@ on_both!(watching_shows_sign_ins_and_ends_as_they_happen, |home| async move {
     home.ok(&["session", "revoke", "--user", "alice", "--yes", "--reason", "enough"]);
     let seen: Value = serde_json::from_str(&next().await).unwrap();
     assert_eq!(
-        (&seen["event"], &seen["actor"], &seen["detail"]),
-        (&json!("session_revoked"), &json!("cli"), &json!("revoked: enough"))
+        (&seen["event"], &seen["actor"], &seen["content"]),
+        (&json!("session_revoked"), &json!("cli"), &json!({"reason": "revoked", "comment": "enough"}))
     );
     assert!(child.0.try_wait().unwrap().is_none(), "it goes on");
     crate::process::signal(child.0.id(), "INT");

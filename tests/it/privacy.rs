@@ -259,7 +259,7 @@ db_test!(an_erased_person_is_gone_and_the_record_goes_on, |db| async move {
     }
     for (table, columns) in [
         ("users", "username || name || email"),
-        ("events", "actor || username || ip || detail"),
+        ("events", "actor || username || ip || content"),
         ("ended_sessions", "username || username_folded || ended_by_name || last_ip || label || comment"),
         ("tokens", "identifier || description"),
     ] {
@@ -268,10 +268,10 @@ db_test!(an_erased_person_is_gone_and_the_record_goes_on, |db| async move {
             assert_eq!(app.number(&sql).await, 0, "{text} in {table}");
         }
     }
-    // What happened stays, without her: the two ends of her live sessions, the erasure, and a failed
-    // sign-in by a name that nobody has came after it.
+    // What happened stays, without her: the two ends of her live sessions and that they ended together, the
+    // erasure, and a failed sign-in by a name that nobody has came after it.
     let after = app.events().await;
-    assert_eq!(after.len(), before + 4);
+    assert_eq!(after.len(), before + 5);
     assert!(after.iter().any(|(kind, _)| kind == "user_erased"));
     assert_eq!(
         app.number("SELECT count(*) FROM events WHERE kind = 'session_revoked' AND actor = 'erased' AND username = 'bob'").await,

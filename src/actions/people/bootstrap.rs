@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::people::{passwords, users};
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
 use crate::domain::PlainSecret;
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent};
 use crate::store::StoreError;
 use crate::store::people::tokens::NewToken;
@@ -54,6 +54,8 @@ async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionEr
     let bootstrap = &app.config.bootstrap;
     let mut user = NewUser {
         id: None,
+        uuid: None,
+        uid: None,
         username: ADMINISTRATOR.into(),
         name: "Administrator".into(),
         email: String::new(),
@@ -73,7 +75,7 @@ async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionEr
         .write(move |db| {
             Box::pin(async move {
                 let id = db.insert_user(&user, now).await?;
-                let mut events = vec![EventKind::UserAdded.by(&actor, now).about(id, ADMINISTRATOR)];
+                let mut events = vec![EventContent::UserAdded {}.by(&actor, now).about(id, ADMINISTRATOR)];
                 if let Some(key_hash) = key {
                     let token = NewToken {
                         key_hash,
@@ -83,8 +85,9 @@ async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionEr
                         user: id,
                         expires: (false, now),
                     };
-                    db.insert_token(&token, now).await?;
-                    events.push(EventKind::TokenAdded.by(&actor, now).about(id, ADMINISTRATOR).with_detail("bootstrap"));
+                    let uuid = db.insert_token(&token, now).await?;
+                    let content = EventContent::TokenAdded { token: token.identifier, token_uuid: uuid.simple().to_string() };
+                    events.push(content.by(&actor, now).about(id, ADMINISTRATOR));
                 }
                 db.insert_events(&events).await
             })

@@ -1,16 +1,17 @@
 //! One person's data: all of it, to hand over, and its end.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::sessions::bulk_end::{move_all_of_user, settle_user};
 use crate::actions::sessions::end_in;
 use crate::actions::sessions::retention::{LEFTOVERS_SETTING, clear_leftovers};
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::policy::Policy;
-use crate::domain::{EndReason, SessionId, Timestamp, UserId};
+use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::store::events::rows::EventRow;
 use crate::store::people::policies::PolicyOwner;
 use crate::store::people::users::UserRow;
@@ -106,7 +107,7 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
     Ok(json!({
         "exported": now,
         "user": {
-            "id": user.id, "username": user.username, "name": user.name, "email": user.email, "is_active": user.is_active,
+            "id": user.id, "uuid": user.uuid.to_string(), "uid": user.uid, "username": user.username, "name": user.name, "email": user.email, "is_active": user.is_active,
             "is_superuser": user.is_superuser, "has_password": user.password_hash.is_some(), "created": user.created_at,
             "last_sign_in": user.last_sign_in_at, "groups": db.list_groups_of(user.id).await?,
             "permissions": db.list_permissions(user.id).await?,
@@ -118,7 +119,7 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
         "authenticators": authenticators,
         "recovery_codes_left": db.count_recovery_codes(user.id).await?,
         "known_browsers": known_browsers,
-        "events": events(db, user.id).await?,
+        "events": events(db, user.uuid).await?,
     }))
 }
 
@@ -131,28 +132,28 @@ fn policy(policy: &Policy) -> Value {
     })
 }
 
-async fn events(db: &Db<'_>, user: UserId) -> Result<Vec<Value>, StoreError> {
+async fn events(db: &Db<'_>, user: Uuid) -> Result<Vec<Value>, StoreError> {
     let (mut all, mut after) = (Vec::new(), 0);
     loop {
         let events = db.list_events_of_person(user, after, STEP).await?;
-        let Some((last, _)) = events.last() else { return Ok(all) };
-        after = *last;
-        all.extend(events.iter().map(|(_, event)| own_part(event, user)));
+        let Some(last) = events.last() else { return Ok(all) };
+        after = last.id;
+        all.extend(events.iter().map(|event| own_part(event, user)));
     }
 }
 
 /// An event as far as it is about this person.
-fn own_part(event: &EventRow, user: UserId) -> Value {
-    let (is_about, is_by) = (event.user_id == Some(user.0), event.actor_id == Some(user.0));
-    // Somebody else's hand: an administrator's. Nobody in particular tried a password, or moved.
-    let is_by_other = !is_by && event.actor_id.is_some();
+fn own_part(event: &EventRow, user: Uuid) -> Value {
+    let (is_about, is_by) = (event.user_uuid == Some(user), event.actor_uuid == Some(user));
+    // An administrator did it, who may be gone. Nobody in particular tried a password, or moved.
+    let is_by_other = !is_by && event.actor_uuid.is_some();
     json!({
-        "at": event.at, "kind": event.kind,
+        "at": event.at, "kind": event.kind(),
         "by": if is_by { "you" } else if is_by_other { "an administrator" } else { event.actor.as_str() },
-        "about": if is_about { "you" } else if event.user_id.is_some() { "somebody else" } else { "" },
+        "about": if is_about { "you" } else if event.user_uuid.is_some() { "somebody else" } else { "" },
         "ip": (!is_by_other && !event.ip.is_empty()).then_some(&event.ip),
         "session": event.session.filter(|_| is_about),
-        "detail": if is_about { event.detail.as_str() } else { "" },
+        "content": if is_about { event.content.to_json() } else { serde_json::Map::new() },
     })
 }
 
@@ -168,22 +169,21 @@ pub async fn erase(app: &App, username: &str, actor: &Actor) -> Result<Erased, A
         .store
         .write_much(move |db| {
             Box::pin(async move {
-                let user = db.find_user_by_name(&name).await?.map(|user| user.id);
-                if let Some(id) = user {
+                let user = db.find_user_by_name(&name).await?.map(|user| (user.id, user.uuid));
+                if let Some((id, _)) = user {
                     db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
                     end_in::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
                     move_all_of_user(db, id).await?;
                     db.delete_user(id).await?;
                 }
-                // No user has this key.
-                let id = user.unwrap_or(UserId(-1));
-                let sessions = db.erase_ended_sessions(id, &name).await?;
-                let events = db.erase_events(id, &name).await?;
+                let uuid = user.map(|(_, uuid)| uuid);
+                let sessions = db.erase_ended_sessions(uuid, &name).await?;
+                let events = db.erase_events(uuid, &name).await?;
                 if user.is_none() && sessions == 0 && events == 0 {
                     return Err(ActionError::NotFound);
                 }
                 db.update_setting(LEFTOVERS_SETTING, "yes").await?;
-                db.insert_events(&[EventKind::UserErased.by(&actor, now)]).await?;
+                db.insert_events(&[EventContent::UserErased {}.by(&actor, now)]).await?;
                 Ok(Erased { sessions, events, is_log_empty: false })
             })
         })

@@ -2,10 +2,10 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::people::passwords;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::user::{TokenIntent, UserRule, check_email, check_username};
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId, secret};
 use crate::store::people::tokens::NewToken;
@@ -30,7 +30,7 @@ pub async fn add(app: &App, mut user: NewUser, password: Option<String>, actor: 
         .write(move |db| {
             Box::pin(async move {
                 let id = db.insert_user(&user, now).await?;
-                db.insert_events(&[EventKind::UserAdded.by(&actor, now).about(id, &user.username)]).await?;
+                db.insert_events(&[EventContent::UserAdded {}.by(&actor, now).about(id, &user.username)]).await?;
                 Ok(id)
             })
         })
@@ -80,8 +80,8 @@ pub async fn set_active(app: &App, user: &UserRow, is_active: bool, actor: &Acto
         .write(move |db| {
             Box::pin(async move {
                 db.update_is_active(id, is_active).await?;
-                let kind = if is_active { EventKind::UserActivated } else { EventKind::UserDeactivated };
-                db.insert_events(&[kind.by(&actor, now).about(id, &name)]).await?;
+                let content = if is_active { EventContent::UserActivated {} } else { EventContent::UserDeactivated {} };
+                db.insert_events(&[content.by(&actor, now).about(id, &name)]).await?;
                 if !is_active {
                     end_in::end_all_of_user(db, id, EndReason::UserDeactivated, &actor, now).await?;
                 }
@@ -118,7 +118,7 @@ pub async fn make_recovery_link(app: &App, user: &UserRow, actor: &Actor) -> Res
                     expires: (true, now.plus(lives)),
                 };
                 db.insert_token(&token, now).await?;
-                db.insert_events(&[EventKind::RecoveryLinkMade.by(&actor, now).about(id, &user.username)]).await?;
+                db.insert_events(&[EventContent::RecoveryLinkMade {}.by(&actor, now).about(id, &user.username)]).await?;
                 Ok(())
             })
         })
@@ -151,8 +151,8 @@ pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor:
         .await
 }
 
-/// Removes a user with all that is theirs: their sessions end, their tokens open nothing. What is kept
-/// of ended sessions stays, under the name alone.
+/// Removes a user with all that is theirs: their sessions end, their tokens open nothing. History
+/// stays, under a uuid that nobody gets again.
 ///
 /// # Errors
 /// [`ActionError::NotFound`] when they were removed meanwhile.
@@ -164,10 +164,9 @@ pub async fn remove(app: &App, user: &UserRow, actor: &Actor) -> Result<(), Acti
                 db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
                 end_in::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
                 crate::actions::sessions::bulk_end::move_all_of_user(db, id).await?;
-                db.forget_owner_of_ended(id).await?;
-                db.delete_user(id).await?;
-                db.insert_events(&[EventKind::UserRemoved.by(&actor, now).about(id, &name)]).await?;
-                Ok(())
+                // Before the user is gone, whose uuid it names.
+                db.insert_events(&[EventContent::UserRemoved {}.by(&actor, now).about(id, &name)]).await?;
+                Ok(db.delete_user(id).await?)
             })
         })
         .await
@@ -211,7 +210,7 @@ pub(in crate::actions) async fn replace_password(
 ) -> Result<(), StoreError> {
     db.update_password(new.user, new.hash).await?;
     db.delete_known_devices(new.user).await?;
-    db.insert_events(&[EventKind::PasswordSet.by(actor, now).about(new.user, new.name)]).await?;
+    db.insert_events(&[EventContent::PasswordSet {}.by(actor, now).about(new.user, new.name)]).await?;
     let which = match new.ends {
         Ends::None => return Ok(()),
         Ends::All => Which::Users(vec![new.user.0]),

@@ -1,15 +1,15 @@
 //! Sessions that are used from elsewhere than their users proved who they are.
 
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::sessions::end_in::end_as;
 use crate::domain::binding::{Move, MoveAction, Spot};
 use crate::domain::caller::Actor;
 use crate::domain::caller::Client;
+use crate::domain::event::EventContent;
 use crate::domain::{Address, EndReason, HashedSecret};
 use crate::store::StoreError;
 use crate::store::sessions::end::Which;
-use crate::store::sessions::history::Ending;
+use crate::store::sessions::history::End;
 use crate::store::sessions::rows::LiveSession;
 
 /// Looks whether a session that is used from elsewhere than it was proved may be; `None`: it may.
@@ -36,8 +36,8 @@ pub(in crate::actions) async fn judge(
     let Some(moved) = app.config.sessions.bindings().judge(&from, &to) else { return Ok(None) };
     let now = app.clock.now();
     if moved.action != MoveAction::End && app.moves.is_new(session.id, client.ip, now) {
-        let event = EventKind::SessionMoved.by(&mover(client, request_id), now).about(session.user_id, &session.username);
-        let event = event.of_session(session.uuid).with_detail(moved.what.as_str());
+        let content = EventContent::SessionMoved { what: moved.what.clone() };
+        let event = content.by(&mover(client, request_id), now).about(session.user_id, &session.username).of_session(session.uuid);
         app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
     }
     Ok(Some(moved))
@@ -55,8 +55,8 @@ pub(in crate::actions) async fn end(
     request_id: &str,
 ) -> Result<(), StoreError> {
     let actor = mover(client, request_id);
-    let ending = Ending { comment: why.what, ..Ending::by(&actor, app.clock.now(), EndReason::Moved) };
-    app.store.write(move |db| Box::pin(async move { end_as(db, &Which::Key(key), 1, &ending, &actor).await.map(drop) })).await
+    let end = End { comment: why.what, ..End::by(&actor, app.clock.now(), EndReason::Moved) };
+    app.store.write(move |db| Box::pin(async move { end_as(db, &Which::Key(key), 1, &end, &actor).await.map(drop) })).await
 }
 
 /// Who moved is not known; where to is.

@@ -1,27 +1,28 @@
-//! The door, and every way a session ends.
+//! Every way a session ends, but for ends by a filter.
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::principal::Principal;
-use crate::actions::sessions::bulk_end::ManyEnds;
-use crate::actions::sessions::end_in::{CHUNK, end_in, events_of};
+use crate::actions::sessions::bulk_end::{Many, ManyEnds, begin_event, finish_event};
+use crate::actions::sessions::end_in::{CHUNK, Fold, events_of};
 use crate::actions::sessions::look;
 use crate::domain::caller::Actor;
+use crate::domain::event::FilterTerms;
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp};
 use crate::store::StoreError;
 use crate::store::sessions::end::Which;
-use crate::store::sessions::history::Ending;
+use crate::store::sessions::history::End;
 use crate::store::sessions::rows::LiveSession;
 
 /// Ends one session: one's own, or anybody's for those who may see and end all.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] as for [`find`]; [`ActionError::Forbidden`] when the caller may see it
+/// [`ActionError::NotFound`] as for [`look::find`]; [`ActionError::Forbidden`] when the caller may see it
 /// and not end it.
-pub async fn revoke(app: &App, who: &Principal, id: SessionId, actor: &Actor) -> Result<(), ActionError> {
-    // Whoever may see and end them all is told by the end itself whether there was one.
+pub async fn end_session(app: &App, who: &Principal, id: SessionId, actor: &Actor) -> Result<(), ActionError> {
+    // For a caller who may see and end all of them, the end itself tells whether there was one.
     if !(who.rights.may_view_sessions && who.rights.may_delete_sessions) {
         let session = look::find(app, who, id).await?;
         if !who.may_end(session.user_id) {
@@ -35,34 +36,68 @@ pub async fn revoke(app: &App, who: &Principal, id: SessionId, actor: &Actor) ->
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless the caller may end everybody's sessions.
-pub async fn revoke_of_users(app: &App, who: &Principal, users: Vec<i64>, actor: &Actor) -> Result<u64, ActionError> {
+pub async fn end_of_users(app: &App, who: &Principal, users: Vec<i64>, actor: &Actor) -> Result<u64, ActionError> {
     if !who.rights.may_delete_sessions {
         return Err(ActionError::Forbidden);
     }
-    let count = app.store.read().count_sessions_of_users(&users).await?;
+    let expected = app.store.read().count_sessions_of_users(&users).await?;
+    let filter = terms_of_users(app, &users).await?;
+    let many = Many { filter: &filter, expected, reason: EndReason::Revoked, comment: "" };
     let part = users.len().div_ceil(app.store.writers()).max(1);
-    let ended = users.chunks(part).map(|users| end_of_users(app, users, count, actor));
-    Ok(try_join_all(ended).await?.into_iter().sum())
+    if part == users.len() {
+        let (ends, outcome) = end_users(ManyEnds::begin(app, many, actor).await?, &users).await;
+        let ended = ends.finish().await?;
+        outcome?;
+        return Ok(ended);
+    }
+    // Parts of one end, at the same time: they share its event.
+    let mut fold = if expected > 1 { begin_event(app, many, actor).await? } else { Fold::part(None) };
+    let parts = users.chunks(part).map(|users| end_users(ManyEnds::part(app, many, actor, fold.event()), users));
+    let mut outcome = Ok(());
+    for (ends, ended) in join_all(parts).await {
+        fold.join(ends.into_fold());
+        outcome = outcome.and(ended);
+    }
+    let count = fold.count();
+    finish_event(app, fold, End::by(actor, app.clock.now(), EndReason::Revoked)).await?;
+    outcome?;
+    Ok(count)
 }
 
-/// Ends the sessions of these users, as one of so many sessions in all.
-async fn end_of_users(app: &App, users: &[i64], count: u64, actor: &Actor) -> Result<u64, StoreError> {
-    let mut ends = ManyEnds::of(count, app, EndReason::Revoked, "", actor);
+/// Ends the sessions of these users. Gives what ended, even when not all of it could.
+async fn end_users<'a>(mut ends: ManyEnds<'a>, users: &[i64]) -> (ManyEnds<'a>, Result<(), StoreError>) {
     let mut users = users;
     while !users.is_empty() {
         let (now, later) = users.split_at(ends.users_at_once().min(users.len()));
-        ends.end(Which::Users(now.to_vec())).await?;
+        if let Err(error) = ends.end(Which::Users(now.to_vec())).await {
+            return (ends, Err(error));
+        }
         users = later;
     }
-    Ok(ends.ended)
+    (ends, Ok(()))
+}
+
+/// Users for the record: the names of the first, and how many more there are.
+async fn terms_of_users(app: &App, users: &[i64]) -> Result<FilterTerms, StoreError> {
+    const NAMED: usize = 10;
+    let first = users.get(..users.len().min(NAMED)).unwrap_or_default();
+    let names = app.store.read().list_usernames(first).await?;
+    let mut text = names.into_iter().map(|(_, name)| name).collect::<Vec<_>>().join(", ");
+    if users.len() > NAMED {
+        text = format!("{text} and {} more", users.len() - NAMED);
+    }
+    Ok([("users".to_owned(), text)].into())
 }
 
 /// Ends all of one's own sessions but the one this request came with.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn revoke_others(app: &App, current: &LiveSession, actor: &Actor) -> Result<u64, ActionError> {
-    end_all(app, Which::UserExcept(current.user_id, current.uuid), EndReason::Revoked, actor).await
+pub async fn end_others(app: &App, current: &LiveSession, actor: &Actor) -> Result<u64, ActionError> {
+    let which = Which::UserExcept(current.user_id, current.uuid);
+    let filter = [("username", current.username.clone()), ("except", current.uuid.to_string())];
+    let filter = filter.map(|(name, value)| (name.to_owned(), value)).into();
+    end_all(app, which, filter, EndReason::Revoked, actor).await
 }
 
 /// Ends the session that a key opens: its owner signs out. A key that opens nothing is no error.
@@ -78,54 +113,75 @@ pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<(),
     Ok(())
 }
 
-/// Ends the sessions named one by one, whoever's they are: for the command line, whose user holds
+/// Ends the sessions named one by one, of any user: for the command line, which has
 /// the database itself. Gives how many there were.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn revoke_listed(app: &App, ids: &[SessionId], comment: &str, actor: &Actor) -> Result<u64, StoreError> {
-    let mut ends = ManyEnds::of(ids.len() as u64, app, EndReason::Revoked, comment, actor);
+pub async fn end_listed(app: &App, ids: &[SessionId], comment: &str, actor: &Actor) -> Result<u64, StoreError> {
+    let filter = listed(ids);
+    let many = Many { filter: &filter, expected: ids.len() as u64, reason: EndReason::Revoked, comment };
+    let mut ends = ManyEnds::begin(app, many, actor).await?;
+    let outcome = end_each(&mut ends, ids).await;
+    let ended = ends.finish().await?;
+    outcome?;
+    Ok(ended)
+}
+
+/// Sessions that are named one by one, for the record.
+pub(in crate::actions) fn listed(ids: &[SessionId]) -> FilterTerms {
+    [("named".to_owned(), ids.len().to_string())].into()
+}
+
+/// Ends the sessions of these names.
+async fn end_each(ends: &mut ManyEnds<'_>, ids: &[SessionId]) -> Result<(), StoreError> {
     let mut ids = ids;
     while !ids.is_empty() {
         let (now, later) = ids.split_at(ends.chunk().min(ids.len()));
         ends.end(Which::Uuids(now.to_vec())).await?;
         ids = later;
     }
-    Ok(ends.ended)
+    Ok(())
 }
 
-/// Ends the sessions whose time was over at `now`, and gives how many there were.
+/// Ends the sessions that had expired at `now`, and gives how many there were.
 ///
 /// # Errors
 /// When the database cannot be written.
 pub async fn sweep(app: &App, now: Timestamp) -> Result<u64, ActionError> {
-    end_all(app, Which::ExpiredAt(now), EndReason::Expired, &Actor::system()).await
+    let filter = [("expires_lte".to_owned(), now.to_string())].into();
+    end_all(app, Which::ExpiredAt(now), filter, EndReason::Expired, &Actor::system()).await
 }
 
 /// Ends everything `which` names, chunk after chunk.
-async fn end_all(app: &App, which: Which, reason: EndReason, actor: &Actor) -> Result<u64, ActionError> {
-    let mut ended = 0;
+async fn end_all(app: &App, which: Which, filter: FilterTerms, reason: EndReason, actor: &Actor) -> Result<u64, ActionError> {
+    let mut fold = Fold::of(filter);
     loop {
-        let (which, actor) = (which.clone(), actor.clone());
-        let at = app.clock.now();
-        let gone =
-            app.store.write_much(move |db| Box::pin(async move { end_in(db, &which, CHUNK, reason, &actor, at).await })).await?;
-        ended += u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        let (before, which, actor) = (fold.count(), which.clone(), actor.clone());
+        let end = End::by(&actor, app.clock.now(), reason);
+        let ended = app.store.write_much(move |db| {
+            Box::pin(async move {
+                let gone = db.end_sessions(&which, CHUNK, &end).await?;
+                fold.note(db, &gone, &end, &actor).await?;
+                Ok::<_, StoreError>(fold)
+            })
+        });
+        fold = ended.await?;
         // A short chunk does not mean the last one: another end may have taken some of the same rows.
-        if gone.is_empty() {
-            return Ok(ended);
+        if fold.count() == before {
+            return Ok(fold.count());
         }
     }
 }
 
 /// Ends the session of that name; gives whether there was one.
 async fn end_one(app: &App, id: SessionId, reason: EndReason, actor: &Actor) -> Result<bool, StoreError> {
-    let (actor, ending) = (actor.clone(), Ending::by(actor, app.clock.now(), reason));
+    let (actor, end) = (actor.clone(), End::by(actor, app.clock.now(), reason));
     app.store
         .write(move |db| {
             Box::pin(async move {
-                let gone = db.end_one(id, &ending).await?;
-                db.insert_events_last(&events_of(gone.as_slice(), &ending, &actor));
+                let gone = db.end_one(id, &end).await?;
+                db.insert_events_last(&events_of(gone.as_slice(), &end, &actor, None))?;
                 Ok(gone.is_some())
             })
         })

@@ -1,16 +1,133 @@
-//! Ends of sessions inside a transaction, with their events.
+//! Ends of sessions inside a transaction, with their events. Sessions that end together are one event,
+//! and the single ends are its parts.
 
-use crate::actions::events::EventKind;
+use std::collections::HashSet;
+
 use crate::domain::caller::Actor;
-use crate::domain::{EndReason, Timestamp, UserId};
-use crate::store::events::rows::EventRow;
-use crate::store::sessions::end::{GoneSession, Which};
-use crate::store::sessions::history::Ending;
+use crate::domain::event::{EventContent, FilterTerms};
+use crate::domain::{EndReason, Timestamp, UserId, UserKey};
+use crate::store::events::rows::NewEvent;
+use crate::store::sessions::end::Which;
+use crate::store::sessions::history::End;
+use crate::store::sessions::locked::GoneSession;
 use crate::store::{Db, StoreError};
 
 /// How many sessions one transaction ends, so that other writers wait briefly: a sign-in writes three
 /// times, and may find one under way each time.
 pub(in crate::actions) const CHUNK: i64 = 100;
+
+/// The event of sessions that end together, and its totals. One session alone is not folded.
+#[derive(Clone, Debug, Default)]
+pub(in crate::actions) struct Fold {
+    /// Which sessions, for the record. Where none is given and all are of one user, it names the user.
+    filter: FilterTerms,
+    /// The key of the event, once there is one.
+    event: Option<i64>,
+    /// Whether the event was written beforehand: then its totals are written when all is through.
+    is_begun: bool,
+    /// How many there were beforehand, if that is known.
+    expected: u64,
+    count: u64,
+    users: HashSet<i64>,
+}
+
+impl Fold {
+    /// Of sessions that this filter finds. Its event is written with the first of them, and its totals with each
+    /// transaction.
+    pub fn of(filter: FilterTerms) -> Self {
+        Self { filter, ..Self::default() }
+    }
+
+    /// The same with an event that is there already, of which these are some of the parts.
+    pub fn part(event: Option<i64>) -> Self {
+        Self { event, is_begun: true, ..Self::default() }
+    }
+
+    /// The key of the event that the next ones are parts of.
+    pub fn event(&self) -> Option<i64> {
+        self.event
+    }
+
+    /// Whether the event was written beforehand, so that its totals are still to be written.
+    pub fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
+    /// Takes the totals of another part of the same end.
+    pub fn join(&mut self, other: Self) {
+        self.count += other.count;
+        self.users.extend(other.users);
+    }
+
+    /// How many sessions ended so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Counts sessions that ended, by the keys of their users.
+    pub fn add(&mut self, users: impl IntoIterator<Item = i64>) {
+        for user in users {
+            self.count += 1;
+            self.users.insert(user);
+        }
+    }
+
+    /// Writes the event before the first of `expected` sessions ends.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn begin(&mut self, db: &Db<'_>, expected: u64, end: &End, actor: &Actor) -> Result<(), StoreError> {
+        (self.is_begun, self.expected) = (true, expected);
+        self.event = Some(db.insert_parent_event(&self.content(end, false).by(actor, end.at)).await?);
+        Ok(())
+    }
+
+    /// Writes the totals of an event that was written beforehand.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn finish(&self, db: &Db<'_>, end: &End) -> Result<(), StoreError> {
+        let Some(event) = self.event.filter(|_| self.is_begun) else { return Ok(()) };
+        db.update_event_content(event, &self.content(end, true)).await
+    }
+
+    /// Writes the events of sessions that ended.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn note(&mut self, db: &Db<'_>, gone: &[GoneSession], end: &End, actor: &Actor) -> Result<(), StoreError> {
+        self.add(gone.iter().map(|session| session.user_id.0));
+        if let (true, None, [first, ..], 1) = (self.filter.is_empty(), self.event, gone, self.users.len()) {
+            self.filter.insert("username".to_owned(), first.username.clone());
+        }
+        let is_folded = gone.len() > 1 || (self.event.is_some() && !gone.is_empty());
+        if is_folded && !self.is_begun {
+            self.write(db, end, actor).await?;
+        }
+        db.insert_events(&events_of(gone, end, actor, self.event)).await
+    }
+
+    async fn write(&mut self, db: &Db<'_>, end: &End, actor: &Actor) -> Result<(), StoreError> {
+        let content = self.content(end, true);
+        match self.event {
+            Some(event) => db.update_event_content(event, &content).await?,
+            None => self.event = Some(db.insert_parent_event(&content.by(actor, end.at)).await?),
+        }
+        Ok(())
+    }
+
+    fn content(&self, end: &End, is_through: bool) -> EventContent {
+        let users = u64::try_from(self.users.len()).unwrap_or(u64::MAX);
+        EventContent::SessionsEnded {
+            filter: self.filter.clone(),
+            expected: if self.is_begun { self.expected } else { self.count },
+            count: is_through.then_some(self.count),
+            users: is_through.then_some(users),
+            reason: end.reason,
+            comment: end.comment.clone(),
+        }
+    }
+}
 
 /// Ends sessions inside a transaction, with their events.
 pub(in crate::actions) async fn end_in(
@@ -21,7 +138,7 @@ pub(in crate::actions) async fn end_in(
     actor: &Actor,
     at: Timestamp,
 ) -> Result<Vec<GoneSession>, StoreError> {
-    end_as(db, which, limit, &Ending::by(actor, at, reason), actor).await
+    end_as(db, which, limit, &End::by(actor, at, reason), actor).await
 }
 
 /// The same, with all that is kept of the end.
@@ -29,47 +146,35 @@ pub(in crate::actions) async fn end_as(
     db: &Db<'_>,
     which: &Which,
     limit: i64,
-    ending: &Ending,
+    end: &End,
     actor: &Actor,
 ) -> Result<Vec<GoneSession>, StoreError> {
-    let gone = db.end_sessions(which, limit, ending).await?;
-    note_ends(db, &gone, ending, actor).await?;
+    let gone = db.end_sessions(which, limit, end).await?;
+    Fold::default().note(db, &gone, end, actor).await?;
     Ok(gone)
 }
 
-/// Writes the events of sessions that ended.
-pub(in crate::actions) async fn note_ends(
-    db: &Db<'_>,
-    gone: &[GoneSession],
-    ending: &Ending,
-    actor: &Actor,
-) -> Result<(), StoreError> {
-    db.insert_events(&events_of(gone, ending, actor)).await
-}
-
-pub(in crate::actions) fn events_of(gone: &[GoneSession], ending: &Ending, actor: &Actor) -> Vec<EventRow> {
-    let kind = match ending.reason {
-        EndReason::SignedOut => EventKind::SignOut,
-        EndReason::Expired => EventKind::SessionExpired,
-        _ => EventKind::SessionRevoked,
+/// The events of sessions that ended, as parts of the event `parent`.
+pub(in crate::actions) fn events_of(gone: &[GoneSession], end: &End, actor: &Actor, parent: Option<i64>) -> Vec<NewEvent> {
+    let content = match end.reason {
+        EndReason::SignedOut => EventContent::SignOut {},
+        EndReason::Expired => EventContent::SessionExpired {},
+        reason => EventContent::SessionEnded { reason, comment: end.comment.clone() },
     };
-    let mut detail = ending.reason.as_str().to_owned();
-    if !ending.comment.is_empty() {
-        detail = format!("{detail}: {}", ending.comment);
-    }
-    gone.iter()
-        .map(|session| {
-            let event = kind.by(actor, ending.at).about(session.user_id, &session.username);
-            event.of_session(session.uuid).with_detail(detail.as_str())
-        })
-        .collect()
+    let event = |session: &GoneSession| {
+        let event = content.clone().by(actor, end.at).about(session.user_id, &session.username);
+        let event = NewEvent { user: Some(UserKey::Uuid(session.user_uuid)), ..event };
+        // Moved later, they are recorded as what they were then.
+        NewEvent { actor: end.by, ..event }.of_session(session.uuid).part_of(parent)
+    };
+    gone.iter().map(event).collect()
 }
 
-impl Ending {
+impl End {
     /// An end by `actor` at `at`.
     #[must_use]
     pub fn by(actor: &Actor, at: Timestamp, reason: EndReason) -> Self {
-        Self { at, by: actor.id.map(|id| id.0), by_name: actor.name.clone(), reason, comment: String::new() }
+        Self { at, by: actor.id.map(UserKey::Id), by_name: actor.name.clone(), reason, comment: String::new() }
     }
 }
 
@@ -92,6 +197,12 @@ pub(in crate::actions) async fn end_all_in(
     actor: &Actor,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    while !end_in(db, which, CHUNK, reason, actor, at).await?.is_empty() {}
-    Ok(())
+    let (end, mut fold) = (End::by(actor, at, reason), Fold::default());
+    loop {
+        let gone = db.end_sessions(which, CHUNK, &end).await?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        fold.note(db, &gone, &end, actor).await?;
+    }
 }

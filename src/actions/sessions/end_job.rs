@@ -1,66 +1,83 @@
-//! Ends of many sessions that go on beside the request that began them, and how they came out.
+//! End jobs: ends of many sessions that a page began. A job goes on after the request, and after a
+//! restart: what it ends and how far it is are in the database. The process that runs it holds a lease; when
+//! the lease is over, any node goes on ([`resume`]).
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::principal::Principal;
-use crate::actions::sessions::end_matching;
-use crate::actions::sessions::end_matching::{Revocation, RevocationError};
+use crate::actions::sessions::bulk_end::{Many, ManyEnds};
+use crate::actions::sessions::end::listed;
+use crate::actions::sessions::end_in::Fold;
+use crate::actions::sessions::end_matching::{self, EndError, EndRequest, end_these, find_expected};
 use crate::domain::caller::Actor;
+use crate::domain::event::{EventContent, FilterTerms};
 use crate::domain::listing::SessionFilter;
-use crate::domain::{SessionId, UserId, secret};
+use crate::domain::{Address, EndReason, SessionId, UserId, secret};
 use crate::store::StoreError;
-use crate::store::sessions::end_job::NewEnding;
+use crate::store::sessions::end::Which;
+use crate::store::sessions::end_job::{EndJobRow, Lease, NewEndJob, RUNNING};
+use crate::store::sessions::history::End;
 
-/// How often it is written down how far one is.
+/// How often a running job writes how far it is, and renews its lease.
 const TICK: Duration = Duration::from_secs(1);
-/// One of which nothing was heard for so long is not going on: its server is gone.
-const SILENCE: Duration = Duration::from_secs(60);
+/// How long a lease is. A process that is gone holds up its jobs for this time.
+const LEASE: Duration = Duration::from_secs(15);
 
-/// What to end.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// What matches.
+/// Which sessions an end job ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndTarget {
+    /// Those that match.
     Matching(Box<SessionFilter>),
     /// These.
     Named(Vec<SessionId>),
 }
 
-/// One of them, where it runs.
-pub struct EndingJob {
+/// An [`EndTarget`] as stored, with what says that its filter means the same user as when it began.
+#[derive(Serialize, Deserialize)]
+struct StoredTarget {
+    target: EndTarget,
+    user_uuid: Option<String>,
+}
+
+/// An end job, where it was begun.
+pub struct EndJob {
     /// What names it.
     pub name: String,
-    /// What it ends.
-    target: Target,
-    /// How many there were.
-    total: u64,
-    /// Why, in words, or `""`.
+    /// Why, as a comment, or `""`.
     pub comment: String,
-    state: Mutex<EndingState>,
+    state: Mutex<EndJobState>,
 }
 
-/// One of them, as it is known everywhere.
-pub struct Ending {
-    /// How many there were.
+/// How far an end job is, as every node sees it.
+pub struct EndJobView {
+    /// How many sessions there were.
     pub total: u64,
-    /// Why, in words, or `""`.
+    /// Why, as a comment, or `""`.
     pub comment: String,
     /// How far it is.
-    pub state: EndingState,
+    pub state: EndJobState,
 }
 
-/// How far it is.
+/// How far an end job is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndingState {
-    /// It goes on: about so many were ended.
+pub enum EndJobState {
+    /// It goes on: about this many were ended.
     Running(u64),
-    /// It is through: so many were ended.
+    /// No process runs it at the moment: its server stopped or is gone. A node goes on with it. About this many were
+    /// ended.
+    Waiting(u64),
+    /// It is through: this many were ended.
     Done(u64),
-    /// There were more or fewer than was believed, and nothing was ended: so many.
+    /// There were more or fewer sessions than expected, and nothing was ended: this many.
     Changed(u64),
-    /// Something went wrong on the way: so many were ended, so many are left.
+    /// Something went wrong on the way.
     Stopped {
         /// How many were ended.
         ended: u64,
@@ -69,16 +86,21 @@ pub enum EndingState {
     },
 }
 
-const RUNNING: &str = "running";
 const DONE: &str = "done";
 const CHANGED: &str = "changed";
 const STOPPED: &str = "stopped";
 
-impl EndingState {
-    /// As it is stored: in a word, with how many were ended, and how many are left of `total`.
+impl EndJobState {
+    /// Whether it goes on, now or soon.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Running(_) | Self::Waiting(_))
+    }
+
+    /// As it is stored: a word, how many were ended, and how many are left of `total`.
     fn stored(&self, total: u64) -> (&'static str, (i64, i64)) {
         let (word, ended, remaining) = match *self {
-            Self::Running(ended) => (RUNNING, ended, total.saturating_sub(ended)),
+            Self::Running(ended) | Self::Waiting(ended) => (RUNNING, ended, total.saturating_sub(ended)),
             Self::Done(ended) => (DONE, ended, 0),
             Self::Changed(count) => (CHANGED, 0, count),
             Self::Stopped { ended, remaining } => (STOPPED, ended, remaining),
@@ -87,29 +109,79 @@ impl EndingState {
     }
 }
 
-impl EndingJob {
+impl EndJob {
     /// How far it is.
     #[must_use]
-    pub fn state(&self) -> EndingState {
+    pub fn state(&self) -> EndJobState {
         lock(&self.state).clone()
     }
 }
 
-/// One that this user began, on whichever node.
+/// The end jobs of this process.
+pub struct EndJobs {
+    /// The name of this process in leases; `None`: the operating system had no randomness, and it runs none.
+    holder: Option<String>,
+    is_stopping: AtomicBool,
+    running: AtomicUsize,
+}
+
+impl Default for EndJobs {
+    fn default() -> Self {
+        Self { holder: secret::random_alphanumeric(20).ok(), is_stopping: AtomicBool::new(false), running: AtomicUsize::new(0) }
+    }
+}
+
+impl EndJobs {
+    /// Stops the running jobs between two transactions, and waits for that. Another process, or the next start, goes on
+    /// with them.
+    pub async fn stop(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        while self.running.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
+    }
+
+    fn lease(&self, app: &App) -> Option<Lease> {
+        Some(Lease { holder: self.holder.clone()?, until: app.clock.now().plus(LEASE) })
+    }
+}
+
+/// Counts a running job, until it is dropped.
+struct Running(App);
+
+impl Running {
+    fn of(app: &App) -> Self {
+        app.end_jobs.running.fetch_add(1, Ordering::SeqCst);
+        Self(app.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.end_jobs.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// How far a job is that this user began, on any node.
 ///
 /// # Errors
 /// [`ActionError::NotFound`].
-pub async fn find(app: &App, name: &str, by: UserId) -> Result<Ending, ActionError> {
-    let row = app.store.read().find_ending(name, by).await?.ok_or(ActionError::NotFound)?;
+pub async fn find(app: &App, name: &str, by: UserId) -> Result<EndJobView, ActionError> {
+    let row = app.store.read().find_end_job(name, by).await?.ok_or(ActionError::NotFound)?;
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
     let (ended, remaining) = (count(row.ended), count(row.remaining));
     let state = match row.state.as_str() {
-        DONE => EndingState::Done(ended),
-        CHANGED => EndingState::Changed(remaining),
-        RUNNING if app.clock.now().since(row.updated_at) < SILENCE => EndingState::Running(ended),
-        _ => EndingState::Stopped { ended, remaining },
+        DONE => EndJobState::Done(ended),
+        CHANGED => EndJobState::Changed(remaining),
+        RUNNING if row.lease_until > app.clock.now() => EndJobState::Running(ended),
+        RUNNING => EndJobState::Waiting(ended),
+        _ => EndJobState::Stopped { ended, remaining },
     };
-    Ok(Ending { total: count(row.total), comment: row.comment, state })
+    Ok(EndJobView { total: count(row.total), comment: row.comment, state })
 }
 
 /// Begins to end sessions, `total` of which the caller was shown, and gives the job: it goes on by
@@ -120,93 +192,267 @@ pub async fn find(app: &App, name: &str, by: UserId) -> Result<Ending, ActionErr
 pub async fn begin(
     app: &App,
     who: &Principal,
-    target: Target,
+    target: EndTarget,
     (total, comment): (u64, String),
     actor: &Actor,
-) -> Result<Arc<EndingJob>, ActionError> {
+) -> Result<Arc<EndJob>, ActionError> {
     who.must_see_all()?;
     if !who.rights.may_delete_sessions {
         return Err(ActionError::Forbidden);
     }
-    let name = secret::random_alphanumeric(20)?;
-    let new = NewEnding { name: name.clone(), by: who.user_id, total: number(total), comment: comment.clone() };
-    let now = app.clock.now();
-    app.store.write(move |db| Box::pin(async move { db.insert_ending(&new, RUNNING, now).await })).await?;
-    let job = Arc::new(EndingJob { name, target, total, comment, state: Mutex::new(EndingState::Running(0)) });
-    let (app, who, actor, running) = (app.clone(), who.clone(), actor.clone(), Arc::clone(&job));
+    let lease = app.end_jobs.lease(app).ok_or(StoreError::Failed("no randomness".into()))?;
+    let user_uuid = user_of(app, &target).await?;
+    let stored = serde_json::to_string(&StoredTarget { target, user_uuid });
+    let new = NewEndJob {
+        name: secret::random_alphanumeric(20)?,
+        by: who.user_id,
+        actor: actor.name.clone(),
+        ip: actor.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        request_id: actor.request_id.clone(),
+        target: stored.map_err(|error| StoreError::Failed(error.to_string()))?,
+        total: number(total),
+        comment: comment.clone(),
+    };
+    let job = Arc::new(EndJob { name: new.name.clone(), comment, state: Mutex::new(EndJobState::Running(0)) });
+    let (now, running) = (app.clock.now(), Running::of(app));
+    let row = EndJobRow { job: new.clone(), began_at: now, ended: 0, event: None };
+    app.store.write(move |db| Box::pin(async move { db.insert_end_job(&new, &lease, now).await })).await?;
+    let (app, begun) = (app.clone(), Arc::clone(&job));
     tokio::spawn(async move {
-        let state = watched(&app, &who, &running, &actor).await;
-        note(&app, &running, &state).await;
-        *lock(&running.state) = state;
+        let state = run(&app, row).await;
+        *lock(&begun.state) = state;
+        drop(running);
     });
     Ok(job)
 }
 
-/// Ends them, and writes down on the way how far that is.
-async fn watched(app: &App, who: &Principal, job: &EndingJob, actor: &Actor) -> EndingState {
-    let mut work = std::pin::pin!(run(app, who, job, actor));
-    loop {
-        tokio::select! {
-            state = &mut work => return state,
-            () = tokio::time::sleep(TICK) => {
-                if let Ok(left) = count_left(app, job).await {
-                    note(app, job, &EndingState::Running(job.total.saturating_sub(left))).await;
+/// Goes on with a job that no process runs, if there is one.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn resume(app: &App) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    if app.end_jobs.is_stopping() || !app.store.read().has_free_end_job(now).await? {
+        return Ok(());
+    }
+    let Some(lease) = app.end_jobs.lease(app) else { return Ok(()) };
+    let running = Running::of(app);
+    let taken = app.store.write(move |db| Box::pin(async move { db.take_end_job(&lease, now).await })).await;
+    let taken: Option<EndJobRow> = taken?;
+    if let Some(row) = taken {
+        tracing::info!(ended = row.ended, total = row.job.total, "goes on with an end of many sessions");
+        run(app, row).await;
+    }
+    drop(running);
+    Ok(())
+}
+
+/// The uuid of the user whom a filter names by primary key.
+async fn user_of(app: &App, target: &EndTarget) -> Result<Option<String>, StoreError> {
+    let EndTarget::Matching(filter) = target else { return Ok(None) };
+    match filter.user {
+        Some(user) => Ok(app.store.read().find_user_uuid(user).await?.map(|uuid| uuid.to_string())),
+        None => Ok(None),
+    }
+}
+
+/// Runs a job under the lease of this process, and writes on the way how far it is. Gives how far it came.
+async fn run(app: &App, row: EndJobRow) -> EndJobState {
+    let total = u64::try_from(row.job.total).unwrap_or(0);
+    let name = row.job.name.clone();
+    let target = match serde_json::from_str::<StoredTarget>(&row.job.target) {
+        Ok(stored) if row.event.is_none() || same_user(app, &stored).await => Some(stored.target),
+        _ => None,
+    };
+    let progress = Mutex::new((row.event, u64::try_from(row.ended).unwrap_or(0)));
+    let Some(target) = target else {
+        let state = stopped(u64::try_from(row.ended).unwrap_or(0), total, &"its user is not there any more");
+        note(app, &name, total, &state).await;
+        return state;
+    };
+    let is_lost = AtomicBool::new(false);
+    let state = {
+        let mut work = std::pin::pin!(work(app, &row, &target, &progress, &is_lost));
+        loop {
+            tokio::select! {
+                state = &mut work => break state,
+                () = tokio::time::sleep(TICK) => {
+                    let ended = lock(&progress).1;
+                    if !note(app, &name, total, &EndJobState::Running(ended)).await {
+                        is_lost.store(true, Ordering::SeqCst);
+                    }
                 }
             }
+        }
+    };
+    if is_lost.load(Ordering::SeqCst) {
+        return state; // Another process runs it, and writes how far it is.
+    }
+    note(app, &name, total, &state).await;
+    if matches!(state, EndJobState::Running(_))
+        && let Some(holder) = app.end_jobs.holder.clone()
+    {
+        let released = app.store.write(move |db| Box::pin(async move { db.release_end_job(&name, &holder).await })).await;
+        let released: Result<(), StoreError> = released;
+        drop(released); // If it fails, the lease is over soon.
+    }
+    state
+}
+
+async fn same_user(app: &App, stored: &StoredTarget) -> bool {
+    matches!(user_of(app, &stored.target).await, Ok(user) if user == stored.user_uuid)
+}
+
+/// Writes how far a job is, and renews the lease. Gives whether this process still holds it; when the database does not
+/// answer, it is assumed.
+async fn note(app: &App, name: &str, total: u64, state: &EndJobState) -> bool {
+    let Some(lease) = app.end_jobs.lease(app) else { return false };
+    let (name, now, (word, counts)) = (name.to_owned(), app.clock.now(), state.stored(total));
+    let noted =
+        app.store.write(move |db| Box::pin(async move { db.update_end_job((&name, &lease), word, counts, now).await })).await;
+    noted.unwrap_or_else(|error: StoreError| {
+        tracing::warn!(%error, "the progress of an end of many sessions was not written");
+        true
+    })
+}
+
+/// What a job has done: its event, and how many sessions ended.
+type Progress = Mutex<(Option<i64>, u64)>;
+
+/// Ends the sessions of a job, turn after turn.
+async fn work(app: &App, row: &EndJobRow, target: &EndTarget, progress: &Progress, is_lost: &AtomicBool) -> EndJobState {
+    let job = &row.job;
+    let actor =
+        Actor { id: Some(job.by), name: job.actor.clone(), ip: Address::parse(&job.ip), request_id: job.request_id.clone() };
+    let total = u64::try_from(job.total).unwrap_or(0);
+    let is_stopping = || app.end_jobs.is_stopping() || is_lost.load(Ordering::SeqCst);
+    loop {
+        let before = lock(progress).1;
+        match turn(app, row, target, progress, &actor, &is_stopping).await {
+            Ok(()) => break,
+            Err(EndError::Changed(count)) => return EndJobState::Changed(count),
+            Err(_) if is_stopping() => return EndJobState::Running(lock(progress).1),
+            // A turn is over: the next one takes what is left.
+            Err(EndError::Stopped { .. }) if lock(progress).1 > before => {}
+            Err(error) => {
+                let ended = lock(progress).1;
+                finish(app, row, target, progress).await;
+                return stopped(ended, total, &error);
+            }
+        }
+    }
+    EndJobState::Done(finish(app, row, target, progress).await)
+}
+
+/// One turn: ends what is left, for about as long as a request may take.
+async fn turn(
+    app: &App,
+    row: &EndJobRow,
+    target: &EndTarget,
+    progress: &Progress,
+    actor: &Actor,
+    is_stopping: &(dyn Fn() -> bool + Sync),
+) -> Result<(), EndError> {
+    let job = &row.job;
+    let filter = record(app, target).await?;
+    let many = |expected| Many { filter: &filter, expected, reason: EndReason::Revoked, comment: &job.comment };
+    let (event, before) = *lock(progress);
+    let watch = |ended: u64| {
+        lock(progress).1 = before + ended;
+        is_stopping()
+    };
+    match target {
+        EndTarget::Named(ids) => {
+            let many = many(ids.len() as u64);
+            let mut ends = ManyEnds::part(app, many, actor, begun(app, job, many, event, actor).await?);
+            lock(progress).0 = ends.event();
+            for ids in ids.chunks(ends.chunk()) {
+                if watch(ends.ended()) {
+                    let (ended, remaining) = (ends.ended(), ids.len() as u64);
+                    return Err(EndError::Stopped { ended, remaining, why: "the server is stopping".into() });
+                }
+                ends.end(Which::Uuids(ids.to_vec())).await?;
+            }
+            watch(ends.ended());
+            Ok(())
+        }
+        EndTarget::Matching(filter) => {
+            let expected = event.is_none().then(|| u64::try_from(job.total).unwrap_or(0));
+            let what = EndRequest { filter: (**filter).clone(), except: None, expected, comment: job.comment.clone() };
+            let matching = match event {
+                None => find_expected(app, &what).await?,
+                // Sessions that began after the job are none of those that were shown.
+                Some(_) => end_matching::find(app, &what.filter, None, Some(row.began_at)).await?,
+            };
+            let many = many(matching.ids.len() as u64);
+            let mut ends = ManyEnds::part(app, many, actor, begun(app, job, many, event, actor).await?);
+            lock(progress).0 = ends.event();
+            end_these(&mut ends, &what, &matching, &watch).await
         }
     }
 }
 
-/// How many are left of what matches. Those that are named are few, and soon through.
-async fn count_left(app: &App, job: &EndingJob) -> Result<u64, StoreError> {
-    let Target::Matching(filter) = &job.target else { return Ok(job.total) };
-    let filter = filter.clone();
-    let left = app.store.long_read(move |db| Box::pin(async move { db.count_sessions(&filter).await })).await?;
-    Ok(u64::try_from(left).unwrap_or(0))
+/// The event of a job, which is written before its first session ends, with the note of it. One session has its own
+/// event alone.
+async fn begun(app: &App, job: &NewEndJob, many: Many<'_>, event: Option<i64>, actor: &Actor) -> Result<Option<i64>, StoreError> {
+    if event.is_some() || many.expected <= 1 {
+        return Ok(event);
+    }
+    let end = End { comment: job.comment.clone(), ..End::by(actor, app.clock.now(), EndReason::Revoked) };
+    let (mut fold, actor, name, expected) = (Fold::of(many.filter.clone()), actor.clone(), job.name.clone(), many.expected);
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                fold.begin(db, expected, &end, &actor).await?;
+                if let Some(event) = fold.event() {
+                    db.update_end_job_event(&name, event).await?;
+                }
+                Ok(fold.event())
+            })
+        })
+        .await
 }
 
-async fn note(app: &App, job: &EndingJob, state: &EndingState) {
-    let (name, now, (word, counts)) = (job.name.clone(), app.clock.now(), state.stored(job.total));
-    let noted = app.store.write(move |db| Box::pin(async move { db.update_ending(&name, word, counts, now).await })).await;
-    if let Err(error) = noted {
-        let error: StoreError = error;
-        tracing::warn!(%error, "how far an end of many sessions is was not written down");
+async fn record(app: &App, target: &EndTarget) -> Result<FilterTerms, StoreError> {
+    match target {
+        EndTarget::Matching(filter) => end_matching::record(app, filter, None).await,
+        EndTarget::Named(ids) => Ok(listed(ids)),
     }
+}
+
+/// Writes the totals of a job's event, and gives how many sessions ended.
+async fn finish(app: &App, row: &EndJobRow, target: &EndTarget, progress: &Progress) -> u64 {
+    let (event, ended) = *lock(progress);
+    let Some(event) = event else { return ended };
+    let counted = app.store.long_read(move |db| Box::pin(async move { db.count_parts(event).await })).await;
+    let written = async {
+        let (count, users): (i64, i64) = counted?;
+        let count = u64::try_from(count).unwrap_or(0);
+        let content = EventContent::SessionsEnded {
+            filter: record(app, target).await?,
+            expected: u64::try_from(row.job.total).unwrap_or(0),
+            count: Some(count),
+            users: u64::try_from(users).ok(),
+            reason: EndReason::Revoked,
+            comment: row.job.comment.clone(),
+        };
+        app.store.write(move |db| Box::pin(async move { db.update_event_content(event, &content).await })).await?;
+        Ok::<_, StoreError>(count)
+    };
+    written.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the totals of an end of many sessions were not written");
+        ended
+    })
+}
+
+fn stopped(ended: u64, total: u64, error: &dyn std::fmt::Display) -> EndJobState {
+    let remaining = total.saturating_sub(ended);
+    tracing::error!(ended, remaining, %error, "an end of many sessions stopped");
+    EndJobState::Stopped { ended, remaining }
 }
 
 fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-async fn run(app: &App, who: &Principal, job: &EndingJob, actor: &Actor) -> EndingState {
-    let filter = match &job.target {
-        Target::Named(ids) => {
-            return match end_matching::revoke_named(app, who, ids, &job.comment, actor).await {
-                Ok(ended) => EndingState::Done(ended),
-                Err(error) => stopped(0, job.total, &error),
-            };
-        }
-        Target::Matching(filter) => filter,
-    };
-    let (mut ended, mut expected) = (0, job.total);
-    loop {
-        let what = Revocation { filter: (**filter).clone(), except: None, expected: Some(expected), comment: job.comment.clone() };
-        match end_matching::revoke_permitted(app, who, what, actor).await {
-            Ok(last) => return EndingState::Done(ended + last),
-            Err(RevocationError::Changed(count)) if ended == 0 => return EndingState::Changed(count),
-            // A turn is over: the next one takes what is left.
-            Err(RevocationError::Stopped { ended: part, remaining, .. }) if part > 0 => {
-                ended += part;
-                expected = remaining;
-            }
-            Err(error) => return stopped(ended, job.total.saturating_sub(ended), &error),
-        }
-    }
-}
-
-fn stopped(ended: u64, remaining: u64, error: &RevocationError) -> EndingState {
-    tracing::error!(ended, remaining, %error, "ending many sessions stopped");
-    EndingState::Stopped { ended, remaining }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,13 +3,14 @@
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::principal::Principal;
-use crate::actions::sessions::bulk_end::ManyEnds;
+use crate::actions::sessions::bulk_end::{Many, ManyEnds};
 use crate::actions::sessions::end;
 use crate::domain::caller::Actor;
+use crate::domain::event::FilterTerms;
 use crate::domain::listing::SessionFilter;
-use crate::domain::{EndReason, SessionId};
+use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::store::StoreError;
-use crate::store::sessions::end::MatchingEnd;
+use crate::store::sessions::end::{Matching, MatchingEnd};
 
 /// The longest comment, in characters.
 pub const MAX_COMMENT_LENGTH: usize = 500;
@@ -18,21 +19,21 @@ const TURN: std::time::Duration = std::time::Duration::from_secs(45);
 
 /// What to end.
 #[derive(Clone, Debug, Default)]
-pub struct Revocation {
+pub struct EndRequest {
     /// Those that match.
     pub filter: SessionFilter,
-    /// But for this one.
+    /// All but this one.
     pub except: Option<SessionId>,
-    /// How many whoever asks believes there are; `None`: however many.
+    /// How many the caller expects; `None`: any number.
     pub expected: Option<u64>,
-    /// Why, in their words, or `""`.
+    /// Why, as a comment, or `""`.
     pub comment: String,
 }
 
 /// Why not all, or none, of what matches was ended.
 #[derive(Debug, thiserror::Error)]
-pub enum RevocationError {
-    /// There are more or fewer than was believed; nothing was ended.
+pub enum EndError {
+    /// There are more or fewer than expected; nothing was ended.
     #[error("{0} sessions match, not as many as expected; nothing was ended")]
     Changed(u64),
     /// Some were ended, in transactions of their own, before it went wrong or took too long.
@@ -50,7 +51,7 @@ pub enum RevocationError {
     Action(#[from] ActionError),
 }
 
-impl From<StoreError> for RevocationError {
+impl From<StoreError> for EndError {
     fn from(error: StoreError) -> Self {
         Self::Action(error.into())
     }
@@ -73,75 +74,121 @@ pub fn is_comment(text: &str) -> bool {
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] when the caller may see some of it and not end it; else as for
-/// [`revoke_matching`].
-pub async fn revoke_permitted(app: &App, who: &Principal, mut what: Revocation, actor: &Actor) -> Result<u64, RevocationError> {
+/// [`end_matching`].
+pub async fn end_permitted(app: &App, who: &Principal, mut what: EndRequest, actor: &Actor) -> Result<u64, EndError> {
     what.filter.visible_to = who.visible();
     if who.visible().is_none() && !who.rights.may_delete_sessions {
         let own = SessionFilter { visible_to: Some(who.user_id), ..what.filter.clone() };
-        let (all, own_ids) = (find(app, &what.filter, what.except).await?, find(app, &own, what.except).await?);
+        let all = find(app, &what.filter, what.except, None).await?;
+        let own_ids = find(app, &own, what.except, None).await?;
         if all.ids.len() != own_ids.ids.len() {
             return Err(ActionError::Forbidden.into());
         }
         what.filter = own;
     }
-    revoke_matching(app, what, actor).await
+    end_matching(app, what, actor).await
 }
 
-/// Ends what matches, whoever's it is, and gives how many that were: for the command line, whose user
-/// holds the database itself. A session that begins meanwhile, or matches no longer when its turn
+/// Ends what matches, of any user, and gives how many sessions that were: for the command line, which
+/// has the database itself. A session that begins in between, or matches no longer when its turn
 /// comes, stays.
 ///
 /// # Errors
-/// [`RevocationError::Changed`] and [`RevocationError::Stopped`].
-pub async fn revoke_matching(app: &App, what: Revocation, actor: &Actor) -> Result<u64, RevocationError> {
-    let began = tokio::time::Instant::now();
-    let matching = find(app, &what.filter, what.except).await?;
+/// [`EndError::Changed`] and [`EndError::Stopped`].
+pub async fn end_matching(app: &App, what: EndRequest, actor: &Actor) -> Result<u64, EndError> {
+    let matching = find_expected(app, &what).await?;
+    let filter = record(app, &what.filter, what.except).await?;
+    let expected = number(matching.ids.len());
+    let many = Many { filter: &filter, expected, reason: EndReason::Revoked, comment: &what.comment };
+    let mut ends = ManyEnds::begin(app, many, actor).await?;
+    let ended = end_these(&mut ends, &what, &matching, &|_| false).await;
+    let finished = ends.finish().await;
+    ended?;
+    Ok(finished?)
+}
+
+/// What matches, if there are about as many as expected.
+///
+/// # Errors
+/// [`EndError::Changed`].
+pub(in crate::actions) async fn find_expected(app: &App, what: &EndRequest) -> Result<Matching, EndError> {
+    let matching = find(app, &what.filter, what.except, None).await?;
     let count = number(matching.ids.len());
     if what.expected.is_some_and(|expected| !is_near(count, expected)) {
-        return Err(RevocationError::Changed(count));
+        return Err(EndError::Changed(count));
     }
-    let mut ends = ManyEnds::of(count, app, EndReason::Revoked, &what.comment, actor);
+    Ok(matching)
+}
+
+/// Told how many sessions ended so far; gives whether to stop.
+pub(in crate::actions) type Watch<'w> = &'w (dyn Fn(u64) -> bool + Sync);
+
+/// Ends what matched, for at most as long as a request may take.
+///
+/// # Errors
+/// [`EndError::Stopped`].
+pub(in crate::actions) async fn end_these(
+    ends: &mut ManyEnds<'_>,
+    what: &EndRequest,
+    matching: &Matching,
+    watch: Watch<'_>,
+) -> Result<(), EndError> {
+    let began = tokio::time::Instant::now();
     let mut ids = matching.ids.as_slice();
     while !ids.is_empty() {
-        let (ended, remaining) = (ends.ended, number(ids.len()));
-        let stopped = |why: String| RevocationError::Stopped { ended, remaining, why };
+        let (ended, remaining) = (ends.ended(), number(ids.len()));
+        let stopped = |why: String| EndError::Stopped { ended, remaining, why };
         if began.elapsed() > TURN {
             return Err(stopped("it took too long".into()));
         }
+        if watch(ended) {
+            return Err(stopped("the server is stopping".into()));
+        }
         let (now, later) = ids.split_at(ends.chunk().min(ids.len()));
-        let end = MatchingEnd::new(&matching, &what.filter, what.except);
+        let end = MatchingEnd::new(matching, &what.filter, what.except);
         ends.end_matching(now, end).await.map_err(|error| stopped(error.to_string()))?;
         ids = later;
     }
-    Ok(ends.ended)
+    watch(ends.ended());
+    Ok(())
+}
+
+/// A filter for the record: users by name, since history names no user by primary key.
+pub(in crate::actions) async fn record(
+    app: &App,
+    filter: &SessionFilter,
+    except: Option<SessionId>,
+) -> Result<FilterTerms, StoreError> {
+    let mut terms = SessionFilter { user: None, visible_to: None, ..filter.clone() }.terms();
+    if let Some(id) = filter.user.or(filter.visible_to) {
+        let name = app.store.read().find_user(id).await?.map(|user| user.username);
+        terms.entry("username".to_owned()).or_insert_with(|| name.unwrap_or_default());
+    }
+    terms.extend(except.map(|id| ("except".to_owned(), id.to_string())));
+    Ok(terms)
 }
 
 /// Ends the sessions named one by one, and gives how many there were.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless the caller may see and end everybody's sessions.
-pub async fn revoke_named(
-    app: &App,
-    who: &Principal,
-    ids: &[SessionId],
-    comment: &str,
-    actor: &Actor,
-) -> Result<u64, RevocationError> {
+pub async fn end_named(app: &App, who: &Principal, ids: &[SessionId], comment: &str, actor: &Actor) -> Result<u64, EndError> {
     who.must_see_all()?;
     if !who.rights.may_delete_sessions {
         return Err(ActionError::Forbidden.into());
     }
-    Ok(end::revoke_listed(app, ids, comment, actor).await?)
+    Ok(end::end_listed(app, ids, comment, actor).await?)
 }
 
 /// What matches now. It may be much, so it is read beside what others wait for.
-async fn find(
+pub(in crate::actions) async fn find(
     app: &App,
     filter: &SessionFilter,
     except: Option<SessionId>,
-) -> Result<crate::store::sessions::end::Matching, StoreError> {
+    until: Option<Timestamp>,
+) -> Result<Matching, StoreError> {
     let filter = filter.clone();
-    app.store.long_read(move |db| Box::pin(async move { db.list_matching(&filter, except).await })).await
+    app.store.long_read(move |db| Box::pin(async move { db.list_matching(&filter, except, until).await })).await
 }
 
 fn number(length: usize) -> u64 {

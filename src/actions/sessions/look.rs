@@ -2,10 +2,10 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::principal::Principal;
 use crate::domain::SessionId;
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::session::check_label;
 use crate::store::StoreError;
 use crate::store::sessions::details::SessionDetailRow;
@@ -44,8 +44,8 @@ pub async fn rename(app: &App, who: &Principal, id: SessionId, label: &str, acto
     if session.user_id != who.user_id {
         return Err(ActionError::Forbidden);
     }
-    let event = EventKind::SessionNamed.by(actor, app.clock.now()).about(who.user_id, &who.username);
-    let event = event.of_session(id).with_detail(label.clone());
+    let content = EventContent::SessionNamed { name: label.clone() };
+    let event = content.by(actor, app.clock.now()).about(who.user_id, &who.username).of_session(id);
     app.store
         .write(move |db| {
             Box::pin(async move {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::actions::ActionError;
 use crate::actions::batching::Batch;
-use crate::actions::events::EventKind;
 use crate::actions::sessions::end_in::{CHUNK, end_in};
 use crate::core::Core;
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::policy::{AtLimit, Limits, Living, Policy};
 use crate::domain::{EndReason, HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::store::people::users::{Held, UserRow};
@@ -270,13 +270,14 @@ async fn write(
             is_known_device,
             is_remembered: living.is_remembered,
         });
-        events.push(EventKind::SignIn.by(&one.actor(), now).about(user.id, &user.username).of_session(entrant.uuid));
+        let content = EventContent::SignIn { methods: entrant.methods.to_string() };
+        events.push(content.by(&one.actor(), now).about(user.id, &user.username).of_session(entrant.uuid));
         begun.push(Begun { living, is_known_device });
     }
     db.update_signed_in_last(&sessions.iter().map(|session| session.user).collect::<Vec<_>>(), now);
     db.insert_known_devices_last(&devices, now);
     db.insert_sessions_last(&sessions, session_keys).await?;
-    db.insert_events_last(&events);
+    db.insert_events_last(&events)?;
     Ok(begun)
 }
 

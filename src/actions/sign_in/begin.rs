@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::sessions::touch;
 use crate::actions::sign_in::admit::{Begun, Entrant, Wish, begin_alone};
 use crate::actions::sign_in::prove::{Proved, Started};
 use crate::domain::caller::{Actor, Client};
+use crate::domain::event::{EventContent, SignInRefusal};
 use crate::domain::{PlainSecret, SessionId};
 use crate::store::StoreError;
 
@@ -50,8 +50,8 @@ async fn begin_once(app: &App, proved: Proved, client: &Client, wish: Wish, acto
             crate::metrics::count_sign_in("refused");
             if matches!(error, ActionError::AtLimit) {
                 let Entrant { user, actor, .. } = entrant.as_ref();
-                let event = EventKind::SignInRefused.by(actor, app.clock.now()).about(user.id, &user.username);
-                let event = event.with_detail("limit_reached");
+                let content = EventContent::SignInRefused { reason: SignInRefusal::LimitReached };
+                let event = content.by(actor, app.clock.now()).about(user.id, &user.username);
                 app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
             }
             Err(error)

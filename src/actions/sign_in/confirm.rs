@@ -3,7 +3,6 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::people::passwords;
 use crate::actions::people::users::{Ends, NewPassword, replace_password};
 use crate::actions::sign_in::Started;
@@ -14,6 +13,7 @@ use crate::actions::sign_in::guesses::{Guess, Taken};
 use crate::actions::sign_in::passkeys;
 use crate::actions::sign_in::passkeys::challenge::Purpose;
 use crate::domain::caller::Actor;
+use crate::domain::event::{ConfirmedBy, EventContent, FailedStage};
 use crate::domain::password::MAX_LENGTH;
 use crate::domain::webauthn::{Refusal, RelyingParty};
 use crate::domain::{HashedSecret, Methods, PlainSecret, Timestamp};
@@ -88,8 +88,8 @@ async fn check(
     let (stored, now, actor) = (user.password_hash.clone(), app.clock.now(), actor.clone());
     let is_counted = app.config.sign_in.account_limit.is_none();
     if !is_password(app, &user, password).await? {
-        let event = EventKind::SignInFailed.by(&actor, now).about(user.id, &user.username);
-        let event = event.of_session(session.uuid).with_detail("confirm");
+        let content = EventContent::SignInFailed { stage: FailedStage::Confirmation, why: String::new() };
+        let event = content.by(&actor, now).about(user.id, &user.username).of_session(session.uuid);
         app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
         return Ok(Confirmation::Wrong);
     }
@@ -111,7 +111,8 @@ async fn check(
                 if !db.update_key(id, &keys, hash, (now, actor.ip)).await? {
                     return Err(ActionError::NotFound);
                 }
-                db.insert_events(&[EventKind::Confirmed.by(&actor, now).about(user.id, &user.username).of_session(uuid)]).await?;
+                let event = EventContent::Confirmed { by: ConfirmedBy::Password }.by(&actor, now);
+                db.insert_events(&[event.about(user.id, &user.username).of_session(uuid)]).await?;
                 Ok::<_, ActionError>(checked)
             })
         })
@@ -167,8 +168,8 @@ pub async fn confirm_by_passkey(
                     return Err(ActionError::NotFound);
                 }
                 db.update_methods(id, methods).await?;
-                let event = EventKind::Confirmed.by(&actor, now).about(user, &name).of_session(uuid);
-                db.insert_events(&[event.with_detail("passkey")]).await?;
+                let event = EventContent::Confirmed { by: ConfirmedBy::Passkey }.by(&actor, now);
+                db.insert_events(&[event.about(user, &name).of_session(uuid)]).await?;
                 Ok(())
             })
         })

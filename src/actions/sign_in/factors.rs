@@ -5,13 +5,13 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::sessions::end_in;
 use crate::actions::sign_in::Started;
 use crate::actions::sign_in::confirm;
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::Guess;
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::factor::{FactorKind, MAX_FACTORS};
 use crate::domain::session::check_label;
 use crate::domain::user::UserRule;
@@ -115,8 +115,8 @@ pub(in crate::actions) async fn check_code_in(
         is_right = db.take_recovery_code(user, code).await?;
         if is_right {
             let left = db.count_recovery_codes(user).await?;
-            let event = EventKind::RecoveryCodeUsed.by(&actor, now).about(user, name).with_detail(left.to_string());
-            db.insert_events(&[event]).await?;
+            let content = EventContent::RecoveryCodeUsed { left: u64::try_from(left).unwrap_or(0) };
+            db.insert_events(&[content.by(&actor, now).about(user, name)]).await?;
         }
     }
     if is_right {
@@ -128,7 +128,8 @@ pub(in crate::actions) async fn check_code_in(
     if let Some(tries) = tries {
         db.update_tries(user, tries.and_failure(now)).await?;
     }
-    db.insert_events(&[EventKind::FactorFailed.by(&actor, now).about(user, name)]).await?;
+    let content = EventContent::FactorFailed { why: String::new() };
+    db.insert_events(&[content.by(&actor, now).about(user, name)]).await?;
     Ok(Checked::Wrong)
 }
 
@@ -275,9 +276,11 @@ pub(in crate::actions) async fn added_in(
     if db.count_recovery_codes(session.user_id).await? == 0 {
         codes = Some(new_codes_in(db, session.user_id, now).await?);
     }
-    db.update_methods(session.id, session.methods.and(proved)).await?;
-    let event = EventKind::FactorAdded.by(actor, now).about(session.user_id, &session.username);
-    db.insert_events(&[event.of_session(session.uuid).with_detail(factor.name.clone())]).await?;
+    if !db.update_methods(session.id, session.methods.and(proved)).await? {
+        return Err(ActionError::NotFound);
+    }
+    let event = EventContent::FactorAdded { name: factor.name.clone() }.by(actor, now);
+    db.insert_events(&[event.about(session.user_id, &session.username).of_session(session.uuid)]).await?;
     let started = if is_first { end_others_in(db, change).await? } else { new_key_in(db, change).await? };
     Ok(Added { started, codes })
 }
@@ -356,8 +359,8 @@ pub async fn remove(
                     }
                     db.delete_all_factors(user.id).await?;
                 }
-                let event = EventKind::FactorRemoved.by(&actor, now).about(user.id, &user.username);
-                db.insert_events(&[event.of_session(session.uuid).with_detail(factor.name)]).await?;
+                let event = EventContent::FactorRemoved { name: factor.name }.by(&actor, now);
+                db.insert_events(&[event.about(user.id, &user.username).of_session(session.uuid)]).await?;
                 end_others_in(db, &Change { app: &app, session: &session, keys: &keys, actor: &actor, now }).await
             })
         })
@@ -381,7 +384,7 @@ pub async fn renew_codes(app: &App, session: &LiveSession, keys: Vec<HashedSecre
                     return Err(ActionError::NotFound);
                 }
                 let codes = new_codes_in(db, user.id, now).await?;
-                let event = EventKind::RecoveryCodesRenewed.by(&actor, now).about(user.id, &user.username);
+                let event = EventContent::RecoveryCodesRenewed {}.by(&actor, now).about(user.id, &user.username);
                 db.insert_events(&[event.of_session(session.uuid)]).await?;
                 let change = Change { app: &app, session: &session, keys: &keys, actor: &actor, now };
                 Ok(Added { started: end_others_in(db, &change).await?, codes: Some(codes) })
@@ -405,8 +408,8 @@ pub async fn remove_all(app: &App, user: UserId, actor: &Actor) -> Result<u64, A
                 if removed == 0 {
                     return Ok(0);
                 }
-                let event = EventKind::FactorsReset.by(&actor, now).about(user.id, &user.username);
-                db.insert_events(&[event.with_detail(removed.to_string())]).await?;
+                let event = EventContent::FactorsReset { count: removed }.by(&actor, now);
+                db.insert_events(&[event.about(user.id, &user.username)]).await?;
                 end_changed_in(db, user.id, &Which::Users(vec![user.id.0]), &actor, now).await?;
                 Ok(removed)
             })

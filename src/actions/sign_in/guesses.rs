@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::sign_in::guess_batch::{Ask, Keyed};
 use crate::domain::caller::Actor;
+use crate::domain::event::{EventContent, GuessLimit};
 use crate::domain::fold::fold;
 use crate::domain::{Address, HashedSecret, PlainSecret, Rate, SessionId, Timestamp, UserId};
 use crate::store::StoreError;
@@ -43,8 +43,7 @@ impl Guess<'_> {
 /// One limit that a guess is taken from.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
-    /// Its name, in events and metrics.
-    name: &'static str,
+    kind: GuessLimit,
     key: HashedSecret,
     rate: Rate,
 }
@@ -133,7 +132,7 @@ pub async fn take(
     crate::metrics::count_sign_in("limited");
     // So many at once that each finds what others take and give back: no limit is to blame for longer.
     let Some(limit) = refusing else { return Err(ActionError::Limited(Duration::from_secs(1))) };
-    crate::metrics::count_limited(limit.name);
+    crate::metrics::count_limited(limit.kind.as_str());
     Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))
 }
 
@@ -186,8 +185,8 @@ async fn refuse(
     actor: &Actor,
     now: Timestamp,
 ) -> Result<Duration, StoreError> {
-    let mut event = EventKind::SignInLimited.by(actor, now).with_detail(limit.name);
-    let is_of_one = matches!(limit.name, "account" | "known_device");
+    let mut event = EventContent::SignInLimited { limit: limit.kind }.by(actor, now);
+    let is_of_one = matches!(limit.kind, GuessLimit::Account | GuessLimit::KnownDevice);
     if let Some((id, name)) = about.filter(|_| is_of_one) {
         event = event.about(id, name);
     }
@@ -205,7 +204,9 @@ async fn refuse(
 /// What a guess is taken from.
 fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>, ip: Option<Address>) -> Vec<Limit> {
     let rates = &app.config.sign_in;
-    let limit = |name, rate: Option<Rate>, subject: String| rate.map(|rate| Limit { name, key: key_of(app, name, &subject), rate });
+    let limit = |kind: GuessLimit, rate: Option<Rate>, subject: String| {
+        rate.map(|rate| Limit { kind, key: key_of(app, kind.as_str(), &subject), rate })
+    };
     let subject = guess.subject();
     let limits = if let Some((user, secret)) = device {
         // One for all of a user's browsers where a code is guessed: who has the password may have been in
@@ -214,18 +215,18 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
             Guess::Code(_) => subject,
             _ => format!("{} {} {subject}", crate::domain::secret::hex(&secret.0), user.0),
         };
-        vec![limit("known_device", rates.known_device_limit, subject)]
+        vec![limit(GuessLimit::KnownDevice, rates.known_device_limit, subject)]
     } else if let Guess::Confirmation(_) = guess {
         // Who is signed in is known, and strangers do not take from this.
-        vec![limit("account", rates.account_limit, subject)]
+        vec![limit(GuessLimit::Account, rates.account_limit, subject)]
     } else {
         let network = network_of(ip.unwrap_or(Address::UNKNOWN));
         let (of_all, part) = rates.instance_limit.map(|rate| part_of(rate, &network)).unzip();
         vec![
             // Wrong codes cost more and more by themselves (`factors`).
-            limit("account", rates.account_limit.filter(|_| !matches!(guess, Guess::Code(_))), subject),
-            limit("address", rates.address_limit, network),
-            limit("instance", of_all, part.unwrap_or_default()),
+            limit(GuessLimit::Account, rates.account_limit.filter(|_| !matches!(guess, Guess::Code(_))), subject),
+            limit(GuessLimit::Address, rates.address_limit, network),
+            limit(GuessLimit::Instance, of_all, part.unwrap_or_default()),
         ]
     };
     limits.into_iter().flatten().collect()

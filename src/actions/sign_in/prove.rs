@@ -2,12 +2,12 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::sign_in::admit::Wish;
 use crate::actions::sign_in::begin::begin;
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::{Guess, Taken};
 use crate::domain::caller::{Actor, Client};
+use crate::domain::event::{EventContent, FailedStage};
 use crate::domain::password::MAX_LENGTH;
 use crate::domain::{HashedSecret, Methods, PlainSecret, SessionId, UserId};
 use crate::store::StoreError;
@@ -77,10 +77,11 @@ pub async fn prove_password(
     };
     guess.settle(app, matches!(verified, Ok(false))).await;
     verified?;
-    let mut event = EventKind::SignInFailed.by(actor, app.clock.now());
+    let content = EventContent::SignInFailed { stage: FailedStage::Password, why: String::new() };
+    let mut event = content.by(actor, app.clock.now());
     // Not what was typed: people type passwords where the name belongs.
     if let Some(user) = user {
-        (event.user_id, event.username) = (Some(user.id.0), user.username);
+        event = event.about(user.id, &user.username);
     }
     app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
     crate::metrics::count_sign_in("wrong");

@@ -16,13 +16,13 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::import::PLACES_SETTING;
 use crate::actions::sessions::retention::ADDRESSES_SETTING;
 use crate::cli::load::agents::Agents;
 use crate::cli::load::places::Places;
 use crate::core::agents::Agents as Dictionary;
 use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
 use crate::domain::session::Lifetime;
 use crate::domain::{HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::enrich::geoip::GeoIp;
@@ -92,8 +92,9 @@ pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, Gene
         add_sessions(app, plan, users, &progress, &mut made).await?;
     }
     let (at, actor) = (app.clock.now(), Actor::cli());
-    let event =
-        EventKind::Import.by(&actor, at).with_detail(format!("{} users, {} sessions, generated", made.users, made.sessions));
+    let content =
+        EventContent::Import { users: u64::from(made.users), tokens: 0, sessions: u64::from(made.sessions), is_generated: true };
+    let event = content.by(&actor, at);
     app.store
         .write(move |db| {
             Box::pin(async move {

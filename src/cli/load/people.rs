@@ -62,6 +62,8 @@ pub(super) fn user(rng: &mut Rng, nth: u32, seed: u64) -> NewUser {
     let username = format!("{}.{}{}{of_seed}", first.to_lowercase(), last.to_lowercase(), nth + 1);
     NewUser {
         id: None,
+        uuid: None,
+        uid: None,
         email: format!("{username}@people.example"),
         name: format!("{first} {last}"),
         username,

@@ -1,4 +1,5 @@
 //! Migrations: forward only, the same file names for both databases, applied at start under a lock.
+//! `migrations/README.md` has the rules.
 
 use crate::store::{Db, Store, StoreError};
 use crate::values;
@@ -24,31 +25,20 @@ macro_rules! migration {
     };
 }
 
-/// All of them, oldest first. Append only: a released one never changes.
+/// All migrations, oldest first. Append only: a released one never changes (migrations/README.md).
 #[must_use]
 pub fn migrations() -> &'static [Migration] {
-    const ALL: &[Migration] = &[
-        migration!("0001_init"),
-        migration!("0002_session_changes"),
-        migration!("0004_history"),
-        migration!("0004_history_names"),
-        migration!("0005_policies"),
-        migration!("0007_event_indexes"),
-        migration!("0008_fewer_indexes"),
-        migration!("0009_factors"),
-        migration!("0010_passkeys"),
-        migration!("0011_guess_limits"),
-        migration!("0012_proved_addresses"),
-        migration!("0013_endings"),
-        migration!("0014_revocations"),
-        migration!("0015_revoked_lookups"),
-        migration!("0016_guess_hours"),
-        migration!("0017_newest_first"),
-    ];
+    const ALL: &[Migration] = &[migration!("0001_init")];
     ALL
 }
 
-/// An arbitrary number that every Rollcall locks while it migrates a PostgreSQL database.
+/// A migration of the builds before version 0.1.0. Their sixteen files became `0001_init`, so a database that has this
+/// one has another schema under the same name.
+const BEFORE_0_1_0: &str = "0002_session_changes";
+/// The last commit that reads such a database.
+const LAST_COMMIT_BEFORE_0_1_0: &str = "b8df6af";
+
+/// The key of PostgreSQL's advisory lock that is held while a database is migrated.
 const LOCK: i64 = 0x0526_f11c_a110;
 
 pub(in crate::store) async fn apply(store: &Store) -> Result<Vec<&'static str>, StoreError> {
@@ -62,6 +52,12 @@ async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
     }
     db.batch("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY)").await?;
     let applied: Vec<String> = db.all("SELECT name FROM migrations ORDER BY name", &[]).await?;
+    if applied.iter().any(|name| name == BEFORE_0_1_0) {
+        return Err(StoreError::Schema(format!(
+            "the database was made by a development build before version 0.1.0, and its schema cannot be upgraded: use the build \
+             that made it (the last one is commit {LAST_COMMIT_BEFORE_0_1_0}), or start with an empty database"
+        )));
+    }
     if let Some(unknown) = applied.iter().find(|name| migrations().iter().all(|m| m.name != name.as_str())) {
         return Err(StoreError::Schema(format!(
             "the database has the migration {unknown}, which this Rollcall does not know: it was used by a newer one"

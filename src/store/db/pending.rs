@@ -23,8 +23,8 @@ pub enum CountKey {
     Asn(Option<i64>),
     /// All ended sessions that are kept.
     Ended,
-    /// Those of a user.
-    EndedOfUser(i64),
+    /// Those of a user, by uuid.
+    EndedOfUser(uuid::Uuid),
 }
 
 impl CountKey {
@@ -36,7 +36,7 @@ impl CountKey {
             Self::Country(code) => ("country", code.clone()),
             Self::Asn(number) => ("asn", number.map(|n| n.to_string()).unwrap_or_default()),
             Self::Ended => ("ended", String::new()),
-            Self::EndedOfUser(id) => ("ended_user", id.to_string()),
+            Self::EndedOfUser(uuid) => ("ended_user", uuid.simple().to_string()),
         }
     }
 

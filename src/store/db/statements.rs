@@ -49,12 +49,18 @@ impl Db<'_> {
 
 /// The statements of [`Db::insert_rows`].
 pub(in crate::store) fn insert_statements(start: &str, rows: &[Vec<Value>], end: &str) -> Vec<Statement> {
+    insert_shaped(start, "", rows, end)
+}
+
+/// The same for rows that are more than a list of parameters: `shape` is one row as SQL, such as `(?, upper(?))`, with a
+/// `?` for each parameter.
+pub(in crate::store) fn insert_shaped(start: &str, shape: &str, rows: &[Vec<Value>], end: &str) -> Vec<Statement> {
     let is_narrow = rows.first().is_some_and(|row| row.len() <= NARROW);
     let most = if is_narrow { NARROW_ROWS } else { ROWS };
     let (mut statements, mut rows) = (Vec::new(), rows);
     while !rows.is_empty() {
         let (now, later) = rows.split_at(step(rows.len(), most));
-        statements.push(many_rows(start, now, end));
+        statements.push(many_rows(start, shape, now, end));
         rows = later;
     }
     statements
@@ -65,18 +71,35 @@ pub(in crate::store) fn step(length: usize, most: usize) -> usize {
     if length <= EXACT { length } else { most.min(1 << length.ilog2()) }
 }
 
-fn many_rows(start: &str, rows: &[Vec<Value>], end: &str) -> Statement {
+fn many_rows(start: &str, shape: &str, rows: &[Vec<Value>], end: &str) -> Statement {
     let mut sql = start.to_owned();
     let mut values: Vec<Value> = Vec::new();
     for row in rows {
-        let comma = if values.is_empty() { "" } else { ", " };
-        for part in [comma, "(", &placeholders(values.len(), row.len()), ")"] {
-            sql.push_str(part);
+        sql.push_str(if values.is_empty() { "" } else { ", " });
+        if shape.is_empty() {
+            for part in ["(", &placeholders(values.len(), row.len()), ")"] {
+                sql.push_str(part);
+            }
+        } else {
+            push_shape(&mut sql, shape, values.len());
         }
         values.extend_from_slice(row);
     }
     sql.push_str(end);
     Statement { sql, values }
+}
+
+/// Adds one row as SQL, with placeholders after the first `before` in place of its `?`.
+fn push_shape(sql: &mut String, shape: &str, before: usize) {
+    let mut next = before;
+    for (nth, part) in shape.split('?').enumerate() {
+        if nth > 0 {
+            next += 1;
+            sql.push('$');
+            sql.push_str(&next.to_string());
+        }
+        sql.push_str(part);
+    }
 }
 
 /// `$3, $4, $5`: the placeholders of `count` parameters after the first `before`.
@@ -143,6 +166,15 @@ mod tests {
         assert_eq!(values.first(), Some(&Value::Null));
         assert_eq!(values.last(), Some(&Value::Int(9)));
         assert_eq!(in_list([], [0_i64; 0]), ("NULL".to_owned(), Vec::new()));
+    }
+
+    #[test]
+    fn rows_may_have_a_shape() {
+        let rows = vec![values![1_i64, "a"].to_vec(), values![2_i64, "b"].to_vec()];
+        let statements = insert_shaped("INSERT INTO t VALUES ", "(?, upper(?))", &rows, " RETURNING id");
+        let [Statement { sql, values }] = &statements[..] else { panic!("{} statements", statements.len()) };
+        assert_eq!(sql, "INSERT INTO t VALUES ($1, upper($2)), ($3, upper($4)) RETURNING id");
+        assert_eq!(values.len(), 4);
     }
 
     #[test]

@@ -259,6 +259,12 @@ impl FromRow for Vec<u8> {
     }
 }
 
+impl FromRow for Uuid {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        row.uuid()
+    }
+}
+
 impl FromRow for crate::domain::SessionId {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         row.uuid().map(Self)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::store::events::rows::EventRow;
+use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
 use crate::store::{Db, StoreError, Value};
 
 /// How long a place that is passed over is waited for: on PostgreSQL transactions overlap, so a lower
@@ -53,14 +53,14 @@ impl EventFeed {
         }
         let new = db.list_events(self.last, STEP).await?;
         // All was read: from here on nothing fails.
-        for (id, _) in &found {
-            self.missing.remove(id);
+        for event in &found {
+            self.missing.remove(&event.id);
         }
-        for (id, _) in &new {
-            self.pass(*id, now);
+        for event in &new {
+            self.pass(event.id, now);
         }
         found.extend(new);
-        Ok(found.into_iter().map(|(_, event)| event).collect())
+        Ok(found)
     }
 
     /// Goes on to a place, and notes those that are passed over.
@@ -74,10 +74,9 @@ impl EventFeed {
 
 impl Db<'_> {
     /// The events with these keys.
-    async fn list_events_of(&self, ids: &[i64]) -> Result<Vec<(i64, EventRow)>, StoreError> {
+    async fn list_events_of(&self, ids: &[i64]) -> Result<Vec<EventRow>, StoreError> {
         let sql = format!(
-            "SELECT id, at, kind, actor_id, actor, user_id, username, ip, request_id, session_uuid, detail FROM events \
-             WHERE id IN ({}) ORDER BY id",
+            "SELECT {EVENT_COLUMNS} FROM events e WHERE e.id IN ({}) ORDER BY e.id",
             crate::store::db::statements::placeholders(0, ids.len())
         );
         let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();

@@ -1,6 +1,7 @@
 //! Groups, their global permissions, and who is in them.
 
-use crate::domain::{Permission, UserId};
+use crate::domain::{Permission, UserId, secret};
+use crate::store::people::users::no_randomness;
 use crate::store::{Db, StoreError};
 use crate::values;
 
@@ -10,8 +11,10 @@ impl Db<'_> {
     /// # Errors
     /// [`StoreError::Conflict`] when the name is taken.
     pub async fn insert_group(&self, name: &str, is_superuser: bool, permissions: &[Permission]) -> Result<i64, StoreError> {
-        let sql = "INSERT INTO groups (name, is_superuser) VALUES ($1, $2) RETURNING id";
-        let id = self.one::<i64>(sql, &values![name, is_superuser]).await?.ok_or(StoreError::Corrupt("a group without a key"))?;
+        let uuid = secret::random_uuid().map_err(no_randomness)?;
+        let sql = "INSERT INTO groups (uuid, name, is_superuser) VALUES ($1, $2, $3) RETURNING id";
+        let id =
+            self.one::<i64>(sql, &values![uuid, name, is_superuser]).await?.ok_or(StoreError::Corrupt("a group without a key"))?;
         for permission in permissions {
             let sql = "INSERT INTO group_permissions (group_id, permission) VALUES ($1, $2) ON CONFLICT DO NOTHING";
             self.execute(sql, &values![id, permission.as_str()]).await?;

@@ -7,7 +7,7 @@ use crate::domain::policy::{AtLimit, Living, Policy};
 use crate::domain::{SessionId, Timestamp, UserId};
 use crate::store::db::statements::in_list;
 use crate::store::sessions::rows::lifetime;
-use crate::store::{Db, FromRow, Row, StoreError, Value};
+use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
 /// Whose policy it is.
@@ -192,42 +192,6 @@ impl Db<'_> {
         let sql =
             format!("SELECT {LIVING_COLUMNS} FROM sessions s WHERE s.user_id {holds_for} AND s.id > $2 ORDER BY s.id LIMIT $3");
         self.all(&sql, &values![owner.key(), after, limit]).await
-    }
-
-    /// Gives sessions new limits. Their end follows from the last use that is written down when this
-    /// happens.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn update_limits(&self, rows: &[LivingRow]) -> Result<(), StoreError> {
-        const ROWS: usize = 100;
-        for rows in rows.chunks(ROWS) {
-            let mut parts = Vec::with_capacity(rows.len());
-            let mut values: Vec<Value> = Vec::with_capacity(rows.len() * 4);
-            for row in rows {
-                let n = values.len();
-                parts.push(format!(
-                    "SELECT CAST(${} AS BIGINT) AS id, CAST(${} AS BIGINT) AS idle, CAST(${} AS BIGINT) AS absolute, \
-                     CAST(${} AS BIGINT) AS remembered",
-                    n + 1,
-                    n + 2,
-                    n + 3,
-                    n + 4
-                ));
-                let Living { lifetime, is_remembered, .. } = row.living;
-                let idle = lifetime.idle_timeout.map(|idle| i64::try_from(idle.as_micros()).unwrap_or(i64::MAX));
-                values.extend(values![row.id, idle, lifetime.absolute_expires_at, i64::from(is_remembered)]);
-                self.note_change(row.id);
-            }
-            let sql = format!(
-                "UPDATE session_rows SET idle_timeout = v.idle, absolute_expires_at = v.absolute, is_remembered = (v.remembered = 1), \
-                 expires_at = CASE WHEN v.idle IS NULL OR session_rows.last_used_at + v.idle > v.absolute THEN v.absolute \
-                 ELSE session_rows.last_used_at + v.idle END FROM ({}) AS v WHERE session_rows.id = v.id",
-                parts.join(" UNION ALL ")
-            );
-            self.execute(&sql, &values).await?;
-        }
-        Ok(())
     }
 
     /// The sessions of a user whose time is not over, those that began first first.

@@ -1,12 +1,15 @@
 //! What is kept of one person outside of their own rows: groups, the record, and what is left of it
 //! when they are erased.
 
+use uuid::Uuid;
+
 use crate::domain::UserId;
-use crate::store::events::rows::EventRow;
+use crate::domain::event::{EventContent, EventKind};
+use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
 use crate::store::{CountKey, Db, StoreError};
 use crate::values;
 
-/// What stands where the name of somebody stood who was erased.
+/// What replaces the name of a user who was erased.
 pub const ERASED: &str = "erased";
 
 impl Db<'_> {
@@ -20,52 +23,75 @@ impl Db<'_> {
     }
 
     /// Events about a user or by them, the oldest first, after the one with the key `after`, at most
-    /// `limit`; each with its key. It passes over all events: for long reads.
+    /// `limit`. It passes over all events: for long reads.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn list_events_of_person(&self, user: UserId, after: i64, limit: i64) -> Result<Vec<(i64, EventRow)>, StoreError> {
-        let sql = "SELECT id, at, kind, actor_id, actor, user_id, username, ip, request_id, session_uuid, detail FROM events \
-            WHERE id > $2 AND (user_id = $1 OR actor_id = $1) ORDER BY id LIMIT $3";
-        self.all(sql, &values![user, after, limit]).await
+    pub async fn list_events_of_person(&self, user: Uuid, after: i64, limit: i64) -> Result<Vec<EventRow>, StoreError> {
+        let sql = format!(
+            "SELECT {EVENT_COLUMNS} FROM events e WHERE e.id > $2 AND (e.user_uuid = $1 OR e.actor_uuid = $1) ORDER BY e.id LIMIT $3"
+        );
+        self.all(&sql, &values![user, after, limit]).await
     }
 
-    /// Forgets the ended sessions of a user who is no more, and those under their name that are
-    /// nobody's; gives how many. Where they ended others' sessions, their name goes.
+    /// Erases the ended sessions of a user who is gone, and those under the name whose users are gone; gives how many.
+    /// Where the user ended sessions of others, the name goes.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn erase_ended_sessions(&self, user: UserId, name: &str) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM ended_sessions WHERE user_id = $1 OR (username = $2 AND user_id NOT IN (SELECT id FROM users)) \
-            RETURNING user_id";
-        let owners: Vec<i64> = self.all(sql, &values![user, name]).await?;
+    pub async fn erase_ended_sessions(&self, user: Option<Uuid>, name: &str) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM ended_sessions WHERE user_uuid = $1 OR (username = $2 AND user_uuid NOT IN (SELECT uuid FROM users)) \
+            RETURNING user_uuid";
+        let owners: Vec<Uuid> = self.all(sql, &values![user, name]).await?;
         for owner in &owners {
             self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(*owner)], -1);
         }
-        let sql = "UPDATE ended_sessions SET ended_by = NULL, ended_by_name = $3 \
-            WHERE ended_by = $1 OR (ended_by_name = $2 AND ended_by IS NOT NULL AND ended_by NOT IN (SELECT id FROM users))";
+        let sql = "UPDATE ended_sessions SET ended_by_uuid = NULL, ended_by_name = $3 WHERE ended_by_uuid = $1 \
+            OR (ended_by_name = $2 AND ended_by_uuid IS NOT NULL AND ended_by_uuid NOT IN (SELECT uuid FROM users))";
         self.execute(sql, &values![user, name, ERASED]).await?;
         Ok(owners.len() as u64)
     }
 
-    /// Takes a user who is no more out of the record, and gives in how many events they were. That
-    /// something of that kind happened then stays, and who else did it or whom else it concerned.
+    /// Takes a user who is gone out of the events, and gives in how many events they were. That an event
+    /// of that kind happened then stays, and who else did it or whom else it is about. Where an end of many names the
+    /// user in its filter, the filter goes.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn erase_events(&self, user: UserId, name: &str) -> Result<u64, StoreError> {
-        let about = "UPDATE events SET user_id = NULL, username = '', session_uuid = NULL, detail = '', \
-            ip = CASE WHEN actor_id IS NULL OR actor_id = $1 THEN '' ELSE ip END, \
-            request_id = CASE WHEN actor_id IS NULL OR actor_id = $1 THEN '' ELSE request_id END \
-            WHERE user_id = $1 OR (username = $2 AND user_id IS NOT NULL AND user_id NOT IN (SELECT id FROM users))";
-        let by = "UPDATE events SET actor_id = NULL, actor = $3, ip = '', request_id = '' \
-            WHERE actor_id = $1 OR (actor = $2 AND actor_id IS NOT NULL AND actor_id NOT IN (SELECT id FROM users))";
-        let count = "SELECT count(*) FROM events WHERE user_id = $1 OR actor_id = $1 \
-            OR (username = $2 AND user_id IS NOT NULL AND user_id NOT IN (SELECT id FROM users)) \
-            OR (actor = $2 AND actor_id IS NOT NULL AND actor_id NOT IN (SELECT id FROM users))";
-        let erased = self.one::<i64>(count, &values![user, name]).await?.unwrap_or(0);
-        self.execute(about, &values![user, name]).await?;
-        self.execute(by, &values![user, name, ERASED]).await?;
+    pub async fn erase_events(&self, user: Option<Uuid>, name: &str) -> Result<u64, StoreError> {
+        const ABOUT: &str =
+            "(user_uuid = $1 OR (username = $2 AND user_uuid IS NOT NULL AND user_uuid NOT IN (SELECT uuid FROM users)))";
+        const BY: &str =
+            "(actor_uuid = $1 OR (actor = $2 AND actor_uuid IS NOT NULL AND actor_uuid NOT IN (SELECT uuid FROM users)))";
+        let count = format!("SELECT count(*) FROM events WHERE {ABOUT} OR {BY}");
+        let erased = self.one::<i64>(&count, &values![user, name]).await?.unwrap_or(0);
+        let about = format!(
+            "UPDATE events SET user_uuid = NULL, username = '', session_uuid = NULL, content = '{{}}', \
+             ip = CASE WHEN actor_uuid IS NULL OR actor_uuid = $1 THEN '' ELSE ip END, \
+             request_id = CASE WHEN actor_uuid IS NULL OR actor_uuid = $1 THEN '' ELSE request_id END WHERE {ABOUT}"
+        );
+        self.execute(&about, &values![user, name]).await?;
+        let by = format!("UPDATE events SET actor_uuid = NULL, actor = $3, ip = '', request_id = '' WHERE {BY}");
+        self.execute(&by, &values![user, name, ERASED]).await?;
+        self.erase_filters(name).await?;
         Ok(u64::try_from(erased).unwrap_or(0))
+    }
+
+    /// Takes the name out of the filters of ends of many.
+    async fn erase_filters(&self, name: &str) -> Result<(), StoreError> {
+        let find = if self.is_sqlite() { "instr" } else { "strpos" };
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.kind = $1 AND {find}(e.content, $2) > 0");
+        let kind = EventKind::SessionsEnded.as_str();
+        // As it stands in JSON, without the quotation marks.
+        let written = serde_json::Value::from(name).to_string();
+        let written = written.trim_matches('"');
+        for event in self.all::<EventRow>(&sql, &values![kind, written]).await? {
+            if let EventContent::SessionsEnded { mut filter, expected, count, users, reason, comment } = event.content {
+                filter.retain(|_, value| !value.split([' ', ',']).any(|word| word == name));
+                let content = EventContent::SessionsEnded { filter, expected, count, users, reason, comment };
+                self.update_event_content(event.id, &content).await?;
+            }
+        }
+        Ok(())
     }
 }

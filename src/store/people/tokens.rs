@@ -1,8 +1,10 @@
 //! Tokens: API credentials and single-use links. Only their hashes are stored.
 
+use uuid::Uuid;
+
 use crate::domain::user::TokenIntent;
-use crate::domain::{HashedSecret, Timestamp, UserId};
-use crate::store::people::users::{Rights, rights_columns};
+use crate::domain::{HashedSecret, Timestamp, UserId, secret};
+use crate::store::people::users::{Rights, no_randomness, rights_columns};
 use crate::store::sessions::change_log::LogEnd;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
@@ -114,15 +116,17 @@ impl Db<'_> {
         Ok(self.one::<i64>(sql, &values![key, intent.as_str(), now]).await?.map(UserId))
     }
 
-    /// Adds a token.
+    /// Adds a token and gives its uuid.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the identifier or the key is taken, or there is no such user.
-    pub async fn insert_token(&self, token: &NewToken, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "INSERT INTO tokens (key_hash, identifier, description, intent, user_id, is_expiring, expires_at, created_at) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    pub async fn insert_token(&self, token: &NewToken, now: Timestamp) -> Result<Uuid, StoreError> {
+        let uuid = secret::random_uuid().map_err(no_randomness)?;
+        let sql = "INSERT INTO tokens (uuid, key_hash, identifier, description, intent, user_id, is_expiring, expires_at, created_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let (is_expiring, expires_at) = token.expires;
         let values = values![
+            uuid,
             token.key_hash,
             token.identifier.as_str(),
             token.description.as_str(),
@@ -132,7 +136,8 @@ impl Db<'_> {
             expires_at,
             now,
         ];
-        self.execute(sql, &values).await.map(drop)
+        self.execute(sql, &values).await?;
+        Ok(uuid)
     }
 
     /// All tokens by identifier, or those of one user.
@@ -149,13 +154,13 @@ impl Db<'_> {
         self.all(&sql, &values).await
     }
 
-    /// Removes the token of that identifier and gives its owner's key.
+    /// Removes the token of that identifier and gives its owner's key and its uuid.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn delete_token(&self, identifier: &str) -> Result<Option<UserId>, StoreError> {
-        let sql = "DELETE FROM tokens WHERE identifier = $1 RETURNING user_id";
-        Ok(self.one::<i64>(sql, &values![identifier]).await?.map(UserId))
+    pub async fn delete_token(&self, identifier: &str) -> Result<Option<(UserId, Uuid)>, StoreError> {
+        let sql = "DELETE FROM tokens WHERE identifier = $1 RETURNING user_id, uuid";
+        Ok(self.one::<(i64, Uuid)>(sql, &values![identifier]).await?.map(|(user, uuid)| (UserId(user), uuid)))
     }
 
     /// Removes a user's tokens of one intent.

@@ -19,7 +19,7 @@ impl Db<'_> {
         }
         let find = if self.is_sqlite() { "instr" } else { "strpos" };
         let sql = format!(
-            "SELECT u.id, u.username, u.name, u.email, u.password_hash, u.is_active, u.is_superuser, u.created_at, u.last_sign_in_at \
+            "SELECT u.id, u.uuid, u.uid, u.username, u.name, u.email, u.password_hash, u.is_active, u.is_superuser, u.created_at, u.last_sign_in_at \
              FROM users u WHERE u.username > $1 AND ({find}(u.username_folded, $2) > 0 OR {find}(u.email_folded, $2) > 0 \
              OR {find}(lower(u.name), $3) > 0) ORDER BY u.username LIMIT $4"
         );

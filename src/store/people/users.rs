@@ -1,8 +1,10 @@
 //! Users and their global permissions.
 
+use uuid::Uuid;
+
 use crate::domain::fold::fold;
-use crate::domain::{Permission, Timestamp, UserId};
-use crate::store::db::statements::{Statement, in_list};
+use crate::domain::{Permission, Timestamp, UserId, secret};
+use crate::store::db::statements::{Statement, in_list, placeholders};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
@@ -11,6 +13,10 @@ use crate::values;
 pub struct UserRow {
     /// Primary key.
     pub id: UserId,
+    /// What history names them by: it is never used again.
+    pub uuid: Uuid,
+    /// authentik's `uid`, unique.
+    pub uid: String,
     /// What they sign in with; unique, letter case counts.
     pub username: String,
     /// Their full name, or `""`.
@@ -33,6 +39,8 @@ impl FromRow for UserRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             id: UserId(row.int()?),
+            uuid: row.uuid()?,
+            uid: row.text()?,
             username: row.text()?,
             name: row.text()?,
             email: row.text()?,
@@ -50,6 +58,10 @@ impl FromRow for UserRow {
 pub struct NewUser {
     /// Its primary key, when it brings one; else the database gives it.
     pub id: Option<UserId>,
+    /// See [`UserRow::uuid`], when it brings one; else random.
+    pub uuid: Option<Uuid>,
+    /// See [`UserRow::uid`], when it brings one; else 256 random bits, in hexadecimal.
+    pub uid: Option<String>,
     /// See [`UserRow::username`].
     pub username: String,
     /// See [`UserRow::name`].
@@ -121,17 +133,23 @@ impl FromRow for Rights {
 macro_rules! select_users {
     ($rest:literal) => {
         concat!(
-            "SELECT u.id, u.username, u.name, u.email, u.password_hash, u.is_active, u.is_superuser, u.created_at, ",
+            "SELECT u.id, u.uuid, u.uid, u.username, u.name, u.email, u.password_hash, u.is_active, u.is_superuser, u.created_at, ",
             "u.last_sign_in_at FROM users u ",
             $rest
         )
     };
 }
 
-const NEW_USER: &str = "username, username_folded, name, email, email_folded, password_hash, is_active, is_superuser, created_at";
+const NEW_USER: &str =
+    "uuid, uid, username, username_folded, name, email, email_folded, password_hash, is_active, is_superuser, created_at";
 
-fn new_user(user: &NewUser, now: Timestamp) -> [Value; 9] {
-    values![
+fn new_user(user: &NewUser, now: Timestamp) -> Result<Vec<Value>, StoreError> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits).map_err(no_randomness)?;
+    let uuid = user.uuid.map_or_else(secret::random_uuid, Ok).map_err(no_randomness)?;
+    Ok(values![
+        uuid,
+        user.uid.clone().unwrap_or_else(|| secret::hex(&bits)),
         user.username.as_str(),
         fold(&user.username),
         user.name.as_str(),
@@ -142,6 +160,11 @@ fn new_user(user: &NewUser, now: Timestamp) -> [Value; 9] {
         user.is_superuser,
         now,
     ]
+    .to_vec())
+}
+
+pub(in crate::store) fn no_randomness(error: getrandom::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
 }
 
 impl Db<'_> {
@@ -230,11 +253,11 @@ impl Db<'_> {
     /// Adds a user and gives its primary key.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the name or the key is taken.
+    /// [`StoreError::Conflict`] when the name, the key, the uuid or the uid is taken.
     pub async fn insert_user(&self, user: &NewUser, now: Timestamp) -> Result<UserId, StoreError> {
-        let (column, value) = if user.id.is_some() { ("id, ", "$10, ") } else { ("", "") };
-        let sql = format!("INSERT INTO users ({column}{NEW_USER}) VALUES ({value}$1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id");
-        let mut values = new_user(user, now).to_vec();
+        let (column, value) = if user.id.is_some() { ("id, ", "$12, ") } else { ("", "") };
+        let sql = format!("INSERT INTO users ({column}{NEW_USER}) VALUES ({value}{}) RETURNING id", placeholders(0, 11));
+        let mut values = new_user(user, now)?;
         values.extend(user.id.map(Into::into));
         let id = self.one::<i64>(&sql, &values).await?.map(UserId).ok_or(StoreError::Corrupt("a user without a key"))?;
         for permission in &user.permissions {
@@ -249,7 +272,7 @@ impl Db<'_> {
     /// # Errors
     /// [`StoreError::Conflict`] when a name is taken.
     pub async fn insert_users(&self, users: &[NewUser], now: Timestamp) -> Result<Vec<UserId>, StoreError> {
-        let rows = users.iter().map(|user| new_user(user, now).to_vec()).collect();
+        let rows = users.iter().map(|user| new_user(user, now)).collect::<Result<_, _>>()?;
         let start = format!("INSERT INTO users ({NEW_USER}) VALUES ");
         let ids = self.insert_rows_returning::<i64>(&start, rows, " RETURNING id").await?;
         Ok(ids.into_iter().map(UserId).collect())
@@ -270,6 +293,19 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn update_is_active(&self, id: UserId, is_active: bool) -> Result<(), StoreError> {
         self.execute("UPDATE users SET is_active = $2 WHERE id = $1", &values![id, is_active]).await.map(drop)
+    }
+
+    /// Removes all users, groups and tokens. All sessions must have ended; history stays.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_people(&self) -> Result<(), StoreError> {
+        // What refers to users goes with them (`ON DELETE CASCADE`).
+        for table in ["groups", "users"] {
+            self.execute(&format!("DELETE FROM {table}"), &[]).await?;
+        }
+        // What is kept in memory of sessions is read anew, with the names.
+        self.restart_changes().await
     }
 
     /// Removes a user with their tokens, permissions and policy. Their sessions must have ended.

@@ -2,8 +2,7 @@
 //! putting what is left of them in their place.
 
 use crate::domain::{Address, Timestamp};
-use crate::store::sessions::rows::Counted;
-use crate::store::{CountKey, Db, FromRow, Row, StoreError};
+use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
 /// A row that an old address may be in, and its place in the walk.
@@ -72,29 +71,6 @@ impl Db<'_> {
     pub async fn list_old_events(&self, after: Step, before: Timestamp, limit: i64) -> Result<Vec<OldAddress<String>>, StoreError> {
         let sql = "SELECT id, at, ip FROM events WHERE at >= $1 AND at < $3 AND (at > $1 OR id > $2) ORDER BY at, id LIMIT $4";
         self.all(sql, &values![after.0, after.1, before, limit]).await
-    }
-
-    /// Puts what is left of a session's addresses in their place, unless it was used again meanwhile.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn update_old_session(
-        &self,
-        old: &OldAddress<Address>,
-        new: (Address, &str, Option<i64>),
-        proved_ip: Option<Address>,
-    ) -> Result<(), StoreError> {
-        self.lock_rows(&[old.id]).await?;
-        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at = $2";
-        let Some(counted) = self.one::<Counted>(sql, &values![old.id, old.at]).await? else { return Ok(()) };
-        let (ip, country, asn) = new;
-        self.note_change(old.id);
-        self.add_to_counts([CountKey::Country(counted.country), CountKey::Asn(counted.asn)], -1);
-        self.add_to_counts([CountKey::Country(country.to_owned()), CountKey::Asn(asn)], 1);
-        let sql =
-            "UPDATE session_rows SET last_ip = $2, last_ip_key = $3, country = $4, asn = $5, proved_ip_key = $6 WHERE id = $1";
-        let proved_ip = proved_ip.map(|ip| ip.sort_key());
-        self.execute(sql, &values![old.id, ip.to_string(), ip.sort_key(), country, asn, proved_ip]).await.map(drop)
     }
 
     /// Puts what is left of an ended session's address in its place.

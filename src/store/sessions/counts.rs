@@ -43,12 +43,4 @@ impl Db<'_> {
             }
         }
     }
-
-    /// Forgets all counts, when all sessions were removed at once.
-    pub(in crate::store) async fn clear_counts(&self) -> Result<(), StoreError> {
-        if let Some(pending) = self.pending() {
-            pending.counts.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        }
-        self.execute("DELETE FROM session_counts", &[]).await.map(drop)
-    }
 }

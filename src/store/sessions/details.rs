@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::domain::session::Lifetime;
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId};
-use crate::store::sessions::live::{IS_LIVE, NOT_MOVED};
+use crate::store::sessions::history::USER_NOW;
+use crate::store::sessions::live::NOT_MOVED;
 use crate::store::sessions::rows::{SESSION_COLUMNS, SessionRow};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
@@ -58,9 +59,9 @@ impl FromRow for SessionDetailRow {
 pub struct EndedDetailRow {
     /// What named it.
     pub uuid: SessionId,
-    /// Whose it was.
+    /// The primary key that its user has now; 0: the user is gone.
     pub user_id: UserId,
-    /// Their name then.
+    /// The name of its user at that time.
     pub username: String,
     /// When it began.
     pub created_at: Timestamp,
@@ -78,7 +79,7 @@ pub struct EndedDetailRow {
     pub ended_by: String,
     /// Why ([`crate::domain::EndReason::as_str`]).
     pub reason: String,
-    /// Why, in the words of whoever ended it, or `""`.
+    /// Why, as a comment of the person who ended it, or `""`.
     pub comment: String,
 }
 
@@ -101,7 +102,7 @@ impl FromRow for EndedDetailRow {
     }
 }
 
-const ENDED_COLUMNS: &str = "s.uuid, s.user_id, s.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id";
+const ENDED_COLUMNS: &str = "s.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id";
 const END_COLUMNS: &str = "s.ended_at, s.ended_by_name, s.reason, s.comment";
 
 impl Db<'_> {
@@ -127,7 +128,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_ended_detail(&self, uuid: SessionId) -> Result<Option<EndedDetailRow>, StoreError> {
-        // These first: one that is moved between the two statements is found by the other.
+        // Pending ends first: one that is moved between the two statements is found by the other.
         let sql = format!(
             "SELECT s.uuid, s.user_id, u.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id, {SIGN_IN_COLUMNS}, \
              r.ended_at, r.ended_by_name, r.reason, r.comment FROM {NOT_MOVED} WHERE s.uuid = $1"
@@ -136,7 +137,8 @@ impl Db<'_> {
             return Ok(Some(row));
         }
         let sql = format!(
-            "SELECT {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s WHERE s.uuid = $1 ORDER BY s.id DESC LIMIT 1"
+            "SELECT s.uuid, {USER_NOW}, {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s WHERE s.uuid = $1 \
+             ORDER BY s.id DESC LIMIT 1"
         );
         self.one(&sql, &values![uuid]).await
     }
@@ -147,23 +149,10 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn list_ended_of_user(&self, user: UserId, limit: i64) -> Result<Vec<EndedDetailRow>, StoreError> {
         let sql = format!(
-            "SELECT {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s WHERE s.user_id = $1 \
+            "SELECT s.uuid, {USER_NOW}, {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s \
+             WHERE s.user_uuid = (SELECT uuid FROM users WHERE id = $1) \
              ORDER BY s.ended_at DESC, s.uuid LIMIT $2"
         );
         self.all(&sql, &values![user, limit]).await
-    }
-
-    /// Names a session. Gives whether there is such a session.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn update_label(&self, uuid: SessionId, label: &str) -> Result<bool, StoreError> {
-        let id: Option<i64> = self
-            .one(&format!("UPDATE session_rows SET label = $2 WHERE uuid = $1 AND {IS_LIVE} RETURNING id"), &values![uuid, label])
-            .await?;
-        if let Some(id) = id {
-            self.note_change(id);
-        }
-        Ok(id.is_some())
     }
 }

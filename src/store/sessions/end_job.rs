@@ -1,5 +1,5 @@
-//! Ends of many sessions that were begun from a page: how far they are, for whoever began them and on
-//! every node.
+//! End jobs: ends of many sessions that go on after the request that began them. A row holds what a
+//! node needs to go on with one, and how far it is. A lease keeps two nodes from running the same one.
 
 use std::time::Duration;
 
@@ -7,28 +7,77 @@ use crate::domain::{Timestamp, UserId};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
-/// How long they are remembered.
+/// How long a row is kept after the job began.
 const KEPT: Duration = Duration::from_secs(86_400);
 
-/// One that begins.
+/// The word of a job that is not through.
+pub const RUNNING: &str = "running";
+
+/// An end job to add.
 #[derive(Clone, Debug)]
-pub struct NewEnding {
-    /// What names it.
+pub struct NewEndJob {
+    /// What names it: unguessable.
     pub name: String,
     /// Who began it.
     pub by: UserId,
+    /// The name of who began it.
+    pub actor: String,
+    /// The address that the request came from, or `""`.
+    pub ip: String,
+    /// The id of the request.
+    pub request_id: String,
+    /// Which sessions, as JSON.
+    pub target: String,
     /// How many there were.
     pub total: i64,
-    /// Why, in words, or `""`.
+    /// Why, as a comment, or `""`.
     pub comment: String,
 }
 
-/// How far one is.
+/// Who runs an end job.
 #[derive(Clone, Debug)]
-pub struct EndingRow {
+pub struct Lease {
+    /// The process, by a name that is drawn when it starts.
+    pub holder: String,
+    /// Until when no other process may.
+    pub until: Timestamp,
+}
+
+/// An end job to run.
+#[derive(Clone, Debug)]
+pub struct EndJobRow {
+    /// What it was begun with.
+    pub job: NewEndJob,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// How many sessions it has ended.
+    pub ended: i64,
+    /// The key of its event; `None`: nothing was ended so far.
+    pub event: Option<i64>,
+}
+
+impl FromRow for EndJobRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let job = NewEndJob {
+            name: row.text()?,
+            by: UserId(row.int()?),
+            actor: row.text()?,
+            ip: row.text()?,
+            request_id: row.text()?,
+            target: row.text()?,
+            total: row.int()?,
+            comment: row.text()?,
+        };
+        Ok(Self { job, began_at: row.timestamp()?, ended: row.int()?, event: row.opt_int()? })
+    }
+}
+
+/// How far an end job is.
+#[derive(Clone, Debug)]
+pub struct EndJobProgress {
     /// How many there were.
     pub total: i64,
-    /// Why, in words, or `""`.
+    /// Why, as a comment, or `""`.
     pub comment: String,
     /// How far it is, in a word.
     pub state: String,
@@ -36,11 +85,11 @@ pub struct EndingRow {
     pub ended: i64,
     /// How many are left, or there instead.
     pub remaining: i64,
-    /// When this was written.
-    pub updated_at: Timestamp,
+    /// Until when a process said that it runs it.
+    pub lease_until: Timestamp,
 }
 
-impl FromRow for EndingRow {
+impl FromRow for EndJobProgress {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             total: row.int()?,
@@ -48,45 +97,113 @@ impl FromRow for EndingRow {
             state: row.text()?,
             ended: row.int()?,
             remaining: row.int()?,
-            updated_at: row.timestamp()?,
+            lease_until: row.timestamp()?,
         })
     }
 }
 
 impl Db<'_> {
-    /// Adds one, and forgets old ones.
+    /// Adds an end job, which runs under this lease, and deletes old ones.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn insert_ending(&self, ending: &NewEnding, state: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.execute("DELETE FROM endings WHERE began_at < $1", &values![now.minus(KEPT)]).await?;
-        let sql = "INSERT INTO endings (name, user_id, began_at, updated_at, total, comment, state, ended, remaining) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8)";
-        let values = values![ending.name.as_str(), ending.by, now, now, ending.total, ending.comment.as_str(), state, ending.total];
+    pub async fn insert_end_job(&self, job: &NewEndJob, lease: &Lease, now: Timestamp) -> Result<(), StoreError> {
+        self.execute("DELETE FROM end_jobs WHERE began_at < $1", &values![now.minus(KEPT)]).await?;
+        let sql = "INSERT INTO end_jobs (name, user_id, actor, ip, request_id, began_at, updated_at, target, total, comment, state, ended, \
+            remaining, lease_holder, lease_until) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, 0, $8, $11, $12)";
+        let values = values![
+            job.name.as_str(),
+            job.by,
+            job.actor.as_str(),
+            job.ip.as_str(),
+            job.request_id.as_str(),
+            now,
+            job.target.as_str(),
+            job.total,
+            job.comment.as_str(),
+            RUNNING,
+            lease.holder.as_str(),
+            lease.until,
+        ];
         self.execute(sql, &values).await.map(drop)
     }
 
-    /// Says how far one is: its state, how many were ended, and how many are left.
+    /// Takes the lease of a job that no process runs, and gives the job; `None`: there is none.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn update_ending(
+    pub async fn take_end_job(&self, lease: &Lease, now: Timestamp) -> Result<Option<EndJobRow>, StoreError> {
+        let lock = if self.is_sqlite() { "" } else { " FOR UPDATE SKIP LOCKED" };
+        let sql = format!(
+            "UPDATE end_jobs SET lease_holder = $1, lease_until = $2, updated_at = $3 WHERE name IN \
+             (SELECT name FROM end_jobs WHERE state = $4 AND lease_until <= $3 ORDER BY began_at LIMIT 1{lock}) \
+             RETURNING name, user_id, actor, ip, request_id, target, total, comment, began_at, ended, event_id"
+        );
+        self.one(&sql, &values![lease.holder.as_str(), lease.until, now, RUNNING]).await
+    }
+
+    /// Whether there is a job that no process runs.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_free_end_job(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) FROM end_jobs WHERE state = $1 AND lease_until <= $2";
+        Ok(self.one::<i64>(sql, &values![RUNNING, now]).await?.unwrap_or(0) > 0)
+    }
+
+    /// Writes how far a job is that runs under this lease, and renews the lease. Gives whether the lease was still held.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_end_job(
         &self,
-        name: &str,
+        (name, lease): (&str, &Lease),
         state: &str,
         (ended, remaining): (i64, i64),
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let sql = "UPDATE endings SET state = $1, ended = $2, remaining = $3, updated_at = $4 WHERE name = $5";
-        self.execute(sql, &values![state, ended, remaining, now, name]).await.map(drop)
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE end_jobs SET state = $1, ended = $2, remaining = $3, updated_at = $4, lease_until = $5 \
+            WHERE name = $6 AND lease_holder = $7";
+        let values = values![state, ended, remaining, now, lease.until, name, lease.holder.as_str()];
+        Ok(self.execute(sql, &values).await? > 0)
     }
 
-    /// One that this user began.
+    /// Gives a lease back before it is over, so that any process goes on with the job at once.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn find_ending(&self, name: &str, by: UserId) -> Result<Option<EndingRow>, StoreError> {
-        let sql = "SELECT total, comment, state, ended, remaining, updated_at FROM endings WHERE name = $1 AND user_id = $2";
+    pub async fn release_end_job(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE end_jobs SET lease_until = 0 WHERE name = $1 AND lease_holder = $2 AND state = $3";
+        self.execute(sql, &values![name, holder, RUNNING]).await.map(drop)
+    }
+
+    /// Notes the event of a job: from now on sessions end.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_end_job_event(&self, name: &str, event: i64) -> Result<(), StoreError> {
+        self.execute("UPDATE end_jobs SET event_id = $1 WHERE name = $2", &values![event, name]).await.map(drop)
+    }
+
+    /// How far a job is that this user began.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_end_job(&self, name: &str, by: UserId) -> Result<Option<EndJobProgress>, StoreError> {
+        let sql = "SELECT total, comment, state, ended, remaining, lease_until FROM end_jobs WHERE name = $1 AND user_id = $2";
         self.one(sql, &values![name, by]).await
+    }
+
+    /// How many sessions ended as parts of this event, and of how many users: those in the history, and those with a
+    /// pending end. It passes over all of them: for long reads.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_parts(&self, event: i64) -> Result<(i64, i64), StoreError> {
+        // Whatever is moved between the two halves of one statement is in one of them: both see the same moment.
+        let sql = "SELECT count(*), count(DISTINCT user_uuid) FROM (SELECT user_uuid FROM events WHERE parent_id = $1 UNION ALL \
+            SELECT u.uuid AS user_uuid FROM pending_ends r JOIN pending_end_sessions p ON p.pending_end_id = r.id \
+            JOIN session_rows s ON s.id = p.session_id JOIN users u ON u.id = s.user_id WHERE r.event_id = $1) parts";
+        Ok(self.one::<(i64, i64)>(sql, &values![event]).await?.unwrap_or_default())
     }
 }

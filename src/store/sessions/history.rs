@@ -1,22 +1,22 @@
-//! Ended sessions: what is kept of a session, with when, by whom and why it ended.
+//! History: what is kept of a session that ended, with when, by whom and why.
 
-use crate::domain::{EndReason, SessionId, Timestamp};
+use crate::domain::{EndReason, SessionId, Timestamp, UserKey};
 use crate::store::sessions::live::NOT_MOVED;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
 /// How sessions end.
 #[derive(Clone, Debug)]
-pub struct Ending {
+pub struct End {
     /// When.
     pub at: Timestamp,
-    /// Who ended them: a user's key, if it was one.
-    pub by: Option<i64>,
-    /// Who ended them, in words: a username, `system`, `cli`.
+    /// The user who ended them, if it was one.
+    pub by: Option<UserKey>,
+    /// The name of who ended them: a username, `system`, `cli`.
     pub by_name: String,
     /// Why.
     pub reason: EndReason,
-    /// Why, in the words of whoever ended them, or `""`.
+    /// Why, as a comment of the person who ended them, or `""`.
     pub comment: String,
 }
 
@@ -25,7 +25,7 @@ pub struct Ending {
 pub struct EndedSessionRow {
     /// What named it.
     pub uuid: SessionId,
-    /// Whose it was.
+    /// The name of its user at that time.
     pub username: String,
     /// When it ended.
     pub ended_at: Timestamp,
@@ -33,7 +33,7 @@ pub struct EndedSessionRow {
     pub ended_by: String,
     /// Why ([`EndReason::as_str`]).
     pub reason: String,
-    /// Why, in the words of whoever ended it, or `""`.
+    /// Why, as a comment of the person who ended it, or `""`.
     pub comment: String,
 }
 
@@ -50,9 +50,14 @@ impl FromRow for EndedSessionRow {
     }
 }
 
-pub(in crate::store) const INSERT_ENDED_SESSIONS: &str = "INSERT INTO ended_sessions (uuid, user_id, username, created_at, last_used_at, \
-    expires_at, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, is_known_device, label, ended_at, ended_by, \
-    ended_by_name, reason, comment, username_folded) VALUES ";
+pub(in crate::store) const INSERT_ENDED_SESSIONS: &str = "INSERT INTO ended_sessions (uuid, user_uuid, username, username_folded, \
+    created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, is_known_device, \
+    label, ended_at, ended_by_uuid, ended_by_name, reason, comment) VALUES ";
+pub(in crate::store) const ENDED_SHAPE: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    COALESCE(?, (SELECT uuid FROM users WHERE id = ?)), ?, ?, ?)";
+
+/// The primary key that the user of an ended session `s` has now; 0: the user is gone.
+pub(in crate::store) const USER_NOW: &str = "COALESCE((SELECT u.id FROM users u WHERE u.uuid = s.user_uuid), 0)";
 
 impl Db<'_> {
     /// How the session of that name ended; `None` when none did.
@@ -60,7 +65,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_ended_session(&self, uuid: SessionId) -> Result<Option<EndedSessionRow>, StoreError> {
-        // These first: one that is moved between the two statements is found by the other.
+        // Pending ends first: one that is moved between the two statements is found by the other.
         let sql = format!(
             "SELECT s.uuid, u.username, r.ended_at, r.ended_by_name, r.reason, r.comment FROM {NOT_MOVED} WHERE s.uuid = $1"
         );

@@ -1,13 +1,18 @@
 //! The list of ended sessions: a page, their number, and what is forgotten of them.
 
+use uuid::Uuid;
+
+use crate::domain::Timestamp;
 use crate::domain::listing::{EndedFilter, EndedSortKey, Sort, SortKey, Window};
-use crate::domain::{Timestamp, UserId};
 use crate::store::sessions::conditions::{Conditions, Keys};
 use crate::store::sessions::details::{SIGN_IN_COLUMNS, SignInRow};
-use crate::store::sessions::history::EndedSessionRow;
-use crate::store::sessions::rows::{SESSION_COLUMNS, SessionRow};
+use crate::store::sessions::history::{EndedSessionRow, USER_NOW};
+use crate::store::sessions::rows::SessionRow;
 use crate::store::{CountKey, Db, FromRow, Row, StoreError};
 use crate::values;
+
+/// What a [`SessionRow`] is read from, behind the names of the session and its user.
+const AS_LISTED: &str = "s.created_at, s.last_used_at, s.expires_at, s.last_ip_key, s.user_agent_id, s.is_remembered";
 
 /// An ended session as listed.
 #[derive(Clone, Debug)]
@@ -57,7 +62,7 @@ impl Db<'_> {
                 EndedSortKey::Ended => "s.ended_at",
                 EndedSortKey::Session(key) => match key {
                     SortKey::Uuid => "s.uuid",
-                    SortKey::User => "s.user_id",
+                    SortKey::User => USER_NOW,
                     SortKey::Username => "s.username",
                     SortKey::LastIp => "s.last_ip_key",
                     SortKey::UserAgent => "a.text",
@@ -75,7 +80,7 @@ impl Db<'_> {
         let (tables, joins): (&str, &[&str]) =
             if is_by_agent { ("ended_sessions s, user_agents a", &["a.id = s.user_agent_id"]) } else { ("ended_sessions s", &[]) };
         let sql = format!(
-            "SELECT {SESSION_COLUMNS}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment FROM {tables}{} \
+            "SELECT s.uuid, {USER_NOW}, {AS_LISTED}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment FROM {tables}{} \
              ORDER BY {}",
             conditions.where_clause(joins, true),
             order.join(", ")
@@ -97,10 +102,23 @@ impl Db<'_> {
             let Some(id) = self.find_user_agent_id(text).await? else { return Ok(None) };
             keys.user_agent = Some(id);
         }
-        let mut conditions = self.ended_conditions(session, keys);
+        // History names users by uuid. The key of a filter names the user who has it now.
+        let user = match keys.user {
+            Some(id) => Some(self.find_user_uuid(id).await?),
+            None => None,
+        };
+        if user == Some(None) {
+            return Ok(None);
+        }
+        let user = user.flatten();
+        let mut conditions = self.ended_conditions(session, Keys { user: None, ..keys });
+        if let Some(uuid) = user {
+            conditions.compare("s.user_uuid", "=", uuid);
+            conditions.is_one_user = true;
+        }
         conditions.counted = match conditions.sql.len() {
             0 => Some(CountKey::Ended),
-            1 => keys.user.map(|user| CountKey::EndedOfUser(user.0)),
+            1 => user.map(CountKey::EndedOfUser),
             _ => None,
         };
         let before = conditions.sql.len();
@@ -126,27 +144,14 @@ impl Db<'_> {
         Ok(Some(conditions))
     }
 
-    /// Leaves ended sessions of a user who is no more to nobody: another user may get the same key by an
-    /// import, and is not to see them.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn forget_owner_of_ended(&self, user: UserId) -> Result<(), StoreError> {
-        let moved = self.execute("UPDATE ended_sessions SET user_id = 0 WHERE user_id = $1", &values![user]).await?;
-        let moved = i64::try_from(moved).unwrap_or(i64::MAX);
-        self.add_to_counts([CountKey::EndedOfUser(user.0)], -moved);
-        self.add_to_counts([CountKey::EndedOfUser(0)], moved);
-        Ok(())
-    }
-
     /// Forgets sessions that ended before `before`, at most `limit`, and gives how many.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn delete_ended_sessions(&self, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
         let sql = "DELETE FROM ended_sessions WHERE id IN \
-            (SELECT id FROM ended_sessions WHERE ended_at < $1 ORDER BY ended_at LIMIT $2) RETURNING user_id";
-        let users: Vec<i64> = self.all(sql, &values![before, limit]).await?;
+            (SELECT id FROM ended_sessions WHERE ended_at < $1 ORDER BY ended_at LIMIT $2) RETURNING user_uuid";
+        let users: Vec<Uuid> = self.all(sql, &values![before, limit]).await?;
         for user in &users {
             self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(*user)], -1);
         }

@@ -2,9 +2,9 @@
 //! have not been moved to the history yet.
 
 /// Holds for a row of `session_rows` that no pending end names.
-pub(in crate::store) const IS_LIVE: &str = "NOT EXISTS (SELECT 1 FROM revoked_sessions r WHERE r.session_id = session_rows.id)";
+pub(in crate::store) const IS_LIVE: &str = "NOT EXISTS (SELECT 1 FROM pending_end_sessions p WHERE p.session_id = session_rows.id)";
 
 /// The tables that hold what is known of sessions with a pending end: `s` the session, `u` its user, `r` the
 /// pending end.
-pub(in crate::store) const NOT_MOVED: &str = "revoked_sessions p JOIN session_rows s ON s.id = p.session_id \
-    JOIN revocations r ON r.id = p.revocation_id JOIN users u ON u.id = s.user_id";
+pub(in crate::store) const NOT_MOVED: &str = "pending_end_sessions p JOIN session_rows s ON s.id = p.session_id \
+    JOIN pending_ends r ON r.id = p.pending_end_id JOIN users u ON u.id = s.user_id";

@@ -13,6 +13,8 @@ pub mod history_list;
 pub(in crate::store) mod index;
 pub mod list;
 pub(in crate::store) mod live;
+pub mod locked;
 pub mod pending_end;
 pub mod rows;
+pub mod updates;
 pub mod user_agents;

@@ -1,65 +1,66 @@
-//! Ends of very many sessions, in two steps. First their keys are written down under a revocation, in a
+//! Ends of very many sessions, in two steps. First their keys are recorded under a pending end, in a
 //! small table: from that commit on nothing finds them among the sessions, which are a view without them
-//! (`migrations/*/0014_revocations.sql`). Then their rows are moved to the ended ones, some at a time.
-//! A row costs some fifteen pages to move, and a tenth of one to write down.
-//!
-//! Who writes to a row of a session locks it first and looks in a second statement whether it is still a
-//! session: on PostgreSQL a statement sees what was committed before it began, not what it waited for.
-//! Rows are locked in the order of their keys, before anything else of them.
+//! (`migrations/*/0001_init.sql`). Then their rows are moved to the history, some at a time.
+//! A row costs some fifteen pages to move, and a tenth of one to record.
 
-use crate::domain::{EndReason, UserId};
+use crate::domain::{EndReason, UserId, UserKey};
 use crate::store::db::statements::named;
-use crate::store::sessions::end::{GoneSession, MatchingEnd, Which};
-use crate::store::sessions::history::Ending;
+use crate::store::events::rows::user_key;
+use crate::store::sessions::end::{MatchingEnd, Which};
+use crate::store::sessions::history::End;
+use crate::store::sessions::locked::{GoneSession, LockedRows};
 use crate::store::sessions::rows::Counted;
 use crate::store::{CountKey, Db, FromRow, Row, StoreError};
 use crate::values;
 
-/// How sessions were revoked.
+/// How sessions ended that are not moved yet.
 #[derive(Clone, Debug)]
-pub struct Revocation {
+pub struct PendingEnd {
     /// When, by whom and why.
-    pub ending: Ending,
+    pub end: End,
     /// The address the request came from, or `""`.
     pub ip: String,
     /// The request's id, or `""`.
     pub request_id: String,
+    /// The key of the event that the events of the single ends are parts of.
+    pub event: Option<i64>,
 }
 
-/// A revocation whose sessions are not all moved.
-struct RevocationRow {
+/// A pending end whose sessions are not all moved.
+struct PendingEndRow {
     id: i64,
-    revocation: Revocation,
+    pending: PendingEnd,
 }
 
-const REVOCATION_COLUMNS: &str = "r.id, r.ended_at, r.ended_by, r.ended_by_name, r.reason, r.comment, r.ip, r.request_id";
+const PENDING_COLUMNS: &str =
+    "r.id, r.ended_at, r.ended_by_uuid, r.ended_by_name, r.reason, r.comment, r.ip, r.request_id, r.event_id";
 
-impl FromRow for RevocationRow {
+impl FromRow for PendingEndRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         let id = row.int()?;
-        let (at, by, by_name) = (row.timestamp()?, row.opt_int()?, row.text()?);
+        let (at, by, by_name) = (row.timestamp()?, row.opt_uuid()?.map(UserKey::Uuid), row.text()?);
         let reason = EndReason::parse(&row.text()?).ok_or(StoreError::Corrupt("a reason of an end"))?;
-        let ending = Ending { at, by, by_name, reason, comment: row.text()? };
-        Ok(Self { id, revocation: Revocation { ending, ip: row.text()?, request_id: row.text()? } })
+        let end = End { at, by, by_name, reason, comment: row.text()? };
+        Ok(Self { id, pending: PendingEnd { end, ip: row.text()?, request_id: row.text()?, event: row.opt_int()? } })
     }
 }
 
-/// What one step revoked.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Revoked {
+/// What one step recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
     /// How many sessions it looked at: fewer than it might mean that there are no more.
     pub found: usize,
-    /// How many of these it ended.
-    pub ended: usize,
+    /// The primary keys of the users of those that it ended: one for each session.
+    pub users: Vec<i64>,
 }
 
-/// Sessions that were moved to the ended ones.
+/// Sessions that were moved to the history.
 #[derive(Clone, Debug)]
 pub struct Moved {
     /// Which.
     pub sessions: Vec<GoneSession>,
     /// How they had ended.
-    pub revocation: Revocation,
+    pub pending: PendingEnd,
 }
 
 struct LiveRow {
@@ -76,146 +77,137 @@ impl FromRow for LiveRow {
 const LIVE_COLUMNS: &str = "s.id, s.user_id, s.user_agent_id, s.country, s.asn";
 
 impl Db<'_> {
-    /// Revokes at most `limit` of the sessions that `which` names: they are none from this commit on.
+    /// Records the end of at most `limit` of the sessions that `which` names: they are none from this commit on.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn revoke_sessions(&self, which: &Which, limit: i64, revocation: &Revocation) -> Result<Revoked, StoreError> {
+    pub async fn record_ends(&self, which: &Which, limit: i64, pending: &PendingEnd) -> Result<Recorded, StoreError> {
         let (condition, values) = which.condition();
-        let lock = self.for_update();
-        let sql = format!("SELECT {LIVE_COLUMNS} FROM sessions s WHERE {condition} ORDER BY s.id LIMIT {limit}{lock}");
-        let live: Vec<LiveRow> = self.all(&sql, &values).await?;
-        self.revoke_rows(live.len(), live, revocation).await
+        let rows = self.lock_sessions((&condition, &values), limit).await?;
+        let live = rows.read::<LiveRow>(LIVE_COLUMNS, (&condition, values)).await?;
+        self.record_rows(&rows, live, pending).await
     }
 
-    /// Revokes those of the sessions `ids`, which matched a filter, that match it still.
+    /// Records the end of those of the sessions `ids`, which matched a filter, that match it still.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn revoke_matching(&self, ids: &[i64], ended: &MatchingEnd, revocation: &Revocation) -> Result<Revoked, StoreError> {
-        let Some(mut conditions) = self.conditions_of(ended) else { return Ok(Revoked::default()) };
-        self.lock_rows(ids).await?;
+    pub async fn record_ends_matching(
+        &self,
+        ids: &[i64],
+        ended: &MatchingEnd,
+        pending: &PendingEnd,
+    ) -> Result<Recorded, StoreError> {
+        let Some(mut conditions) = self.conditions_of(ended).filter(|_| !ids.is_empty()) else { return Ok(Recorded::default()) };
+        let rows = self.lock_rows(ids).await?;
         let named = named("s.id", &mut conditions.values, ids);
         let sql = format!("SELECT {LIVE_COLUMNS} FROM sessions s{}", conditions.where_clause(&[&named], !self.is_sqlite()));
         let live = self.all(&sql, &conditions.values).await?;
-        self.revoke_rows(ids.len(), live, revocation).await
+        self.record_rows(&rows, live, pending).await
     }
 
-    /// Writes down sessions whose rows are locked, of `found` that were looked at.
-    async fn revoke_rows(&self, found: usize, live: Vec<LiveRow>, revocation: &Revocation) -> Result<Revoked, StoreError> {
+    /// Records the end of sessions among locked rows.
+    async fn record_rows(&self, rows: &LockedRows<'_>, live: Vec<LiveRow>, pending: &PendingEnd) -> Result<Recorded, StoreError> {
+        let found = rows.ids().len();
         if live.is_empty() {
-            return Ok(Revoked { found, ended: 0 });
+            return Ok(Recorded { found, users: Vec::new() });
         }
-        let id = self.insert_revocation(revocation).await?;
-        let rows = live.iter().map(|row| values![row.id, id].to_vec()).collect();
-        let sql = "INSERT INTO revoked_sessions (session_id, revocation_id) VALUES ";
-        // Whoever held a row before it was locked here may have revoked it.
+        let id = self.insert_pending_end(pending).await?;
+        let named = live.iter().map(|row| values![row.id, id].to_vec()).collect();
+        let sql = "INSERT INTO pending_end_sessions (session_id, pending_end_id) VALUES ";
+        // The rows are locked and were live after that: a conflict is not possible, and would end none twice.
         let end = " ON CONFLICT (session_id) DO NOTHING RETURNING session_id";
-        let mut revoked: Vec<i64> = self.insert_rows_returning(sql, rows, end).await?;
-        revoked.sort_unstable();
-        for row in live.into_iter().filter(|row| revoked.binary_search(&row.id).is_ok()) {
+        let mut recorded: Vec<i64> = self.insert_rows_returning(sql, named, end).await?;
+        recorded.sort_unstable();
+        let mut users = Vec::with_capacity(recorded.len());
+        for row in live.into_iter().filter(|row| recorded.binary_search(&row.id).is_ok()) {
             let Counted { user_id, user_agent_id, country, asn } = row.counted;
             self.add_to_counts(CountKey::of_session(user_id, user_agent_id, &country, asn), -1);
             self.note_change(row.id);
+            users.push(user_id);
         }
-        self.note_ended(revocation.ending.reason.as_str(), revoked.len());
-        Ok(Revoked { found, ended: revoked.len() })
+        self.note_ended(pending.end.reason.as_str(), recorded.len());
+        Ok(Recorded { found, users })
     }
 
-    /// Notes that very many sessions are being revoked. PostgreSQL plans a statement once for a connection, and
-    /// while none is revoked it is as good to pass over all of them as to look one up: it plans anew after this.
+    /// Tells PostgreSQL that very many ends are being recorded. It plans a statement once for a connection, and while
+    /// there are none it costs the same to pass over all of them as to look one up: it plans anew after this.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn note_many_revoked(&self) -> Result<(), StoreError> {
-        if self.is_sqlite() { Ok(()) } else { self.batch("ANALYZE revoked_sessions").await }
+    pub async fn note_many_pending_ends(&self) -> Result<(), StoreError> {
+        if self.is_sqlite() { Ok(()) } else { self.batch("ANALYZE pending_end_sessions").await }
     }
 
-    async fn insert_revocation(&self, Revocation { ending, ip, request_id }: &Revocation) -> Result<i64, StoreError> {
-        let sql = "INSERT INTO revocations (ended_at, ended_by, ended_by_name, reason, comment, ip, request_id) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
-        let Ending { at, by, by_name, reason, comment } = ending;
-        let values = values![*at, *by, by_name, reason.as_str(), comment, ip, request_id];
-        self.one(sql, &values).await?.ok_or(StoreError::Corrupt("no key of a revocation"))
+    async fn insert_pending_end(&self, PendingEnd { end, ip, request_id, event }: &PendingEnd) -> Result<i64, StoreError> {
+        let sql = "INSERT INTO pending_ends (ended_at, ended_by_uuid, ended_by_name, reason, comment, ip, request_id, event_id) \
+            VALUES ($1, COALESCE($2, (SELECT uuid FROM users WHERE id = $3)), $4, $5, $6, $7, $8, $9) RETURNING id";
+        let End { at, by, by_name, reason, comment } = end;
+        let [uuid, user] = user_key(*by);
+        let values = values![*at, uuid, user, by_name, reason.as_str(), comment, ip, request_id, *event];
+        self.one(sql, &values).await?.ok_or(StoreError::Corrupt("no key of a pending end"))
     }
 
-    /// The key of the newest revocation whose sessions wait to be moved; `None`: none waits.
+    /// The key of the newest pending end; `None`: there is none.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn find_last_revocation(&self) -> Result<Option<i64>, StoreError> {
-        self.one::<i64>("SELECT id FROM revocations ORDER BY id DESC LIMIT 1", &[]).await
+    pub async fn find_last_pending_end(&self) -> Result<Option<i64>, StoreError> {
+        self.one::<i64>("SELECT id FROM pending_ends ORDER BY id DESC LIMIT 1", &[]).await
     }
 
-    /// Moves at most `limit` sessions of the revocation that waits longest; `None`: none waits.
+    /// Moves at most `limit` sessions of the oldest pending end to the history; `None`: there is none.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn move_revoked(&self, limit: i64) -> Result<Option<Moved>, StoreError> {
-        // Whoever else moves some waits here, and takes the next ones.
+    pub async fn move_pending_ends(&self, limit: i64) -> Result<Option<Moved>, StoreError> {
+        // Another transaction that moves some waits here, and takes the next ones.
         let lock = self.for_update();
-        let sql = format!("SELECT {REVOCATION_COLUMNS} FROM revocations r ORDER BY r.id LIMIT 1{lock}");
-        let Some(RevocationRow { id, revocation }) = self.one(&sql, &[]).await? else { return Ok(None) };
-        let sql = "SELECT session_id FROM revoked_sessions WHERE revocation_id = $1 ORDER BY session_id LIMIT $2";
+        let sql = format!("SELECT {PENDING_COLUMNS} FROM pending_ends r ORDER BY r.id LIMIT 1{lock}");
+        let Some(PendingEndRow { id, pending }) = self.one(&sql, &[]).await? else { return Ok(None) };
+        let sql = "SELECT session_id FROM pending_end_sessions WHERE pending_end_id = $1 ORDER BY session_id LIMIT $2";
         let ids: Vec<i64> = self.all(sql, &values![id, limit]).await?;
-        let sessions = self.move_rows(&ids, &revocation.ending).await?;
+        let sessions = self.move_rows(&ids, &pending.end).await?;
         if i64::try_from(ids.len()).unwrap_or(limit) < limit {
-            self.execute("DELETE FROM revocations WHERE id = $1", &values![id]).await?;
+            self.execute("DELETE FROM pending_ends WHERE id = $1", &values![id]).await?;
         }
-        Ok(Some(Moved { sessions, revocation }))
+        Ok(Some(Moved { sessions, pending }))
     }
 
-    /// Moves at most `limit` of a user's revoked sessions; `None`: none waits.
+    /// Moves at most `limit` sessions of a user with a pending end; `None`: there are none.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn move_revoked_of(&self, user: UserId, limit: i64) -> Result<Option<Moved>, StoreError> {
+    pub async fn move_pending_ends_of(&self, user: UserId, limit: i64) -> Result<Option<Moved>, StoreError> {
         let sql = format!(
-            "SELECT {REVOCATION_COLUMNS} FROM session_rows s JOIN revoked_sessions p ON p.session_id = s.id \
-             JOIN revocations r ON r.id = p.revocation_id WHERE s.user_id = $1 ORDER BY r.id LIMIT 1"
+            "SELECT {PENDING_COLUMNS} FROM session_rows s JOIN pending_end_sessions p ON p.session_id = s.id \
+             JOIN pending_ends r ON r.id = p.pending_end_id WHERE s.user_id = $1 ORDER BY r.id LIMIT 1"
         );
-        let Some(RevocationRow { id, revocation }) = self.one(&sql, &values![user]).await? else { return Ok(None) };
-        let sql = "SELECT s.id FROM session_rows s JOIN revoked_sessions p ON p.session_id = s.id \
-            WHERE s.user_id = $1 AND p.revocation_id = $2 ORDER BY s.id LIMIT $3";
+        let Some(PendingEndRow { id, pending }) = self.one(&sql, &values![user]).await? else { return Ok(None) };
+        let sql = "SELECT s.id FROM session_rows s JOIN pending_end_sessions p ON p.session_id = s.id \
+            WHERE s.user_id = $1 AND p.pending_end_id = $2 ORDER BY s.id LIMIT $3";
         let ids: Vec<i64> = self.all(sql, &values![user, id, limit]).await?;
-        let sessions = self.move_rows(&ids, &revocation.ending).await?;
-        Ok(Some(Moved { sessions, revocation }))
+        let sessions = self.move_rows(&ids, &pending.end).await?;
+        Ok(Some(Moved { sessions, pending }))
     }
 
-    /// Whether revoked sessions of this user wait to be moved.
+    /// Whether a user has sessions with a pending end.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn has_revoked_of(&self, user: UserId) -> Result<bool, StoreError> {
-        let sql = "SELECT s.id FROM session_rows s JOIN revoked_sessions p ON p.session_id = s.id WHERE s.user_id = $1 LIMIT 1";
+    pub async fn has_pending_ends_of(&self, user: UserId) -> Result<bool, StoreError> {
+        let sql = "SELECT s.id FROM session_rows s JOIN pending_end_sessions p ON p.session_id = s.id WHERE s.user_id = $1 LIMIT 1";
         Ok(self.one::<i64>(sql, &values![user]).await?.is_some())
     }
 
-    async fn move_rows(&self, ids: &[i64], ending: &Ending) -> Result<Vec<GoneSession>, StoreError> {
+    async fn move_rows(&self, ids: &[i64], end: &End) -> Result<Vec<GoneSession>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.lock_rows(ids).await?;
-        let (mut values, mut again) = (Vec::new(), Vec::new());
-        let (rows, revoked) = (named("id", &mut values, ids), named("session_id", &mut again, ids));
-        let gone = self.remove_rows(&rows, &values, ending).await?;
-        self.execute(&format!("DELETE FROM revoked_sessions WHERE {revoked}"), &again).await?;
-        Ok(gone)
-    }
-
-    /// Locks the rows of these keys on PostgreSQL, in the order of their keys. SQLite has one writer.
-    pub(in crate::store) async fn lock_rows(&self, ids: &[i64]) -> Result<(), StoreError> {
-        if self.is_sqlite() || ids.is_empty() {
-            return Ok(());
-        }
+        let gone = self.lock_rows(ids).await?.take_pending(end).await?;
         let mut values = Vec::new();
-        let named = named("id", &mut values, ids);
-        self.all::<i64>(&format!("SELECT id FROM session_rows WHERE {named} ORDER BY id FOR UPDATE"), &values).await.map(drop)
-    }
-
-    /// Forgets all revocations, when all sessions were removed at once.
-    pub(in crate::store) async fn clear_revocations(&self) -> Result<(), StoreError> {
-        self.execute("DELETE FROM revoked_sessions", &[]).await?;
-        self.execute("DELETE FROM revocations", &[]).await.map(drop)
+        let recorded = named("session_id", &mut values, ids);
+        self.execute(&format!("DELETE FROM pending_end_sessions WHERE {recorded}"), &values).await?;
+        Ok(gone)
     }
 }

@@ -1,5 +1,6 @@
 //! Sessions, the record of record. `sessions` is what the list, the door and every end read; it is a
-//! view of `session_rows`, which is written, without the rows that a revocation names ([`crate::store::sessions::pending_end`]).
+//! view of `session_rows`, which is written, without the rows that a pending end names
+//! ([`crate::store::sessions::pending_end`]).
 
 use std::time::Duration;
 
@@ -7,7 +8,6 @@ use crate::domain::session::Lifetime;
 use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::store::db::statements::insert_statements;
 use crate::store::people::users::{Rights, rights_columns};
-use crate::store::sessions::live::IS_LIVE;
 use crate::store::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
@@ -241,8 +241,7 @@ impl Db<'_> {
             return Ok(Vec::new());
         }
         let count = i64::try_from(count).unwrap_or(0);
-        // Named after what the table was called when it was made (migration 0014).
-        self.all("SELECT nextval('sessions_id_seq') FROM generate_series(1, CAST($1 AS BIGINT))", &values![count]).await
+        self.all("SELECT nextval('session_rows_id_seq') FROM generate_series(1, CAST($1 AS BIGINT))", &values![count]).await
     }
 
     /// Adds sessions: those that have [reserved keys](Db::reserve_session_keys) with the last statements of the
@@ -285,104 +284,6 @@ impl Db<'_> {
         }
     }
 
-    /// Notes how the user of a session proved who they are.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn update_methods(&self, id: i64, methods: Methods) -> Result<(), StoreError> {
-        if self.execute("UPDATE session_rows SET methods = $2 WHERE id = $1", &values![id, methods.to_string()]).await? > 0 {
-            self.note_change(id);
-        }
-        Ok(())
-    }
-
-    /// Gives a session a new key in place of one of `old`, and notes when and where its user proved who
-    /// they are. Gives whether it was there, under one of these keys.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn update_key(
-        &self,
-        id: i64,
-        old: &[HashedSecret],
-        new: HashedSecret,
-        (proved_at, proved_ip): (Timestamp, Option<Address>),
-    ) -> Result<bool, StoreError> {
-        if old.is_empty() {
-            return Ok(false);
-        }
-        let sql = format!(
-            "UPDATE session_rows SET key_hash = $2, proved_at = $3, proved_ip_key = $4 WHERE id = $1 AND {IS_LIVE} AND key_hash IN ({})",
-            crate::store::db::statements::placeholders(4, old.len())
-        );
-        let mut values = values![id, new, proved_at, proved_ip.map(|ip| ip.sort_key())].to_vec();
-        values.extend(old.iter().map(|key| Value::from(*key)));
-        let is_there = self.execute(&sql, &values).await? > 0;
-        if is_there {
-            self.note_change(id);
-        }
-        Ok(is_there)
-    }
-
-    /// Binds a session to an address, if it is still bound to `old`. Gives whether it was.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn update_proved_ip(&self, id: i64, old: Option<Address>, new: Address) -> Result<bool, StoreError> {
-        let (condition, old) = match old {
-            Some(old) => ("proved_ip_key = $3", values![id, new.sort_key(), old.sort_key()].to_vec()),
-            None => ("proved_ip_key IS NULL", values![id, new.sort_key()].to_vec()),
-        };
-        let sql = format!("UPDATE session_rows SET proved_ip_key = $2 WHERE id = $1 AND {condition} AND {IS_LIVE}");
-        Ok(self.execute(&sql, &old).await? > 0)
-    }
-
-    /// Writes down uses. A session that ended meanwhile stays ended, and an older use never
-    /// overwrites a newer one.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn update_touched(&self, touches: &[Touch]) -> Result<(), StoreError> {
-        let mut ids: Vec<i64> = touches.iter().map(|touch| touch.id).collect();
-        ids.sort_unstable();
-        self.lock_rows(&ids).await?;
-        for touch in touches {
-            let origin = &touch.origin;
-            if !self.recount(touch).await? {
-                continue;
-            }
-            // The end follows from the limits of this moment: a policy may have tightened them since the use.
-            let sql = "UPDATE session_rows SET last_used_at = $2, last_ip = $3, last_ip_key = $4, user_agent_id = $5, country = $6, \
-                asn = $7, expires_at = CASE WHEN idle_timeout IS NULL OR $2 + idle_timeout > absolute_expires_at \
-                THEN absolute_expires_at ELSE $2 + idle_timeout END WHERE id = $1";
-            let values = values![
-                touch.id,
-                touch.at,
-                origin.ip.to_string(),
-                origin.ip.sort_key(),
-                origin.user_agent_id,
-                origin.country.as_str(),
-                origin.asn,
-            ];
-            self.execute(sql, &values).await?;
-            self.note_change(touch.id);
-        }
-        Ok(())
-    }
-
-    /// Moves a session's place in the counts to where it is used now. Gives whether there is such a
-    /// session, and no newer use of it; its row is locked.
-    async fn recount(&self, touch: &Touch) -> Result<bool, StoreError> {
-        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at < $2";
-        let origin = &touch.origin;
-        let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(sql, &values![touch.id, touch.at]).await? else {
-            return Ok(false);
-        };
-        self.add_to_counts(CountKey::of_session(user_id, user_agent_id, &country, asn), -1);
-        self.add_to_counts(CountKey::of_session(user_id, origin.user_agent_id, &origin.country, origin.asn), 1);
-        Ok(true)
-    }
-
     /// Sessions after the one with the key `after` (0: from the first) with the address each was
     /// last used from and the country and network stored for it, at most `limit`.
     ///
@@ -391,26 +292,6 @@ impl Db<'_> {
     pub async fn list_places(&self, after: i64, limit: i64) -> Result<Vec<PlaceRow>, StoreError> {
         let sql = "SELECT id, last_ip_key, user_agent_id, country, asn FROM sessions WHERE id > $1 ORDER BY id LIMIT $2";
         self.all(sql, &values![after, limit]).await
-    }
-
-    /// Writes the country and network that a newer GeoIP file gives for a session's address, if it
-    /// is still there.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn update_place(&self, id: i64, origin: &Origin) -> Result<(), StoreError> {
-        self.lock_rows(&[id]).await?;
-        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_ip_key = $2";
-        let Some(now) = self.one::<Counted>(sql, &values![id, origin.ip.sort_key()]).await? else { return Ok(()) };
-        self.note_change(id);
-        self.add_to_counts([CountKey::Country(now.country), CountKey::Asn(now.asn)], -1);
-        self.add_to_counts([CountKey::Country(origin.country.clone()), CountKey::Asn(origin.asn)], 1);
-        self.execute(
-            "UPDATE session_rows SET country = $2, asn = $3 WHERE id = $1",
-            &values![id, origin.country.as_str(), origin.asn],
-        )
-        .await
-        .map(drop)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::ui::error::PageError;
 use crate::ui::sign_in::read_form;
 use crate::ui::sign_in::sign_out::ProofForm;
 use crate::ui::submission::Visitor;
-use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, ending, grouped, methods};
+use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, end_reason, grouped, methods};
 use crate::ui::{Frame, PageResult, Section, page};
 
 /// How many sessions a page shows.
@@ -183,7 +183,7 @@ pub(in crate::ui) fn ended(app: &App, row: &EndedDetailRow, agent: String, devic
         ip: row.last_ip.to_string(),
         signed_in: Moment::new(row.created_at, now),
         at: Moment::new(row.ended_at, now),
-        why: ending(&row.reason, &row.ended_by),
+        why: end_reason(&row.reason, &row.ended_by),
     }
 }
 
@@ -197,7 +197,7 @@ pub async fn end(State(app): State<App>, Path(uuid): Path<String>, request: Requ
     if app.config.sessions.confirm_ends && id != session.uuid {
         visitor.confirmed(&app, PATH)?;
     }
-    match end::revoke(&app, &owner(session), id, &visitor.actor()).await {
+    match end::end_session(&app, &owner(session), id, &visitor.actor()).await {
         // It ended by itself meanwhile: what was asked for is so.
         Ok(()) | Err(ActionError::NotFound) => {}
         Err(error) => return Err(error.into()),
@@ -229,7 +229,7 @@ pub async fn end_others(State(app): State<App>, request: Request) -> PageResult 
     if app.config.sessions.confirm_ends {
         visitor.confirmed(&app, PATH)?;
     }
-    end::revoke_others(&app, session, &visitor.actor()).await?;
+    end::end_others(&app, session, &visitor.actor()).await?;
     let back = format!("{PATH}?ended={OTHERS}");
     Ok(Redirect::to(if form.next == "not-me" { NOT_ME } else { &back }).into_response())
 }
@@ -279,9 +279,10 @@ pub async fn not_me(State(app): State<App>, request: Request) -> PageResult {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let (now, db) = (app.clock.now(), app.store.read());
     let others = db.count_sessions(&live_of(session, now)).await? - 1;
-    let filter = EventFilter { user: Some(session.user_id), ..EventFilter::default() };
+    let user = db.find_user_uuid(session.user_id).await?.ok_or(PageError::NotFound)?;
+    let filter = EventFilter { user: Some(user), ..EventFilter::default() };
     let events = db.list_latest_events(&filter, EVENTS).await?;
-    let events = events.iter().map(|(_, event)| EventLine::new(&app, event, now, Some(session.user_id))).collect();
+    let events = events.iter().map(|event| EventLine::new(&app, event, now, Some(session.user_id))).collect();
     let frame = visitor.frame(&app, Section::Devices);
     let mut template = NotMePage {
         frame,

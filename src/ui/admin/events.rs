@@ -5,8 +5,8 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::domain::Timestamp;
+use crate::domain::event::EventKind;
 use crate::http::query::Query;
 use crate::store::events::list::EventFilter;
 use crate::store::sessions::facets::DAY;
@@ -31,6 +31,8 @@ struct EventsPage {
     /// The address of the next page, or `""`.
     next: String,
     is_filtered: bool,
+    /// The key of the event whose parts are listed, or `""`.
+    part_of: String,
     error: String,
 }
 
@@ -49,6 +51,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let text = |name: &str| query.last(name).unwrap_or_default().trim().replace('\0', "");
     let (kind, user, actor, from, to) = (text("kind"), text("user"), text("actor"), text("from"), text("to"));
+    let parent = query.last("part_of").and_then(|key| key.parse::<i64>().ok());
     let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     let mut error = String::new();
     let mut day = |text: &str| match Timestamp::parse(text) {
@@ -64,13 +67,14 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         actor: given(&actor),
         kind: given(&kind),
         session: None,
+        parent,
         from: day(&from),
         to: day(&to).map(|day| Timestamp(day.0 + DAY - 1)),
         before: query.last("before").and_then(|before| before.parse().ok()),
     };
     if !user.is_empty() {
         match app.store.read().find_user_by_name(&user).await? {
-            Some(found) => filter.user = Some(found.id),
+            Some(found) => filter.user = Some(found.uuid),
             None => error = format!("There is no user named “{user}”; the others apply."),
         }
     }
@@ -80,12 +84,13 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let shown = usize::try_from(PAGE_SIZE).unwrap_or(0);
     let now = app.clock.now();
     let last = found.get(shown.saturating_sub(1)).filter(|_| found.len() > shown);
-    let names = [("kind", &kind), ("user", &user), ("actor", &actor), ("from", &from), ("to", &to)];
+    let part_of = parent.map(|key| key.to_string()).unwrap_or_default();
+    let names = [("kind", &kind), ("user", &user), ("actor", &actor), ("from", &from), ("to", &to), ("part_of", &part_of)];
     let mut parameters: Vec<(&str, String)> =
         names.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, (*value).clone())).collect();
     let is_filtered = !parameters.is_empty();
-    let next = last.map(|(key, _)| {
-        parameters.push(("before", key.to_string()));
+    let next = last.map(|event| {
+        parameters.push(("before", event.id.to_string()));
         address(PATH, &parameters)
     });
     let kinds = EventKind::ALL.iter().map(|known| {
@@ -96,13 +101,14 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let template = EventsPage {
         frame: visitor.frame(&app, Section::Events),
         kinds,
-        events: found.iter().take(shown).map(|(_, event)| EventLine::new(&app, event, now, None)).collect(),
+        events: found.iter().take(shown).map(|event| EventLine::new(&app, event, now, None)).collect(),
         next: next.unwrap_or_default(),
         user,
         actor,
         from,
         to,
         is_filtered,
+        part_of,
         error,
     };
     Ok(page(StatusCode::OK, &template))

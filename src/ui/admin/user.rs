@@ -89,7 +89,7 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
         let agent = agents.get(&row.user_agent_id);
         ended(app, row, describe(agent), Device::of(agent.map(|agent| &agent.parsed)), now)
     });
-    let filter = EventFilter { user: Some(user.id), ..EventFilter::default() };
+    let filter = EventFilter { user: Some(user.uuid), ..EventFilter::default() };
     let events = db.list_latest_events(&filter, EVENTS).await?;
     let search = query::token("user", &user.username);
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -106,7 +106,7 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
         tokens: db.list_tokens(Some(user.id)).await?,
         factors: factor_lines(app, user.id).await?,
         codes_left: db.count_recovery_codes(user.id).await?,
-        events: events.iter().map(|(_, event)| EventLine::new(app, event, now, None)).collect(),
+        events: events.iter().map(|event| EventLine::new(app, event, now, None)).collect(),
         events_url: address("/events", &[("user", user.username.clone())]),
         is_self: visitor.session.as_ref().is_some_and(|session| session.user_id == user.id),
         error,

@@ -126,6 +126,8 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
     visitor.confirmed(&app, PATH)?;
     let user = NewUser {
         id: None,
+        uuid: None,
+        uid: None,
         username: form.username.trim().to_owned(),
         name: form.name.trim().to_owned(),
         email: form.email.trim().to_owned(),

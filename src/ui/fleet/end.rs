@@ -1,5 +1,5 @@
-//! Ending many sessions: who is hit is shown first, their number is typed, and what came of it is
-//! said.
+//! Ending many sessions: the page shows which sessions will end, asks for their number, and tells what came of
+//! it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::actions::app::App;
 use crate::actions::sessions::end_job;
-use crate::actions::sessions::end_job::{Ending, EndingJob, EndingState, Target};
+use crate::actions::sessions::end_job::{EndJob, EndJobState, EndJobView, EndTarget};
 use crate::actions::sessions::end_matching::{MAX_COMMENT_LENGTH, is_comment};
 use crate::domain::SessionId;
 use crate::domain::listing::{SessionFilter, Window};
@@ -78,7 +78,7 @@ pub struct EndForm {
 /// What is asked to end.
 struct Asked {
     look: Look,
-    target: Target,
+    target: EndTarget,
     ids: String,
 }
 
@@ -133,14 +133,14 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     if is_spared {
         total -= 1;
         match &mut asked.target {
-            Target::Matching(filter) => filter.except = own,
-            Target::Named(ids) => ids.retain(|id| Some(*id) != own),
+            EndTarget::Matching(filter) => filter.except = own,
+            EndTarget::Named(ids) => ids.retain(|id| Some(*id) != own),
         }
     }
     let total = u64::try_from(total).unwrap_or(0);
     let job = end_job::begin(&app, &principal, asked.target, (total, comment), &visitor.actor()).await?;
     wait(&job).await;
-    if let EndingState::Changed(count) = job.state() {
+    if let EndJobState::Changed(count) = job.state() {
         let asked = self::asked(&app, &visitor, asked.look.view, &asked.ids).await?;
         let error = format!("Meanwhile there are {} of them, and nothing was ended. Look again.", grouped(count));
         return conflict(answer(&app, &visitor, asked, job.comment.clone(), error).await);
@@ -149,9 +149,9 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
 }
 
 /// Waits a moment for the end.
-async fn wait(job: &EndingJob) {
+async fn wait(job: &EndJob) {
     let began = tokio::time::Instant::now();
-    while matches!(job.state(), EndingState::Running(_)) && began.elapsed() < PATIENCE {
+    while matches!(job.state(), EndJobState::Running(_)) && began.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -174,16 +174,16 @@ async fn asked(app: &App, visitor: &Visitor, view: View, ids: &str) -> Result<As
     let ids: Vec<SessionId> = ids.split(',').filter_map(SessionId::parse).take(MOST_PICKED).collect();
     if ids.is_empty() {
         let filter = crate::ui::fleet::exact(app, visitor, &look.view).await?;
-        return Ok(Asked { look, target: Target::Matching(Box::new(filter)), ids: String::new() });
+        return Ok(Asked { look, target: EndTarget::Matching(Box::new(filter)), ids: String::new() });
     }
     let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    Ok(Asked { look, target: Target::Named(ids), ids: names.join(",") })
+    Ok(Asked { look, target: EndTarget::Named(ids), ids: names.join(",") })
 }
 
 async fn hit(app: &App, asked: &Asked) -> Result<Hit, StoreError> {
     let own = asked.look.current;
     match asked.target.clone() {
-        Target::Named(ids) => {
+        EndTarget::Named(ids) => {
             let details = app.store.read().list_session_details(&ids).await?;
             let rows: Vec<SessionRow> = details.into_iter().map(|detail| detail.row).collect();
             let users: std::collections::HashSet<i64> = rows.iter().map(|row| row.user_id.0).collect();
@@ -191,7 +191,7 @@ async fn hit(app: &App, asked: &Asked) -> Result<Hit, StoreError> {
             let has_own = rows.iter().any(|row| Some(row.uuid) == own);
             Ok(Hit { count, users, rows, has_own })
         }
-        Target::Matching(filter) => {
+        EndTarget::Matching(filter) => {
             let (sorts, now) = (asked.look.view.sorts(), app.clock.now());
             let read = app.store.long_read(move |db| {
                 Box::pin(async move {
@@ -238,7 +238,7 @@ async fn answer(app: &App, visitor: &Visitor, mut asked: Asked, comment: String,
 #[template(path = "pages/ended_sessions.html")]
 struct EndedPage {
     frame: Frame,
-    ending: Ending,
+    job: EndJobView,
     back: String,
 }
 
@@ -248,7 +248,7 @@ pub async fn result(State(app): State<App>, Path(name): Path<String>, request: R
     let visitor = Visitor::of(&app, &parts).await?;
     let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
     let principal = visitor.principal(&view.url())?;
-    let ending = end_job::find(&app, &name, principal.user_id).await?;
+    let job = end_job::find(&app, &name, principal.user_id).await?;
     let frame = visitor.frame(&app, Section::Sessions);
-    Ok(page(StatusCode::OK, &EndedPage { frame, ending, back: view.url() }))
+    Ok(page(StatusCode::OK, &EndedPage { frame, job, back: view.url() }))
 }

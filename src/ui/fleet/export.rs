@@ -35,7 +35,7 @@ pub async fn download(State(app): State<App>, request: Request) -> PageResult {
         _ => return Err(PageError::NotFound),
     };
     let filter = crate::ui::fleet::exact(&app, &visitor, &view).await?;
-    let matching = app.store.long_read(move |db| Box::pin(async move { db.list_matching(&filter, None).await })).await?;
+    let matching = app.store.long_read(move |db| Box::pin(async move { db.list_matching(&filter, None, None).await })).await?;
     let ids = Arc::new(matching.ids);
     let parts = stream::unfold(0, move |at: usize| {
         let (app, ids) = (app.clone(), Arc::clone(&ids));

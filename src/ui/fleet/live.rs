@@ -23,7 +23,7 @@ use crate::ui::error::PageError;
 use crate::ui::fleet::rows::{Look, RenderedRow};
 use crate::ui::fleet::view::View;
 use crate::ui::submission::Visitor;
-use crate::ui::words::{ending, grouped};
+use crate::ui::words::{end_reason, grouped};
 
 /// How often it is looked whether something changed.
 const TICK: Duration = Duration::from_secs(1);
@@ -145,7 +145,7 @@ impl Watch {
         let mut gone = Vec::new();
         for row in self.sent.iter().filter(|row| !there.contains(&row.id)) {
             if let Some(ended) = db.find_ended_session(row.id).await? {
-                gone.push((row.id, ending(&ended.reason, &ended.ended_by)));
+                gone.push((row.id, end_reason(&ended.reason, &ended.ended_by)));
             }
         }
         Ok(gone)

@@ -14,7 +14,7 @@ use crate::store::events::list::EventFilter;
 use crate::ui::account::devices::why_ends;
 use crate::ui::error::PageError;
 use crate::ui::submission::Visitor;
-use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, ending, methods};
+use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, end_reason, methods};
 use crate::ui::{Frame, PageResult, Section, page};
 
 /// How many other sessions and events are shown.
@@ -123,7 +123,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         is_current: who.session.as_ref().is_some_and(|session| session.uuid == id),
         is_own,
         may_end: who.rights.may_view_sessions && who.rights.may_delete_sessions,
-        events: events.iter().map(|(_, event)| EventLine::new(&app, event, now, seen_by)).collect(),
+        events: events.iter().map(|event| EventLine::new(&app, event, now, seen_by)).collect(),
         others: others(&app, facts.user_id, id, now).await?,
         others_url: crate::ui::fleet::view::address("/sessions/all", &[("q", query::token("user", &facts.username))]),
         username: facts.username,
@@ -164,7 +164,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
         methods: ended.sign_in.methods,
         is_known_device: ended.sign_in.is_known_device,
         is_remembered: false,
-        life: Life::Ended(Moment::new(ended.ended_at, now), ending(&ended.reason, &ended.ended_by), ended.comment),
+        life: Life::Ended(Moment::new(ended.ended_at, now), end_reason(&ended.reason, &ended.ended_by), ended.comment),
     })
 }
 

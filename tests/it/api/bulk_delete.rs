@@ -102,7 +102,7 @@ db_test!(many_users_and_many_sessions_end_in_one_call, |db| async move {
     assert_eq!(bulk(&admin, &query.join("&")).await.json(), json!({"deleted": 1100}));
     assert_eq!(admin.get(SESSIONS).await.count(), 0);
     app.assert_counts().await;
-    app.move_revoked().await;
+    app.move_pending().await;
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions").await, 1100);
     assert_eq!(app.count_events("session_revoked").await, 1100);
     app.assert_counts().await;

@@ -168,10 +168,11 @@ impl Home {
     /// The statement that makes the view of all sessions.
     pub fn sessions_view(&self) -> String {
         let migration = match self.schema {
-            Some(_) => include_str!("../../../migrations/postgres/0014_revocations.sql"),
-            None => include_str!("../../../migrations/sqlite/0014_revocations.sql"),
+            Some(_) => include_str!("../../../migrations/postgres/0001_init.sql"),
+            None => include_str!("../../../migrations/sqlite/0001_init.sql"),
         };
-        migration.split_once("CREATE VIEW").map(|(_, view)| format!("CREATE VIEW{view}")).unwrap()
+        let (_, view) = migration.split_once("CREATE VIEW").unwrap();
+        format!("CREATE VIEW{}", view.split_inclusive(';').next().unwrap())
     }
 
     /// A uuid's 32 digits, as SQL for [`Home::texts`].

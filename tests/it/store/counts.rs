@@ -71,8 +71,8 @@ db_test!(they_equal_the_rows_after_any_mix_of_steps, |db| async move {
             Step::Bulk(user) => {
                 drop(admin.delete(&format!("{SESSIONS}bulk_delete/?user_pks={}", users[*user].id.0)).await.assert_status(200))
             }
-            Step::Revoke(user, limit) => drop(app.revoke_of(users[*user].id.0, *limit).await),
-            Step::Move => app.move_revoked().await,
+            Step::Revoke(user, limit) => drop(app.record_ends_of(users[*user].id.0, *limit).await),
+            Step::Move => app.move_pending().await,
             Step::Wait(seconds) => app.advance(Duration::from_secs(*seconds)),
             Step::Flush => app.app.touches.flush(&app.app).await.unwrap(),
             Step::Sweep => drop(end::sweep(&app.app, app.app.clock.now()).await.unwrap()),

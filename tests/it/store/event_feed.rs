@@ -9,9 +9,11 @@ use crate::support::TestApp;
 /// Adds an event at a place, as a transaction that began earlier and ends later does.
 async fn add(app: &TestApp, id: i64) {
     let sql = format!(
-        "INSERT INTO events (id, at, kind, actor, username, ip, request_id, detail) VALUES ({id}, 0, 'sign_in', '', 'user {id}', '', '', '')"
+        "INSERT INTO events (id, uuid, at, kind, actor, username, ip, request_id, content) \
+         VALUES ({id}, $1, 0, 'sign_in', '', 'user {id}', '', '', '{{}}')"
     );
-    app.app.store.write(move |db| Box::pin(async move { db.execute(&sql, &[]).await })).await.unwrap();
+    let uuid = [rollcall::store::Value::Uuid(uuid::Uuid::from_u128(id.unsigned_abs().into()))];
+    app.app.store.write(move |db| Box::pin(async move { db.execute(&sql, &uuid).await })).await.unwrap();
 }
 
 db_test!(each_is_read_once_in_whatever_order_they_appear, |db| async move {

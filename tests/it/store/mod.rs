@@ -1,11 +1,14 @@
 //! What is kept, and what is not.
 
 mod counts;
+mod ends_of_many;
 mod event_feed;
+mod history;
 mod import;
 mod index;
+mod locked_rows;
 mod model;
-mod revocations;
+mod pending_ends;
 mod secrets;
 mod sweep;
 mod transactions;

@@ -275,12 +275,12 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
                     let key = i64::try_from(*user).unwrap() + 1;
                     // Some as very large ends do: they are moved later, or are not when this ends.
                     if gone % 2 == 0 {
-                        assert_eq!(app.revoke_of(key, 1000).await, gone);
+                        assert_eq!(app.record_ends_of(key, 1000).await, gone);
                         continue;
                     }
                     let path = format!("{SESSIONS}bulk_delete/?user_pks={key}");
                     assert_eq!(admin.delete(&path).await.assert_status(200).json()["deleted"], gone);
-                    app.move_revoked().await;
+                    app.move_pending().await;
                 }
             }
             Step::End(_) => {}

@@ -18,10 +18,12 @@ use rollcall::domain::caller::Client;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Address, Clock, EndReason, Permission, SessionId, Timestamp, UserId};
 use rollcall::store::StoreError;
+use rollcall::store::events::list::EventFilter;
+use rollcall::store::events::rows::EventRow;
 use rollcall::store::people::users::NewUser;
 use rollcall::store::sessions::end::Which;
-use rollcall::store::sessions::history::Ending;
-use rollcall::store::sessions::pending_end::Revocation;
+use rollcall::store::sessions::history::End;
+use rollcall::store::sessions::pending_end::PendingEnd;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -37,14 +39,14 @@ static PASSWORD_HASH: LazyLock<String> = LazyLock::new(|| passwords::hash(PASSWO
 /// The counts that are kept: what of, and how many.
 pub const KEPT_COUNTS: &str =
     "SELECT kind || '/' || key, CAST(SUM(n) AS BIGINT) FROM session_counts GROUP BY kind, key HAVING SUM(n) <> 0";
-/// The same, counted from the rows that are there.
+/// The same, counted from the rows that are there. `DIGITS` is a uuid's digits, as each database writes them.
 pub const COUNTED_ROWS: &str = "SELECT 'all/', count(*) FROM sessions HAVING count(*) > 0 \
     UNION ALL SELECT 'user/' || CAST(user_id AS TEXT), count(*) FROM sessions GROUP BY user_id \
     UNION ALL SELECT 'user_agent/' || CAST(user_agent_id AS TEXT), count(*) FROM sessions GROUP BY user_agent_id \
     UNION ALL SELECT 'country/' || country, count(*) FROM sessions GROUP BY country \
     UNION ALL SELECT 'asn/' || COALESCE(CAST(asn AS TEXT), ''), count(*) FROM sessions GROUP BY asn \
     UNION ALL SELECT 'ended/', count(*) FROM ended_sessions HAVING count(*) > 0 \
-    UNION ALL SELECT 'ended_user/' || CAST(user_id AS TEXT), count(*) FROM ended_sessions GROUP BY user_id";
+    UNION ALL SELECT 'ended_user/' || DIGITS, count(*) FROM ended_sessions GROUP BY user_uuid";
 
 /// A running server with a clock that stands still. No jobs run: tests do by hand what the clock would.
 pub struct TestApp {
@@ -122,6 +124,8 @@ impl TestApp {
     async fn add(&self, name: &str, is_superuser: bool, permissions: &[Permission], has_password: bool) -> TestUser<'_> {
         let user = NewUser {
             id: None,
+            uuid: None,
+            uid: None,
             username: name.to_owned(),
             name: String::new(),
             email: String::new(),
@@ -149,12 +153,18 @@ impl TestApp {
     /// The events so far, as kind and whom they concern.
     pub async fn events(&self) -> Vec<(String, String)> {
         let events = self.app.store.read().list_events(0, 100_000).await.expect("events");
-        events.into_iter().map(|(_, event)| (event.kind, event.username)).collect()
+        events.into_iter().map(|event| (event.kind().to_owned(), event.username)).collect()
     }
 
     /// How many events there are of that kind.
     pub async fn count_events(&self, kind: &str) -> usize {
         self.events().await.iter().filter(|(known, _)| known == kind).count()
+    }
+
+    /// The latest events of that kind, the last one first.
+    pub async fn latest(&self, kind: &str) -> Vec<EventRow> {
+        let filter = EventFilter { kind: Some(kind.to_owned()), ..EventFilter::default() };
+        self.app.store.read().list_latest_events(&filter, 1_000).await.expect("events")
     }
 
     /// One number out of the database.
@@ -169,21 +179,22 @@ impl TestApp {
         ended.map(|row| (row.reason, row.ended_by))
     }
 
-    /// Revokes at most `limit` of a user's sessions as very large ends do, and moves none of them. Gives how many.
-    pub async fn revoke_of(&self, user: i64, limit: i64) -> usize {
+    /// Records the end of at most `limit` of a user's sessions as very large ends do, and moves none of them. Gives how
+    /// many.
+    pub async fn record_ends_of(&self, user: i64, limit: i64) -> usize {
         let actor = Actor { ip: Address::parse("203.0.113.77"), request_id: "the request".into(), ..Actor::cli() };
-        let ending = Ending { comment: "many".into(), ..Ending::by(&actor, self.app.clock.now(), EndReason::Revoked) };
-        let revocation = Revocation { ending, ip: "203.0.113.77".into(), request_id: actor.request_id };
-        let revoked = self
+        let end = End { comment: "many".into(), ..End::by(&actor, self.app.clock.now(), EndReason::Revoked) };
+        let pending = PendingEnd { end, ip: "203.0.113.77".into(), request_id: actor.request_id, event: None };
+        let recorded = self
             .app
             .store
-            .write(move |db| Box::pin(async move { db.revoke_sessions(&Which::Users(vec![user]), limit, &revocation).await }));
-        let revoked: Result<_, StoreError> = revoked.await;
-        revoked.expect("they are revoked").ended
+            .write(move |db| Box::pin(async move { db.record_ends(&Which::Users(vec![user]), limit, &pending).await }));
+        let recorded: Result<_, StoreError> = recorded.await;
+        recorded.expect("they are recorded").users.len()
     }
 
-    /// Moves what was revoked to the ended sessions, as the job does.
-    pub async fn move_revoked(&self) {
+    /// Moves sessions with a pending end to the history, as the job does.
+    pub async fn move_pending(&self) {
         let is_left = bulk_end::move_some(&self.app, Duration::MAX).await.expect("they are moved");
         assert!(!is_left);
     }
@@ -192,7 +203,8 @@ impl TestApp {
     pub async fn assert_counts(&self) {
         let db = self.app.store.read();
         let mut kept = db.all::<(String, i64)>(KEPT_COUNTS, &[]).await.expect("counts");
-        let mut counted = db.all::<(String, i64)>(COUNTED_ROWS, &[]).await.expect("rows");
+        let digits = if self.db.is_sqlite() { "lower(hex(user_uuid))" } else { "replace(CAST(user_uuid AS TEXT), '-', '')" };
+        let mut counted = db.all::<(String, i64)>(&COUNTED_ROWS.replace("DIGITS", digits), &[]).await.expect("rows");
         kept.sort();
         counted.sort();
         assert_eq!(kept, counted, "the counts that are kept and the rows that are there");

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use rollcall::actions::sessions::end_job;
 use rollcall::domain::Permission;
 use rollcall::domain::listing::SessionFilter;
-use rollcall::store::sessions::end_job::NewEnding;
+use rollcall::store::sessions::end_job::{Lease, NewEndJob};
 use rollcall::store::sessions::facets::Facets;
 use serde_json::json;
 
@@ -198,24 +199,55 @@ db_test!(how_far_an_end_is_shows_on_every_node, |db| async move {
     let user = app.superuser("root").await;
     let (root, eve) = (user.session().await, app.superuser("eve").await.session().await);
     // Begun elsewhere: all that is common is the database.
-    let new = NewEnding { name: "elsewhere".into(), by: user.id, total: 1284, comment: "sold <laptops>".into() };
+    app.import(&(0..784).map(|n| seed::session(n, user.id.0, json!({"last_user_agent": "curl/8"}))).collect::<Vec<_>>()).await;
+    let new = NewEndJob {
+        name: "elsewhere".into(),
+        by: user.id,
+        actor: "root".into(),
+        ip: "192.0.2.1".into(),
+        request_id: "the request".into(),
+        target: r#"{"target": {"matching": {"search": ["CURL"]}}, "user_uuid": null}"#.into(),
+        total: 784,
+        comment: "sold <laptops>".into(),
+    };
     let now = app.app.clock.now();
+    let lease = Lease { holder: "elsewhere".into(), until: now.plus(Duration::from_secs(15)) };
     let begun = app.app.store.write(move |db| {
         Box::pin(async move {
-            db.insert_ending(&new, "running", now).await?;
-            db.update_ending("elsewhere", "running", (500, 784), now).await
+            db.insert_end_job(&new, &lease, now).await?;
+            db.update_end_job(("elsewhere", &lease), "running", (300, 484), now).await
         })
     });
-    begun.await.unwrap();
+    assert!(begun.await.unwrap(), "the lease is held");
     let path = "/sessions/all/ended/elsewhere";
     let running = root.get(path).await.assert_status(200).text();
     assert!(
-        running.contains("Ending sessions…") && running.contains("value=\"500\"") && running.contains("sold &#60;laptops&#62;")
+        running.contains("Ending sessions…") && running.contains("value=\"300\"") && running.contains("sold &#60;laptops&#62;")
     );
     eve.get(path).await.assert_status(404);
-    app.advance(Duration::from_secs(61));
+    end_job::resume(&app.app).await.unwrap();
+    assert_eq!(root.get("/api/v3/core/authenticated_sessions/?search=curl").await.count(), 784, "another node runs it");
+    app.advance(Duration::from_secs(16));
     let silent = root.get(path).await.text();
-    assert!(silent.contains("It could not go on") && silent.contains("about 784 are left"), "its node is gone: {silent}");
+    assert!(silent.contains("Interrupted, and going on soon") && silent.contains("value=\"300\""), "its node is gone: {silent}");
+    // This node goes on.
+    end_job::resume(&app.app).await.unwrap();
+    let through = root.get(path).await.text();
+    assert!(through.contains("784 sessions ended"), "{through}");
+    assert_eq!(root.get("/api/v3/core/authenticated_sessions/?search=curl").await.count(), 0);
+    let event = &app.latest("sessions_ended").await[0];
+    assert_eq!((event.actor.as_str(), event.ip.as_str(), event.request_id.as_str()), ("root", "192.0.2.1", "the request"));
+    assert!(event.text().contains("root ended 784 sessions of 1 user (search: CURL): sold <laptops>"), "{}", event.text());
+    // The node that was silent finds that it lost the lease.
+    let now = app.app.clock.now();
+    let late = Lease { holder: "elsewhere".into(), until: now.plus(Duration::from_secs(15)) };
+    let late = app
+        .app
+        .store
+        .write(move |db| Box::pin(async move { db.update_end_job(("elsewhere", &late), "running", (301, 483), now).await }));
+    let late: Result<bool, rollcall::store::StoreError> = late.await;
+    assert!(!late.unwrap());
+    app.assert_counts().await;
 });
 
 db_test!(ones_own_can_be_left_out, |db| async move {

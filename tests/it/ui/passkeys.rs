@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::support::app::{PASSWORD, TestUser};
 use crate::support::passkey::{PRESENT, Passkey, SYNCED, VERIFIED, question};
 use crate::support::{Answer, Caller, SESSIONS, TestApp, TestDb};
+use rollcall::domain::event::{EventContent, FailedStage};
 
 /// Where the pages are, as browsers see them.
 const ORIGIN: &str = "http://localhost:9000";
@@ -229,8 +230,9 @@ db_test!(a_counter_that_goes_back_is_refused_and_noted, |db| async move {
     let mut copy = key.clone();
     assert_eq!(sign_in(&app.anonymous(), &mut key).await.redirects_to(), "/sessions");
     assert_refused(&sign_in(&app.anonymous(), &mut copy).await, "There may be a copy of this passkey");
-    let failed = app.app.store.read().all::<String>("SELECT detail FROM events WHERE kind = 'sign_in_failed'", &[]).await.unwrap();
-    assert_eq!(failed, ["passkey: the signature counter went back"]);
+    let failed: Vec<_> = app.latest("sign_in_failed").await.into_iter().map(|event| event.content).collect();
+    let why = "the signature counter went back".to_owned();
+    assert_eq!(failed, [EventContent::SignInFailed { stage: FailedStage::Passkey, why }]);
     assert_eq!(sign_in(&app.anonymous(), &mut key).await.redirects_to(), "/sessions", "the one that is ahead goes on");
     // Two at once with the same count: one of them is a copy, whichever.
     let (one, two) = (app.anonymous(), app.anonymous());

@@ -54,7 +54,7 @@ db_test!(whoever_has_the_link_sets_a_password_once, |db| async move {
     assert_eq!((count("recovery_link_made"), count("password_set")), (2, 1));
     // At rest there is a hash of it alone.
     let key = path.rsplit('/').next().unwrap();
-    assert_eq!(app.number(&format!("SELECT count(*) FROM events WHERE detail LIKE '%{key}%'")).await, 0);
+    assert_eq!(app.number(&format!("SELECT count(*) FROM events WHERE content LIKE '%{key}%'")).await, 0);
 });
 
 db_test!(of_a_hundred_at_once_one_succeeds, |db| async move {

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::events::EventKind;
 use crate::actions::sign_in::Proved;
 use crate::actions::sign_in::confirm;
 use crate::actions::sign_in::factors;
@@ -15,6 +14,7 @@ use crate::actions::sign_in::factors::{Added, Change};
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::passkeys::challenge::{Live, Purpose};
 use crate::domain::caller::Actor;
+use crate::domain::event::{EventContent, FailedStage};
 use crate::domain::factor::FactorKind;
 use crate::domain::session::check_label;
 use crate::domain::webauthn::{
@@ -365,9 +365,13 @@ async fn note_failure(app: &App, user: &UserRow, purpose: Purpose<'_>, refusal: 
     if refusal != Refusal::Counter && !guesses::is_worth_telling(app, user.id).await? {
         return Ok(());
     }
-    let kind = if matches!(purpose, Purpose::Factor(_)) { EventKind::FactorFailed } else { EventKind::SignInFailed };
-    let event = kind.by(actor, app.clock.now()).about(user.id, &user.username);
-    let event = event.with_detail(format!("passkey: {refusal}"));
+    let why = refusal.to_string();
+    let content = if matches!(purpose, Purpose::Factor(_)) {
+        EventContent::FactorFailed { why }
+    } else {
+        EventContent::SignInFailed { stage: FailedStage::Passkey, why }
+    };
+    let event = content.by(actor, app.clock.now()).about(user.id, &user.username);
     app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await?;
     Ok(())
 }

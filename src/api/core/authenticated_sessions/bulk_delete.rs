@@ -32,7 +32,7 @@ pub fn address() -> MethodRouter<App> {
 )]
 pub(crate) async fn bulk_delete(app: App, call: Call) -> Answer {
     let users = read_user_pks(&call.query, app.config.api.strict_query)?;
-    let deleted = end::revoke_of_users(&app, &call.who, users.into_iter().collect(), &call.actor).await?;
+    let deleted = end::end_of_users(&app, &call.who, users.into_iter().collect(), &call.actor).await?;
     Ok(ok(&BulkDeleteSessionResponse { deleted }))
 }
 

@@ -164,7 +164,7 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
     responses((status = 204, description = "It ended."))
 )]
 pub(crate) async fn destroy(app: App, call: Call) -> Answer {
-    end::revoke(&app, &call.who, id_of(&call)?, &call.actor).await?;
+    end::end_session(&app, &call.who, id_of(&call)?, &call.actor).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

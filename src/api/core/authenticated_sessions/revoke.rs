@@ -10,7 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::actions::app::App;
 use crate::actions::sessions::end_matching;
-use crate::actions::sessions::end_matching::{MAX_COMMENT_LENGTH, Revocation, RevocationError};
+use crate::actions::sessions::end_matching::{EndError, EndRequest, MAX_COMMENT_LENGTH};
 use crate::api::core::authenticated_sessions::collection_permission;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::wire::{RevokeSessionsConflict, RevokeSessionsResponse, RevokeSessionsStopped};
@@ -72,12 +72,12 @@ impl ToSchema for RevokeSessionsRequest {}
 pub(crate) async fn revoke(app: App, mut call: Call) -> Answer {
     let fields = call.read_object().await?;
     let what = read(&call, &fields)?;
-    match end_matching::revoke_permitted(&app, &call.who, what, &call.actor).await {
+    match end_matching::end_permitted(&app, &call.who, what, &call.actor).await {
         Ok(ended) => Ok(ok(&RevokeSessionsResponse { ended })),
-        Err(RevocationError::Changed(count)) => Err(ApiError::Changed(count)),
-        Err(RevocationError::Action(error)) => Err(error.into()),
-        Err(RevocationError::Stopped { ended, remaining, why }) => {
-            tracing::error!(ended, remaining, why, "a revocation stopped");
+        Err(EndError::Changed(count)) => Err(ApiError::Changed(count)),
+        Err(EndError::Action(error)) => Err(error.into()),
+        Err(EndError::Stopped { ended, remaining, why }) => {
+            tracing::error!(ended, remaining, why, "an end of many sessions stopped");
             let detail = format!(
                 "{ended} sessions were ended, then the server could not go on. Those stay ended. Send the same again with \
                  expected_count {remaining} to end the rest."
@@ -93,7 +93,7 @@ fn takes_numbers(name: &str) -> bool {
     SESSIONS.filter_of(name).map_or(name != "search", |about| matches!(about.kind, Kind::Whole))
 }
 
-fn read(call: &Call, fields: &Map<String, Value>) -> Result<Revocation, ApiError> {
+fn read(call: &Call, fields: &Map<String, Value>) -> Result<EndRequest, ApiError> {
     let mut errors = Map::new();
     // A filter in the address would be ignored, and more would end than was meant.
     refuse_unknown(&call.query, |name| name == "format", &mut errors);
@@ -132,5 +132,5 @@ fn read(call: &Call, fields: &Map<String, Value>) -> Result<Revocation, ApiError
     if is_narrow && everyone {
         return Err(ApiError::parameter(EVERYONE, "There is a filter, so not everyone's sessions are meant."));
     }
-    Ok(Revocation { filter, except: current.filter(|_| except_current), expected, comment })
+    Ok(EndRequest { filter, except: current.filter(|_| except_current), expected, comment })
 }

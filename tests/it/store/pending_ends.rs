@@ -1,11 +1,12 @@
-//! Sessions that were revoked are gone at once, wherever anybody looks, and are moved later.
+//! Sessions with a pending end are gone at once, wherever anybody looks, and are moved later.
 
 use std::time::Duration;
 
 use rollcall::actions::people::{privacy, users};
 use rollcall::actions::sessions::bulk_end;
-use rollcall::domain::SessionId;
 use rollcall::domain::caller::Actor;
+use rollcall::domain::event::EventContent;
+use rollcall::domain::{EndReason, SessionId};
 use serde_json::{Value, json};
 
 use crate::support::{SESSIONS, TestApp, seed};
@@ -18,7 +19,7 @@ fn people(count: u32) -> Vec<Value> {
 }
 
 async fn waiting(app: &TestApp) -> (i64, i64) {
-    (app.number("SELECT count(*) FROM revocations").await, app.number("SELECT count(*) FROM revoked_sessions").await)
+    (app.number("SELECT count(*) FROM pending_ends").await, app.number("SELECT count(*) FROM pending_end_sessions").await)
 }
 
 db_test!(they_are_gone_at_once_and_moved_later, |db| async move {
@@ -28,8 +29,8 @@ db_test!(they_are_gone_at_once_and_moved_later, |db| async move {
     let (one, other) = (carol.session().await, carol.session().await);
     let uuid = one.url().trim_end_matches('/').rsplit('/').next().unwrap().to_owned();
     one.get(SESSIONS).await.assert_status(200);
-    assert_eq!(app.revoke_of(1, 4).await, 4);
-    assert_eq!(app.revoke_of(carol.id.0, 100).await, 2);
+    assert_eq!(app.record_ends_of(1, 4).await, 4);
+    assert_eq!(app.record_ends_of(carol.id.0, 100).await, 2);
     let events = app.count_events("session_revoked").await;
     assert_eq!(events, 0);
 
@@ -51,17 +52,21 @@ db_test!(they_are_gone_at_once_and_moved_later, |db| async move {
     app.assert_counts().await;
 
     app.advance(Duration::from_secs(60));
-    app.move_revoked().await;
+    app.move_pending().await;
     assert_eq!(waiting(&app).await, (0, 0));
     assert_eq!(app.number("SELECT count(*) FROM session_rows").await, 3);
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions WHERE comment = 'many'").await, 6);
     let moved = app.app.store.read().find_ended_detail(id).await.unwrap().expect("a page about it");
-    assert_eq!(format!("{moved:?}"), format!("{detail:?}"), "it ended when it was revoked, not when it was moved");
+    assert_eq!(format!("{moved:?}"), format!("{detail:?}"), "it ended when its end was recorded, not when it was moved");
     let events = app.app.store.read().list_events(0, 1000).await.unwrap();
-    let events: Vec<_> = events.into_iter().map(|(_, event)| event).filter(|event| event.kind == "session_revoked").collect();
+    let events: Vec<_> = events.into_iter().filter(|event| event.kind() == "session_revoked").collect();
     assert_eq!(events.len(), 6);
     assert!(events.iter().all(|event| event.ip == "203.0.113.77" && event.request_id == "the request" && event.actor == "cli"));
-    assert!(events.iter().all(|event| event.at == detail.ended_at && event.detail == "revoked: many"), "{events:?}");
+    assert!(
+        events.iter().all(|event| event.at == detail.ended_at
+            && event.content == EventContent::SessionEnded { reason: EndReason::Revoked, comment: "many".into() }),
+        "{events:?}"
+    );
     assert_eq!(events.iter().filter(|event| event.username == "alice").count(), 4);
     app.assert_counts().await;
 });
@@ -73,11 +78,11 @@ db_test!(a_use_of_one_that_waits_to_be_written_changes_nothing, |db| async move 
     app.advance(Duration::from_secs(600));
     browser.with_header("x-forwarded-for", "203.0.113.9").get(SESSIONS).await.assert_status(200);
     let before = app.number("SELECT last_used_at FROM sessions").await;
-    assert_eq!(app.revoke_of(carol.id.0, 10).await, 1);
+    assert_eq!(app.record_ends_of(carol.id.0, 10).await, 1);
     app.app.touches.flush(&app.app).await.unwrap();
     assert_eq!(app.number("SELECT last_used_at FROM session_rows").await, before);
     app.assert_counts().await;
-    app.move_revoked().await;
+    app.move_pending().await;
     app.assert_counts().await;
 });
 
@@ -85,19 +90,19 @@ db_test!(who_is_removed_or_erased_leaves_none_behind, |db| async move {
     let app = TestApp::new(db).await;
     app.import(&people(5)).await;
     let by = Actor::cli();
-    assert_eq!(app.revoke_of(1, 3).await, 3);
+    assert_eq!(app.record_ends_of(1, 3).await, 3);
     let alice = app.app.store.read().find_user_by_name("alice").await.unwrap().unwrap();
     let export = privacy::export(&app.app, &alice).await.unwrap();
     assert_eq!(export["ended_sessions"].as_array().map(Vec::len), Some(3), "{export}");
-    assert_eq!(app.revoke_of(1, 1).await, 1);
+    assert_eq!(app.record_ends_of(1, 1).await, 1);
     users::remove(&app.app, &alice, &by).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions WHERE username = 'alice'").await, 5);
-    assert_eq!(app.revoke_of(2, 1).await, 1);
+    assert_eq!(app.record_ends_of(2, 1).await, 1);
     let erased = privacy::erase(&app.app, "bob", &by).await.unwrap();
     assert_eq!(erased.sessions, 1);
     assert_eq!(app.number("SELECT count(*) FROM session_rows").await, 0);
     app.assert_counts().await;
-    app.move_revoked().await;
+    app.move_pending().await;
     assert_eq!(waiting(&app).await, (0, 0));
     app.assert_counts().await;
 });
@@ -105,7 +110,7 @@ db_test!(who_is_removed_or_erased_leaves_none_behind, |db| async move {
 db_test!(an_import_that_replaces_everything_moves_them_first, |db| async move {
     let app = TestApp::new(db).await;
     app.import(&people(5)).await;
-    assert_eq!(app.revoke_of(1, 3).await, 3);
+    assert_eq!(app.record_ends_of(1, 3).await, 3);
     let line = format!("{}\n", seed::user(7, "dora"));
     app.import_bytes(line, true).await.unwrap();
     assert_eq!(waiting(&app).await, (0, 0));
@@ -118,7 +123,7 @@ db_test!(an_import_that_replaces_everything_moves_them_first, |db| async move {
 db_test!(a_move_that_is_stopped_goes_on, |db| async move {
     let app = TestApp::new(db).await;
     app.import(&people(250)).await;
-    assert_eq!(app.revoke_of(1, 1000).await, 250);
+    assert_eq!(app.record_ends_of(1, 1000).await, 250);
     assert!(bulk_end::move_some(&app.app, Duration::ZERO).await.unwrap(), "some are left");
     assert!(waiting(&app).await.1 > 0);
     app.assert_counts().await;
@@ -130,7 +135,7 @@ db_test!(a_move_that_is_stopped_goes_on, |db| async move {
     app.assert_counts().await;
 });
 
-// PostgreSQL plans for what it knows of a table: that the one of revoked sessions is not empty any more.
+// PostgreSQL plans for what it knows of a table: that the one of pending ends is not empty any more.
 db_test!(very_many_are_told_to_the_planner, |db| async move {
     let app = TestApp::new(db).await;
     app.import(&people(1001)).await;
@@ -139,15 +144,15 @@ db_test!(very_many_are_told_to_the_planner, |db| async move {
     assert_eq!(ended.json(), json!({"deleted": 1001}));
     assert_eq!(admin.get(&format!("{SESSIONS}?user__username=alice")).await.count(), 0);
     if app.app.store.describe().await.unwrap().starts_with("PostgreSQL") {
-        let sql = "SELECT CAST(reltuples AS BIGINT) FROM pg_class WHERE oid = to_regclass('revoked_sessions')";
+        let sql = "SELECT CAST(reltuples AS BIGINT) FROM pg_class WHERE oid = to_regclass('pending_end_sessions')";
         assert!(app.number(sql).await > 0);
     }
-    app.move_revoked().await;
+    app.move_pending().await;
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions").await, 1001);
     app.assert_counts().await;
 });
 
-// Sessions are used, ended one by one, ended in bulk, revoked and moved, all at once and on two servers:
+// Sessions are used, ended one by one, ended in bulk, recorded and moved, all at once and on two servers:
 // each ends once, and the counts agree with the rows.
 db_test!(many_ways_at_once_end_each_once, |db| async move {
     let app = std::sync::Arc::new(TestApp::new(db).await);
@@ -159,7 +164,7 @@ db_test!(many_ways_at_once_end_each_once, |db| async move {
         let (caller, app, beside) = (admin.clone(), std::sync::Arc::clone(&app), beside.clone());
         work.spawn(async move {
             match n % 6 {
-                0 => drop(app.revoke_of(1, 20).await),
+                0 => drop(app.record_ends_of(1, 20).await),
                 1 => drop(caller.delete(&format!("{SESSIONS}{}/", seed::uuid(n))).await),
                 2 => drop(bulk_end::move_some(&beside, Duration::MAX).await.expect("they are moved")),
                 3 => drop(bulk_end::move_some(&app.app, Duration::MAX).await.expect("they are moved")),
@@ -187,7 +192,7 @@ db_test!(many_ways_at_once_end_each_once, |db| async move {
         });
     }
     work.join_all().await;
-    app.move_revoked().await;
+    app.move_pending().await;
     assert_eq!(app.number("SELECT count(*) FROM sessions").await, 1, "Bob's");
     assert_eq!(app.number("SELECT count(*) FROM session_rows").await, 1);
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions").await, 300);

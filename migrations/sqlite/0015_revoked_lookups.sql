@@ -1,1 +1,0 @@
--- Nothing to do: SQLite answers `NOT IN` by a look-up by key. On PostgreSQL the view of sessions changes.

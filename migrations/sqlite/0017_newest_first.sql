@@ -1,1 +1,0 @@
--- Nothing to do: SQLite sorts the keys of one moment, which are in the index. On PostgreSQL indexes change.

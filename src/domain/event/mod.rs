@@ -1,0 +1,356 @@
+//! Events: what is recorded of what happened. An event has a kind, content typed by the kind, and a
+//! text that is made from both ([`text`]).
+//!
+//! The content is stored as a JSON object. Every field has a default, so that an erased event and one
+//! of another version can be read. A new field is added with its default's meaning in mind.
+
+pub mod text;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::domain::policy::Policy;
+use crate::domain::session::EndReason;
+
+/// Where a sign-in failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedStage {
+    /// At the name or the password.
+    #[default]
+    Password,
+    /// At the password that a signed-in user is asked for again.
+    Confirmation,
+    /// At a passkey.
+    Passkey,
+}
+
+/// How a user authenticated again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmedBy {
+    /// By the password, and a code where there is a second factor.
+    #[default]
+    Password,
+    /// By a passkey.
+    Passkey,
+}
+
+/// A rate limit on guesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuessLimit {
+    /// Of one account.
+    #[default]
+    Account,
+    /// Of one account from one known device.
+    KnownDevice,
+    /// Of one address or IPv6 /64.
+    Address,
+    /// Of the instance.
+    Instance,
+}
+
+impl GuessLimit {
+    /// The word that is stored and counted.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::KnownDevice => "known_device",
+            Self::Address => "address",
+            Self::Instance => "instance",
+        }
+    }
+}
+
+/// Why a right password did not open a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignInRefusal {
+    /// The user has as many sessions as the policy allows.
+    #[default]
+    LimitReached,
+}
+
+/// Which sessions an end of many was about: names of filters with their values as text. Empty: all sessions.
+pub type FilterTerms = BTreeMap<String, String>;
+
+macro_rules! event_kinds {
+    ($($(#[doc = $doc:literal])+ $kind:ident = $word:literal {
+        $($(#[doc = $field_doc:literal])+ $field:ident: $type:ty),* $(,)?
+    })+) => {
+        /// The kind of an event.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum EventKind {
+            $($(#[doc = $doc])+ $kind,)+
+        }
+
+        impl EventKind {
+            /// All of them, in the order in which pages offer them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),+];
+
+            /// The word that is stored and shown, such as `sign_in`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)+
+                }
+            }
+        }
+
+        /// What an event says beside when, by whom, about whom and from where.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", content = "content")]
+        pub enum EventContent {
+            $(
+                $(#[doc = $doc])+
+                #[serde(rename = $word)]
+                $kind {
+                    $(
+                        $(#[doc = $field_doc])+
+                        #[serde(default)]
+                        $field: $type,
+                    )*
+                },
+            )+
+            /// An event of a kind, or with content, that this version cannot read: a newer node wrote it.
+            #[serde(skip)]
+            Other {
+                /// The stored kind.
+                kind: String,
+                /// The stored content.
+                content: Map<String, Value>,
+            },
+        }
+
+        impl EventContent {
+            /// The word of its kind.
+            #[must_use]
+            pub fn kind(&self) -> &str {
+                match self {
+                    $(Self::$kind { .. } => $word,)+
+                    Self::Other { kind, .. } => kind,
+                }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    /// A user signed in.
+    SignIn = "sign_in" {
+        /// How the user authenticated: words of RFC 8176, separated by blanks.
+        methods: String,
+    }
+    /// A sign-in failed.
+    SignInFailed = "sign_in_failed" {
+        /// Where.
+        stage: FailedStage,
+        /// What was wrong with a passkey, in words, or `""`.
+        why: String,
+    }
+    /// A rate limit on guesses was reached.
+    SignInLimited = "sign_in_limited" {
+        /// Which.
+        limit: GuessLimit,
+    }
+    /// A user signed out.
+    SignOut = "sign_out" {}
+    /// A session was ended. The word is older than the vocabulary of ends: revoking is one of the reasons.
+    SessionEnded = "session_revoked" {
+        /// Why.
+        reason: EndReason,
+        /// Why, as a comment of the person who ended it, or `""`.
+        comment: String,
+    }
+    /// Many sessions were ended together. The events of the single ends are its parts.
+    SessionsEnded = "sessions_ended" {
+        /// Which sessions.
+        filter: FilterTerms,
+        /// How many there were when it began.
+        expected: u64,
+        /// How many ended; null while it goes on.
+        count: Option<u64>,
+        /// How many users they belonged to; null while it goes on.
+        users: Option<u64>,
+        /// Why.
+        reason: EndReason,
+        /// Why, as a comment of the person who ended them, or `""`.
+        comment: String,
+    }
+    /// A session expired.
+    SessionExpired = "session_expired" {}
+    /// A session was used from another network or place than it is bound to.
+    SessionMoved = "session_moved" {
+        /// What changed, such as `AS2 instead of AS1`.
+        what: String,
+    }
+    /// A session was given a name.
+    SessionNamed = "session_named" {
+        /// The new name; `""`: none any more.
+        name: String,
+    }
+    /// A user was added.
+    UserAdded = "user_added" {}
+    /// A user's password was set.
+    PasswordSet = "password_set" {}
+    /// A link was made with which a user sets a password.
+    RecoveryLinkMade = "recovery_link_made" {}
+    /// A user was activated.
+    UserActivated = "user_activated" {}
+    /// A user was deactivated.
+    UserDeactivated = "user_deactivated" {}
+    /// A user was removed.
+    UserRemoved = "user_removed" {}
+    /// A user was erased: it is not recorded which.
+    UserErased = "user_erased" {}
+    /// A sign-in with a right password was refused.
+    SignInRefused = "sign_in_refused" {
+        /// Why.
+        reason: SignInRefusal,
+    }
+    /// A signed-in user authenticated again.
+    Confirmed = "confirmed" {
+        /// By what.
+        by: ConfirmedBy,
+    }
+    /// A second factor was added.
+    FactorAdded = "factor_added" {
+        /// Its name.
+        name: String,
+    }
+    /// A second factor was removed by its owner.
+    FactorRemoved = "factor_removed" {
+        /// Its name.
+        name: String,
+    }
+    /// All second factors of a user were removed by an administrator.
+    FactorsReset = "factors_reset" {
+        /// How many there were.
+        count: u64,
+    }
+    /// A second factor was not proved.
+    FactorFailed = "factor_failed" {
+        /// What was wrong with a passkey, in words; `""`: it was a code.
+        why: String,
+    }
+    /// A recovery code was used.
+    RecoveryCodeUsed = "recovery_code_used" {
+        /// How many are left.
+        left: u64,
+    }
+    /// A user made new recovery codes.
+    RecoveryCodesRenewed = "recovery_codes_renewed" {}
+    /// The policy of a group or a user was set.
+    PolicySet = "policy_set" {
+        /// The group; null: the user whom the event is about.
+        group: Option<String>,
+        /// The new policy.
+        policy: Policy,
+    }
+    /// A token was added.
+    TokenAdded = "token_added" {
+        /// Its identifier.
+        token: String,
+        /// Its uuid, 32 hexadecimal digits.
+        token_uuid: String,
+    }
+    /// A token was removed.
+    TokenRemoved = "token_removed" {
+        /// Its identifier.
+        token: String,
+        /// Its uuid, 32 hexadecimal digits.
+        token_uuid: String,
+    }
+    /// Data was imported, or generated.
+    Import = "import" {
+        /// How many users.
+        users: u64,
+        /// How many tokens.
+        tokens: u64,
+        /// How many sessions.
+        sessions: u64,
+        /// Whether it is load data of `rollcall generate`.
+        is_generated: bool,
+    }
+}
+
+impl EventContent {
+    /// The content without its kind, as it is stored and exported: a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> Map<String, Value> {
+        if let Self::Other { content, .. } = self {
+            return content.clone();
+        }
+        match serde_json::to_value(self) {
+            Ok(Value::Object(mut whole)) => match whole.remove("content") {
+                Some(Value::Object(content)) => content,
+                _ => Map::new(),
+            },
+            _ => Map::new(),
+        }
+    }
+
+    /// The content of an event of this kind that was stored as this JSON object. What cannot be read is
+    /// [`EventContent::Other`], so that one row never keeps a list from being shown.
+    #[must_use]
+    pub fn read(kind: &str, content: &str) -> Self {
+        let content: Value = serde_json::from_str(content).unwrap_or(Value::Null);
+        let read = serde_json::from_value(json!({ "kind": kind, "content": content }));
+        read.unwrap_or_else(|_| Self::Other {
+            kind: kind.to_owned(),
+            content: match content {
+                Value::Object(content) => content,
+                _ => Map::new(),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_can_be_read_without_content() {
+        for kind in EventKind::ALL {
+            let erased = EventContent::read(kind.as_str(), "{}");
+            assert!(!matches!(erased, EventContent::Other { .. }), "{kind:?}");
+            assert_eq!(erased.kind(), kind.as_str());
+            assert_eq!(EventContent::read(kind.as_str(), &Value::Object(erased.to_json()).to_string()), erased);
+        }
+    }
+
+    #[test]
+    fn content_reads_back_equal() {
+        let ended = EventContent::SessionsEnded {
+            filter: [("browser".to_owned(), "Firefox".to_owned())].into(),
+            expected: 18_535,
+            count: Some(18_534),
+            users: None,
+            reason: EndReason::Revoked,
+            comment: "old “browsers”".into(),
+        };
+        let stored = Value::Object(ended.to_json());
+        assert_eq!(
+            stored,
+            json!({
+                "filter": {"browser": "Firefox"}, "expected": 18_535, "count": 18_534, "users": null, "reason": "revoked",
+                "comment": "old “browsers”",
+            })
+        );
+        assert_eq!(EventContent::read("sessions_ended", &stored.to_string()), ended);
+    }
+
+    #[test]
+    fn unknown_kinds_and_broken_content_are_kept() {
+        let newer = EventContent::read("keys_rotated", r#"{"kid":"a"}"#);
+        assert_eq!((newer.kind(), Value::Object(newer.to_json())), ("keys_rotated", json!({"kid": "a"})));
+        let broken = EventContent::read("sign_in_limited", r#"{"limit":"of a later version"}"#);
+        assert_eq!((broken.kind(), broken.to_json().len()), ("sign_in_limited", 1));
+        assert_eq!(EventContent::read("sign_out", "no JSON").kind(), "sign_out");
+    }
+}

@@ -1,0 +1,194 @@
+//! The text of an event: one sentence, made from its content and the names of the time.
+
+use std::fmt;
+
+use crate::domain::event::{ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit};
+use crate::domain::session::EndReason;
+
+/// The plural's `s`: none for one.
+#[must_use]
+pub fn plural(count: impl fmt::Display) -> &'static str {
+    if count.to_string() == "1" { "" } else { "s" }
+}
+
+/// A whole number with separated thousands: `1,284`.
+#[must_use]
+pub fn grouped(number: impl fmt::Display) -> String {
+    let number = number.to_string();
+    let (sign, digits) = number.strip_prefix('-').map_or(("", number.as_str()), |digits| ("-", digits));
+    let mut text = sign.to_owned();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Why a session ended, as the end of a sentence: `ended by root`.
+#[must_use]
+pub fn end_reason(reason: EndReason, by: &str) -> String {
+    match reason {
+        EndReason::SignedOut => "signed out".into(),
+        EndReason::Revoked => format!("ended by {by}"),
+        EndReason::Expired => "its time was over".into(),
+        EndReason::Replaced => "signed in anew in the same browser".into(),
+        EndReason::PasswordChanged => "the password was changed".into(),
+        EndReason::FactorsChanged => "the second factors were changed".into(),
+        EndReason::UserDeactivated => "the user was deactivated".into(),
+        EndReason::UserRemoved => "the user was removed".into(),
+        EndReason::LimitReached => "another sign-in took its place".into(),
+        EndReason::Moved => "it was used from elsewhere".into(),
+    }
+}
+
+/// What an event records, as a sentence: `root ended alice’s session: left on a train`. `actor` did it, and it is about
+/// `user`, or `""`.
+#[must_use]
+pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
+    let is_own = actor == user;
+    let whose = if is_own { "their own".to_owned() } else { format!("{user}’s") };
+    match content {
+        EventContent::SignIn { .. } => format!("{user} signed in"),
+        EventContent::SignInFailed { .. } if user.is_empty() => "Somebody tried to sign in by a name that nobody has".into(),
+        EventContent::SignInFailed { stage: FailedStage::Passkey, why } => {
+            format!("Somebody tried to sign in as {user} by a passkey, and failed: {why}")
+        }
+        EventContent::SignInFailed { .. } => format!("Somebody tried to sign in as {user}, and failed"),
+        EventContent::SignInLimited { limit } => limited(*limit, user),
+        EventContent::SignOut {} => format!("{user} signed out"),
+        EventContent::SessionEnded { reason: EndReason::Revoked, comment } => {
+            format!("{actor} ended {whose} session{}", after_colon(comment))
+        }
+        EventContent::SessionEnded { reason, comment } => {
+            let why = if comment.is_empty() { String::new() } else { format!(" ({comment})") };
+            format!("A session of {user} ended: {}{why}", end_reason(*reason, actor))
+        }
+        EventContent::SessionsEnded { filter, expected, count, users, reason, comment } => {
+            let comment = after_colon(comment);
+            let of = if filter.is_empty() { String::new() } else { format!(" ({})", terms(filter)) };
+            let Some(count) = *count else {
+                return format!("{actor} began to end {} session{}{of}{comment}", grouped(expected), plural(expected));
+            };
+            let users = users.map(|users| format!(" of {} user{}", grouped(users), plural(users))).unwrap_or_default();
+            let sessions = format!("{} session{}{users}", grouped(count), plural(count));
+            match reason {
+                EndReason::Revoked => format!("{actor} ended {sessions}{of}{comment}"),
+                EndReason::Expired => format!("{sessions} expired"),
+                EndReason::UserRemoved => format!("{actor} ended {sessions}: the users were removed{comment}"),
+                other => format!("{sessions} ended{of}: {}{comment}", end_reason(*other, actor)),
+            }
+        }
+        EventContent::SessionExpired {} => format!("A session of {user} was over"),
+        EventContent::SessionMoved { what } => format!("A session of {user} was used from elsewhere: {what}"),
+        EventContent::SessionNamed { name } if name.is_empty() => format!("{actor} took the name off {whose} session"),
+        EventContent::SessionNamed { name } => format!("{actor} named {whose} session “{name}”"),
+        EventContent::UserAdded {} => format!("{actor} added the user {user}"),
+        EventContent::PasswordSet {} => format!("{actor} set {whose} password"),
+        EventContent::RecoveryLinkMade {} => format!("{actor} made a link with which {user} sets a password"),
+        EventContent::UserActivated {} => format!("{actor} made {user} active"),
+        EventContent::UserDeactivated {} => format!("{actor} deactivated {user}"),
+        EventContent::UserRemoved {} => format!("{actor} removed the user {user}"),
+        EventContent::UserErased {} => format!("{actor} erased a user, and what was kept of them"),
+        EventContent::SignInRefused { .. } => format!("{user} was refused: session limit reached"),
+        EventContent::Confirmed { by: ConfirmedBy::Password } => format!("{user} authenticated again"),
+        EventContent::Confirmed { by: ConfirmedBy::Passkey } => format!("{user} authenticated again by a passkey"),
+        EventContent::FactorAdded { name } => format!("{actor} added the second factor “{name}”"),
+        EventContent::FactorRemoved { name } => format!("{actor} removed the second factor “{name}”"),
+        EventContent::FactorsReset { .. } => format!("{actor} removed all second factors of {user}"),
+        EventContent::FactorFailed { why } if why.is_empty() => format!("Somebody who knew {user}’s password gave a wrong code"),
+        EventContent::FactorFailed { why } => format!("Somebody who knew {user}’s password tried a passkey, and failed: {why}"),
+        EventContent::RecoveryCodeUsed { left } => format!("{user} used a recovery code; {left} left"),
+        EventContent::RecoveryCodesRenewed {} => format!("{user} made new recovery codes"),
+        EventContent::PolicySet { group: Some(group), policy } => format!("{actor} set the policy of the group {group}: {policy}"),
+        EventContent::PolicySet { group: None, policy } => format!("{actor} set the policy of {user}: {policy}"),
+        EventContent::TokenAdded { token, .. } => format!("{actor} made the token {token} for {user}"),
+        EventContent::TokenRemoved { token, .. } => format!("{actor} removed the token {token} of {user}"),
+        EventContent::Import { users, tokens, sessions, is_generated } => {
+            let did = if *is_generated { "generated" } else { "imported" };
+            let tokens = if *is_generated { String::new() } else { format!("{} token{}, ", grouped(tokens), plural(tokens)) };
+            let users = format!("{} user{}, ", grouped(users), plural(users));
+            format!("{actor} {did} {users}{tokens}{} session{}", grouped(sessions), plural(sessions))
+        }
+        EventContent::Other { kind, .. } => {
+            let about = if user.is_empty() || is_own { String::new() } else { format!(", {user}") };
+            format!("{actor}{about}: {}", kind.replace('_', " "))
+        }
+    }
+}
+
+fn limited(limit: GuessLimit, user: &str) -> String {
+    match limit {
+        GuessLimit::Account if user.is_empty() => "Too many wrong passwords for a name that nobody has: no more for a while".into(),
+        GuessLimit::Account => {
+            format!("Too many wrong passwords or codes for {user}: no more for a while, but from known devices")
+        }
+        GuessLimit::KnownDevice => {
+            format!("Too many wrong passwords or codes for {user} from a known device: no more for a while")
+        }
+        GuessLimit::Address => "Too many wrong passwords or codes from one address: no more from there for a while".into(),
+        GuessLimit::Instance => "Too many wrong passwords or codes in all: no more for a while, but from known devices".into(),
+    }
+}
+
+fn after_colon(comment: &str) -> String {
+    if comment.is_empty() { String::new() } else { format!(": {comment}") }
+}
+
+/// A filter in words: `browser: Firefox, country: DE`.
+fn terms(filter: &FilterTerms) -> String {
+    let terms: Vec<String> = filter.iter().map(|(name, value)| format!("{}: {value}", name.replace('_', " "))).collect();
+    terms.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::EventKind;
+
+    #[test]
+    fn every_kind_has_a_sentence() {
+        for kind in EventKind::ALL {
+            let words = text(&EventContent::read(kind.as_str(), "{}"), "cli", "alice");
+            assert!(words.contains(' ') && !words.contains('_'), "{words}");
+            assert!(words.contains("alice") || words.contains("cli"), "{words}");
+        }
+    }
+
+    #[test]
+    fn an_ended_session_tells_why() {
+        let ended =
+            |reason, comment: &str| text(&EventContent::SessionEnded { reason, comment: comment.to_owned() }, "cli", "alice");
+        assert_eq!(ended(EndReason::Revoked, ""), "cli ended alice’s session");
+        assert_eq!(ended(EndReason::Revoked, "left on a train"), "cli ended alice’s session: left on a train");
+        assert_eq!(ended(EndReason::LimitReached, ""), "A session of alice ended: another sign-in took its place");
+        let moved = "A session of alice ended: it was used from elsewhere (AS2 instead of AS1)";
+        assert_eq!(ended(EndReason::Moved, "AS2 instead of AS1"), moved);
+    }
+
+    #[test]
+    fn an_end_of_many_tells_how_many_and_which() {
+        let ended = |count, reason, filter: &[(&str, &str)]| {
+            let filter = filter.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let users = Some(7_200).filter(|_| count != None::<u64>);
+            let comment = "old".to_owned();
+            text(&EventContent::SessionsEnded { filter, expected: 18_535, count, users, reason, comment }, "root", "")
+        };
+        let firefox = [("browser", "Firefox"), ("country", "DE")];
+        assert_eq!(
+            ended(Some(18_535), EndReason::Revoked, &firefox),
+            "root ended 18,535 sessions of 7,200 users (browser: Firefox, country: DE): old"
+        );
+        assert_eq!(ended(None, EndReason::Revoked, &[]), "root began to end 18,535 sessions: old");
+        let removed = "root ended 1 session of 7,200 users: the users were removed: old";
+        assert_eq!(ended(Some(1), EndReason::UserRemoved, &[]), removed);
+    }
+
+    #[test]
+    fn thousands_are_separated() {
+        for (number, text) in [(0, "0"), (999, "999"), (1284, "1,284"), (1_000_000, "1,000,000"), (-12345, "-12,345")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}
