@@ -8,7 +8,7 @@ use crate::config::Location;
 use crate::domain::binding::{GeoipBinding, NetworkBinding};
 use crate::enrich::geoip;
 use crate::enrich::user_agents::UserAgents;
-use crate::store::{Store, StoreError, migrations};
+use crate::store::{Store, StoreError, foreign_schema, migrations};
 
 /// A MaxMind file older than this is worth a word, in days: they come out twice a week.
 const OLD: u64 = 30;
@@ -113,12 +113,9 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
     }
     match store.applied_migrations().await {
         Ok(applied) => {
-            let unknown = applied.iter().find(|name| migrations().iter().all(|known| known.name != name.as_str()));
             let missing = migrations().iter().filter(|known| applied.iter().all(|name| name != known.name)).count();
-            match (unknown, missing) {
-                (Some(name), _) => {
-                    report.bad("schema", &format!("{name} is not known"), "A newer Rollcall used this database: run that one.")
-                }
+            match (foreign_schema(&applied), missing) {
+                (Some(why), _) => report.bad("schema", &why, "Run the version that the message names."),
                 (None, 0) => Report::good("schema", "up to date"),
                 (None, count) => Report::warn(
                     "schema",

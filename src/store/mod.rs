@@ -10,7 +10,7 @@ pub mod settings;
 pub mod sign_in;
 
 pub use db::handle::{BoxFuture, Db};
-pub use db::migrate::{Migration, migrations};
+pub use db::migrate::{Migration, foreign_schema, migrations};
 pub use db::pending::CountKey;
 pub use db::value::{FromRow, Row, Value};
 pub use error::StoreError;

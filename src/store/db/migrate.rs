@@ -45,6 +45,21 @@ pub(in crate::store) async fn apply(store: &Store) -> Result<Vec<&'static str>, 
     store.write(|db| Box::pin(apply_in(db))).await
 }
 
+/// Why this version cannot use a database that has these migrations, and which one can; `None`: it can.
+#[must_use]
+pub fn foreign_schema(applied: &[String]) -> Option<String> {
+    if applied.iter().any(|name| name == BEFORE_0_1_0) {
+        return Some(format!(
+            "the database was made by a development build before version 0.1.0, and its schema cannot be upgraded: use the build \
+             that made it (the last one is commit {LAST_COMMIT_BEFORE_0_1_0}), or start with an empty database"
+        ));
+    }
+    let unknown = applied.iter().find(|name| migrations().iter().all(|known| known.name != name.as_str()))?;
+    Some(format!(
+        "the database has the migration {unknown}, which this Rollcall does not know: it was used by a newer version, use that one"
+    ))
+}
+
 async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
     if !db.is_sqlite() {
         // SQLite's writer holds the whole file; PostgreSQL needs to be told.
@@ -52,16 +67,8 @@ async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
     }
     db.batch("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY)").await?;
     let applied: Vec<String> = db.all("SELECT name FROM migrations ORDER BY name", &[]).await?;
-    if applied.iter().any(|name| name == BEFORE_0_1_0) {
-        return Err(StoreError::Schema(format!(
-            "the database was made by a development build before version 0.1.0, and its schema cannot be upgraded: use the build \
-             that made it (the last one is commit {LAST_COMMIT_BEFORE_0_1_0}), or start with an empty database"
-        )));
-    }
-    if let Some(unknown) = applied.iter().find(|name| migrations().iter().all(|m| m.name != name.as_str())) {
-        return Err(StoreError::Schema(format!(
-            "the database has the migration {unknown}, which this Rollcall does not know: it was used by a newer one"
-        )));
+    if let Some(why) = foreign_schema(&applied) {
+        return Err(StoreError::Schema(why));
     }
     let mut done = Vec::new();
     for migration in migrations().iter().filter(|m| applied.iter().all(|name| name != m.name)) {
