@@ -116,7 +116,7 @@ db_test!(a_change_that_waits_for_a_recorded_end_changes_nothing, |db| async move
                 let done = store.write(move |db| {
                     Box::pin(async move {
                         let done = db.record_ends(&which, 10, &pending).await?;
-                        drop(recorded.0.send(()));
+                        recorded.0.send(()).expect("the test waits");
                         tokio::time::sleep(wait).await;
                         Ok::<_, StoreError>(done.users.len())
                     })
