@@ -1,8 +1,70 @@
-//! Files and folders that only their owner may read: they hold addresses, hashes, and the instance
-//! key.
+//! Files: reads those that settings name, and makes those that only their owner may read, since
+//! they hold addresses, hashes, and the instance key.
 
-use std::io::{ErrorKind, Write};
+use std::fs::{File, FileType, OpenOptions};
+use std::io::{Error, ErrorKind, Read, Write};
 use std::path::Path;
+
+/// The largest file of settings, of a key or of rules, in bytes.
+pub const LARGEST_TEXT: u64 = 16 << 20;
+
+/// Reads a regular file whole. Anything else is refused without a wait: a FIFO or a terminal would
+/// block the thread until somebody writes, and a device may never end.
+///
+/// # Errors
+/// When the file cannot be opened or read, is no regular file, or has more than `largest` bytes.
+pub fn read(path: &Path, largest: u64) -> std::io::Result<Vec<u8>> {
+    // Before it is opened: that alone has an effect on some devices.
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(not_regular(found.file_type()));
+    }
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // Another file may have taken its place, and opening a FIFO waits for a writer.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(not_regular(found.file_type()));
+    }
+    if found.len() > largest {
+        return Err(too_large(largest));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
+    // It may grow while it is read.
+    file.take(largest + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > largest { Err(too_large(largest)) } else { Ok(bytes) }
+}
+
+/// Reads a regular file of at most [`LARGEST_TEXT`] bytes as UTF-8.
+///
+/// # Errors
+/// As [`read`], and when it is not UTF-8.
+pub fn read_text(path: &Path) -> std::io::Result<String> {
+    String::from_utf8(read(path, LARGEST_TEXT)?).map_err(|_| Error::new(ErrorKind::InvalidData, "is not UTF-8 text"))
+}
+
+fn too_large(largest: u64) -> Error {
+    Error::new(ErrorKind::FileTooLarge, format!("is larger than {largest} bytes"))
+}
+
+fn not_regular(found: FileType) -> Error {
+    #[cfg(unix)]
+    let kind = {
+        use std::os::unix::fs::FileTypeExt;
+        match found {
+            it if it.is_dir() => "a directory",
+            it if it.is_fifo() => "a FIFO",
+            it if it.is_socket() => "a socket",
+            _ => "a device",
+        }
+    };
+    #[cfg(not(unix))]
+    let kind = if found.is_dir() { "a directory" } else { "a device" };
+    Error::new(ErrorKind::InvalidInput, format!("is {kind}, not a regular file"))
+}
 
 /// Makes a folder and those above it. One that exists stays as it is. Its name is on disk when this
 /// returns, and so are the names of new folders above it.
@@ -72,10 +134,52 @@ pub fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
     sync_entry(path)
 }
 
-fn private(path: &Path) -> std::io::Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
+fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_read_and_nothing_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("file"), "text").unwrap();
+        assert_eq!(read_text(&at("file")).unwrap(), "text");
+        assert_eq!(read(&at("file"), 4).unwrap(), b"text");
+        assert_eq!(read(&at("file"), 3).unwrap_err().to_string(), "is larger than 3 bytes");
+        assert_eq!(read(&at("none"), 3).unwrap_err().kind(), ErrorKind::NotFound);
+        std::fs::write(at("latin1"), [0xe9]).unwrap();
+        assert_eq!(read_text(&at("latin1")).unwrap_err().to_string(), "is not UTF-8 text");
+        assert_eq!(read_text(folder.path()).unwrap_err().to_string(), "is a directory, not a regular file");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn fifos_sockets_and_devices_are_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap().success());
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        std::os::unix::fs::symlink(at("fifo"), at("link")).unwrap();
+        let before = std::time::Instant::now();
+        for (path, kind) in [
+            (at("fifo"), "a FIFO"),
+            (at("link"), "a FIFO"),
+            (at("socket"), "a socket"),
+            ("/dev/zero".into(), "a device"),
+            ("/dev/tty".into(), "a device"),
+            ("/dev/null".into(), "a device"),
+        ] {
+            let error = read(&path, 1000).unwrap_err().to_string();
+            assert_eq!(error, format!("is {kind}, not a regular file"), "{}", path.display());
+        }
+        assert!(before.elapsed() < std::time::Duration::from_secs(5));
+    }
 }

@@ -28,7 +28,7 @@ impl InstanceKey {
     /// When it cannot be read or made, or holds no key.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
         let failed = |error: &dyn std::fmt::Display| KeyError(format!("{}: {error}", path.display()));
-        match std::fs::read_to_string(path) {
+        match files::read_text(path) {
             Ok(text) => {
                 let bytes = STANDARD_NO_PAD.decode(text.trim()).map_err(|_| failed(&"this is no instance key"))?;
                 Ok(Self(bytes.try_into().map_err(|_| failed(&"this is no instance key"))?))

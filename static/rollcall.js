@@ -3,9 +3,12 @@
 
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-function words(milliseconds) {
+// How far the server's clock is ahead of this device's: pages say the server's time.
+const ahead = Date.parse(document.body.dataset.now) - Date.now() || 0;
+
+function words(milliseconds, isDeadline) {
   const seconds = Math.abs(milliseconds) / 1000;
-  if (milliseconds <= 0 && seconds < 60) return "just now";
+  if (milliseconds > 0 ? !isDeadline : seconds < 60) return "just now";
   const [count, unit] =
     seconds < 60 ? [seconds, "second"]
     : seconds < 3570 ? [seconds / 60, "minute"]
@@ -18,7 +21,7 @@ function words(milliseconds) {
 
 /** Puts times into the reader's zone, and keeps "3 minutes ago" true. */
 export function tell(root = document) {
-  const now = Date.now();
+  const now = Date.now() + ahead;
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
@@ -26,7 +29,7 @@ export function tell(root = document) {
     const hidden = time.querySelector(".vh");
     if (hidden) hidden.textContent = ` (${exact.format(at)})`;
     if ("exact" in time.dataset) time.firstChild.data = exact.format(at);
-    else if (hidden) time.firstChild.data = words(at - now);
+    else if (hidden) time.firstChild.data = words(at - now, "until" in time.dataset);
   }
 }
 

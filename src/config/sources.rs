@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::section::Kind;
 use crate::config::{Key, keys};
+use crate::files;
 
 /// Settings given on the command line.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,7 @@ impl Values {
         let named = environment.iter().find(|(name, _)| name == "ROLLCALL_CONFIG").map(|(_, path)| PathBuf::from(path));
         let named = flags.config.clone().or(named);
         let file = named.clone().unwrap_or_else(|| PathBuf::from("rollcall.toml"));
-        match std::fs::read_to_string(&file) {
+        match files::read_text(&file) {
             Ok(text) => {
                 let table: toml::Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", file.display())))?;
                 values.add_table("", &toml::Value::Table(table), &file.display().to_string())?;

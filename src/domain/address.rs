@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Serialize, Serializer};
 
+use crate::domain::embedded::Form;
+
 /// The length of [`Address::sort_key`].
 pub const KEY_LENGTH: usize = 17;
 
@@ -14,7 +16,7 @@ pub const KEY_LENGTH: usize = 17;
 pub struct Address(pub IpAddr);
 
 impl Address {
-    /// What is recorded for a client whose address is not known.
+    /// The address that is recorded for a client whose own is not known, as authentik does.
     pub const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::BROADCAST));
 
     /// Reads an address in any notation; an IPv6 zone (`%eth0`) is dropped. `None` for a word, a
@@ -29,8 +31,8 @@ impl Address {
         (!zone.is_empty() && !zone.contains('%')).then_some(Self(IpAddr::V6(ip)))
     }
 
-    /// 17 bytes that sort as PostgreSQL orders `inet`: the family (4 or 6), then the address, IPv4
-    /// padded with zeros. So a network is a range of keys.
+    /// 17 bytes that sort as PostgreSQL orders `inet`: the family (4 or 6), then the address, and
+    /// zeros behind an IPv4 address. A network is a range of such keys.
     #[must_use]
     pub fn sort_key(&self) -> [u8; KEY_LENGTH] {
         let mut key = [0; KEY_LENGTH];
@@ -47,37 +49,94 @@ impl Address {
         key
     }
 
-    /// Whether it names this machine, a private network, or nobody: what many have at once, and no
-    /// GeoIP file can place. Addresses that carriers share (100.64.0.0/10) among them.
+    /// The address that counts: the IPv4 address that an IPv6 address holds, in any form in which
+    /// its user cannot choose it, or the address itself. Two texts of one host have the same one.
+    /// It is for limits, places and bindings, and not for what is stored, shown, filtered or
+    /// ordered.
     #[must_use]
-    pub fn is_local(&self) -> bool {
-        match self.0.to_canonical() {
+    pub fn effective(self) -> Self {
+        match self.form() {
+            Some((form, ip)) if form.is_given() => Self(IpAddr::V4(form.read(ip))),
+            _ => self,
+        }
+    }
+
+    /// The host's own IPv4 address, where a translator shows it as an IPv6 address. `None` for
+    /// native addresses and for tunnels: behind the end of a tunnel there may be other hosts.
+    #[must_use]
+    pub fn translated(self) -> Option<Self> {
+        self.form().filter(|(form, _)| form.is_host()).map(|(form, ip)| Self(IpAddr::V4(form.read(ip))))
+    }
+
+    /// The addresses that GeoIP files may know this one by, the best first.
+    #[must_use]
+    pub fn lookups(self) -> [Option<IpAddr>; 2] {
+        match self.form() {
+            // Files have the tunnel's server under the address itself.
+            Some((Form::Teredo, ip)) => [Some(IpAddr::V4(Form::Teredo.read(ip))), None],
+            Some((form, ip)) => [Some(self.0), Some(IpAddr::V4(form.read(ip)))],
+            None => [Some(self.0), None],
+        }
+    }
+
+    /// The name of all addresses that share a limit with this one: an IPv4 address, or the /64 of
+    /// an IPv6 address as 16 hexadecimal digits at most, since who has one address of it has all of
+    /// them.
+    #[must_use]
+    pub fn limit_key(self) -> String {
+        match self.effective().0 {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("{:x}", ip.to_bits() >> 64),
+        }
+    }
+
+    fn form(self) -> Option<(Form, Ipv6Addr)> {
+        match self.0 {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(ip) => Form::of(ip).map(|form| (form, ip)),
+        }
+    }
+
+    /// Whether it names no host: 255.255.255.255, which is recorded for clients that are not known,
+    /// or 0.0.0.0 or `::`.
+    #[must_use]
+    pub fn is_unknown(self) -> bool {
+        match self.effective().0 {
+            IpAddr::V4(ip) => ip.is_broadcast() || ip.is_unspecified(),
+            IpAddr::V6(ip) => ip.is_unspecified(),
+        }
+    }
+
+    /// Whether it is of this machine or of a private network: many hosts have such an address at
+    /// once, and no GeoIP file has a place for it. Addresses that carriers share (100.64.0.0/10)
+    /// are private, too.
+    #[must_use]
+    pub fn is_local(self) -> bool {
+        match self.effective().0 {
             IpAddr::V4(ip) => {
                 let is_shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-                ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast() || is_shared
+                ip.is_loopback() || ip.is_private() || ip.is_link_local() || is_shared
             }
-            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified(),
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
         }
     }
 
-    /// What is left of it without its last part: the /24 of IPv4, the /48 of IPv6. What names nobody
-    /// stays as it is.
+    /// The address without its last part: the /24 of an IPv4 address, also of one that an IPv6
+    /// address holds, and the /48 of others. An address that names no host or this machine stays as
+    /// it is.
     #[must_use]
-    pub fn cut(&self) -> Self {
-        let whole = self.0.to_canonical();
-        if *self == Self::UNKNOWN || whole.is_loopback() || whole.is_unspecified() {
-            return *self;
+    pub fn cut(self) -> Self {
+        if self.is_unknown() || self.effective().0.is_loopback() {
+            return self;
         }
-        match self.0 {
-            IpAddr::V4(ip) => Self(IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & !0xff))),
-            IpAddr::V6(ip) => {
-                let host = if ip.to_ipv4_mapped().is_some() { 8 } else { 80 };
-                Self(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> host << host)))
-            }
+        match (self.0, self.form()) {
+            (IpAddr::V4(ip), _) => Self(IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & !0xff))),
+            (IpAddr::V6(_), Some((form, ip))) => Self(IpAddr::V6(form.cut(ip))),
+            (IpAddr::V6(ip), None) => Self(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 80 << 80))),
         }
     }
 
-    /// The address a [`Address::sort_key`] was made from; `None` when the bytes are no such key.
+    /// The address of a [`Address::sort_key`]; `None` for other bytes.
     #[must_use]
     pub fn from_sort_key(key: &[u8]) -> Option<Self> {
         let key: [u8; KEY_LENGTH] = key.try_into().ok()?;
@@ -97,7 +156,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Room for the text of an address. Lists hold hundreds: digits are written without the machinery of formatting.
+/// A buffer for the text of an address. It is faster than `format!`, and lists have hundreds.
 #[derive(Clone, Copy, Debug)]
 pub struct AddressText {
     bytes: [u8; Self::LONGEST],
@@ -124,7 +183,7 @@ impl AddressText {
                     self.push("::");
                     self.push_four(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
                 }
-                // Nothing is left out: there is room for the longest.
+                // There is room for the longest, so writing cannot fail.
                 _ => drop(fmt::Write::write_fmt(self, format_args!("{ip}"))),
             },
         }
@@ -180,13 +239,13 @@ impl Network {
         Some(Self(text.parse::<ipnet::IpNet>().ok()?.trunc()))
     }
 
-    /// Whether the address lies in the network. IPv4 networks hold no mapped addresses.
+    /// Whether the network contains the address. An IPv4 network contains no mapped address.
     #[must_use]
     pub fn contains(&self, address: Address) -> bool {
         self.0.contains(&address.0)
     }
 
-    /// An address of the network: the one whose host bits are the lowest bits of `nth`.
+    /// The address of the network whose host bits are the lowest bits of `nth`.
     #[must_use]
     pub fn nth(&self, nth: u128) -> Address {
         Address(match self.0 {
@@ -232,33 +291,87 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_cut_to_their_neighbourhood() {
+    fn cut_addresses_lack_their_last_part_in_every_form() {
         for (whole, cut) in [
             ("192.0.2.77", "192.0.2.0"),
             ("10.1.2.3", "10.1.2.0"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1::"),
+            ("2001:db8:1:2:0:5efe:192.0.2.77", "2001:db8:1::"),
             ("::ffff:192.0.2.77", "::ffff:192.0.2.0"),
+            ("::ffff:0:192.0.2.77", "::ffff:0:c000:200"),
+            ("::192.0.2.77", "::192.0.2.0"),
+            ("64:ff9b::192.0.2.77", "64:ff9b::c000:200"),
+            ("64:ff9b:1::192.0.2.77", "64:ff9b:1::"),
+            ("64:ff9b:1:c000:2:4d00::", "64:ff9b:1::"),
+            ("2002:c000:24d:1:2:3:4:5", "2002:c000:200::"),
+            ("2001:0:4136:e378:8000:63bf:3fff:fdb2", "2001::3fff:fdff"),
+            ("fe80::5efe:192.0.2.77", "fe80::5efe:c000:200"),
             ("255.255.255.255", "255.255.255.255"),
             ("127.0.0.1", "127.0.0.1"),
+            ("::ffff:127.0.0.1", "::ffff:127.0.0.1"),
             ("::1", "::1"),
         ] {
             let address = Address::parse(whole).unwrap();
-            assert_eq!(address.cut().to_string(), cut);
-            assert_eq!(address.cut().cut(), address.cut(), "cut once is cut");
+            assert_eq!(address.cut().to_string(), cut, "{whole}");
+            assert_eq!(address.cut().cut(), address.cut(), "{whole}: cut once is cut");
         }
     }
 
     #[test]
-    fn local_addresses_are_known() {
-        let is_local = |text: &str| Address::parse(text).unwrap().is_local();
+    fn one_host_counts_as_one_address_in_every_form() {
+        let key = |text: &str| Address::parse(text).unwrap().limit_key();
+        for form in [
+            "198.51.100.7",
+            "::ffff:198.51.100.7",
+            "::ffff:0:198.51.100.7",
+            "::198.51.100.7",
+            "64:ff9b::198.51.100.7",
+            "64:ff9b:1::198.51.100.7",
+            "64:ff9b:1:c633:64:700::",
+            "2002:c633:6407::1",
+            "2002:c633:6407:ffff::1",
+            "2001:0:4136:e378:8000:63bf:39cc:9bf8",
+            "2001:0:1:2:3:4:39cc:9bf8",
+            "fe80::5efe:198.51.100.7",
+        ] {
+            assert_eq!(key(form), "198.51.100.7", "{form}");
+        }
+        assert_eq!(key("64:ff9b::198.51.100.8"), "198.51.100.8", "neighbours do not share a limit");
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::"), "all of a /64 shares one");
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_eq!(key("2001:db8:1:2:0:5efe:198.51.100.7"), key("2001:db8:1:2::1"), "the interface is the user's choice");
+    }
+
+    #[test]
+    fn translated_hosts_are_trusted_and_tunnels_are_not() {
+        let translated = |text: &str| Address::parse(text).unwrap().translated().map(|address| address.to_string());
+        for host in ["::ffff:10.0.0.1", "::ffff:0:10.0.0.1", "::10.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::10.0.0.1"] {
+            assert_eq!(translated(host).as_deref(), Some("10.0.0.1"), "{host}");
+        }
+        for other in
+            ["10.0.0.1", "2002:a00:1::1", "2001:0:1:2:3:4:f5ff:fffe", "fe80::5efe:10.0.0.1", "2001:db8::5efe:10.0.0.1", "::1"]
+        {
+            assert_eq!(translated(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn local_and_unknown_addresses_are_told_apart_in_every_form() {
+        let of = |text: &str| Address::parse(text).unwrap();
         for local in ["127.0.0.1", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.1.1", "100.64.0.1", "100.127.255.255", "::1"] {
-            assert!(is_local(local), "{local}");
+            assert!(of(local).is_local() && !of(local).is_unknown(), "{local}");
         }
-        for local in ["fe80::1", "fd12::1", "fc00::1", "::ffff:192.168.1.1", "::", "0.0.0.0", "255.255.255.255"] {
-            assert!(is_local(local), "{local}");
+        for local in ["fe80::1", "fd12::1", "fc00::1", "::ffff:192.168.1.1", "64:ff9b::192.168.1.1", "2002:a00:1::1"] {
+            assert!(of(local).is_local() && !of(local).is_unknown(), "{local}");
         }
-        for public in ["100.63.255.255", "100.128.0.0", "172.32.0.1", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"] {
-            assert!(!is_local(public), "{public}");
+        for unknown in ["255.255.255.255", "0.0.0.0", "::", "::ffff:255.255.255.255", "::ffff:0.0.0.0", "64:ff9b::255.255.255.255"]
+        {
+            assert!(of(unknown).is_unknown() && !of(unknown).is_local(), "{unknown}");
+        }
+        for public in
+            ["100.63.255.255", "100.128.0.0", "172.32.0.1", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "64:ff9b::192.0.2.1"]
+        {
+            assert!(!of(public).is_local() && !of(public).is_unknown(), "{public}");
         }
     }
 

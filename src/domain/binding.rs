@@ -1,19 +1,19 @@
-//! Binding: which moves a session may make, and what happens when it makes another. The words are
-//! authentik's.
+//! Bindings of sessions to a network or a place: which change of address breaks one, and what
+//! happens then. The values of the settings are authentik's.
 
 use crate::domain::Address;
 
-/// How much of the network a session stays with.
+/// How closely a session is bound to its network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NetworkBinding {
-    /// It may move freely.
+    /// Not bound.
     #[default]
     None,
-    /// The autonomous system.
+    /// To the autonomous system.
     Asn,
-    /// And the network in it, as the ASN file knows networks.
+    /// Also to the network in it, as the ASN file divides it.
     AsnNetwork,
-    /// And the address.
+    /// Also to the address.
     AsnNetworkIp,
 }
 
@@ -39,17 +39,17 @@ impl NetworkBinding {
     }
 }
 
-/// How much of the place a session stays with.
+/// How closely a session is bound to its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GeoipBinding {
-    /// It may move freely.
+    /// Not bound.
     #[default]
     None,
-    /// The continent.
+    /// To the continent.
     Continent,
-    /// And the country.
+    /// Also to the country.
     Country,
-    /// And the city.
+    /// Also to the city.
     City,
 }
 
@@ -75,14 +75,15 @@ impl GeoipBinding {
     }
 }
 
-/// What happens when a session breaks its binding. The strictest last: of two, it wins.
+/// What happens when a session breaks its binding. In order of strictness: of two, the stricter is
+/// done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MoveAction {
-    /// An event, and nothing else.
+    /// An event is written.
     Log,
-    /// It opens nothing from there until its user proved once more who they are.
+    /// The session is refused at the new address until its user re-authenticates.
     Confirm,
-    /// It ends.
+    /// The session ends.
     End,
 }
 
@@ -120,7 +121,7 @@ pub struct Bindings {
     pub geoip_action: MoveAction,
 }
 
-/// What is known of an address. A text that is not known is `""`.
+/// What the GeoIP files say of an address. An unknown text is `""`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
     /// The address.
@@ -138,11 +139,12 @@ pub struct Spot {
 }
 
 impl Spot {
-    /// Whether a session can be bound to it: neither this machine nor a private network, and a file
-    /// knows something of it.
+    /// Whether a session can be bound to it: the address is public, and a file has a record of it.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        !self.ip.is_local() && (self.asn.is_some() || !self.continent.is_empty() || !self.country.is_empty())
+        !self.ip.is_local()
+            && !self.ip.is_unknown()
+            && (self.asn.is_some() || !self.continent.is_empty() || !self.country.is_empty())
     }
 }
 
@@ -151,19 +153,19 @@ impl Spot {
 pub struct Move {
     /// What happens.
     pub action: MoveAction,
-    /// What differs, in words. It names no address: it is kept for longer than they are.
+    /// What differs, in words. It names no address, since it is kept for longer than addresses are.
     pub what: String,
 }
 
 impl Bindings {
-    /// Whether there is anything to look at.
+    /// Whether any binding is set.
     #[must_use]
     pub fn is_any(self) -> bool {
         self.network != NetworkBinding::None || self.geoip != GeoipBinding::None
     }
 
-    /// Whether a session that was proved at `from` breaks its binding at `to`. What is not known of
-    /// one of them breaks nothing.
+    /// Whether a session whose user authenticated at `from` breaks its binding at `to`, and how.
+    /// What is unknown of either of them breaks nothing.
     #[must_use]
     pub fn judge(self, from: &Spot, to: &Spot) -> Option<Move> {
         if !from.is_known() || !to.is_known() || from.ip == to.ip {
@@ -178,18 +180,18 @@ impl Bindings {
     }
 
     fn judge_network(self, from: &Spot, to: &Spot) -> Option<String> {
-        // All of these bind to the system, and where it is not known there is nothing to compare.
+        // Every network binding includes the system; where that is unknown, nothing is compared.
         let (old, new) = (from.asn?, to.asn?);
         if self.network >= NetworkBinding::Asn && old != new {
             return Some(format!("AS{new} instead of AS{old}"));
         }
-        // One host has a network in each family, and browsers take now one and now the other: across
-        // families it is the same network when the system is the same.
+        // A host has one network in each family, and browsers alternate between them: across
+        // families, networks of the same system count as one.
         let is_same_family = from.ip.0.is_ipv4() == to.ip.0.is_ipv4();
         if self.network >= NetworkBinding::AsnNetwork && is_same_family && from.network != to.network {
             return Some(format!("another network of AS{new}"));
         }
-        // One address is one address: the other family's is another. What was cut is compared as cut.
+        // An address that was cut for privacy is compared with the other one cut likewise.
         let to_ip = if from.ip == from.ip.cut() { to.ip.cut() } else { to.ip };
         if self.network >= NetworkBinding::AsnNetworkIp && from.ip != to_ip {
             return Some(format!("another address of AS{new}"));

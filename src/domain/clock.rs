@@ -1,4 +1,4 @@
-//! Time. Rollcall counts whole microseconds, PostgreSQL's grain, so that a value reads back equal.
+//! Time, in whole microseconds, as PostgreSQL keeps it: a value reads back equal.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
 
-/// The latest instant that can be written with a four-digit year: 9999-12-31T23:59:59.999999Z.
+/// The latest instant with a year of four digits: 9999-12-31T23:59:59.999999Z.
 const LATEST: i64 = 253_402_300_799_999_999;
 /// The earliest one: 0001-01-01T00:00:00Z.
 const EARLIEST: i64 = -62_135_596_800_000_000;
@@ -19,32 +19,36 @@ const EARLIEST: i64 = -62_135_596_800_000_000;
 const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 impl Timestamp {
-    /// Adds a duration; stops at the year 9999 instead of overflowing.
+    /// Adds a duration; the result is at most the end of the year 9999.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(micros).min(LATEST))
     }
 
-    /// Takes a duration away; stops at the year 1 instead of overflowing.
+    /// Subtracts a duration; the result is at least the start of the year 1.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         Self(self.0.saturating_sub(micros).max(EARLIEST))
     }
 
-    /// How long after `earlier` this is; zero when it is not after it.
+    /// The time from `earlier` to this instant; zero when this is the earlier one.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     /// Reads ISO 8601: a date (midnight), a date and time (UTC), or one with `Z` or an offset.
-    /// Finer parts than microseconds are cut. `None` for anything else and for years outside 1–9999.
+    /// Finer parts than microseconds are cut. `None` for anything else, for a named time zone, and
+    /// for instants outside the years 1 to 9999 in UTC.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         // Not `jiff::Timestamp`: it ends 26 hours before the year 9999 does.
         let pieces = jiff::fmt::temporal::Pieces::parse(text.trim()).ok()?;
+        if pieces.time_zone_annotation().is_some() {
+            return None;
+        }
         let civil = pieces.date().to_datetime(pieces.time().unwrap_or_default());
         let offset = pieces.to_numeric_offset().map_or(0, |offset| i128::from(offset.seconds()));
         let nanos = civil.duration_since(EPOCH).as_nanos() - offset * 1_000_000_000;
@@ -72,7 +76,7 @@ impl fmt::Display for Timestamp {
 /// The length of the longest text of an instant.
 const TEXT: usize = "0000-00-00T00:00:00.000000Z".len();
 
-/// Room for the text of an instant. Lists hold hundreds: digits are written without the machinery of formatting.
+/// A buffer for the text of an instant. It is faster than `format!`, and lists have hundreds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TimestampText([u8; TEXT]);
 
@@ -117,18 +121,18 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Where the time comes from: the system, or a test that moves it by hand.
+/// The source of the time: the system's clock, or one that a test sets.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The system's clock.
     #[default]
     System,
-    /// A clock that stands still until it is set.
+    /// A clock that keeps its time until it is set.
     Fixed(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A clock that stands at `at` until [`Clock::set`] moves it.
+    /// A clock that shows `at` until [`Clock::set`] changes it.
     #[must_use]
     pub fn fixed(at: Timestamp) -> Self {
         Self::Fixed(Arc::new(AtomicI64::new(at.0)))
@@ -144,7 +148,7 @@ impl Clock {
         }
     }
 
-    /// Moves a fixed clock, forwards or backwards. Does nothing to the system's clock.
+    /// Sets a fixed clock, to a later or an earlier time. Does nothing to the system's clock.
     pub fn set(&self, at: Timestamp) {
         if let Self::Fixed(micros) = self {
             micros.store(at.0, Ordering::SeqCst);
@@ -171,7 +175,7 @@ mod tests {
         assert_eq!(Timestamp::parse("2026-11-01T12:00:00"), Some(noon));
         assert_eq!(Timestamp::parse("2026-11-01").unwrap().to_string(), "2026-11-01T00:00:00Z");
         assert_eq!(Timestamp::parse("2026-11-01 12:00:00.1234567Z").unwrap().to_string(), "2026-11-01T12:00:00.123456Z");
-        for bad in ["", "yesterday", "2026-13-01", "12:00", "99999-01-01T00:00:00Z"] {
+        for bad in ["", "yesterday", "2026-13-01", "12:00", "99999-01-01T00:00:00Z", "2026-11-01[Europe/Berlin]"] {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
         }
     }

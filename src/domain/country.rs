@@ -1,4 +1,5 @@
-//! Countries: ISO 3166 codes and their English names.
+//! Countries and continents: their codes (ISO 3166, and MaxMind's for continents) and English
+//! names.
 
 /// Codes in order, with names.
 const NAMES: &[(&str, &str)] = &[
@@ -260,6 +261,22 @@ pub fn name(code: &str) -> &str {
     NAMES.binary_search_by(|(known, _)| (*known).cmp(code)).ok().and_then(|at| NAMES.get(at)).map_or(code, |(_, name)| *name)
 }
 
+/// The English name of a continent by MaxMind's code, such as `EU`; the code itself when it is not
+/// known.
+#[must_use]
+pub fn continent(code: &str) -> &str {
+    match code {
+        "AF" => "Africa",
+        "AN" => "Antarctica",
+        "AS" => "Asia",
+        "EU" => "Europe",
+        "NA" => "North America",
+        "OC" => "Oceania",
+        "SA" => "South America",
+        other => other,
+    }
+}
+
 /// The code of a country, given by code or by name, in any letter case.
 #[must_use]
 pub fn code(text: &str) -> Option<&'static str> {
@@ -276,6 +293,7 @@ mod tests {
     fn names_are_found_by_code() {
         assert!(NAMES.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!((name("DE"), name("NZ"), name("??")), ("Germany", "New Zealand", "??"));
+        assert_eq!((continent("EU"), continent("NA"), continent("??"), continent("")), ("Europe", "North America", "??", ""));
         assert_eq!(
             (code("germany"), code("de"), code("Åland islands"), code("Atlantis")),
             (Some("DE"), Some("DE"), Some("AX"), None)

@@ -33,6 +33,12 @@ pub fn tidy(text: &str) -> Result<String, NameRule> {
     }
 }
 
+/// Whether a character can be seen, or is a blank, and does not change the direction of text.
+#[must_use]
+pub fn is_shown(c: char) -> bool {
+    broken_rule(c).is_none()
+}
+
 fn broken_rule(c: char) -> Option<NameRule> {
     match c.general_category() {
         GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => Some(NameRule::Control),

@@ -1,21 +1,22 @@
-//! Recovery codes: 120 random bits each, so that a plain hash keeps them (OWASP ASVS v5.0.0-6.5.2 asks
-//! for a slow one below 112), in letters and digits that are hard to confuse.
+//! Recovery codes: 120 random bits each, in letters and digits that are hard to confuse. A fast
+//! hash is enough for them: OWASP ASVS v5.0.0-6.5.2 asks for a slow one below 112 bits.
 
 use crate::domain::secret::{HashedSecret, PlainSecret};
+use crate::domain::typed;
 
-/// How many a user is given.
+/// How many codes a user has.
 pub const CODES: usize = 10;
-/// How many random bytes one has.
+/// How many random bytes a code has.
 const BYTES: usize = 15;
-/// How many letters that makes, five bits each.
+/// How many letters a code has, of five bits each.
 const LETTERS: usize = 24;
 /// Crockford's base32: without i, l, o and u.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// A new one, in four groups: `k7w2m9-…`.
+/// A new code, in four groups: `k7w2m9-…`.
 ///
 /// # Errors
-/// When the operating system has no randomness to give.
+/// When the operating system gives no random bytes.
 pub fn generate() -> Result<PlainSecret, getrandom::Error> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes)?;
@@ -31,12 +32,13 @@ pub fn generate() -> Result<PlainSecret, getrandom::Error> {
     Ok(PlainSecret::from_text(text))
 }
 
-/// The form that is stored and looked up, of a code as it was typed: letter case, blanks and dashes
-/// aside, and letters read for the digits they look like. `None` when it cannot be one.
+/// The hash that is stored and looked up, of a code as it was typed: in any letter case, with any
+/// separators, in full-width letters, and with letters for the digits that they look like. `None`
+/// when it cannot be one.
 #[must_use]
 pub fn read(text: &str) -> Option<HashedSecret> {
     let mut letters = String::with_capacity(LETTERS);
-    for letter in text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | '‐' | '–')) {
+    for letter in typed::letters(text)?.chars() {
         let letter = match letter.to_ascii_lowercase() {
             'o' => '0',
             'i' | 'l' => '1',
@@ -61,7 +63,9 @@ mod tests {
             let text = code.expose();
             assert_eq!(text.len(), LETTERS + 3, "{text}");
             let stored = read(text).unwrap();
-            for typed in [text.to_uppercase(), text.replace('-', ""), format!(" {} ", text.replace('-', " "))] {
+            let wide = text.chars().map(|c| if c == '-' { '－' } else { char::from_u32(u32::from(c) + 0xfee0).unwrap() }).collect();
+            let spread = text.replace('-', ".\u{a0}");
+            for typed in [text.to_uppercase(), text.replace('-', ""), format!(" {} ", text.replace('-', " ")), spread, wide] {
                 assert_eq!(read(&typed), Some(stored), "{typed}");
             }
             assert_eq!(read(&text.replace('1', "l").replace('0', "O")), Some(stored));

@@ -1,5 +1,6 @@
-//! Codes of authenticator apps: TOTP ([RFC 6238](https://www.rfc-editor.org/rfc/rfc6238)) with what every
-//! app understands, SHA-1, six digits, thirty seconds. And base32, in which seeds are shown.
+//! Codes of authenticator apps: TOTP ([RFC 6238](https://www.rfc-editor.org/rfc/rfc6238)) with the
+//! parameters that every app supports: SHA-1, six digits, thirty seconds. And base32, in which
+//! seeds are shown.
 
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -7,17 +8,18 @@ use sha1::Sha1;
 use subtle::ConstantTimeEq;
 
 use crate::domain::clock::Timestamp;
+use crate::domain::typed;
 
 /// How long a code is the current one, in microseconds.
 const STEP: i64 = 30 * 1_000_000;
-/// How many codes before and after the current one are taken: clocks drift.
+/// How many codes before and after the current one are accepted, since clocks drift.
 const DRIFT: i64 = 1;
 /// How many digits a code has.
 pub const DIGITS: usize = 6;
-/// How many random bytes a seed has: as many as SHA-1 gives (RFC 4226, section 4).
+/// How many random bytes a seed has: the length of a SHA-1 hash (RFC 4226, section 4).
 pub const SEED_LENGTH: usize = 20;
 
-/// The step that an instant falls into.
+/// The number of the 30-second step of an instant, counted from 1970.
 #[must_use]
 pub fn step_at(now: Timestamp) -> i64 {
     now.0.div_euclid(STEP)
@@ -35,28 +37,32 @@ pub fn code(seed: &[u8], step: i64) -> String {
     format!("{:06}", bits % 1_000_000)
 }
 
-/// The step whose code this is, of those that count now and come after the step `last`, which was used.
+/// The step of a given code, among those that are accepted now and later than `last`, the step of
+/// the code that was used last. `None` for a wrong or used code. All comparisons take constant
+/// time.
 #[must_use]
 pub fn matching_step(seed: &[u8], given: &str, now: Timestamp, last: i64) -> Option<i64> {
     let current = step_at(now);
-    // All are compared always, whichever it is.
+    // All steps are compared, whichever matches.
     (current - DRIFT..=current + DRIFT).fold(None, |found, step| {
         let fits = bool::from(code(seed, step).as_bytes().ct_eq(given.as_bytes()));
         if fits && step > last { found.or(Some(step)) } else { found }
     })
 }
 
-/// A code as it was typed, if it is one: six digits, blanks aside.
+/// A code as it was typed, if it is one: six digits of any script, with any separators.
 #[must_use]
 pub fn read_code(text: &str) -> Option<String> {
-    let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    (digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
+    typed::letters(text).filter(|digits| digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What a QR code tells an app: whose codes these are, and the seed.
+/// What a QR code tells an app: whose codes these are, and the seed ([Key URI
+/// Format](https://github.com/google/google-authenticator/wiki/Key-Uri-Format)). A colon separates
+/// the issuer from the account, and FreeOTP takes an encoded one for a separator, too: colons in
+/// either become dashes.
 #[must_use]
 pub fn uri(issuer: &str, account: &str, seed: &[u8]) -> String {
-    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let encode = |text: &str| utf8_percent_encode(&text.replace(':', "-"), NON_ALPHANUMERIC).to_string();
     let (issuer, account) = (encode(issuer), encode(account));
     format!("otpauth://totp/{issuer}:{account}?secret={}&issuer={issuer}&algorithm=SHA1&digits={DIGITS}&period=30", base32(seed))
 }
@@ -114,8 +120,10 @@ mod tests {
 
     #[test]
     fn codes_are_read_as_people_type_them() {
-        assert_eq!(read_code(" 123 456\n").as_deref(), Some("123456"));
-        for bad in ["", "12345", "1234567", "12345a", "１２３４５６", "-12345"] {
+        for typed in [" 123 456\n", "123-456", "１２３４５６", "١٢٣\u{a0}٤٥٦", "1.2.3.4.5.6"] {
+            assert_eq!(read_code(typed).as_deref(), Some("123456"), "{typed}");
+        }
+        for bad in ["", "12345", "1234567", "12345a", "-12345", "１２３４５", "12345½", "12345六", "1e23456"] {
             assert_eq!(read_code(bad), None, "{bad}");
         }
     }
@@ -130,5 +138,13 @@ mod tests {
             "otpauth://totp/Rollcall%20a%2Eexample:Zo%C3%AB%20%26%20co?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\
              &issuer=Rollcall%20a%2Eexample&algorithm=SHA1&digits=6&period=30"
         );
+        for (issuer, account, label) in [
+            ("Rollcall localhost:9000", "alice", "Rollcall%20localhost%2D9000:alice"),
+            ("Rollcall [::1]:9000", "a:b:c", "Rollcall%20%5B%2D%2D1%5D%2D9000:a%2Db%2Dc"),
+        ] {
+            let uri = uri(issuer, account, SEED);
+            assert!(uri.starts_with(&format!("otpauth://totp/{label}?")), "{uri}");
+            assert!(!uri.contains("%3A") && uri.matches(':').count() == 2, "{uri}");
+        }
     }
 }

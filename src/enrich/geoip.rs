@@ -1,5 +1,6 @@
-//! Addresses → places and networks, from MaxMind City and ASN files. The files are read into memory
-//! (a truncated memory map would kill the process) and replaced while running when they change.
+//! Places and networks of addresses, from MaxMind City and ASN files. The files are read into
+//! memory, since a memory map of a file that is truncated would end the process. A file that
+//! changes is read again while the server runs.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,35 +17,45 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::config::GeoIpConfig;
-use crate::domain::{Address, Network};
+use crate::domain::{Address, Network, country};
+use crate::files;
 
-/// Where an address is, as far as a City file knows.
+/// The place of an address in a City file. What the file does not say is `""` or `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Place {
-    /// Continent code, such as `EU`, or `""`.
+    /// Continent code, such as `EU`.
     pub continent: String,
-    /// ISO country code, such as `DE`, or `""`.
+    /// ISO 3166 country code, such as `DE`.
     pub country: String,
-    /// English name of the city, or `""`.
+    /// English name of the city.
     pub city: String,
-    /// Degrees north.
+    /// Degrees north, from -90 to 90.
     pub latitude: Option<f64>,
-    /// Degrees east.
+    /// Degrees east, from -180 to 180.
     pub longitude: Option<f64>,
 }
 
-/// The network an address belongs to, as far as an ASN file knows.
+impl Place {
+    /// The place in words, as far as it is known: `Berlin, Germany`, `Germany`, `Europe`, or `""`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let area = if self.country.is_empty() { country::continent(&self.continent) } else { country::name(&self.country) };
+        [self.city.as_str(), area].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The network of an address in an ASN file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutonomousSystem {
     /// Autonomous system number.
     pub number: i64,
-    /// Who runs it.
+    /// The organization that runs it.
     pub organization: Option<String>,
-    /// The file's own network, in CIDR notation.
+    /// The file's record that holds the address, in CIDR notation.
     pub network: String,
 }
 
-/// Both files.
+/// The City and the ASN file.
 pub struct GeoIp {
     city: File,
     asn: File,
@@ -53,13 +64,13 @@ pub struct GeoIp {
 struct File {
     path: Option<PathBuf>,
     reader: ArcSwapOption<Loaded>,
-    /// What the file looked like when it was last read.
+    /// Modification time and length of the file that was read last.
     seen: Mutex<Option<(SystemTime, u64)>>,
-    /// Whether a broken record was logged: once for each file read.
+    /// Whether a broken record of the file in use was logged.
     has_complained: AtomicBool,
 }
 
-/// A file in memory, and what it says of addresses in JSON: that goes when the file does.
+/// A file in memory, and a cache of its records in JSON. Both are replaced together.
 struct Loaded {
     reader: Reader<Vec<u8>>,
     said: RwLock<HashMap<IpAddr, Arc<RawValue>, RandomState>>,
@@ -73,7 +84,7 @@ impl Deref for Loaded {
     }
 }
 
-/// Of how many addresses it is kept what a file says in JSON.
+/// The most addresses whose record is cached in JSON.
 const SAID: usize = 4096;
 
 /// The parts of a City record that are used.
@@ -129,7 +140,7 @@ struct AsnRecord<'a> {
 }
 
 impl GeoIp {
-    /// Reads the files. A file that is missing or broken is logged and treated as none.
+    /// Reads the files that are set. A file that is missing or broken is logged and left out.
     #[must_use]
     pub fn load(config: &GeoIpConfig) -> Self {
         let this = Self { city: File::new(config.city.clone()), asn: File::new(config.asn.clone()) };
@@ -137,21 +148,24 @@ impl GeoIp {
         this
     }
 
-    /// Reads files anew that changed on disk; a broken one is logged, and the old one kept. Gives
-    /// whether any was replaced. Blocks: for a thread that may.
+    /// Reads files that changed on disk. Where the new one is broken, that is logged and the old
+    /// one stays in use. Returns whether any was replaced. Blocks while the disk is read.
     pub fn reload_changed(&self) -> bool {
-        // Both, always: no short circuit.
+        // Both are looked at, so no `||` here.
         let (city, asn) = (self.city.reload_if_changed(), self.asn.reload_if_changed());
         city || asn
     }
 
-    /// What identifies the files in use: countries and networks stored under another one are stale.
+    /// A text that identifies the files in use and how they are used. Countries and networks that
+    /// were stored under another one are stale.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        format!("{}/{}", self.city.fingerprint(), self.asn.fingerprint())
+        /// Counts changes of how addresses are looked up.
+        const LOOKUP: u32 = 2;
+        format!("{}/{}/{LOOKUP}", self.city.fingerprint(), self.asn.fingerprint())
     }
 
-    /// When each file in use was built, in seconds since 1970.
+    /// The names of the files in use and when each was built, in seconds since 1970.
     #[must_use]
     pub fn build_times(&self) -> Vec<(&'static str, i64)> {
         let files = [("city", &self.city), ("asn", &self.asn)];
@@ -159,30 +173,32 @@ impl GeoIp {
         files.into_iter().filter_map(|(name, file)| Some((name, built(file)?))).collect()
     }
 
-    /// Where an address is; `None` when no file knows it.
+    /// The place of an address, or of the IPv4 address in it: see [`Address::lookups`]. `None` when
+    /// the City file has neither.
     #[must_use]
     pub fn place(&self, address: Address) -> Option<Place> {
-        self.city.find(address.0, read_place)
+        self.city.find(address, read_place)
     }
 
-    /// What [`GeoIp::place`] gives, as `say` says it: an address is asked about again and again, and a list of
-    /// a hundred would read and write a hundred records. `say` must always be the same.
+    /// What [`GeoIp::place`] returns, as JSON that `say` makes. It is cached: lists ask for the
+    /// same addresses again and again. Every call must give the same `say`.
     pub fn said_place(&self, address: Address, say: fn(Place) -> Box<RawValue>) -> Arc<RawValue> {
-        self.city.said(address.0, read_place, say)
+        self.city.said(address, read_place, say)
     }
 
-    /// What [`GeoIp::autonomous_system`] gives, as `say` says it, likewise.
+    /// What [`GeoIp::autonomous_system`] returns, as JSON, likewise.
     pub fn said_autonomous_system(&self, address: Address, say: fn(AutonomousSystem) -> Box<RawValue>) -> Arc<RawValue> {
-        self.asn.said(address.0, read_autonomous_system, say)
+        self.asn.said(address, read_autonomous_system, say)
     }
 
-    /// The network an address belongs to; `None` when no file knows it.
+    /// The network of an address, or of the IPv4 address in it. `None` when the ASN file has
+    /// neither.
     #[must_use]
     pub fn autonomous_system(&self, address: Address) -> Option<AutonomousSystem> {
-        self.asn.find(address.0, read_autonomous_system)
+        self.asn.find(address, read_autonomous_system)
     }
 
-    /// Some networks that the files know, at most `most`, of all parts of the address space alike.
+    /// Networks in the files, at most `most`, spread evenly over the address space.
     #[must_use]
     pub fn list_networks(&self, most: usize) -> Vec<Network> {
         let mut networks = self.city.list_networks(most / 2);
@@ -190,7 +206,8 @@ impl GeoIp {
         networks
     }
 
-    /// What is stored with a session for its filters: country code or `""`, and number.
+    /// The values that are stored with a session for its filters: the country code or `""`, and the
+    /// number of the autonomous system.
     #[must_use]
     pub fn country_and_asn(&self, address: Address) -> (String, Option<i64>) {
         let country = self.place(address).map(|place| place.country).unwrap_or_default();
@@ -244,7 +261,7 @@ impl File {
 
     fn list_networks(&self, most: usize) -> Vec<Network> {
         let Some(reader) = self.reader.load_full() else { return Vec::new() };
-        // What is given out: 1.0.0.0 to 223.255.255.255, and 2000::/3.
+        // The unicast addresses that are in use: 1.0.0.0 to 223.255.255.255, and 2000::/3.
         let four = (1..=223).map(|byte| format!("{byte}.0.0.0/8"));
         let six = (0x200..0x400).map(|bits| format!("{bits:x}0::/12"));
         let parts: Vec<String> = if reader.metadata().ip_version == 6 { four.chain(six).collect() } else { four.collect() };
@@ -262,30 +279,41 @@ impl File {
 
     fn said<T>(
         &self,
-        ip: IpAddr,
+        address: Address,
         read: fn(&Found<'_>) -> Result<Option<T>, MaxMindDbError>,
         say: fn(T) -> Box<RawValue>,
     ) -> Arc<RawValue> {
         static NOTHING: LazyLock<Arc<RawValue>> = LazyLock::new(|| Arc::from(RawValue::NULL.to_owned()));
         let Some(loaded) = self.reader.load_full() else { return Arc::clone(&NOTHING) };
-        if let Some(said) = loaded.said.read().unwrap_or_else(PoisonError::into_inner).get(&ip) {
+        if let Some(said) = loaded.said.read().unwrap_or_else(PoisonError::into_inner).get(&address.0) {
             return Arc::clone(said);
         }
-        let said = self.look_up(&loaded, ip, read).map_or_else(|| Arc::clone(&NOTHING), |found| Arc::from(say(found)));
+        let found = self.look_up(&loaded, address, read);
+        let said = found.map_or_else(|| Arc::clone(&NOTHING), |found| Arc::from(say(found)));
         let mut all = loaded.said.write().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= SAID {
             all.clear();
         }
-        all.insert(ip, Arc::clone(&said));
+        all.insert(address.0, Arc::clone(&said));
         said
     }
 
-    fn find<T>(&self, ip: IpAddr, read: fn(&Found<'_>) -> Result<Option<T>, MaxMindDbError>) -> Option<T> {
+    fn find<T>(&self, address: Address, read: fn(&Found<'_>) -> Result<Option<T>, MaxMindDbError>) -> Option<T> {
         let reader = self.reader.load();
-        self.look_up(reader.as_ref()?, ip, read)
+        self.look_up(reader.as_ref()?, address, read)
     }
 
-    fn look_up<T>(&self, reader: &Loaded, ip: IpAddr, read: fn(&Found<'_>) -> Result<Option<T>, MaxMindDbError>) -> Option<T> {
+    /// The record of an address, else that of the IPv4 address in it.
+    fn look_up<T>(
+        &self,
+        reader: &Loaded,
+        address: Address,
+        read: fn(&Found<'_>) -> Result<Option<T>, MaxMindDbError>,
+    ) -> Option<T> {
+        address.lookups().into_iter().flatten().find_map(|ip| self.look_up_one(reader, ip, read))
+    }
+
+    fn look_up_one<T>(&self, reader: &Loaded, ip: IpAddr, read: fn(&Found<'_>) -> Result<Option<T>, MaxMindDbError>) -> Option<T> {
         if ip.is_ipv6() && reader.metadata().ip_version == 4 {
             return None;
         }
@@ -308,7 +336,8 @@ impl File {
         match look {
             Ok(look) if *seen == Some(look) => false,
             Ok(look) => {
-                // Remembered before it is read: a broken file is logged once, not on every look.
+                // Set before the file is read, so that a broken file is logged once and not every
+                // time.
                 *seen = Some(look);
                 match open(path) {
                     Ok(reader) => {
@@ -325,7 +354,7 @@ impl File {
                 }
             }
             Err(error) => {
-                // The epoch stands for "looked and found none".
+                // The epoch marks a file that was looked for and is missing.
                 let missing = Some((SystemTime::UNIX_EPOCH, 0));
                 if *seen != missing {
                     *seen = missing;
@@ -337,12 +366,18 @@ impl File {
     }
 }
 
-/// Opens a file and tries it, so that one that lost its end is refused as a whole.
+/// The largest GeoIP file that is read, in bytes. MaxMind's largest City file has some 500 MB.
+const LARGEST: u64 = 2 << 30;
+
+/// Reads a file and looks some addresses up in it, so that one that lost its end is refused as a
+/// whole. Blocks while the disk is read, and for nothing else: a path that is no regular file is an
+/// error.
 ///
 /// # Errors
 /// What is wrong with the file, in words.
 pub fn open(path: &Path) -> Result<Reader<Vec<u8>>, String> {
-    let reader = Reader::open_readfile(path).map_err(|error| error.to_string())?;
+    let bytes = files::read(path, LARGEST).map_err(|error| error.to_string())?;
+    let reader = Reader::from_source(bytes).map_err(|error| error.to_string())?;
     for probe in ["1.1.1.1", "81.2.69.160", "203.0.113.7", "2001:4860:4860::8888"] {
         let Ok(ip) = probe.parse::<IpAddr>() else { continue };
         if ip.is_ipv4() || reader.metadata().ip_version == 6 {

@@ -1,5 +1,5 @@
-//! What is read from what a client shows: parts from its user agent, a place and a network from its
-//! address. Nothing here can fail a request: what is not known is empty or null.
+//! Reads the parts of a user agent, and the place and the network of an address. A request never
+//! fails because of them: unknown values are empty or null.
 
 pub mod geoip;
 pub mod user_agents;

@@ -1,4 +1,4 @@
-//! User agents → browser, system, device, by uap-core's rules.
+//! Reads browser, system and device from a user agent by uap-core's rules.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,15 +8,17 @@ use ua_parser::{Extractor, Regexes};
 
 use crate::domain::secret::hex;
 use crate::domain::user_agent::{Browser, Device, ParsedAgent, System};
+use crate::files;
 
-/// The rules that come with the binary.
-const BUILT_IN: &str = include_str!(concat!(env!("OUT_DIR"), "/regexes.yaml"));
+/// The built-in rules. `scripts/update-user-agent-rules` renews them.
+const BUILT_IN: &str = include_str!("../../data/uap-core/regexes.yaml");
 
-/// Reads user agents. The rules take a while and some 30 MB to compile, so that is done when the
-/// first unknown text comes, and undone when [`UserAgents::rest`] finds them unused.
+/// Parses user agents. Compiled rules take some 30 MB and a quarter of a second to make, so they
+/// are compiled for the first text that is parsed, and dropped when [`UserAgents::rest`] finds them
+/// unused.
 pub struct UserAgents {
     text: std::borrow::Cow<'static, str>,
-    /// What identifies the rules: parsed entries remember it.
+    /// Identifies the rules; stored with what they read.
     fingerprint: String,
     compiled: Mutex<Compiled>,
 }
@@ -33,37 +35,40 @@ pub enum RulesError {
     /// The file cannot be read.
     #[error("{0}: {1}")]
     Read(PathBuf, std::io::Error),
-    /// It is no `regexes.yaml`.
+    /// The file does not have the form of uap-core's `regexes.yaml`.
     #[error("{0}: {1}")]
     Parse(PathBuf, String),
 }
 
 impl UserAgents {
-    /// Rules from a file, or the built-in ones. A file is compiled once to find its mistakes now.
+    /// The rules of a file, or the built-in ones. A file is compiled once, so that a mistake in it
+    /// shows at the start.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no rules.
+    /// When the file cannot be read, is no regular file, or holds no rules.
     pub fn load(path: Option<&PathBuf>) -> Result<Self, RulesError> {
         let Some(path) = path else { return Ok(Self::new(BUILT_IN.into())) };
-        let text = std::fs::read_to_string(path).map_err(|error| RulesError::Read(path.clone(), error))?;
+        let text = files::read_text(path).map_err(|error| RulesError::Read(path.clone(), error))?;
         compile(&text).map_err(|error| RulesError::Parse(path.clone(), error))?;
         Ok(Self::new(text.into()))
     }
 
     fn new(text: std::borrow::Cow<'static, str>) -> Self {
-        let mut fingerprint = hex(&Sha256::digest(text.as_bytes()));
+        /// Counts changes of how rules are applied.
+        const USE: &str = "2";
+        let mut fingerprint = hex(&Sha256::new_with_prefix(USE).chain_update(text.as_bytes()).finalize());
         fingerprint.truncate(16);
         Self { text, fingerprint, compiled: Mutex::default() }
     }
 
-    /// What identifies the rules.
+    /// A text that identifies the rules and how they are applied. What other rules read is stale.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Reads the parts of a user agent. A family that no rule knows is `Other`; parts that the rules
-    /// do not give are `""`.
+    /// Reads the parts of a user agent. A family is `Other` where no rule matches, and other parts
+    /// are `""` where the rule does not give them.
     #[must_use]
     pub fn parse(&self, text: &str) -> ParsedAgent {
         let other = || "Other".to_owned();
@@ -119,7 +124,7 @@ impl UserAgents {
         compiled.extractor.clone()
     }
 
-    /// Forgets the compiled rules if they were not used since the last call.
+    /// Drops the compiled rules if they were not used since the last call.
     pub fn rest(&self) {
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if !std::mem::take(&mut compiled.was_used) {
@@ -128,8 +133,13 @@ impl UserAgents {
     }
 }
 
+/// Compiles rules. The `ua-parser` package makes long bounded repetitions unbounded, since they
+/// cost memory. At the start of a rule the bound counts: it says how far into the text a name may
+/// be, and without it what is behind a browser's own words is read as a crawler. A leading zero
+/// keeps a bound as it is.
 fn compile(text: &str) -> Result<Extractor<'static>, String> {
-    let regexes: Regexes<'static> = serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
+    let text = text.replace("^.{0,", "^.{00,").replace("^.{1,", "^.{01,");
+    let regexes: Regexes<'static> = serde_yaml_ng::from_str(&text).map_err(|error| error.to_string())?;
     Extractor::try_from(regexes).map_err(|error| error.to_string())
 }
 
@@ -141,7 +151,7 @@ mod tests {
     fn reads_a_browser_and_rests() {
         let agents = UserAgents::load(None).unwrap();
         let firefox = agents.parse("Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0");
-        assert_eq!(firefox.describe(), "Firefox 131 on Linux");
+        assert_eq!(firefox.browser.family, "Firefox");
         assert_eq!(firefox.browser.patch, "");
         agents.rest();
         agents.rest();
@@ -151,10 +161,22 @@ mod tests {
     }
 
     #[test]
+    fn bounds_at_the_start_of_a_rule_hold() {
+        let agents = UserAgents::load(None).unwrap();
+        let far = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_10_1) AppleWebKit/600.2.5 (KHTML, like Gecko) Version/8.0.2 \
+            Safari/600.2.5 (Applebot/0.1)";
+        assert_eq!(agents.parse(far).device.family, "Mac", "the name is behind the first hundred characters");
+        assert_eq!(agents.parse("Mozilla/5.0 (compatible; Applebot/0.1)").device.family, "Spider");
+    }
+
+    #[test]
     fn broken_rules_are_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "user_agent_parsers: 7").unwrap();
         assert!(UserAgents::load(Some(&file.path().to_owned())).is_err());
         assert!(UserAgents::load(Some(&PathBuf::from("/nowhere"))).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let error = UserAgents::load(Some(&folder.path().to_owned())).err().unwrap().to_string();
+        assert!(error.ends_with("is a directory, not a regular file"), "{error}");
     }
 }

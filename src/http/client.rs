@@ -112,8 +112,20 @@ fn parse_entry(text: &str) -> Option<IpAddr> {
     inside.parse::<std::net::Ipv6Addr>().ok().map(|ip| IpAddr::V6(ip).to_canonical())
 }
 
+/// Whether an address is a trusted proxy's: as it is written, as the IPv4 address that a translator
+/// shows in IPv6, or as an IPv4-mapped one, where the setting names such a network.
 fn is_trusted(address: IpAddr, trusted: &[ipnet::IpNet]) -> bool {
-    trusted.iter().any(|network| network.contains(&address))
+    let translated = Address(address).translated().map(|address| address.0);
+    let mapped = match address {
+        IpAddr::V4(ip) => Some(ip.to_ipv6_mapped()),
+        IpAddr::V6(_) => None,
+    };
+    trusted.iter().any(|network| {
+        network.contains(&address)
+            || translated.is_some_and(|translated| network.contains(&translated))
+            // A shorter prefix than that of all mapped addresses says nothing of IPv4.
+            || (network.prefix_len() >= 96 && mapped.is_some_and(|mapped| network.contains(&IpAddr::V6(mapped))))
+    })
 }
 
 #[cfg(test)]
@@ -122,7 +134,8 @@ mod tests {
 
     #[test]
     fn forwarded_addresses_are_believed_from_trusted_proxies_only() {
-        let trusted: Vec<ipnet::IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let trusted: Vec<ipnet::IpNet> =
+            ["10.0.0.0/8", "::1/128", "::ffff:172.16.0.0/112"].map(|network| network.parse().unwrap()).into();
         for (peer, lines, want) in [
             ("10.0.0.1", vec![], "10.0.0.1"),
             ("192.0.2.9", vec!["1.2.3.4"], "192.0.2.9"),
@@ -141,6 +154,14 @@ mod tests {
             ("10.0.0.1", vec!["1.2.3.4,"], "10.0.0.1"),
             ("10.0.0.1", vec!["unknown"], "10.0.0.1"),
             ("::1", vec!["2001:db8::1", "[fd00::%1]:1"], "::1"),
+            ("64:ff9b::10.0.0.1", vec!["1.2.3.4"], "1.2.3.4"),
+            ("64:ff9b:1::a00:1", vec!["1.2.3.4, 64:ff9b::10.0.0.2"], "1.2.3.4"),
+            ("64:ff9b::11.0.0.1", vec!["1.2.3.4"], "64:ff9b::b00:1"),
+            // The near end of a tunnel says nothing of the host behind it.
+            ("2002:a00:1::1", vec!["1.2.3.4"], "2002:a00:1::1"),
+            ("2001:db8::5efe:10.0.0.1", vec!["1.2.3.4"], "2001:db8::5efe:a00:1"),
+            ("172.16.0.1", vec!["1.2.3.4"], "1.2.3.4"),
+            ("172.17.0.1", vec!["1.2.3.4"], "172.17.0.1"),
         ] {
             let mut headers = HeaderMap::new();
             for line in &lines {

@@ -43,6 +43,8 @@ struct Frame {
     js: &'static str,
     /// The proof for this page's forms.
     proof: String,
+    /// The server's time, by which scripts correct the browser's clock; `""` on a page without times.
+    now: String,
     /// Where the visitor may go.
     nav: Vec<NavItem>,
 }
@@ -50,7 +52,7 @@ struct Frame {
 impl Frame {
     /// Around a page for nobody in particular, without forms.
     fn bare() -> Self {
-        Self { username: None, css: assets::css(), js: assets::js(), proof: String::new(), nav: Vec::new() }
+        Self { username: None, css: assets::css(), js: assets::js(), proof: String::new(), now: String::new(), nav: Vec::new() }
     }
 }
 

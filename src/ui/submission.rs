@@ -154,7 +154,8 @@ impl Visitor {
     pub fn frame(&self, app: &App, here: Section) -> Frame {
         let username = self.session.as_ref().or(self.unproved.as_ref()).map(|session| session.username.clone());
         let nav = if self.session.is_some() && !self.is_factor_missing { here.nav(self.rights) } else { Vec::new() };
-        Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), nav }
+        let now = app.clock.now().to_string();
+        Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), now, nav }
     }
 
     /// What this visitor's proofs and challenges are bound to.

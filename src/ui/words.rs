@@ -8,8 +8,8 @@ use askama::filters::HtmlSafe;
 
 use crate::actions::app::App;
 use crate::domain::event::{EventContent, text};
-use crate::domain::user_agent::ParsedAgent;
-use crate::domain::{Address, EndReason, Method, Methods, SessionId, Timestamp, UserId, country};
+use crate::domain::user_agent::Kind;
+use crate::domain::{Address, EndReason, Method, Methods, SessionId, Timestamp, UserId};
 use crate::store::events::rows::EventRow;
 use crate::store::sessions::user_agents::UserAgentRow;
 
@@ -20,6 +20,8 @@ pub(in crate::ui) use crate::domain::event::text::{grouped, plural};
 pub(in crate::ui) struct Moment {
     at: Timestamp,
     words: String,
+    /// Whether it may lie ahead.
+    is_deadline: bool,
 }
 
 impl Moment {
@@ -28,17 +30,31 @@ impl Moment {
         &self.words
     }
 
+    /// When something was done. An instant that is not over yet is another node's, whose clock is ahead:
+    /// it counts as now.
     pub fn new(at: Timestamp, now: Timestamp) -> Self {
-        let words = if at > now { format!("in {}", spell(at.since(now))) } else { format!("{} ago", spell(now.since(at))) };
-        let is_now = now.since(at) < Duration::from_secs(60) && at <= now;
-        Self { at, words: if is_now { "just now".into() } else { words } }
+        let ago = now.since(at);
+        let words = if ago < MINUTE { "just now".into() } else { format!("{} ago", spell(ago)) };
+        Self { at, words, is_deadline: false }
+    }
+
+    /// When something ends.
+    pub fn until(at: Timestamp, now: Timestamp) -> Self {
+        let past = Self::new(at, now);
+        let words = if at > now { format!("in {}", spell(at.since(now))) } else { past.words };
+        Self { words, is_deadline: true, ..past }
     }
 }
+
+/// What is less than this ago is "just now".
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (at, exact) = (self.at, exact(self.at));
-        write!(f, "<time datetime=\"{at}\" title=\"{exact}\">{}<span class=\"vh\"> ({exact})</span></time>", self.words)
+        let until = if self.is_deadline { " data-until" } else { "" };
+        let words = &self.words;
+        write!(f, "<time datetime=\"{at}\" title=\"{exact}\"{until}>{words}<span class=\"vh\"> ({exact})</span></time>")
     }
 }
 
@@ -65,65 +81,40 @@ pub(in crate::ui) fn spell(duration: Duration) -> String {
 
 /// The kind of a device, as a picture and a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::ui) enum Device {
-    Phone,
-    Tablet,
-    Computer,
-    Tool,
-    Unknown,
-}
+pub(in crate::ui) struct Device(Kind);
 
 impl Device {
-    pub fn of(agent: Option<&ParsedAgent>) -> Self {
-        let Some(agent) = agent else { return Self::Unknown };
-        let (system, device) = (agent.system.family.as_str(), agent.device.family.as_str());
-        let words = [device, &agent.device.model, &agent.browser.family].map(str::to_lowercase);
-        let says = |part: &str| words.iter().any(|word| word.contains(part));
-        match system {
-            "iPadOS" => Self::Tablet,
-            "iOS" | "Android" if says("ipad") || says("tablet") => Self::Tablet,
-            "iOS" | "Android" | "Windows Phone" | "KaiOS" => Self::Phone,
-            "Windows" | "Mac OS X" | "Mac OS" | "macOS" | "Linux" | "Ubuntu" | "Fedora" | "Debian" | "Chrome OS" | "FreeBSD"
-            | "OpenBSD" => Self::Computer,
-            _ if agent.browser.family != "Other" => Self::Tool,
-            _ => Self::Unknown,
-        }
+    pub fn of(agent: Option<&Arc<UserAgentRow>>) -> Self {
+        Self(agent.map_or(Kind::Unknown, |agent| agent.about().kind))
     }
 
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Phone => "Phone",
-            Self::Tablet => "Tablet",
-            Self::Computer => "Computer",
-            Self::Tool => "Program",
-            Self::Unknown => "Unknown device",
-        }
+        self.0.word()
     }
 }
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Phone => include_str!("../../templates/parts/phone.svg"),
-            Self::Tablet => include_str!("../../templates/parts/tablet.svg"),
-            Self::Computer => include_str!("../../templates/parts/computer.svg"),
-            Self::Tool => include_str!("../../templates/parts/tool.svg"),
-            Self::Unknown => include_str!("../../templates/parts/unknown.svg"),
+        f.write_str(match self.0 {
+            Kind::Phone => include_str!("../../templates/parts/phone.svg"),
+            Kind::Tablet => include_str!("../../templates/parts/tablet.svg"),
+            Kind::Computer => include_str!("../../templates/parts/computer.svg"),
+            Kind::Television => include_str!("../../templates/parts/television.svg"),
+            Kind::Console => include_str!("../../templates/parts/console.svg"),
+            Kind::Watch => include_str!("../../templates/parts/watch.svg"),
+            Kind::Headset => include_str!("../../templates/parts/headset.svg"),
+            Kind::Bot => include_str!("../../templates/parts/bot.svg"),
+            Kind::Program => include_str!("../../templates/parts/tool.svg"),
+            Kind::Unknown => include_str!("../../templates/parts/unknown.svg"),
         })
     }
 }
 
 impl HtmlSafe for Device {}
 
-/// Browser and system in words; what nothing is known of, in its own words.
+/// What a session was opened with, in words: the device's model and the browser, or browser and system.
 pub(in crate::ui) fn describe(agent: Option<&Arc<UserAgentRow>>) -> String {
-    const LONGEST: usize = 80;
-    let Some(agent) = agent else { return "Unknown browser".into() };
-    let is_known = agent.parsed.browser.family != "Other" || agent.parsed.system.family != "Other";
-    if is_known || agent.text.is_empty() {
-        return agent.parsed.describe();
-    }
-    agent.text.chars().take(LONGEST).collect()
+    agent.map_or_else(|| "Unknown browser".to_owned(), |agent| agent.about().words.clone())
 }
 
 /// Where an address is: place and network, as far as the files know.
@@ -136,11 +127,7 @@ pub(in crate::ui) struct Whereabouts {
 
 impl Whereabouts {
     pub fn of(app: &App, ip: Address) -> Self {
-        let known = app.geoip.place(ip).map(|place| {
-            let parts = [place.city.as_str(), country::name(&place.country)];
-            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
-        });
-        let place = known.filter(|place| !place.is_empty());
+        let place = app.geoip.place(ip).map(|place| place.describe()).filter(|place| !place.is_empty());
         let network = app.geoip.autonomous_system(ip).map(|it| it.organization.unwrap_or_else(|| format!("AS{}", it.number)));
         Self {
             place: place.unwrap_or_else(|| if ip.is_local() { "Private network" } else { "Unknown place" }.into()),
@@ -207,30 +194,22 @@ mod tests {
     #[test]
     fn moments_in_words() {
         let at = |seconds: i64| Timestamp(seconds * 1_000_000);
-        let words = |moment: i64| Moment::new(at(moment), at(100_000)).words;
-        assert_eq!(words(99_999), "just now");
-        assert_eq!(words(99_940), "1 minute ago");
-        assert_eq!(words(100_000 - 7300), "2 hours ago");
-        assert_eq!(words(100_000 + 3 * 86400), "in 3 days");
-        assert_eq!(words(100_000 + 12 * 3600 - 1), "in 12 hours");
-        assert_eq!(words(100_000 + 3599), "in 1 hour");
-        assert_eq!(words(100_000 + 86399), "in 1 day");
+        let past = |moment: i64| Moment::new(at(moment), at(100_000)).words;
+        let until = |moment: i64| Moment::until(at(moment), at(100_000)).words;
+        assert_eq!(past(99_999), "just now");
+        assert_eq!(past(99_940), "1 minute ago");
+        assert_eq!(past(100_000 - 7300), "2 hours ago");
+        assert_eq!(past(100_600), "just now", "another node's clock is ahead");
+        assert_eq!(until(99_999), "just now");
+        assert_eq!(until(99_940), "1 minute ago");
+        assert_eq!(until(100_000 + 3 * 86400), "in 3 days");
+        assert_eq!(until(100_000 + 12 * 3600 - 1), "in 12 hours");
+        assert_eq!(until(100_000 + 3599), "in 1 hour");
+        assert_eq!(until(100_000 + 86399), "in 1 day");
+        assert!(
+            Moment::until(at(1), at(0)).to_string().contains(" data-until>")
+                && !Moment::new(at(1), at(0)).to_string().contains("until")
+        );
         assert_eq!(exact(at(0)), "1970-01-01 00:00 UTC");
-    }
-
-    #[test]
-    fn devices_by_what_they_say() {
-        let agent = |system: &str, device: &str, browser: &str| {
-            let mut agent = ParsedAgent::default();
-            agent.system.family = system.into();
-            agent.device.family = device.into();
-            agent.browser.family = browser.into();
-            Device::of(Some(&agent))
-        };
-        assert_eq!(agent("Android", "Pixel 9", "Chrome Mobile"), Device::Phone);
-        assert_eq!(agent("iOS", "iPad", "Mobile Safari"), Device::Tablet);
-        assert_eq!(agent("Linux", "Other", "Firefox"), Device::Computer);
-        assert_eq!(agent("Other", "Other", "curl"), Device::Tool);
-        assert_eq!(agent("Other", "Other", "Other"), Device::Unknown);
     }
 }

@@ -222,6 +222,36 @@ async fn on_a_phone_other_sessions_are_ended_one_by_one_and_all_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_in_the_browser_does_not_move_times() {
+    let Some((_home, server, browser)) = start().await else { return };
+    for minutes in [-600, -10, 0, 10, 600] {
+        let wrong = "const Right = Date; \
+            globalThis.Date = class extends Right { \
+                constructor(...given) { given.length ? super(...given) : super(Right.now() + OFF); } \
+                static now() { return Right.now() + OFF; } \
+            };";
+        let wrong = wrong.replace("OFF", &(minutes * 60_000).to_string());
+        let added = browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": wrong})).await;
+        browser.open_page(&server, "/sign-in").await;
+        browser.sign_in("akadmin", PASSWORD).await;
+        browser.arrives_at("/sessions").await;
+        let ahead = browser.script("return (Date.now() - Date.parse(document.body.dataset.now)) / 60000").await;
+        assert!((ahead.as_f64().unwrap() - f64::from(minutes)).abs() < 1.0, "the browser's clock is {ahead} minutes ahead");
+        // The script has said times in the browser's own words.
+        let script = "return [...document.querySelectorAll('.current time')].map((time) => time.firstChild.data)";
+        let times = browser.script(script).await;
+        let times: Vec<&str> = times.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+        assert!(times.contains(&"just now"), "{minutes}: {times:?}");
+        assert!(times.iter().all(|text| *text == "just now" || text.starts_with("in ")), "{minutes}: {times:?}");
+        assert!(!times.iter().any(|text| text.contains("minute")), "{minutes}: {times:?}");
+        browser.button("Sign out").await.click().await.unwrap();
+        browser.arrives_at("/sign-in").await;
+        browser.devtools("Page.removeScriptToEvaluateOnNewDocument", added).await;
+    }
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_to_browse_the_api_shows_every_operation() {
     let Some((_home, server, browser)) = start().await else { return };
     let description: Value = server.call(Method::GET, "/api/v3/schema/", TOKEN).await.json().await.unwrap();

@@ -200,6 +200,15 @@ db_test!(an_address_is_limited_whatever_names_it_tries, |db| async move {
     }
     submit(&from("2001:db8:0:1:a:b:c:d"), "alice", "wrong").await.assert_status(429);
     submit(&from("2001:db8:0:2::1"), "alice", "wrong").await.assert_status(200);
+    // Of an address that holds an IPv4 address, that one counts: neighbours do not share a limit, and
+    // nobody has two.
+    for ip in ["64:ff9b::198.51.100.7", "64:ff9b:1::198.51.100.7", "2002:c633:6407::1"] {
+        submit(&from(ip), "alice", "wrong").await.assert_status(200);
+    }
+    for ip in ["198.51.100.7", "::ffff:198.51.100.7", "64:ff9b::c633:6407", "2001:0:1:2:3:4:39cc:9bf8"] {
+        submit(&from(ip), "alice", "wrong").await.assert_status(429);
+    }
+    submit(&from("64:ff9b::198.51.100.8"), "alice", "wrong").await.assert_status(200);
     // A known browser gets in from there, too.
     assert_eq!(submit(&known.with_header("x-forwarded-for", "192.0.2.1"), "alice", PASSWORD).await.redirects_to(), "/");
 });

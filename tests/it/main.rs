@@ -30,6 +30,7 @@ mod docs;
 mod end_jobs;
 mod enrich;
 mod faults;
+mod files;
 mod filters;
 mod fuzz;
 mod generate;

@@ -65,6 +65,8 @@ fn mover(client: &Client, request_id: &str) -> Actor {
 }
 
 fn spot(app: &App, ip: Address) -> Spot {
+    // A host may come by IPv4 now and through a translator later: that is no move.
+    let ip = ip.effective();
     let network = app.geoip.autonomous_system(ip);
     let place = app.geoip.place(ip);
     let (continent, country, city) = place.map(|place| (place.continent, place.country, place.city)).unwrap_or_default();

@@ -5,7 +5,6 @@
 //! A name that nobody has is limited as any other. A browser that its user signed in with before has
 //! a limit of its own and is held by no other, so that strangers who guess lock nobody out of it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::actions::ActionError;
@@ -220,7 +219,7 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
         // Who is signed in is known, and strangers do not take from this.
         vec![limit(GuessLimit::Account, rates.account_limit, subject)]
     } else {
-        let network = network_of(ip.unwrap_or(Address::UNKNOWN));
+        let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
         let (of_all, part) = rates.instance_limit.map(|rate| part_of(rate, &network)).unzip();
         vec![
             // Wrong codes cost more and more by themselves (`factors`).
@@ -246,14 +245,6 @@ fn part_of(rate: Rate, network: &str) -> (Rate, String) {
     let parts = (rate.times() / LEAST).clamp(1, PARTS);
     let [byte, ..] = PlainSecret::from_text(network).hash().0;
     (rate.part(parts), if parts == 1 { String::new() } else { (u32::from(byte) % parts).to_string() })
-}
-
-/// The address, or the /64 of an IPv6 one: whoever has one has all of it.
-fn network_of(address: Address) -> String {
-    match address.0 {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("{:x}", ip.to_bits() >> 64),
-    }
 }
 
 /// Forgets the limits that are as good as new.

@@ -123,7 +123,7 @@ fn duration(value: &str) -> Option<Duration> {
 }
 
 fn used(value: &str) -> Option<Meaning> {
-    let end = |day: Timestamp| day.plus(DAY).minus(Duration::from_micros(1));
+    let end = |day: Timestamp| day.plus(DAY.saturating_sub(Duration::from_micros(1)));
     if let Some(day) = value.strip_prefix('>') {
         return Some(Meaning::Used(Some(end(self::day(day)?).plus(Duration::from_micros(1))), None));
     }

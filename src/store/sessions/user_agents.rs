@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde_json::value::RawValue;
 
 use crate::domain::fold::fold;
-use crate::domain::user_agent::ParsedAgent;
+use crate::domain::user_agent::{About, ParsedAgent};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -25,6 +25,14 @@ pub struct UserAgentRow {
     pub parsed: ParsedAgent,
     /// How it is said in answers, once one said it.
     pub said: OnceLock<SaidAgent>,
+    about: OnceLock<About>,
+}
+
+impl UserAgentRow {
+    /// The kind of the device and its description, worked out once.
+    pub fn about(&self) -> &About {
+        self.about.get_or_init(|| self.parsed.about(&self.text))
+    }
 }
 
 /// A user agent in JSON: the same in every answer, and most of a list.
@@ -40,7 +48,7 @@ impl FromRow for UserAgentRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         let (id, text, parsed) = (row.int()?, row.text()?, row.text()?);
         let parsed = serde_json::from_str(&parsed).map_err(|_| StoreError::Corrupt("a parsed user agent"))?;
-        Ok(Self { id, text, parsed, said: OnceLock::new() })
+        Ok(Self { id, text, parsed, said: OnceLock::new(), about: OnceLock::new() })
     }
 }
 

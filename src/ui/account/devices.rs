@@ -115,12 +115,12 @@ async fn list(app: &App, visitor: &Visitor, number: i64, just_ended: Option<&str
         .filter_map(|id| details.get(id))
         .map(|detail| {
             let agent = agents.get(&detail.row.user_agent_id);
-            card(app, detail, describe(agent), Device::of(agent.map(|agent| &agent.parsed)), now)
+            card(app, detail, describe(agent), Device::of(agent), now)
         })
         .collect();
     let ended = gone.iter().map(|row| {
         let agent = agents.get(&row.user_agent_id);
-        ended(app, row, describe(agent), Device::of(agent.map(|agent| &agent.parsed)), now)
+        ended(app, row, describe(agent), Device::of(agent), now)
     });
     let ended: Vec<Ended> = ended.collect();
     let done = done(just_ended, &ended, count);
@@ -164,7 +164,7 @@ fn card(app: &App, detail: &SessionDetailRow, agent: String, device: Device, now
         signed_in: Moment::new(row.created_at, now),
         methods: methods(detail.sign_in.methods),
         is_remembered: row.is_remembered,
-        ends: Moment::new(row.expires_at, now),
+        ends: Moment::until(row.expires_at, now),
         why_ends: why_ends(detail),
     }
 }

@@ -78,7 +78,7 @@ async fn list(app: &App, visitor: &Visitor, made: Option<(String, String)>, erro
     let now = app.clock.now();
     let rows = app.store.read().list_tokens(None).await?.into_iter().map(|token| TokenLine {
         made: Moment::new(token.created_at, now),
-        expires: token.is_expiring.then(|| Moment::new(token.expires_at, now)),
+        expires: token.is_expiring.then(|| Moment::until(token.expires_at, now)),
         is_over: token.is_expiring && token.expires_at <= now,
         identifier: token.identifier,
         description: token.description,

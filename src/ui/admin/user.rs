@@ -87,7 +87,7 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
     let agents = app.user_agents.entries(&db, gone.iter().map(|row| row.user_agent_id)).await?;
     let ended = gone.iter().map(|row| {
         let agent = agents.get(&row.user_agent_id);
-        ended(app, row, describe(agent), Device::of(agent.map(|agent| &agent.parsed)), now)
+        ended(app, row, describe(agent), Device::of(agent), now)
     });
     let filter = EventFilter { user: Some(user.uuid), ..EventFilter::default() };
     let events = db.list_latest_events(&filter, EVENTS).await?;
@@ -130,11 +130,11 @@ async fn sessions(app: &App, user: UserId, now: Timestamp) -> Result<(i64, Vec<S
         SessionLine {
             id: row.uuid,
             agent: describe(agent),
-            device: Device::of(agent.map(|agent| &agent.parsed)),
+            device: Device::of(agent),
             place: Whereabouts::of(app, row.last_ip).place,
             ip: row.last_ip.to_string(),
             used: Moment::new(row.last_used_at, now),
-            ends: Moment::new(row.expires_at, now),
+            ends: Moment::until(row.expires_at, now),
         }
     });
     Ok((count, lines.collect()))

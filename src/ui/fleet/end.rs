@@ -15,6 +15,7 @@ use crate::actions::sessions::end_job::{EndJob, EndJobState, EndJobView, EndTarg
 use crate::actions::sessions::end_matching::{MAX_COMMENT_LENGTH, is_comment};
 use crate::domain::SessionId;
 use crate::domain::listing::{SessionFilter, Window};
+use crate::domain::typed;
 use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::sessions::rows::SessionRow;
@@ -119,7 +120,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let own = visitor.session.as_ref().map(|session| session.uuid);
     let is_spared = form.spare.is_some() && hit.has_own;
     let expected: Option<i64> = form.expected.trim().parse().ok();
-    let typed = form.typed.replace([',', '.', ' ', '\u{a0}', '\u{202f}', '’', '\''], "");
+    let typed = typed::letters(&form.typed).unwrap_or_default();
     let is_typed = hit.count == 1 || (!typed.is_empty() && typed.parse().ok() == expected);
     if expected.is_none() || !is_typed {
         let error = format!("Type the number {} to show that you mean it.", grouped(hit.count));

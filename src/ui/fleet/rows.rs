@@ -92,14 +92,14 @@ pub(in crate::ui) async fn render(
             username,
             user_url,
             agent: describe(agent),
-            device: Device::of(agent.map(|agent| &agent.parsed)),
+            device: Device::of(agent),
             place: whereabouts.place,
             network: whereabouts.network,
             ip: row.last_ip.to_string(),
             used: Moment::new(row.last_used_at, now),
             signed_in: Moment::new(row.created_at, now),
             how: detail.map(how).unwrap_or_default(),
-            ends: Moment::new(row.expires_at, now),
+            ends: Moment::until(row.expires_at, now),
             is_ended_by_idling: detail.is_some_and(|detail| row.expires_at < detail.lifetime.absolute_expires_at),
         };
         template.render().map(|html| RenderedRow { id: row.uuid, html })

@@ -110,7 +110,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         frame: visitor.frame(&app, if is_own { Section::Devices } else { Section::Sessions }),
         id,
         title: if facts.label.is_empty() { described.clone() } else { facts.label.clone() },
-        device: Device::of(agent.map(|agent| &agent.parsed)),
+        device: Device::of(agent),
         agent: described,
         agent_text: agent.map(|agent| agent.text.clone()).unwrap_or_default(),
         user_url,
@@ -137,7 +137,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
     let db = app.store.read();
     if let Some((detail, username)) = look::find_details(app, who, id).await? {
         let row = &detail.row;
-        let ends = Moment::new(row.expires_at, now);
+        let ends = Moment::until(row.expires_at, now);
         return Ok(Facts {
             user_id: row.user_id,
             username,
@@ -195,7 +195,7 @@ async fn others(app: &App, user: UserId, but: SessionId, now: Timestamp) -> Resu
         Other {
             id: row.uuid,
             agent: describe(agent),
-            device: Device::of(agent.map(|agent| &agent.parsed)),
+            device: Device::of(agent),
             place: Whereabouts::of(app, row.last_ip).place,
             used: Moment::new(row.last_used_at, now),
         }

@@ -134,6 +134,8 @@ pub(in crate::ui) fn refusal(checked: Checked, now: Timestamp) -> String {
     match checked {
         Checked::Right(_) => String::new(),
         Checked::Wrong => "That code is wrong, or was used before. An app shows a new one every half minute.".into(),
-        Checked::Blocked(until) => format!("Too many wrong codes. The next one is looked at {}.", Moment::new(until, now).words()),
+        Checked::Blocked(until) => {
+            format!("Too many wrong codes. The next one is looked at {}.", Moment::until(until, now).words())
+        }
     }
 }

@@ -116,6 +116,11 @@ db_test!(our_own_filters, |db| async move {
         ("last_used__gte=2026-01-02T02:00:00%2B02:00", &[3, 4]),
         ("expires__lte=2026-11-01T12:00:00Z", &[4]),
         ("expires__gte=2098-01-01", &[1, 2]),
+        ("expires__lte=9999-12-31", &[1, 2, 3, 4]),
+        ("expires__lte=9999-12-31T23:59:59.999999Z", &[1, 2, 3, 4]),
+        ("last_used__lte=9999-12-31T23:59:59%2B14:00", &[1, 2, 3, 4]),
+        ("expires__gte=9999-12-31", &[]),
+        ("expires__gte=0001-01-01", &[1, 2, 3, 4]),
         ("country=DE&asn=64500&browser=Firefox&user=1&network=10.0.0.0/8&search=linux", &[1]),
         ("country=DE&asn=4200000000", &[]),
     ] {
@@ -123,6 +128,23 @@ db_test!(our_own_filters, |db| async move {
         assert_eq!(admin.get(&format!("{SESSIONS}?{query}")).await.count(), want.len() as i64, "{query}");
     }
     app.assert_counts().await;
+});
+
+db_test!(times_reach_to_the_end_of_the_year_9999, |db| async move {
+    let app = TestApp::new(db).await;
+    let (first, last) = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z");
+    let root = app.superuser("root").await;
+    app.import(&[seed::user(9, "far"), seed::session(1, 9, json!({"expires": last, "last_used": first}))]).await;
+    let admin = app.admin_token().await;
+    let row = admin.get(&format!("{SESSIONS}{}/", seed::uuid(1))).await.assert_status(200).json();
+    assert_eq!((&row["expires"], &row["last_used"]), (&json!(last), &json!(first)));
+    assert_eq!(admin.get(&format!("{SESSIONS}?expires__gte={last}")).await.count(), 1);
+    assert_eq!(admin.get(&format!("{SESSIONS}?expires__lte=9999-12-31T23:59:59.999998Z&expires__gte=9999-01-01")).await.count(), 0);
+    let browser = root.session().await;
+    for path in [format!("/sessions/{}", seed::uuid(1)), "/sessions/all?q=user:far+used:<9999-12-31".into(), "/sessions/all".into()]
+    {
+        assert!(browser.get(&path).await.assert_status(200).text().contains("datetime=\"9999-12-31T23:59:59.999999Z\""), "{path}");
+    }
 });
 
 db_test!(bad_values_are_named_all_at_once, |db| async move {

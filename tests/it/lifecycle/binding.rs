@@ -18,7 +18,7 @@ const ACTIONS: [&str; 3] = ["log", "confirm", "end"];
 /// A move: what it is, from where and to where, and the weakest bindings that it breaks.
 struct Moved(&'static str, &'static str, &'static str, Option<&'static str>, Option<&'static str>);
 
-const MOVES: [Moved; 15] = [
+const MOVES: [Moved; 20] = [
     Moved("nowhere", HOME, HOME, None, None),
     Moved("in the same network", HOME, "81.2.69.20", Some("bind_asn_network_ip"), None),
     Moved("to another network of the same system", HOME, "81.3.0.1", Some("bind_asn_network"), None),
@@ -32,6 +32,11 @@ const MOVES: [Moved; 15] = [
     Moved("to what carriers share", HOME, "100.64.3.4", None, None),
     Moved("to a unique local address", HOME, "fd12::1", None, None),
     Moved("to where no file knows anything", HOME, "9.9.9.9", None, None),
+    Moved("to a translator that shows the same address", HOME, "64:ff9b::81.2.69.10", None, None),
+    Moved("from a translator to the address itself", "64:ff9b:1::81.2.69.10", HOME, None, None),
+    Moved("through a translator, in the same network", HOME, "64:ff9b::81.2.69.20", Some("bind_asn_network_ip"), None),
+    Moved("through a translator, to another continent", HOME, "64:ff9b::6.6.6.6", Some("bind_asn"), Some("bind_continent")),
+    Moved("through a translator, into the private network", HOME, "64:ff9b::192.168.1.5", None, None),
     Moved("from IPv4 to IPv6 of the same system", HOME, "2a00:1::1", Some("bind_asn_network_ip"), None),
     Moved("from IPv4 to IPv6 of another system", HOME, "2a00:2::1", Some("bind_asn"), None),
 ];

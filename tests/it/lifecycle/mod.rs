@@ -9,3 +9,4 @@ mod known_devices;
 mod limits;
 mod model;
 mod policies;
+mod typed;

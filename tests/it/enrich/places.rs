@@ -1,75 +1,11 @@
-//! User agents against uap-core's own tests, and GeoIP files that come, change and break.
+//! Places and networks of addresses, from GeoIP files that come, change and break.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rollcall::enrich::user_agents::UserAgents;
 use serde_json::{Value, json};
 
-use crate::support::{SESSIONS, TestApp, geoip, seed};
-
-/// The cases of one of uap-core's test files.
-fn cases(file: &str) -> Vec<serde_yaml_ng::Mapping> {
-    let path = Path::new(env!("UAP_CORE_DIR")).join("tests").join(file);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let file: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text).unwrap();
-    file["test_cases"].as_sequence().unwrap().iter().map(|case| case.as_mapping().unwrap().clone()).collect()
-}
-
-/// A part that uap-core gives, or `""` for one it does not.
-fn part(case: &serde_yaml_ng::Mapping, name: &str) -> String {
-    match case.get(name) {
-        None | Some(serde_yaml_ng::Value::Null) => String::new(),
-        Some(serde_yaml_ng::Value::String(text)) => text.clone(),
-        Some(other) => serde_yaml_ng::to_string(other).unwrap().trim().to_owned(),
-    }
-}
-
-/// How many cases there are, and those that differ.
-fn differing(file: &str, names: &[&str], read: impl Fn(&UserAgents, &str) -> Vec<String>) -> (usize, Vec<String>) {
-    let agents = UserAgents::load(None).unwrap();
-    let cases = cases(file);
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let text = part(case, "user_agent_string");
-        let want: Vec<String> = names.iter().map(|name| part(case, name)).collect();
-        let got = read(&agents, &text);
-        if got != want {
-            wrong.push(format!("{text}\n    want {want:?}\n     got {got:?}"));
-        }
-    }
-    // Past the test runner, which would swallow it.
-    let share = format!("\n{file}: {} of {} agree\n", cases.len() - wrong.len(), cases.len());
-    std::io::Write::write_all(&mut std::io::stderr(), share.as_bytes()).unwrap();
-    (cases.len(), wrong)
-}
-
-#[test]
-fn browsers_are_read_as_uap_core_reads_them() {
-    let (count, wrong) = differing("test_ua.yaml", &["family", "major", "minor", "patch"], |agents, text| {
-        let it = agents.parse(text).browser;
-        vec![it.family, it.major, it.minor, it.patch]
-    });
-    assert!(count > 100 && wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn systems_are_read_as_uap_core_reads_them() {
-    let (count, wrong) = differing("test_os.yaml", &["family", "major", "minor", "patch", "patch_minor"], |agents, text| {
-        let it = agents.parse(text).system;
-        vec![it.family, it.major, it.minor, it.patch, it.patch_minor]
-    });
-    assert!(count > 100 && wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn devices_are_read_as_uap_core_reads_them() {
-    let (count, wrong) = differing("test_device.yaml", &["family", "brand", "model"], |agents, text| {
-        let it = agents.parse(text).device;
-        vec![it.family, it.brand, it.model]
-    });
-    assert!(count > 100 && wrong.is_empty(), "{}", wrong.join("\n"));
-}
+use crate::support::{SESSIONS, TestApp, TestDb, geoip, seed};
 
 /// Makes a file look changed to whoever compares its time: two writes may come within one tick.
 fn age(path: &Path, by: u64) {
@@ -123,6 +59,74 @@ db_test!(a_broken_file_at_the_start_is_none, |db| async move {
     app.import(&[seed::user(1, "alice"), seed::session(1, 1, json!({"last_ip": "198.51.100.7"}))]).await;
     let row = app.admin_token().await.get(SESSIONS).await.json()["results"][0].clone();
     assert_eq!((&row["geo_ip"], &row["asn"]), (&Value::Null, &Value::Null));
+});
+
+/// A server with City and ASN files.
+async fn with_files(db: TestDb, city: &[(&str, &str, &str, &str)], asn: &[(&str, u32, &str)]) -> TestApp {
+    let (city_file, asn_file) = (db.dir.path().join("city.mmdb"), db.dir.path().join("asn.mmdb"));
+    geoip::write_city(&city_file, city);
+    geoip::write_asn(&asn_file, asn);
+    let (city, asn) = (city_file.display().to_string(), asn_file.display().to_string());
+    TestApp::with(db, &[("GEOIP__CITY", &city), ("GEOIP__ASN", &asn)]).await
+}
+
+db_test!(an_ipv4_address_has_its_place_in_every_form, |db| async move {
+    let app = with_files(db, &[("198.51.100.0/24", "EU", "DE", "Berlin")], &[("198.51.100.0/25", 64500, "Net")]).await;
+    let forms = [
+        "198.51.100.7",
+        "::ffff:198.51.100.7",
+        "::ffff:0:198.51.100.7",
+        "::198.51.100.7",
+        "64:ff9b::198.51.100.7",
+        "64:ff9b:1::198.51.100.7",
+        "64:ff9b:1:c633:64:700::",
+        "2002:c633:6407::1",
+        "2001:0:4136:e378:8000:63bf:39cc:9bf8",
+        "fe80::5efe:198.51.100.7",
+        "2001:db8::200:5efe:198.51.100.7",
+    ];
+    let mut lines = vec![seed::user(1, "alice")];
+    lines.extend((0..).zip(forms).map(|(n, ip)| seed::session(n, 1, json!({ "last_ip": ip }))));
+    app.import(&lines).await;
+    let admin = app.admin_token().await;
+    let rows = admin.get(&format!("{SESSIONS}?ordering=uuid")).await.json()["results"].clone();
+    for (n, form) in forms.iter().enumerate() {
+        assert_eq!((&rows[n]["geo_ip"]["city"], &rows[n]["asn"]["asn"]), (&json!("Berlin"), &json!(64500)), "{form}");
+    }
+    // What is stored for the filters agrees, and addresses are filtered as they are written.
+    let count = async |query: &str| admin.get(&format!("{SESSIONS}?{query}")).await.json()["pagination"]["count"].clone();
+    assert_eq!(count("country=DE&asn=64500").await, json!(forms.len()));
+    assert_eq!(count("session__last_ip=198.51.100.7").await, json!(1));
+    assert_eq!(count("session__last_ip=64:ff9b::c633:6407").await, json!(1));
+});
+
+db_test!(pages_say_as_much_of_a_place_as_is_known, |db| async move {
+    let city = [("198.51.100.0/24", "EU", "", ""), ("203.0.113.0/24", "NA", "CA", ""), ("192.0.2.0/24", "OC", "", "Atlantis")];
+    let app = with_files(db, &city, &[]).await;
+    let root = app.superuser("root").await.session().await;
+    let shown = [
+        ("198.51.100.7", "Europe"),
+        ("64:ff9b::198.51.100.7", "Europe"),
+        ("203.0.113.1", "Canada"),
+        ("192.0.2.1", "Atlantis, Oceania"),
+        ("9.9.9.9", "Unknown place"),
+        ("10.0.0.1", "Private network"),
+        ("64:ff9b::10.0.0.1", "Private network"),
+        ("255.255.255.255", "Unknown place"),
+        ("0.0.0.0", "Unknown place"),
+        ("::", "Unknown place"),
+        ("::ffff:255.255.255.255", "Unknown place"),
+    ];
+    let mut lines: Vec<Value> = (0..shown.len()).map(|n| seed::user(10 + n as i64, &format!("user{n}"))).collect();
+    lines.extend(shown.iter().enumerate().map(|(n, (ip, _))| seed::session(n as u32, 10 + n as i64, json!({ "last_ip": ip }))));
+    app.import(&lines).await;
+    for (n, (ip, place)) in (0..).zip(shown) {
+        let page = root.get(&format!("/sessions/{}", seed::uuid(n))).await.assert_status(200).text();
+        assert!(page.contains(place), "{ip}: {place}");
+        for other in ["Europe", "Canada", "Unknown place", "Private network"] {
+            assert!(other == place || !page.contains(other), "{ip}: {other}");
+        }
+    }
 });
 
 db_test!(places_have_the_form_that_authentik_gives_them, |db| async move {
