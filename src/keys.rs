@@ -27,21 +27,36 @@ impl InstanceKey {
     /// # Errors
     /// When it cannot be read or made, or holds no key.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        if let Some(key) = Self::find(path)? {
+            return Ok(key);
+        }
+        let failed = |error: &dyn std::fmt::Display| KeyError(format!("{}: {error}", path.display()));
+        let mut key = [0; 64];
+        getrandom::fill(&mut key).map_err(|error| failed(&error))?;
+        if let Some(folder) = path.parent() {
+            files::create_folder(folder).map_err(|error| failed(&error))?;
+        }
+        files::write_file(path, &STANDARD_NO_PAD.encode(key)).map_err(|error| failed(&error))?;
+        Ok(Self(key))
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When there is none, when it cannot be read, or holds no key.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        Self::find(path)?.ok_or_else(|| KeyError(format!("{}: there is no such file", path.display())))
+    }
+
+    /// Reads the file, if there is one.
+    fn find(path: &Path) -> Result<Option<Self>, KeyError> {
         let failed = |error: &dyn std::fmt::Display| KeyError(format!("{}: {error}", path.display()));
         match files::read_text(path) {
             Ok(text) => {
                 let bytes = STANDARD_NO_PAD.decode(text.trim()).map_err(|_| failed(&"this is no instance key"))?;
-                Ok(Self(bytes.try_into().map_err(|_| failed(&"this is no instance key"))?))
+                Ok(Some(Self(bytes.try_into().map_err(|_| failed(&"this is no instance key"))?)))
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let mut key = [0; 64];
-                getrandom::fill(&mut key).map_err(|error| failed(&error))?;
-                if let Some(folder) = path.parent() {
-                    files::create_folder(folder).map_err(|error| failed(&error))?;
-                }
-                files::write_file(path, &STANDARD_NO_PAD.encode(key)).map_err(|error| failed(&error))?;
-                Ok(Self(key))
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(&error)),
         }
     }
@@ -82,6 +97,14 @@ impl InstanceKey {
     #[must_use]
     pub fn proof(&self, purpose: &str, message: &[u8]) -> String {
         self.mac(purpose, message).map(|mac| URL_SAFE_NO_PAD.encode(mac)).unwrap_or_default()
+    }
+
+    /// Eight hexadecimal digits that differ from instance to instance and say nothing about the key: the
+    /// end of the names of cookies that two instances on one host must not take from each other.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        let mac = self.mac("tag of the instance", &[]).unwrap_or_default();
+        mac.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// HMAC-SHA-256 of `message` for `purpose`.

@@ -2,7 +2,7 @@
 //! (`docs/compat.md` 4.8). Accepted only when its secret key is configured.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha512};
 
 use crate::domain::PlainSecret;
@@ -11,24 +11,35 @@ use crate::domain::secret::hex;
 /// The cookie's name.
 pub const COOKIE: &str = "authentik_session";
 
-#[derive(Deserialize)]
-struct Claims {
-    sid: String,
-}
-
 /// The session key in a cookie that verifies. The signing key is the lower-case hex SHA-512 of the
-/// instance's secret key; only HS256 is allowed; of the claims only `exp` and `nbf` are checked, if
-/// there.
+/// instance's secret key; only HS256 is allowed. Of the claims `sid` must be a text, and `exp` and `nbf`
+/// (RFC 7519, 4.1.4 and 4.1.5) are checked where they are there: one that is no number is not "none", but
+/// a claim that cannot be checked, so the cookie is refused.
 #[must_use]
 pub fn session_key(cookie: &str, secret_key: &str) -> Option<PlainSecret> {
+    session_key_at(cookie, secret_key, jsonwebtoken::get_current_timestamp())
+}
+
+fn session_key_at(cookie: &str, secret_key: &str, now: u64) -> Option<PlainSecret> {
     let signing_key = hex(&Sha512::digest(secret_key.as_bytes()));
     let mut validation = Validation::new(Algorithm::HS256);
+    // Times are checked below: the library takes one of the wrong type for none.
     validation.required_spec_claims.clear();
-    validation.validate_exp = true;
-    validation.validate_nbf = true;
-    validation.leeway = 0;
-    let token = jsonwebtoken::decode::<Claims>(cookie, &DecodingKey::from_secret(signing_key.as_bytes()), &validation).ok()?;
-    Some(PlainSecret::from_text(token.claims.sid))
+    validation.validate_exp = false;
+    validation.validate_nbf = false;
+    let key = DecodingKey::from_secret(signing_key.as_bytes());
+    let claims = jsonwebtoken::decode::<Map<String, Value>>(cookie, &key, &validation).ok()?.claims;
+    let time = |name: &str| match claims.get(name) {
+        None => Some(None),
+        Some(claim) => claim.as_f64().map(Some),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are far below 2^52")]
+    let now = now as f64;
+    let (expires, begins) = (time("exp")?, time("nbf")?);
+    if expires.is_some_and(|expires| expires <= now) || begins.is_some_and(|begins| begins > now) {
+        return None;
+    }
+    Some(PlainSecret::from_text(claims.get("sid")?.as_str()?))
 }
 
 #[cfg(test)]
@@ -57,6 +68,29 @@ mod tests {
         assert!(session_key(&none, "secret").is_none());
         for cut in 0..signature.len() {
             assert!(session_key(&format!("{head}.{}", &signature[..cut]), "secret").is_none());
+        }
+    }
+
+    #[test]
+    fn a_time_is_a_number_or_not_there() {
+        const NOW: u64 = 1_800_000_000;
+        let opens = |claim: &str, value: Value| {
+            let mut claims = serde_json::json!({"sid": "key"});
+            claims[claim] = value;
+            session_key_at(&sign(Algorithm::HS256, &claims), "secret", NOW).is_some()
+        };
+        let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        for wrong in ["null", "\"\"", "\"4102444800\"", "\"never\"", "true", "[]", "[4102444800]", "{}"] {
+            assert!(!opens("exp", json(wrong)) && !opens("nbf", json(wrong)), "{wrong}");
+        }
+        for over in ["-1", "0", "1", "1799999999", "1800000000", "1799999999.9", "-1e30"] {
+            assert!(!opens("exp", json(over)) && opens("nbf", json(over)), "{over}");
+        }
+        for later in ["1800000001", "1800000000.5", "4102444800", "18446744073709551615", "1e30"] {
+            assert!(opens("exp", json(later)) && !opens("nbf", json(later)), "{later}");
+        }
+        for sid in [Value::Null, serde_json::json!(7), serde_json::json!(["key"])] {
+            assert!(!opens("sid", sid));
         }
     }
 }

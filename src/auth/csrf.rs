@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use subtle::ConstantTimeEq;
 
 use crate::actions::app::App;
-use crate::auth::cookies;
+use crate::auth::{cookies, origin};
 use crate::http::client::ClientInfo;
 
 /// The header that must agree with the cookie.
@@ -35,12 +35,8 @@ pub fn check_api_request(method: &Method, headers: &HeaderMap, client: &ClientIn
 /// Checks the `Origin` header, if there is one, against the request's own, and over https without
 /// one the `Referer`.
 fn check_origin(headers: &HeaderMap, client: &ClientInfo, app: &App) -> Result<(), String> {
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        let origin = String::from_utf8_lossy(origin.as_bytes());
-        if !is_own_origin(&origin, client, app) {
-            return Err(format!("Origin checking failed - {origin} does not match any trusted origins."));
-        }
-        return Ok(());
+    if headers.contains_key(header::ORIGIN) {
+        return check_named_origin(headers, client, app);
     }
     if !client.is_https {
         return Ok(());
@@ -50,15 +46,32 @@ fn check_origin(headers: &HeaderMap, client: &ClientInfo, app: &App) -> Result<(
     };
     let referer = String::from_utf8_lossy(referer.as_bytes());
     let origin = referer.match_indices('/').nth(2).and_then(|(end, _)| referer.get(..end)).unwrap_or(&referer);
-    if is_own_origin(origin, client, app) {
+    if origin::is_own(origin, client, app) {
         return Ok(());
     }
     Err(format!("Referer checking failed - {referer} does not match any trusted origins."))
 }
 
-fn is_own_origin(origin: &str, client: &ClientInfo, app: &App) -> bool {
-    let public = app.config.http.public_url.as_ref();
-    origin.eq_ignore_ascii_case(&client.origin()) || public.is_some_and(|url| origin.eq_ignore_ascii_case(url.origin()))
+/// Checks the `Origin` header, if there is one. A page whose referrer policy is `no-referrer`, which a
+/// proxy may have added, sends `null` with its own forms: then the browser's other word counts
+/// (`Sec-Fetch-Site`, which pages cannot forge). The request's own proof is checked besides.
+fn check_named_origin(headers: &HeaderMap, client: &ClientInfo, app: &App) -> Result<(), String> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else {
+        return if headers.contains_key(header::ORIGIN) {
+            Err("Origin checking failed - more than one Origin.".into())
+        } else {
+            Ok(())
+        };
+    };
+    if origin::is_own(&String::from_utf8_lossy(origin.as_bytes()), client, app) {
+        return Ok(());
+    }
+    if origin.as_bytes() == b"null" && is_said_to_be_same_origin(headers) {
+        return Ok(());
+    }
+    let origin = String::from_utf8_lossy(origin.as_bytes());
+    Err(format!("Origin checking failed - {origin} does not match any trusted origins."))
 }
 
 /// Refuses a request that a browser sent from another site. A client that sends neither header is
@@ -67,12 +80,7 @@ fn is_own_origin(origin: &str, client: &ClientInfo, app: &App) -> bool {
 /// # Errors
 /// The reason.
 pub fn check_same_site(headers: &HeaderMap, client: &ClientInfo, app: &App) -> Result<(), String> {
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        let origin = String::from_utf8_lossy(origin.as_bytes());
-        if !is_own_origin(&origin, client, app) {
-            return Err(format!("Origin checking failed - {origin} does not match any trusted origins."));
-        }
-    }
+    check_named_origin(headers, client, app)?;
     check_fetch_site(headers)
 }
 

@@ -5,6 +5,7 @@ pub mod authentik;
 pub mod cookies;
 pub mod csrf;
 pub mod known_device;
+pub mod origin;
 pub mod redirect;
 pub mod relying_party;
 
@@ -15,7 +16,7 @@ use crate::actions::app::App;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::check;
 use crate::actions::sessions::check::Admission;
-use crate::actions::sign_in::factors;
+use crate::actions::sessions::end;
 use crate::actions::sign_in::{Proved, Started};
 use crate::actions::{ActionError, sign_in};
 use crate::domain::user::TokenIntent;
@@ -54,11 +55,12 @@ impl From<StoreError> for AuthError {
 /// When nobody is proved to call.
 pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Result<Principal, AuthError> {
     let token = bearer_key(&parts.headers)?;
-    let session = match session_of_cookies(app, &parts.headers, client).await? {
-        Admission::Open(session) => Some(session),
+    let (session, is_factor_missing) = match session_of_cookies(app, &parts.headers, client).await? {
+        Admission::Open(session) => (Some(session), false),
+        Admission::FactorMissing(session) => (Some(session), true),
         Admission::Unproved(_) if token.is_none() => return Err(AuthError::Unproved),
         Admission::Moved if token.is_none() => return Err(AuthError::Moved),
-        _ => None,
+        _ => (None, false),
     };
     let (user_id, username, rights, log_end) = match (token, &session) {
         (Some(key), _) => {
@@ -68,7 +70,7 @@ pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Resu
         }
         (None, Some(session)) => {
             csrf::check_api_request(&parts.method, &parts.headers, client, app).map_err(AuthError::Csrf)?;
-            if factors::is_missing(app, session) {
+            if is_factor_missing {
                 return Err(AuthError::Refused("Add a second factor first: your account must have one."));
             }
             (session.user_id, session.username.clone(), session.rights, None)
@@ -109,12 +111,12 @@ pub async fn session_of_cookies(app: &App, headers: &HeaderMap, client: &ClientI
 /// The session keys that a request's cookies hold, proved or not.
 #[must_use]
 pub fn session_keys(app: &App, headers: &HeaderMap) -> Vec<PlainSecret> {
-    let own = cookies::find(headers, cookies::session_name(&app.config)).map(PlainSecret::from_text);
+    let own = cookies::values(app, headers, cookies::session_name(&app.config)).into_iter().map(PlainSecret::from_text);
     let authentik = app.config.authentik.secret_key.as_ref().and_then(|secret| {
         let cookie = cookies::find(headers, authentik::COOKIE)?;
         authentik::session_key(&cookie, &secret.0)
     });
-    own.into_iter().chain(authentik).filter(|key| !key.expose().is_empty()).collect()
+    own.chain(authentik).filter(|key| !key.expose().is_empty()).collect()
 }
 
 /// Starts a session for a user who proved their password. Sessions that the request's cookies name end.
@@ -168,7 +170,7 @@ pub async fn begin_session(
 /// # Errors
 /// When the operating system has no randomness to give.
 pub fn keep_session(app: &App, answer: &mut HeaderMap, started: &Started) -> Result<(), ActionError> {
-    cookies::set_session(answer, &app.config, &started.key, started.cookie_max_age);
+    cookies::set_both(answer, app, cookies::session_name(&app.config), started.key.expose(), started.cookie_max_age);
     cookies::set_csrf(answer, &app.config, secret::random_alphanumeric(32)?);
     if let Some(device) = &started.device {
         known_device::set(answer, &app.config, device);
@@ -176,8 +178,24 @@ pub fn keep_session(app: &App, answer: &mut HeaderMap, started: &Started) -> Res
     Ok(())
 }
 
-/// Makes a browser forget its session (OWASP ASVS v5.0.0-14.3.1).
-pub fn forget_session(app: &App, answer: &mut HeaderMap) {
-    cookies::remove(answer, &app.config, cookies::session_name(&app.config));
-    answer.insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
+/// Ends the sessions that a request's cookies open, and makes its browser forget them.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn sign_out(app: &App, request: &HeaderMap, client: &ClientInfo, answer: &mut HeaderMap) -> Result<(), ActionError> {
+    let mut is_ended = false;
+    for key in session_keys(app, request) {
+        is_ended |= end::sign_out(app, &key, &client.as_anonymous()).await?;
+    }
+    forget_session(app, request, answer, is_ended);
+    Ok(())
+}
+
+/// Makes a browser forget its session (OWASP ASVS v5.0.0-14.3.1): the cookies by their names, and what
+/// scripts stored. Not everything by `Clear-Site-Data`: `"cache"` takes browsers seconds and no answer may
+/// be kept anyway, and `"cookies"` would sign out other instances on the same host. `is_ours`: the request's
+/// session was one of this instance's.
+pub fn forget_session(app: &App, request: &HeaderMap, answer: &mut HeaderMap, is_ours: bool) {
+    cookies::remove_both(answer, app, cookies::session_name(&app.config), request, is_ours);
+    answer.insert("clear-site-data", HeaderValue::from_static("\"storage\""));
 }

@@ -2,9 +2,10 @@
 
 use crate::actions::app::App;
 use crate::actions::sessions::binding;
-use crate::domain::PlainSecret;
+use crate::actions::sign_in::factors;
 use crate::domain::binding::MoveAction;
 use crate::domain::caller::Client;
+use crate::domain::{HashedSecret, PlainSecret};
 use crate::store::StoreError;
 use crate::store::sessions::rows::LiveSession;
 
@@ -15,6 +16,8 @@ pub enum Admission {
     None,
     /// A session.
     Open(LiveSession),
+    /// A session that lacks the second factor that it must have: only what adds one is let through.
+    FactorMissing(LiveSession),
     /// A session that is used from elsewhere than its user proved who they are: nothing but another
     /// proof is let through.
     Unproved(LiveSession),
@@ -28,7 +31,19 @@ pub enum Admission {
 /// # Errors
 /// When the database does not answer: then nobody is let in.
 pub async fn check(app: &App, key: &PlainSecret, client: &Client, request_id: &str) -> Result<Admission, StoreError> {
-    let key = key.hash();
+    let admission = check_again(app, key.hash(), client, request_id).await?;
+    if let Admission::Open(session) | Admission::FactorMissing(session) = &admission {
+        app.touches.note(app, session, client.ip, &client.user_agent);
+    }
+    Ok(admission)
+}
+
+/// The same for an answer that goes on, as a live view does. It is no use of the session: a page that
+/// lies open does not keep its session from ending when nobody uses it.
+///
+/// # Errors
+/// When the database does not answer: then the answer ends.
+pub async fn check_again(app: &App, key: HashedSecret, client: &Client, request_id: &str) -> Result<Admission, StoreError> {
     let Some(session) = app.store.read().find_live_session(key, app.clock.now()).await? else { return Ok(Admission::None) };
     if session.proved_ip != Some(client.ip) && app.config.sessions.bindings().is_any() {
         match binding::judge(app, &session, client, request_id).await? {
@@ -40,6 +55,5 @@ pub async fn check(app: &App, key: &PlainSecret, client: &Client, request_id: &s
             _ => {}
         }
     }
-    app.touches.note(app, &session, client.ip, &client.user_agent);
-    Ok(Admission::Open(session))
+    if factors::is_missing(app, &session) { Ok(Admission::FactorMissing(session)) } else { Ok(Admission::Open(session)) }
 }

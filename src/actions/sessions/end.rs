@@ -100,17 +100,18 @@ pub async fn end_others(app: &App, current: &LiveSession, actor: &Actor) -> Resu
     end_all(app, which, filter, EndReason::Revoked, actor).await
 }
 
-/// Ends the session that a key opens: its owner signs out. A key that opens nothing is no error.
+/// Ends the session that a key opens: its owner signs out. A key that opens nothing is no error. Gives
+/// whether it opened one.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<(), ActionError> {
+pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<bool, ActionError> {
     let Some(session) = app.store.read().find_live_session(key.hash(), app.clock.now()).await? else {
-        return Ok(());
+        return Ok(false);
     };
     let actor = actor.as_user(session.user_id, &session.username);
     end_one(app, session.uuid, EndReason::SignedOut, &actor).await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Ends the sessions named one by one, of any user: for the command line, which has

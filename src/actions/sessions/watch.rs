@@ -9,8 +9,9 @@ use crate::domain::SessionId;
 
 /// How many there may be at once.
 pub const MOST: usize = 128;
-/// How many of these may be one session's.
-pub const MOST_OF_SESSION: usize = 6;
+/// How many of these may be one session's. Browsers open six connections to a host: with four streams, two
+/// are left for everything else.
+pub const MOST_OF_SESSION: usize = 4;
 
 /// Those that go on now.
 pub struct Streams {

@@ -9,7 +9,6 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::actions::app::App;
-use crate::actions::sessions::end;
 use crate::actions::sign_in::Proved;
 use crate::actions::sign_in::factors::Checked;
 use crate::actions::sign_in::passkeys::challenge::Purpose;
@@ -19,7 +18,7 @@ use crate::api::endpoint::{ok, options, with_allow};
 use crate::api::error::{AT_LIMIT, ApiError};
 use crate::api::flows::state::{Stage, State as Flow};
 use crate::auth;
-use crate::auth::{cookies, csrf, known_device, redirect, relying_party, session_keys};
+use crate::auth::{csrf, known_device, redirect, relying_party};
 use crate::domain::PlainSecret;
 use crate::domain::factor::FactorKind;
 use crate::domain::user::MAX_EMAIL_LENGTH;
@@ -269,7 +268,7 @@ impl FlowCall<'_> {
         };
         let mut response = self.redirect("Welcome to Rollcall!");
         auth::keep_session(self.app, response.headers_mut(), &started)?;
-        cookies::remove(response.headers_mut(), &self.app.config, cookies::flow_name(&self.app.config));
+        Flow::forget(self.app, &self.parts.headers, response.headers_mut());
         Ok(response)
     }
 
@@ -279,7 +278,7 @@ impl FlowCall<'_> {
             "component": component(Stage::Denied), "flow_info": flow_info("Welcome to Rollcall!"), "pending_user": name,
             "pending_user_avatar": AVATAR, "error_message": why,
         }));
-        cookies::remove(response.headers_mut(), &self.app.config, cookies::flow_name(&self.app.config));
+        Flow::forget(self.app, &self.parts.headers, response.headers_mut());
         response
     }
 
@@ -291,11 +290,8 @@ impl FlowCall<'_> {
             });
             return Ok(ok(&body));
         }
-        for key in session_keys(self.app, &self.parts.headers) {
-            end::sign_out(self.app, &key, &self.client.as_anonymous()).await?;
-        }
         let mut response = self.redirect("Signed out");
-        auth::forget_session(self.app, response.headers_mut());
+        auth::sign_out(self.app, &self.parts.headers, self.client, response.headers_mut()).await?;
         Ok(response)
     }
 

@@ -14,6 +14,9 @@ use crate::auth::cookies;
 /// How long a sign-in may take.
 pub const LIVES: Duration = Duration::from_secs(15 * 60);
 
+/// What it is sealed as: the same under both names of the cookie.
+const SEALED_AS: &str = "flow";
+
 /// The step a sign-in waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
@@ -60,10 +63,10 @@ impl State {
     /// The one a request's cookie holds, if it is ours and not over.
     #[must_use]
     pub fn read(app: &App, headers: &HeaderMap) -> Option<Self> {
-        let name = cookies::flow_name(&app.config);
-        let sealed = cookies::find(headers, name)?;
-        let jar = CookieJar::new();
-        let opened = jar.private(&app.instance_key.cookie_key()).decrypt(Cookie::new(name, sealed))?;
+        let key = app.instance_key.cookie_key();
+        let sealed = cookies::values(app, headers, cookies::flow_name(&app.config));
+        let opened =
+            sealed.into_iter().find_map(|sealed| CookieJar::new().private(&key).decrypt(Cookie::new(SEALED_AS, sealed)))?;
         let state: Self = serde_json::from_str(opened.value()).ok()?;
         (state.expires_at > app.clock.now().0).then_some(state)
     }
@@ -71,11 +74,15 @@ impl State {
     /// Hands it to the browser.
     pub fn write(&self, app: &App, headers: &mut HeaderMap) {
         let Ok(text) = serde_json::to_string(self) else { return };
-        let name = cookies::flow_name(&app.config);
         let mut jar = CookieJar::new();
-        jar.private_mut(&app.instance_key.cookie_key()).add(cookies::build(&app.config, name, text, Some(LIVES)));
-        if let Some(sealed) = jar.get(name) {
-            cookies::set(headers, sealed);
+        jar.private_mut(&app.instance_key.cookie_key()).add(Cookie::new(SEALED_AS, text));
+        if let Some(sealed) = jar.get(SEALED_AS) {
+            cookies::set_both(headers, app, cookies::flow_name(&app.config), sealed.value(), Some(LIVES));
         }
+    }
+
+    /// Makes a browser forget it.
+    pub fn forget(app: &App, request: &HeaderMap, headers: &mut HeaderMap) {
+        cookies::remove_both(headers, app, cookies::flow_name(&app.config), request, true);
     }
 }

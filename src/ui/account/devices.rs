@@ -206,7 +206,7 @@ pub async fn end(State(app): State<App>, Path(uuid): Path<String>, request: Requ
         return Ok(Redirect::to(&format!("{PATH}?ended={id}")).into_response());
     }
     let mut response = Redirect::to(PATH).into_response();
-    forget_session(&app, response.headers_mut());
+    forget_session(&app, &parts.headers, response.headers_mut(), true);
     Ok(response)
 }
 

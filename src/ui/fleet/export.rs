@@ -16,6 +16,7 @@ use crate::store::StoreError;
 use crate::ui::PageResult;
 use crate::ui::error::PageError;
 use crate::ui::fleet::view::View;
+use crate::ui::fleet::viewer::Viewer;
 use crate::ui::submission::Visitor;
 
 /// How many rows are read at once.
@@ -37,14 +38,20 @@ pub async fn download(State(app): State<App>, request: Request) -> PageResult {
     let filter = crate::ui::fleet::exact(&app, &visitor, &view).await?;
     let matching = app.store.long_read(move |db| Box::pin(async move { db.list_matching(&filter, None, None).await })).await?;
     let ids = Arc::new(matching.ids);
+    let viewer = Viewer::of(&app, &visitor, &parts);
     let parts = stream::unfold(0, move |at: usize| {
-        let (app, ids) = (app.clone(), Arc::clone(&ids));
+        let (app, ids, viewer) = (app.clone(), Arc::clone(&ids), viewer.clone());
         async move {
             let step = ids.get(at..(at + STEP).min(ids.len())).unwrap_or_default();
             if step.is_empty() && !(at == 0 && is_csv) {
                 return None;
             }
-            let part = read(&app, step, is_csv, at == 0).await;
+            // A client may take minutes to read it. An answer that breaks off is not taken for a whole one.
+            let part = match viewer.session(&app).await {
+                Ok(Some(_)) => read(&app, step, is_csv, at == 0).await,
+                Ok(None) => Err(StoreError::Failed("the viewer may not look any longer".into())),
+                Err(error) => Err(error),
+            };
             Some((part, at + STEP))
         }
     });

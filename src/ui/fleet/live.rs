@@ -1,5 +1,6 @@
-//! The table as it changes: server-sent events. A viewer is sent what their page shows and no more;
-//! the stream ends when their session does, or when they may not look any longer.
+//! The table as it changes: server-sent events. A viewer is sent what their page shows and no more. Each
+//! look asks the check of sessions again, as each request of a page does: the stream ends when the session
+//! ends, must prove a second factor, is used from elsewhere, or may not look any longer.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -14,14 +15,14 @@ use serde_json::json;
 
 use crate::actions::app::App;
 use crate::actions::sessions::watch::StreamPlace;
-use crate::auth;
-use crate::domain::{HashedSecret, PlainSecret, SessionId};
+use crate::domain::SessionId;
 use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::ui::PageResult;
 use crate::ui::error::PageError;
 use crate::ui::fleet::rows::{Look, RenderedRow};
 use crate::ui::fleet::view::View;
+use crate::ui::fleet::viewer::Viewer;
 use crate::ui::submission::Visitor;
 use crate::ui::words::{end_reason, grouped};
 
@@ -33,8 +34,7 @@ const QUIET: u32 = 15;
 /// What a stream knows.
 struct Watch {
     app: App,
-    /// Whoever looks, by the cookies they came with.
-    keys: Vec<HashedSecret>,
+    viewer: Viewer,
     view: View,
     place: StreamPlace,
     /// Where the log of changes stood at the last look.
@@ -52,8 +52,8 @@ pub async fn stream(State(app): State<App>, request: Request) -> PageResult {
     crate::ui::fleet::look(&visitor, view.clone())?;
     let session = visitor.session.as_ref().map(|session| session.uuid).ok_or(PageError::Forbidden)?;
     let place = app.streams.enter(session).ok_or(PageError::TooMany)?;
-    let keys = auth::session_keys(&app, &parts.headers).iter().map(PlainSecret::hash).collect();
-    let watch = Watch { app, keys, view, place, position: None, sent: Vec::new(), count: 0, quiet: 0 };
+    let viewer = Viewer::of(&app, &visitor, &parts);
+    let watch = Watch { app, viewer, view, place, position: None, sent: Vec::new(), count: 0, quiet: 0 };
     let events = stream::unfold(watch, |mut watch| async move {
         let event = watch.next().await?;
         Some((Ok::<_, Infallible>(event), watch))
@@ -89,19 +89,8 @@ impl Watch {
 
     /// Whether something changed: `Some(None)` when the viewer may not look any longer.
     async fn look(&mut self) -> Result<Option<Option<Event>>, StoreError> {
-        let db = self.app.store.read();
-        let now = self.app.clock.now();
-        let mut viewer = None;
-        for key in &self.keys {
-            if let Some(session) = db.find_live_session(*key, now).await? {
-                viewer = Some(session);
-                break;
-            }
-        }
-        let Some(viewer) = viewer else { return Ok(Some(None)) };
-        if !viewer.rights.may_view_sessions {
-            return Ok(Some(None));
-        }
+        let Some(viewer) = self.viewer.session(&self.app).await? else { return Ok(Some(None)) };
+        let (db, now) = (self.app.store.read(), self.app.clock.now());
         let position = db.find_last_change().await?;
         if self.position == Some(position) {
             return Ok(None);

@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
 use crate::actions::app::App;
-use crate::actions::sessions::end;
 use crate::auth;
 use crate::ui::sign_in::read_form;
 use crate::ui::submission::Visitor;
@@ -42,13 +41,15 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let (parts, form) = read_form::<ProofForm>(request).await?;
     let visitor = Visitor::of(&app, &parts).await?;
-    if visitor.holder("/sign-out").is_ok() {
+    let is_held = visitor.holder("/sign-out").is_ok();
+    if is_held {
         visitor.check(&app, &parts.headers, &form.proof)?;
-        for key in auth::session_keys(&app, &parts.headers) {
-            end::sign_out(&app, &key, &visitor.client.as_anonymous()).await?;
-        }
     }
     let mut response = Redirect::to("/sign-in").into_response();
-    auth::forget_session(&app, response.headers_mut());
+    if is_held {
+        auth::sign_out(&app, &parts.headers, &visitor.client, response.headers_mut()).await?;
+    } else {
+        auth::forget_session(&app, &parts.headers, response.headers_mut(), false);
+    }
     Ok(response)
 }

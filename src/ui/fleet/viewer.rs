@@ -1,0 +1,45 @@
+//! The viewer of an answer that goes on, as a live view and a download do. What a request may see is
+//! checked when it comes; here it is checked again with each part of its answer.
+
+use axum::http::request::Parts;
+
+use crate::actions::app::App;
+use crate::actions::sessions::check::{Admission, check_again};
+use crate::auth;
+use crate::domain::caller::Client;
+use crate::domain::{HashedSecret, PlainSecret};
+use crate::store::StoreError;
+use crate::store::sessions::rows::LiveSession;
+use crate::ui::submission::Visitor;
+
+/// The cookies a viewer came with, and from where.
+#[derive(Clone, Debug)]
+pub(in crate::ui) struct Viewer {
+    keys: Vec<HashedSecret>,
+    client: Client,
+    request_id: String,
+}
+
+impl Viewer {
+    /// The viewer of a request.
+    pub(in crate::ui) fn of(app: &App, visitor: &Visitor, parts: &Parts) -> Self {
+        let keys = auth::session_keys(app, &parts.headers).iter().map(PlainSecret::hash).collect();
+        Self { keys, client: visitor.client.as_client(&parts.headers), request_id: visitor.client.request_id.clone() }
+    }
+
+    /// The session that may go on looking at everybody's sessions; `None` once it ended, must prove a
+    /// second factor, is used from elsewhere, or lost the right.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(in crate::ui) async fn session(&self, app: &App) -> Result<Option<LiveSession>, StoreError> {
+        for key in &self.keys {
+            match check_again(app, *key, &self.client, &self.request_id).await? {
+                Admission::None => {}
+                Admission::Open(session) => return Ok(Some(session).filter(|session| session.rights.may_view_sessions)),
+                Admission::FactorMissing(_) | Admission::Unproved(_) | Admission::Moved => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}
