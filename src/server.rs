@@ -3,7 +3,7 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
@@ -12,6 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::actions::app::App;
 use crate::api;
 use crate::api::error::ApiError;
+use crate::http::serve::{Bounds, Hooks, descriptors};
 use crate::http::{self, client, compress, headers, log};
 use crate::routes::routes;
 use crate::ui;
@@ -29,20 +30,50 @@ pub fn layers(router: Router<App>, app: &App) -> Router<App> {
         .layer(DefaultBodyLimit::max(http::MAX_BODY))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| ApiError::Internal.into_response()))
         .layer(from_fn_with_state(app.clone(), ui::error::dress))
-        .layer(from_fn(headers::add))
-        .layer(from_fn(compress::answer))
+        .layer(from_fn_with_state(app.clone(), headers::add))
+        .layer(from_fn_with_state(internal as fn() -> Response, compress::answer))
         .layer(from_fn(log::access))
         .layer(from_fn_with_state(app.clone(), client::identify))
 }
 
 /// Serves on the listener until `stop` is done, then lets running requests finish.
 pub async fn run(listener: TcpListener, app: &App, stop: impl Future<Output = ()>) {
-    serve(listener, router(app), stop).await;
+    serve_within(listener, router(app), bounds(app), stop).await;
 }
 
-/// Serves a router on the listener until `stop` is done, with the transport's bounds on time and size.
+/// The bounds on connections that the settings name, as far as the process may open files.
+#[must_use]
+pub fn bounds(app: &App) -> Bounds {
+    let http = &app.config.http;
+    let bounds = Bounds {
+        in_all: http.max_connections,
+        per_address: http.max_connections_per_address,
+        trusted: http.trusted_proxies.clone(),
+    };
+    bounds.within(descriptors())
+}
+
+/// Serves a router on the listener until `stop` is done, with the transport's bounds on time and size, and
+/// with its default bounds on connections.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    http::serve::run(listener, router, api::path::normalize, || ApiError::Timeout.into_response(), stop).await;
+    serve_within(listener, router, Bounds::default(), stop).await;
+}
+
+/// The same with these bounds on connections.
+pub async fn serve_within(listener: TcpListener, router: Router, bounds: Bounds, stop: impl Future<Output = ()>) {
+    let hooks = Hooks { rewrite: api::path::normalize, timed_out: || ApiError::Timeout.into_response(), refused };
+    http::serve::run(listener, router, bounds, hooks, stop).await;
+}
+
+fn internal() -> Response {
+    ApiError::Internal.into_response()
+}
+
+/// The head breaks the rules of HTTP. No browser sends such a one, so there is no page for it.
+fn refused(status: StatusCode, why: &'static str) -> Response {
+    let mut response = ApiError::Malformed(why.to_owned()).into_response();
+    *response.status_mut() = status;
+    response
 }
 
 /// No such address: answered in the form that its caller reads.

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use utoipa::openapi::path::Operation;
@@ -15,8 +15,9 @@ use utoipa::{Modify, OpenApi};
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::users::recovery;
 use crate::api::core::{authenticated_sessions as sessions, ended_sessions};
-use crate::api::error::{GenericError, json_response};
+use crate::api::error::GenericError;
 use crate::api::flows::executor;
+use crate::http::static_file::StaticFile;
 
 /// What the paths of the description begin with. It is in `servers`, as in authentik's description.
 pub const BASE: &str = "/api/v3";
@@ -132,31 +133,51 @@ pub fn description() -> &'static utoipa::openapi::OpenApi {
     &DESCRIPTION
 }
 
+static SCHEMA: LazyLock<StaticFile> = LazyLock::new(|| {
+    let text = serde_json::to_vec(description()).unwrap_or_else(|error| {
+        tracing::error!(%error, "the API's description could not be written");
+        Vec::new()
+    });
+    StaticFile::new("application/json", "no-store", text)
+});
+
 /// `/api/v3/schema/`: the description as JSON.
 pub async fn schema() -> Response {
-    json_response(StatusCode::OK, description())
+    SCHEMA.answer()
 }
 
-const PAGE: &str = include_str!("../../static/browser.html");
-const START: &str = include_str!("../../static/browser.js");
+static PAGE: LazyLock<StaticFile> =
+    LazyLock::new(|| StaticFile::new("text/html; charset=utf-8", "no-store", include_str!("../../static/browser.html")));
+static START: LazyLock<StaticFile> =
+    LazyLock::new(|| StaticFile::new("text/javascript; charset=utf-8", "no-store", include_str!("../../static/browser.js")));
+
+/// Swagger UI's files, as they come with its crate.
+const SWAGGER_FILES: [&str; 5] =
+    ["index.css", "swagger-initializer.js", "swagger-ui-bundle.js", "swagger-ui-standalone-preset.js", "swagger-ui.css"];
+
+/// Those of them that are there, by name.
+static SWAGGER: LazyLock<Vec<(&'static str, StaticFile)>> = LazyLock::new(|| {
+    let config = std::sync::Arc::new(utoipa_swagger_ui::Config::from("/api/v3/schema/"));
+    let load = |name: &'static str| {
+        let found = utoipa_swagger_ui::serve(name, std::sync::Arc::clone(&config)).ok().flatten()?;
+        let kind = if name.ends_with(".css") { "text/css" } else { "text/javascript" };
+        Some((name, StaticFile::new(kind, "public, max-age=86400", found.bytes.into_owned())))
+    };
+    SWAGGER_FILES.into_iter().filter_map(load).collect()
+});
 
 /// `/api/v3/`: a page to browse the description.
 pub async fn browser() -> Response {
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE).into_response()
+    PAGE.answer()
 }
 
-/// The page's own files: Swagger UI's, as they come with its crate.
+/// The page's own files.
 pub async fn browser_file(Path(file): Path<String>) -> Response {
     if file == "start.js" {
-        return ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], START).into_response();
+        return START.answer();
     }
-    let config = std::sync::Arc::new(utoipa_swagger_ui::Config::from("/api/v3/schema/"));
-    match utoipa_swagger_ui::serve(&file, config) {
-        Ok(Some(found)) if matches!(file.rsplit_once('.'), Some((_, "css" | "js"))) => (
-            [(header::CONTENT_TYPE, found.content_type), (header::CACHE_CONTROL, "public, max-age=86400".into())],
-            found.bytes.into_owned(),
-        )
-            .into_response(),
-        _ => StatusCode::NOT_FOUND.into_response(),
+    match SWAGGER.iter().find(|(name, _)| *name == file) {
+        Some((_, found)) => found.answer(),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }

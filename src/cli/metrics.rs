@@ -11,11 +11,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::actions::app::App;
+use crate::http::serve::{Bounds, Hooks};
 use crate::metrics;
 use crate::store::CountKey;
 
 /// How often histograms are drained into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Prometheus keeps one connection for each server that scrapes.
+const BOUNDS: Bounds = Bounds { in_all: 64, per_address: 32, trusted: Vec::new() };
+const HOOKS: Hooks = Hooks { rewrite: |request| request, timed_out, refused: |status, _| status.into_response() };
 
 /// Serves the metrics until `stop` is done.
 ///
@@ -37,7 +42,7 @@ pub async fn serve(app: &App, address: SocketAddr, stop: impl Future<Output = ()
             }
         };
         tokio::select! {
-            () = crate::http::serve::run(listener, router, |request| request, timed_out, stop) => {}
+            () = crate::http::serve::run(listener, router, BOUNDS, HOOKS, stop) => {}
             () = gather => {}
         }
     });

@@ -1,5 +1,6 @@
 //! `[http]`: how requests are read.
 
+use crate::config::kinds::BOOL;
 use crate::config::section::{Kind, section};
 
 section! {
@@ -13,6 +14,22 @@ section! {
         /// With https, cookies are Secure and their names start with `__Host-`. Passkeys are made
         /// for the host.
         public_url: Option<PublicUrl> = PUBLIC_URL, unset "none", example "https://sessions.example.com";
+
+        /// The most connections at once; more wait in the listen queue.
+        ///
+        /// It is lowered where the process may open fewer files (`ulimit -n`): 48 of them are kept
+        /// for the database and other files.
+        max_connections: usize = COUNT, default "8192";
+
+        /// The most connections at once from one address, or from one IPv6 network of /64. More are
+        /// closed at once.
+        ///
+        /// It does not hold for trusted proxies. One address has at most three quarters of all.
+        max_connections_per_address: usize = COUNT, default "512";
+
+        /// Whether browsers are told to use https for all hosts below the server's, too
+        /// (`includeSubDomains` in `Strict-Transport-Security`).
+        hsts_include_subdomains: bool = BOOL, default "false";
     }
 }
 
@@ -23,6 +40,9 @@ const NETWORKS: Kind<Vec<ipnet::IpNet>> = Kind::new("networks such as 10.0.0.0/8
         .map(|part| part.parse().or_else(|_| part.parse::<std::net::IpAddr>().map(Into::into)).ok())
         .collect()
 });
+
+const COUNT: Kind<usize> =
+    Kind::new("a whole number above zero", |text| text.parse().ok().filter(|count| *count > 0 && *count <= 1_000_000));
 
 const PUBLIC_URL: Kind<PublicUrl> = Kind::new("an address such as https://sessions.example.com", PublicUrl::parse);
 
@@ -60,6 +80,9 @@ impl PublicUrl {
         let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
         let host = uri.authority()?.as_str();
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !host.contains('@');
+        // As browsers write it: without the port that the scheme has anyway.
+        let default_port = if scheme == "https" { ":443" } else { ":80" };
+        let host = host.strip_suffix(default_port).unwrap_or(host);
         is_bare.then(|| Self { origin: format!("{scheme}://{host}").to_lowercase() })
     }
 }
@@ -71,5 +94,18 @@ mod tests {
     #[test]
     fn the_host_of_an_ipv6_url_keeps_its_brackets() {
         assert_eq!(PublicUrl::parse("http://[::1]:9000").unwrap().host(), "[::1]");
+    }
+
+    #[test]
+    fn the_origin_is_written_as_browsers_write_it() {
+        for (url, origin) in [
+            ("https://S.example:443/", "https://s.example"),
+            ("http://s.example:80", "http://s.example"),
+            ("https://s.example:80", "https://s.example:80"),
+            ("https://[2001:db8::1]:443", "https://[2001:db8::1]"),
+            ("https://s.example:8443", "https://s.example:8443"),
+        ] {
+            assert_eq!(PublicUrl::parse(url).unwrap().origin(), origin);
+        }
     }
 }

@@ -1,25 +1,44 @@
-//! Compression of large answers, for clients that accept it: zstd at its quickest level, else gzip.
+//! Compression of large answers, for clients that accept it: zstd, else gzip.
 //!
-//! JSON, what is public (styles, scripts, pictures), and pages that a browser says no other site asked
-//! for. Pages hold the proofs of forms beside what the address asks for, and the length of a compressed
-//! page would tell about the proof to whoever can choose addresses and have them opened (BREACH).
+//! Compressed are JSON, public files (styles, scripts, pictures), and pages that a browser says no other
+//! site asked for. Pages hold the proofs of forms next to text from the address, and the length of a
+//! compressed page would tell about the proof to an attacker who can choose addresses and have them
+//! opened (BREACH).
+//!
+//! Nothing is compressed on the threads that serve: files that do not change are compressed once
+//! ([`StaticFile`]), all else on blocking threads, as many at a time as there are processors. An answer
+//! that finds them all at work goes out as it is.
 
 use std::io::Write;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::{Body, HttpBody, to_bytes};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::http::static_file::StaticFile;
 
 /// Smaller bodies fit a few packets anyway.
 const SMALLEST: u64 = 4 * 1024;
-/// Larger ones are streams or exports; nobody holds them in memory.
+/// Larger ones are streams or exports, which are not kept in memory.
 const LARGEST: u64 = 4 * 1024 * 1024;
+/// Bodies up to this size take less time to compress than to hand to another thread.
+const QUICK: usize = 32 * 1024;
 
+/// How many bodies are compressed at once.
+static AT_ONCE: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))));
+
+/// A coding of RFC 9110, 8.4.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Coding {
+pub(super) enum Coding {
+    /// RFC 8878.
     Zstd,
+    /// RFC 1952.
     Gzip,
 }
 
@@ -31,20 +50,30 @@ impl Coding {
         })
     }
 
-    fn compress(self, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    /// At the quickest level, for what is sent once.
+    fn compress(self, bytes: &[u8]) -> std::io::Result<Bytes> {
+        self.compress_at(bytes, 1, flate2::Compression::fast())
+    }
+
+    /// At a level that takes longer, for what is sent often.
+    pub(super) fn compress_once(self, bytes: &[u8]) -> std::io::Result<Bytes> {
+        self.compress_at(bytes, 9, flate2::Compression::default())
+    }
+
+    fn compress_at(self, bytes: &[u8], zstd_level: i32, gzip_level: flate2::Compression) -> std::io::Result<Bytes> {
         match self {
-            Self::Zstd => zstd::bulk::compress(bytes, 1),
+            Self::Zstd => zstd::bulk::compress(bytes, zstd_level).map(Bytes::from),
             Self::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4), flate2::Compression::fast());
+                let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4), gzip_level);
                 encoder.write_all(bytes)?;
-                encoder.finish()
+                encoder.finish().map(Bytes::from)
             }
         }
     }
 }
 
-/// Compresses the answer where that is worth it.
-pub async fn answer(request: Request, next: Next) -> Response {
+/// Compresses the answer where that is worth it. `failed` makes the answer when a body cannot be read.
+pub async fn answer(State(failed): State<fn() -> Response>, request: Request, next: Next) -> Response {
     let (coding, is_own) = (accepted(request.headers()), is_own(request.headers()));
     let response = next.run(request).await;
     if !is_worth_it(&response, is_own) {
@@ -53,17 +82,38 @@ pub async fn answer(request: Request, next: Next) -> Response {
     let (mut parts, body) = response.into_parts();
     parts.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding, Sec-Fetch-Site"));
     let Some(coding) = coding else { return Response::from_parts(parts, body) };
-    let Ok(bytes) = to_bytes(body, usize::try_from(LARGEST).unwrap_or(usize::MAX)).await else {
-        return crate::api::error::ApiError::Internal.into_response();
-    };
-    match coding.compress(&bytes) {
-        Ok(compressed) if compressed.len() < bytes.len() => {
-            parts.headers.insert(header::CONTENT_ENCODING, coding.name());
-            parts.headers.remove(header::CONTENT_LENGTH);
-            Response::from_parts(parts, Body::from(compressed))
-        }
+    if let Some(file) = parts.extensions.get::<&'static StaticFile>() {
+        return match file.compressed(coding).await {
+            Some(compressed) => coded(parts, coding, compressed),
+            None => Response::from_parts(parts, body),
+        };
+    }
+    let Ok(bytes) = to_bytes(body, usize::try_from(LARGEST).unwrap_or(usize::MAX)).await else { return failed() };
+    match compress(coding, bytes.clone()).await {
+        Some(compressed) if compressed.len() < bytes.len() => coded(parts, coding, compressed),
         _ => Response::from_parts(parts, Body::from(bytes)),
     }
+}
+
+/// The body in a coding; `None` when it failed or there is no thread for it now.
+async fn compress(coding: Coding, bytes: Bytes) -> Option<Bytes> {
+    if bytes.len() <= QUICK {
+        return coding.compress(&bytes).ok();
+    }
+    // The permit belongs to the work: it is given back when the work is done, not when the client leaves.
+    let permit = Arc::clone(&AT_ONCE).try_acquire_owned().ok()?;
+    let work = tokio::task::spawn_blocking(move || {
+        let compressed = coding.compress(&bytes);
+        drop(permit);
+        compressed
+    });
+    work.await.ok()?.ok()
+}
+
+fn coded(mut parts: axum::http::response::Parts, coding: Coding, compressed: Bytes) -> Response {
+    parts.headers.insert(header::CONTENT_ENCODING, coding.name());
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(compressed))
 }
 
 /// Whether a browser says that a person or this site asked for it, and no other site. Browsers that say
@@ -80,6 +130,9 @@ fn is_worth_it(response: &Response, is_own: bool) -> bool {
     (is_plain || (is_own && kind == "text/html")) && is_whole && !response.headers().contains_key(header::CONTENT_ENCODING)
 }
 
+/// What counts as white space in a header (RFC 9110, 5.6.3).
+const OWS: [char; 2] = [' ', '\t'];
+
 /// What the client accepts, by `Accept-Encoding` (RFC 9110, 12.5.3): zstd first, since it costs us
 /// least. A coding with `q=0` is refused.
 fn accepted(headers: &HeaderMap) -> Option<Coding> {
@@ -87,8 +140,8 @@ fn accepted(headers: &HeaderMap) -> Option<Coding> {
     for value in headers.get_all(header::ACCEPT_ENCODING) {
         for part in value.to_str().unwrap_or_default().split(',') {
             let (name, weight) = part.split_once(';').unwrap_or((part, ""));
-            let weight = weight.trim().strip_prefix("q=").unwrap_or("1").trim();
-            let name = name.trim();
+            let weight = weight.trim_matches(OWS).strip_prefix("q=").unwrap_or("1").trim_matches(OWS);
+            let name = name.trim_matches(OWS);
             if weight.parse::<f32>().is_ok_and(|weight| weight <= 0.0) {
                 is_gzip_refused |= name.eq_ignore_ascii_case("gzip");
                 continue;
@@ -133,8 +186,19 @@ mod tests {
         assert_eq!(zstd::bulk::decompress(&zstd, body.len()).unwrap(), body);
         let gzip = Coding::Gzip.compress(&body).unwrap();
         let mut read = Vec::new();
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(gzip.as_slice()), &mut read).unwrap();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(gzip.as_ref()), &mut read).unwrap();
         assert_eq!(read, body);
         assert!(zstd.len() * 10 < body.len() && gzip.len() * 10 < body.len());
+    }
+
+    #[tokio::test]
+    async fn a_large_body_goes_out_as_it_is_when_all_threads_compress() {
+        let body = Bytes::from(br#"{"user_agent": {"family": "Firefox"}}"#.repeat(2000));
+        assert!(compress(Coding::Gzip, body.clone()).await.is_some());
+        let all = u32::try_from(AT_ONCE.available_permits()).unwrap();
+        let taken = AT_ONCE.acquire_many(all).await.unwrap();
+        assert!(compress(Coding::Gzip, body.clone()).await.is_none());
+        drop(taken);
+        assert!(compress(Coding::Gzip, body).await.is_some());
     }
 }

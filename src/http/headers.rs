@@ -1,10 +1,11 @@
 //! Headers that every answer carries.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use crate::actions::app::App;
 use crate::http::client::ClientInfo;
 
 /// Nothing from elsewhere, nothing inline.
@@ -15,13 +16,19 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; scr
 const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), \
     microphone=(), midi=(), payment=(), usb=(), publickey-credentials-create=(self), publickey-credentials-get=(self)";
 
+/// A year of https for this host.
+const HSTS: &str = "max-age=31536000";
+/// The same for all hosts below it, which are not all ours unless the settings say so.
+const HSTS_WITH_SUBDOMAINS: &str = "max-age=31536000; includeSubDomains";
+
 /// Adds what a handler did not set itself (OWASP ASVS v5.0.0-3.4.1 to 3.4.8).
-pub async fn add(request: Request, next: Next) -> Response {
+pub async fn add(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_https = request.extensions().get::<ClientInfo>().is_some_and(|client| client.is_https);
     let mut response = next.run(request).await;
     complete(response.headers_mut());
     if is_https {
-        let value = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+        let value = if app.config.http.hsts_include_subdomains { HSTS_WITH_SUBDOMAINS } else { HSTS };
+        let value = HeaderValue::from_static(value);
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
     response

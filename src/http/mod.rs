@@ -3,10 +3,14 @@
 
 pub mod client;
 pub mod compress;
+mod connection;
 pub mod headers;
 pub mod log;
+pub mod log_limit;
+mod places;
 pub mod query;
 pub mod serve;
+pub mod static_file;
 
 /// The largest request body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;

@@ -1,5 +1,5 @@
-//! The listener: accepts connections, bounds what a stranger may send and how slowly, and stops
-//! gracefully.
+//! Serves HTTP/1.1 on a listener: bounds connections, heads, and the time that a peer may take to send and
+//! to read; and stops gracefully. The table of all bounds is in `docs/SECURITY.md`.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -8,53 +8,60 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::response::Response;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
 use tower::Service;
 
-/// How long a client may take to send its head (slowloris).
+pub use crate::http::places::{Bounds, descriptors};
+
+use crate::http::connection::{Pace, Paced};
+use crate::http::log_limit::LogLimit;
+use crate::http::places::{Place, Places};
+
+/// How long a client may take to send its head (slowloris), and to begin another one.
 const HEAD_TIME: Duration = Duration::from_secs(15);
 /// How long a request may take in all, its body included.
 const REQUEST_TIME: Duration = Duration::from_secs(60);
-/// The largest head, in bytes, and the most header lines: beyond it hyper answers 431.
-const MAX_HEAD: usize = 160 * 1024;
+/// How fast a client must read what is sent to it: 16 KiB in 20 s.
+const PACE: Pace = Pace { time: Duration::from_secs(20), bytes: 16 * 1024 };
+/// The largest head, in bytes, and the most header lines: beyond it the answer is 431. It is also the most
+/// that is read ahead of a request that is being answered, which bounds the pipeline.
+const MAX_HEAD: usize = 32 * 1024;
 const MAX_HEADERS: usize = 128;
-/// The most connections at once; more wait in the listen queue.
-const MAX_CONNECTIONS: usize = 8192;
 /// How long requests may take to finish once the server stops.
 const GRACE: Duration = Duration::from_secs(8);
+/// How long to wait after a connection could not be accepted.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` is done, then lets running requests finish, within 8 s. A request that takes
-/// longer than 60 s is answered by `timed_out`. `rewrite` changes each request before it is routed.
-pub async fn run(
-    listener: TcpListener,
-    router: Router,
-    rewrite: fn(Request) -> Request,
-    timed_out: fn() -> Response,
-    stop: impl Future<Output = ()>,
-) {
+/// What the faces of the server add to the transport.
+#[derive(Clone, Copy, Debug)]
+pub struct Hooks {
+    /// Changes each request before it is routed.
+    pub rewrite: fn(Request) -> Request,
+    /// The answer to a request that took longer than 60 s.
+    pub timed_out: fn() -> Response,
+    /// The answer to a request whose head breaks the rules of HTTP: 400 or 431, and why.
+    pub refused: fn(StatusCode, &'static str) -> Response,
+}
+
+/// Serves until `stop` is done, then lets running requests finish, within 8 s.
+pub async fn run(listener: TcpListener, router: Router, bounds: Bounds, hooks: Hooks, stop: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
-    let places = std::sync::Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new(bounds);
     let mut stop = std::pin::pin!(stop);
     loop {
-        let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else { break };
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, most likely: give others time to end.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
+        let (stream, peer, place) = tokio::select! {
+            // Also while all places are taken.
             () = &mut stop => break,
+            accepted = accept(&listener, &places) => accepted,
         };
         drop(stream.set_nodelay(true));
-        let service = service(router.clone(), rewrite, timed_out, peer);
+        // Bytes that such a peer did not read are thrown away, not kept by the kernel for minutes.
+        let stream = Paced::new(stream, PACE, |stream: &TcpStream| drop(stream.set_zero_linger()));
+        let service = service(router.clone(), hooks, peer);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
@@ -63,7 +70,7 @@ pub async fn run(
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // What goes wrong here is the client's doing: it went away or spoke no HTTP.
+            // What goes wrong here is the client's doing: it went away, did not read, or spoke no HTTP.
             drop(connection.await);
             drop(place);
         });
@@ -74,11 +81,37 @@ pub async fn run(
     }
 }
 
+/// Waits for a place, then for a connection whose address may have one more. The others are closed at
+/// once.
+async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Place) {
+    static FAILED: LogLimit = LogLimit::ten_a_minute();
+    static REFUSED: LogLimit = LogLimit::ten_a_minute();
+    loop {
+        let Some(one) = places.free().await else { return std::future::pending().await };
+        match listener.accept().await {
+            Ok((stream, peer)) => match places.take(one, peer) {
+                Some(place) => return (stream, peer, place),
+                None => {
+                    if let Some(held_back) = REFUSED.admit() {
+                        tracing::warn!(client.ip = %peer.ip(), held_back, "too many connections from one address");
+                    }
+                }
+            },
+            Err(error) => {
+                // Out of file descriptors, most likely: give others time to end.
+                if let Some(held_back) = FAILED.admit() {
+                    tracing::warn!(%error, held_back, "a connection could not be accepted");
+                }
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
 /// What a connection's requests go to.
 fn service(
     router: Router,
-    rewrite: fn(Request) -> Request,
-    timed_out: fn() -> Response,
+    hooks: Hooks,
     peer: SocketAddr,
 ) -> impl hyper::service::Service<
     hyper::Request<hyper::body::Incoming>,
@@ -89,16 +122,98 @@ fn service(
     hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut router = router.clone();
         async move {
-            let mut request = rewrite(request.map(Body::new));
+            if let Err((status, why)) = check_head(&request) {
+                return Ok(completed((hooks.refused)(status, why)));
+            }
+            let mut request = (hooks.rewrite)(request.map(Body::new));
             request.extensions_mut().insert(ConnectInfo(peer));
             match tokio::time::timeout(REQUEST_TIME, router.call(request)).await {
                 Ok(answer) => answer,
-                Err(_) => {
-                    let mut answer = timed_out();
-                    crate::http::headers::complete(answer.headers_mut());
-                    Ok(answer)
-                }
+                Err(_) => Ok(completed((hooks.timed_out)())),
             }
         }
     })
+}
+
+fn completed(mut answer: Response) -> Response {
+    crate::http::headers::complete(answer.headers_mut());
+    // What follows a head that breaks the rules may not be what it seems.
+    answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    answer
+}
+
+/// The rules for heads that hyper leaves to its users.
+fn check_head<B>(request: &hyper::Request<B>) -> Result<(), (StatusCode, &'static str)> {
+    if head_size(request) > MAX_HEAD {
+        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large."));
+    }
+    check_host(request.version(), request.headers()).map_err(|why| (StatusCode::BAD_REQUEST, why))
+}
+
+/// How many bytes the head took, but for white space.
+fn head_size<B>(request: &hyper::Request<B>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let authority = request.uri().authority().map_or(0, |authority| authority.as_str().len());
+    let lines: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    request.method().as_str().len() + authority + target + lines
+}
+
+/// One `Host` with the form of one, as RFC 9112, 3.2 wants it: proxies and servers that choose differently
+/// among several let an attacker reach what the proxy protects.
+fn check_host(version: Version, headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version < Version::HTTP_11 => Ok(()),
+        (None, _) => Err("The request has no Host."),
+        (Some(_), Some(_)) => Err("The request has more than one Host."),
+        (Some(host), None) if host.as_bytes().iter().all(|byte| is_of_host(*byte)) => Ok(()),
+        (Some(_), None) => Err("The Host of the request is no host."),
+    }
+}
+
+/// What a host and a port are made of (RFC 3986, 3.2.2 and 3.2.3).
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_one_host() {
+        let check = |version: Version, hosts: &[&'static [u8]]| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(header::HOST, header::HeaderValue::from_bytes(host).unwrap());
+            }
+            check_host(version, &headers).is_ok()
+        };
+        let one = Version::HTTP_11;
+        for good in [b"a.example".as_slice(), b"a.example:8443", b"[2001:db8::1]:443", b"xn--bcher-kva.example", b"a_b", b""] {
+            assert!(check(one, &[good]), "{}", good.escape_ascii());
+        }
+        for bad in
+            [b"a.example b.example".as_slice(), b"a/b", b"u@a", b"a?b", b"a#b", b"a\\b", b"\xc3\xa4.example", b"a\tb", b"\"a\""]
+        {
+            assert!(!check(one, &[bad]), "{}", bad.escape_ascii());
+        }
+        assert!(!check(one, &[]) && check(Version::HTTP_10, &[]));
+        for version in [one, Version::HTTP_10] {
+            assert!(!check(version, &[b"a.example", b"b.example"]) && !check(version, &[b"a.example", b"a.example"]));
+        }
+    }
+
+    #[test]
+    fn a_head_is_measured_whole() {
+        let request = |path: usize, value: usize| {
+            let request = hyper::Request::get(format!("/{}", "x".repeat(path))).header("host", "a").header("x", "y".repeat(value));
+            check_head(&request.body(()).unwrap()).map_err(|(status, _)| status.as_u16())
+        };
+        assert_eq!(request(100, 100), Ok(()));
+        assert_eq!(request(16 * 1024, 15 * 1024), Ok(()));
+        assert_eq!(request(16 * 1024, 17 * 1024), Err(431));
+        assert_eq!(request(33 * 1024, 0), Err(431));
+        assert_eq!(request(0, 33 * 1024), Err(431));
+    }
 }

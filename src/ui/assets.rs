@@ -3,26 +3,29 @@
 use std::sync::LazyLock;
 
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use crate::domain::secret::hex;
+use crate::http::static_file::StaticFile;
 
-const ICON: &str = include_str!("../../static/icon.svg");
+/// Its name stays when it changes, so it is kept for a day.
+static ICON: LazyLock<StaticFile> =
+    LazyLock::new(|| StaticFile::new("image/svg+xml", "public, max-age=86400", include_str!("../../static/icon.svg")));
 
 /// A file under a name with its hash.
 struct Asset {
     path: String,
-    kind: &'static str,
-    content: std::borrow::Cow<'static, str>,
+    file: StaticFile,
 }
 
 impl Asset {
     fn new(stem: &str, extension: &str, kind: &'static str, content: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         let content = content.into();
         let hash = hex(&Sha256::digest(content.as_bytes()));
-        Self { path: format!("/static/{stem}-{}.{extension}", hash.get(..12).unwrap_or_default()), kind, content }
+        let path = format!("/static/{stem}-{}.{extension}", hash.get(..12).unwrap_or_default());
+        Self { path, file: StaticFile::new(kind, "public, max-age=31536000, immutable", content.into_owned()) }
     }
 }
 
@@ -68,11 +71,11 @@ pub fn passkeys_js() -> &'static str {
 /// `/static/{file}`: may be kept for ever, but for the icon, whose name stays.
 pub async fn serve(Path(file): Path<String>) -> Response {
     if file == "icon.svg" {
-        return ([(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=86400")], ICON).into_response();
+        return ICON.answer();
     }
     let assets: [&'static Asset; 4] = [&CSS, &JS, &LIVE_JS, &PASSKEYS_JS];
-    let asset = assets.into_iter().find(|asset| asset.path.strip_prefix("/static/") == Some(&file));
-    let Some(asset) = asset else { return StatusCode::NOT_FOUND.into_response() };
-    let headers = [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
-    (headers, asset.content.as_ref()).into_response()
+    match assets.into_iter().find(|asset| asset.path.strip_prefix("/static/") == Some(&file)) {
+        Some(asset) => asset.file.answer(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
