@@ -14,6 +14,7 @@ use crate::actions::app::App;
 use crate::domain::query::Mistakes;
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
+use crate::ui::refusal::Refusal;
 use crate::ui::submission::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
@@ -25,7 +26,7 @@ pub enum PageError {
     /// 400: a part of the search was not understood, so nothing was done with what it matches.
     Mistaken(Mistakes),
     /// 403: the form was not ours, or too old.
-    Forged(String),
+    Forged(Refusal),
     /// 403.
     Forbidden,
     /// 403: as many sessions as may be.
@@ -84,11 +85,7 @@ impl PageError {
     fn failure(&self) -> Failure {
         let (status, title, text) = match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "There is nothing here", "The address is wrong, or what it named is gone."),
-            Self::Forged(_) => (
-                StatusCode::FORBIDDEN,
-                "This form could not be accepted",
-                "It is too old, or it did not come from this site. Go back, reload the page, and send it again.",
-            ),
+            Self::Forged(refusal) => (StatusCode::FORBIDDEN, "This form could not be accepted", refusal.text_without_form()),
             Self::Forbidden => (
                 StatusCode::FORBIDDEN,
                 "You may not do this",
@@ -165,7 +162,6 @@ impl IntoResponse for PageError {
             Self::Unconfirmed(back) => {
                 return Redirect::to(&format!("/confirm?next={}", utf8_percent_encode(back, PATH))).into_response();
             }
-            Self::Forged(why) => tracing::info!(why, "a form was refused"),
             _ => {}
         }
         let failure = self.failure();

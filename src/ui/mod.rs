@@ -6,6 +6,7 @@ pub mod admin;
 pub mod assets;
 pub mod error;
 pub mod fleet;
+mod refusal;
 pub mod sign_in;
 mod submission;
 mod words;

@@ -1,13 +1,13 @@
 //! The proof that a form was ours. It is bound to the session's cookie, or, before there is one, to
 //! a cookie of its own; and the browser must not say that the form came from another site.
 
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 
 use crate::actions::app::App;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::check::Admission;
-use crate::actions::sign_in::{confirm, factors};
+use crate::actions::sign_in::confirm;
 use crate::auth::{cookies, csrf, session_of_cookies};
 use crate::config::Config;
 use crate::domain::caller::Actor;
@@ -16,6 +16,7 @@ use crate::http::client::ClientInfo;
 use crate::store::people::users::Rights;
 use crate::store::sessions::rows::LiveSession;
 use crate::ui::error::PageError;
+use crate::ui::refusal::Refusal;
 use crate::ui::{Frame, Section, assets};
 
 /// A page's caller: where from, and the session they have, if any.
@@ -36,6 +37,8 @@ pub struct Visitor {
     bound_to: String,
     /// A cookie to set, when `bound_to` is new.
     new_cookie: Option<String>,
+    /// The path that was asked for, with its query; `None` for a form.
+    asked: Option<String>,
 }
 
 fn cookie_name(config: &Config) -> &'static str {
@@ -58,12 +61,17 @@ impl Visitor {
             is_factor_missing: false,
             bound_to: String::new(),
             new_cookie: None,
+            asked: matches!(parts.method, Method::GET | Method::HEAD)
+                .then(|| parts.uri.path_and_query().map_or("/", |asked| asked.as_str()).to_owned()),
         };
         let unknown = match session_of_cookies(app, &parts.headers, &unknown.client).await? {
             Admission::Open(session) => {
-                let bound_to = session.uuid.to_string();
-                let (rights, is_factor_missing) = (session.rights, factors::is_missing(app, &session));
-                return Ok(Self { session: Some(session), rights, is_factor_missing, bound_to, ..unknown });
+                let (rights, bound_to) = (session.rights, session.uuid.to_string());
+                return Ok(Self { session: Some(session), rights, bound_to, ..unknown });
+            }
+            Admission::FactorMissing(session) => {
+                let (rights, bound_to) = (session.rights, session.uuid.to_string());
+                return Ok(Self { session: Some(session), rights, is_factor_missing: true, bound_to, ..unknown });
             }
             Admission::Unproved(session) => {
                 let bound_to = session.uuid.to_string();
@@ -100,10 +108,20 @@ impl Visitor {
     /// [`PageError::SignedOut`], [`PageError::Moved`] and [`PageError::Unconfirmed`].
     pub fn signed_in_at_all(&self, path: &str) -> Result<&LiveSession, PageError> {
         self.session.as_ref().ok_or_else(|| match (&self.unproved, self.is_moved) {
-            (Some(_), _) => PageError::Unconfirmed(path.to_owned()),
-            (None, true) => PageError::Moved(path.to_owned()),
-            (None, false) => PageError::SignedOut(path.to_owned()),
+            (Some(_), _) => PageError::Unconfirmed(self.back_to(path)),
+            (None, true) => PageError::Moved(self.back_to(path)),
+            (None, false) => PageError::SignedOut(self.back_to(path)),
         })
+    }
+
+    /// Where to go on after a sign-in or a proof: to `path`, with the query that was asked for when that was
+    /// a page at `path`.
+    fn back_to(&self, path: &str) -> String {
+        let path_alone = |text: &str| text.split('?').next().unwrap_or_default().to_owned();
+        match &self.asked {
+            Some(asked) if path_alone(asked) == path_alone(path) => asked.clone(),
+            _ => path.to_owned(),
+        }
     }
 
     /// Their session, whether or not it must be proved anew: for what proves it, and what ends it.
@@ -130,7 +148,7 @@ impl Visitor {
     /// [`PageError::SignedOut`] and [`PageError::Unconfirmed`].
     pub fn confirmed_at_all(&self, app: &App, path: &str) -> Result<&LiveSession, PageError> {
         let session = self.signed_in_at_all(path)?;
-        if confirm::is_fresh(app, session) { Ok(session) } else { Err(PageError::Unconfirmed(path.to_owned())) }
+        if confirm::is_fresh(app, session) { Ok(session) } else { Err(PageError::Unconfirmed(self.back_to(path))) }
     }
 
     /// The visitor as a caller with all their rights; without a session, to the sign-in page and
@@ -168,16 +186,31 @@ impl Visitor {
         csrf::form_proof(app, &self.bound_to)
     }
 
-    /// Checks a form that came in.
+    /// Checks a form that came in. A refusal is in the log.
     ///
     /// # Errors
     /// [`PageError::Forged`] unless it carries its proof and came from this site.
     pub fn check(&self, app: &App, headers: &HeaderMap, proof: &str) -> Result<(), PageError> {
-        csrf::check_same_site(headers, &self.client, app).map_err(PageError::Forged)?;
-        if self.new_cookie.is_none() && csrf::is_form_proof(app, &self.bound_to, proof) {
-            return Ok(());
+        self.examine(app, headers, proof).map_err(PageError::Forged)
+    }
+
+    /// The same for a page that shows its form again.
+    ///
+    /// # Errors
+    /// The cause.
+    pub fn examine(&self, app: &App, headers: &HeaderMap, proof: &str) -> Result<(), Refusal> {
+        self.judge(app, headers, proof).inspect_err(|refusal| refusal.log(&self.client))
+    }
+
+    fn judge(&self, app: &App, headers: &HeaderMap, proof: &str) -> Result<(), Refusal> {
+        csrf::check_same_site(headers, &self.client, app).map_err(Refusal::OtherSite)?;
+        if self.new_cookie.is_some() {
+            return Err(Refusal::without_cookie(&app.config, &self.client));
         }
-        Err(PageError::Forged("the form's proof is missing or wrong".into()))
+        if proof.is_empty() {
+            return Err(Refusal::Incomplete("the form has no proof".into()));
+        }
+        if csrf::is_form_proof(app, &self.bound_to, proof) { Ok(()) } else { Err(Refusal::TooOld) }
     }
 
     /// Sets the cookie that proofs are bound to, when it is new.

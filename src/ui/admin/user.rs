@@ -19,6 +19,7 @@ use crate::ui::account::devices::{Ended, ended};
 use crate::ui::account::security::{FactorLine, factor_lines};
 use crate::ui::error::PageError;
 use crate::ui::fleet::view::address;
+use crate::ui::refusal::Refusal;
 use crate::ui::sign_in::read_form;
 use crate::ui::sign_in::sign_out::ProofForm;
 use crate::ui::submission::Visitor;
@@ -209,7 +210,7 @@ pub async fn set_active(State(app): State<App>, Path(id): Path<String>, request:
     let is_active = match form.active.as_str() {
         "yes" => true,
         "no" => false,
-        _ => return Err(PageError::Forged("it is not said whether the user shall be active".into())),
+        _ => return Err(PageError::Forged(Refusal::Incomplete("it is not said whether the user shall be active".into()))),
     };
     administration::set_active(&app, &who, &user, is_active, &visitor.actor()).await?;
     Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response())

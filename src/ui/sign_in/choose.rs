@@ -14,7 +14,7 @@ use crate::auth;
 use crate::auth::redirect;
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
 use crate::domain::{PlainSecret, SessionId};
-use crate::ui::sign_in::{finish, read_form, stale};
+use crate::ui::sign_in::{finish, read_form, refused, stale};
 use crate::ui::submission::Visitor;
 use crate::ui::words::{Moment, describe};
 use crate::ui::{Frame, PageResult, Section, page};
@@ -87,8 +87,10 @@ pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, ne
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let (parts, form) = read_form::<ChoiceForm>(request).await?;
     let visitor = Visitor::of(&app, &parts).await?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
     let next = redirect::safe(&app.config, Some(&form.next));
+    if let Err(refusal) = visitor.examine(&app, &parts.headers, &form.proof) {
+        return refused(&app, &visitor, &refusal, "", &next);
+    }
     let Some(proved) = sign_in::take_proof(&app, &PlainSecret::from_text(form.ticket)).await? else {
         return stale(&app, &visitor, &next);
     };

@@ -20,7 +20,7 @@ use crate::domain::factor::FactorKind;
 use crate::domain::{Methods, PlainSecret, Timestamp};
 use crate::ui::error::PageError;
 use crate::ui::sign_in::passkeys;
-use crate::ui::sign_in::{finish, read_form, stale};
+use crate::ui::sign_in::{finish, read_form, refused, stale};
 use crate::ui::submission::Visitor;
 use crate::ui::words::Moment;
 use crate::ui::{Frame, PageResult, Section, assets, page};
@@ -88,8 +88,10 @@ pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, as
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let (parts, form) = read_form::<FactorForm>(request).await?;
     let visitor = Visitor::of(&app, &parts).await?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
     let next = redirect::safe(&app.config, Some(&form.next));
+    if let Err(refusal) = visitor.examine(&app, &parts.headers, &form.proof) {
+        return refused(&app, &visitor, &refusal, "", &next);
+    }
     let is_remembered = form.remember.is_some();
     let ticket = PlainSecret::from_text(form.ticket.as_str());
     let Some(mut proved) = sign_in::take_proof(&app, &ticket).await? else {

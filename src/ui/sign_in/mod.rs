@@ -21,8 +21,10 @@ use crate::actions::{ActionError, sign_in};
 use crate::auth;
 use crate::auth::{known_device, redirect};
 use crate::domain::user::MAX_EMAIL_LENGTH;
+use crate::http::client::ClientInfo;
 use crate::http::query::Query;
 use crate::ui::error::PageError;
+use crate::ui::refusal::Refusal;
 use crate::ui::sign_in::factor::Asked;
 use crate::ui::submission::Visitor;
 use crate::ui::{Frame, PageResult, Section, assets, page};
@@ -74,10 +76,8 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let (parts, form_data) = read_form::<SignInForm>(request).await?;
     let visitor = Visitor::of(&app, &parts).await?;
     let next = redirect::safe(&app.config, Some(&form_data.next));
-    if visitor.check(&app, &parts.headers, &form_data.proof).is_err() {
-        // The page lay open for long, or in another tab: a new form is more use than a refusal.
-        let error = "This page was too old. Please try again.";
-        return form(&app, &visitor, StatusCode::FORBIDDEN, &form_data.uid, &next, error);
+    if let Err(refusal) = visitor.examine(&app, &parts.headers, &form_data.proof) {
+        return refused(&app, &visitor, &refusal, &form_data.uid, &next);
     }
     let uid: String = form_data.uid.chars().take(MAX_EMAIL_LENGTH).collect();
     if uid.trim().is_empty() || form_data.password.is_empty() {
@@ -115,6 +115,15 @@ pub(in crate::ui) async fn finish(
             Ok(response)
         }
     }
+}
+
+/// The answer to a form of a sign-in that was refused: the form again, which is more use than a refusal.
+/// A browser that signed in meanwhile, in another tab, goes where it wanted to go.
+pub(in crate::ui) fn refused(app: &App, visitor: &Visitor, refusal: &Refusal, uid: &str, next: &str) -> PageResult {
+    if visitor.session.is_some() && *refusal == Refusal::TooOld {
+        return Ok(Redirect::to(next).into_response());
+    }
+    form(app, visitor, StatusCode::FORBIDDEN, uid, next, refusal.text())
 }
 
 /// The form again, for an answer that came too late.
@@ -156,6 +165,12 @@ pub(in crate::ui) async fn read_form<T: serde::de::DeserializeOwned>(request: Re
     match Form::<T>::from_request(request, &()).await {
         Ok(Form(form)) => Ok((parts, form)),
         Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(PageError::TooLarge),
-        Err(error) => Err(PageError::Forged(error.to_string())),
+        Err(error) => {
+            let refusal = Refusal::Incomplete(error.to_string());
+            if let Some(client) = parts.extensions.get::<ClientInfo>() {
+                refusal.log(client);
+            }
+            Err(PageError::Forged(refusal))
+        }
     }
 }

@@ -116,8 +116,8 @@ pub async fn sign_in(State(app): State<App>, request: Request) -> PageResult {
     let (parts, given) = read_form::<PasskeyForm>(request).await?;
     let visitor = Visitor::of(&app, &parts).await?;
     let next = redirect::safe(&app.config, Some(&given.next));
-    if visitor.check(&app, &parts.headers, &given.proof).is_err() {
-        return sign_in::stale(&app, &visitor, &next);
+    if let Err(refusal) = visitor.examine(&app, &parts.headers, &given.proof) {
+        return sign_in::refused(&app, &visitor, &refusal, "", &next);
     }
     let (whom, actor) = (party(&app, &visitor)?, visitor.client.as_anonymous());
     let purpose = Purpose::SignIn(visitor.bound_to());
