@@ -323,9 +323,7 @@ impl Import {
         let intent = TokenIntent::parse(&line.intent)
             .ok_or_else(|| Fault::Line(format!("intent {:?} is none of {intents}", line.intent)))?;
         self.require_user(db, line.user).await?;
-        if line.key.is_empty() {
-            return Err(Fault::Line("key is empty".into()));
-        }
+        secret::check_token_key(&line.key).map_err(|rule| Fault::Line(rule.to_string()))?;
         if line.description.contains('\0') || line.identifier.as_ref().is_some_and(|text| text.contains('\0')) {
             return Err(Fault::Line("identifier and description may not hold NUL".into()));
         }

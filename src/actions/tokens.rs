@@ -6,7 +6,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
-use crate::domain::user::TokenIntent;
+use crate::domain::user::{TokenIntent, UserRule};
 use crate::domain::{PlainSecret, UserId, secret};
 use crate::store::StoreError;
 use crate::store::people::tokens::NewToken;
@@ -29,7 +29,8 @@ pub struct TokenRequest {
 /// Makes a token for a user and gives its identifier and its key, which is shown this once.
 ///
 /// # Errors
-/// [`ActionError::Exists`] when the identifier or the key is taken.
+/// [`ActionError::Exists`] when the identifier or the key is taken; [`ActionError::Rule`] for a given key
+/// that could be guessed.
 pub async fn add(
     app: &App,
     user: UserId,
@@ -37,7 +38,13 @@ pub async fn add(
     request: TokenRequest,
     actor: &Actor,
 ) -> Result<(String, PlainSecret), ActionError> {
-    let key = request.key.map_or_else(PlainSecret::generate, Ok)?;
+    let key = match request.key {
+        Some(key) => {
+            secret::check_token_key(key.expose()).map_err(UserRule::from)?;
+            key
+        }
+        None => PlainSecret::generate()?,
+    };
     let made_up = format!("{}-{}", request.intent.as_str(), secret::random_alphanumeric(10)?);
     let identifier = request.identifier.unwrap_or(made_up);
     let now = app.clock.now();

@@ -52,6 +52,38 @@ impl fmt::Debug for PlainSecret {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HashedSecret(pub [u8; 32]);
 
+/// The fewest characters of a token's key that was not drawn here.
+pub const MIN_TOKEN_KEY: usize = 16;
+/// How many of them must be different.
+pub const MIN_TOKEN_KEY_VARIETY: usize = 6;
+
+/// Why a token's key was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenKeyRule {
+    /// It could be guessed: no limit slows guesses of keys down.
+    #[error("the key of a token has at least {MIN_TOKEN_KEY} characters, and at least {MIN_TOKEN_KEY_VARIETY} different ones")]
+    Weak,
+    /// It could not be sent in an `Authorization` header.
+    #[error("the key of a token holds no white space and no control characters")]
+    Blank,
+}
+
+/// Checks the key of a token that comes from outside: the settings, an import, a caller. Keys that are
+/// drawn here ([`PlainSecret::generate`]) pass.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check_token_key(key: &str) -> Result<(), TokenKeyRule> {
+    if key.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(TokenKeyRule::Blank);
+    }
+    let different: std::collections::HashSet<char> = key.chars().collect();
+    if key.chars().count() < MIN_TOKEN_KEY || different.len() < MIN_TOKEN_KEY_VARIETY {
+        return Err(TokenKeyRule::Weak);
+    }
+    Ok(())
+}
+
 /// Bytes as lower-case hexadecimal text.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -89,6 +121,22 @@ pub fn random_alphanumeric(length: usize) -> Result<String, getrandom::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_tokens_from_outside_are_no_guesses() {
+        for weak in ["", "x", "k20", "password", "fifteen-letters", "aaaaaaaaaaaaaaaaaaaaaaaa", "0101010101010101010101"] {
+            assert_eq!(check_token_key(weak), Err(TokenKeyRule::Weak), "{weak}");
+        }
+        for blank in
+            ["a-good-key with blanks", "a-good-key-of-a-token\r", "\u{2003}a-good-key-of-a-token", "a-good-key-\0of-a-token"]
+        {
+            assert_eq!(check_token_key(blank), Err(TokenKeyRule::Blank), "{blank:?}");
+        }
+        for good in [PlainSecret::generate().unwrap().expose(), "golden-admin-key-000000000000000000000001", "schlüssel-für-alice"]
+        {
+            assert_eq!(check_token_key(good), Ok(()), "{good}");
+        }
+    }
 
     #[test]
     fn secrets_are_long_distinct_and_hidden() {

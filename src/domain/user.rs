@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::password::PasswordRule;
+use crate::domain::secret::TokenKeyRule;
 
 /// A user's primary key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,6 +52,9 @@ pub enum UserRule {
     /// One that may not be.
     #[error(transparent)]
     Password(#[from] PasswordRule),
+    /// The key of a token that may not be.
+    #[error(transparent)]
+    TokenKey(#[from] TokenKeyRule),
     /// A link for somebody it would not let in.
     #[error("an inactive user has no use for a link; make them active first")]
     Inactive,

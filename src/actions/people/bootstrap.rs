@@ -6,10 +6,10 @@ use crate::actions::app::App;
 use crate::actions::people::{passwords, users};
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
-use crate::domain::PlainSecret;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
-use crate::domain::user::{ADMINISTRATOR, TokenIntent};
+use crate::domain::user::{ADMINISTRATOR, TokenIntent, UserRule};
+use crate::domain::{PlainSecret, secret};
 use crate::store::StoreError;
 use crate::store::people::tokens::NewToken;
 use crate::store::people::users::{NewUser, UserRow};
@@ -67,6 +67,9 @@ async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionEr
     if let Some(password) = &bootstrap.password {
         passwords::check(app, &password.0, [&user.username, &user.name, &user.email])?;
         user.password_hash = Some(app.passwords.hash(password.0.clone()).await?);
+    }
+    if let Some(token) = &bootstrap.token {
+        secret::check_token_key(&token.0).map_err(UserRule::from)?;
     }
     let key = bootstrap.token.as_ref().map(|key| PlainSecret::from_text(key.0.clone()).hash());
     let (actor, now) = (actor.clone(), app.clock.now());
