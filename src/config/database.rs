@@ -1,7 +1,9 @@
 //! `[database]`: which database holds the data.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::config::kinds::DURATION;
 use crate::config::section::{Kind, section};
 
 /// Where the data is.
@@ -14,10 +16,52 @@ pub enum Location {
 }
 
 section! {
-    /// Which database holds the data.
+    /// Which database holds the data, and how many connections it gets.
     pub struct DatabaseConfig [database] {
         /// The database: `postgres://user:password@host:5432/database`, or `sqlite:PATH`.
+        ///
+        /// A PostgreSQL URL takes libpq's `sslmode` (`disable`, `prefer`, `require`, `verify-ca` or
+        /// `verify-full`; all but `disable` and `verify-ca` check the server's name where TLS is used)
+        /// and `sslrootcert`, a file of certificates that are trusted instead of the system's.
         url: Option<Location> = LOCATION, unset "rollcall.db in data_dir", example "sqlite:./rollcall-data/rollcall.db";
+
+        /// PostgreSQL: the most connections for reads.
+        read_connections: usize = COUNT, default "6";
+
+        /// PostgreSQL: the most connections for transactions.
+        write_connections: usize = COUNT, default "10";
+
+        /// PostgreSQL: the most connections for writes that need not wait for the disk, such as counts
+        /// of wrong passwords.
+        quick_write_connections: usize = COUNT, default "4";
+
+        /// PostgreSQL: the greatest age of a connection; 0: no limit.
+        ///
+        /// After a failover to another server, connections to the old one are gone by then.
+        connection_age: Duration = DURATION, default "30m";
+    }
+}
+
+const COUNT: Kind<usize> =
+    Kind::new("a whole number from 1 to 1000", |text| text.parse().ok().filter(|count| (1..=1000).contains(count)));
+
+/// How many connections a process has to PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// The most for reads.
+    pub reads: usize,
+    /// The most for transactions.
+    pub writes: usize,
+    /// The most for writes that need not wait for the disk.
+    pub quick_writes: usize,
+    /// The greatest age of a connection; `None`: no limit.
+    pub age: Option<Duration>,
+}
+
+impl std::default::Default for PoolConfig {
+    /// What the settings have where none is set.
+    fn default() -> Self {
+        Self { reads: 6, writes: 10, quick_writes: 4, age: Some(Duration::from_secs(1800)) }
     }
 }
 
@@ -26,10 +70,20 @@ impl DatabaseConfig {
     pub(super) fn location(self, data_dir: &Path) -> Location {
         self.url.unwrap_or_else(|| Location::Sqlite(data_dir.join("rollcall.db")))
     }
+
+    pub(super) fn pool(&self) -> PoolConfig {
+        PoolConfig {
+            reads: self.read_connections,
+            writes: self.write_connections,
+            quick_writes: self.quick_write_connections,
+            age: Some(self.connection_age).filter(|age| !age.is_zero()),
+        }
+    }
 }
 
 /// A URL holds a password.
-const LOCATION: Kind<Location> = Kind::new("a postgres:// URL or sqlite:PATH", parse).secret();
+const LOCATION: Kind<Location> =
+    Kind::new("a postgres:// URL, or sqlite:PATH with the path of a file and no parameters such as ?mode=rwc", parse).secret();
 
 fn parse(text: &str) -> Option<Location> {
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
@@ -37,5 +91,35 @@ fn parse(text: &str) -> Option<Location> {
     }
     let path = text.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);
-    (!path.is_empty()).then(|| Location::Sqlite(Path::new(path).to_owned()))
+    // SQLite reads some of these as something else than the name of a file, and others never did.
+    let is_file = !path.is_empty() && !path.contains(['?', '#']) && !path.starts_with("file:") && path != ":memory:";
+    is_file.then(|| Location::Sqlite(Path::new(path).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_path_is_the_name_of_a_file() {
+        for (text, path) in [("sqlite:x.db", "x.db"), ("sqlite:///var/lib/x.db", "/var/lib/x.db"), ("sqlite://x.db", "x.db")] {
+            assert_eq!(parse(text), Some(Location::Sqlite(path.into())), "{text}");
+        }
+        for text in [
+            "sqlite:x?mode=rwc",
+            "sqlite:///x.db?cache=shared",
+            "sqlite:x.db?",
+            "sqlite:x#y",
+            "sqlite::memory:",
+            "sqlite://:memory:",
+            "sqlite:file:x.db",
+            "sqlite:file:x.db?mode=ro",
+            "sqlite:",
+            "sqlite://",
+            "sqlite3:x.db",
+            "x.db",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
 }

@@ -7,6 +7,13 @@ pub enum StoreError {
     /// later may help.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The connection to the database is of no use any more: it is closed, the server ends it, or the server
+    /// takes no writes any longer. It is thrown away; trying again takes a new one.
+    #[error("the database is not available: {0}")]
+    Stale(String),
+    /// The database can be reached, and not be used as it is set up.
+    #[error("{0}")]
+    Unusable(String),
     /// The database took a transaction back to let another go on. Trying again helps.
     #[error("the database took the change back: {0}")]
     RolledBack(String),
@@ -31,6 +38,6 @@ impl StoreError {
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::RolledBack(_) | Self::Busy)
+        matches!(self, Self::Unavailable(_) | Self::Stale(_) | Self::RolledBack(_) | Self::Busy)
     }
 }

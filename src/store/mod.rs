@@ -15,7 +15,7 @@ pub use db::pending::CountKey;
 pub use db::value::{FromRow, Row, Value};
 pub use error::StoreError;
 
-use crate::config::Location;
+use crate::config::{Location, PoolConfig};
 use crate::store::db::{migrate, postgres, sqlite};
 use crate::store::sessions::index;
 
@@ -34,9 +34,17 @@ impl Store {
     /// # Errors
     /// When it cannot be opened or reached.
     pub async fn open(location: &Location) -> Result<Self, StoreError> {
+        Self::open_with(location, PoolConfig::default()).await
+    }
+
+    /// The same with so many connections, where it is PostgreSQL.
+    ///
+    /// # Errors
+    /// As for [`Store::open`].
+    pub async fn open_with(location: &Location, pool: PoolConfig) -> Result<Self, StoreError> {
         match location {
             Location::Sqlite(path) => Ok(Self::Sqlite(sqlite::Sqlite::open(path)?)),
-            Location::Postgres(url) => Ok(Self::Postgres(postgres::Postgres::open(url).await?)),
+            Location::Postgres(url) => Ok(Self::Postgres(postgres::Postgres::open(url, pool).await?)),
         }
     }
 
@@ -195,11 +203,14 @@ impl Store {
         self.write(|db| Box::pin(async move { db.batch("PRAGMA cache_size = -786432").await })).await
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and on PostgreSQL whether it takes writes.
     ///
     /// # Errors
     /// When it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        if let Self::Postgres(postgres) = self {
+            postgres.ping().await?;
+        }
         self.read().one::<i64>("SELECT count(*) FROM settings WHERE name = 'ping'", &[]).await.map(drop)
     }
 

@@ -63,7 +63,7 @@ async fn let_in(app: &App, entrant: &Arc<Entrant>) -> Result<Begun, ActionError>
     if entrant.wish.replaces.is_empty() && entrant.wish.ends.is_none() {
         match app.sign_ins.ask(&app.core, Arc::clone(entrant)).await {
             Ok(Some(answer)) => return answer,
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Busy)) => return Err(error.into()),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Stale(_) | StoreError::Busy)) => return Err(error.into()),
             // What is wrong with one of them, or in its way, is not what is wrong with the others.
             Ok(None) | Err(_) => {}
         }

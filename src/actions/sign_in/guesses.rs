@@ -142,7 +142,7 @@ async fn take_from(app: &App, limits: Keyed, now: Timestamp) -> Result<Vec<Hashe
     }
     match app.guesses.ask(&app.core, Ask::Take(limits.clone())).await {
         Ok(Some(taken)) => return Ok(taken),
-        Err(error @ (StoreError::Unavailable(_) | StoreError::Busy)) => return Err(error),
+        Err(error @ (StoreError::Unavailable(_) | StoreError::Stale(_) | StoreError::Busy)) => return Err(error),
         // What is wrong with one of them is not what is wrong with the others.
         Ok(None) | Err(_) => {}
     }

@@ -53,8 +53,10 @@ impl Db<'_> {
         match self {
             Self::SqliteRead(sqlite) => sqlite.with_reader(|connection| sqlite::all(connection, sql, values)),
             Self::SqliteWrite(connection, _) => sqlite::all(&sqlite::lock(connection), sql, values),
-            Self::PostgresRead(postgres) => postgres::all(&postgres.client().await?, sql, values).await,
-            Self::PostgresWrite(client, _) => postgres::all(*client, sql, values).await,
+            Self::PostgresRead(postgres) => postgres.all(sql, values).await,
+            Self::PostgresWrite(client, pending) => {
+                postgres::all(*client, sql, values).await.inspect_err(|error| pending.note(error))
+            }
         }
     }
 
@@ -75,7 +77,9 @@ impl Db<'_> {
         match self {
             Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
             Self::SqliteWrite(connection, _) => sqlite::execute(&sqlite::lock(connection), sql, values),
-            Self::PostgresWrite(client, _) => postgres::execute(*client, sql, values).await,
+            Self::PostgresWrite(client, pending) => {
+                postgres::execute(*client, sql, values).await.inspect_err(|error| pending.note(error))
+            }
         }
     }
 

@@ -2,8 +2,10 @@
 //! counters, the log of changed sessions, and rows that nothing else in the transaction needs.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::store::StoreError;
 use crate::store::db::statements::{Statement, insert_statements};
 use crate::values;
 
@@ -56,6 +58,8 @@ const KEYS: usize = 4096;
 pub struct Pending {
     /// Which rows of the counters it changes.
     pub(in crate::store) slot: i64,
+    /// Whether its connection is of no use any more ([`StoreError::Stale`]).
+    is_stale: AtomicBool,
     pub(in crate::store) last: Mutex<Vec<Statement>>,
     pub(in crate::store) counts: Mutex<BTreeMap<CountKey, i64>>,
     pub(in crate::store) changes: Mutex<Vec<i64>>,
@@ -65,6 +69,18 @@ pub struct Pending {
 impl Pending {
     pub(in crate::store) fn in_slot(slot: i64) -> Self {
         Self { slot, ..Self::default() }
+    }
+
+    /// Notes what an error says of the connection.
+    pub(in crate::store) fn note(&self, error: &StoreError) {
+        if matches!(error, StoreError::Stale(_)) {
+            self.is_stale.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the connection is to be thrown away.
+    pub(in crate::store) fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Relaxed)
     }
 }
 

@@ -5,31 +5,29 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    ClientWrapper, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolBuilder, PoolError, QueueMode,
-    RecyclingMethod, Runtime, Status, Timeouts,
+    ClientWrapper, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod,
+    Runtime, Status, Timeouts,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use tokio_postgres::error::SqlState;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::config::PoolConfig;
+use crate::store::db::connect::{self, Target};
 use crate::store::db::pending::SLOTS;
 use crate::store::db::pending::{Pending, Tally};
 use crate::store::sessions::index::SessionIndex;
 use crate::store::{BoxFuture, Db, FromRow, Row, StoreError, Value};
 
-/// The most connections of one process for reads: of more than a few at once each waits longer, and so does
-/// every write beside them, without more being answered.
-const READERS: usize = 6;
-/// For transactions.
-const WRITERS: usize = 10;
-/// For writes that wait for no disk.
-const SOON_WRITERS: usize = 4;
 /// How long to wait for a connection before giving up.
 const WAIT: Duration = Duration::from_secs(5);
+/// How often to ask again for a connection that the database refused because there are too many.
+const ASK_AGAIN: Duration = Duration::from_millis(25);
+/// A connection that was at rest for so long is tried before it is used.
+const REST: Duration = Duration::from_secs(1);
 /// The most long reads at once. The others keep connections for short ones.
 const LONG_READERS: usize = 4;
 const LONG_READ_QUEUE: usize = 64;
@@ -46,13 +44,34 @@ pub struct Postgres {
     long_reads_admitted: Arc<tokio::sync::Semaphore>,
     index: Arc<SessionIndex>,
     slots: Arc<Slots>,
+    doubt: Arc<Doubt>,
+}
+
+/// When connections were last found to be of no use: those made before are not used again.
+#[derive(Debug, Default)]
+struct Doubt(Mutex<Option<Instant>>);
+
+impl Doubt {
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to doubt all connections that there are; once in a while, so that a database that stays
+    /// read-only does not have them all made anew for each write.
+    fn begin(&self) {
+        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if since.is_none_or(|since| since.elapsed() >= REST) {
+            *since = Some(Instant::now());
+            tracing::warn!("the database lost its connections or became read-only: new connections are made");
+        }
+    }
 }
 
 impl Postgres {
-    /// Connects once, to say early what is wrong with the URL.
-    pub(in crate::store) async fn open(url: &str) -> Result<Self, StoreError> {
-        let mut config: tokio_postgres::Config =
-            url.parse().map_err(|error| StoreError::Unavailable(format!("the database URL cannot be read: {error}")))?;
+    /// Connects, to say early what is wrong. One connection of each kind is made at once and kept, so that
+    /// where the database allows few, reads do not take all of them from writes.
+    pub(in crate::store) async fn open(url: &str, sizes: PoolConfig) -> Result<Self, StoreError> {
+        let Target { mut config, tls } = connect::target(url)?;
         config.application_name("rollcall").connect_timeout(WAIT).tcp_user_timeout(Duration::from_secs(10));
         // One that rests for long is kept by what stands between, or found to be gone before it is needed.
         config.keepalives_idle(Duration::from_secs(60)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
@@ -60,18 +79,28 @@ impl Postgres {
         let wait_for_no_disk = Hook::async_fn(|client: &mut ClientWrapper, _| {
             Box::pin(async move { client.batch_execute("SET synchronous_commit = off").await.map_err(HookError::Backend) })
         });
+        let doubt = Arc::new(Doubt::default());
+        let pool = |size, order, must_write| {
+            let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+            let manager = Manager::from_config(config.clone(), tls.clone(), manager);
+            let timeouts = Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) };
+            let pool = Pool::builder(manager).max_size(size).queue_mode(order).runtime(Runtime::Tokio1).timeouts(timeouts);
+            pool.pre_recycle(still_good(Arc::clone(&doubt), sizes.age, must_write))
+        };
         let this = Self {
             // The one used longest ago first: it may be at work still for somebody who hung up.
-            reads: pool(config.clone(), READERS, QueueMode::Fifo)?.build().map_err(unusable)?,
+            reads: pool(sizes.reads, QueueMode::Fifo, false).build().map_err(unusable)?,
             // The one used last first: its statements are prepared, and planned.
-            writes: pool(config.clone(), WRITERS, QueueMode::Lifo)?.build().map_err(unusable)?,
-            soon: pool(config, SOON_WRITERS, QueueMode::Lifo)?.post_create(wait_for_no_disk).build().map_err(unusable)?,
+            writes: pool(sizes.writes, QueueMode::Lifo, true).build().map_err(unusable)?,
+            soon: pool(sizes.quick_writes, QueueMode::Lifo, true).post_create(wait_for_no_disk).build().map_err(unusable)?,
             long_reads: Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
             long_reads_admitted: Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
             index: SessionIndex::new(),
             slots: Arc::new(Slots::new()),
+            doubt,
         };
-        drop(this.client().await?);
+        let (read, write, soon) = tokio::try_join!(this.client(), take(&this.writes), take(&this.soon))?;
+        connect::check([&read, &write, &soon]).await?;
         Ok(this)
     }
 
@@ -81,7 +110,41 @@ impl Postgres {
 
     /// A connection for a read.
     pub(in crate::store) async fn client(&self) -> Result<Object, StoreError> {
-        Ok(self.reads.get().await?)
+        take(&self.reads).await
+    }
+
+    /// All rows of a query by itself. Where its connection turns out to be of no use, another one answers:
+    /// to ask twice changes nothing.
+    pub(in crate::store) async fn all<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
+        let client = self.client().await?;
+        match all(&client, sql, values).await {
+            Err(StoreError::Stale(_)) => {
+                self.throw_away(client);
+                all(&self.client().await?, sql, values).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// Whether the database answers, and takes writes.
+    pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let is_read_only = |answer: &str| answer == "on";
+        if !is_read_only(&connect::ask(&client, READ_ONLY).await?) {
+            return Ok(());
+        }
+        self.throw_away(client);
+        let client = self.client().await?;
+        if is_read_only(&connect::ask(&client, READ_ONLY).await?) {
+            return Err(StoreError::Stale("it is read-only".into()));
+        }
+        Ok(())
+    }
+
+    /// Closes a connection, and those made before it as they are next looked at.
+    fn throw_away(&self, client: Object) {
+        drop(Object::take(client));
+        self.doubt.begin();
     }
 
     pub(in crate::store) fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
@@ -122,8 +185,15 @@ impl Postgres {
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
         E: From<StoreError>,
     {
-        let client = self.soon.get().await.map_err(StoreError::from)?;
-        work(&Db::PostgresWrite(&client, Pending::default())).await
+        let client = take(&self.soon).await?;
+        let db = Db::PostgresWrite(&client, Pending::default());
+        let done = work(&db).await;
+        let is_stale = db.pending().is_some_and(Pending::is_stale);
+        drop(db);
+        if is_stale {
+            self.throw_away(client);
+        }
+        done
     }
 
     pub(in crate::store) async fn write<R, E, F>(&self, work: F) -> Result<R, E>
@@ -131,7 +201,7 @@ impl Postgres {
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
         E: From<StoreError>,
     {
-        let transaction = Transaction(Some(self.writes.get().await.map_err(StoreError::from)?));
+        let transaction = Transaction(Some(take(&self.writes).await?));
         let client = transaction.client()?;
         // There are more than writers.
         let slot = self.slots.take();
@@ -141,12 +211,20 @@ impl Postgres {
             let value = work(&db).await?;
             Ok::<_, E>((value, db.commit(client).await?))
         });
-        let done = begun.map_err(|error| StoreError::from(error).into()).and(done);
+        let begun = begun.map_err(StoreError::from);
+        let is_stale = matches!(begun, Err(StoreError::Stale(_))) || db.pending().is_some_and(Pending::is_stale);
+        let done = begun.map_err(E::from).and(done);
         drop(db);
         let (value, tally) = match done {
             Ok(done) => done,
             Err(error) => {
-                transaction.roll_back();
+                if is_stale {
+                    self.doubt.begin();
+                    // Its connection is closed with it.
+                    drop(transaction);
+                } else {
+                    transaction.roll_back();
+                }
                 return Err(error);
             }
         };
@@ -196,14 +274,23 @@ impl Db<'_> {
         // They are sent when they are polled, all of them unless one cannot be.
         if let Poll::Ready(ran) = poll_fn(|context| Poll::Ready(statements.as_mut().poll(context))).await {
             ran?;
-            client.batch_execute("COMMIT").await?;
+            self.noted(client.batch_execute("COMMIT").await)?;
             return Ok(self.tally());
         }
         // Where one of them fails from here on, PostgreSQL takes the commit for a rollback.
         let (ran, committed) = tokio::join!(biased; statements, client.batch_execute("COMMIT"));
         ran?;
-        committed?;
+        self.noted(committed)?;
         Ok(self.tally())
+    }
+
+    /// Notes what an error says of the transaction's connection.
+    fn noted(&self, outcome: Result<(), tokio_postgres::Error>) -> Result<(), StoreError> {
+        let outcome = outcome.map_err(StoreError::from);
+        if let (Err(error), Some(pending)) = (&outcome, self.pending()) {
+            pending.note(error);
+        }
+        outcome
     }
 }
 
@@ -243,29 +330,47 @@ impl Drop for Slot<'_> {
     }
 }
 
-fn pool(config: tokio_postgres::Config, size: usize, order: QueueMode) -> Result<PoolBuilder, StoreError> {
-    let manager = Manager::from_config(config, tls()?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    let timeouts = Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) };
-    let pool = Pool::builder(manager).max_size(size).queue_mode(order);
-    Ok(pool.runtime(Runtime::Tokio1).timeouts(timeouts))
+/// Asks whether a connection takes writes: `on` for a standby, and where writes were switched off.
+const READ_ONLY: &str = "SHOW transaction_read_only";
+
+/// Looks whether a connection of the pool may be used again.
+fn still_good(doubt: Arc<Doubt>, age: Option<Duration>, must_write: bool) -> Hook {
+    Hook::async_fn(move |client: &mut ClientWrapper, metrics| {
+        let doubted = doubt.since().is_some_and(|since| metrics.created < since);
+        let is_old = age.is_some_and(|age| metrics.age() >= age);
+        let is_rested = metrics.last_used() >= REST;
+        Box::pin(async move {
+            if doubted || is_old {
+                return Err(HookError::message("not to be used again"));
+            }
+            if !is_rested {
+                return Ok(());
+            }
+            match connect::ask(client, READ_ONLY).await {
+                Ok(answer) if must_write && answer == "on" => Err(HookError::message("read-only")),
+                Ok(_) => Ok(()),
+                Err(_) => Err(HookError::message("closed")),
+            }
+        })
+    })
+}
+
+/// Takes a connection from a pool. One that the database refuses because there are too many is asked for
+/// again: another one of the pool may be free by then, or another process have ended one.
+async fn take(pool: &Pool) -> Result<Object, StoreError> {
+    let until = Instant::now() + WAIT;
+    loop {
+        match pool.get().await {
+            Err(PoolError::Backend(error)) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) && Instant::now() < until => {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            other => return Ok(other?),
+        }
+    }
 }
 
 fn unusable(error: deadpool_postgres::BuildError) -> StoreError {
     StoreError::Unavailable(error.to_string())
-}
-
-/// TLS by rustls with the system's certificates; used when the URL's `sslmode` or the server asks.
-fn tls() -> Result<MakeRustlsConnect, StoreError> {
-    let mut roots = rustls::RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| StoreError::Unavailable(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
 }
 
 fn parameters(values: &[Value]) -> Vec<&(dyn tokio_postgres::types::ToSql + Sync)> {
@@ -297,7 +402,7 @@ impl From<tokio_postgres::Error> for StoreError {
             return if error.is_closed()
                 || std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
             {
-                Self::Unavailable(error.to_string())
+                Self::Stale(error.to_string())
             } else {
                 Self::Failed(full(&error))
             };
@@ -307,10 +412,14 @@ impl From<tokio_postgres::Error> for StoreError {
             code if code.code().starts_with("40") || *code == SqlState::LOCK_NOT_AVAILABLE => {
                 Self::RolledBack(cause.message().to_owned())
             }
-            // Connection trouble, lack of resources, an operator's intervention, system errors, and read-only.
-            code if ["08", "53", "57", "58"].iter().any(|class| code.code().starts_with(class))
+            // Connection trouble, the end of the server or of the connection (57P01 to 57P05), and read-only.
+            code if ["08", "57P"].iter().any(|class| code.code().starts_with(class))
                 || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
             {
+                Self::Stale(cause.message().to_owned())
+            }
+            // Lack of resources, an operator's intervention, system errors.
+            code if ["53", "57", "58"].iter().any(|class| code.code().starts_with(class)) => {
                 Self::Unavailable(cause.message().to_owned())
             }
             _ => Self::Failed(format!("{} ({})", cause.message(), cause.code().code())),
@@ -319,7 +428,7 @@ impl From<tokio_postgres::Error> for StoreError {
 }
 
 /// An error with its causes: tokio-postgres says only the outermost by itself.
-fn full(error: &dyn std::error::Error) -> String {
+pub(super) fn full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

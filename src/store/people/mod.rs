@@ -1,5 +1,6 @@
 //! Users, groups, their policies and tokens.
 
+pub mod administrators;
 pub mod groups;
 pub mod policies;
 pub mod privacy;
