@@ -8,6 +8,7 @@ use crate::config::Location;
 use crate::domain::binding::{GeoipBinding, NetworkBinding};
 use crate::enrich::geoip;
 use crate::enrich::user_agents::UserAgents;
+use crate::keys::InstanceKey;
 use crate::store::{Store, StoreError, foreign_schema, migrations};
 
 /// A MaxMind file older than this is worth a word, in days: they come out twice a week.
@@ -35,17 +36,24 @@ impl Report {
 pub(super) async fn run(config: Config) -> Outcome {
     let mut report = Report { is_good: true };
     Report::good("configuration", "all settings can be read")?;
+    for warning in &config.warnings {
+        Report::warn("environment", warning, "It changes nothing; a name without `rollcall` for the service keeps it away.")?;
+    }
+    trusted_proxies(&config, &mut report)?;
     instance_key(&config, &mut report)?;
     database(&config, &mut report).await?;
-    let files = [("GeoIP City file", &config.geoip.city, "geoip.city"), ("GeoIP ASN file", &config.geoip.asn, "geoip.asn")];
-    for (what, path, key) in files {
+    let files = [
+        ("GeoIP City file", &config.geoip.city, "geoip.city", Holds::Places),
+        ("GeoIP ASN file", &config.geoip.asn, "geoip.asn", Holds::Networks),
+    ];
+    for (what, path, key, holds) in files {
         match path {
             None => Report::warn(
                 what,
                 "none is configured: this part of a place is not shown",
                 &format!("Set {key} to a MaxMind .mmdb file."),
             )?,
-            Some(path) => geoip_file(&mut report, what, path)?,
+            Some(path) => geoip_file(&mut report, what, path, holds)?,
         }
     }
     let bindings = config.sessions.bindings();
@@ -90,7 +98,14 @@ fn instance_key(config: &Config, report: &mut Report) -> Outcome {
                 }
             }
             let _ = meta;
-            Report::good("instance key", &shown)
+            match InstanceKey::load(&path) {
+                Ok(_) => Report::good("instance key", &shown),
+                Err(error) => report.bad(
+                    "instance key",
+                    &error.to_string(),
+                    "Let the user that runs Rollcall read it, or restore it from a backup: second factors are sealed with it.",
+                ),
+            }
         }
     }
 }
@@ -103,7 +118,7 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
         return Report::warn("database", &detail, "The first `rollcall serve` makes it.");
     }
     let cure = "Look at database.url, and whether the database runs and takes connections from here.";
-    let store = match Store::open(&config.database).await {
+    let store = match Store::open_with(&config.database, config.pool).await {
         Ok(store) => store,
         Err(error) => return report.bad("database", &error.to_string(), cure),
     };
@@ -116,7 +131,10 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
             let missing = migrations().iter().filter(|known| applied.iter().all(|name| name != known.name)).count();
             match (foreign_schema(&applied), missing) {
                 (Some(why), _) => report.bad("schema", &why, "Run the version that the message names."),
-                (None, 0) => Report::good("schema", "up to date"),
+                (None, 0) => {
+                    Report::good("schema", "up to date")?;
+                    users(&store, report).await
+                }
                 (None, count) => Report::warn(
                     "schema",
                     &format!("{count} migrations to apply"),
@@ -129,7 +147,66 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
     }
 }
 
-fn geoip_file(report: &mut Report, what: &str, path: &Path) -> Outcome {
+/// Whether there is somebody who can sign in and administer.
+async fn users(store: &Store, report: &mut Report) -> Outcome {
+    let counts = match store.read().count_administrators().await {
+        Ok(counts) => counts,
+        Err(error) => return report.bad("users", &error.to_string(), "Look at the database's own log."),
+    };
+    if counts.users == 0 {
+        return Report::warn("users", "there are none", "The first `rollcall serve` adds akadmin and prints a set-up link.");
+    }
+    if counts.able == 0 {
+        let detail = match counts.administrators {
+            0 => "no active user is an administrator".to_owned(),
+            _ => "no active administrator has a password or a passkey".to_owned(),
+        };
+        let cure =
+            "`rollcall user recovery-link NAME` prints a link that sets a password; `rollcall serve` prints one for akadmin.";
+        return Report::warn("administrators", &detail, cure);
+    }
+    Report::good("administrators", &format!("{} can sign in", counts.able))
+}
+
+/// What a MaxMind file is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Places,
+    Networks,
+}
+
+impl Holds {
+    /// What a file holds by the name of its kind: `GeoLite2-City`, `GeoIP2-Enterprise`, `GeoLite2-ASN`.
+    /// `None` for a name that says neither.
+    fn by_name(kind: &str) -> Option<Self> {
+        let has = |words: &[&str]| words.iter().any(|word| kind.to_ascii_lowercase().contains(word));
+        if has(&["city", "country", "enterprise"]) {
+            return Some(Self::Places);
+        }
+        has(&["asn", "isp"]).then_some(Self::Networks)
+    }
+}
+
+/// Proxies that are trusted may say where a client comes from. A network of everybody lets everybody say so.
+fn trusted_proxies(config: &Config, report: &mut Report) -> Outcome {
+    /// Networks up to this prefix hold a good part of all addresses.
+    const WIDE: (u8, u8) = (7, 19);
+    let networks = ipnet::IpNet::aggregate(&config.http.trusted_proxies);
+    let bits = |network: &ipnet::IpNet| match network {
+        ipnet::IpNet::V4(network) => (network.prefix_len(), WIDE.0),
+        ipnet::IpNet::V6(network) => (network.prefix_len(), WIDE.1),
+    };
+    let cure = "Name the addresses of the proxies themselves: whoever is trusted says which address a client has.";
+    if let Some(all) = networks.iter().find(|network| network.prefix_len() == 0) {
+        return report.bad("trusted proxies", &format!("http.trusted_proxies holds {all}, which is everybody"), cure);
+    }
+    if let Some(wide) = networks.iter().find(|network| bits(network).0 <= bits(network).1) {
+        return Report::warn("trusted proxies", &format!("http.trusted_proxies holds {wide}, which is very many"), cure);
+    }
+    Ok(())
+}
+
+fn geoip_file(report: &mut Report, what: &str, path: &Path, holds: Holds) -> Outcome {
     let shown = path.display();
     match geoip::open(path) {
         Err(error) => {
@@ -142,6 +219,10 @@ fn geoip_file(report: &mut Report, what: &str, path: &Path) -> Outcome {
                 return Report::warn(what, &format!("{shown}: {error}"), cure);
             }
             let metadata = reader.metadata();
+            if Holds::by_name(&metadata.database_type).is_some_and(|found| found != holds) {
+                let detail = format!("{shown} is of the kind {}", metadata.database_type);
+                return report.bad(what, &detail, "geoip.city takes a City file, and geoip.asn an ASN file: they may be swapped.");
+            }
             let built = crate::domain::Timestamp(i64::try_from(metadata.build_epoch.saturating_mul(1_000_000)).unwrap_or(0));
             let days = crate::domain::Clock::System.now().since(built).as_secs() / 86400;
             let detail = format!("{shown}: {}, {days} days old", metadata.database_type);

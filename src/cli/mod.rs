@@ -16,22 +16,24 @@ mod output;
 mod policy;
 mod serve;
 mod session;
+mod settings;
 mod token;
 #[cfg(feature = "otlp")]
 mod traces;
 mod user;
 mod watch;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::actions::app::App;
+use crate::cli::settings::Settings;
 use crate::config::{Config, Flags, Location, LogFormat};
 use crate::domain::Clock;
 use crate::store::Store;
@@ -40,27 +42,8 @@ use crate::store::Store;
 #[derive(Parser)]
 #[command(name = "rollcall", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
-    #[command(flatten)]
-    settings: Settings,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Settings that every command takes. All others: `--set`, the environment, `rollcall.toml`.
-#[derive(Args)]
-struct Settings {
-    /// Read this file instead of ./rollcall.toml
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
-    config: Option<PathBuf>,
-    /// Folder of the instance key and the SQLite file
-    #[arg(long, global = true, value_name = "FOLDER", help_heading = "Settings")]
-    data_dir: Option<String>,
-    /// postgres://… or sqlite:PATH
-    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
-    database_url: Option<String>,
-    /// Any setting, such as sessions.idle_timeout=30m
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE", help_heading = "Settings")]
-    sets: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -112,22 +95,48 @@ struct ServeArgs {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Outcome = Result<(), Failure>;
 
+/// Reads a command line: the command, and the settings that stand before it and behind it.
+fn parse(line: impl IntoIterator<Item = OsString>) -> Result<(Cli, Settings), clap::Error> {
+    let mut command = settings::on_every_command(Cli::command());
+    let matches = command.try_get_matches_from_mut(line)?;
+    let given = Settings::gather(&matches).map_err(|error| error.format(&mut command))?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((cli, given))
+}
+
+/// The environment's variables. One of ours that is no text is a mistake; those of others do not matter.
+fn environment() -> Result<Vec<(String, String)>, String> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => variables.push((name, value)),
+            Err(_) if name.starts_with("ROLLCALL_") => return Err(format!("{name}: its value is not UTF-8")),
+            Err(_) => {}
+        }
+    }
+    Ok(variables)
+}
+
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let mut flags = Flags { config: cli.settings.config, values: Vec::new() };
+    let (cli, given) = match parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => error.exit(),
+    };
+    let mut flags = Flags { config: given.config, values: Vec::new() };
     let listen = match &cli.command {
         Command::Serve(args) | Command::Demo(args) => args.listen.clone(),
         _ => None,
     };
     let named = [
-        ("data_dir", cli.settings.data_dir, "--data-dir"),
-        ("database.url", cli.settings.database_url, "--database-url"),
+        ("data_dir", given.data_dir, "--data-dir"),
+        ("database.url", given.database_url, "--database-url"),
         ("listen", listen, "--listen"),
     ];
     flags.values.extend(named.into_iter().filter_map(|(key, value, flag)| Some((key.to_owned(), value?, flag))));
-    for set in cli.settings.sets {
+    for set in given.sets {
         let Some((key, value)) = set.split_once('=') else {
             return wrong_usage(&format!("--set {set}: write KEY=VALUE"));
         };
@@ -138,18 +147,24 @@ pub fn main() -> ExitCode {
         Command::Openapi => return finish(openapi()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "rollcall", &mut script);
+            clap_complete::generate(shell, &mut settings::on_every_command(Cli::command()), "rollcall", &mut script);
             return finish(output::write(&script));
         }
         _ => {}
     }
-    let environment = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+    let environment = match environment() {
+        Ok(environment) => environment,
+        Err(error) => return wrong_usage(&error),
+    };
     let config = match Config::load(&flags, environment) {
         Ok(config) => config,
         Err(error) => return wrong_usage(&error.to_string()),
     };
     let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
     start_log(&config, is_server);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(error.into())),
@@ -260,7 +275,7 @@ async fn must_exist(config: &Config) -> Outcome {
     {
         return Err(none(format!("{} does not exist", path.display())));
     }
-    if !Store::open(&config.database).await?.has_schema().await? {
+    if !Store::open_with(&config.database, config.pool).await?.has_schema().await? {
         return Err(none("the database has no tables of Rollcall".into()));
     }
     let key = config.instance_key_path();
@@ -272,7 +287,7 @@ async fn must_exist(config: &Config) -> Outcome {
 
 async fn migrate(config: Config) -> Outcome {
     must_exist(&config).await?;
-    let store = Store::open(&config.database).await?;
+    let store = Store::open_with(&config.database, config.pool).await?;
     let applied = store.migrate().await?;
     for name in &applied {
         output::say(&format!("applied {name}"));

@@ -12,6 +12,7 @@ use crate::cli::{Failure, Outcome, output};
 use crate::config::Config;
 use crate::domain::Clock;
 use crate::jobs::Jobs;
+use crate::store::StoreError;
 use crate::{metrics, server};
 
 /// How long the last writes may take: with the server's own grace, the stop stays within 10 s.
@@ -30,6 +31,7 @@ pub(super) async fn run(config: Config) -> Outcome {
     }
     let listener = listen(app.config.listen).await?;
     let address = listener.local_addr()?;
+    remember_origin(&app, app.config.origin(address)).await?;
     if let Some(link) = link {
         let minutes = bootstrap::LINK_LIVES.as_secs() / 60;
         output::say(&format!(
@@ -39,6 +41,28 @@ pub(super) async fn run(config: Config) -> Outcome {
         ));
     }
     until_stopped(&app, listener).await
+}
+
+/// The fact that holds where the server was reached when it last started.
+const ORIGIN: &str = "origin";
+
+/// Writes down where the server is reached, for commands that print links: they may run with other flags
+/// than the server does, and cannot know a port that it took by chance.
+async fn remember_origin(app: &App, origin: String) -> Result<(), StoreError> {
+    if app.store.read().find_setting(ORIGIN).await?.as_deref() == Some(origin.as_str()) {
+        return Ok(());
+    }
+    app.store.write(move |db| Box::pin(async move { db.update_setting(ORIGIN, &origin).await })).await
+}
+
+/// Where people reach the server, as a command knows it: the public URL, else where the server was reached
+/// when it last started, else the address that it would listen on.
+pub(super) async fn origin(app: &App) -> Result<String, StoreError> {
+    if let Some(url) = &app.config.http.public_url {
+        return Ok(url.origin().to_owned());
+    }
+    let known = app.store.read().find_setting(ORIGIN).await?;
+    Ok(known.unwrap_or_else(|| app.config.origin(app.config.listen)))
 }
 
 /// Takes the address to listen on.

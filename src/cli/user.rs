@@ -6,7 +6,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::people::{privacy, users};
 use crate::actions::sign_in::factors;
-use crate::cli::{Failure, Outcome, misused, output};
+use crate::cli::{Failure, Outcome, misused, output, serve};
 use crate::config::Config;
 use crate::domain::Permission;
 use crate::domain::caller::Actor;
@@ -125,7 +125,7 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
         }
         UserCommand::RecoveryLink { username } => {
             let key = users::make_recovery_link(&app, &find(&app, &username).await?, &Actor::cli()).await?;
-            output::line(&format!("{}/set-up/{}", app.config.origin(app.config.listen), key.expose()))?;
+            output::line(&format!("{}/set-up/{}", serve::origin(&app).await?, key.expose()))?;
             let minutes = app.config.sign_in.link_timeout.as_secs().div_ceil(60);
             output::say(&format!("the link works once, for {minutes} minutes; whoever opens it sets the password of {username}"));
         }

@@ -11,6 +11,7 @@ mod geoip;
 mod history;
 mod http;
 mod kinds;
+mod kubernetes;
 mod log;
 mod metrics;
 mod privacy;
@@ -28,7 +29,7 @@ use std::path::PathBuf;
 pub use api::ApiConfig;
 pub use authentik::AuthentikConfig;
 pub use bootstrap::BootstrapConfig;
-pub use database::{DatabaseConfig, Location};
+pub use database::{DatabaseConfig, Location, PoolConfig};
 pub use geoip::GeoIpConfig;
 pub use history::HistoryConfig;
 pub use http::{HttpConfig, PublicUrl};
@@ -73,12 +74,16 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
 pub struct Config {
     /// What was given, and where; all else is as built in.
     pub given: Vec<Given>,
+    /// What looks wrong and does not keep the server from starting, in sentences.
+    pub warnings: Vec<String>,
     /// Where the instance key and the SQLite file are.
     pub data_dir: PathBuf,
     /// The address the server listens on.
     pub listen: SocketAddr,
     /// The database.
     pub database: Location,
+    /// Its connections, where it is PostgreSQL.
+    pub pool: PoolConfig,
     /// `[geoip]`
     pub geoip: GeoIpConfig,
     /// `[user_agent]`
@@ -114,8 +119,10 @@ impl Config {
     pub fn load(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let values = Values::gather(flags, environment)?;
         let ServerConfig { data_dir, listen } = ServerConfig::read(&values)?;
+        let database = DatabaseConfig::read(&values)?;
         Ok(Self {
-            database: DatabaseConfig::read(&values)?.location(&data_dir),
+            pool: database.pool(),
+            database: database.location(&data_dir),
             geoip: GeoIpConfig::read(&values)?,
             user_agent: UserAgentConfig::read(&values)?,
             http: HttpConfig::read(&values)?,
@@ -129,6 +136,7 @@ impl Config {
             metrics: MetricsConfig::read(&values)?,
             log: LogConfig::read(&values)?,
             given: values.given(),
+            warnings: values.warnings(),
             data_dir,
             listen,
         })
@@ -140,10 +148,11 @@ impl Config {
         self.data_dir.join("instance.key")
     }
 
-    /// Where people reach the server: the public URL, or the address it listens on.
+    /// Where people reach the server: the public URL, or the address it listens on. A server that listens
+    /// on all addresses (`0.0.0.0`, `[::]`) is reached by the name of this machine for itself.
     #[must_use]
     pub fn origin(&self, listening: SocketAddr) -> String {
-        self.http.public_url.as_ref().map_or_else(|| format!("http://{listening}"), |url| url.origin().to_owned())
+        self.http.public_url.as_ref().map_or_else(|| format!("http://{}", reachable(listening)), |url| url.origin().to_owned())
     }
 
     /// Whether cookies are `Secure` and `__Host-`.
@@ -151,6 +160,11 @@ impl Config {
     pub fn is_https(&self) -> bool {
         self.http.public_url.as_ref().is_some_and(PublicUrl::is_https)
     }
+}
+
+/// An address that a browser on this machine opens.
+fn reachable(listening: SocketAddr) -> String {
+    if listening.ip().to_canonical().is_unspecified() { format!("localhost:{}", listening.port()) } else { listening.to_string() }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::config::section::Kind;
-use crate::config::{Key, keys};
+use crate::config::{Key, keys, kubernetes};
 use crate::files;
 
 /// Settings given on the command line.
@@ -47,12 +47,12 @@ pub struct Given {
     pub source: String,
 }
 
-/// All values given, the strongest source of each.
-pub(super) struct Values(BTreeMap<&'static str, Value>);
+/// All values given, the strongest source of each; and what looks wrong about the rest.
+pub(super) struct Values(BTreeMap<&'static str, Value>, Vec<String>);
 
 impl Values {
     pub(super) fn gather(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let mut values = Self(BTreeMap::new());
+        let mut values = Self(BTreeMap::new(), Vec::new());
         let environment: Vec<_> = environment.into_iter().filter(|(name, _)| name.starts_with("ROLLCALL_")).collect();
         let named = environment.iter().find(|(name, _)| name == "ROLLCALL_CONFIG").map(|(_, path)| PathBuf::from(path));
         let named = flags.config.clone().or(named);
@@ -71,6 +71,10 @@ impl Values {
                 Some("LOG") => "log.filter".to_owned(),
                 Some(rest) => rest.to_lowercase().replace("__", "."),
             };
+            if kubernetes::is_of_a_service(&name, &text) {
+                values.1.push(format!("{name} is not a setting: Kubernetes sets it for a service whose name begins with rollcall"));
+                continue;
+            }
             // An empty variable is an unset one: container files cannot leave one out.
             if !text.is_empty() {
                 values.add(&path, text, name, |known| format!("ROLLCALL_{}", known.to_uppercase().replace('.', "__")))?;
@@ -110,8 +114,16 @@ impl Values {
             let nearest = nearest.map(|key| spell(key.path)).unwrap_or_default();
             return Err(ConfigError(format!("{source}: there is no such setting; the nearest is {nearest}")));
         };
+        if let Some(fault) = fault(&text) {
+            return Err(ConfigError(format!("{source}: its value {fault}; no setting needs that, so it is most likely a mistake")));
+        }
         self.0.insert(key.path, Value { text, source, is_secret: key.is_secret });
         Ok(())
+    }
+
+    /// What looks wrong, and is no reason not to start.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.1.clone()
     }
 
     /// What is given, and where; secrets without their values.
@@ -144,4 +156,24 @@ impl Values {
             }
         }
     }
+}
+
+/// What is wrong with a text before it is read: a character that nobody sees. A file from Windows ends its
+/// lines with a carriage return, and a password with one at its end is another password.
+fn fault(text: &str) -> Option<String> {
+    // Blank in most fonts, but not white space in Unicode's sense.
+    let is_blank = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}');
+    if let Some(control) = text.chars().find(|c| c.is_control()) {
+        let name = match control {
+            '\r' => " (a carriage return)",
+            '\n' => " (a line break)",
+            '\t' => " (a tab)",
+            _ => "",
+        };
+        return Some(format!("holds the control character U+{:04X}{name}", u32::from(control)));
+    }
+    if text.starts_with(is_blank) {
+        return Some("begins with a blank".to_owned());
+    }
+    text.ends_with(is_blank).then(|| "ends with a blank".to_owned())
 }
