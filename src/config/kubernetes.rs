@@ -11,9 +11,6 @@ pub(super) fn is_of_a_service(name: &str, value: &str) -> bool {
     if name.contains("__") {
         return false;
     }
-    let is_port = |text: &str| text.parse::<u16>().is_ok();
-    let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok();
-    let is_url = |text: &str| PROTOCOLS.iter().any(|name| text.strip_prefix(name).is_some_and(|rest| rest.starts_with("://")));
     if name.ends_with("_SERVICE_HOST") {
         return is_address(value) || value == "None";
     }
@@ -23,12 +20,15 @@ pub(super) fn is_of_a_service(name: &str, value: &str) -> bool {
     if name.ends_with("_PORT") && is_url(value) {
         return true;
     }
-    // What stands behind the last `_PORT_` that a number follows.
-    let numbered = name.match_indices("_PORT_").filter_map(|(at, mark)| name.get(at + mark.len()..)).last();
-    // `…_PORT_9000_TCP_PORT` holds the mark once and ends with half of it.
-    let Some((number, rest)) = numbered.and_then(|rest| rest.split_once('_')) else { return false };
-    let (protocol, field) = rest.split_once('_').map_or((rest, ""), |(protocol, field)| (protocol, field));
-    let is_protocol = |text: &str| PROTOCOLS.iter().any(|name| text.eq_ignore_ascii_case(name));
+    // The marks may overlap: the service `rollcall-port` has `ROLLCALL_PORT_PORT_9000_TCP`.
+    let mut behind_marks = (0..name.len()).filter_map(|at| name.get(at..)?.strip_prefix("_PORT_"));
+    behind_marks.any(|rest| is_numbered(rest, value))
+}
+
+/// Whether a name ends, behind `_PORT_`, as that of a numbered port: `9000_TCP`, `9000_TCP_ADDR`.
+fn is_numbered(rest: &str, value: &str) -> bool {
+    let Some((number, rest)) = rest.split_once('_') else { return false };
+    let (protocol, field) = rest.split_once('_').unwrap_or((rest, ""));
     is_port(number)
         && is_protocol(protocol)
         && match field {
@@ -38,6 +38,22 @@ pub(super) fn is_of_a_service(name: &str, value: &str) -> bool {
             "ADDR" => is_address(value),
             _ => false,
         }
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok()
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn is_protocol(text: &str) -> bool {
+    PROTOCOLS.iter().any(|name| text.eq_ignore_ascii_case(name))
+}
+
+fn is_url(text: &str) -> bool {
+    PROTOCOLS.iter().any(|name| text.strip_prefix(name).is_some_and(|rest| rest.starts_with("://")))
 }
 
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];

@@ -87,7 +87,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[ipnet::IpNet]) -
             if !is_trusted(address, trusted) {
                 return address;
             }
-            let Some(next) = std::str::from_utf8(entry).ok().and_then(|text| parse_entry(text.trim())) else {
+            let Some(next) = std::str::from_utf8(entry).ok().and_then(|text| parse_entry(text.trim_matches([' ', '\t']))) else {
                 return address;
             };
             address = next;
@@ -153,6 +153,7 @@ mod tests {
             ("10.0.0.1", vec!["\"1.2.3.4\""], "10.0.0.1"),
             ("10.0.0.1", vec!["1.2.3.4,"], "10.0.0.1"),
             ("10.0.0.1", vec!["unknown"], "10.0.0.1"),
+            ("10.0.0.1", vec!["1.2.3.4,\t 5.6.7.8 \t"], "5.6.7.8"),
             ("::1", vec!["2001:db8::1", "[fd00::%1]:1"], "::1"),
             ("64:ff9b::10.0.0.1", vec!["1.2.3.4"], "1.2.3.4"),
             ("64:ff9b:1::a00:1", vec!["1.2.3.4, 64:ff9b::10.0.0.2"], "1.2.3.4"),
@@ -171,6 +172,11 @@ mod tests {
             assert_eq!(got.to_string(), want, "{peer} {lines:?}");
         }
         let mut headers = HeaderMap::new();
+        for blank in ["\u{2000}", "\u{a0}", "\u{feff}"] {
+            let mut headers = HeaderMap::new();
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(format!("1.2.3.4,{blank}5.6.7.8").as_bytes()).unwrap());
+            assert_eq!(client_address("10.0.0.1".parse().unwrap(), &headers, &trusted).to_string(), "10.0.0.1", "{blank:?}");
+        }
         headers.append("x-forwarded-for", HeaderValue::from_bytes(b"1.2.3.4, \xff").unwrap());
         assert_eq!(client_address("10.0.0.1".parse().unwrap(), &headers, &trusted).to_string(), "10.0.0.1");
     }

@@ -171,14 +171,14 @@ db_test!(a_walk_through_the_pages_shows_each_match_once_and_in_order, |db| async
     for round in 0..4 {
         let all = prop::collection::vec(made(), 20..40).new_tree(&mut runner).unwrap().current();
         let users: Vec<Value> = (1..).zip(NAMES).map(|(id, name)| seed::user(id, name)).collect();
-        let token = json!({"kind": "token", "key": "walker", "intent": "api", "user": 9, "expiring": false, "expires": "2099-01-01T00:00:00Z"});
+        let token = json!({"kind": "token", "key": "a-token-of-the-walker", "intent": "api", "user": 9, "expiring": false, "expires": "2099-01-01T00:00:00Z"});
         let root = json!({"kind": "user", "id": 9, "username": "root", "is_superuser": true});
         let mut lines = users;
         lines.extend([root, token]);
         lines.extend((0..).zip(&all).map(|(n, it)| line(n, it)));
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         app.import_bytes(text, true).await.unwrap();
-        let admin = admin.with_bearer("walker");
+        let admin = admin.with_bearer("a-token-of-the-walker");
         for _ in 0..12 {
             let (sorts, (filter, _), size) = (order(), filter(), 1..12_usize).new_tree(&mut runner).unwrap().current();
             let mut want: Vec<(u32, &Made)> = (0..).zip(&all).filter(|(_, it)| matches(filter, it)).collect();

@@ -75,12 +75,13 @@ db_test!(groups_give_what_they_have, |db| async move {
         json!({"kind": "group", "name": "admins", "is_superuser": true}),
         json!({"kind": "user", "id": 20, "username": "auditor", "groups": ["auditors"]}),
         json!({"kind": "user", "id": 21, "username": "root", "groups": ["admins", "auditors"]}),
-        json!({"kind": "token", "key": "k20", "intent": "api", "user": 20, "expiring": false, "expires": "2099-01-01T00:00:00Z"}),
-        json!({"kind": "token", "key": "k21", "intent": "api", "user": 21, "expiring": false, "expires": "2099-01-01T00:00:00Z"}),
+        json!({"kind": "token", "key": "a-token-of-the-auditor", "intent": "api", "user": 20, "expiring": false, "expires": "2099-01-01T00:00:00Z"}),
+        json!({"kind": "token", "key": "a-token-of-the-root-user", "intent": "api", "user": 21, "expiring": false, "expires": "2099-01-01T00:00:00Z"}),
     ])
     .await;
     let session = app.user("alice").await.session().await;
-    let (auditor, root) = (app.anonymous().with_bearer("k20"), app.anonymous().with_bearer("k21"));
+    let (auditor, root) =
+        (app.anonymous().with_bearer("a-token-of-the-auditor"), app.anonymous().with_bearer("a-token-of-the-root-user"));
     auditor.get(&session.url()).await.assert_status(200);
     auditor.delete(&session.url()).await.assert_detail(403, FORBIDDEN);
     root.request("POST", SESSIONS).await.assert_status(405);

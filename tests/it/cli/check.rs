@@ -78,3 +78,85 @@ fn check_says_what_is_wrong_and_how_to_mend_it() {
         assert!(!away.fails(1, args).contains("hunter2"));
     }
 }
+
+#[test]
+fn check_tells_files_that_are_swapped() {
+    let home = Home::sqlite();
+    home.ok(&["user", "list"]);
+    let (city, asn) = (home.folder().join("city.mmdb"), home.folder().join("asn.mmdb"));
+    crate::support::geoip::write_city(&city, &[("81.2.69.0/24", "EU", "DE", "Berlin")]);
+    crate::support::geoip::write_asn(&asn, &[("81.2.69.0/24", 64496, "Example")]);
+    let (city, asn) = (city.display().to_string(), asn.display().to_string());
+    let right = home.with("ROLLCALL_GEOIP__CITY", &city).with("ROLLCALL_GEOIP__ASN", &asn);
+    assert_eq!(right.run(&["check"]).code, 0);
+    let swapped = right.with("ROLLCALL_GEOIP__CITY", &asn).with("ROLLCALL_GEOIP__ASN", &city);
+    let done = swapped.run(&["check"]);
+    assert_eq!(done.code, 1);
+    for what in ["wrong    GeoIP City file", "wrong    GeoIP ASN file", "swapped"] {
+        assert!(done.out.contains(what), "{}", done.out);
+    }
+}
+
+#[test]
+fn check_tells_proxies_that_are_everybody() {
+    for (networks, what) in [
+        ("0.0.0.0/0", "wrong    trusted proxies"),
+        ("::/0", "wrong    trusted proxies"),
+        ("0.0.0.0/1, 128.0.0.0/1", "wrong    trusted proxies"),
+        ("10.0.0.0/8, 0.0.0.0/2, 64.0.0.0/2, 128.0.0.0/1", "wrong    trusted proxies"),
+        ("::/1, 8000::/1", "wrong    trusted proxies"),
+        ("0.0.0.0/1", "warning  trusted proxies"),
+        ("2000::/3", "warning  trusted proxies"),
+    ] {
+        let done = Home::sqlite().with("ROLLCALL_HTTP__TRUSTED_PROXIES", networks).run(&["check"]);
+        assert!(done.out.contains(what), "{networks}: {}", done.out);
+        assert_eq!(done.code, i32::from(what.starts_with("wrong")), "{networks}: {done:?}");
+    }
+    for networks in ["10.0.0.0/8", "127.0.0.0/8, ::1", "192.0.2.1", "fd00::/48"] {
+        let done = Home::sqlite().with("ROLLCALL_HTTP__TRUSTED_PROXIES", networks).run(&["check"]);
+        assert!(done.code == 0 && !done.out.contains("trusted proxies"), "{networks}: {done:?}");
+    }
+}
+
+on_both!(check_tells_whether_somebody_can_administer, |home| async move {
+    home.ok(&["migrate"]);
+    let says = |home: &Home, word: &str| {
+        let done = home.run(&["check"]);
+        assert!(done.code == 0 && done.out.contains(word), "{word}: {done:?}");
+    };
+    says(&home, "warning  users: there are none");
+    home.add_user("alice");
+    says(&home, "no active user is an administrator");
+    home.ok(&["user", "add", "root", "--superuser", "--no-password"]);
+    says(&home, "no active administrator has a password or a passkey");
+    home.ok_with(&["user", "set-password", "root"], &format!("{PASSWORD}\n"));
+    says(&home, "ok       administrators: 1 can sign in");
+    home.ok(&["user", "deactivate", "root"]);
+    says(&home, "no active user is an administrator");
+    home.import(&[
+        json!({"kind": "group", "name": "rulers", "is_superuser": true}),
+        json!({"kind": "user", "id": 90, "username": "heir", "groups": ["rulers"]}),
+    ]);
+    says(&home, "no active administrator has a password or a passkey");
+    home.ok_with(&["user", "set-password", "heir"], &format!("{PASSWORD}\n"));
+    says(&home, "ok       administrators: 1 can sign in");
+});
+
+#[test]
+fn check_tells_a_key_that_cannot_be_used() {
+    for content in [b"".as_slice(), b"not a key", b"AAAA", b"\xff\xfe"] {
+        let home = Home::sqlite();
+        home.ok(&["user", "list"]);
+        std::fs::write(home.data("instance.key"), content).unwrap();
+        let done = home.run(&["check"]);
+        assert!(done.code == 1 && done.out.contains("wrong    instance key"), "{done:?}");
+        home.fails(1, &["serve"]);
+    }
+    // A directory is no file, and a file that may not be read is none either.
+    let home = Home::sqlite();
+    home.ok(&["user", "list"]);
+    std::fs::remove_file(home.data("instance.key")).unwrap();
+    std::fs::create_dir(home.data("instance.key")).unwrap();
+    let done = home.run(&["check"]);
+    assert!(done.code == 1 && done.out.contains("wrong    instance key"), "{done:?}");
+}

@@ -14,7 +14,7 @@ on_both!(import_is_all_or_nothing, |home| async move {
         line.to_string().into_bytes()
     };
     let token = |value: Value| {
-        let mut line = json!({"kind": "token", "key": "k", "intent": "api", "user": 70, "expires": "2099-01-01T00:00:00Z"});
+        let mut line = json!({"kind": "token", "key": "an-imported-token-key", "intent": "api", "user": 70, "expires": "2099-01-01T00:00:00Z"});
         line.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
         line.to_string().into_bytes()
     };

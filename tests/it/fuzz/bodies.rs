@@ -92,7 +92,7 @@ db_test!(revocations, |db| async move {
     let mut lines = vec![seed::user(7, "alice"), seed::user(8, "bob")];
     lines.extend((0..10).map(|n| seed::session(n, if n == 9 { 7 } else { 8 }, json!({}))));
     lines.push(json!({
-        "kind": "token", "key": "alices", "intent": "api", "user": 7, "expiring": false, "expires": "2099-01-01T00:00:00Z",
+        "kind": "token", "key": "a-token-of-alices-own", "intent": "api", "user": 7, "expiring": false, "expires": "2099-01-01T00:00:00Z",
     }));
     app.import(&lines).await;
     let router = rollcall::server::router(&app.app);
@@ -126,7 +126,8 @@ db_test!(revocations, |db| async move {
     let mut fuzz = Fuzz::new("revocations", &words, seeds.map(|seed| seed.as_bytes().to_vec()));
     while let Some(input) = fuzz.next() {
         let input = input.as_slice();
-        let answer = post(&router, &format!("{SESSIONS}revoke/"), header::AUTHORIZATION, "Bearer alices", input).await;
+        let answer =
+            post(&router, &format!("{SESSIONS}revoke/"), header::AUTHORIZATION, "Bearer a-token-of-alices-own", input).await;
         assert!([200, 400, 409, 413].contains(&answer.status.as_u16()), "{}", answer.status);
         // Whatever she says, it is not heard for anybody else.
         assert_eq!(app.number("SELECT count(*) FROM sessions WHERE user_id = 8").await, 9);
@@ -167,7 +168,7 @@ db_test!(import_lines, |db| async move {
         json!({"kind": "group", "name": "admins", "is_superuser": true, "permissions": ["authentik_core.view_authenticatedsession"]}),
         json!({"kind": "user", "id": 7, "username": "alice", "name": "Alice", "email": "a@example.org", "groups": ["admins"],
             "password_hash": cheap_hash(), "is_active": false}),
-        json!({"kind": "token", "key": "k", "intent": "api", "user": 7, "expiring": true, "expires": "2099-01-01T00:00:00Z",
+        json!({"kind": "token", "key": "an-imported-token-key", "intent": "api", "user": 7, "expiring": true, "expires": "2099-01-01T00:00:00Z",
             "identifier": "one", "description": "words"}),
         seed::session(1, 7, json!({"last_user_agent": agent, "last_ip": "2001:db8::1"})),
     ];

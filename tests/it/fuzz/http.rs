@@ -158,7 +158,7 @@ db_test!(queries, |db| async move {
         seed::session(n, if n % 2 == 0 { 7 } else { 8 }, json!({"last_ip": ip, "last_user_agent": agent}))
     }));
     lines.push(json!({
-        "kind": "token", "key": "alices", "intent": "api", "user": 7, "expiring": false, "expires": "2099-01-01T00:00:00Z",
+        "kind": "token", "key": "a-token-of-alices-own", "intent": "api", "user": 7, "expiring": false, "expires": "2099-01-01T00:00:00Z",
     }));
     app.import(&lines).await;
     app.superuser("root").await;
@@ -215,7 +215,8 @@ db_test!(queries, |db| async move {
             .collect();
         let request = |method: &str, path: &str| {
             let target = format!("{path}?{query}");
-            let request = Request::builder().method(method).uri(target).header(header::AUTHORIZATION, "Bearer alices");
+            let request =
+                Request::builder().method(method).uri(target).header(header::AUTHORIZATION, "Bearer a-token-of-alices-own");
             request.body(Body::empty()).unwrap()
         };
         if query.len() > 60_000 {
@@ -250,7 +251,7 @@ fn proved(peer: IpAddr, lines: &[&[u8]], is_trusted: impl Fn(IpAddr) -> bool) ->
     let entries: Vec<&[u8]> = if lines.is_empty() { Vec::new() } else { whole.split(|byte| *byte == b',').rev().collect() };
     for entry in entries {
         let text = String::from_utf8_lossy(entry);
-        let text = text.trim();
+        let text = text.trim_matches([' ', '\t']);
         let bare = match text.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
             None if text.matches(':').count() == 1 => text.split(':').next().unwrap_or_default(),

@@ -54,6 +54,11 @@ impl TestSchema {
         texts
     }
 
+    /// The name of the schema.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The URL by which Rollcall reaches it.
     pub fn url(&self) -> String {
         self.in_schema(&self.base)

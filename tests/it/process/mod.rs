@@ -4,6 +4,7 @@
 mod chromium;
 mod database;
 mod person;
+mod pooler;
 mod server;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use serde_json::Value;
 pub use chromium::Chromium;
 pub use database::{PostgresProxy, TestSchema};
 pub use person::Person;
+pub use pooler::TransactionPooler;
 pub use server::Server;
 
 /// The program under test.

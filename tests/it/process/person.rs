@@ -22,6 +22,11 @@ impl Person {
         Self { http, origin: server.origin.clone(), key: String::new() }
     }
 
+    /// The same browser, with the same cookies, at another server.
+    pub fn at(&self, server: &Server) -> Self {
+        Self { http: self.http.clone(), origin: server.origin.clone(), key: String::new() }
+    }
+
     /// A fresh browser in which a user with [`PASSWORD`] is signed in.
     pub async fn signed_in(server: &Server, username: &str) -> Self {
         let mut person = Self::new(server, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");

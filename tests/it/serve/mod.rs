@@ -3,6 +3,7 @@
 mod connections;
 mod expiry;
 mod geoip;
+mod neighbours;
 mod postgres;
 mod sqlite;
 mod start;
@@ -19,7 +20,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::process::{Home, PASSWORD, Person, PostgresProxy, ROLLCALL, SESSIONS, Server, TOKEN, eventually, finish, skip, within};
+use crate::process::{
+    Home, PASSWORD, Person, PostgresProxy, ROLLCALL, SESSIONS, Server, TOKEN, TestSchema, TransactionPooler, eventually, finish,
+    skip, within,
+};
 
 /// A session for an import; `nth` makes it its own.
 fn session(nth: u32, user: i64, expires: &str) -> Value {

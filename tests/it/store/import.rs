@@ -31,9 +31,9 @@ db_test!(a_wrong_line_is_named_and_nothing_is_stored, |db| async move {
         (json!({"kind": "user", "username": "b", "permissions": ["fly"]}).to_string(), "fly"),
         (json!({"kind": "user", "id": 2, "username": "b", "groups": ["none"]}).to_string(), "none"),
         (json!({"kind": "user", "username": "b", "password_hash": "plain"}).to_string(), "password_hash"),
-        (token("api", 9, "k"), "9"),
-        (token("fly", 1, "k"), "fly"),
-        (token("api", 1, ""), "empty"),
+        (token("api", 9, "an-imported-token-key"), "9"),
+        (token("fly", 1, "an-imported-token-key"), "fly"),
+        (token("api", 1, ""), "the key of a token"),
         (session(json!({"user": 9})), "9"),
         (session(json!({"uuid": seed::uuid(1)})), "exists already"),
         (session(json!({"session_key": "key-1"})), "exists already"),
@@ -79,7 +79,7 @@ db_test!(what_is_imported_is_summed_up_and_keys_go_on, |db| async move {
             json!({"kind": "group", "name": "admins", "is_superuser": true}),
             json!({"kind": "user", "id": 40, "username": "alice", "groups": ["admins"]}),
             json!({"kind": "user", "username": "bob"}),
-            json!({"kind": "token", "key": "k", "intent": "api", "user": 40, "expires": "2099-01-01T00:00:00Z"}),
+            json!({"kind": "token", "key": "an-imported-token-key", "intent": "api", "user": 40, "expires": "2099-01-01T00:00:00Z"}),
             seed::session(1, 40, json!({"last_user_agent": "x\0y", "last_ip": "::FFFF:1.2.3.4"})),
         ])
         .await;

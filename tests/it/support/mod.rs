@@ -11,7 +11,7 @@ pub mod passkey;
 pub mod raw;
 pub mod seed;
 
-pub use app::{NOW, TestApp};
+pub use app::{Browser, NOW, TestApp};
 pub use caller::{Answer, Caller};
 pub use db::TestDb;
 pub use dice::Dice;

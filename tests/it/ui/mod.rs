@@ -3,7 +3,9 @@
 mod administration;
 mod all_sessions;
 mod confirm;
+mod forms;
 mod headers;
+mod live;
 mod markup;
 mod passkeys;
 mod recovery;
