@@ -21,10 +21,10 @@ section! {
         /// for the database and other files.
         max_connections: usize = COUNT, default "8192";
 
-        /// The most connections at once from one address, or from one IPv6 network of /64. More are
-        /// closed at once.
+        /// The most connections at once from one address, or from one IPv6 network of /64.
         ///
-        /// It does not hold for trusted proxies. One address has at most three quarters of all.
+        /// More are closed at once. It does not hold for trusted proxies. One address has at most
+        /// three quarters of all.
         max_connections_per_address: usize = COUNT, default "512";
 
         /// Whether browsers are told to use https for all hosts below the server's, too

@@ -262,18 +262,18 @@ mod tests {
     }
 
     #[test]
-    fn white_space_around_a_value_is_dropped_unless_it_may_be_meant() {
-        let config = load(&[
-            ("ROLLCALL_SESSIONS__IDLE_TIMEOUT", " 30m "),
-            ("ROLLCALL_DATABASE__URL", " sqlite:/x "),
-            ("ROLLCALL_BOOTSTRAP__PASSWORD", " a password "),
-            ("ROLLCALL_GEOIP__CITY", " city.mmdb"),
-        ])
-        .unwrap();
-        assert_eq!(config.sessions.idle_timeout.as_secs(), 1800);
-        assert_eq!(config.database, Location::Sqlite("/x".into()));
-        assert_eq!(config.bootstrap.password, Some(Secret(" a password ".into())));
-        assert_eq!(config.geoip.city, Some(" city.mmdb".into()));
+    fn white_space_around_a_value_is_refused_by_name() {
+        for (name, value) in [
+            ("ROLLCALL_SESSIONS__IDLE_TIMEOUT", " 30m"),
+            ("ROLLCALL_DATABASE__URL", "sqlite:/x "),
+            ("ROLLCALL_BOOTSTRAP__PASSWORD", "a password\r"),
+            ("ROLLCALL_GEOIP__CITY", "city.mmdb\t"),
+        ] {
+            let error = load(&[(name, value)]).unwrap_err();
+            assert!(error.contains(name) && !error.contains("a password"), "{error}");
+        }
+        let config = load(&[("ROLLCALL_BOOTSTRAP__PASSWORD", "a password")]).unwrap();
+        assert_eq!(config.bootstrap.password, Some(Secret("a password".into())), "blanks inside are part of it");
     }
 
     #[test]

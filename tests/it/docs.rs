@@ -152,6 +152,17 @@ fn exists(test: &str) -> bool {
 }
 
 #[test]
+fn every_bound_names_tests_that_exist() {
+    let document = include_str!("../../docs/SECURITY.md");
+    let section = document.split("\n## Bounds\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let tests: Vec<&str> = rows(section).into_iter().flat_map(|row| quoted(row.last().unwrap())).collect();
+    assert!(tests.len() > 25, "{tests:?}");
+    for test in tests {
+        assert!(exists(test), "there is no test {test}");
+    }
+}
+
+#[test]
 fn every_item_is_there_with_tests_that_exist() {
     let found: BTreeMap<&str, Vec<&str>> = rows(ASVS).into_iter().map(|row| (row[0], row)).collect();
     for (item, level) in ITEMS {

@@ -82,7 +82,7 @@ fn check_says_what_is_wrong_and_how_to_mend_it() {
 #[test]
 fn check_tells_files_that_are_swapped() {
     let home = Home::sqlite();
-    home.ok(&["user", "list"]);
+    home.import(&[user(50, "alice")]);
     let (city, asn) = (home.folder().join("city.mmdb"), home.folder().join("asn.mmdb"));
     crate::support::geoip::write_city(&city, &[("81.2.69.0/24", "EU", "DE", "Berlin")]);
     crate::support::geoip::write_asn(&asn, &[("81.2.69.0/24", 64496, "Example")]);
@@ -119,7 +119,7 @@ fn check_tells_proxies_that_are_everybody() {
 }
 
 on_both!(check_tells_whether_somebody_can_administer, |home| async move {
-    home.ok(&["migrate"]);
+    home.import(&[json!({"kind": "group", "name": "staff"})]);
     let says = |home: &Home, word: &str| {
         let done = home.run(&["check"]);
         assert!(done.code == 0 && done.out.contains(word), "{word}: {done:?}");
@@ -146,7 +146,7 @@ on_both!(check_tells_whether_somebody_can_administer, |home| async move {
 fn check_tells_a_key_that_cannot_be_used() {
     for content in [b"".as_slice(), b"not a key", b"AAAA", b"\xff\xfe"] {
         let home = Home::sqlite();
-        home.ok(&["user", "list"]);
+        home.import(&[user(50, "alice")]);
         std::fs::write(home.data("instance.key"), content).unwrap();
         let done = home.run(&["check"]);
         assert!(done.code == 1 && done.out.contains("wrong    instance key"), "{done:?}");
@@ -154,7 +154,7 @@ fn check_tells_a_key_that_cannot_be_used() {
     }
     // A directory is no file, and a file that may not be read is none either.
     let home = Home::sqlite();
-    home.ok(&["user", "list"]);
+    home.import(&[user(50, "alice")]);
     std::fs::remove_file(home.data("instance.key")).unwrap();
     std::fs::create_dir(home.data("instance.key")).unwrap();
     let done = home.run(&["check"]);

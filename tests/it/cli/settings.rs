@@ -61,6 +61,7 @@ async fn flags_win_over_the_environment_and_that_over_the_file() {
 #[test]
 fn settings_before_and_behind_a_command_both_hold() {
     let home = Home::sqlite();
+    home.import(&[user(50, "alice")]);
     let shown = |args: &[&str]| home.rows(&[args, &["policy", "show", "--json"]].concat()).remove(0);
     let one = ["--set", "sessions.idle_timeout=7h"];
     let policy = shown(&[&one[..], &["--set", "sessions.absolute_timeout=8d"]].concat());

@@ -75,7 +75,8 @@ fn is_gone(stream: &TcpStream) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_is_cut_off() {
-    let server = Home::sqlite().serve().await;
+    let home = Home::sqlite();
+    let server = home.serve().await;
     let stream = never_read("127.0.0.1", &server).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(!is_gone(&stream), "it has time to read");
@@ -84,7 +85,8 @@ async fn a_client_that_never_reads_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_slowly_gets_everything() {
-    let server = Home::sqlite().serve().await;
+    let home = Home::sqlite();
+    let server = home.serve().await;
     let mut stream = connect_from("127.0.0.1", &server).await.unwrap();
     let request = format!("GET {LARGE} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", server.address());
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -126,7 +128,8 @@ async fn a_few_file_descriptors_are_enough_to_serve_others_and_to_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_of_one_address_are_bounded() {
-    let server = Home::sqlite().with("ROLLCALL_HTTP__MAX_CONNECTIONS_PER_ADDRESS", "3").serve().await;
+    let home = Home::sqlite().with("ROLLCALL_HTTP__MAX_CONNECTIONS_PER_ADDRESS", "3");
+    let server = home.serve().await;
     let mut held = Vec::new();
     for _ in 0..3 {
         held.push(connect_from("127.0.0.1", &server).await.unwrap());
@@ -144,7 +147,8 @@ async fn connections_of_one_address_are_bounded() {
     server.stop().await;
     // Proxies bring the connections of everybody.
     let proxied = Home::sqlite().with("ROLLCALL_HTTP__MAX_CONNECTIONS_PER_ADDRESS", "1");
-    let server = proxied.with("ROLLCALL_HTTP__TRUSTED_PROXIES", "127.0.0.0/8").serve().await;
+    let proxied = proxied.with("ROLLCALL_HTTP__TRUSTED_PROXIES", "127.0.0.0/8");
+    let server = proxied.serve().await;
     let _held = [connect_from("127.0.0.1", &server).await.unwrap(), connect_from("127.0.0.1", &server).await.unwrap()];
     assert_eq!(status_from("127.0.0.1", &server, "/-/health/live/").await, Some(204));
 }
@@ -160,7 +164,8 @@ fn processor_time(process: u32) -> f64 {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_of_requests_for_a_large_file_compresses_it_once() {
-    let server = Home::sqlite().serve().await;
+    let home = Home::sqlite();
+    let server = home.serve().await;
     let ask = async |times: usize| {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         let head = format!("GET {LARGE} HTTP/1.1\r\nhost: {}\r\naccept-encoding: gzip\r\n", server.address());
@@ -185,7 +190,8 @@ async fn a_pipeline_of_requests_for_a_large_file_compresses_it_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_that_break_the_rules_are_refused() {
-    let server = Home::sqlite().serve().await;
+    let home = Home::sqlite();
+    let server = home.serve().await;
     let send = async |head: String| {
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
         drop(stream.write_all(head.as_bytes()).await);
@@ -216,4 +222,28 @@ async fn heads_that_break_the_rules_are_refused() {
             assert!(seen == Some(status) || (status == 431 && matches!(seen, None | Some(414))), "{kib} KiB: {seen:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_never_ends_is_not_waited_for() {
+    let home = Home::sqlite();
+    let server = home.serve().await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let head = format!(
+        "POST /sign-in HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 60000\r\n\r\n",
+        server.address()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let started = std::time::Instant::now();
+    let mut answer = Vec::new();
+    while answer.is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(90), "it is waited for");
+        drop(stream.write_all(b"x").await);
+        if let Ok(read) = tokio::time::timeout(Duration::from_secs(2), stream.read_buf(&mut answer)).await {
+            read.unwrap();
+        }
+    }
+    assert!(started.elapsed() > Duration::from_secs(50), "it has its time");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
 }

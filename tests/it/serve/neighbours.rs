@@ -6,13 +6,11 @@ on_both!(instances_on_one_host_do_not_sign_each_other_out, |home| async move {
     let one = home.with_administrator();
     let other = Home::sqlite().with_administrator();
     let (here, there) = (one.serve().await, other.serve().await);
-    let mut person = Person::signed_in(&here, "akadmin").await;
+    let person = Person::signed_in(&here, "akadmin").await;
     let mut neighbour = person.at(&there);
     assert!(!neighbour.is_signed_in().await);
     assert_eq!(neighbour.sign_in("akadmin", PASSWORD).await.status(), 303);
     assert!(neighbour.is_signed_in().await && person.is_signed_in().await, "both stay");
-    assert_eq!(person.sign_in("akadmin", PASSWORD).await.status(), 303);
-    assert!(neighbour.is_signed_in().await && person.is_signed_in().await, "and after another sign-in");
     // A session that goes on under a new key.
     let proved = person.submit_to("/confirm?next=/sessions", "/confirm", &[("password", PASSWORD), ("next", "/sessions")]).await;
     assert!(proved.status().is_redirection() || proved.status().is_success());
@@ -29,7 +27,8 @@ on_both!(instances_on_one_host_do_not_sign_each_other_out, |home| async move {
 
 on_both!(a_sign_out_at_a_server_that_knows_nobody_signs_nobody_out, |home| async move {
     let one = home.with_administrator();
-    let (here, there) = (one.serve().await, Home::sqlite().serve().await);
+    let other = Home::sqlite();
+    let (here, there) = (one.serve().await, other.serve().await);
     let person = Person::signed_in(&here, "akadmin").await;
     let neighbour = person.at(&there);
     assert_eq!(neighbour.submit("/sign-out", &[]).await.status(), 303);

@@ -81,6 +81,8 @@ db_test!(over_http_a_server_of_https_says_that_cookies_are_not_kept, |db| async 
     let http = app.anonymous().with_header("x-forwarded-proto", "http");
     let page = http.get("/sign-in").await;
     assert!(page.set_cookie("__Host-rollcall_form").unwrap().contains("Secure"), "no browser keeps that over http");
+    // A browser that keeps no cookie.
+    let http = app.anonymous().with_header("x-forwarded-proto", "http");
     let said = why(sign_in(&http, &page.proof(), "/").await);
     assert!(said.contains("over http") && said.contains("https://"), "{said}");
     let https = app.anonymous().with_header("x-forwarded-proto", "https");
@@ -142,4 +144,20 @@ db_test!(the_query_of_a_page_is_kept_through_a_sign_in, |db| async move {
 /// A path as the value of a parameter: what a path may hold stays readable.
 fn query_of(path: &str) -> String {
     encode(path).replace("%2F", "/").replace("%2D", "-").replace("%5F", "_").replace("%2E", ".").replace("%7E", "~")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_forms_do_not_flood_the_log() {
+    use crate::process::{Home, Person};
+    let home = Home::sqlite().with_administrator();
+    let server = home.serve().await;
+    let person = Person::new(&server, "curl/8.5.0");
+    for _ in 0..60 {
+        let response = person.submit_to("/-/health/live/", "/sign-in", &[("uid", "akadmin"), ("password", "wrong")]).await;
+        assert_eq!(response.status(), 403);
+    }
+    let log = server.stop().await;
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("a form was refused")).collect();
+    assert_eq!(lines.len(), 10, "ten a minute: {log}");
+    assert!(lines[0].contains("no_cookie") && lines[0].contains("127.0.0.1"), "the cause and the sender: {}", lines[0]);
 }

@@ -87,7 +87,7 @@ db_test!(a_live_view_ends_when_its_session_is_bound_elsewhere, |db| async move {
     // The session is proved elsewhere now: where the stream is, it is not.
     let key: String = Address::parse("5.5.0.1").unwrap().sort_key().iter().map(|byte| format!("{byte:02x}")).collect();
     let key = if app.db.is_sqlite() { format!("x'{key}'") } else { format!("'\\x{key}'::bytea") };
-    app.db.run(&format!("UPDATE sessions SET proved_ip_key = {key}")).await;
+    app.db.run(&format!("UPDATE session_rows SET proved_ip_key = {key}")).await;
     stream.ends("the binding is broken").await;
 });
 
