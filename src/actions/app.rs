@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::actions::batching::{self, Batching};
 use crate::actions::people::passwords::Passwords;
-use crate::actions::sessions::end_job::EndJobs;
+use crate::actions::sessions::end_jobs::EndJobs;
 use crate::actions::sessions::moves::Moves;
 use crate::actions::sessions::touch::Touches;
 use crate::actions::sessions::watch::Streams;

@@ -53,7 +53,29 @@ impl Store {
     /// # Errors
     /// When the database is of a newer Rollcall, or cannot be written.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        migrate::apply(self).await
+        self.write(|db| Box::pin(migrate::apply_in(db))).await
+    }
+
+    /// Whether the database has Rollcall's tables, of whichever version.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn has_schema(&self) -> Result<bool, StoreError> {
+        let db = self.read();
+        let sql = if db.is_sqlite() {
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'"
+        } else {
+            "SELECT count(*) FROM pg_tables WHERE tablename = 'migrations' AND schemaname = ANY (current_schemas(false))"
+        };
+        Ok(db.one::<i64>(sql, &[]).await?.unwrap_or(0) > 0)
+    }
+
+    /// The names of the migrations that the database has.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when it has no schema yet; else when it does not answer.
+    pub async fn applied_migrations(&self) -> Result<Vec<String>, StoreError> {
+        self.read().all("SELECT name FROM migrations ORDER BY name", &[]).await
     }
 
     /// Keeps sessions in memory for searches and pages far from the first, up to so many sessions; 0:

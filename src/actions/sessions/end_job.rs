@@ -2,7 +2,7 @@
 //! restart: what it ends and how far it is are in the database. The process that runs it holds a lease; when
 //! the lease is over, any node goes on ([`resume`]).
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,13 +21,11 @@ use crate::domain::listing::SessionFilter;
 use crate::domain::{Address, EndReason, SessionId, UserId, secret};
 use crate::store::StoreError;
 use crate::store::sessions::end::Which;
-use crate::store::sessions::end_job::{EndJobRow, Lease, NewEndJob, RUNNING};
+use crate::store::sessions::end_job::{EndJobRow, NewEndJob, RUNNING};
 use crate::store::sessions::history::End;
 
 /// How often a running job writes how far it is, and renews its lease.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a lease is. A process that is gone holds up its jobs for this time.
-const LEASE: Duration = Duration::from_secs(15);
 
 /// Which sessions an end job ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -117,55 +115,6 @@ impl EndJob {
     }
 }
 
-/// The end jobs of this process.
-pub struct EndJobs {
-    /// The name of this process in leases; `None`: the operating system had no randomness, and it runs none.
-    holder: Option<String>,
-    is_stopping: AtomicBool,
-    running: AtomicUsize,
-}
-
-impl Default for EndJobs {
-    fn default() -> Self {
-        Self { holder: secret::random_alphanumeric(20).ok(), is_stopping: AtomicBool::new(false), running: AtomicUsize::new(0) }
-    }
-}
-
-impl EndJobs {
-    /// Stops the running jobs between two transactions, and waits for that. Another process, or the next start, goes on
-    /// with them.
-    pub async fn stop(&self) {
-        self.is_stopping.store(true, Ordering::SeqCst);
-        while self.running.load(Ordering::SeqCst) > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::SeqCst)
-    }
-
-    fn lease(&self, app: &App) -> Option<Lease> {
-        Some(Lease { holder: self.holder.clone()?, until: app.clock.now().plus(LEASE) })
-    }
-}
-
-/// Counts a running job, until it is dropped.
-struct Running(App);
-
-impl Running {
-    fn of(app: &App) -> Self {
-        app.end_jobs.running.fetch_add(1, Ordering::SeqCst);
-        Self(app.clone())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.end_jobs.running.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// How far a job is that this user began, on any node.
 ///
 /// # Errors
@@ -200,7 +149,7 @@ pub async fn begin(
     if !who.rights.may_delete_sessions {
         return Err(ActionError::Forbidden);
     }
-    let lease = app.end_jobs.lease(app).ok_or(StoreError::Failed("no randomness".into()))?;
+    let lease = app.end_jobs.lease(app.clock.now()).ok_or(StoreError::Failed("no randomness".into()))?;
     let user_uuid = user_of(app, &target).await?;
     let stored = serde_json::to_string(&StoredTarget { target, user_uuid });
     let new = NewEndJob {
@@ -214,7 +163,7 @@ pub async fn begin(
         comment: comment.clone(),
     };
     let job = Arc::new(EndJob { name: new.name.clone(), comment, state: Mutex::new(EndJobState::Running(0)) });
-    let (now, running) = (app.clock.now(), Running::of(app));
+    let (now, running) = (app.clock.now(), app.end_jobs.start());
     let row = EndJobRow { job: new.clone(), began_at: now, ended: 0, event: None };
     app.store.write(move |db| Box::pin(async move { db.insert_end_job(&new, &lease, now).await })).await?;
     let (app, begun) = (app.clone(), Arc::clone(&job));
@@ -235,8 +184,8 @@ pub async fn resume(app: &App) -> Result<(), StoreError> {
     if app.end_jobs.is_stopping() || !app.store.read().has_free_end_job(now).await? {
         return Ok(());
     }
-    let Some(lease) = app.end_jobs.lease(app) else { return Ok(()) };
-    let running = Running::of(app);
+    let Some(lease) = app.end_jobs.lease(app.clock.now()) else { return Ok(()) };
+    let running = app.end_jobs.start();
     let taken = app.store.write(move |db| Box::pin(async move { db.take_end_job(&lease, now).await })).await;
     let taken: Option<EndJobRow> = taken?;
     if let Some(row) = taken {
@@ -290,7 +239,7 @@ async fn run(app: &App, row: EndJobRow) -> EndJobState {
     }
     note(app, &name, total, &state).await;
     if matches!(state, EndJobState::Running(_))
-        && let Some(holder) = app.end_jobs.holder.clone()
+        && let Some(holder) = app.end_jobs.holder()
     {
         let released = app.store.write(move |db| Box::pin(async move { db.release_end_job(&name, &holder).await })).await;
         let released: Result<(), StoreError> = released;
@@ -306,7 +255,7 @@ async fn same_user(app: &App, stored: &StoredTarget) -> bool {
 /// Writes how far a job is, and renews the lease. Gives whether this process still holds it; when the database does not
 /// answer, it is assumed.
 async fn note(app: &App, name: &str, total: u64, state: &EndJobState) -> bool {
-    let Some(lease) = app.end_jobs.lease(app) else { return false };
+    let Some(lease) = app.end_jobs.lease(app.clock.now()) else { return false };
     let (name, now, (word, counts)) = (name.to_owned(), app.clock.now(), state.stored(total));
     let noted =
         app.store.write(move |db| Box::pin(async move { db.update_end_job((&name, &lease), word, counts, now).await })).await;

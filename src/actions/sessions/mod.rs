@@ -6,6 +6,7 @@ pub mod check;
 pub mod end;
 pub(in crate::actions) mod end_in;
 pub mod end_job;
+pub mod end_jobs;
 pub mod end_matching;
 pub mod look;
 pub mod moves;

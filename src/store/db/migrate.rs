@@ -1,7 +1,7 @@
 //! Migrations: forward only, the same file names for both databases, applied at start under a lock.
 //! `migrations/README.md` has the rules.
 
-use crate::store::{Db, Store, StoreError};
+use crate::store::{Db, StoreError};
 use crate::values;
 
 /// One step of the schema.
@@ -41,10 +41,6 @@ const LAST_COMMIT_BEFORE_0_1_0: &str = "b8df6af";
 /// The key of PostgreSQL's advisory lock that is held while a database is migrated.
 const LOCK: i64 = 0x0526_f11c_a110;
 
-pub(in crate::store) async fn apply(store: &Store) -> Result<Vec<&'static str>, StoreError> {
-    store.write(|db| Box::pin(apply_in(db))).await
-}
-
 /// Why this version cannot use a database that has these migrations, and which one can; `None`: it can.
 #[must_use]
 pub fn foreign_schema(applied: &[String]) -> Option<String> {
@@ -60,7 +56,11 @@ pub fn foreign_schema(applied: &[String]) -> Option<String> {
     ))
 }
 
-async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
+/// Applies what is missing, inside a transaction, and gives the names.
+///
+/// # Errors
+/// [`StoreError::Schema`] when the database is of another version.
+pub(in crate::store) async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
     if !db.is_sqlite() {
         // SQLite's writer holds the whole file; PostgreSQL needs to be told.
         db.execute("SELECT pg_advisory_xact_lock($1)", &values![LOCK]).await?;
@@ -77,28 +77,4 @@ async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
         done.push(migration.name);
     }
     Ok(done)
-}
-
-impl Store {
-    /// Whether the database has Rollcall's tables, of whichever version.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn has_schema(&self) -> Result<bool, StoreError> {
-        let db = self.read();
-        let sql = if db.is_sqlite() {
-            "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'"
-        } else {
-            "SELECT count(*) FROM pg_tables WHERE tablename = 'migrations' AND schemaname = ANY (current_schemas(false))"
-        };
-        Ok(db.one::<i64>(sql, &[]).await?.unwrap_or(0) > 0)
-    }
-
-    /// The names of the migrations that the database has.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`] when it has no schema yet; else when it does not answer.
-    pub async fn applied_migrations(&self) -> Result<Vec<String>, StoreError> {
-        self.read().all("SELECT name FROM migrations ORDER BY name", &[]).await
-    }
 }

@@ -73,9 +73,8 @@ db_test!(one_session_is_one_event, |db| async move {
 
 db_test!(every_way_to_end_many_is_folded, |db| async move {
     let app = TestApp::new(db).await;
-    let admin = app.admin_token().await;
-    let by = Actor::cli();
     app.import(&people(4, 6)).await;
+    let (admin, by) = (app.admin_token().await, Actor::cli());
     // In two parts at the same time on PostgreSQL.
     admin.delete(&format!("{SESSIONS}bulk_delete/?user_pks=1&user_pks=2")).await.assert_status(200);
     // A list of names.

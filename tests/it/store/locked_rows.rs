@@ -96,6 +96,9 @@ db_test!(a_session_is_changed, |db| async move {
 
 // PostgreSQL: a statement that waits for a lock does not see what was committed while it waited.
 db_test!(a_change_that_waits_for_a_recorded_end_changes_nothing, |db| async move {
+    if db.is_sqlite() {
+        return; // One writer: a transaction sees all that was committed before it began.
+    }
     let app = TestApp::new(db).await;
     for (n, what) in (1..).zip(CHANGES) {
         let id = one(&app, n).await;
