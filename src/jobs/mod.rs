@@ -146,6 +146,7 @@ pub async fn sweep(app: &App) -> Result<(), crate::actions::ActionError> {
         .write(move |db| {
             Box::pin(async move {
                 db.delete_expired_challenges(now).await?;
+                db.delete_old_end_jobs(now).await?;
                 db.delete_unused_known_devices(now.minus(known_device::LIVES)).await?;
                 db.delete_expired_pending_sign_ins(now).await
             })

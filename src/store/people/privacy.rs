@@ -74,6 +74,7 @@ impl Db<'_> {
         let by = format!("UPDATE events SET actor_uuid = NULL, actor = $3, ip = '', request_id = '' WHERE {BY}");
         self.execute(&by, &values![user, name, ERASED]).await?;
         self.erase_filters(name).await?;
+        self.erase_end_jobs(name).await?;
         Ok(u64::try_from(erased).unwrap_or(0))
     }
 

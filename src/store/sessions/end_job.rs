@@ -103,12 +103,29 @@ impl FromRow for EndJobProgress {
 }
 
 impl Db<'_> {
-    /// Adds an end job, which runs under this lease, and deletes old ones.
+    /// Deletes end jobs that began more than a day ago.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_old_end_jobs(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.execute("DELETE FROM end_jobs WHERE began_at < $1", &values![now.minus(KEPT)]).await.map(drop)
+    }
+
+    /// Deletes end jobs whose filter names this user: the sessions have ended, and the name is to go.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn erase_end_jobs(&self, username: &str) -> Result<(), StoreError> {
+        let find = if self.is_sqlite() { "instr" } else { "strpos" };
+        let named = format!("\"username\":{}", serde_json::Value::from(username));
+        self.execute(&format!("DELETE FROM end_jobs WHERE {find}(target, $1) > 0"), &values![named]).await.map(drop)
+    }
+
+    /// Adds an end job, which runs under this lease.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn insert_end_job(&self, job: &NewEndJob, lease: &Lease, now: Timestamp) -> Result<(), StoreError> {
-        self.execute("DELETE FROM end_jobs WHERE began_at < $1", &values![now.minus(KEPT)]).await?;
         let sql = "INSERT INTO end_jobs (name, user_id, actor, ip, request_id, began_at, updated_at, target, total, comment, state, ended, \
             remaining, lease_holder, lease_until) VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, 0, $8, $11, $12)";
         let values = values![

@@ -248,6 +248,10 @@ db_test!(how_far_an_end_is_shows_on_every_node, |db| async move {
     let late: Result<bool, rollcall::store::StoreError> = late.await;
     assert!(!late.unwrap());
     app.assert_counts().await;
+    // It is told for a day.
+    app.advance(Duration::from_secs(86_500));
+    rollcall::jobs::sweep(&app.app).await.unwrap();
+    assert_eq!(app.number("SELECT count(*) FROM end_jobs").await, 0);
 });
 
 db_test!(ones_own_can_be_left_out, |db| async move {
