@@ -151,7 +151,7 @@ pub type Progress = Box<dyn Fn(u64) + Send + Sync>;
 /// # Errors
 /// [`ImportError::Line`] with the first line that is wrong, and why; then nothing was stored.
 pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progress, actor: &Actor) -> Result<Summary, ImportError> {
-    crate::actions::policies::hold_the_first(app).await?;
+    crate::actions::policies::mark_policy_applied_if_empty(app).await?;
     let mut import = Import {
         user_agents: std::sync::Arc::clone(&app.user_agents),
         geoip: std::sync::Arc::clone(&app.geoip),

@@ -65,12 +65,12 @@ pub async fn set(app: &App, owner: PolicyOwner, name: &str, policy: Policy, acto
         .await
 }
 
-/// Notes that all sessions are held to the instance's settings, where there is none yet: the first
-/// start then need not look at each of those that are brought in now, which keep their own limits.
+/// Marks the instance's policy as applied, if there is no session yet: the next start then need not check
+/// each session that is imported or generated now. Those keep their own limits.
 ///
 /// # Errors
 /// When the database cannot be written.
-pub async fn hold_the_first(app: &App) -> Result<(), StoreError> {
+pub async fn mark_policy_applied_if_empty(app: &App) -> Result<(), StoreError> {
     if app.store.read().count_sessions_of(&CountKey::All).await? == 0 {
         hold_to_instance(app).await?;
     }

@@ -158,7 +158,7 @@ pub(in crate::ui) struct EventLine {
     pub words: String,
     /// The key of an event that has parts: they are a page of their own. 0: it has none.
     pub parts: i64,
-    /// The user whom it is about, if there still is that user.
+    /// The user that it is about, if there still is that user.
     pub user_id: Option<i64>,
     pub username: String,
     /// Where it was done from, if the viewer may know.

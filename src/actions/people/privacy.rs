@@ -34,7 +34,7 @@ pub struct Erased {
 }
 
 /// Everything that is kept about one person, as one object: no key and no hash, and nothing about
-/// others, such as where an administrator was or whom the person's own acts concerned.
+/// others, such as the address of an administrator or the users that the person's own acts were about.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -42,7 +42,7 @@ pub async fn export(app: &App, user: &UserRow) -> Result<Value, StoreError> {
     let (user, now) = (user.clone(), app.clock.now());
     let app_too = app.clone();
     settle_user(app, user.id).await?;
-    // It may be much, so it is read beside what others wait for.
+    // It may be much: long reads do not hold up short ones.
     app.store.long_read(move |db| Box::pin(async move { read(&app_too, db, &user, now).await })).await
 }
 
@@ -158,7 +158,7 @@ fn own_part(event: &EventRow, user: Uuid) -> Value {
 }
 
 /// Erases a person: their sessions end at once, and they, their tokens, what is kept of their sessions,
-/// and their part in the record are gone. What stays tells that something happened, not to whom. Of
+/// and their part in the events are gone. What stays tells that something happened, not to which user. Of
 /// somebody who was removed before, what is left under their name goes.
 ///
 /// # Errors

@@ -196,7 +196,7 @@ pub async fn resume(app: &App) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The uuid of the user whom a filter names by primary key.
+/// The uuid of the user that a filter names by primary key.
 async fn user_of(app: &App, target: &EndTarget) -> Result<Option<String>, StoreError> {
     let EndTarget::Matching(filter) = target else { return Ok(None) };
     match filter.user {

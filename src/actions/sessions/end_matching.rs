@@ -57,7 +57,7 @@ impl From<StoreError> for EndError {
     }
 }
 
-/// Whether so many sessions are near enough to what was expected: sessions come and go between a
+/// Whether a number of sessions is near enough to the expected one: sessions come and go between a
 /// look and an act, so one in a hundred may have, and of fewer than a hundred none.
 #[must_use]
 pub fn is_near(count: u64, expected: u64) -> bool {
@@ -180,7 +180,7 @@ pub async fn end_named(app: &App, who: &Principal, ids: &[SessionId], comment: &
     Ok(end::end_listed(app, ids, comment, actor).await?)
 }
 
-/// What matches now. It may be much, so it is read beside what others wait for.
+/// What matches now. It may be much: long reads do not hold up short ones.
 pub(in crate::actions) async fn find(
     app: &App,
     filter: &SessionFilter,

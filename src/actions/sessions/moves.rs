@@ -8,8 +8,8 @@ use crate::domain::{Address, Timestamp};
 
 /// The most sessions whose last move is remembered.
 const MOST: usize = 10_000;
-/// How soon after one move of a session another is worth an event: whoever holds a session and many
-/// addresses shall not fill the record.
+/// The shortest time between two events about moves of one session: a client with a session and many
+/// addresses must not fill the events.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Moves that there is an event of, so that each request from the same address is not another one.

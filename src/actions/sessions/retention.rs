@@ -1,5 +1,5 @@
-//! Addresses are kept for as long as they serve (`privacy.address_retention`): after it what was last
-//! used, ended or happened so long ago keeps what is left of its address, or none.
+//! Addresses are kept for `privacy.address_retention`. After that time the address of a session (by its
+//! last use), an ended session or an event is cut, or cleared.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ const BATCH: usize = 200;
 #[derive(Default)]
 pub struct Touches {
     noted: Mutex<HashMap<i64, Use>>,
-    /// Held while they are written: whoever waits for it finds all that was noted before written.
+    /// Held during a write: when a caller gets it, all that was noted before is written.
     writing: tokio::sync::Mutex<()>,
 }
 

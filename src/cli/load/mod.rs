@@ -85,7 +85,7 @@ pub type Progress = Arc<dyn Fn(Made) -> bool + Send + Sync>;
 /// [`GenerateError`]; what earlier transactions made stays.
 pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, GenerateError> {
     app.store.expect_many_writes().await?;
-    crate::actions::policies::hold_the_first(app).await?;
+    crate::actions::policies::mark_policy_applied_if_empty(app).await?;
     let mut made = Made::default();
     let users = add_users(app, plan, &progress, &mut made).await?;
     if made.users == plan.users {

@@ -1,4 +1,4 @@
-//! Events as they come, by their place in the table: each once, on both databases, whoever writes.
+//! Events as they come, by their place in the table: each once, on both databases, from every process.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,14 +7,14 @@ use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
 use crate::store::{Db, StoreError, Value};
 
 /// How long a place that is passed over is waited for: on PostgreSQL transactions overlap, so a lower
-/// one may appear later; one that was given up leaves its place empty for ever.
+/// one may appear later; one that was rolled back leaves its place empty.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many places before the newest may belong to transactions under way at the beginning.
 const WINDOW: i64 = 200;
 /// How many events are read at once.
 const STEP: i64 = 1000;
 
-/// Where a reader stands.
+/// The position of a reader.
 #[derive(Debug)]
 pub struct EventFeed {
     last: i64,

@@ -20,7 +20,7 @@ pub struct NewEvent {
     pub actor: Option<UserKey>,
     /// The name of who did it: a username, `system`, `cli`, `anonymous`.
     pub actor_name: String,
-    /// The user whom it is about.
+    /// The user that it is about.
     pub user: Option<UserKey>,
     /// The name of that user, or `""`.
     pub username: String,
@@ -57,7 +57,7 @@ pub struct EventRow {
     pub actor_id: Option<i64>,
     /// The name of who did it: a username, `system`, `cli`, `anonymous`.
     pub actor: String,
-    /// The user whom it is about.
+    /// The user that it is about.
     pub user_uuid: Option<Uuid>,
     /// The primary key that this user has now; `None`: it is about no user, or the user is gone.
     pub user_id: Option<i64>,

@@ -53,7 +53,7 @@ impl Db<'_> {
     }
 
     /// Takes a user who is gone out of the events, and gives in how many events they were. That an event
-    /// of that kind happened then stays, and who else did it or whom else it is about. Where an end of many names the
+    /// of that kind happened then stays, and the other users who did it or that it is about. Where an end of many names the
     /// user in its filter, the filter goes.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Db<'_> {
         let find = if self.is_sqlite() { "instr" } else { "strpos" };
         let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.kind = $1 AND {find}(e.content, $2) > 0");
         let kind = EventKind::SessionsEnded.as_str();
-        // As it stands in JSON, without the quotation marks.
+        // As JSON writes it, without the quotation marks.
         let written = serde_json::Value::from(name).to_string();
         let written = written.trim_matches('"');
         for event in self.all::<EventRow>(&sql, &values![kind, written]).await? {

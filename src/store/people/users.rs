@@ -176,7 +176,7 @@ impl Db<'_> {
         self.one(select_users!("WHERE u.username = $1"), &values![username]).await
     }
 
-    /// The user whom somebody means who types this: of this name, exactly; else of this name without
+    /// The user that a typed text means: the one of this name, exactly; else of this name without
     /// blanks around it; else with this e-mail address, letter case aside, if no two share it. One
     /// statement that looks for all three, so that a known name does not answer sooner.
     ///

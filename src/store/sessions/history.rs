@@ -1,4 +1,4 @@
-//! History: what is kept of a session that ended, with when, by whom and why.
+//! History: what is kept of a session that ended, with the time, the actor and the reason.
 
 use crate::domain::{EndReason, SessionId, Timestamp, UserKey};
 use crate::store::sessions::live::NOT_MOVED;

@@ -249,7 +249,7 @@ impl LockedRows<'_> {
         self.db.all(&format!("SELECT {columns} FROM sessions s WHERE {named} AND {condition}"), &values).await
     }
 
-    /// Changes the sessions among the rows for which the condition holds: `set` is what stands behind `SET`. Gives the
+    /// Changes the sessions among the rows for which the condition holds: `set` is the text after `SET`. Gives the
     /// keys of the changed ones.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ impl FromRow for PendingEndRow {
 /// What one step recorded.
 #[derive(Clone, Debug, Default)]
 pub struct Recorded {
-    /// How many sessions it looked at: fewer than it might mean that there are no more.
+    /// How many sessions it looked at: fewer than the limit means that there are no others.
     pub found: usize,
     /// The primary keys of the users of those that it ended: one for each session.
     pub users: Vec<i64>,
