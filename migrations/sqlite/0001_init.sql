@@ -13,11 +13,14 @@ CREATE TABLE users (
     -- authentik's `uid`: 256 random bits in hexadecimal, or what an import brought.
     uid TEXT NOT NULL UNIQUE,
     username TEXT NOT NULL UNIQUE,
-    -- Folded texts are compared without letter case (domain/fold.rs).
+    -- Folded texts are searched without letter case (domain/fold.rs); keys tell whether two names are
+    -- the same (domain/names.rs). Keys may be equal where an import brought both names.
     username_folded TEXT NOT NULL,
+    username_key TEXT NOT NULL,
     name TEXT NOT NULL,
     email TEXT NOT NULL,
     email_folded TEXT NOT NULL,
+    email_key TEXT NOT NULL,
     -- Argon2id in PHC form; null: no sign-in with a password.
     password_hash TEXT,
     is_active INTEGER NOT NULL,
@@ -25,7 +28,8 @@ CREATE TABLE users (
     created_at INTEGER NOT NULL,
     last_sign_in_at INTEGER
 ) STRICT;
-CREATE INDEX users_by_email ON users (email_folded) WHERE email_folded <> '';
+CREATE INDEX users_by_username_key ON users (username_key);
+CREATE INDEX users_by_email_key ON users (email_key) WHERE email_key <> '';
 
 CREATE TABLE user_permissions (
     user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
@@ -37,8 +41,11 @@ CREATE TABLE groups (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid BLOB NOT NULL UNIQUE,
     name TEXT NOT NULL UNIQUE,
+    name_key TEXT NOT NULL,
     is_superuser INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX groups_by_name_key ON groups (name_key);
 
 CREATE TABLE group_permissions (
     group_id INTEGER NOT NULL REFERENCES groups ON DELETE CASCADE,

@@ -18,8 +18,9 @@ use crate::actions::sessions::retention::ADDRESSES_SETTING;
 use crate::core::agents::Agents;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
+use crate::domain::names;
 use crate::domain::session::Lifetime;
-use crate::domain::user::{TokenIntent, check_email, check_username};
+use crate::domain::user::{TokenIntent, UserRule, check_email, check_username};
 use crate::domain::{Address, EndReason, Methods, Permission, PlainSecret, SessionId, Timestamp, UserId, secret, user_agent};
 use crate::enrich::geoip::GeoIp;
 use crate::store::people::tokens::NewToken;
@@ -239,7 +240,9 @@ impl Import {
             if bytes.len() as u64 > MAX_LINE {
                 return Err(failed(format!("longer than {MAX_LINE} bytes")));
             }
-            let text = std::str::from_utf8(&bytes).map_err(|_| failed("not UTF-8".into()))?.trim();
+            let text = std::str::from_utf8(&bytes).map_err(|_| failed("not UTF-8".into()))?;
+            // Editors put a byte order mark at the start of a file.
+            let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text }.trim();
             if text.is_empty() {
                 continue;
             }
@@ -254,8 +257,8 @@ impl Import {
     async fn line(&mut self, db: &Db<'_>, line: Line) -> Result<(), Fault> {
         match line {
             Line::Group(line) => {
-                check_username(&line.name).map_err(Wrong)?;
-                db.insert_group(&line.name, line.is_superuser, &permissions(&line.permissions)?).await?;
+                let name = check_username(&line.name).map_err(Wrong)?;
+                db.insert_group(&name, line.is_superuser, &permissions(&line.permissions)?).await?;
                 self.done.groups += 1;
             }
             Line::User(line) => self.user(db, line).await?,
@@ -266,13 +269,12 @@ impl Import {
     }
 
     async fn user(&mut self, db: &Db<'_>, line: UserLine) -> Result<(), Fault> {
-        check_username(&line.username).map_err(Wrong)?;
-        check_email(&line.email).map_err(Wrong)?;
+        // Names that are the same are kept, as an instance of authentik may have them.
+        let username = check_username(&line.username).map_err(Wrong)?;
+        let email = check_email(&line.email).map_err(Wrong)?;
+        let name = names::tidy(&line.name).map_err(|rule| Wrong(UserRule::Name(rule)))?;
         if line.id.is_some_and(|id| id < 1) {
             return Err(Fault::Line("a user's id starts at 1".into()));
-        }
-        if line.name.contains('\0') {
-            return Err(Fault::Line("a name may not hold NUL".into()));
         }
         if let Some(hash) = &line.password_hash
             && !passwords::is_usable_hash(hash)
@@ -294,9 +296,9 @@ impl Import {
             id: line.id.map(UserId),
             uuid,
             uid: line.uid,
-            username: line.username,
-            name: line.name,
-            email: line.email,
+            username,
+            name,
+            email,
             password_hash: line.password_hash,
             is_active: line.is_active,
             is_superuser: line.is_superuser,

@@ -125,7 +125,7 @@ async fn find_owner(app: &App, whose: WhoseArgs) -> Result<Option<(PolicyOwner, 
         return Ok(Some((PolicyOwner::User(find(app, &name).await?.id), name)));
     }
     let Some(name) = whose.group else { return Ok(None) };
-    let id = app.store.read().find_group(&name).await?.ok_or_else(|| format!("there is no group named {name}"))?;
+    let id = app.store.read().find_group_id(&name).await?.ok_or_else(|| format!("there is no group named {name}"))?;
     Ok(Some((PolicyOwner::Group(id), name)))
 }
 

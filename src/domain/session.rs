@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::domain::clock::Timestamp;
+use crate::domain::names::{self, NameRule};
 
 /// What names a session in the API. It is not its key and opens nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,20 +93,18 @@ pub enum LabelRule {
     /// Too long.
     #[error("a name has at most {MAX_LABEL_LENGTH} characters")]
     Long,
-    /// Line breaks and the like.
-    #[error("a name may not hold control characters")]
-    ControlCharacter,
+    /// A character that no name may hold.
+    #[error("a name may not be so: {0}")]
+    Name(#[from] NameRule),
 }
 
-/// Checks what an owner calls a session: one line, without blanks around it. Empty: no name.
+/// The name of a session or a factor as it is stored: [tidy](names::tidy), at most 60 characters. Empty:
+/// no name.
 ///
 /// # Errors
 /// The rule it breaks.
-pub fn check_label(text: &str) -> Result<&str, LabelRule> {
-    let text = text.trim();
-    if text.chars().any(char::is_control) {
-        return Err(LabelRule::ControlCharacter);
-    }
+pub fn check_label(text: &str) -> Result<String, LabelRule> {
+    let text = names::tidy(text)?;
     if text.chars().count() > MAX_LABEL_LENGTH { Err(LabelRule::Long) } else { Ok(text) }
 }
 
@@ -203,9 +202,9 @@ mod tests {
 
     #[test]
     fn names_are_one_short_line() {
-        assert_eq!(check_label("  Laptop at work "), Ok("Laptop at work"));
-        assert_eq!(check_label(""), Ok(""));
-        assert_eq!(check_label("a\nb"), Err(LabelRule::ControlCharacter));
+        assert_eq!(check_label("  Laptop at work ").as_deref(), Ok("Laptop at work"));
+        assert_eq!(check_label("").as_deref(), Ok(""));
+        assert_eq!(check_label("a\nb"), Err(LabelRule::Name(NameRule::Control)));
         assert_eq!(check_label(&"é".repeat(61)), Err(LabelRule::Long));
         assert!(check_label(&"é".repeat(60)).is_ok());
     }

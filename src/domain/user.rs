@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::domain::names::{self, NameRule};
 use crate::domain::password::PasswordRule;
 use crate::domain::secret::TokenKeyRule;
 
@@ -43,9 +44,9 @@ pub enum UserRule {
     /// Too long.
     #[error("a username has at most {MAX_USERNAME_LENGTH} characters")]
     LongName,
-    /// Line breaks and other control characters, which would forge log lines.
-    #[error("a username may not hold control characters")]
-    ControlCharacter,
+    /// A name with a character that no name may hold.
+    #[error("a name may not be so: {0}")]
+    Name(#[from] NameRule),
     /// An e-mail address without `@`, too long, or with control characters.
     #[error("not an e-mail address")]
     Email,
@@ -72,32 +73,32 @@ pub enum UserRule {
     LastFactor,
 }
 
-/// Checks a username: any script, 1 to 150 characters, no control characters.
+/// A username as it is stored: [tidy](names::tidy), of any script, 1 to 150 characters.
 ///
 /// # Errors
 /// The rule it breaks.
-pub fn check_username(name: &str) -> Result<(), UserRule> {
-    if name.trim().is_empty() {
+pub fn check_username(name: &str) -> Result<String, UserRule> {
+    let name = names::tidy(name)?;
+    if name.is_empty() {
         return Err(UserRule::EmptyName);
     }
     if name.chars().count() > MAX_USERNAME_LENGTH {
         return Err(UserRule::LongName);
     }
-    if name.chars().any(char::is_control) {
-        return Err(UserRule::ControlCharacter);
-    }
-    Ok(())
+    Ok(name)
 }
 
-/// Checks an e-mail address, loosely: something before and after an `@`. Empty is fine: none known.
+/// An e-mail address as it is stored: [tidy](names::tidy), with something before and after an `@`.
+/// Empty is fine: none known.
 ///
 /// # Errors
 /// [`UserRule::Email`].
-pub fn check_email(email: &str) -> Result<(), UserRule> {
+pub fn check_email(email: &str) -> Result<String, UserRule> {
+    let email = names::tidy(email).map_err(|_| UserRule::Email)?;
     let shape = email.rsplit_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty());
-    let plain = !email.chars().any(|c| c.is_control() || c.is_whitespace());
+    let plain = !email.chars().any(char::is_whitespace);
     if email.is_empty() || (shape && plain && email.chars().count() <= MAX_EMAIL_LENGTH) {
-        return Ok(());
+        return Ok(email);
     }
     Err(UserRule::Email)
 }
@@ -173,18 +174,21 @@ mod tests {
     #[test]
     fn names_in_any_script_but_no_control_characters() {
         for good in ["alice", "Zoë Müller", "łukasz.żółć", "用户", "o'brien \"the quote\"", "🦀"] {
-            assert_eq!(check_username(good), Ok(()), "{good}");
+            assert_eq!(check_username(good).as_deref(), Ok(good));
         }
         assert_eq!(check_username("  "), Err(UserRule::EmptyName));
         assert_eq!(check_username(&"x".repeat(151)), Err(UserRule::LongName));
-        assert_eq!(check_username("a\nb"), Err(UserRule::ControlCharacter));
-        assert_eq!(check_username("a\0b"), Err(UserRule::ControlCharacter));
+        assert_eq!(check_username(" alice ").as_deref(), Ok("alice"));
+        for bad in ["a\nb", "a\0b", "ali\u{200b}ce", "\u{202e}ecila"] {
+            assert!(matches!(check_username(bad), Err(UserRule::Name(_))), "{bad:?}");
+        }
     }
 
     #[test]
     fn addresses() {
         assert!(check_email("").is_ok() && check_email("a@b").is_ok());
-        for bad in ["a", "@b", "a@", "a b@c"] {
+        assert_eq!(check_email(" a@b ").as_deref(), Ok("a@b"));
+        for bad in ["a", "@b", "a@", "a b@c", "a\u{200b}@b"] {
             assert!(check_email(bad).is_err(), "{bad}");
         }
     }

@@ -43,6 +43,7 @@ mod linear;
 mod lost_files;
 mod matrix;
 mod metrics;
+mod names;
 mod passkeys;
 mod power_loss;
 mod privacy;

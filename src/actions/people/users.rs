@@ -6,6 +6,7 @@ use crate::actions::people::passwords;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
+use crate::domain::names;
 use crate::domain::user::{TokenIntent, UserRule, check_email, check_username};
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId, secret};
 use crate::store::people::tokens::NewToken;
@@ -16,10 +17,12 @@ use crate::store::{Db, StoreError};
 /// Adds a user, with or without a password.
 ///
 /// # Errors
-/// [`ActionError::Rule`] when name, address or password break a rule; [`ActionError::Exists`].
+/// [`ActionError::Rule`] when name, address or password break a rule; [`ActionError::Exists`] when a
+/// user has this name or one that is the same.
 pub async fn add(app: &App, mut user: NewUser, password: Option<String>, actor: &Actor) -> Result<UserId, ActionError> {
-    check_username(&user.username)?;
-    check_email(&user.email)?;
+    user.username = check_username(&user.username)?;
+    user.name = names::tidy(&user.name).map_err(UserRule::Name)?;
+    user.email = check_email(&user.email)?;
     if let Some(password) = password {
         passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
         user.password_hash = Some(app.passwords.hash(password).await?);
@@ -29,6 +32,10 @@ pub async fn add(app: &App, mut user: NewUser, password: Option<String>, actor: 
         .store
         .write(move |db| {
             Box::pin(async move {
+                db.lock_names().await?;
+                if db.is_username_taken(&user.username).await? {
+                    return Err(StoreError::Conflict("a username that is the same".into()));
+                }
                 let id = db.insert_user(&user, now).await?;
                 db.insert_events(&[EventContent::UserAdded {}.by(&actor, now).about(id, &user.username)]).await?;
                 Ok(id)
@@ -41,12 +48,12 @@ pub async fn add(app: &App, mut user: NewUser, password: Option<String>, actor: 
     }
 }
 
-/// The user of that name.
+/// The user of that name: exactly, else the only one whose name is the same.
 ///
 /// # Errors
 /// [`ActionError::NotFound`].
 pub async fn find(app: &App, username: &str) -> Result<UserRow, ActionError> {
-    app.store.read().find_user_by_name(username).await?.ok_or(ActionError::NotFound)
+    app.store.read().find_user_named(username).await?.ok_or(ActionError::NotFound)
 }
 
 /// Sets a user's password and ends all their sessions, unless `sessions.end_on_password_change` says

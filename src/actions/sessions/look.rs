@@ -39,7 +39,7 @@ pub async fn find_details(app: &App, who: &Principal, id: SessionId) -> Result<O
 /// [`ActionError::Label`], [`ActionError::NotFound`], and [`ActionError::Forbidden`] when it is
 /// somebody else's.
 pub async fn rename(app: &App, who: &Principal, id: SessionId, label: &str, actor: &Actor) -> Result<(), ActionError> {
-    let label = check_label(label)?.to_owned();
+    let label = check_label(label)?;
     let session = find(app, who, id).await?;
     if session.user_id != who.user_id {
         return Err(ActionError::Forbidden);

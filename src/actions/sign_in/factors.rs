@@ -148,7 +148,7 @@ fn open_seed(app: &App, factor: &FactorRow) -> Result<Vec<u8>, StoreError> {
 pub async fn begin_totp(app: &App, session: &LiveSession, name: &str) -> Result<FactorId, ActionError> {
     must_be_fresh(app, session)?;
     let name = check_label(name)?;
-    let name = if name.is_empty() { "Authenticator app" } else { name }.to_owned();
+    let name = if name.is_empty() { "Authenticator app".to_owned() } else { name };
     let (uuid, mut seed) = (FactorId(secret::random_uuid()?), [0; totp::SEED_LENGTH]);
     getrandom::fill(&mut seed)?;
     let sealed = app.instance_key.seal(SEED, uuid.0.as_bytes(), &seed)?;
@@ -323,7 +323,7 @@ async fn end_changed_in(db: &Db<'_>, user: UserId, which: &Which, actor: &Actor,
 /// # Errors
 /// [`ActionError::Label`], [`ActionError::NotFound`].
 pub async fn rename(app: &App, session: &LiveSession, id: FactorId, name: &str) -> Result<(), ActionError> {
-    let (user, name) = (session.user_id, check_label(name)?.to_owned());
+    let (user, name) = (session.user_id, check_label(name)?);
     if name.is_empty() {
         return Err(UserRule::FactorName.into());
     }

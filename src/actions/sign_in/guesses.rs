@@ -12,7 +12,7 @@ use crate::actions::app::App;
 use crate::actions::sign_in::guess_batch::{Ask, Keyed};
 use crate::domain::caller::Actor;
 use crate::domain::event::{EventContent, GuessLimit};
-use crate::domain::fold::fold;
+use crate::domain::names;
 use crate::domain::{Address, HashedSecret, PlainSecret, Rate, SessionId, Timestamp, UserId};
 use crate::store::StoreError;
 
@@ -32,7 +32,7 @@ impl Guess<'_> {
     fn subject(&self) -> String {
         match self {
             // What is typed, not whom it finds: who has two names must not show.
-            Self::Password(uid) => format!("password {}", fold(uid.trim())),
+            Self::Password(uid) => format!("password {}", names::key(uid)),
             Self::Code(user) => format!("code {}", user.0),
             Self::Confirmation(session) => format!("confirmation {session}"),
         }

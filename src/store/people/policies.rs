@@ -83,14 +83,6 @@ const POLICY_COLUMNS: &str = "p.idle_timeout, p.absolute_timeout, p.remember_tim
 const LIVING_COLUMNS: &str = "s.id, s.absolute_expires_at, s.idle_timeout, s.created_at, s.is_remembered, s.methods";
 
 impl Db<'_> {
-    /// The group of that name.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn find_group(&self, name: &str) -> Result<Option<i64>, StoreError> {
-        self.one("SELECT id FROM groups WHERE name = $1", &values![name]).await
-    }
-
     /// What a group or a user has of its own; an empty policy when nothing.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::fold::fold;
+use crate::domain::names;
 use crate::domain::{Permission, Timestamp, UserId, secret};
 use crate::store::db::statements::{Statement, in_list, placeholders};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
@@ -140,8 +141,8 @@ macro_rules! select_users {
     };
 }
 
-const NEW_USER: &str =
-    "uuid, uid, username, username_folded, name, email, email_folded, password_hash, is_active, is_superuser, created_at";
+const NEW_USER: &str = "uuid, uid, username, username_folded, username_key, name, email, email_folded, email_key, password_hash, is_active, \
+     is_superuser, created_at";
 
 fn new_user(user: &NewUser, now: Timestamp) -> Result<Vec<Value>, StoreError> {
     let mut bits = [0; 32];
@@ -152,15 +153,28 @@ fn new_user(user: &NewUser, now: Timestamp) -> Result<Vec<Value>, StoreError> {
         user.uid.clone().unwrap_or_else(|| secret::hex(&bits)),
         user.username.as_str(),
         fold(&user.username),
+        names::key(&user.username),
         user.name.as_str(),
         user.email.as_str(),
         fold(&user.email),
+        names::key(&user.email),
         user.password_hash.clone(),
         user.is_active,
         user.is_superuser,
         now,
     ]
     .to_vec())
+}
+
+/// The only user that the first of these tests lets pass; `None` where it lets several pass, or none of
+/// them any.
+fn pick(found: Vec<UserRow>, tests: &[&dyn Fn(&UserRow) -> bool]) -> Option<UserRow> {
+    for test in tests {
+        let mut passed = found.iter().filter(|user| test(user));
+        let Some(first) = passed.next() else { continue };
+        return passed.all(|user| user.id == first.id).then(|| first.clone());
+    }
+    None
 }
 
 pub(in crate::store) fn no_randomness(error: getrandom::Error) -> StoreError {
@@ -176,9 +190,26 @@ impl Db<'_> {
         self.one(select_users!("WHERE u.username = $1"), &values![username]).await
     }
 
-    /// The user that a typed text means: the one of this name, exactly; else of this name without
-    /// blanks around it; else with this e-mail address, letter case aside, if no two share it. One
-    /// statement that looks for all three, so that a known name does not answer sooner.
+    /// The user that this name means, for administrators: of this name exactly, else the only one whose
+    /// name is the same ([`names::are_same`]).
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_user_named(&self, username: &str) -> Result<Option<UserRow>, StoreError> {
+        const SQL: &str = concat!(
+            "SELECT * FROM (",
+            select_users!("WHERE u.username = $1"),
+            ") exact UNION ALL SELECT * FROM (",
+            select_users!("WHERE u.username_key = $2 LIMIT 2"),
+            ") same"
+        );
+        let found = self.all(SQL, &values![username, names::key(username)]).await?;
+        Ok(pick(found, &[&|user| user.username == username, &|_| true]))
+    }
+
+    /// The user who signs in with this text: of this name exactly; else the only one whose name is the
+    /// same; else the only one with this e-mail address exactly; else the only one whose address is the
+    /// same. One statement looks for all of them, so that a known name does not answer sooner.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -186,18 +217,63 @@ impl Db<'_> {
         const SQL: &str = concat!(
             "SELECT * FROM (",
             select_users!("WHERE u.username = $1 OR u.username = $2"),
-            ") names UNION ALL SELECT * FROM (",
-            select_users!("WHERE u.email_folded = $3 AND u.email_folded <> '' LIMIT 2"),
-            ") addresses"
+            ") exact UNION ALL SELECT * FROM (",
+            select_users!("WHERE u.username_key = $3 LIMIT 2"),
+            ") same UNION ALL SELECT * FROM (",
+            select_users!("WHERE u.email_key = $3 AND u.email_key <> '' AND u.email = $2 LIMIT 2"),
+            ") address UNION ALL SELECT * FROM (",
+            select_users!("WHERE u.email_key = $3 AND u.email_key <> '' LIMIT 2"),
+            ") same_address"
         );
-        let (trimmed, folded) = (uid.trim(), fold(uid.trim()));
-        let mut found: Vec<UserRow> = self.all(SQL, &values![uid, trimmed, folded.as_str()]).await?;
-        for name in [uid, trimmed] {
-            if let Some(at) = found.iter().position(|user| user.username == name) {
-                return Ok(Some(found.swap_remove(at)));
+        let tidy = names::tidy(uid).unwrap_or_default();
+        let key = names::key(uid);
+        let found: Vec<UserRow> = self.all(SQL, &values![uid, tidy.as_str(), key.as_str()]).await?;
+        Ok(pick(
+            found,
+            &[
+                &|user| user.username == uid,
+                &|user| user.username == tidy,
+                &|user| names::key(&user.username) == key,
+                &|user| user.email == tidy,
+                &|_| true,
+            ],
+        ))
+    }
+
+    /// Holds off other transactions that give names, until this one ends: two names that are the same
+    /// ([`names::are_same`]) are then found by whichever comes second.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock_names(&self) -> Result<(), StoreError> {
+        let sql = "INSERT INTO settings (name, value) VALUES ('names', '') ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.execute(sql, &[]).await.map(drop)
+    }
+
+    /// Whether a user has this name or one that is the same.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_username_taken(&self, username: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM users WHERE username_key = $1 LIMIT 1";
+        Ok(self.one::<i64>(sql, &values![names::key(username)]).await?.is_some())
+    }
+
+    /// Names of users that are the same, and e-mail addresses that more than one user has: at most
+    /// `limit` groups of each, the names of a group in order. Reads all users.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_same_names(&self, limit: i64) -> Result<Vec<Vec<String>>, StoreError> {
+        let mut groups = Vec::new();
+        for (key, condition) in [("username_key", ""), ("email_key", "WHERE email_key <> '' ")] {
+            let sql = format!("SELECT {key} FROM users {condition}GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT $1");
+            for value in self.all::<String>(&sql, &values![limit]).await? {
+                let sql = format!("SELECT username FROM users WHERE {key} = $1 ORDER BY username LIMIT 20");
+                groups.push(self.all::<String>(&sql, &values![value]).await?);
             }
         }
-        Ok(if found.len() == 1 { found.pop() } else { None })
+        Ok(groups)
     }
 
     /// The user with this primary key.
@@ -255,8 +331,8 @@ impl Db<'_> {
     /// # Errors
     /// [`StoreError::Conflict`] when the name, the key, the uuid or the uid is taken.
     pub async fn insert_user(&self, user: &NewUser, now: Timestamp) -> Result<UserId, StoreError> {
-        let (column, value) = if user.id.is_some() { ("id, ", "$12, ") } else { ("", "") };
-        let sql = format!("INSERT INTO users ({column}{NEW_USER}) VALUES ({value}{}) RETURNING id", placeholders(0, 11));
+        let (column, value) = if user.id.is_some() { ("id, ", "$14, ") } else { ("", "") };
+        let sql = format!("INSERT INTO users ({column}{NEW_USER}) VALUES ({value}{}) RETURNING id", placeholders(0, 13));
         let mut values = new_user(user, now)?;
         values.extend(user.id.map(Into::into));
         let id = self.one::<i64>(&sql, &values).await?.map(UserId).ok_or(StoreError::Corrupt("a user without a key"))?;

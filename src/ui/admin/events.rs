@@ -73,7 +73,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         before: query.last("before").and_then(|before| before.parse().ok()),
     };
     if !user.is_empty() {
-        match app.store.read().find_user_by_name(&user).await? {
+        match app.store.read().find_user_named(&user).await? {
             Some(found) => filter.user = Some(found.uuid),
             None => error = format!("There is no user named “{user}”; the others apply."),
         }

@@ -262,7 +262,7 @@ db_test!(sessions_live_and_end_as_the_model_says, |db| async move {
         for name in &names {
             users.push(rollcall::actions::people::users::find(&app.app, name).await.unwrap());
         }
-        let group = PolicyOwner::Group(app.app.store.read().find_group(&staff).await.unwrap().unwrap());
+        let group = PolicyOwner::Group(app.app.store.read().find_group_id(&staff).await.unwrap().unwrap());
         let (own, keys, sessions) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut model = Model { app: &app, server: app.app.clone(), instance: SETTINGS[0], group, users, own, keys, sessions };
         model.restart(0).await;

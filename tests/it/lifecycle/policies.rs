@@ -36,7 +36,7 @@ async fn expires(browser: &Browser) -> String {
 async fn staff(app: &TestApp) -> (PolicyOwner, TestUser<'_>) {
     let member = json!({"kind": "user", "id": 7, "username": "member", "groups": ["staff"]});
     app.import(&[json!({"kind": "group", "name": "staff"}), member]).await;
-    let group = app.app.store.read().find_group("staff").await.unwrap().unwrap();
+    let group = app.app.store.read().find_group_id("staff").await.unwrap().unwrap();
     (PolicyOwner::Group(group), app.known("member").await)
 }
 
@@ -146,7 +146,7 @@ db_test!(many_living_sessions_are_cut, |db| async move {
     lines.extend((1..=30).map(|id| json!({"kind": "user", "id": id, "username": format!("user {id}"), "groups": ["staff"]})));
     lines.extend((0..3000).map(|n| seed::session(n, i64::from(n % 30) + 1, json!({"last_used": "2026-11-01T11:00:00Z"}))));
     app.import(&lines).await;
-    let group = PolicyOwner::Group(app.app.store.read().find_group("staff").await.unwrap().unwrap());
+    let group = PolicyOwner::Group(app.app.store.read().find_group_id("staff").await.unwrap().unwrap());
     let policy = Policy { max_sessions: Some(70), ..idle(2 * HOUR) };
     assert_eq!(set(&app, group, policy).await, 3000 + 900, "all cut, and of 100 each the 30 oldest ended");
     let end = at("2026-11-01T13:00:00Z").0;

@@ -242,7 +242,12 @@ impl Home {
 
     /// Runs a command that fails with this code and without any data, and gives its standard error.
     pub fn fails(&self, code: i32, args: &[&str]) -> String {
-        let done = self.run(args);
+        self.fails_with(code, args, "")
+    }
+
+    /// The same, with this on its standard input.
+    pub fn fails_with(&self, code: i32, args: &[&str], input: &str) -> String {
+        let done = self.run_with(args, input);
         assert_eq!((done.code, done.out.as_str()), (code, ""), "{args:?}: {done:?}");
         assert!(!done.err.contains("panicked"), "{args:?}: {done:?}");
         done.err

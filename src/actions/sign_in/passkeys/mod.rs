@@ -197,7 +197,7 @@ pub async fn add(
         return Err(ActionError::Forbidden);
     }
     let name = check_label(new.name)?;
-    let name = if name.is_empty() { "Passkey" } else { name }.to_owned();
+    let name = if name.is_empty() { "Passkey".to_owned() } else { name };
     let answer = Attestation::parse(new.answer)?;
     let (challenge, bound_to) = (answer.challenge()?, session.uuid.to_string());
     let live = challenge::check(app, Purpose::Add(&bound_to), &challenge)?;
