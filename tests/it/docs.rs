@@ -258,7 +258,7 @@ fn every_way_in_is_named() {
     }
     let routes = rollcall::routes::routes().paths;
     for way in ways.iter().filter_map(|way| way.strip_prefix('`')?.strip_suffix('`')).filter(|way| way.starts_with('/')) {
-        let route = way.replace("default-authentication-flow", "{slug}");
+        let route = way.replace("default-authentication-flow", "{flow_slug}");
         assert!(routes.contains(&route.as_str()), "{way} is no address");
     }
     for route in ["/sign-in", "/set-up/{key}", "/api/v3/flows/executor/default-authentication-flow/"] {
