@@ -68,8 +68,13 @@ on_both!(sessions_are_listed_by_every_filter, |home| async move {
     ] {
         assert_eq!(listed(&home, args), want, "{args:?}");
     }
-    for nothing in [["--country", "DE"], ["--country", "Germany"], ["--asn", "64496"], ["--browser", "Netscape"], ["--search", "nothing has this"]]
-    {
+    for nothing in [
+        ["--country", "DE"],
+        ["--country", "Germany"],
+        ["--asn", "64496"],
+        ["--browser", "Netscape"],
+        ["--search", "nothing has this"],
+    ] {
         assert_eq!(home.fails(3, &[&["session", "list"], &nothing[..]].concat()), "rollcall: no session matches\n");
     }
     for wrong in [["--last-ip", "300.1.1.1"], ["--network", "10.0.0.0/99"], ["--expires-gte", "tomorrow"], ["--last-used-lte", ""]]
