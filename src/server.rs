@@ -29,6 +29,7 @@ pub fn layers(router: Router<App>, app: &App) -> Router<App> {
     router
         .layer(DefaultBodyLimit::max(http::MAX_BODY))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| ApiError::Internal.into_response()))
+        .layer(from_fn_with_state(app.clone(), ui::resume::carry))
         .layer(from_fn_with_state(app.clone(), ui::error::dress))
         .layer(from_fn_with_state(app.clone(), headers::add))
         .layer(from_fn_with_state(internal as fn() -> Response, compress::answer))

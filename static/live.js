@@ -1,11 +1,13 @@
-// The table as it changes. New sessions slide in, ended ones are struck through with the reason, and
-// nothing moves while it is paused or out of sight.
-import { tell } from "./ROLLCALL_JS";
+// The table as it changes. New sessions slide in, ended ones are struck through with the reason. While a row
+// is ticked, pointed at or has the focus, rows stay where they are: a button says what is new, and shows it.
+import { recount as countTicks, tell } from "./ROLLCALL_JS";
 
 const button = document.querySelector("[data-live]");
 const body = document.querySelector("#sessions tbody");
+const news = document.querySelector("[data-news]");
+const form = body?.closest("form");
 const STRUCK = 8000;
-// Counts are fetched at most so often, and less often where counting takes long.
+// Counts are fetched at most this often, and less often where counting takes long.
 const REST = 4000;
 const SHARE = 20;
 
@@ -32,12 +34,61 @@ if (button) {
   const strike = (element, why) => {
     element.classList.add("ended");
     element.querySelector("input")?.remove();
+    countTicks(form);
     const note = document.createElement("span");
     note.className = "why";
     note.textContent = ` ${why}`;
     element.querySelector("th").append(note);
-    setTimeout(() => element.remove(), STRUCK);
+    setTimeout(() => leave(element), STRUCK);
   };
+
+  /** Takes a struck row away, once nobody is at the table. */
+  const leave = (element) => {
+    if (isBusy()) setTimeout(() => leave(element), 1000);
+    else element.remove();
+  };
+
+  /** Whether somebody is about to do something with a row. */
+  const isBusy = () =>
+    body.matches(":hover") || body.contains(document.activeElement) || body.querySelector("input:checked") !== null;
+
+  // What the table shall show, while it waits.
+  let waiting = null;
+
+  const announce = () => {
+    const there = new Set([...body.rows].map((element) => element.dataset.id));
+    const count = waiting.rows.filter((one) => !there.has(one.id)).length;
+    const isMoved = waiting.rows.map((one) => one.id).join() !== [...body.rows].filter((element) => !element.classList.contains("ended")).map((element) => element.dataset.id).join();
+    const text = count > 0 ? `${count} new: show` : "Order changed: show";
+    news.hidden = !isMoved;
+    if (news.textContent !== text) news.textContent = text;
+  };
+
+  const showWaiting = () => {
+    if (!waiting) return;
+    const { rows } = waiting;
+    waiting = null;
+    news.hidden = true;
+    arrange(rows);
+  };
+
+  const showWhenFree = () => { if (waiting && !isBusy()) showWaiting(); };
+
+  if (news && body) {
+    news.addEventListener("click", showWaiting);
+    body.addEventListener("pointerleave", () => setTimeout(showWhenFree, 300));
+    body.addEventListener("focusout", () => setTimeout(showWhenFree, 300));
+    document.addEventListener("change", () => setTimeout(showWhenFree, 300));
+  }
+
+  /** A ticked row that leaves the page stays ticked, as a field of the form. */
+  const keepTick = (id) => {
+    const field = document.createElement("input");
+    Object.assign(field, { type: "hidden", name: "id", value: id });
+    form.append(field);
+  };
+
+  const keptTick = (id) => form.querySelector(`input[type="hidden"][name="id"][value="${CSS.escape(id)}"]`);
 
   let timer = null;
   let rest = 0;
@@ -89,26 +140,58 @@ if (button) {
     const isFirst = html.size === 0;
     if (!isFirst) countSoon();
     const there = new Map([...body.rows].map((element) => [element.dataset.id, element]));
-    const why = new Map(gone.map((one) => [one.id, one.why]));
+    for (const { id, why } of gone) {
+      const element = there.get(id);
+      if (element && !element.classList.contains("ended")) strike(element, why);
+      keptTick(id)?.remove();
+    }
+    countTicks(form);
+    if (isFirst || !news || !isBusy()) {
+      waiting = null;
+      if (news) news.hidden = true;
+      arrange(rows, isFirst);
+    } else {
+      waiting = { rows };
+      for (const one of rows) refresh(there.get(one.id), one);
+      announce();
+    }
+  };
+
+  /** Puts a row's new words in its place; not while it has the focus. */
+  const refresh = (element, one) => {
+    if (!element || html.get(one.id) === one.html || element.contains(document.activeElement)) return element;
+    const fresh = row(one.html);
+    const box = element.querySelector("input");
+    const freshBox = fresh.querySelector("input");
+    if (box && freshBox) freshBox.checked = box.checked;
+    element.replaceWith(fresh);
+    html.set(one.id, one.html);
+    return fresh;
+  };
+
+  /** Shows these rows and no others, in this order. */
+  const arrange = (rows, isFirst = false) => {
+    const there = new Map([...body.rows].map((element) => [element.dataset.id, element]));
     const now = new Set(rows.map((one) => one.id));
     for (const [id, element] of there) {
       if (now.has(id) || element.classList.contains("ended")) continue;
-      if (why.has(id)) strike(element, why.get(id));
-      else element.remove();
+      if (element.querySelector("input:checked")) keepTick(id);
+      element.remove();
     }
     let before = null;
     for (const one of rows) {
       let element = there.get(one.id);
-      if (!element) {
+      if (element) {
+        element = refresh(element, one);
+      } else {
         element = row(one.html);
         if (!isFirst) element.classList.add("new");
-      } else if (html.get(one.id) !== one.html && !element.contains(document.activeElement)) {
-        const fresh = row(one.html);
+        const kept = form && keptTick(one.id);
         const box = element.querySelector("input");
-        const freshBox = fresh.querySelector("input");
-        if (box && freshBox) freshBox.checked = box.checked;
-        element.replaceWith(fresh);
-        element = fresh;
+        if (kept && box) {
+          box.checked = true;
+          kept.remove();
+        }
       }
       html.set(one.id, one.html);
       const next = before ? before.nextElementSibling : body.firstElementChild;
@@ -117,6 +200,7 @@ if (button) {
       if (place !== element) body.insertBefore(element, place);
       before = element;
     }
+    countTicks(form);
   };
 
   const open = () => {

@@ -54,11 +54,11 @@ function why(error) {
   }
 }
 
-/** A page that lay open for long asks for a fresh question. */
+/** A page that has been open for long asks for a new challenge, from the address that its form names. */
 async function renew(form) {
   const age = Date.now() - Number(form.dataset.since);
   if (age < FRESH || !("renew" in form.dataset)) return;
-  const response = await fetch(location.href, { headers: { accept: "text/html" } });
+  const response = await fetch(form.dataset.renew || location.href, { headers: { accept: "text/html" } });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const fresh = page.querySelector(`form[data-passkey][action="${form.getAttribute("action")}"]`);
   if (!fresh) {

@@ -81,15 +81,33 @@ if (here) nav.scrollLeft += here.getBoundingClientRect().left - nav.getBoundingC
 // What only makes sense with scripts.
 for (const element of document.querySelectorAll("[data-scripted]")) element.hidden = false;
 
+/** Says how many are ticked in a form with a button for those; it works only while there are some. */
+export function recount(form) {
+  const button = form?.querySelector("[data-picked]");
+  if (!button) return;
+  const name = button.dataset.picked;
+  const here = form.querySelectorAll(`input[type="checkbox"][name="${name}"]:checked`).length;
+  const elsewhere = form.querySelectorAll(`input[type="hidden"][name="${name}"]`).length;
+  const count = here + elsewhere;
+  button.disabled = count === 0;
+  button.textContent = count === 0 ? "End selected" : `End ${count} selected`;
+  if (elsewhere > 0) button.textContent += ` (${elsewhere} not on this page)`;
+  const all = form.querySelector(`input[data-all="${name}"]`);
+  if (all) {
+    const boxes = form.querySelectorAll(`input[type="checkbox"][name="${name}"]`).length;
+    all.checked = boxes > 0 && here === boxes;
+    all.indeterminate = here > 0 && here < boxes;
+  }
+}
+
 document.addEventListener("change", (event) => {
   const all = event.target.closest("input[data-all]");
   if (all) {
-    for (const box of all.form.querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked;
+    for (const box of all.form.querySelectorAll(`input[type="checkbox"][name="${all.dataset.all}"]`)) box.checked = all.checked;
   }
-  const form = event.target.form;
-  const shown = form?.querySelector("[data-picked]");
-  if (shown) {
-    const count = form.querySelectorAll(`input[name="${shown.dataset.picked}"]:checked`).length;
-    shown.textContent = count === 0 ? "End selected" : `End ${count} selected`;
-  }
+  recount(event.target.form);
 });
+
+for (const button of document.querySelectorAll("[data-picked]")) recount(button.form);
+// A browser that comes back to a page ticks its boxes again, after this.
+addEventListener("pageshow", () => { for (const button of document.querySelectorAll("[data-picked]")) recount(button.form); });

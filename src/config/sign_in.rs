@@ -29,8 +29,18 @@ section! {
 
         /// How long a recovery link is valid, with which a user sets a password once.
         link_timeout: Duration = DURATION_ABOVE_ZERO, default "30m";
+
+        /// What the sign-in page says to those who forgot their password.
+        ///
+        /// One line of text without markup; an empty one says nothing.
+        help: String = LINE, default "Forgot your password? An administrator can send you a link to set a new one.";
     }
 }
+
+const LINE: Kind<String> = Kind::new("one line of at most 500 characters", |text| {
+    let is_line = text.chars().count() <= 500 && !text.chars().any(char::is_control);
+    is_line.then(|| text.trim().to_owned())
+});
 
 const RATE: Kind<Option<Rate>> = Kind::new("a number in a time such as 10/15m, or 0 for no limit", |text| {
     if text == "0" {

@@ -15,7 +15,8 @@ use crate::domain::query::Mistakes;
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
 use crate::ui::refusal::Refusal;
-use crate::ui::submission::Visitor;
+use crate::ui::sealed::Pending;
+use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
 /// Everything a page answers but success.
@@ -29,7 +30,7 @@ pub enum PageError {
     Forged(Refusal),
     /// 403.
     Forbidden,
-    /// 403: as many sessions as may be.
+    /// 403: the session limit is reached.
     AtLimit,
     /// Nobody is signed in: to the sign-in page, and back to this path.
     SignedOut(String),
@@ -37,17 +38,23 @@ pub enum PageError {
     Moved(String),
     /// Signed in, and not proved lately: to the page that asks for the password, and back to this path.
     Unconfirmed(String),
+    /// 403: a form needs a fresh proof, and is done once it is there. Shown as the page that asks for it.
+    Interrupted(Box<Pending>),
+    /// 409: the proof came, and the form that waited for it was too old. Nothing was done.
+    FormExpired,
+    /// Nobody is signed in any more, and a form came: to the sign-in page, which says that nothing was done.
+    SignedOutForm(String),
     /// Signed in, without the second factor that they must have: to the page that adds one.
     FactorMissing,
     /// 405.
     MethodNotAllowed,
-    /// 409: somebody else was quicker, in words.
+    /// 409: another request came first, in words.
     Conflict(String),
     /// 413.
     TooLarge,
     /// 429.
     TooMany,
-    /// 429: too many wrong passwords or codes; for so long none is looked at.
+    /// 429: too many wrong passwords or codes; none is checked for this time.
     Limited(Duration),
     /// 503: try again later.
     Unavailable,
@@ -55,7 +62,7 @@ pub enum PageError {
     Internal,
 }
 
-/// What an error page says, kept with the answer until it is known for whom it is.
+/// What an error page says, kept with the answer until the visitor is known.
 #[derive(Clone)]
 struct Failure {
     status: StatusCode,
@@ -89,12 +96,12 @@ impl PageError {
             Self::Forbidden => (
                 StatusCode::FORBIDDEN,
                 "You may not do this",
-                "Your account does not have the permission it needs. Whoever runs this server can give it.",
+                "Your account does not have the permission it needs. An administrator can give it.",
             ),
             Self::AtLimit => (
                 StatusCode::FORBIDDEN,
-                "You are signed in as often as you may be",
-                "Sign out somewhere else, then sign in here. Whoever runs this server can also end your sessions.",
+                "Session limit reached",
+                "Sign out somewhere else, then sign in here. An administrator can also end your sessions.",
             ),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "This cannot be done here", "The address is right, but not what was asked of it.")
@@ -104,23 +111,18 @@ impl PageError {
                 return Failure { status: StatusCode::BAD_REQUEST, title: "The search has a mistake", text, retry_after: None };
             }
             Self::Conflict(text) => {
-                return Failure {
-                    status: StatusCode::CONFLICT,
-                    title: "It changed meanwhile",
-                    text: text.clone(),
-                    retry_after: None,
-                };
+                return Failure { status: StatusCode::CONFLICT, title: "It has changed", text: text.clone(), retry_after: None };
             }
             Self::Limited(wait) => {
                 let text = format!(
-                    "There were too many wrong passwords or codes. Nothing was looked at this time, not even a right one. \
+                    "There were too many wrong passwords or codes. This one was not checked. \
                      Try again {}, or from a browser that you signed in with before.",
                     in_a_while(*wait)
                 );
                 let retry_after = Some(whole_seconds(*wait));
                 return Failure { status: StatusCode::TOO_MANY_REQUESTS, title: "Wait a little", text, retry_after };
             }
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "That is too much", "The form holds more than the server takes."),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "That is too much", "The form is larger than the server accepts."),
             Self::TooMany => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too often",
@@ -131,13 +133,17 @@ impl PageError {
                 "Not now",
                 "The server cannot do this at the moment. Nothing was changed. Try again in a few seconds.",
             ),
-            // Redirects; never shown.
+            Self::FormExpired => (
+                StatusCode::CONFLICT,
+                "Nothing was done",
+                "The form waited too long for your password, so it was not done. Go back to its page, and send it again.",
+            ),
+            // Redirects and pages of their own; never shown.
+            Self::Interrupted(_) => (StatusCode::FORBIDDEN, "Confirm first", ""),
             Self::Unconfirmed(_) => (StatusCode::FORBIDDEN, "Confirm first", ""),
             Self::FactorMissing => (StatusCode::FORBIDDEN, "Add a second factor first", ""),
-            Self::SignedOut(_) | Self::Moved(_) => (StatusCode::FORBIDDEN, "Sign in first", ""),
-            Self::Internal => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "It is our mistake, and it is in the server's log.")
-            }
+            Self::SignedOut(_) | Self::SignedOutForm(_) | Self::Moved(_) => (StatusCode::FORBIDDEN, "Sign in first", ""),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "The cause is in the server's log."),
         };
         let retry_after = match status {
             StatusCode::SERVICE_UNAVAILABLE => Some(1),
@@ -154,6 +160,15 @@ impl IntoResponse for PageError {
             Self::FactorMissing => return Redirect::to("/security").into_response(),
             Self::SignedOut(back) => {
                 return Redirect::to(&format!("/sign-in?next={}", utf8_percent_encode(back, PATH))).into_response();
+            }
+            Self::SignedOutForm(back) => {
+                let address = format!("/sign-in?next={}&ended=form", utf8_percent_encode(back, PATH));
+                return Redirect::to(&address).into_response();
+            }
+            Self::Interrupted(pending) => {
+                let mut response = StatusCode::FORBIDDEN.into_response();
+                response.extensions_mut().insert(Pending::clone(pending));
+                return response;
             }
             Self::Moved(back) => {
                 let address = format!("/sign-in?next={}&ended=moved", utf8_percent_encode(back, PATH));
@@ -200,7 +215,7 @@ impl Failure {
     }
 }
 
-/// A form that is shown again because somebody was quicker: what it asked for is taken, or changed.
+/// A form that is shown again because another request came first: what it asked for is taken, or changed.
 pub(in crate::ui) fn conflict(shown_again: PageResult) -> PageResult {
     shown_again.map(|mut response| {
         *response.status_mut() = StatusCode::CONFLICT;
@@ -208,8 +223,8 @@ pub(in crate::ui) fn conflict(shown_again: PageResult) -> PageResult {
     })
 }
 
-/// Gives error pages the frame of whoever asked, so that they lead on; and what broke on the way to
-/// a page its page.
+/// Gives error pages the frame of their visitor, so that they lead on, and a page to what broke on the way
+/// to one.
 pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.starts_with("/api/") || path.starts_with("/-/") || path.starts_with("/static/") {
@@ -232,8 +247,10 @@ pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Resp
     let visitor = if is_ours { None } else { Visitor::of(&app, &parts).await.ok() };
     let frame = visitor.map_or_else(Frame::bare, |visitor| visitor.frame(&app, Section::Elsewhere));
     let mut dressed = failure.page(frame, &request_id, matches!(parts.method, Method::GET | Method::HEAD));
-    for (name, value) in response.headers() {
-        dressed.headers_mut().entry(name).or_insert_with(|| value.clone());
+    let own: Vec<_> = dressed.headers().keys().cloned().collect();
+    for (name, value) in response.headers().iter().filter(|(name, _)| !own.contains(name)) {
+        // Cookies among them, of which an answer may set several.
+        dressed.headers_mut().append(name, value.clone());
     }
     dressed.headers_mut().remove(header::CONTENT_LENGTH);
     dressed

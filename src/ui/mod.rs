@@ -1,4 +1,4 @@
-//! Server-rendered pages, one file a page. They work without JavaScript.
+//! Server-rendered pages, one file for each page. They work without JavaScript.
 #![expect(clippy::missing_errors_doc, reason = "a page that fails is a page that says so")]
 
 pub mod account;
@@ -6,9 +6,14 @@ pub mod admin;
 pub mod assets;
 pub mod error;
 pub mod fleet;
+mod passkey;
+mod question;
 mod refusal;
+pub mod resume;
+mod sealed;
 pub mod sign_in;
 mod submission;
+mod visitor;
 mod words;
 
 use askama::Template;
@@ -18,7 +23,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use crate::store::people::users::Rights;
 use crate::ui::error::PageError;
 
-/// `/`: one's own sessions.
+/// `/`: leads to the user's own sessions.
 pub async fn home() -> Redirect {
     Redirect::to("/sessions")
 }
@@ -51,7 +56,7 @@ struct Frame {
 }
 
 impl Frame {
-    /// Around a page for nobody in particular, without forms.
+    /// Around a page that is the same for everybody, without forms.
     fn bare() -> Self {
         Self { username: None, css: assets::css(), js: assets::js(), proof: String::new(), now: String::new(), nav: Vec::new() }
     }

@@ -1,222 +1,183 @@
-//! The proof that a form was ours. It is bound to the session's cookie, or, before there is one, to
-//! a cookie of its own; and the browser must not say that the form came from another site.
+//! A form that came in: who sent it, what it holds, and the checks that it passed.
 
+use axum::Form;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, RawForm, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::actions::app::App;
-use crate::actions::principal::Principal;
-use crate::actions::sessions::check::Admission;
-use crate::actions::sign_in::confirm;
-use crate::auth::{cookies, csrf, session_of_cookies};
-use crate::config::Config;
-use crate::domain::caller::Actor;
-use crate::domain::secret;
+use crate::auth;
+use crate::domain::{HashedSecret, PlainSecret};
 use crate::http::client::ClientInfo;
-use crate::store::people::users::Rights;
-use crate::store::sessions::rows::LiveSession;
 use crate::ui::error::PageError;
 use crate::ui::refusal::Refusal;
-use crate::ui::{Frame, Section, assets};
+use crate::ui::sealed;
+use crate::ui::sealed::{Opened, Pending};
+use crate::ui::visitor::Visitor;
 
-/// A page's caller: where from, and the session they have, if any.
-pub struct Visitor {
-    /// From where.
-    pub client: ClientInfo,
-    /// Their session.
-    pub session: Option<LiveSession>,
-    /// The session they have, and may not use before it is proved anew: it is used from elsewhere.
-    pub unproved: Option<LiveSession>,
-    /// Whether this request ended their session, since it came from elsewhere.
-    pub is_moved: bool,
-    /// What they may do.
-    pub rights: Rights,
-    /// Whether they must have a second factor, and their session has proved none.
-    is_factor_missing: bool,
-    /// What proofs are bound to.
-    bound_to: String,
-    /// A cookie to set, when `bound_to` is new.
-    new_cookie: Option<String>,
-    /// The path that was asked for, with its query; `None` for a form.
-    asked: Option<String>,
+/// A form that came in, with fields of type `T`.
+pub(in crate::ui) struct Submission<T> {
+    /// The head of its request.
+    pub parts: Parts,
+    /// Who sent it.
+    pub visitor: Visitor,
+    /// Its fields.
+    pub form: T,
+    /// The same, URL-encoded.
+    body: Bytes,
+    /// The proof that it is a form of this site.
+    proof: String,
 }
 
-fn cookie_name(config: &Config) -> &'static str {
-    if config.is_https() { "__Host-rollcall_form" } else { "rollcall_form" }
+/// A form that is a button and nothing else.
+#[derive(Deserialize)]
+pub(in crate::ui) struct NoFields {}
+
+#[derive(Deserialize)]
+struct ProofField {
+    #[serde(default)]
+    proof: String,
 }
 
-impl Visitor {
-    /// Finds out who asks for a page.
+impl<T: DeserializeOwned> Submission<T> {
+    /// Reads a form of anybody. Its proof is not checked: for pages that show the form again when
+    /// [`examine`](Self::examine) refuses it.
     ///
     /// # Errors
-    /// When the database does not answer.
-    pub async fn of(app: &App, parts: &Parts) -> Result<Self, PageError> {
-        let client = parts.extensions.get::<ClientInfo>().cloned().ok_or(PageError::Internal)?;
-        let unknown = Self {
-            client,
-            session: None,
-            unproved: None,
-            is_moved: false,
-            rights: Rights::default(),
-            is_factor_missing: false,
-            bound_to: String::new(),
-            new_cookie: None,
-            asked: matches!(parts.method, Method::GET | Method::HEAD)
-                .then(|| parts.uri.path_and_query().map_or("/", |asked| asked.as_str()).to_owned()),
-        };
-        let unknown = match session_of_cookies(app, &parts.headers, &unknown.client).await? {
-            Admission::Open(session) => {
-                let (rights, bound_to) = (session.rights, session.uuid.to_string());
-                return Ok(Self { session: Some(session), rights, bound_to, ..unknown });
-            }
-            Admission::FactorMissing(session) => {
-                let (rights, bound_to) = (session.rights, session.uuid.to_string());
-                return Ok(Self { session: Some(session), rights, is_factor_missing: true, bound_to, ..unknown });
-            }
-            Admission::Unproved(session) => {
-                let bound_to = session.uuid.to_string();
-                return Ok(Self { unproved: Some(session), bound_to, ..unknown });
-            }
-            Admission::Moved => Self { is_moved: true, ..unknown },
-            Admission::None => unknown,
-        };
-        let known = cookies::find(&parts.headers, cookie_name(&app.config)).filter(|value| value.len() == 32);
-        let (bound_to, new_cookie) = match known {
-            Some(value) => (value, None),
-            None => {
-                let value = secret::random_alphanumeric(32).map_err(|_| PageError::Internal)?;
-                (value.clone(), Some(value))
+    /// [`PageError::TooLarge`]; [`PageError::Forged`] when the body is no form, or not one of such fields.
+    pub async fn read(app: &App, request: Request) -> Result<Self, PageError> {
+        let (parts, body) = request.into_parts();
+        let body = match RawForm::from_request(Request::from_parts(parts.clone(), body), &()).await {
+            Ok(RawForm(body)) => body,
+            Err(error) => {
+                let status = axum::response::IntoResponse::into_response(error).status();
+                return Err(unreadable(&parts, status, "the body is no form"));
             }
         };
-        Ok(Self { bound_to, new_cookie, ..unknown })
+        let ProofField { proof } = decode(&parts, &body).await?;
+        let form = decode(&parts, &body).await?;
+        let visitor = Visitor::of(app, &parts).await?;
+        Ok(Self { parts, visitor, form, body, proof })
     }
 
-    /// Their session; without one, to the sign-in page and back to `path`, with one that is used from
-    /// elsewhere, to the page that asks for a proof, and without the second factor that they must have,
-    /// to the page that adds one.
+    /// Reads a form of anybody, which must be one of this site's.
     ///
     /// # Errors
-    /// [`PageError::SignedOut`], [`PageError::Moved`], [`PageError::Unconfirmed`] and
-    /// [`PageError::FactorMissing`].
-    pub fn signed_in(&self, path: &str) -> Result<&LiveSession, PageError> {
-        if self.is_factor_missing { Err(PageError::FactorMissing) } else { self.signed_in_at_all(path) }
+    /// As [`read`](Self::read), and [`PageError::Forged`].
+    pub async fn of_anybody(app: &App, request: Request) -> Result<Self, PageError> {
+        let submission = Self::read(app, request).await?;
+        submission.check(app)?;
+        Ok(submission)
     }
 
-    /// The same for the few pages that serve also those who still lack their second factor.
+    /// Reads a form of a user who is signed in; `back` is the page it belongs to.
     ///
     /// # Errors
-    /// [`PageError::SignedOut`], [`PageError::Moved`] and [`PageError::Unconfirmed`].
-    pub fn signed_in_at_all(&self, path: &str) -> Result<&LiveSession, PageError> {
-        self.session.as_ref().ok_or_else(|| match (&self.unproved, self.is_moved) {
-            (Some(_), _) => PageError::Unconfirmed(self.back_to(path)),
-            (None, true) => PageError::Moved(self.back_to(path)),
-            (None, false) => PageError::SignedOut(self.back_to(path)),
-        })
+    /// As [`of_anybody`](Self::of_anybody), and as [`Visitor::signed_in`]. A form of a session that must
+    /// be proved anew is done after `/confirm`: [`PageError::Interrupted`].
+    pub async fn signed_in(app: &App, request: Request, back: &str) -> Result<Self, PageError> {
+        let submission = Self::read(app, request).await?;
+        match submission.visitor.signed_in(back) {
+            Err(PageError::Unconfirmed(_)) => return Err(submission.interrupt(app, back)),
+            is_signed_in => is_signed_in.map(|_| ())?,
+        }
+        submission.check(app)?;
+        Ok(submission)
     }
 
-    /// Where to go on after a sign-in or a proof: to `path`, with the query that was asked for when that was
-    /// a page at `path`.
-    fn back_to(&self, path: &str) -> String {
-        let path_alone = |text: &str| text.split('?').next().unwrap_or_default().to_owned();
-        match &self.asked {
-            Some(asked) if path_alone(asked) == path_alone(path) => asked.clone(),
-            _ => path.to_owned(),
+    /// Reads a form of a user who is signed in and proved lately who they are.
+    ///
+    /// # Errors
+    /// As [`signed_in`](Self::signed_in). Without a fresh proof the form is done after `/confirm`:
+    /// [`PageError::Interrupted`].
+    pub async fn confirmed(app: &App, request: Request, back: &str) -> Result<Self, PageError> {
+        let submission = Self::signed_in(app, request, back).await?;
+        submission.must_be_confirmed(app, back)?;
+        Ok(submission)
+    }
+
+    /// The same for the few pages that also serve users who still lack their second factor.
+    ///
+    /// # Errors
+    /// As [`confirmed`](Self::confirmed).
+    pub async fn confirmed_at_all(app: &App, request: Request, back: &str) -> Result<Self, PageError> {
+        let submission = Self::read(app, request).await?;
+        match submission.visitor.signed_in_at_all(back) {
+            Err(PageError::Unconfirmed(_)) => return Err(submission.interrupt(app, back)),
+            is_signed_in => is_signed_in.map(|_| ())?,
+        }
+        submission.check(app)?;
+        submission.must_be_confirmed(app, back)?;
+        Ok(submission)
+    }
+
+    /// Asks for a fresh proof, which not every use of a form needs.
+    ///
+    /// # Errors
+    /// [`PageError::Interrupted`].
+    pub fn must_be_confirmed(&self, app: &App, back: &str) -> Result<(), PageError> {
+        match self.visitor.confirmed_at_all(app, back) {
+            Err(PageError::Unconfirmed(_)) => Err(self.interrupt(app, back)),
+            is_confirmed => is_confirmed.map(|_| ()),
         }
     }
 
-    /// Their session, whether or not it must be proved anew: for what proves it, and what ends it.
+    /// Checks that the form is one of this site's. A refusal is in the log.
     ///
     /// # Errors
-    /// [`PageError::SignedOut`] and [`PageError::Moved`].
-    pub fn holder(&self, path: &str) -> Result<&LiveSession, PageError> {
-        self.unproved.as_ref().map_or_else(|| self.signed_in_at_all(path), Ok)
+    /// [`PageError::Forged`].
+    pub fn check(&self, app: &App) -> Result<(), PageError> {
+        self.visitor.check(app, &self.parts.headers, &self.proof)
     }
 
-    /// Their session, with a fresh proof of who they are; without one, to the page that asks for it and
-    /// back to `path`. What changes how one signs in needs it, and what ends other people's sessions.
-    ///
-    /// # Errors
-    /// [`PageError::SignedOut`] and [`PageError::Unconfirmed`].
-    pub fn confirmed(&self, app: &App, path: &str) -> Result<&LiveSession, PageError> {
-        self.signed_in(path)?;
-        self.confirmed_at_all(app, path)
-    }
-
-    /// The same for the few pages that serve also those who still lack their second factor.
-    ///
-    /// # Errors
-    /// [`PageError::SignedOut`] and [`PageError::Unconfirmed`].
-    pub fn confirmed_at_all(&self, app: &App, path: &str) -> Result<&LiveSession, PageError> {
-        let session = self.signed_in_at_all(path)?;
-        if confirm::is_fresh(app, session) { Ok(session) } else { Err(PageError::Unconfirmed(self.back_to(path))) }
-    }
-
-    /// The visitor as a caller with all their rights; without a session, to the sign-in page and
-    /// back to `path`.
-    ///
-    /// # Errors
-    /// [`PageError::SignedOut`].
-    pub fn principal(&self, path: &str) -> Result<Principal, PageError> {
-        let session = self.signed_in(path)?;
-        let (user_id, username) = (session.user_id, session.username.clone());
-        Ok(Principal { user_id, username, rights: self.rights, session: Some(session.clone()), log_end: None })
-    }
-
-    /// Who does what this request asks for.
-    pub fn actor(&self) -> Actor {
-        let anonymous = self.client.as_anonymous();
-        self.session.as_ref().map_or(anonymous.clone(), |session| anonymous.as_user(session.user_id, &session.username))
-    }
-
-    /// What a page shows around its content: where the visitor is, and where they may go.
-    pub fn frame(&self, app: &App, here: Section) -> Frame {
-        let username = self.session.as_ref().or(self.unproved.as_ref()).map(|session| session.username.clone());
-        let nav = if self.session.is_some() && !self.is_factor_missing { here.nav(self.rights) } else { Vec::new() };
-        let now = app.clock.now().to_string();
-        Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), now, nav }
-    }
-
-    /// What this visitor's proofs and challenges are bound to.
-    pub fn bound_to(&self) -> &str {
-        &self.bound_to
-    }
-
-    /// The proof for this visitor's forms.
-    pub fn proof(&self, app: &App) -> String {
-        csrf::form_proof(app, &self.bound_to)
-    }
-
-    /// Checks a form that came in. A refusal is in the log.
-    ///
-    /// # Errors
-    /// [`PageError::Forged`] unless it carries its proof and came from this site.
-    pub fn check(&self, app: &App, headers: &HeaderMap, proof: &str) -> Result<(), PageError> {
-        self.examine(app, headers, proof).map_err(PageError::Forged)
-    }
-
-    /// The same for a page that shows its form again.
+    /// The same for pages that show their form again.
     ///
     /// # Errors
     /// The cause.
-    pub fn examine(&self, app: &App, headers: &HeaderMap, proof: &str) -> Result<(), Refusal> {
-        self.judge(app, headers, proof).inspect_err(|refusal| refusal.log(&self.client))
+    pub fn examine(&self, app: &App) -> Result<(), Refusal> {
+        self.visitor.examine(app, &self.parts.headers, &self.proof)
     }
 
-    fn judge(&self, app: &App, headers: &HeaderMap, proof: &str) -> Result<(), Refusal> {
-        csrf::check_same_site(headers, &self.client, app).map_err(Refusal::OtherSite)?;
-        if self.new_cookie.is_some() {
-            return Err(Refusal::without_cookie(&app.config, &self.client));
-        }
-        if proof.is_empty() {
-            return Err(Refusal::Incomplete("the form has no proof".into()));
-        }
-        if csrf::is_form_proof(app, &self.bound_to, proof) { Ok(()) } else { Err(Refusal::TooOld) }
+    /// The hashes of the session keys that the form came with.
+    pub fn keys(&self, app: &App) -> Vec<HashedSecret> {
+        auth::session_keys(app, &self.parts.headers).iter().map(PlainSecret::hash).collect()
     }
 
-    /// Sets the cookie that proofs are bound to, when it is new.
-    pub fn keep(&self, app: &App, answer: &mut HeaderMap) {
-        if let Some(value) = &self.new_cookie {
-            cookies::set(answer, &cookies::build(&app.config, cookie_name(&app.config), value.clone(), None));
+    /// Seals the form, to be done after a proof. One that is not this site's is refused before.
+    fn interrupt(&self, app: &App, back: &str) -> PageError {
+        if let Err(error) = self.check(app) {
+            return error;
+        }
+        let Some(session) = self.visitor.session.as_ref().or(self.visitor.unproved.as_ref()) else {
+            return PageError::Internal;
+        };
+        let path = self.parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        match sealed::seal(app, session.uuid, &Opened { path, body: self.body.to_vec() }) {
+            Ok(sealed) => PageError::Interrupted(Box::new(Pending { sealed, back: back.to_owned() })),
+            Err(_) => PageError::Internal,
         }
     }
+}
+
+/// Reads fields from a form's body.
+async fn decode<T: DeserializeOwned>(parts: &Parts, body: &Bytes) -> Result<T, PageError> {
+    let request = Request::from_parts(parts.clone(), Body::from(body.clone()));
+    match Form::<T>::from_request(request, &()).await {
+        Ok(Form(form)) => Ok(form),
+        Err(error) => Err(unreadable(parts, error.status(), &error.to_string())),
+    }
+}
+
+fn unreadable(parts: &Parts, status: StatusCode, why: &str) -> PageError {
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return PageError::TooLarge;
+    }
+    let refusal = Refusal::Incomplete(why.to_owned());
+    if let Some(client) = parts.extensions.get::<ClientInfo>() {
+        refusal.log(client);
+    }
+    PageError::Forged(refusal)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use askama::filters::HtmlSafe;
 
 use crate::actions::app::App;
+use crate::actions::sign_in::factors::Checked;
 use crate::domain::event::{EventContent, text};
 use crate::domain::user_agent::Kind;
 use crate::domain::{Address, EndReason, Method, Methods, SessionId, Timestamp, UserId};
@@ -79,6 +80,28 @@ pub(in crate::ui) fn spell(duration: Duration) -> String {
     format!("{count} {unit}{}", plural(count))
 }
 
+/// A name that a user chose, inside a sentence of ours: isolated, so that it turns nothing around it
+/// (Unicode's FSI and PDI). For attributes and titles; elements have `<bdi>`.
+pub(in crate::ui) fn isolate(name: impl fmt::Display) -> String {
+    format!("\u{2068}{name}\u{2069}")
+}
+
+/// The same for a name that may be missing: nothing stays nothing.
+fn isolated(name: &str) -> String {
+    if name.is_empty() { String::new() } else { isolate(name) }
+}
+
+/// An address as tables show it: of a long IPv6 address, its first two groups and its last.
+pub(in crate::ui) fn short_address(address: impl fmt::Display) -> String {
+    const LONGEST: usize = 18;
+    let text = address.to_string();
+    let groups: Vec<&str> = text.split(':').collect();
+    match groups.as_slice() {
+        [first, second, .., last] if text.len() > LONGEST => format!("{first}:{second}:…:{last}"),
+        _ => text,
+    }
+}
+
 /// The kind of a device, as a picture and a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ui) struct Device(Kind);
@@ -146,6 +169,15 @@ pub(in crate::ui) fn methods(stored: Methods) -> String {
     words.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word).collect::<Vec<_>>().join(" and ")
 }
 
+/// Why a code of a second factor was refused.
+pub(in crate::ui) fn code_refusal(checked: Checked, now: Timestamp) -> String {
+    match checked {
+        Checked::Right(_) => String::new(),
+        Checked::Wrong => "That code is wrong, or was used before. An app shows a new one every half minute.".into(),
+        Checked::Blocked(until) => format!("Too many wrong codes. The next one is checked {}.", Moment::until(until, now).words()),
+    }
+}
+
 /// Why a session ended, as the end of a sentence, from the stored word.
 pub(in crate::ui) fn end_reason(reason: &str, by: &str) -> String {
     EndReason::parse(reason).map_or_else(|| reason.replace('_', " "), |reason| text::end_reason(reason, by))
@@ -176,7 +208,7 @@ impl EventLine {
         Self {
             at: Moment::new(event.at, now),
             kind: event.kind().to_owned(),
-            words: event.text(),
+            words: text::text(&event.content, &isolated(&event.actor), &isolated(&event.username)),
             parts: if matches!(event.content, EventContent::SessionsEnded { .. }) { event.id } else { 0 },
             user_id: event.user_id,
             username: event.username.clone(),
@@ -211,5 +243,19 @@ mod tests {
                 && !Moment::new(at(1), at(0)).to_string().contains("until")
         );
         assert_eq!(exact(at(0)), "1970-01-01 00:00 UTC");
+    }
+
+    #[test]
+    fn long_addresses_are_shortened() {
+        for (address, short) in [
+            ("203.0.113.77", "203.0.113.77"),
+            ("255.255.255.255", "255.255.255.255"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("2001:db8:85a3:8d3:1319:8a2e:370:7348", "2001:db8:…:7348"),
+            ("fe80::1319:8a2e:370:7348", "fe80::…:7348"),
+            ("::ffff:203.0.113.77", "::…:203.0.113.77"),
+        ] {
+            assert_eq!(short_address(address), short);
+        }
     }
 }

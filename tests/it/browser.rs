@@ -166,12 +166,12 @@ async fn the_set_up_link_leads_in() {
     browser.client.goto(&link).await.unwrap();
     assert_eq!(browser.heading().await, "Welcome to Rollcall");
     browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
-    browser.field("The same again").await.send_keys("something else").await.unwrap();
+    browser.field("Repeat the password").await.send_keys("something else").await.unwrap();
     browser.button("Set password and sign in").await.click().await.unwrap();
     let alert = browser.client.wait().for_element(Locator::Css("[role=alert]")).await.unwrap();
     assert_eq!(alert.text().await.unwrap(), "The two passwords differ.");
     browser.field("Password").await.send_keys(PASSWORD).await.unwrap();
-    browser.field("The same again").await.send_keys(PASSWORD).await.unwrap();
+    browser.field("Repeat the password").await.send_keys(PASSWORD).await.unwrap();
     browser.button("Set password and sign in").await.click().await.unwrap();
     browser.arrives_at("/sessions").await;
     assert!(cards(&browser).await[0].contains("This device"));
@@ -208,7 +208,8 @@ async fn on_a_phone_other_sessions_are_ended_one_by_one_and_all_at_once() {
     }
     let said = browser.client.find(Locator::Css("[role=status]")).await.unwrap().text().await.unwrap();
     assert!(said.contains("Firefox 140 on Windows") && said.contains("is signed out"), "{said}");
-    browser.button("Sign out everywhere else").await.click().await.unwrap();
+    browser.client.find(Locator::LinkText("Sign out everywhere else…")).await.unwrap().click().await.unwrap();
+    browser.button("Sign out of 3 other sessions").await.click().await.unwrap();
     eventually("one card", || async { (cards_now(&browser).await?.len() == 1).then_some(()) }).await;
     for other in &others {
         assert!(!other.is_signed_in().await);

@@ -74,12 +74,12 @@ async fn an_administrator_finds_sessions_and_ends_them() {
     let button = "//button[contains(., 'that match')]";
     browser.client.find(Locator::XPath(button)).await.unwrap().click().await.unwrap();
     eventually("the preview", || async { (browser.heading().await == "End 3 sessions?").then_some(()) }).await;
-    type_into(&browser, "Type 3 to go on", "2").await;
+    type_into(&browser, "Type 3 to confirm", "2").await;
     browser.button("End 3 sessions").await.click().await.unwrap();
     let alert = browser.client.wait().for_element(Locator::Css("[role=alert]")).await.unwrap();
-    assert_eq!(alert.text().await.unwrap(), "Type the number 3 to show that you mean it.");
+    assert_eq!(alert.text().await.unwrap(), "Type the number 3 to confirm.");
     assert!(others[0].is_signed_in().await);
-    type_into(&browser, "Type 3 to go on", "3").await;
+    type_into(&browser, "Type 3 to confirm", "3").await;
     browser.button("End 3 sessions").await.click().await.unwrap();
     eventually("the result", || async { (browser.heading().await == "3 sessions ended").then_some(()) }).await;
     for other in &others {
@@ -126,6 +126,8 @@ async fn pages(server: &Server) -> Vec<(&'static str, String)> {
         ("session", format!("/sessions/{uuid}")),
         ("map", "/map".into()),
         ("users", "/users".into()),
+        ("user-new", "/users/new".into()),
+        ("deactivate", "/users/4/active".into()),
         ("user", "/users/1".into()),
         ("tokens", "/tokens".into()),
         ("events", "/events".into()),
@@ -239,6 +241,8 @@ async fn screenshots() {
         ("session", format!("/sessions/{uuid}")),
         ("map", "/map".into()),
         ("users", "/users".into()),
+        ("user-new", "/users/new".into()),
+        ("deactivate", "/users/4/active".into()),
         ("user", "/users/4".into()),
         ("tokens", "/tokens".into()),
         ("events", "/events".into()),
@@ -275,7 +279,7 @@ async fn without_scripts_on_a_phone_everything_works() {
     show_as(&browser, "dark", 360, 740).await;
     browser.client.goto(&server.set_up_link().unwrap()).await.unwrap();
     type_into(&browser, "Password", PASSWORD).await;
-    type_into(&browser, "The same again", PASSWORD).await;
+    type_into(&browser, "Repeat the password", PASSWORD).await;
     browser.button("Set password and sign in").await.click().await.unwrap();
     browser.arrives_at("/sessions").await;
     browser.open_page(&server, "/api/v3/").await;
@@ -284,7 +288,8 @@ async fn without_scripts_on_a_phone_everything_works() {
 
     let other = Person::signed_in(&server, "akadmin").await;
     browser.open_page(&server, "/sessions").await;
-    browser.button("Sign out everywhere else").await.click().await.unwrap();
+    click_link(&browser, "Sign out everywhere else…").await;
+    browser.button("Sign out of 1 other session").await.click().await.unwrap();
     eventually("one card", || async {
         let cards = browser.client.find_all(Locator::Css("ul[aria-label='Sessions'] > li")).await.ok()?;
         (cards.len() == 1).then_some(())
@@ -310,7 +315,7 @@ async fn without_scripts_on_a_phone_everything_works() {
     boxes[0].click().await.unwrap();
     browser.button("End selected").await.click().await.unwrap();
     eventually("the preview", || async { (browser.heading().await == "End 1 session?").then_some(()) }).await;
-    type_into(&browser, "Why (not required)", "left on a train").await;
+    type_into(&browser, "Reason (not required)", "left on a train").await;
     browser.button("End 1 session").await.click().await.unwrap();
     eventually("the result", || async { (browser.heading().await == "1 session ended").then_some(()) }).await;
     assert!(browser.text().await.contains("left on a train"));
@@ -379,7 +384,7 @@ async fn pages_on_the_way_can_be_used_by_everybody() {
     browser.client.goto(&server.set_up_link().unwrap()).await.unwrap();
     look_around(&browser, axe.as_deref(), "set-up").await;
     type_into(&browser, "Password", PASSWORD).await;
-    type_into(&browser, "The same again", PASSWORD).await;
+    type_into(&browser, "Repeat the password", PASSWORD).await;
     browser.button("Set password and sign in").await.click().await.unwrap();
     browser.arrives_at("/sessions").await;
     let other = Person::signed_in(&server, "akadmin").await;

@@ -40,6 +40,7 @@ mod incidents;
 mod journeys;
 mod lifecycle;
 mod linear;
+mod live_table;
 mod lost_files;
 mod matrix;
 mod metrics;

@@ -32,8 +32,8 @@ pub fn end_reason(reason: EndReason, by: &str) -> String {
     match reason {
         EndReason::SignedOut => "signed out".into(),
         EndReason::Revoked => format!("ended by {by}"),
-        EndReason::Expired => "its time was over".into(),
-        EndReason::Replaced => "signed in anew in the same browser".into(),
+        EndReason::Expired => "expired".into(),
+        EndReason::Replaced => "a new sign-in in the same browser".into(),
         EndReason::PasswordChanged => "the password was changed".into(),
         EndReason::FactorsChanged => "the second factors were changed".into(),
         EndReason::UserDeactivated => "the user was deactivated".into(),
@@ -51,7 +51,7 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
     let whose = if is_own { "their own".to_owned() } else { format!("{user}’s") };
     match content {
         EventContent::SignIn { .. } => format!("{user} signed in"),
-        EventContent::SignInFailed { .. } if user.is_empty() => "Somebody tried to sign in by a name that nobody has".into(),
+        EventContent::SignInFailed { .. } if user.is_empty() => "Somebody tried to sign in with an unknown name".into(),
         EventContent::SignInFailed { stage: FailedStage::Passkey, why } => {
             format!("Somebody tried to sign in as {user} by a passkey, and failed: {why}")
         }
@@ -80,13 +80,13 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
                 other => format!("{sessions} ended{of}: {}{comment}", end_reason(*other, actor)),
             }
         }
-        EventContent::SessionExpired {} => format!("A session of {user} was over"),
+        EventContent::SessionExpired {} => format!("A session of {user} expired"),
         EventContent::SessionMoved { what } => format!("A session of {user} was used from elsewhere: {what}"),
         EventContent::SessionNamed { name } if name.is_empty() => format!("{actor} took the name off {whose} session"),
         EventContent::SessionNamed { name } => format!("{actor} named {whose} session “{name}”"),
         EventContent::UserAdded {} => format!("{actor} added the user {user}"),
         EventContent::PasswordSet {} => format!("{actor} set {whose} password"),
-        EventContent::RecoveryLinkMade {} => format!("{actor} made a link with which {user} sets a password"),
+        EventContent::RecoveryLinkMade {} => format!("{actor} made a recovery link for {user}"),
         EventContent::UserActivated {} => format!("{actor} made {user} active"),
         EventContent::UserDeactivated {} => format!("{actor} deactivated {user}"),
         EventContent::UserRemoved {} => format!("{actor} removed the user {user}"),
@@ -120,7 +120,7 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
 
 fn limited(limit: GuessLimit, user: &str) -> String {
     match limit {
-        GuessLimit::Account if user.is_empty() => "Too many wrong passwords for a name that nobody has: no more for a while".into(),
+        GuessLimit::Account if user.is_empty() => "Too many wrong passwords for an unknown name: no more for a while".into(),
         GuessLimit::Account => {
             format!("Too many wrong passwords or codes for {user}: no more for a while, but from known devices")
         }

@@ -1,4 +1,4 @@
-//! `/sessions`: where one is signed in, and signing out from there.
+//! `/sessions`: where the user is signed in, and signing out from there.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,10 +21,11 @@ use crate::store::events::list::EventFilter;
 use crate::store::sessions::details::{EndedDetailRow, SessionDetailRow};
 use crate::store::sessions::rows::LiveSession;
 use crate::ui::error::PageError;
-use crate::ui::sign_in::read_form;
-use crate::ui::sign_in::sign_out::ProofForm;
-use crate::ui::submission::Visitor;
-use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, end_reason, grouped, methods};
+use crate::ui::question;
+use crate::ui::question::Question;
+use crate::ui::submission::{NoFields, Submission};
+use crate::ui::visitor::Visitor;
+use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, end_reason, grouped, methods, plural};
 use crate::ui::{Frame, PageResult, Section, page};
 
 /// How many sessions a page shows.
@@ -34,7 +35,7 @@ const ENDED: i64 = 20;
 /// How many events.
 const EVENTS: i64 = 30;
 const PATH: &str = "/sessions";
-/// All others, where the address says what was ended just now.
+/// Stands for all others where the address says what was ended just now.
 const OTHERS: &str = "others";
 const NOT_ME: &str = "/sessions/not-me";
 
@@ -84,7 +85,7 @@ pub(in crate::ui) struct Ended {
     pub why: String,
 }
 
-/// The sessions of whoever asks, the last used first.
+/// The visitor's sessions, the last used first.
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
@@ -136,7 +137,7 @@ fn done(just_ended: Option<&str>, ended: &[Ended], count: i64) -> String {
         Some(text) => {
             let id = SessionId::parse(text);
             let row = ended.iter().find(|row| Some(row.id) == id);
-            row.map(|row| format!("{} ({}) is signed out. It opens nothing any more.", row.agent, row.place)).unwrap_or_default()
+            row.map(|row| format!("{} ({}) is signed out.", row.agent, row.place)).unwrap_or_default()
         }
         None => String::new(),
     }
@@ -187,18 +188,17 @@ pub(in crate::ui) fn ended(app: &App, row: &EndedDetailRow, agent: String, devic
     }
 }
 
-/// Ends one of one's own sessions. Ending the one in use signs out.
+/// Ends one of the user's own sessions. Ending the one in use signs out.
 pub async fn end(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<ProofForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
-    let session = visitor.signed_in(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
+    let submission = Submission::<NoFields>::signed_in(&app, request, PATH).await?;
+    let session = submission.visitor.signed_in(PATH)?;
     let id = SessionId::parse(&uuid).ok_or(PageError::NotFound)?;
     if app.config.sessions.confirm_ends && id != session.uuid {
-        visitor.confirmed(&app, PATH)?;
+        submission.must_be_confirmed(&app, PATH)?;
     }
+    let Submission { parts, visitor, .. } = &submission;
     match end::end_session(&app, &owner(session), id, &visitor.actor()).await {
-        // It ended by itself meanwhile: what was asked for is so.
+        // It has ended by itself: what was asked for is so.
         Ok(()) | Err(ActionError::NotFound) => {}
         Err(error) => return Err(error.into()),
     }
@@ -212,23 +212,48 @@ pub async fn end(State(app): State<App>, Path(uuid): Path<String>, request: Requ
 
 /// What the button that ends all others sends.
 #[derive(Deserialize)]
-pub struct OthersForm {
-    #[serde(default)]
-    proof: String,
+pub(in crate::ui) struct OthersForm {
     /// `not-me`: back to the path of "this wasn't me".
     #[serde(default)]
     next: String,
 }
 
-/// Ends all of one's own sessions but this one.
-pub async fn end_others(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<OthersForm>(request).await?;
+/// Asks before all of the user's other sessions end.
+pub async fn ask_end_others(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    let session = visitor.signed_in(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let (is_not_me, session) = (query.last("next") == Some("not-me"), visitor.signed_in(PATH)?);
     if app.config.sessions.confirm_ends {
-        visitor.confirmed(&app, PATH)?;
+        visitor.confirmed(&app, parts.uri.path_and_query().map_or(PATH, |path| path.as_str()))?;
     }
+    let (count, listed) = question::sessions(&app, session.user_id, Some(session.uuid)).await?;
+    let back = if is_not_me { (NOT_ME, "This wasn’t me") } else { (PATH, "My devices") };
+    if count == 0 {
+        return Ok(Redirect::to(back.0).into_response());
+    }
+    let question = Question {
+        verb: "Sign out",
+        object: format!("of {} other session{}", grouped(count), plural(count)),
+        follows: vec!["You stay signed in here. The others are signed out from their next request.".into()],
+        heading: "These sessions will end",
+        listed,
+        count,
+        action: "/sessions/end-others".into(),
+        fields: if is_not_me { vec![("next", "not-me".into())] } else { Vec::new() },
+        back: (back.0.into(), back.1.into()),
+    };
+    Ok(question::ask(&app, &visitor, Section::Devices, question))
+}
+
+/// Ends all of the user's own sessions but this one.
+pub async fn end_others(State(app): State<App>, request: Request) -> PageResult {
+    let submission = Submission::<OthersForm>::signed_in(&app, request, PATH).await?;
+    if app.config.sessions.confirm_ends {
+        submission.must_be_confirmed(&app, PATH)?;
+    }
+    let Submission { visitor, form, .. } = submission;
+    let session = visitor.signed_in(PATH)?;
     end::end_others(&app, session, &visitor.actor()).await?;
     let back = format!("{PATH}?ended={OTHERS}");
     Ok(Redirect::to(if form.next == "not-me" { NOT_ME } else { &back }).into_response())
@@ -236,19 +261,15 @@ pub async fn end_others(State(app): State<App>, request: Request) -> PageResult 
 
 /// What the form for a name sends.
 #[derive(Deserialize)]
-pub struct NameForm {
-    #[serde(default)]
-    proof: String,
+pub(in crate::ui) struct NameForm {
     #[serde(default)]
     label: String,
 }
 
-/// Names one of one's own sessions.
+/// Names one of the user's own sessions.
 pub async fn rename(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<NameForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
+    let Submission { visitor, form, .. } = Submission::<NameForm>::signed_in(&app, request, PATH).await?;
     let session = visitor.signed_in(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
     let id = SessionId::parse(&uuid).ok_or(PageError::NotFound)?;
     match look::rename(&app, &owner(session), id, &form.label, &visitor.actor()).await {
         Ok(()) => Ok(Redirect::to(PATH).into_response()),
@@ -271,7 +292,7 @@ struct NotMePage {
     events: Vec<EventLine>,
 }
 
-/// What to do when a session is not one's own doing, step by step.
+/// What to do about a session that the user does not know, step by step.
 pub async fn not_me(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;

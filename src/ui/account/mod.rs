@@ -1,4 +1,4 @@
-//! Pages about one's own account: devices, password, second factors, data.
+//! Pages about the user's own account: devices, password, second factors, data.
 
 pub mod devices;
 pub mod my_data;

@@ -1,4 +1,4 @@
-//! `/my-data`: everything that is kept about whoever asks, as a file.
+//! `/my-data`: everything that is kept about the user, as a file.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -8,7 +8,7 @@ use crate::actions::app::App;
 use crate::actions::people::privacy;
 use crate::ui::PageResult;
 use crate::ui::error::PageError;
-use crate::ui::submission::Visitor;
+use crate::ui::visitor::Visitor;
 
 const PATH: &str = "/my-data";
 

@@ -1,4 +1,4 @@
-//! `/password`: one's own password, set anew. It needs a fresh proof of the old one.
+//! `/password`: sets the user's own password. It needs a fresh proof of the old one.
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -13,9 +13,8 @@ use crate::auth;
 use crate::domain::password;
 use crate::store::sessions::rows::LiveSession;
 use crate::ui::error::PageError;
-use crate::ui::sign_in::confirm::keys;
-use crate::ui::sign_in::read_form;
-use crate::ui::submission::Visitor;
+use crate::ui::submission::Submission;
+use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
 const PATH: &str = "/password";
@@ -35,8 +34,6 @@ struct PasswordPage<'a> {
 #[derive(Deserialize)]
 pub struct PasswordForm {
     #[serde(default)]
-    proof: String,
-    #[serde(default)]
     password: String,
     #[serde(default)]
     again: String,
@@ -52,15 +49,14 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
 
 /// Sets the password. All other sessions end, and this one gets a new key.
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, given) = read_form::<PasswordForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
-    visitor.signed_in(PATH)?;
-    visitor.check(&app, &parts.headers, &given.proof)?;
-    let session = visitor.confirmed(&app, PATH)?;
+    let submission = Submission::<PasswordForm>::confirmed(&app, request, PATH).await?;
+    let keys = submission.keys(&app);
+    let Submission { visitor, form: given, .. } = submission;
+    let session = visitor.signed_in(PATH)?;
     if given.password != given.again {
         return Ok(form(&app, &visitor, session, StatusCode::UNPROCESSABLE_ENTITY, "The two passwords differ."));
     }
-    let changed = confirm::change_password(&app, session, keys(&app, &parts), given.password, &visitor.actor()).await;
+    let changed = confirm::change_password(&app, session, keys, given.password, &visitor.actor()).await;
     match changed {
         Err(ActionError::Rule(rule)) => {
             Ok(form(&app, &visitor, session, StatusCode::UNPROCESSABLE_ENTITY, &format!("Sorry: {rule}.")))

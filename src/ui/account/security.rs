@@ -1,5 +1,5 @@
-//! `/security`: one's own second factors. Adding and removing one needs a fresh proof, and so do new
-//! recovery codes. Whoever must have a second factor and has none is led here from every other page.
+//! `/security`: a user's own second factors. Adding and removing one needs a fresh proof, and so do new
+//! recovery codes. A user who must have a second factor and has none is led here from every other page.
 
 use std::fmt::Write;
 
@@ -14,21 +14,24 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::sign_in::factors;
 use crate::actions::sign_in::factors::{Added, Checked, Confirmed};
+use crate::actions::sign_in::passkeys;
+use crate::actions::sign_in::passkeys::New;
 use crate::auth;
 use crate::auth::relying_party;
 use crate::domain::factor::{FactorKind, MAX_FACTOR_NAME_LENGTH};
 use crate::domain::{FactorId, PlainSecret, totp};
 use crate::store::sessions::rows::LiveSession;
 use crate::ui::error::PageError;
-use crate::ui::sign_in::confirm::keys;
-use crate::ui::sign_in::factor::refusal;
-use crate::ui::sign_in::passkeys;
-use crate::ui::sign_in::read_form;
-use crate::ui::submission::Visitor;
-use crate::ui::words::Moment;
+use crate::ui::passkey;
+use crate::ui::passkey::PasskeyForm;
+use crate::ui::question;
+use crate::ui::question::Question;
+use crate::ui::submission::{NoFields, Submission};
+use crate::ui::visitor::Visitor;
+use crate::ui::words::{Moment, code_refusal, isolate};
 use crate::ui::{Frame, PageResult, Section, assets, page};
 
-pub(in crate::ui) const PATH: &str = "/security";
+const PATH: &str = "/security";
 
 #[derive(Template)]
 #[template(path = "pages/security.html")]
@@ -41,7 +44,7 @@ struct SecurityPage {
     error: String,
     longest: usize,
     /// What adds a passkey, where there is a fresh proof.
-    ask: Option<passkeys::Ask>,
+    ask: Option<passkey::Ask>,
     is_fresh: bool,
     /// Whether browsers make passkeys for this address.
     has_passkeys: bool,
@@ -88,7 +91,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     list(&app, &visitor, String::new()).await
 }
 
-pub(in crate::ui) async fn list(app: &App, visitor: &Visitor, error: String) -> PageResult {
+async fn list(app: &App, visitor: &Visitor, error: String) -> PageResult {
     let session = visitor.signed_in_at_all(PATH)?;
     let factors = lines(app, session).await?;
     let is_missing = factors::is_missing(app, session);
@@ -101,7 +104,7 @@ pub(in crate::ui) async fn list(app: &App, visitor: &Visitor, error: String) -> 
     let frame = visitor.frame(app, Section::Security);
     // A fresh proof is asked for before a passkey is made: afterwards it would be made in vain.
     let is_fresh = visitor.confirmed_at_all(app, PATH).is_ok();
-    let ask = if is_fresh { passkeys::ask_for_new(app, visitor, session).await? } else { None };
+    let ask = if is_fresh { passkey::ask_for_new(app, visitor, session).await? } else { None };
     let has_passkeys = relying_party::of(app, &visitor.client).is_some();
     let (longest, passkeys_js) = (MAX_FACTOR_NAME_LENGTH, assets::passkeys_js());
     let shown = SecurityPage { frame, factors, codes_left, is_missing, error, longest, ask, is_fresh, has_passkeys, passkeys_js };
@@ -137,25 +140,14 @@ pub(in crate::ui) async fn factor_lines(
 #[serde(default)]
 #[derive(Default)]
 pub struct FactorForm {
-    proof: String,
     name: String,
     code: String,
 }
 
-/// Takes a form of these pages: whoever sent it is signed in, and proved it lately.
-async fn take(app: &App, request: Request) -> Result<(Parts, Visitor, FactorForm), PageError> {
-    let (parts, form) = read_form::<FactorForm>(request).await?;
-    let visitor = Visitor::of(app, &parts).await?;
-    visitor.signed_in_at_all(PATH)?;
-    visitor.check(app, &parts.headers, &form.proof)?;
-    visitor.confirmed_at_all(app, PATH)?;
-    Ok((parts, visitor, form))
-}
-
 /// Begins to add an authenticator app.
 pub async fn begin_totp(State(app): State<App>, request: Request) -> PageResult {
-    let (_, visitor, form) = take(&app, request).await?;
-    let session = visitor.confirmed_at_all(&app, PATH)?;
+    let Submission { visitor, form, .. } = Submission::<FactorForm>::confirmed_at_all(&app, request, PATH).await?;
+    let session = visitor.signed_in_at_all(PATH)?;
     match factors::begin_totp(&app, session, &form.name).await {
         Ok(id) => Ok(Redirect::to(&format!("{PATH}/totp/{id}")).into_response()),
         Err(error) => sorry(&app, &visitor, error).await,
@@ -163,7 +155,7 @@ pub async fn begin_totp(State(app): State<App>, request: Request) -> PageResult 
 }
 
 /// The page again, for what breaks a rule.
-pub(in crate::ui) async fn sorry(app: &App, visitor: &Visitor, error: ActionError) -> PageResult {
+async fn sorry(app: &App, visitor: &Visitor, error: ActionError) -> PageResult {
     match error {
         ActionError::Rule(rule) => list(app, visitor, format!("Sorry: {rule}.")).await,
         ActionError::Label(rule) => list(app, visitor, format!("Sorry: {rule}.")).await,
@@ -210,17 +202,19 @@ fn qr(text: &str) -> (usize, String) {
 
 /// Finishes adding an authenticator app.
 pub async fn confirm_totp(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, visitor, form) = take(&app, request).await?;
-    let session = visitor.confirmed_at_all(&app, PATH)?;
+    let submission = Submission::<FactorForm>::confirmed_at_all(&app, request, PATH).await?;
+    let keys = submission.keys(&app);
+    let Submission { visitor, form, .. } = submission;
+    let session = visitor.signed_in_at_all(PATH)?;
     let id = FactorId::parse(&id).ok_or(PageError::NotFound)?;
-    match factors::confirm_totp(&app, session, keys(&app, &parts), id, &form.code, &visitor.actor()).await? {
+    match factors::confirm_totp(&app, session, keys, id, &form.code, &visitor.actor()).await? {
         Confirmed::Added(added) => added_page(&app, &visitor, *added, true),
-        Confirmed::Wrong => totp_form(&app, &visitor, id, refusal(Checked::Wrong, app.clock.now())).await,
+        Confirmed::Wrong => totp_form(&app, &visitor, id, code_refusal(Checked::Wrong, app.clock.now())).await,
     }
 }
 
 /// Shows recovery codes, the one time that there is; or leads back when there are none to show.
-pub(in crate::ui) fn added_page(app: &App, visitor: &Visitor, added: Added, is_first: bool) -> PageResult {
+fn added_page(app: &App, visitor: &Visitor, added: Added, is_first: bool) -> PageResult {
     let mut response: Response = match added.codes {
         // The answer holds them and is no redirect: nothing else may ever hold them.
         Some(codes) => page(StatusCode::OK, &CodesPage { frame: visitor.frame(app, Section::Security), codes, is_first }),
@@ -230,35 +224,96 @@ pub(in crate::ui) fn added_page(app: &App, visitor: &Visitor, added: Added, is_f
     Ok(response)
 }
 
+/// What is asked before a user changes their second factors: their other sessions end.
+async fn ask_first(app: &App, parts: &Parts, asked: Asked) -> PageResult {
+    let visitor = Visitor::of(app, parts).await?;
+    let session = visitor.confirmed_at_all(app, parts.uri.path())?;
+    let (object, first) = match &asked {
+        Asked::Remove(id) => {
+            let factors = lines(app, session).await?;
+            let factor = factors.iter().find(|factor| factor.id == *id).ok_or(PageError::NotFound)?;
+            let is_last = if factors.len() == 1 { "Your password alone signs you in then." } else { "Your others stay." };
+            (isolate(&factor.name), is_last)
+        }
+        Asked::Renew => ("new recovery codes".to_owned(), "The codes that you have stop working."),
+    };
+    let (count, listed) = question::sessions(app, session.user_id, Some(session.uuid)).await?;
+    let question = Question {
+        verb: if matches!(asked, Asked::Renew) { "Make" } else { "Remove" },
+        object,
+        follows: vec![first.into(), "You stay signed in here, and are signed out everywhere else.".into()],
+        heading: "These sessions will end",
+        listed,
+        count,
+        action: parts.uri.path().to_owned(),
+        fields: Vec::new(),
+        back: (PATH.into(), "Security".into()),
+    };
+    Ok(question::ask(app, &visitor, Section::Security, question))
+}
+
+enum Asked {
+    /// To remove this factor.
+    Remove(FactorId),
+    /// To make new recovery codes.
+    Renew,
+}
+
+/// Asks before an authenticator is removed.
+pub async fn ask_remove(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let id = FactorId::parse(&id).ok_or(PageError::NotFound)?;
+    ask_first(&app, &parts, Asked::Remove(id)).await
+}
+
+/// Asks before recovery codes are replaced.
+pub async fn ask_renew_codes(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    ask_first(&app, &parts, Asked::Renew).await
+}
+
 /// Draws new recovery codes.
 pub async fn renew_codes(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, visitor, _) = take(&app, request).await?;
-    let session = visitor.confirmed_at_all(&app, PATH)?;
-    let added = factors::renew_codes(&app, session, keys(&app, &parts), &visitor.actor()).await?;
-    added_page(&app, &visitor, added, false)
+    let submission = Submission::<NoFields>::confirmed_at_all(&app, request, PATH).await?;
+    let (keys, visitor) = (submission.keys(&app), &submission.visitor);
+    let added = factors::renew_codes(&app, visitor.signed_in_at_all(PATH)?, keys, &visitor.actor()).await?;
+    added_page(&app, visitor, added, false)
 }
 
 /// Removes an authenticator.
 pub async fn remove(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, visitor, _) = take(&app, request).await?;
-    let session = visitor.confirmed_at_all(&app, PATH)?;
+    let submission = Submission::<NoFields>::confirmed_at_all(&app, request, PATH).await?;
+    let (keys, visitor) = (submission.keys(&app), &submission.visitor);
+    let session = visitor.signed_in_at_all(PATH)?;
     let id = FactorId::parse(&id).ok_or(PageError::NotFound)?;
-    match factors::remove(&app, session, keys(&app, &parts), id, &visitor.actor()).await {
+    match factors::remove(&app, session, keys, id, &visitor.actor()).await {
         Ok(started) => {
             let mut response = Redirect::to(PATH).into_response();
             auth::keep_session(&app, response.headers_mut(), &started)?;
             Ok(response)
         }
-        Err(error) => sorry(&app, &visitor, error).await,
+        Err(error) => sorry(&app, visitor, error).await,
+    }
+}
+
+/// Adds the passkey that the browser made.
+pub async fn add_passkey(State(app): State<App>, request: Request) -> PageResult {
+    let submission = Submission::<PasskeyForm>::confirmed_at_all(&app, request, PATH).await?;
+    let (keys, visitor, given) = (submission.keys(&app), &submission.visitor, &submission.form);
+    let session = visitor.signed_in_at_all(PATH)?;
+    let party = passkey::party(&app, visitor)?;
+    let new = New { name: &given.name, answer: &given.passkey };
+    match passkeys::add(&app, &party, session, keys, new, &visitor.actor()).await {
+        Ok(added) => added_page(&app, visitor, added, true),
+        Err(ActionError::Passkey(refusal)) => list(&app, visitor, passkey::why(refusal).to_owned()).await,
+        Err(error) => sorry(&app, visitor, error).await,
     }
 }
 
 /// Names an authenticator.
 pub async fn rename(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<FactorForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
+    let Submission { visitor, form, .. } = Submission::<FactorForm>::signed_in(&app, request, PATH).await?;
     let session = visitor.signed_in(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
     let id = FactorId::parse(&id).ok_or(PageError::NotFound)?;
     match factors::rename(&app, session, id, &form.name).await {
         Ok(()) => Ok(Redirect::to(PATH).into_response()),

@@ -11,7 +11,7 @@ use crate::http::query::Query;
 use crate::store::events::list::EventFilter;
 use crate::store::sessions::facets::DAY;
 use crate::ui::fleet::view::address;
-use crate::ui::submission::Visitor;
+use crate::ui::visitor::Visitor;
 use crate::ui::words::EventLine;
 use crate::ui::{Frame, PageResult, Section, page};
 

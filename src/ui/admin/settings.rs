@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 
 use crate::actions::app::App;
 use crate::config::keys;
-use crate::ui::submission::Visitor;
+use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
 #[derive(Template)]

@@ -15,9 +15,11 @@ use crate::domain::secret;
 use crate::domain::user::TokenIntent;
 use crate::http::query::Query;
 use crate::ui::error::{PageError, conflict};
-use crate::ui::sign_in::read_form;
-use crate::ui::submission::Visitor;
-use crate::ui::words::Moment;
+use crate::ui::question;
+use crate::ui::question::Question;
+use crate::ui::submission::Submission;
+use crate::ui::visitor::Visitor;
+use crate::ui::words::{Moment, isolate};
 use crate::ui::{Frame, PageResult, Section, page};
 
 const PATH: &str = "/tokens";
@@ -53,8 +55,7 @@ struct TokenLine {
 /// What the form for a new token sends.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct TokenForm {
-    proof: String,
+pub(in crate::ui) struct TokenForm {
     username: String,
     identifier: String,
     made_up: String,
@@ -94,11 +95,8 @@ async fn list(app: &App, visitor: &Visitor, made: Option<(String, String)>, erro
 
 /// Makes a token. The answer holds its key and is no redirect: nothing else may ever hold it.
 pub async fn add(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<TokenForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
+    let Submission { visitor, form, .. } = Submission::<TokenForm>::confirmed(&app, request, PATH).await?;
     let who = visitor.principal(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
-    visitor.confirmed(&app, PATH)?;
     let identifier = if form.identifier.trim().is_empty() { form.made_up.trim() } else { form.identifier.trim() };
     let is_text = |text: &str| text.chars().count() <= LONGEST && !text.chars().any(char::is_control);
     let days = form.days.parse::<u64>().ok().filter(|days| DAYS.contains(days));
@@ -133,22 +131,47 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
     list(&app, &visitor, None, error, form).await
 }
 
+/// Asks before a token is removed.
+pub async fn ask_remove(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    visitor.principal(PATH)?.must_administer()?;
+    let back = parts.uri.path_and_query().map_or(PATH, |path| path.as_str());
+    visitor.confirmed(&app, back)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let identifier = query.last("identifier").unwrap_or_default();
+    let all = app.store.read().list_tokens(None).await?;
+    let token = all.into_iter().find(|token| token.identifier == identifier).ok_or(PageError::NotFound)?;
+    let is_described = !token.description.is_empty();
+    let about = if is_described { format!(", for {}", isolate(&token.description)) } else { String::new() };
+    let question = Question {
+        verb: "Remove",
+        object: format!("the token {}", isolate(&token.identifier)),
+        follows: vec![
+            format!("It opens the API as {}{about}.", isolate(&token.username)),
+            "What uses it is refused from its next request. This cannot be undone.".into(),
+        ],
+        heading: "",
+        listed: Vec::new(),
+        count: 0,
+        action: "/tokens/remove".into(),
+        fields: vec![("identifier", token.identifier)],
+        back: (PATH.into(), "Tokens".into()),
+    };
+    Ok(question::ask(&app, &visitor, Section::Tokens, question))
+}
+
 /// What the button that removes a token sends.
 #[derive(Deserialize)]
-pub struct RemoveForm {
-    #[serde(default)]
-    proof: String,
+pub(in crate::ui) struct RemoveForm {
     #[serde(default)]
     identifier: String,
 }
 
 /// Removes a token.
 pub async fn remove(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<RemoveForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
+    let Submission { visitor, form, .. } = Submission::<RemoveForm>::confirmed(&app, request, PATH).await?;
     let who = visitor.principal(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
-    visitor.confirmed(&app, PATH)?;
     match administration::remove_token(&app, &who, &form.identifier, &visitor.actor()).await {
         // Somebody else removed it: what was asked for is so.
         Ok(()) | Err(ActionError::NotFound) => Ok(Redirect::to(PATH).into_response()),

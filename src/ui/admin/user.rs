@@ -19,11 +19,12 @@ use crate::ui::account::devices::{Ended, ended};
 use crate::ui::account::security::{FactorLine, factor_lines};
 use crate::ui::error::PageError;
 use crate::ui::fleet::view::address;
+use crate::ui::question;
+use crate::ui::question::Question;
 use crate::ui::refusal::Refusal;
-use crate::ui::sign_in::read_form;
-use crate::ui::sign_in::sign_out::ProofForm;
-use crate::ui::submission::Visitor;
-use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe};
+use crate::ui::submission::{NoFields, Submission};
+use crate::ui::visitor::Visitor;
+use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, isolate, plural};
 use crate::ui::{Frame, PageResult, Section, page};
 
 const PATH: &str = "/users";
@@ -79,6 +80,11 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>, request: Reque
 
 fn user_id(text: &str) -> Result<UserId, PageError> {
     text.parse().map(UserId).map_err(|_| PageError::NotFound)
+}
+
+/// The address of a user's page.
+fn path(user: UserId) -> String {
+    format!("{PATH}/{}", user.0)
 }
 
 async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link: String) -> PageResult {
@@ -143,43 +149,30 @@ async fn sessions(app: &App, user: UserId, now: Timestamp) -> Result<(i64, Vec<S
 
 /// What the form for a password sends.
 #[derive(Deserialize)]
-pub struct PasswordForm {
-    #[serde(default)]
-    proof: String,
+pub(in crate::ui) struct PasswordForm {
     #[serde(default)]
     password: String,
 }
 
 /// Sets a user's password.
 pub async fn set_password(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<PasswordForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
+    let id = user_id(&id)?;
+    let Submission { visitor, form, .. } = Submission::<PasswordForm>::confirmed(&app, request, &path(id)).await?;
     let who = visitor.principal(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
-    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
-    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    let user = administration::find_user(&app, &who, id).await?;
     match administration::set_password(&app, &who, &user, form.password, &visitor.actor()).await {
-        Ok(()) => Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response()),
+        Ok(()) => Ok(Redirect::to(&path(user.id)).into_response()),
         Err(ActionError::Rule(rule)) => answer(&app, &visitor, user, format!("Sorry: {rule}."), String::new()).await,
         Err(error) => Err(error.into()),
     }
 }
 
-/// What the button that makes a link sends.
-#[derive(Deserialize)]
-pub struct LinkForm {
-    #[serde(default)]
-    proof: String,
-}
-
 /// Makes a recovery link. The answer holds it and is no redirect: nothing else may ever hold it.
 pub async fn make_link(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<LinkForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
+    let id = user_id(&id)?;
+    let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &path(id)).await?;
     let who = visitor.principal(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
-    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
-    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    let user = administration::find_user(&app, &who, id).await?;
     match administration::make_recovery_link(&app, &who, &user, &visitor.actor()).await {
         Ok(key) => {
             let made = format!("{}/set-up/{}", visitor.client.public_origin(&app), key.expose());
@@ -190,40 +183,90 @@ pub async fn make_link(State(app): State<App>, Path(id): Path<String>, request: 
     }
 }
 
+/// Asks before a user is deactivated.
+pub async fn ask_deactivate(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let id = user_id(&id)?;
+    visitor.confirmed(&app, parts.uri.path())?;
+    let user = administration::find_user(&app, &visitor.principal(PATH)?, id).await?;
+    if !user.is_active {
+        return Ok(Redirect::to(&path(id)).into_response());
+    }
+    let (count, listed) = question::sessions(&app, id, None).await?;
+    let tokens = app.store.read().list_tokens(Some(id)).await?.len();
+    let question = Question {
+        verb: "Deactivate",
+        follows: vec![
+            question::sessions_end(count, &isolate(&user.username)),
+            format!("{tokens} token{} stop{} working.", plural(tokens), if tokens == 1 { "s" } else { "" }),
+            "Nobody can sign in under this name until the user is made active again.".into(),
+        ],
+        heading: "These sessions will end",
+        listed,
+        count,
+        action: format!("{}/active", path(id)),
+        fields: vec![("active", "no".into())],
+        back: (path(id), user.username.clone()),
+        object: user.username,
+    };
+    Ok(question::ask(&app, &visitor, Section::Users, question))
+}
+
 /// What the button that switches a user on or off sends.
 #[derive(Deserialize)]
-pub struct ActiveForm {
-    #[serde(default)]
-    proof: String,
+pub(in crate::ui) struct ActiveForm {
     #[serde(default)]
     active: String,
 }
 
 /// Makes a user active or inactive.
 pub async fn set_active(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<ActiveForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
+    let id = user_id(&id)?;
+    let Submission { visitor, form, .. } = Submission::<ActiveForm>::confirmed(&app, request, &path(id)).await?;
     let who = visitor.principal(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
-    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
-    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    let user = administration::find_user(&app, &who, id).await?;
     let is_active = match form.active.as_str() {
         "yes" => true,
         "no" => false,
         _ => return Err(PageError::Forged(Refusal::Incomplete("it is not said whether the user shall be active".into()))),
     };
     administration::set_active(&app, &who, &user, is_active, &visitor.actor()).await?;
-    Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response())
+    Ok(Redirect::to(&path(user.id)).into_response())
+}
+
+/// Asks before all second factors of a user are removed.
+pub async fn ask_remove_factors(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let id = user_id(&id)?;
+    visitor.confirmed(&app, parts.uri.path())?;
+    let user = administration::find_user(&app, &visitor.principal(PATH)?, id).await?;
+    let factors = factor_lines(&app, id).await?;
+    let (sessions, _) = question::sessions(&app, id, None).await?;
+    let question = Question {
+        verb: "Remove",
+        object: format!("all second factors of {}", isolate(&user.username)),
+        follows: vec![
+            "Until a new one is added, the password alone signs in. Recovery codes stop working.".into(),
+            question::sessions_end(sessions, &isolate(&user.username)),
+        ],
+        heading: "These second factors will be removed",
+        count: factors.len(),
+        listed: factors.into_iter().map(|factor| format!("{} ({})", isolate(factor.name), factor.kind)).collect(),
+        action: format!("{}/remove-factors", path(id)),
+        fields: Vec::new(),
+        back: (path(id), user.username),
+    };
+    Ok(question::ask(&app, &visitor, Section::Users, question))
 }
 
 /// Removes all second factors of a user who lost them.
 pub async fn remove_factors(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<ProofForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
+    let id = user_id(&id)?;
+    let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &path(id)).await?;
     let who = visitor.principal(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
-    visitor.confirmed(&app, &format!("{PATH}/{id}"))?;
-    let user = administration::find_user(&app, &who, user_id(&id)?).await?;
+    let user = administration::find_user(&app, &who, id).await?;
     administration::remove_factors(&app, &who, &user, &visitor.actor()).await?;
-    Ok(Redirect::to(&format!("{PATH}/{}", user.id.0)).into_response())
+    Ok(Redirect::to(&path(user.id)).into_response())
 }

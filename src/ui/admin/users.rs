@@ -1,9 +1,9 @@
-//! `/users`: everybody, for administrators; and adding one.
+//! `/users`: all users, for administrators; and `/users/new`, which adds one.
 
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::actions::app::App;
@@ -14,12 +14,14 @@ use crate::http::query::Query;
 use crate::store::people::users::NewUser;
 use crate::ui::error::conflict;
 use crate::ui::fleet::view::address;
-use crate::ui::sign_in::read_form;
-use crate::ui::submission::Visitor;
+use crate::ui::submission::Submission;
+use crate::ui::visitor::Visitor;
 use crate::ui::words::Moment;
 use crate::ui::{Frame, PageResult, Section, page};
 
 const PATH: &str = "/users";
+/// The page with the form.
+const NEW: &str = "/users/new";
 const PAGE_SIZE: i64 = 50;
 
 #[derive(Template)]
@@ -31,6 +33,12 @@ struct UsersPage {
     /// The address of the next page, or `""`.
     next: String,
     is_first: bool,
+}
+
+#[derive(Template)]
+#[template(path = "pages/user_new.html")]
+struct NewUserPage {
+    frame: Frame,
     error: String,
     given: UserForm,
     longest: usize,
@@ -51,8 +59,7 @@ struct UserLine {
 /// What the form for a new user sends.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub struct UserForm {
-    proof: String,
+pub(in crate::ui) struct UserForm {
     username: String,
     name: String,
     email: String,
@@ -65,10 +72,24 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    list(&app, &visitor, &query, String::new(), UserForm::default()).await
+    list(&app, &visitor, &query).await
 }
 
-async fn list(app: &App, visitor: &Visitor, query: &Query, error: String, given: UserForm) -> PageResult {
+/// The form for a new user.
+pub async fn show_form(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    visitor.principal(NEW)?.must_administer()?;
+    Ok(form_page(&app, &visitor, String::new(), UserForm::default()))
+}
+
+fn form_page(app: &App, visitor: &Visitor, error: String, given: UserForm) -> Response {
+    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let frame = visitor.frame(app, Section::Users);
+    page(status, &NewUserPage { frame, error, given, longest: MAX_USERNAME_LENGTH, shortest: password::MIN_LENGTH })
+}
+
+async fn list(app: &App, visitor: &Visitor, query: &Query) -> PageResult {
     visitor.principal(PATH)?.must_administer()?;
     let now = app.clock.now();
     let search = query.last("q").unwrap_or_default().trim().replace('\0', "");
@@ -102,28 +123,20 @@ async fn list(app: &App, visitor: &Visitor, query: &Query, error: String, given:
         sessions: counts.get(&user.id.0).copied().unwrap_or(0),
         last_sign_in: user.last_sign_in_at.map(|at| Moment::new(at, now)),
     });
-    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let template = UsersPage {
         frame: visitor.frame(app, Section::Users),
         rows: rows.collect(),
         next: next.unwrap_or_default(),
         is_first,
         search,
-        error,
-        given,
-        longest: MAX_USERNAME_LENGTH,
-        shortest: password::MIN_LENGTH,
     };
-    Ok(page(status, &template))
+    Ok(page(StatusCode::OK, &template))
 }
 
 /// Adds a user.
 pub async fn add(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<UserForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
-    let who = visitor.principal(PATH)?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
-    visitor.confirmed(&app, PATH)?;
+    let Submission { visitor, form, .. } = Submission::<UserForm>::confirmed(&app, request, NEW).await?;
+    let who = visitor.principal(NEW)?;
     let user = NewUser {
         id: None,
         uuid: None,
@@ -141,9 +154,9 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
         Ok(id) => return Ok(Redirect::to(&format!("{PATH}/{}", id.0)).into_response()),
         Err(ActionError::Rule(rule)) => format!("Sorry: {rule}."),
         Err(ActionError::Exists(what)) => {
-            return conflict(list(&app, &visitor, &Query::default(), format!("Sorry: there is {what} already."), form).await);
+            return conflict(Ok(form_page(&app, &visitor, format!("Sorry: there is {what} already."), form)));
         }
         Err(error) => return Err(error.into()),
     };
-    list(&app, &visitor, &Query::default(), error, form).await
+    Ok(form_page(&app, &visitor, error, form))
 }

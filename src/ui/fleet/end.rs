@@ -22,8 +22,8 @@ use crate::store::sessions::rows::SessionRow;
 use crate::ui::error::{PageError, conflict};
 use crate::ui::fleet::rows::{Look, RenderedRow};
 use crate::ui::fleet::view::{Column, PATH, View};
-use crate::ui::sign_in::read_form;
-use crate::ui::submission::Visitor;
+use crate::ui::submission::Submission;
+use crate::ui::visitor::Visitor;
 use crate::ui::words::grouped;
 use crate::ui::{Frame, PageResult, Section, page};
 
@@ -57,9 +57,7 @@ struct EndPage {
 
 /// What the form sends.
 #[derive(Deserialize)]
-pub struct EndForm {
-    #[serde(default)]
-    proof: String,
+pub(in crate::ui) struct EndForm {
     #[serde(default)]
     ids: String,
     #[serde(default)]
@@ -83,7 +81,7 @@ struct Asked {
     ids: String,
 }
 
-/// What it comes to.
+/// The sessions that will end.
 struct Hit {
     count: i64,
     users: i64,
@@ -91,14 +89,14 @@ struct Hit {
     has_own: bool,
 }
 
-/// Shows who is hit. Nothing ends by looking.
+/// Shows which sessions will end. Nothing ends by looking.
 pub async fn preview(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     visitor.confirmed(&app, &parts.uri.to_string())?;
     let ids = if query.last("scope") == Some("all") { Vec::new() } else { query.all("id").collect() };
-    let asked = asked(&app, &visitor, View::read(&query), &ids.join(",")).await?;
+    let asked = asked(&app, &visitor, View::of(&parts), &ids.join(",")).await?;
     if query.last("scope") != Some("all") && asked.ids.is_empty() {
         // Nothing was picked.
         return Ok(Redirect::to(&asked.look.view.url()).into_response());
@@ -108,12 +106,9 @@ pub async fn preview(State(app): State<App>, request: Request) -> PageResult {
 
 /// Ends them, if the number typed is the number shown.
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<EndForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
+    let Submission { visitor, form, .. } = Submission::<EndForm>::confirmed(&app, request, PATH).await?;
     let view = View::read(&Query::of(vec![("q".to_owned(), form.q.clone())]));
-    let principal = visitor.principal(&view.url())?;
-    visitor.check(&app, &parts.headers, &form.proof)?;
-    visitor.confirmed(&app, &view.url())?;
+    let principal = visitor.principal(PATH)?;
     let mut asked = asked(&app, &visitor, view, &form.ids).await?;
     let comment = form.comment.trim().to_owned();
     let hit = hit(&app, &asked).await?;
@@ -123,7 +118,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let typed = typed::letters(&form.typed).unwrap_or_default();
     let is_typed = hit.count == 1 || (!typed.is_empty() && typed.parse().ok() == expected);
     if expected.is_none() || !is_typed {
-        let error = format!("Type the number {} to show that you mean it.", grouped(hit.count));
+        let error = format!("Type the number {} to confirm.", grouped(hit.count));
         return answer(&app, &visitor, asked, comment, error).await;
     }
     if !is_comment(&comment) {
@@ -143,7 +138,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     wait(&job).await;
     if let EndJobState::Changed(count) = job.state() {
         let asked = self::asked(&app, &visitor, asked.look.view, &asked.ids).await?;
-        let error = format!("Meanwhile there are {} of them, and nothing was ended. Look again.", grouped(count));
+        let error = format!("There are {} of them now, so nothing was ended. Look again.", grouped(count));
         return conflict(answer(&app, &visitor, asked, job.comment.clone(), error).await);
     }
     Ok(Redirect::to(&format!("{PATH}/ended/{}?{}", job.name, back_query(&form.q))).into_response())
@@ -213,7 +208,7 @@ async fn answer(app: &App, visitor: &Visitor, mut asked: Asked, comment: String,
     let hit = hit(app, &asked).await?;
     let now = app.clock.now();
     let back = asked.look.view.url();
-    asked.look.view.columns = vec![Column::Agent, Column::Place, Column::Ip, Column::Used];
+    asked.look.view.columns = vec![Column::Agent, Column::Place, Column::Used];
     let shown = hit.rows.get(..hit.rows.len().min(usize::try_from(SHOWN).unwrap_or(0))).unwrap_or_default();
     let rows = crate::ui::fleet::rows::render(app, &app.store.read(), shown, &asked.look, now).await?;
     let query = asked.look.view.query.to_string();

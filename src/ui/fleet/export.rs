@@ -17,7 +17,7 @@ use crate::ui::PageResult;
 use crate::ui::error::PageError;
 use crate::ui::fleet::view::View;
 use crate::ui::fleet::viewer::Viewer;
-use crate::ui::submission::Visitor;
+use crate::ui::visitor::Visitor;
 
 /// How many rows are read at once.
 const STEP: usize = 500;

@@ -16,19 +16,18 @@ use serde_json::json;
 use crate::actions::app::App;
 use crate::actions::sessions::watch::StreamPlace;
 use crate::domain::SessionId;
-use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::ui::PageResult;
 use crate::ui::error::PageError;
 use crate::ui::fleet::rows::{Look, RenderedRow};
 use crate::ui::fleet::view::View;
 use crate::ui::fleet::viewer::Viewer;
-use crate::ui::submission::Visitor;
+use crate::ui::visitor::Visitor;
 use crate::ui::words::{end_reason, grouped};
 
 /// How often it is looked whether something changed.
 const TICK: Duration = Duration::from_secs(1);
-/// After so many looks without a change a comment is sent, so that a viewer who left is noticed.
+/// How many looks without a change pass before a comment is sent, which finds out that a viewer has left.
 const QUIET: u32 = 15;
 
 /// What a stream knows.
@@ -48,7 +47,7 @@ struct Watch {
 pub async fn stream(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
+    let view = View::of(&parts);
     crate::ui::fleet::look(&visitor, view.clone())?;
     let session = visitor.session.as_ref().map(|session| session.uuid).ok_or(PageError::Forbidden)?;
     let place = app.streams.enter(session).ok_or(PageError::TooMany)?;
@@ -127,7 +126,7 @@ impl Watch {
         Ok(Some(Some(Event::default().event("rows").data(data.to_string()))))
     }
 
-    /// Those of the rows sent before that ended meanwhile, and why.
+    /// Which of the rows that were sent before have ended, and why.
     async fn gone(&self, rows: &[RenderedRow]) -> Result<Vec<(SessionId, String)>, StoreError> {
         let there: HashSet<SessionId> = rows.iter().map(|row| row.id).collect();
         let db = self.app.store.read();

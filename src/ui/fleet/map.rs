@@ -1,6 +1,6 @@
 //! `/map`: where the sessions are, drawn by the server on outlines of land; and the same as a table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -14,7 +14,7 @@ use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::sessions::facets::AddressCount;
 use crate::ui::fleet::view::{View, address};
-use crate::ui::submission::Visitor;
+use crate::ui::visitor::Visitor;
 use crate::ui::words::{grouped, plural};
 use crate::ui::{Frame, PageResult, Section, page};
 
@@ -25,10 +25,11 @@ const LAND: &str = include_str!("../../../static/land.path");
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 391.0;
 const NORTH: f64 = 84.0;
-/// Places of one country that are nearer than this are drawn as one.
-const CELL: f64 = 24.0;
-/// The radius of the largest circle: none is drawn over the edge.
+/// The radius of the smallest circle, and of the largest: none is drawn over the edge.
+const SMALLEST: f64 = 8.0;
 const LARGEST: f64 = 22.0;
+/// How wide a letter of a number is.
+const LETTER: f64 = 7.0;
 /// The most addresses that are looked up, the busiest first: it bounds what a page costs.
 const LOOKED_UP: usize = 50_000;
 /// The most rows of the table.
@@ -55,7 +56,7 @@ struct MapPage {
 struct Dot {
     x: i64,
     y: i64,
-    radius: i64,
+    radius: i32,
     count: String,
     label: String,
     url: String,
@@ -140,56 +141,101 @@ fn gather(app: &App, addresses: &[AddressCount]) -> Vec<Spot> {
     spots
 }
 
-/// Circles for places, near ones of a country together, the largest first so that none hides
-/// another.
-fn dots(spots: &[Spot], url: impl Fn(&str) -> String) -> Vec<Dot> {
-    struct Cluster<'a> {
-        first: &'a Spot,
-        at: (f64, f64),
-        places: usize,
-        count: i64,
-    }
-    let mut clusters: Vec<Cluster<'_>> = Vec::new();
-    for spot in spots {
-        let Some((north, east)) = spot.at else { continue };
+/// Places that are drawn as one circle.
+struct Cluster<'a> {
+    /// The place with the most sessions; the circle is there.
+    first: &'a Spot,
+    at: (f64, f64),
+    places: usize,
+    countries: BTreeSet<&'a str>,
+    count: i64,
+}
+
+impl<'a> Cluster<'a> {
+    fn of(spot: &'a Spot) -> Option<Self> {
+        let (north, east) = spot.at?;
         let inside = |at: f64, size: f64| at.clamp(LARGEST, size - LARGEST);
         let at = (inside((east + 180.0) / 360.0 * WIDTH, WIDTH), inside((NORTH - north) / 360.0 * WIDTH, HEIGHT));
-        let near = clusters.iter_mut().find(|cluster| {
-            let (x, y) = cluster.at;
-            cluster.first.country == spot.country && (x - at.0).hypot(y - at.1) < CELL
-        });
-        match near {
-            Some(cluster) => {
-                cluster.places += 1;
-                cluster.count += spot.count;
-            }
-            None => clusters.push(Cluster { first: spot, at, places: 1, count: spot.count }),
+        Some(Self { first: spot, at, places: 1, countries: BTreeSet::from([spot.country.as_str()]), count: spot.count })
+    }
+
+    fn take(&mut self, other: &Self) {
+        self.places += other.places;
+        self.count += other.count;
+        self.countries.extend(&other.countries);
+    }
+
+    /// Half of what its circle and its number cover, to the side and up.
+    fn extent(&self, most: i64) -> (f64, f64) {
+        let radius = f64::from(radius(self.count, most));
+        let letters = u32::try_from(grouped(self.count).len()).unwrap_or(u32::MAX);
+        (radius.max(f64::from(letters) * LETTER / 2.0), radius)
+    }
+
+    fn touches(&self, other: &Self, most: i64) -> bool {
+        let ((x, y), (other_x, other_y)) = (self.extent(most), other.extent(most));
+        (self.at.0 - other.at.0).abs() < x + other_x && (self.at.1 - other.at.1).abs() < y + other_y
+    }
+}
+
+/// Circles for places. Those that would touch are drawn as one, where the busiest of them is.
+fn dots(spots: &[Spot], url: impl Fn(&str) -> String) -> Vec<Dot> {
+    let mut clusters: Vec<Cluster<'_>> = Vec::new();
+    for cluster in spots.iter().filter_map(Cluster::of) {
+        // Whatever their numbers, these touch: it leaves few to compare with each other below.
+        let is_near = |known: &&mut Cluster<'_>| (known.at.0 - cluster.at.0).hypot(known.at.1 - cluster.at.1) < SMALLEST * 2.0;
+        match clusters.iter_mut().find(is_near) {
+            Some(known) => known.take(&cluster),
+            None => clusters.push(cluster),
         }
     }
-    clusters.sort_by_key(|cluster| std::cmp::Reverse(cluster.count));
-    let most = clusters.first().map_or(1, |cluster| cluster.count);
-    let dot = |cluster: &Cluster<'_>| {
-        let name = country::name(&cluster.first.country);
-        let place = match (cluster.first.city.as_str(), cluster.places) {
-            ("", _) => name.to_owned(),
-            (city, 1) => format!("{city}, {name}"),
-            (city, places) => format!("{city} and {} more in {name}", places - 1),
-        };
-        Dot {
-            x: whole(cluster.at.0),
-            y: whole(cluster.at.1),
-            radius: radius(cluster.count, most),
-            count: grouped(cluster.count),
-            label: format!("{place}: {} session{}. To all of {name}", grouped(cluster.count), plural(cluster.count)),
-            url: url(&cluster.first.country),
+    let most = loop {
+        clusters.sort_by_key(|cluster| std::cmp::Reverse(cluster.count));
+        let most = clusters.first().map_or(1, |cluster| cluster.count);
+        let before = clusters.len();
+        let mut apart: Vec<Cluster<'_>> = Vec::new();
+        for cluster in clusters {
+            match apart.iter_mut().find(|known| known.touches(&cluster, most)) {
+                Some(known) => known.take(&cluster),
+                None => apart.push(cluster),
+            }
+        }
+        clusters = apart;
+        if clusters.len() == before {
+            break most;
         }
     };
-    clusters.iter().map(dot).collect()
+    clusters.iter().map(|cluster| dot(cluster, most, &url)).collect()
+}
+
+fn dot(cluster: &Cluster<'_>, most: i64, url: &impl Fn(&str) -> String) -> Dot {
+    let (name, count) = (country::name(&cluster.first.country), grouped(cluster.count));
+    let first = if cluster.first.city.is_empty() { name } else { cluster.first.city.as_str() };
+    let place = match (cluster.countries.len(), cluster.places) {
+        (1, 1) if cluster.first.city.is_empty() => name.to_owned(),
+        (1, 1) => format!("{first}, {name}"),
+        (1, places) => format!("{first} and {} more in {name}", grouped(places - 1)),
+        (countries, places) => format!("{first} and {} more in {countries} countries", grouped(places - 1)),
+    };
+    // One search finds the sessions of one country; the table below the map has those of several.
+    let (url, leads_to) = if cluster.countries.len() == 1 {
+        (url(&cluster.first.country), format!("To all of {name}"))
+    } else {
+        ("#places".to_owned(), "To the table of places".to_owned())
+    };
+    Dot {
+        x: whole(cluster.at.0),
+        y: whole(cluster.at.1),
+        radius: radius(cluster.count, most),
+        label: format!("{place}: {count} session{}. {leads_to}", plural(cluster.count)),
+        count,
+        url,
+    }
 }
 
 /// By area: four times the sessions, twice the radius.
-fn radius(count: i64, most: i64) -> i64 {
-    (8 + (196 * count / most.max(1)).isqrt()).clamp(8, 22)
+fn radius(count: i64, most: i64) -> i32 {
+    i32::try_from((8 + (196 * count / most.max(1)).isqrt()).clamp(8, 22)).unwrap_or(22)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "it lies on the map")]
@@ -206,26 +252,60 @@ mod tests {
     }
 
     #[test]
-    fn near_places_of_a_country_are_one() {
+    fn places_that_would_touch_are_drawn_as_one() {
         let spots = [
             spot("DE", "Berlin", (52.5, 13.4), 400),
             spot("PL", "Poznań", (52.4, 16.9), 100),
+            spot("ES", "Madrid", (40.4, -3.7), 50),
             spot("DE", "Potsdam", (52.4, 13.1), 2),
+            spot("ES", "Toledo", (39.9, -4.0), 2),
             spot("NZ", "Wellington", (-41.3, 174.8), 1),
             Spot { count: 5, ..Spot::default() },
         ];
         let dots = dots(&spots, str::to_owned);
-        let labels: Vec<&str> = dots.iter().map(|dot| dot.label.as_str()).collect();
+        let labels: Vec<(&str, &str)> = dots.iter().map(|dot| (dot.label.as_str(), dot.url.as_str())).collect();
         assert_eq!(
             labels,
             [
-                "Berlin and 1 more in Germany: 402 sessions. To all of Germany",
-                "Poznań, Poland: 100 sessions. To all of Poland",
-                "Wellington, New Zealand: 1 session. To all of New Zealand"
+                ("Berlin and 2 more in 2 countries: 502 sessions. To the table of places", "#places"),
+                ("Madrid and 1 more in Spain: 52 sessions. To all of Spain", "ES"),
+                ("Wellington, New Zealand: 1 session. To all of New Zealand", "NZ"),
             ]
         );
         assert_eq!((dots[0].x, dots[0].y, dots[0].radius), (537, 88, 22));
         assert!(dots[2].radius >= 8 && dots[2].y < 391);
+    }
+
+    #[test]
+    fn no_two_circles_or_numbers_touch() {
+        let mut dice = 7_u64;
+        let mut next = |below: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % below
+        };
+        let mut spots: Vec<Spot> = Vec::new();
+        for _ in 0..2000 {
+            let (north, east) = (next(120) as f64 - 50.0, next(360) as f64 - 180.0);
+            spots.push(spot(
+                ["DE", "FR", "US"][next(3) as usize],
+                "Town",
+                (north, east),
+                1 + (next(40) * next(40) * next(40)) as i64,
+            ));
+        }
+        let total: i64 = spots.iter().map(|spot| spot.count).sum();
+        let dots = dots(&spots, str::to_owned);
+        assert!(dots.len() > 20, "{}", dots.len());
+        assert_eq!(dots.iter().map(|dot| dot.count.replace(',', "").parse::<i64>().unwrap()).sum::<i64>(), total);
+        for (at, one) in dots.iter().enumerate() {
+            for other in &dots[at + 1..] {
+                let wide = |dot: &Dot| f64::from(dot.radius).max(dot.count.len() as f64 * LETTER / 2.0);
+                let (x, y) = ((one.x - other.x).abs() as f64, (one.y - other.y).abs() as f64);
+                // Centres are rounded to whole units.
+                let is_apart = x + 1.0 >= wide(one) + wide(other) || y + 1.0 >= f64::from(one.radius + other.radius);
+                assert!(is_apart, "{} {} touch", one.label, other.label);
+            }
+        }
     }
 
     #[test]

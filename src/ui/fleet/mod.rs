@@ -13,6 +13,7 @@ mod viewer;
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
 
 use crate::actions::app::App;
 use crate::domain::filters::Word;
@@ -25,8 +26,8 @@ use crate::store::sessions::facets::{DAY, Facets};
 use crate::ui::error::PageError;
 use crate::ui::fleet::offers::{ApiNames, Offers};
 use crate::ui::fleet::rows::{Look, RenderedRow};
-use crate::ui::fleet::view::{Column, PATH, SIZES, View};
-use crate::ui::submission::Visitor;
+use crate::ui::fleet::view::{Column, PATH, SIZES, View, is_kept};
+use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, assets, page};
 
 #[derive(Template)]
@@ -108,8 +109,7 @@ struct Asked {
 async fn asked(app: &App, request: Request) -> Result<Asked, PageError> {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(app, &parts).await?;
-    let view = View::read(&Query::parse(parts.uri.query().unwrap_or_default()));
-    let look = look(&visitor, view)?;
+    let look = look(&visitor, View::of(&parts))?;
     let now = app.clock.now();
     let filter = shown(app, &visitor, &look.view, now).await?;
     Ok(Asked { names: parts.extensions.get().copied(), visitor, look, filter, now })
@@ -117,7 +117,13 @@ async fn asked(app: &App, request: Request) -> Result<Asked, PageError> {
 
 /// The table.
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
+    let is_kept = is_kept(&Query::parse(request.uri().query().unwrap_or_default()));
     let Asked { visitor, names, look, filter, now } = asked(&app, request).await?;
+    if is_kept {
+        let mut response = Redirect::to(&look.view.url_when_kept()).into_response();
+        look.view.keep(&app.config, response.headers_mut());
+        return Ok(response);
+    }
     let found = find(&app, look.clone(), filter.clone(), now).await?;
     let look = Look { view: found.view, ..look };
     let view = &look.view;

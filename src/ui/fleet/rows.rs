@@ -16,7 +16,7 @@ use crate::ui::words::{Device, Moment, Whereabouts, describe, methods};
 /// The picture of the link to a session's own page.
 const MORE: &str = include_str!("../../../templates/parts/more.svg");
 
-/// How a table's rows are shown, and to whom.
+/// How a table's rows are shown, and what their viewer may do.
 #[derive(Clone, Debug)]
 pub(in crate::ui) struct Look {
     pub view: View,
@@ -107,7 +107,7 @@ pub(in crate::ui) async fn render(
     rows.iter().map(render).collect::<Result<_, _>>().map_err(|error| StoreError::Failed(error.to_string()))
 }
 
-/// How somebody signed in: `with password, to stay`.
+/// How the user signed in: `with password, to stay`.
 fn how(detail: &SessionDetailRow) -> String {
     let methods = methods(detail.sign_in.methods);
     let with = if methods.is_empty() { String::new() } else { format!("with {methods}") };

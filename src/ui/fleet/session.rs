@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::events::list::EventFilter;
 use crate::ui::account::devices::why_ends;
 use crate::ui::error::PageError;
-use crate::ui::submission::Visitor;
+use crate::ui::visitor::Visitor;
 use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, end_reason, methods};
 use crate::ui::{Frame, PageResult, Section, page};
 

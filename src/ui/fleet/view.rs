@@ -1,11 +1,18 @@
-//! What the page of all sessions shows, all of it in its address: the search, order, page, columns.
+//! What the page of all sessions shows. What is found is in its address: search, order, page. How it is drawn
+//! (columns, rows on a page, compact) is remembered in a cookie, and is in the address where it differs.
 
+use std::fmt;
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::actions::app::App;
 use crate::actions::sessions::question;
+use crate::auth::cookies;
+use crate::config::Config;
 use crate::domain::listing::{SessionFilter, Sort, Window};
 use crate::domain::query::SessionQuery;
 use crate::domain::{SessionId, Timestamp};
@@ -26,23 +33,22 @@ const READABLE: &AsciiSet =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ui) enum Column {
     Agent,
+    /// Place, network and address.
     Place,
-    Ip,
     Used,
     SignedIn,
     Ends,
 }
 
 impl Column {
-    pub const ALL: [Self; 6] = [Self::Agent, Self::Place, Self::Ip, Self::Used, Self::SignedIn, Self::Ends];
-    const USUAL: [Self; 5] = [Self::Agent, Self::Place, Self::Ip, Self::Used, Self::Ends];
+    pub const ALL: [Self; 5] = [Self::Agent, Self::Place, Self::Used, Self::SignedIn, Self::Ends];
+    const USUAL: [Self; 4] = [Self::Agent, Self::Place, Self::Used, Self::Ends];
 
     /// Its name in the address.
     pub fn name(self) -> &'static str {
         match self {
             Self::Agent => "agent",
             Self::Place => "place",
-            Self::Ip => "ip",
             Self::Used => "used",
             Self::SignedIn => "signed-in",
             Self::Ends => "ends",
@@ -54,7 +60,6 @@ impl Column {
         match self {
             Self::Agent => "Browser and system",
             Self::Place => "Where",
-            Self::Ip => "Address",
             Self::Used => "Last used",
             Self::SignedIn => "Signed in",
             Self::Ends => "Ends",
@@ -66,11 +71,51 @@ impl Column {
         match self {
             Self::Agent => "last_user_agent",
             Self::Place => "country",
-            Self::Ip => "last_ip",
             Self::Used => "last_used",
             Self::SignedIn => "created",
             Self::Ends => "expires",
         }
+    }
+}
+
+/// How the table is drawn, where the address does not say it.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::ui) struct Remembered {
+    size: i64,
+    columns: Vec<Column>,
+    is_dense: bool,
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self { size: SIZE, columns: Column::USUAL.to_vec(), is_dense: false }
+    }
+}
+
+impl Remembered {
+    /// The cookie that holds it.
+    const COOKIE: &str = "rollcall_view";
+
+    /// What a browser remembers; what is not understood is as if it were not there.
+    fn of(headers: &HeaderMap) -> Self {
+        cookies::find(headers, Self::COOKIE).and_then(|text| Self::parse(&text)).unwrap_or_default()
+    }
+
+    /// Such as `50.1.agent.used`: rows on a page, whether compact, columns.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let size = parts.next()?.parse().ok().filter(|size| SIZES.contains(size))?;
+        let is_dense = parts.next()? == "1";
+        let named: Vec<&str> = parts.collect();
+        let columns: Vec<Column> = Column::ALL.into_iter().filter(|column| named.contains(&column.name())).collect();
+        (!columns.is_empty()).then_some(Self { size, columns, is_dense })
+    }
+}
+
+impl fmt::Display for Remembered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.size, u8::from(self.is_dense))?;
+        self.columns.iter().try_for_each(|column| write!(f, ".{}", column.name()))
     }
 }
 
@@ -84,22 +129,61 @@ pub(in crate::ui) struct View {
     pub size: i64,
     pub columns: Vec<Column>,
     pub is_dense: bool,
+    /// What the address leaves out.
+    remembered: Remembered,
 }
 
 const ORDER: &str = "-last_used";
+/// How long a browser remembers; browsers keep no cookie for longer.
+const KEPT: Duration = Duration::from_secs(400 * 86_400);
+
+/// Whether a query comes from the form with the view's options, and they are to be remembered.
+pub(in crate::ui) fn is_kept(query: &Query) -> bool {
+    query.last("keep") == Some("1")
+}
 
 impl View {
+    /// The view that an address asks for, where nothing is remembered.
     pub fn read(query: &Query) -> Self {
-        let named: Vec<&str> = query.all("col").collect();
+        Self::drawn(query, Remembered::default())
+    }
+
+    /// The view that a request asks for, drawn as its browser remembers.
+    pub fn of(parts: &Parts) -> Self {
+        Self::drawn(&Query::parse(parts.uri.query().unwrap_or_default()), Remembered::of(&parts.headers))
+    }
+
+    /// Has a browser remember how this view is drawn.
+    pub fn keep(&self, config: &Config, answer: &mut HeaderMap) {
+        let remembered = Remembered { size: self.size, columns: self.columns.clone(), is_dense: self.is_dense };
+        cookies::set(answer, &cookies::build(config, Remembered::COOKIE, remembered.to_string(), Some(KEPT)));
+    }
+
+    /// The address of this view for a browser that remembers how it is drawn.
+    pub fn url_when_kept(&self) -> String {
+        let remembered = Remembered { size: self.size, columns: self.columns.clone(), is_dense: self.is_dense };
+        Self { remembered, ..self.clone() }.url()
+    }
+
+    fn drawn(query: &Query, remembered: Remembered) -> Self {
+        // The form with these options says all of them: a box that is not ticked is not sent.
+        let remembered = if is_kept(query) { Remembered::default() } else { remembered };
+        // The address of a session was a column of its own once.
+        let named: Vec<&str> = query.all("col").map(|name| if name == "ip" { "place" } else { name }).collect();
         let columns: Vec<Column> = Column::ALL.into_iter().filter(|column| named.contains(&column.name())).collect();
         let order = query.last("order").filter(|order| is_order(order)).unwrap_or(ORDER);
         Self {
             query: SessionQuery::parse(query.last("q").unwrap_or_default()),
             order: order.to_owned(),
             page: query.last("page").and_then(|page| page.trim().parse().ok()).filter(|page| *page > 0).unwrap_or(1),
-            size: query.last("size").and_then(|size| size.parse().ok()).filter(|size| SIZES.contains(size)).unwrap_or(SIZE),
-            columns: if columns.is_empty() { Column::USUAL.to_vec() } else { columns },
-            is_dense: query.last("dense") == Some("1"),
+            size: query
+                .last("size")
+                .and_then(|size| size.parse().ok())
+                .filter(|size| SIZES.contains(size))
+                .unwrap_or(remembered.size),
+            columns: if columns.is_empty() { remembered.columns.clone() } else { columns },
+            is_dense: query.last("dense").map_or(remembered.is_dense, |dense| dense == "1"),
+            remembered,
         }
     }
 
@@ -115,7 +199,7 @@ impl View {
         Window { offset: (self.page - 1).saturating_mul(self.size), limit: self.size }
     }
 
-    /// What of the view is not usual, as names and values.
+    /// What of the view the address has to say, as names and values.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let mut parameters = Vec::new();
         let query = self.query.to_string();
@@ -125,14 +209,14 @@ impl View {
         if self.order != ORDER {
             parameters.push(("order", self.order.clone()));
         }
-        if self.size != SIZE {
+        if self.size != self.remembered.size {
             parameters.push(("size", self.size.to_string()));
         }
-        if self.columns != Column::USUAL {
+        if self.columns != self.remembered.columns {
             parameters.extend(self.columns.iter().map(|column| ("col", column.name().to_owned())));
         }
-        if self.is_dense {
-            parameters.push(("dense", "1".into()));
+        if self.is_dense != self.remembered.is_dense {
+            parameters.push(("dense", u8::from(self.is_dense).to_string()));
         }
         if self.page > 1 {
             parameters.push(("page", self.page.to_string()));
@@ -205,7 +289,7 @@ impl View {
 
 fn is_order(text: &str) -> bool {
     let name = text.strip_prefix('-').unwrap_or(text);
-    name == "username" || Column::ALL.iter().any(|column| column.order() == name)
+    matches!(name, "username" | "last_ip") || Column::ALL.iter().any(|column| column.order() == name)
 }
 
 /// A path with parameters, encoded.
@@ -225,13 +309,40 @@ mod tests {
 
     #[test]
     fn the_address_holds_the_whole_view() {
-        let text = "q=user:\"a%20b\"+country:de&order=expires&size=50&col=ip&col=used&dense=1&page=3";
+        let text = "q=user:\"a%20b\"+country:de&order=expires&size=50&col=place&col=used&dense=1&page=3";
         let view = View::read(&Query::parse(text));
         assert_eq!((view.order.as_str(), view.page, view.size, view.is_dense), ("expires", 3, 50, true));
-        assert_eq!(view.columns, [Column::Ip, Column::Used]);
+        assert_eq!(view.columns, [Column::Place, Column::Used]);
         let url = view.url();
         assert_eq!(View::read(&Query::parse(url.split_once('?').unwrap().1)), view, "{url}");
         assert_eq!(View::read(&Query::parse("")).url(), PATH);
+    }
+
+    #[test]
+    fn a_browser_remembers_how_the_table_is_drawn() {
+        let kept = View::read(&Query::parse("q=fire&keep=1&size=50&col=agent&col=used&dense=1"));
+        assert_eq!(kept.url_when_kept(), "/sessions/all?q=fire");
+        let mut answer = HeaderMap::new();
+        kept.keep(&Config::default(), &mut answer);
+        let cookie = answer["set-cookie"].to_str().unwrap().to_owned();
+        assert!(cookie.starts_with("rollcall_view=50.1.agent.used; "), "{cookie}");
+        let browser = |cookie: &str, query: &str| {
+            let request = axum::http::Request::get(format!("/sessions/all?{query}")).header("cookie", cookie);
+            View::of(&request.body(()).unwrap().into_parts().0)
+        };
+        let view = browser("rollcall_view=50.1.agent.used", "q=fire");
+        assert_eq!((view.size, view.is_dense, view.url()), (50, true, "/sessions/all?q=fire".to_owned()));
+        assert_eq!(view.columns, [Column::Agent, Column::Used]);
+        let other = browser("rollcall_view=50.1.agent.used", "size=10&dense=0&col=ends");
+        assert_eq!((other.size, other.is_dense), (10, false));
+        assert_eq!(other.url(), "/sessions/all?size=10&col=ends&dense=0");
+        let none_ticked = browser("rollcall_view=50.1.agent.used", "keep=1&size=25");
+        assert_eq!(none_ticked, View::read(&Query::parse("")));
+        for nonsense in
+            ["rollcall_view=", "rollcall_view=7.1.agent", "rollcall_view=50", "rollcall_view=50.1.x", "rollcall_view=\"..\""]
+        {
+            assert_eq!(browser(nonsense, ""), View::read(&Query::parse("")), "{nonsense}");
+        }
     }
 
     #[test]

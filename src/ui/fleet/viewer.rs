@@ -10,7 +10,7 @@ use crate::domain::caller::Client;
 use crate::domain::{HashedSecret, PlainSecret};
 use crate::store::StoreError;
 use crate::store::sessions::rows::LiveSession;
-use crate::ui::submission::Visitor;
+use crate::ui::visitor::Visitor;
 
 /// The cookies a viewer came with, and from where.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! `/sign-in/choose`: whoever is signed in as often as they may be chooses where to sign out.
+//! `/sign-in/choose`: a user who has reached the session limit chooses where to sign out.
 
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use crate::auth;
 use crate::auth::redirect;
 use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
 use crate::domain::{PlainSecret, SessionId};
-use crate::ui::sign_in::{finish, read_form, refused, stale};
-use crate::ui::submission::Visitor;
+use crate::ui::sign_in::{finish, refused, stale};
+use crate::ui::submission::Submission;
+use crate::ui::visitor::Visitor;
 use crate::ui::words::{Moment, describe};
 use crate::ui::{Frame, PageResult, Section, page};
 
@@ -46,8 +47,6 @@ struct Choice {
 /// What the form sends.
 #[derive(Deserialize)]
 pub struct ChoiceForm {
-    #[serde(default)]
-    proof: String,
     #[serde(default)]
     next: String,
     #[serde(default)]
@@ -85,12 +84,12 @@ pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, ne
 
 /// Signs out there and in here.
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<ChoiceForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
-    let next = redirect::safe(&app.config, Some(&form.next));
-    if let Err(refusal) = visitor.examine(&app, &parts.headers, &form.proof) {
-        return refused(&app, &visitor, &refusal, "", &next);
+    let submission = Submission::<ChoiceForm>::read(&app, request).await?;
+    let next = redirect::safe(&app.config, Some(&submission.form.next));
+    if let Err(refusal) = submission.examine(&app) {
+        return refused(&app, &submission.visitor, &refusal, "", &next);
     }
+    let Submission { parts, visitor, form, .. } = submission;
     let Some(proved) = sign_in::take_proof(&app, &PlainSecret::from_text(form.ticket)).await? else {
         return stale(&app, &visitor, &next);
     };

@@ -17,12 +17,13 @@ use crate::actions::{ActionError, sign_in};
 use crate::auth;
 use crate::auth::{known_device, redirect};
 use crate::domain::factor::FactorKind;
-use crate::domain::{Methods, PlainSecret, Timestamp};
+use crate::domain::{Methods, PlainSecret};
 use crate::ui::error::PageError;
-use crate::ui::sign_in::passkeys;
-use crate::ui::sign_in::{finish, read_form, refused, stale};
-use crate::ui::submission::Visitor;
-use crate::ui::words::Moment;
+use crate::ui::passkey;
+use crate::ui::sign_in::{finish, refused, stale};
+use crate::ui::submission::Submission;
+use crate::ui::visitor::Visitor;
+use crate::ui::words::code_refusal;
 use crate::ui::{Frame, PageResult, Section, assets, page};
 
 /// How long the step may take.
@@ -39,7 +40,7 @@ struct FactorPage<'a> {
     /// Whether there is an app that shows codes.
     has_app: bool,
     /// What asks for a passkey, when they have one.
-    ask: Option<passkeys::Ask>,
+    ask: Option<passkey::Ask>,
     passkeys_js: &'static str,
     error: String,
 }
@@ -47,8 +48,6 @@ struct FactorPage<'a> {
 /// What the form sends.
 #[derive(Deserialize)]
 pub struct FactorForm {
-    #[serde(default)]
-    proof: String,
     #[serde(default)]
     next: String,
     #[serde(default)]
@@ -77,7 +76,7 @@ pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, as
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let frame = visitor.frame(app, Section::Elsewhere);
     let (ticket, passkeys_js) = (ticket.expose(), assets::passkeys_js());
-    let ask = passkeys::ask_for(app, visitor, proved.user.id, Purpose::Factor(ticket), "/sign-in/factor").await?;
+    let ask = passkey::ask_for(app, visitor, proved.user.id, Purpose::Factor(ticket), "/sign-in/factor").await?;
     let shown = FactorPage { frame, next, ticket, is_remembered, has_app, ask, passkeys_js, error };
     let mut response = page(status, &shown);
     visitor.keep(app, response.headers_mut());
@@ -86,12 +85,12 @@ pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, as
 
 /// Checks the code and signs in.
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<FactorForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
-    let next = redirect::safe(&app.config, Some(&form.next));
-    if let Err(refusal) = visitor.examine(&app, &parts.headers, &form.proof) {
-        return refused(&app, &visitor, &refusal, "", &next);
+    let submission = Submission::<FactorForm>::read(&app, request).await?;
+    let next = redirect::safe(&app.config, Some(&submission.form.next));
+    if let Err(refusal) = submission.examine(&app) {
+        return refused(&app, &submission.visitor, &refusal, "", &next);
     }
+    let Submission { parts, visitor, form, .. } = submission;
     let is_remembered = form.remember.is_some();
     let ticket = PlainSecret::from_text(form.ticket.as_str());
     let Some(mut proved) = sign_in::take_proof(&app, &ticket).await? else {
@@ -120,24 +119,13 @@ async fn check(
         let device = known_device::secret(&app.config, headers);
         return Ok(match factors::check_code(app, &proved.user, &form.code, device, &actor).await? {
             Checked::Right(methods) => Ok(methods),
-            other => Err(refusal(other, app.clock.now())),
+            other => Err(code_refusal(other, app.clock.now())),
         });
     }
-    let (party, purpose) = (passkeys::party(app, visitor)?, Purpose::Factor(ticket.expose()));
+    let (party, purpose) = (passkey::party(app, visitor)?, Purpose::Factor(ticket.expose()));
     match prove_by(app, &party, proved.user.id, purpose, &form.passkey, &actor).await {
         Ok(methods) => Ok(Ok(methods)),
-        Err(ActionError::Passkey(refusal)) => Ok(Err(passkeys::why(refusal).to_owned())),
+        Err(ActionError::Passkey(refusal)) => Ok(Err(passkey::why(refusal).to_owned())),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What is said of a code that was not taken.
-pub(in crate::ui) fn refusal(checked: Checked, now: Timestamp) -> String {
-    match checked {
-        Checked::Right(_) => String::new(),
-        Checked::Wrong => "That code is wrong, or was used before. An app shows a new one every half minute.".into(),
-        Checked::Blocked(until) => {
-            format!("Too many wrong codes. The next one is looked at {}.", Moment::until(until, now).words())
-        }
     }
 }

@@ -8,9 +8,7 @@ pub mod set_up;
 pub mod sign_out;
 
 use askama::Template;
-use axum::Form;
-use axum::extract::{FromRequest, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
@@ -21,12 +19,12 @@ use crate::actions::{ActionError, sign_in};
 use crate::auth;
 use crate::auth::{known_device, redirect};
 use crate::domain::user::MAX_EMAIL_LENGTH;
-use crate::http::client::ClientInfo;
 use crate::http::query::Query;
-use crate::ui::error::PageError;
+use crate::ui::passkey;
 use crate::ui::refusal::Refusal;
 use crate::ui::sign_in::factor::Asked;
-use crate::ui::submission::Visitor;
+use crate::ui::submission::Submission;
+use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, assets, page};
 
 #[derive(Template)]
@@ -40,15 +38,17 @@ struct SignInPage<'a> {
     is_remember_offered: bool,
     /// The session they had ended, since it was used from elsewhere.
     is_moved: bool,
-    ask: Option<passkeys::Ask>,
+    /// They sent a form, and their session had ended.
+    is_form_lost: bool,
+    /// For those who cannot sign in (`sign_in.help`).
+    help: &'a str,
+    ask: Option<passkey::Ask>,
     passkeys_js: &'static str,
 }
 
 /// What the form sends.
 #[derive(Deserialize)]
 pub struct SignInForm {
-    #[serde(default)]
-    proof: String,
     #[serde(default)]
     uid: String,
     #[serde(default)]
@@ -58,7 +58,7 @@ pub struct SignInForm {
     remember: Option<String>,
 }
 
-/// The form. Whoever is signed in goes where they wanted to go.
+/// The form. A browser that is signed in goes on to `next`.
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
@@ -68,17 +68,18 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         return Ok(Redirect::to(&next).into_response());
     }
     let is_moved = visitor.is_moved || query.last("ended") == Some("moved");
-    filled_form(&app, &visitor, StatusCode::OK, Fill { next: &next, is_moved, ..Fill::default() })
+    let is_form_lost = query.last("ended") == Some("form");
+    filled_form(&app, &visitor, StatusCode::OK, Fill { next: &next, is_moved, is_form_lost, ..Fill::default() })
 }
 
 /// Signs in.
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, form_data) = read_form::<SignInForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
-    let next = redirect::safe(&app.config, Some(&form_data.next));
-    if let Err(refusal) = visitor.examine(&app, &parts.headers, &form_data.proof) {
-        return refused(&app, &visitor, &refusal, &form_data.uid, &next);
+    let submission = Submission::<SignInForm>::read(&app, request).await?;
+    let next = redirect::safe(&app.config, Some(&submission.form.next));
+    if let Err(refusal) = submission.examine(&app) {
+        return refused(&app, &submission.visitor, &refusal, &submission.form.uid, &next);
     }
+    let Submission { parts, visitor, form: form_data, .. } = submission;
     let uid: String = form_data.uid.chars().take(MAX_EMAIL_LENGTH).collect();
     if uid.trim().is_empty() || form_data.password.is_empty() {
         return form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password.");
@@ -91,8 +92,8 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     guess.give_back_beside(&app, finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next)).await
 }
 
-/// Starts the session of whoever proved who they are, or asks for what is missing: a second factor, or
-/// where to sign out instead. All ways in by the pages end here.
+/// Starts the session of a user who proved who they are, or asks for what is missing: a second factor, or
+/// where to sign out instead. All sign-ins by the pages end here.
 pub(in crate::ui) async fn finish(
     app: &App,
     visitor: &Visitor,
@@ -118,7 +119,7 @@ pub(in crate::ui) async fn finish(
 }
 
 /// The answer to a form of a sign-in that was refused: the form again, which is more use than a refusal.
-/// A browser that signed in meanwhile, in another tab, goes where it wanted to go.
+/// A browser that has signed in since, in another tab, goes on to `next`.
 pub(in crate::ui) fn refused(app: &App, visitor: &Visitor, refusal: &Refusal, uid: &str, next: &str) -> PageResult {
     if visitor.session.is_some() && *refusal == Refusal::TooOld {
         return Ok(Redirect::to(next).into_response());
@@ -138,39 +139,21 @@ struct Fill<'a> {
     next: &'a str,
     error: &'a str,
     is_moved: bool,
+    is_form_lost: bool,
 }
 
 pub(in crate::ui) fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str, error: &str) -> PageResult {
-    filled_form(app, visitor, status, Fill { uid, next, error, is_moved: false })
+    filled_form(app, visitor, status, Fill { uid, next, error, ..Fill::default() })
 }
 
 fn filled_form(app: &App, visitor: &Visitor, status: StatusCode, fill: Fill<'_>) -> PageResult {
-    let Fill { uid, next, error, is_moved } = fill;
+    let Fill { uid, next, error, is_moved, is_form_lost } = fill;
     let frame = visitor.frame(app, Section::Elsewhere);
     let is_remember_offered = !app.config.sessions.remember_timeout.is_zero();
-    let (ask, passkeys_js) = (passkeys::ask_alone(app, visitor)?, assets::passkeys_js());
-    let shown = SignInPage { frame, uid, next, error, is_remember_offered, is_moved, ask, passkeys_js };
+    let help = app.config.sign_in.help.as_str();
+    let (ask, passkeys_js) = (passkey::ask_alone(app, visitor)?, assets::passkeys_js());
+    let shown = SignInPage { frame, uid, next, error, is_remember_offered, is_moved, is_form_lost, help, ask, passkeys_js };
     let mut response = page(status, &shown);
     visitor.keep(app, response.headers_mut());
     Ok(response)
-}
-
-/// Splits a request into its head and its form.
-///
-/// # Errors
-/// [`PageError::TooLarge`], or [`PageError::Forged`] when the body is no form.
-pub(in crate::ui) async fn read_form<T: serde::de::DeserializeOwned>(request: Request) -> Result<(Parts, T), PageError> {
-    let (parts, body) = request.into_parts();
-    let request = Request::from_parts(parts.clone(), body);
-    match Form::<T>::from_request(request, &()).await {
-        Ok(Form(form)) => Ok((parts, form)),
-        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(PageError::TooLarge),
-        Err(error) => {
-            let refusal = Refusal::Incomplete(error.to_string());
-            if let Some(client) = parts.extensions.get::<ClientInfo>() {
-                refusal.log(client);
-            }
-            Err(PageError::Forged(refusal))
-        }
-    }
 }

@@ -16,8 +16,9 @@ use crate::domain::PlainSecret;
 use crate::domain::password;
 use crate::domain::user::TokenIntent;
 use crate::ui::error::PageError;
-use crate::ui::sign_in::{finish, read_form};
-use crate::ui::submission::Visitor;
+use crate::ui::sign_in::finish;
+use crate::ui::submission::Submission;
+use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
 #[derive(Template)]
@@ -35,8 +36,6 @@ struct SetUpPage<'a> {
 #[derive(Deserialize)]
 pub struct SetUpForm {
     #[serde(default)]
-    proof: String,
-    #[serde(default)]
     password: String,
     #[serde(default)]
     again: String,
@@ -52,9 +51,8 @@ pub async fn show(State(app): State<App>, Path(key): Path<String>, request: Requ
 /// Sets the password and signs in.
 pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Request) -> PageResult {
     let key = PlainSecret::from_text(key);
-    let (parts, given) = read_form::<SetUpForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
-    visitor.check(&app, &parts.headers, &given.proof)?;
+    let submission = Submission::<SetUpForm>::of_anybody(&app, request).await?;
+    let Submission { parts, visitor, form: given, .. } = submission;
     if given.password != given.again {
         return form(&app, &visitor, &key, "The two passwords differ.").await;
     }

@@ -4,26 +4,17 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
-use serde::Deserialize;
 
 use crate::actions::app::App;
 use crate::auth;
-use crate::ui::sign_in::read_form;
-use crate::ui::submission::Visitor;
+use crate::ui::submission::{NoFields, Submission};
+use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
 #[derive(Template)]
 #[template(path = "pages/sign_out.html")]
 struct SignOutPage {
     frame: Frame,
-}
-
-/// A form with nothing but its proof.
-#[derive(Deserialize)]
-pub struct ProofForm {
-    /// The proof that the form was ours.
-    #[serde(default)]
-    pub proof: String,
 }
 
 /// Asks: a link alone signs nobody out.
@@ -39,12 +30,12 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
 
 /// Signs out.
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
-    let (parts, form) = read_form::<ProofForm>(request).await?;
-    let visitor = Visitor::of(&app, &parts).await?;
-    let is_held = visitor.holder("/sign-out").is_ok();
+    let submission = Submission::<NoFields>::read(&app, request).await?;
+    let is_held = submission.visitor.holder("/sign-out").is_ok();
     if is_held {
-        visitor.check(&app, &parts.headers, &form.proof)?;
+        submission.check(&app)?;
     }
+    let Submission { parts, visitor, .. } = submission;
     let mut response = Redirect::to("/sign-in").into_response();
     if is_held {
         auth::sign_out(&app, &parts.headers, &visitor.client, response.headers_mut()).await?;

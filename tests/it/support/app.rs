@@ -105,6 +105,11 @@ impl TestApp {
         self.add(name, true, &[], false).await
     }
 
+    /// An administrator with [`PASSWORD`].
+    pub async fn superuser_with_password(&self, name: &str) -> TestUser<'_> {
+        self.add(name, true, &[], true).await
+    }
+
     /// A user who is there already.
     pub async fn known(&self, name: &str) -> TestUser<'_> {
         let user = users::find(&self.app, name).await.expect("the user exists");

@@ -57,7 +57,7 @@ db_test!(users_are_added_found_and_switched_off, |db| async move {
         let found = root.get(&format!("/users?q={}", encode(part))).await.text();
         assert!(found.contains("zoe@example.com") && !found.contains(">root</bdi></a>"), "{part}");
     }
-    assert!(root.get("/users?q=nobody").await.text().contains("Nobody of that name"));
+    assert!(root.get("/users?q=nobody").await.text().contains("No user matches"));
 
     let (caller, zoe) = (app.anonymous(), "zoë<script>");
     let proof = caller.get("/sign-in").await.proof();
@@ -138,8 +138,8 @@ db_test!(events_are_filtered_and_paged, |db| async move {
     assert!(earlier.contains("added the user alice") && !earlier.contains("rel=\"next\""));
     let added = root.get("/events?kind=user_added&user=alice").await.text();
     assert_eq!(added.matches("<tr>").count(), 2);
-    assert!(root.get("/events?actor=nobody").await.text().contains("Nothing of the kind"));
-    assert!(root.get("/events?from=2026-11-02").await.text().contains("Nothing of the kind"));
+    assert!(root.get("/events?actor=nobody").await.text().contains("No event matches"));
+    assert!(root.get("/events?from=2026-11-02").await.text().contains("No event matches"));
     assert_eq!(root.get("/events?from=2026-11-01&to=2026-11-01&kind=user_added").await.text().matches("<tr>").count(), 3);
     for (odd, says) in [("from=soon", "is no day"), ("user=nobody", "no user named"), ("before=x&kind=%00&to=9", "is no day")] {
         assert!(root.get(&format!("/events?{odd}")).await.assert_status(200).text().contains(says), "{odd}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::app::PASSWORD;
+use crate::support::app::{PASSWORD, sign_in_as};
 use crate::support::{Answer, Caller, SESSIONS, TestApp};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -11,6 +11,20 @@ const NEW: &str = "another long password";
 async fn confirm(caller: &Caller, password: &str) -> Answer {
     let proof = caller.get("/confirm?next=/password").await.assert_status(200).proof();
     caller.post_form("/confirm", &[("proof", &proof), ("password", password), ("next", "/password")]).await
+}
+
+/// The sealed form in a page that asks for a fresh proof.
+#[track_caller]
+fn sealed(page: &Answer) -> String {
+    let text = page.text();
+    let (_, rest) = text.split_once("name=\"sealed\" value=\"").unwrap_or_else(|| panic!("no sealed form: {text}"));
+    rest.split_once('"').unwrap().0.to_owned()
+}
+
+/// Confirms on a page that asks for a fresh proof in place of the answer to a form.
+async fn go_on(caller: &Caller, page: &Answer, password: &str) -> Answer {
+    let (proof, sealed) = (page.proof(), sealed(page));
+    caller.post_form("/confirm", &[("proof", &proof), ("sealed", &sealed), ("password", password), ("next", "/users")]).await
 }
 
 /// A caller with nothing but this key.
@@ -30,7 +44,7 @@ db_test!(a_proof_is_fresh_for_ten_minutes, |db| async move {
     app.advance(Duration::from_micros(1));
     assert_eq!(alice.get("/password").await.redirects_to(), "/confirm?next=/password");
     let late = [("proof", proof.as_str()), ("password", NEW), ("again", NEW)];
-    assert_eq!(alice.post_form("/password", &late).await.redirects_to(), "/confirm?next=/password");
+    alice.post_form("/password", &late).await.assert_status(403);
     assert_eq!(app.count_events("password_set").await, 0);
     assert_eq!(app.anonymous().get("/password").await.redirects_to(), "/sign-in?next=/password");
     assert_eq!(app.anonymous().get("/confirm").await.redirects_to(), "/sign-in?next=/confirm");
@@ -147,7 +161,7 @@ db_test!(every_other_change_needs_a_fresh_proof, |db| async move {
         if answer.status == 405 {
             continue;
         }
-        assert!(answer.redirects_to().starts_with("/confirm?next=/"), "{route}: {}", answer.redirects_to());
+        assert!(!sealed(&answer.assert_status(403)).is_empty(), "{route}");
         asked.push(route);
     }
     assert!(asked.len() >= 7, "{asked:?}");
@@ -164,14 +178,87 @@ db_test!(ending_ones_own_may_need_a_fresh_proof, |db| async move {
     let proof = rollcall::auth::csrf::form_proof(&app.app, &alice.uuid);
     let end = async |uuid: &str| alice.post_form(&format!("/sessions/{uuid}/end"), &[("proof", proof.as_str())]).await;
     app.advance(11 * MINUTE);
-    assert_eq!(end(&other.uuid).await.redirects_to(), "/confirm?next=/sessions");
+    let asked = end(&other.uuid).await.assert_status(403);
     let others = alice.post_form("/sessions/end-others", &[("proof", proof.as_str())]).await;
-    assert_eq!(others.redirects_to(), "/confirm?next=/sessions");
+    sealed(&others.assert_status(403));
     other.get(SESSIONS).await.assert_status(200);
-    assert_eq!(confirm(&alice, PASSWORD).await.redirects_to(), "/password");
-    assert_eq!(end(&other.uuid).await.redirects_to(), format!("/sessions?ended={}", other.uuid));
+    assert_eq!(go_on(&alice, &asked, PASSWORD).await.redirects_to(), format!("/sessions?ended={}", other.uuid));
     other.get(SESSIONS).await.assert_status(403);
     app.advance(11 * MINUTE);
     end(&alice.uuid).await;
     assert_eq!(app.number("SELECT count(*) FROM sessions").await, 0, "signing out is always free");
+});
+
+db_test!(a_form_without_a_fresh_proof_is_done_as_soon_as_the_proof_is_there, |db| async move {
+    let app = TestApp::new(db).await;
+    let root = app.superuser_with_password("root").await.sign_in().await;
+    let proof = root.get("/users/new").await.assert_status(200).proof();
+    app.advance(11 * MINUTE);
+    let old = root.cookie("rollcall_session").unwrap();
+    let fields = [("proof", proof.as_str()), ("username", "bob"), ("name", "Bob & Söhne"), ("password", NEW)];
+    let asked = root.post_form("/users", &fields).await.assert_status(403);
+    assert!(asked.text().contains("Nothing was done yet"), "{}", asked.text());
+    assert!(!asked.text().contains(NEW) && !sealed(&asked).contains("bob"), "what was typed is sealed");
+    let again = go_on(&root, &asked, "not it at all").await.assert_status(200);
+    assert_eq!(sealed(&again), sealed(&asked), "a wrong password loses nothing");
+    assert_eq!(app.number("SELECT count(*) FROM users").await, 1);
+    let done = go_on(&root, &again, PASSWORD).await;
+    let user = done.redirects_to().to_owned();
+    assert!(user.starts_with("/users/"), "{user}");
+    assert!(root.get(&user).await.text().contains("Bob &#38; Söhne"));
+    assert_ne!(root.cookie("rollcall_session").unwrap(), old, "the new key came with the form's answer");
+    let names =
+        done.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()?.split('=').next()).collect::<Vec<_>>();
+    let different: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(names.len(), different.len(), "each cookie is set once: {names:?}");
+    let bob = sign_in_as(&app.anonymous(), "bob", NEW, false).await;
+    assert_eq!(bob.json()["component"], "xak-flow-redirect", "the password that was sealed is the one that was typed");
+
+    // An answer that is a page comes through, too.
+    app.advance(11 * MINUTE);
+    let fields = [("proof", proof.as_str()), ("username", "bob"), ("made_up", "api-late"), ("days", "1")];
+    let asked = root.post_form("/tokens", &fields).await.assert_status(403);
+    let made = go_on(&root, &asked, PASSWORD).await.assert_status(200);
+    assert!(made.text().contains("Here is the key of") && made.text().contains("api-late"));
+    // Sent twice it does nothing twice.
+    assert!(go_on(&root, &asked, PASSWORD).await.assert_status(409).text().contains("sent before"));
+});
+
+db_test!(a_sealed_form_opens_for_its_session_and_for_a_quarter_of_an_hour, |db| async move {
+    let app = TestApp::new(db).await;
+    let user = app.superuser_with_password("root").await;
+    let (root, other) = (user.sign_in().await, user.sign_in().await);
+    let proof = root.get("/users/new").await.proof();
+    let others = other.get("/users/new").await.proof();
+    app.advance(11 * MINUTE);
+    let send = async || root.post_form("/users", &[("proof", proof.as_str()), ("username", "bob")]).await.assert_status(403);
+    let asked = send().await;
+    let text = sealed(&asked);
+    let give = async |caller: &Caller, proof: &str, sealed: &str| {
+        let fields = [("proof", proof), ("sealed", sealed), ("password", PASSWORD), ("next", "/users")];
+        caller.post_form("/confirm", &fields).await
+    };
+    let mut changed = text.clone().into_bytes();
+    changed[20] ^= 1;
+    let changed = String::from_utf8(changed).unwrap();
+    for (caller, proof, sealed) in [(&other, &others, &text), (&root, &proof, &changed), (&root, &proof, &"x".to_owned())] {
+        let refused = give(caller, proof, sealed).await.assert_status(409);
+        assert!(refused.text().contains("Nothing was done"), "{}", refused.text());
+        assert!(refused.set_cookie("rollcall_session").is_some(), "the proof itself holds");
+    }
+    let asked = {
+        app.advance(11 * MINUTE);
+        send().await
+    };
+    app.advance(15 * MINUTE);
+    give(&root, &proof, &sealed(&asked)).await.assert_status(409);
+    assert_eq!(app.number("SELECT count(*) FROM users").await, 1);
+    // What did not come from this site is not sealed.
+    app.advance(11 * MINUTE);
+    let forged = root.post_form("/users", &[("proof", "x"), ("username", "eve")]).await.assert_status(403);
+    assert!(!forged.text().contains("sealed"));
+    // Signed out, nothing is done, and the page says so.
+    let lost = app.anonymous().post_form("/users", &[("proof", proof.as_str()), ("username", "bob")]).await;
+    assert_eq!(lost.redirects_to(), "/sign-in?next=/users/new&ended=form");
+    assert!(app.anonymous().get("/sign-in?next=/users&ended=form").await.text().contains("Nothing was done"));
 });

@@ -1,0 +1,84 @@
+//! A question before something ends or is removed: what will happen, and to what. Nothing happens by looking
+//! at it.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use crate::actions::app::App;
+use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::{SessionId, UserId};
+use crate::store::StoreError;
+use crate::ui::visitor::Visitor;
+use crate::ui::words::{Moment, Whereabouts, describe, grouped};
+use crate::ui::{Frame, Section, page};
+
+/// A user's live sessions in words, but for one: how many there are, and the first of them, the last used
+/// first.
+pub(in crate::ui) async fn sessions(app: &App, user: UserId, but: Option<SessionId>) -> Result<(usize, Vec<String>), StoreError> {
+    let now = app.clock.now();
+    let after_now = now.plus(Duration::from_micros(1));
+    let filter = SessionFilter { visible_to: Some(user), expires_gte: Some(after_now), except: but, ..SessionFilter::default() };
+    let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
+    let db = app.store.read();
+    let count = db.count_sessions(&filter).await?;
+    let window = Window { offset: 0, limit: i64::try_from(LISTED).unwrap_or(0) };
+    let rows = db.list_sessions(&filter, &sorts, window, count).await?;
+    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let lines = rows.iter().map(|row| {
+        let place = Whereabouts::of(app, row.last_ip).place;
+        let used = Moment::new(row.last_used_at, now);
+        format!("{}, {place} ({}), last used {}", describe(agents.get(&row.user_agent_id)), row.last_ip, used.words())
+    });
+    Ok((usize::try_from(count).unwrap_or(0), lines.collect()))
+}
+
+/// What happens to sessions, in a sentence.
+pub(in crate::ui) fn sessions_end(count: usize, whose: &str) -> String {
+    match count {
+        0 => format!("No session of {whose} ends: there is none."),
+        1 => format!("1 session of {whose} ends."),
+        count => format!("{} sessions of {whose} end.", grouped(count)),
+    }
+}
+
+/// How many things are listed.
+const LISTED: usize = 10;
+
+/// What is asked.
+pub(in crate::ui) struct Question {
+    /// What is done, such as `Deactivate`; the question's first word, and its button.
+    pub verb: &'static str,
+    /// To what or to whom: a name that users chose, or a few words.
+    pub object: String,
+    /// The page to go back to: its address and its name.
+    pub back: (String, String),
+    /// What follows, a sentence each.
+    pub follows: Vec<String>,
+    /// Over the list of what ends.
+    pub heading: &'static str,
+    /// What ends, each in words.
+    pub listed: Vec<String>,
+    /// How many there are in all; the list may hold the first of them.
+    pub count: usize,
+    /// Where the answer goes, and what it carries.
+    pub action: String,
+    pub fields: Vec<(&'static str, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "pages/question.html")]
+struct QuestionPage {
+    frame: Frame,
+    question: Question,
+    more: usize,
+}
+
+/// The page that asks.
+pub(in crate::ui) fn ask(app: &App, visitor: &Visitor, section: Section, mut question: Question) -> Response {
+    question.listed.truncate(LISTED);
+    let more = question.count.saturating_sub(question.listed.len());
+    page(StatusCode::OK, &QuestionPage { frame: visitor.frame(app, section), question, more })
+}
