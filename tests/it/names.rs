@@ -9,7 +9,7 @@ fn user(id: i64, username: &str, email: &str) -> Value {
 }
 
 on_both!(a_name_is_one_person_in_any_case, |home| async move {
-    home.ok(&["migrate"]);
+    home.import(&[]);
     home.ok_with(&["user", "add", "Zoë"], &format!("{PASSWORD}\n"));
     for same in ["zoë", "ZOË", "zoe\u{308}", " Zoë "] {
         let complaint = home.fails_with(1, &["user", "add", same], &format!("{PASSWORD}\n"));
@@ -26,7 +26,7 @@ on_both!(a_name_is_one_person_in_any_case, |home| async move {
 });
 
 on_both!(names_that_cannot_be_seen_are_refused, |home| async move {
-    home.ok(&["migrate"]);
+    home.import(&[]);
     for bad in ["ali\u{200b}ce", "\u{202e}ecila", "ali\u{ad}ce", "al\u{2066}ice", "ali\u{3164}ce", "\u{200b}"] {
         let complaint = home.fails_with(1, &["user", "add", bad], &format!("{PASSWORD}\n"));
         assert!(complaint.contains("invisible"), "{bad:?}: {complaint}");
@@ -37,7 +37,7 @@ on_both!(names_that_cannot_be_seen_are_refused, |home| async move {
 });
 
 on_both!(an_exact_name_wins_where_an_import_brought_two_that_are_the_same, |home| async move {
-    home.ok(&["migrate"]);
+    home.import(&[]);
     // A byte order mark, as editors write it.
     let lines = [
         user(2, "alice", "info@istanbul.example"),

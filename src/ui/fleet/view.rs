@@ -323,7 +323,8 @@ mod tests {
         let kept = View::read(&Query::parse("q=fire&keep=1&size=50&col=agent&col=used&dense=1"));
         assert_eq!(kept.url_when_kept(), "/sessions/all?q=fire");
         let mut answer = HeaderMap::new();
-        kept.keep(&Config::default(), &mut answer);
+        let config = Config::load(&crate::config::Flags::default(), std::iter::empty()).unwrap();
+        kept.keep(&config, &mut answer);
         let cookie = answer["set-cookie"].to_str().unwrap().to_owned();
         assert!(cookie.starts_with("rollcall_view=50.1.agent.used; "), "{cookie}");
         let browser = |cookie: &str, query: &str| {

@@ -33,11 +33,3 @@ on_both!(a_database_of_a_newer_version_is_left_alone, |home| async move {
     assert_eq!(done.code, 1);
     assert!(done.out.contains("9999_future"), "{done:?}");
 });
-
-on_both!(migrating_changes_nothing_where_the_schema_is_new, |home| async move {
-    assert!(home.fails(2, &["migrate"]).contains("there is no instance here"), "it makes none");
-    home.import(&[]);
-    let done = home.run(&["migrate"]);
-    assert_eq!((done.code, done.out.as_str()), (0, ""));
-    assert!(!done.err.contains("applied") && done.err.contains("up to date"), "{done:?}");
-});
