@@ -201,13 +201,15 @@ async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_
         return output::csv(COLUMNS, &rows);
     }
     let header = ["uuid", "user", "address", "place", "device", "last used", "expires"];
-    let table = records
+    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let table = rows
         .iter()
-        .map(|record| {
+        .zip(&records)
+        .map(|(row, record)| {
             let text = |name: &str| cell(record, name);
-            let place: Vec<String> = [text("city"), text("country")].into_iter().filter(|part| !part.is_empty()).collect();
-            let device = format!("{} on {}", text("browser"), text("os"));
-            vec![text("uuid"), text("username"), text("last_ip"), place.join(", "), device, text("last_used"), text("expires")]
+            let place = app.geoip.place(row.last_ip).map(|place| place.describe()).unwrap_or_default();
+            let device = agents.get(&row.user_agent_id).map(|agent| agent.about().words.clone()).unwrap_or_default();
+            vec![text("uuid"), text("username"), text("last_ip"), place, device, text("last_used"), text("expires")]
         })
         .collect();
     output::table(&header, table)?;

@@ -1,6 +1,7 @@
 //! `rollcall session`.
 
 use super::*;
+use crate::support::{geoip, seed};
 
 /// A command that goes on until the test is over, however it ends.
 struct Running(Child);
@@ -41,6 +42,23 @@ on_both!(watching_shows_sign_ins_and_ends_as_they_happen, |home| async move {
     assert!(child.0.try_wait().unwrap().is_none(), "it goes on");
     crate::process::signal(child.0.id(), "INT");
     child.0.wait().unwrap();
+});
+
+on_both!(the_table_names_models_apps_and_places, |home| async move {
+    let city = home.folder().join("city.mmdb");
+    geoip::write_city(&city, &[("198.51.100.0/24", "EU", "", ""), ("203.0.113.0/24", "EU", "DE", "Berlin")]);
+    let home = home.with("ROLLCALL_GEOIP__CITY", &city.display().to_string());
+    let phone = "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36";
+    home.import(&[
+        seed::user(50, "alice"),
+        seed::session(1, 50, json!({"last_ip": "64:ff9b::198.51.100.7", "last_user_agent": phone})),
+        seed::session(2, 50, json!({"last_ip": "203.0.113.1", "last_user_agent": "MyApp/1.2"})),
+    ]);
+    let table = home.ok(&["session", "list"]);
+    for words in ["Europe", "Pixel 9 · Chrome", "Berlin, Germany", "MyApp 1"] {
+        assert!(table.contains(words), "{words}: {table}");
+    }
+    assert!(!table.contains("Other"), "{table}");
 });
 
 on_both!(sessions_are_listed_by_every_filter, |home| async move {
