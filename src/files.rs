@@ -123,14 +123,23 @@ pub fn create_file(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Writes a new file. It is on disk when this returns, and so is its name.
+/// Writes a new file. It is on disk when this returns, and so is its name. There is never a part of
+/// it under this name, whenever this process is killed.
 ///
 /// # Errors
-/// When it exists or cannot be written.
+/// [`ErrorKind::AlreadyExists`] when it exists, and when it cannot be written.
 pub fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = private(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{:016x}", fastrand::u64(..)));
+    let draft = Path::new(&name);
+    let written = private(draft).and_then(|mut file| {
+        writeln!(file, "{text}")?;
+        file.sync_all()
+    });
+    // A rename would replace the file of another process that does the same.
+    let linked = written.and_then(|()| std::fs::hard_link(draft, path));
+    let removed = std::fs::remove_file(draft);
+    linked.and(removed)?;
     sync_entry(path)
 }
 
@@ -145,6 +154,22 @@ fn private(path: &Path) -> std::io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_that_write_a_new_file_one_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let texts = ["one", "two", "three", "four"];
+        let threads = texts.map(|text| {
+            let path = path.clone();
+            std::thread::spawn(move || write_file(&path, text).map_err(|error| error.kind()))
+        });
+        let results = threads.map(|thread| thread.join().unwrap());
+        let done: Vec<_> = results.iter().zip(texts).filter(|(result, _)| result.is_ok()).map(|(_, text)| text).collect();
+        assert_eq!(done, [read_text(&path).unwrap().trim()], "{results:?}");
+        assert_eq!(results.iter().filter(|result| **result == Err(ErrorKind::AlreadyExists)).count(), 3);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
 
     #[test]
     fn only_regular_files_are_read_and_nothing_waits() {

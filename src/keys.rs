@@ -36,8 +36,12 @@ impl InstanceKey {
         if let Some(folder) = path.parent() {
             files::create_folder(folder).map_err(|error| failed(&error))?;
         }
-        files::write_file(path, &STANDARD_NO_PAD.encode(key)).map_err(|error| failed(&error))?;
-        Ok(Self(key))
+        match files::write_file(path, &STANDARD_NO_PAD.encode(key)) {
+            Ok(()) => Ok(Self(key)),
+            // Another process made it at the same time: both have to use the same.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Self::load(path),
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     /// Reads the file.

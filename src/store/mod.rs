@@ -225,13 +225,15 @@ impl Store {
         self.write(|db| Box::pin(async move { db.batch("PRAGMA cache_size = -786432").await })).await
     }
 
-    /// Whether the database answers, and on PostgreSQL whether it takes writes.
+    /// Whether the database answers. On PostgreSQL also whether it takes writes, on SQLite whether
+    /// its files are where they were.
     ///
     /// # Errors
-    /// When it does not.
+    /// When one of that is not so.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        if let Self::Postgres(postgres) = self {
-            postgres.ping().await?;
+        match self {
+            Self::Sqlite(sqlite) => sqlite.look_at_files()?,
+            Self::Postgres(postgres) => postgres.ping().await?,
         }
         self.read().one::<i64>("SELECT count(*) FROM settings WHERE name = 'ping'", &[]).await.map(drop)
     }

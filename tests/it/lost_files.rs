@@ -52,7 +52,7 @@ const HARMS: [Harm; 8] = [
     },
     Harm {
         what: "another file behind the same name",
-        harm: "cp data/rollcall.db-wal copy && mv data/rollcall.db-wal away && mv copy data/rollcall.db-wal",
+        harm: "ln data/rollcall.db-wal away && cp data/rollcall.db-wal copy && mv copy data/rollcall.db-wal",
         undo: Some("mv away data/rollcall.db-wal"),
         says: "rollcall.db-wal was replaced by another file",
     },

@@ -33,14 +33,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum kind { CREATE = 1, FOLDER, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, SYNC_FAILED, UNLINK, RENAME, UNKNOWN };
+enum kind { CREATE = 1, FOLDER, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, SYNC_FAILED, UNLINK, RENAME, UNKNOWN, LINK };
 
 struct record {
     uint32_t magic, kind;
     uint64_t file;        /* inode */
     uint64_t offset;      /* WRITE: where; TRUNCATE: the new length; SYNC_*: which sync */
     uint32_t path_length; /* of the path, relative to the folder */
-    uint32_t data_length; /* WRITE: the bytes; RENAME: the new path; UNKNOWN: the call */
+    uint32_t data_length; /* WRITE: the bytes; RENAME, LINK: the new path; UNKNOWN: the call */
 };
 
 static char folder[PATH_MAX];
@@ -294,12 +294,22 @@ static int unlinked(const char *path, int result) {
 int unlink(const char *path) { REAL(unlink); return unlinked(path, real(path)); }
 int unlinkat(int at, const char *path, int flags) { REAL(unlinkat); return unlinked(path, real(at, path, flags)); }
 
-int rename(const char *from, const char *to) {
-    REAL(rename);
-    int result = real(from, to);
+static int named(enum kind kind, const char *from, const char *to, int result) {
     if (!result && (below(from) || below(to))) {
-        if (below(from) && below(to)) record(RENAME, 0, 0, below(from), below(to), strlen(below(to)));
-        else record(UNKNOWN, 0, 0, "", "rename", 6);
+        if (below(from) && below(to)) record(kind, 0, 0, below(from), below(to), strlen(below(to)));
+        else record(UNKNOWN, 0, 0, "", "a name elsewhere", 16);
     }
     return result;
+}
+
+int rename(const char *from, const char *to) { REAL(rename); return named(RENAME, from, to, real(from, to)); }
+int link(const char *from, const char *to) { REAL(link); return named(LINK, from, to, real(from, to)); }
+int linkat(int from_at, const char *from, int to_at, const char *to, int flags) {
+    REAL(linkat); return named(LINK, from, to, real(from_at, from, to_at, to, flags));
+}
+int renameat(int from_at, const char *from, int to_at, const char *to) {
+    REAL(renameat); return named(RENAME, from, to, real(from_at, from, to_at, to));
+}
+int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned flags) {
+    REAL(renameat2); return named(RENAME, from, to, real(from_at, from, to_at, to, flags));
 }

@@ -47,6 +47,7 @@ enum Call {
     SyncFailed(u64),
     Unlink,
     Rename(String),
+    Link(String),
     Unknown(String),
 }
 
@@ -108,6 +109,7 @@ impl Record {
             8 => Call::Unlink,
             9 => Call::Rename(text(data)),
             10 => Call::Unknown(text(data)),
+            11 => Call::Link(text(data)),
             other => panic!("a record of kind {other}"),
         };
         Some((Self { end: start + length as u64, inode, path, call }, length))
@@ -215,6 +217,10 @@ impl Disk {
                 let moved = self.seen.get(path).copied();
                 self.name(path, None);
                 self.name(to, moved);
+            }
+            Call::Link(to) => {
+                let linked = self.seen.get(path).copied();
+                self.name(to, linked);
             }
             Call::Write { .. } | Call::Truncate(_) => {
                 let file = *self.inodes.get(&record.inode).unwrap_or_else(|| panic!("a file that was opened: {path}"));

@@ -110,6 +110,14 @@ impl Sqlite {
         ]
     }
 
+    /// Checks now whether the paths lead to the open files.
+    ///
+    /// # Errors
+    /// Why nothing may be read or written.
+    pub(in crate::store) fn look_at_files(&self) -> Result<(), StoreError> {
+        self.0.wal.files().check().map_err(StoreError::Unavailable)
+    }
+
     /// Why nothing may be read or written now, by the last check of the files.
     fn check_files(&self) -> Result<(), StoreError> {
         self.0.wal.files().last_check().map_err(StoreError::Unavailable)

@@ -67,7 +67,7 @@ impl OpenFiles {
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let found = [&self.database, &self.wal, &self.shared_memory].into_iter().find_map(OpenFile::trouble);
         match (known.as_deref(), found.as_deref()) {
-            (None, Some(reason)) => tracing::error!(
+            (before, Some(reason)) if before != Some(reason) => tracing::error!(
                 reason,
                 "the database's files were changed while they are open: nothing is read or written until they are back. \
                  To use other files, restart; what was written to the open ones is not in them"
