@@ -27,7 +27,7 @@ async fn addresses(app: &TestApp, admin: &TestUser<'_>, uuid: &str) -> Vec<Strin
             ("default-authentication-flow", uuid, link.as_str(), if path.contains("/api/") { "start.js" } else { "icon.svg" }),
             ("default-invalidation-flow", "00000000-0000-4000-8000-00000000dead", "x", "x.svg"),
         ] {
-            let filled = path.replace("{slug}", slug).replace("{uuid}", uuid).replace("{key}", key).replace("{file}", file);
+            let filled = path.replace("{flow_slug}", slug).replace("{uuid}", uuid).replace("{key}", key).replace("{file}", file);
             let filled = filled.replace("{id}", &admin.id.0.to_string()).replace("{name}", "x");
             assert!(!filled.contains('{'), "{filled}: say in tests/it/crawl.rs what stands for this part");
             addresses.push(filled);

@@ -13,7 +13,7 @@ db_test!(every_address_answers_with_security_headers, |db| async move {
         .paths
         .iter()
         .map(|path| {
-            path.replace("{uuid}", &browser.uuid).replace("{slug}", "x").replace("{key}", "x").replace("{file}", "icon.svg")
+            path.replace("{uuid}", &browser.uuid).replace("{flow_slug}", "x").replace("{key}", "x").replace("{file}", "icon.svg")
         })
         .collect();
     assert!(addresses.len() > 15, "{addresses:?}");
