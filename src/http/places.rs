@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::domain::Address;
+
 /// File descriptors that are kept for the database, the log, GeoIP files and the listeners.
 const RESERVED: usize = 48;
 /// The least number of connections in all, however few descriptors there are.
@@ -100,10 +102,11 @@ impl Places {
     }
 }
 
-/// What counts as one address: an IPv4 address, or an IPv6 network of /64, since a host has all of one.
+/// What counts as one address: an IPv4 address, also inside an IPv6 one, or an IPv6 network of /64, since a
+/// host has all of one.
 fn network_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
+    match Address(ip).effective().0 {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }
@@ -143,6 +146,7 @@ mod tests {
         let _six = (take("2001:db8::1").await.unwrap(), take("2001:db8::ffff:1").await.unwrap());
         assert!(take("2001:db8:0:0:abcd::9").await.is_none(), "the same /64");
         let _neighbour = take("2001:db8:0:1::1").await.unwrap();
+        assert!(take("64:ff9b::192.0.2.1").await.is_none(), "the IPv4 address inside counts");
         let _proxied = [take("10.0.0.1").await.unwrap(), take("10.0.0.1").await.unwrap(), take("10.0.0.1").await.unwrap()];
         assert_eq!(places.all.available_permits(), 1, "and all of them count");
     }

@@ -274,18 +274,18 @@ impl Db<'_> {
         // They are sent when they are polled, all of them unless one cannot be.
         if let Poll::Ready(ran) = poll_fn(|context| Poll::Ready(statements.as_mut().poll(context))).await {
             ran?;
-            self.note_outcome(client.batch_execute("COMMIT").await)?;
+            self.note_stale(client.batch_execute("COMMIT").await)?;
             return Ok(self.tally());
         }
         // Where one of them fails from here on, PostgreSQL takes the commit for a rollback.
         let (ran, committed) = tokio::join!(biased; statements, client.batch_execute("COMMIT"));
         ran?;
-        self.note_outcome(committed)?;
+        self.note_stale(committed)?;
         Ok(self.tally())
     }
 
     /// Notes what an error says of the transaction's connection.
-    fn note_outcome(&self, outcome: Result<(), tokio_postgres::Error>) -> Result<(), StoreError> {
+    fn note_stale(&self, outcome: Result<(), tokio_postgres::Error>) -> Result<(), StoreError> {
         let outcome = outcome.map_err(StoreError::from);
         if let (Err(error), Some(pending)) = (&outcome, self.pending()) {
             pending.note(error);
