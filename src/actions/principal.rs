@@ -3,7 +3,6 @@
 use crate::actions::ActionError;
 use crate::domain::UserId;
 use crate::store::people::users::Rights;
-use crate::store::sessions::change_log::LogEnd;
 use crate::store::sessions::rows::LiveSession;
 
 /// A caller who has proved who they are.
@@ -17,9 +16,6 @@ pub struct Principal {
     pub rights: Rights,
     /// The session of the request's cookie, if that is good, also when a token says who calls.
     pub session: Option<LiveSession>,
-    /// Where the log of changed sessions ended when the token was looked up, if there was one: lists that are
-    /// answered from memory need not ask again.
-    pub log_end: Option<LogEnd>,
 }
 
 impl Principal {

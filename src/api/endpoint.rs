@@ -8,6 +8,7 @@
 //! ```
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::rejection::RawPathParamsRejection;
@@ -126,6 +127,8 @@ pub struct Call {
     pub actor: Actor,
     /// The query's parameters.
     pub query: Query,
+    /// When it came: all that was acknowledged before is in the answer.
+    pub asked: Instant,
     part: String,
     parts: Parts,
     /// The lock is never taken: it makes a call `Sync`, which a body is not.
@@ -139,13 +142,14 @@ impl Call {
     /// # Errors
     /// 404 and 406 for a form that is not JSON, 403 for a caller who is not known.
     async fn admit(app: &App, part: String, request: Request) -> Result<Self, ApiError> {
+        let asked = Instant::now();
         let (parts, body) = request.into_parts();
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         negotiate::check(&query, &parts.headers)?;
         let client = parts.extensions.get::<ClientInfo>().ok_or(ApiError::Internal)?;
         let who = auth::authenticate(app, &parts, client).await?;
         let actor = client.as_anonymous().as_user(who.user_id, &who.username);
-        Ok(Self { who, actor, query, part, parts, body: Mutex::new(body) })
+        Ok(Self { who, actor, query, asked, part, parts, body: Mutex::new(body) })
     }
 
     /// The method.

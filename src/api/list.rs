@@ -2,6 +2,7 @@
 //! resource (`docs/compat.md` 8 to 11). The parameters' description comes from the same table.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -15,6 +16,7 @@ use crate::api::django::Int;
 use crate::api::error::ApiError;
 use crate::domain::filters::{About, FilterSet, Kind};
 use crate::domain::listing::Sort;
+use crate::domain::page::{Found, Wanted};
 use crate::domain::search;
 use crate::http::query::Query;
 
@@ -51,7 +53,7 @@ pub struct ListRequest<F, K> {
     pub sorts: Vec<Sort<K>>,
     /// How many rows a page has, 1 to 100.
     pub page_size: i64,
-    /// `page` as it was given; it depends on how many rows match ([`page_number`]).
+    /// `page` as it was given; which page that is depends on how many rows match ([`ListRequest::wanted`]).
     pub page: Option<String>,
 }
 
@@ -273,26 +275,40 @@ pub struct Pagination {
 }
 
 impl Pagination {
-    /// How many pages of `size` rows `count` rows make: at least 1.
-    #[must_use]
-    pub fn pages(count: i64, size: i64) -> i64 {
-        (count + size - 1).div_euclid(size).max(1)
-    }
-
-    /// Page `number` of those, which shows `shown` rows.
-    #[must_use]
-    pub fn new(number: i64, size: i64, count: i64, shown: usize) -> Self {
-        let (pages, before) = (Self::pages(count, size), (number - 1) * size);
-        let shown = i64::try_from(shown).unwrap_or(size);
-        Self {
-            next: if number < pages { number + 1 } else { 0 },
+    /// Where a page of a list is among the others.
+    ///
+    /// # Errors
+    /// [`ApiError::InvalidPage`] when there is no page of that number.
+    pub fn of<R>(found: &Found<R>) -> Result<Self, ApiError> {
+        if !found.is_there() {
+            return Err(ApiError::InvalidPage);
+        }
+        let (number, before) = (found.number, (found.number - 1) * found.size);
+        let shown = i64::try_from(found.rows.len()).unwrap_or(found.size);
+        Ok(Self {
+            next: if number < found.pages { number + 1 } else { 0 },
             previous: number - 1,
-            count,
+            count: found.count,
             current: number,
-            total_pages: pages,
+            total_pages: found.pages,
             start_index: if shown == 0 { 0 } else { before + 1 },
             end_index: if shown == 0 { 0 } else { before + shown },
-        }
+        })
+    }
+}
+
+impl<F, K> ListRequest<F, K> {
+    /// The page that is asked for, by a request that came at `asked`.
+    ///
+    /// # Errors
+    /// 404 when it is no integer. Whether there is such a page, the list tells ([`Pagination::of`]).
+    pub fn wanted(&self, asked: Instant) -> Result<Wanted, ApiError> {
+        let wanted = match self.page.as_deref().unwrap_or_default() {
+            "" => Wanted::page(1, self.page_size),
+            "last" => Wanted::last(self.page_size),
+            text => Wanted::page(django::int(text).and_then(Int::value).ok_or(ApiError::InvalidPage)?, self.page_size),
+        };
+        Ok(wanted.asked_at(asked))
     }
 }
 
@@ -312,19 +328,6 @@ fn page_size(text: Option<&str>) -> i64 {
     }
 }
 
-/// The number of the page asked for, when there are `pages` of them.
-///
-/// # Errors
-/// 404 when it is no integer, below 1, or beyond the last page.
-pub fn page_number(text: Option<&str>, pages: i64) -> Result<i64, ApiError> {
-    let number = match text.unwrap_or_default() {
-        "" => Some(1),
-        "last" => Some(pages),
-        text => django::int(text).and_then(Int::value),
-    };
-    number.filter(|number| (1..=pages).contains(number)).ok_or(ApiError::InvalidPage)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,7 +344,12 @@ mod tests {
 
     #[test]
     fn pages_exist_or_not() {
-        let page = |text: &str, pages| page_number(Query::parse(text).last("page"), pages).ok();
+        let page = |query: &str, pages: i64| {
+            let page = Query::parse(query).last("page").map(str::to_owned);
+            let request = ListRequest { filter: (), sorts: Vec::<Sort>::new(), page_size: 20, page };
+            let found = request.wanted(Instant::now()).ok()?.found(pages * 20, vec![(); 20]);
+            Pagination::of(&found).ok().map(|pagination| pagination.current)
+        };
         assert_eq!(page("", 3), Some(1));
         assert_eq!(page("page=", 3), Some(1));
         assert_eq!(page("page=last", 3), Some(3));

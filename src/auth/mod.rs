@@ -62,22 +62,22 @@ pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Resu
         Admission::Moved if token.is_none() => return Err(AuthError::Moved),
         _ => (None, false),
     };
-    let (user_id, username, rights, log_end) = match (token, &session) {
+    let (user_id, username, rights) = match (token, &session) {
         (Some(key), _) => {
             let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Api, app.clock.now()).await?;
             let owner = owner.ok_or(AuthError::Refused("Token invalid/expired"))?;
-            (owner.user_id, owner.username, owner.rights, Some(owner.log_end))
+            (owner.user_id, owner.username, owner.rights)
         }
         (None, Some(session)) => {
             csrf::check_api_request(&parts.method, &parts.headers, client, app).map_err(AuthError::Csrf)?;
             if is_factor_missing {
                 return Err(AuthError::Refused("Add a second factor first: your account must have one."));
             }
-            (session.user_id, session.username.clone(), session.rights, None)
+            (session.user_id, session.username.clone(), session.rights)
         }
         (None, None) => return Err(AuthError::Missing),
     };
-    Ok(Principal { user_id, username, rights, session, log_end })
+    Ok(Principal { user_id, username, rights, session })
 }
 
 /// The key of an `Authorization: Bearer` header. `None` when there is no header, or none with two

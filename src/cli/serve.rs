@@ -82,6 +82,9 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
         output::say(&format!("metrics at http://{metrics_address}/metrics"));
     }
     let jobs = Jobs::start(app);
+    if let Err(error) = app.store.warm_up().await {
+        tracing::warn!(%error, "sessions were not read into memory; the first question tries again");
+    }
     let signal = stop_signal();
     output::say(&format!("listening on http://{address}"));
     let stop = async {

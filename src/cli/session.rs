@@ -12,7 +12,8 @@ use crate::cli::filters::FilterArgs;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
 use crate::config::Config;
 use crate::domain::caller::Actor;
-use crate::domain::listing::{SessionFilter, Sort, Window};
+use crate::domain::listing::{SessionFilter, Sort};
+use crate::domain::page::Wanted;
 use crate::domain::{Clock, SessionId};
 
 /// What to do with sessions.
@@ -170,7 +171,7 @@ async fn end_named_sessions(app: &App, ids: &[SessionId], reason: &str, is_sure:
 /// Ends what matches. After a number was shown, it ends about that many, or none.
 async fn end_matching_sessions(app: &App, mut what: EndRequest, is_sure: bool) -> Result<u64, Failure> {
     if !is_sure && what.expected.is_none() {
-        let count = app.store.read().count_sessions(&what.filter).await?;
+        let count = app.store.count_sessions(&what.filter).await?;
         if count == 0 {
             return Ok(0);
         }
@@ -183,13 +184,11 @@ async fn end_matching_sessions(app: &App, mut what: EndRequest, is_sure: bool) -
 }
 
 async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {
-    let db = app.store.read();
-    let count = db.count_sessions(filter).await?;
-    if count == 0 && FilterArgs::is_narrow(filter) {
+    let found = app.store.page(filter, sorts, Wanted::first(limit)).await?;
+    if found.count == 0 && FilterArgs::is_narrow(filter) {
         return Err(NothingMatched.into());
     }
-    let rows = db.list_sessions(filter, sorts, Window { offset: 0, limit }, count).await?;
-    let records = records(app, &rows).await?;
+    let records = records(app, &found.rows).await?;
     if is_json {
         for record in &records {
             output::line(&serde_json::to_string(record)?)?;
@@ -201,8 +200,9 @@ async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_
         return output::csv(COLUMNS, &rows);
     }
     let header = ["uuid", "user", "address", "place", "device", "last used", "expires"];
-    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
-    let table = rows
+    let agents = app.user_agents.entries(&app.store.read(), found.rows.iter().map(|row| row.user_agent_id)).await?;
+    let table = found
+        .rows
         .iter()
         .zip(&records)
         .map(|(row, record)| {
@@ -213,8 +213,8 @@ async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_
         })
         .collect();
     output::table(&header, table)?;
-    let shown = i64::try_from(rows.len()).unwrap_or(count);
-    if shown < count {
+    let (shown, count) = (found.rows.len(), found.count);
+    if i64::try_from(shown).unwrap_or(count) < count {
         output::say(&format!("{shown} of {count} sessions; --limit shows more"));
     }
     Ok(())

@@ -76,7 +76,8 @@ section! {
         /// Sessions are kept in memory for lists and searches while there are no more than this; 0: never.
         ///
         /// This takes some 200 bytes for each session, from the first search on, or from the sixtieth list
-        /// in a minute, until there was neither for 15 minutes. Otherwise the database answers, more slowly.
+        /// in a minute, until there was neither for 15 minutes; with 200,000 sessions or more from the start
+        /// on. Otherwise the database answers, more slowly.
         index_limit: i64 = ROWS, default "4000000";
     }
 }

@@ -82,24 +82,6 @@ impl SessionFilter {
         };
         fields.into_iter().filter_map(term).collect()
     }
-
-    /// Whether it may have to look at many rows: a search, or filters whose matches together are not
-    /// counted beforehand.
-    #[must_use]
-    pub fn reads_far(&self) -> bool {
-        let times = [self.last_used_gte, self.last_used_lte, self.expires_gte, self.expires_lte];
-        let families = [&self.browser, &self.os, &self.device];
-        let is_of_user = self.visible_to.is_some() || self.username.is_some() || self.user.is_some();
-        // What these name is counted, and may be spread thin over any order.
-        let is_spread = self.user_agent.is_some() || self.country.is_some() || self.asn.is_some();
-        is_spread
-            || (is_of_user && self.last_ip.is_some())
-            || !self.search.is_empty()
-            || self.network.is_some()
-            || self.except.is_some()
-            || times.iter().any(Option::is_some)
-            || families.iter().any(|family| family.is_some())
-    }
 }
 
 /// What a list can be ordered by.
@@ -189,31 +171,25 @@ impl Sort {
     }
 }
 
-/// Which rows of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// How many rows to pass over.
-    pub offset: i64,
-    /// How many to give at most.
-    pub limit: i64,
-}
-
-/// Whether sessions in this order are better read from memory than by an index: there is none for
-/// the text of user agents and for when users signed in, and a country is shared by very many.
-#[must_use]
-pub fn is_order_far(sorts: &[Sort]) -> bool {
-    sorts.first().is_some_and(|sort| matches!(sort.key, SortKey::UserAgent | SortKey::Created | SortKey::Country))
-}
-
-impl Window {
-    /// How many rows may be passed over one by one.
-    pub const NEAR: i64 = 1000;
-
-    /// Whether it lies too far from the beginning to pass over all rows before it.
-    #[must_use]
-    pub fn is_far(&self) -> bool {
-        self.offset > Self::NEAR
-    }
+/// A session as lists show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionRow {
+    /// What names it.
+    pub uuid: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Timestamp,
+    /// When it ends, unless it is used.
+    pub expires_at: Timestamp,
+    /// Where it was last used from.
+    pub last_ip: Address,
+    /// The last user agent's id in the dictionary.
+    pub user_agent_id: i64,
+    /// Whether its user asked to stay signed in.
+    pub is_remembered: bool,
 }
 
 #[cfg(test)]

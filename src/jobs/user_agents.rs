@@ -1,4 +1,4 @@
-//! Parsed user agents follow the rules: after an update, entries that older rules read are read anew.
+//! Parsed user agents follow the rules: after an update, entries that older rules read are parsed again.
 
 use crate::actions::app::App;
 use crate::store::StoreError;
@@ -7,10 +7,12 @@ use crate::store::StoreError;
 const STEP: i64 = 100;
 
 pub(super) async fn refresh(app: &App) -> Result<(), StoreError> {
+    let mut is_behind = false;
     loop {
         let rules = app.user_agents.fingerprint().to_owned();
         let rows = app.store.read().list_user_agents_of_other_rules(&rules, STEP).await?;
-        if rows.is_empty() {
+        let is_last = rows.len() < usize::try_from(STEP).unwrap_or(usize::MAX);
+        if rows.is_empty() && !is_behind {
             return Ok(());
         }
         let parser = std::sync::Arc::clone(&app.user_agents);
@@ -23,11 +25,18 @@ pub(super) async fn refresh(app: &App) -> Result<(), StoreError> {
                     for (id, parts) in &parsed {
                         db.update_user_agent(*id, parts, &rules).await?;
                     }
-                    db.restart_changes().await?;
+                    // Once, with the last step: every node reads all sessions again for it.
+                    if is_last {
+                        db.restart_changes().await?;
+                    }
                     Ok::<_, StoreError>(())
                 })
             })
             .await?;
         app.user_agents.forget();
+        if is_last {
+            return Ok(());
+        }
+        is_behind = true;
     }
 }

@@ -4,6 +4,7 @@
 pub mod db;
 pub mod error;
 pub mod events;
+pub mod lists;
 pub mod people;
 pub mod sessions;
 pub mod settings;
@@ -14,14 +15,23 @@ pub use db::migrate::{Migration, foreign_schema, migrations};
 pub use db::pending::CountKey;
 pub use db::value::{FromRow, Row, Value};
 pub use error::StoreError;
+pub use lists::Listed;
+
+use std::sync::Arc;
 
 use crate::config::{Location, PoolConfig};
 use crate::store::db::{migrate, postgres, sqlite};
-use crate::store::sessions::index;
+use crate::store::sessions::memory::SessionMemory;
 
-/// The database. Cheap to clone.
+/// The database, and the sessions that this process holds in memory. Cheap to clone.
 #[derive(Clone)]
-pub enum Store {
+pub struct Store {
+    database: Database,
+    memory: Arc<SessionMemory>,
+}
+
+#[derive(Clone)]
+enum Database {
     /// SQLite, embedded.
     Sqlite(sqlite::Sqlite),
     /// PostgreSQL.
@@ -42,10 +52,11 @@ impl Store {
     /// # Errors
     /// As for [`Store::open`].
     pub async fn open_with(location: &Location, pool: PoolConfig) -> Result<Self, StoreError> {
-        match location {
-            Location::Sqlite(path) => Ok(Self::Sqlite(sqlite::Sqlite::open(path)?)),
-            Location::Postgres(url) => Ok(Self::Postgres(postgres::Postgres::open(url, pool).await?)),
-        }
+        let database = match location {
+            Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path)?),
+            Location::Postgres(url) => Database::Postgres(postgres::Postgres::open(url, pool).await?),
+        };
+        Ok(Self { database, memory: SessionMemory::new() })
     }
 
     /// Brings the schema up to date, under a lock. Returns the names of the migrations it applied.
@@ -53,7 +64,7 @@ impl Store {
     /// # Errors
     /// When the database is of a newer Rollcall, or cannot be written.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        self.write(|db| Box::pin(migrate::apply_in(db))).await
+        self.write(|db| Box::pin(migrate::apply(db))).await
     }
 
     /// Whether the database has Rollcall's tables, of whichever version.
@@ -61,13 +72,7 @@ impl Store {
     /// # Errors
     /// When it does not answer.
     pub async fn has_schema(&self) -> Result<bool, StoreError> {
-        let db = self.read();
-        let sql = if db.is_sqlite() {
-            "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'"
-        } else {
-            "SELECT count(*) FROM pg_tables WHERE tablename = 'migrations' AND schemaname = ANY (current_schemas(false))"
-        };
-        Ok(db.one::<i64>(sql, &[]).await?.unwrap_or(0) > 0)
+        self.read().has_schema().await
     }
 
     /// The names of the migrations that the database has.
@@ -75,18 +80,27 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`] when it has no schema yet; else when it does not answer.
     pub async fn applied_migrations(&self) -> Result<Vec<String>, StoreError> {
-        self.read().all("SELECT name FROM migrations ORDER BY name", &[]).await
+        self.read().applied_migrations().await
     }
 
-    /// Keeps sessions in memory for searches and pages far from the first, up to so many sessions; 0:
-    /// never. For a process that answers many questions: filling takes as long as some searches.
+    /// Holds sessions in memory for searches and far pages, up to `limit` sessions; 0: never. For a process
+    /// that answers many questions: to read them takes as long as some searches.
     pub fn use_index(&self, limit: i64) {
-        self.index().allow(limit);
+        self.memory.allow(limit);
     }
 
-    /// Forgets sessions in memory that nobody asked for in a while.
+    /// Begins to read sessions into memory where there are many, so that the first question that needs them
+    /// waits less. For a server that is ready.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn warm_up(&self) -> Result<(), StoreError> {
+        self.memory.warm_up(&self.read()).await
+    }
+
+    /// Drops sessions in memory for which no question came for a while.
     pub fn rest(&self) {
-        self.index().rest();
+        self.memory.rest();
     }
 
     /// Copies what is in the database's log into the database and empties the log, so that what was
@@ -96,50 +110,48 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn shorten_log(&self) -> Result<bool, StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.shorten_log().await,
-            Self::Postgres(_) => Ok(true),
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.shorten_log().await,
+            Database::Postgres(_) => Ok(true),
         }
     }
 
     /// Whether sessions are held in memory now.
     #[must_use]
     pub fn is_index_filled(&self) -> bool {
-        self.index().is_filled()
+        self.memory.is_filled()
     }
 
     /// What waits for the database and what it has, by pool and state.
     #[must_use]
     pub fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.pool_use(),
-            Self::Postgres(postgres) => postgres.pool_use(),
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.pool_use(),
+            Database::Postgres(postgres) => postgres.pool_use(),
         }
     }
 
-    fn index(&self) -> &std::sync::Arc<index::SessionIndex> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.index(),
-            Self::Postgres(postgres) => postgres.index(),
-        }
+    /// The sessions in memory.
+    pub(in crate::store) fn memory(&self) -> &Arc<SessionMemory> {
+        &self.memory
     }
 
     /// How many large writes at once take less time than one after the other, and leave room for others: SQLite
     /// has one writer.
     #[must_use]
     pub fn writers(&self) -> usize {
-        match self {
-            Self::Sqlite(_) => 1,
-            Self::Postgres(_) => 2,
+        match &self.database {
+            Database::Sqlite(_) => 1,
+            Database::Postgres(_) => 2,
         }
     }
 
     /// Short reads. On SQLite they run on the calling thread: keep them short.
     #[must_use]
     pub fn read(&self) -> Db<'_> {
-        match self {
-            Self::Sqlite(sqlite) => Db::SqliteRead(sqlite),
-            Self::Postgres(postgres) => Db::PostgresRead(postgres),
+        match &self.database {
+            Database::Sqlite(sqlite) => Db::SqliteRead(sqlite),
+            Database::Postgres(postgres) => Db::PostgresRead(postgres),
         }
     }
 
@@ -154,9 +166,9 @@ impl Store {
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.long_read(work).await,
-            Self::Postgres(postgres) => postgres.long_read(work).await,
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.long_read(work).await,
+            Database::Postgres(postgres) => postgres.long_read(work).await,
         }
     }
 
@@ -172,9 +184,9 @@ impl Store {
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Durable).await,
-            Self::Postgres(postgres) => postgres.write(work).await,
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Durable).await,
+            Database::Postgres(postgres) => postgres.write(work).await,
         }
     }
 
@@ -190,9 +202,9 @@ impl Store {
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Soon).await,
-            Self::Postgres(postgres) => postgres.write_soon(work).await,
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Soon).await,
+            Database::Postgres(postgres) => postgres.write_soon(work).await,
         }
     }
 
@@ -207,9 +219,9 @@ impl Store {
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Large).await,
-            Self::Postgres(postgres) => postgres.write(work).await,
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Large).await,
+            Database::Postgres(postgres) => postgres.write(work).await,
         }
     }
 
@@ -219,7 +231,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn expect_many_writes(&self) -> Result<(), StoreError> {
-        if matches!(self, Self::Postgres(_)) {
+        if matches!(self.database, Database::Postgres(_)) {
             return Ok(());
         }
         self.write(|db| Box::pin(async move { db.batch("PRAGMA cache_size = -786432").await })).await
@@ -231,9 +243,9 @@ impl Store {
     /// # Errors
     /// When one of that is not so.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.look_at_files()?,
-            Self::Postgres(postgres) => postgres.ping().await?,
+        match &self.database {
+            Database::Sqlite(sqlite) => sqlite.look_at_files()?,
+            Database::Postgres(postgres) => postgres.ping().await?,
         }
         self.read().one::<i64>("SELECT count(*) FROM settings WHERE name = 'ping'", &[]).await.map(drop)
     }
@@ -243,9 +255,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn describe(&self) -> Result<String, StoreError> {
-        let (name, sql) = match self {
-            Self::Sqlite(_) => ("SQLite", "SELECT sqlite_version()"),
-            Self::Postgres(_) => ("PostgreSQL", "SELECT current_setting('server_version')"),
+        let (name, sql) = match &self.database {
+            Database::Sqlite(_) => ("SQLite", "SELECT sqlite_version()"),
+            Database::Postgres(_) => ("PostgreSQL", "SELECT current_setting('server_version')"),
         };
         let version = self.read().one::<String>(sql, &[]).await?;
         Ok(format!("{name} {}", version.unwrap_or_default()))

@@ -8,7 +8,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::actions::app::App;
-use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::listing::{SessionFilter, Sort, SortKey};
+use crate::domain::page::Wanted;
 use crate::domain::{SessionId, UserId};
 use crate::store::StoreError;
 use crate::ui::visitor::Visitor;
@@ -22,17 +23,14 @@ pub(in crate::ui) async fn sessions(app: &App, user: UserId, but: Option<Session
     let after_now = now.plus(Duration::from_micros(1));
     let filter = SessionFilter { visible_to: Some(user), expires_gte: Some(after_now), except: but, ..SessionFilter::default() };
     let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
-    let db = app.store.read();
-    let count = db.count_sessions(&filter).await?;
-    let window = Window { offset: 0, limit: i64::try_from(LISTED).unwrap_or(0) };
-    let rows = db.list_sessions(&filter, &sorts, window, count).await?;
-    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
-    let lines = rows.iter().map(|row| {
+    let found = app.store.page(&filter, &sorts, Wanted::first(i64::try_from(LISTED).unwrap_or(0))).await?;
+    let agents = app.user_agents.entries(&app.store.read(), found.rows.iter().map(|row| row.user_agent_id)).await?;
+    let lines = found.rows.iter().map(|row| {
         let place = Whereabouts::of(app, row.last_ip).place;
         let used = Moment::new(row.last_used_at, now);
         format!("{}, {place} ({}), last used {}", describe(agents.get(&row.user_agent_id)), row.last_ip, used.words())
     });
-    Ok((usize::try_from(count).unwrap_or(0), lines.collect()))
+    Ok((usize::try_from(found.count).unwrap_or(0), lines.collect()))
 }
 
 /// What happens to sessions, in a sentence.

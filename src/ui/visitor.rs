@@ -161,7 +161,7 @@ impl Visitor {
     pub fn principal(&self, path: &str) -> Result<Principal, PageError> {
         let session = self.signed_in(path)?;
         let (user_id, username) = (session.user_id, session.username.clone());
-        Ok(Principal { user_id, username, rights: self.rights, session: Some(session.clone()), log_end: None })
+        Ok(Principal { user_id, username, rights: self.rights, session: Some(session.clone()) })
     }
 
     /// Who does what this request asks for.

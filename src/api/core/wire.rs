@@ -401,6 +401,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::page::Wanted;
 
     #[test]
     fn pages_are_written_as_serde_writes_them() {
@@ -424,7 +425,11 @@ mod tests {
                     expires: Timestamp(at.saturating_add(1_000_000)),
                 }
             });
-        let mut page = Page { pagination: Pagination::new(2, 20, 90, 7), results: results.collect(), autocomplete: Empty {} };
+        let mut page = Page {
+            pagination: Pagination::of(&Wanted::page(2, 20).found(90, vec![(); 7])).unwrap(),
+            results: results.collect(),
+            autocomplete: Empty {},
+        };
         while !page.results.is_empty() {
             assert_eq!(String::from_utf8(page.to_json().unwrap()).unwrap(), serde_json::to_string(&page).unwrap());
             page.results.pop();

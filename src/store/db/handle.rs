@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Mutex;
 
 use crate::store::db::pending::{self, Pending, Tally};
-use crate::store::db::statements::Statement;
+use crate::store::db::seen::SeenLog;
+use crate::store::db::statements::{Statement, insert_statements};
 use crate::store::db::value::{FromRow, Value};
 use crate::store::db::{postgres, sqlite};
 use crate::store::error::StoreError;
-use crate::store::sessions::index;
 
 /// A future in a box, as the closures of [`Store::write`] give.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -92,6 +92,29 @@ impl Db<'_> {
         }
     }
 
+    /// Inserts many rows with few statements: `start` ends in `VALUES `, `end` follows the rows. All
+    /// rows have equally many values.
+    pub(in crate::store) async fn insert_rows(&self, start: &str, rows: Vec<Vec<Value>>, end: &str) -> Result<(), StoreError> {
+        for Statement { sql, values } in insert_statements(start, &rows, end) {
+            self.execute(&sql, &values).await?;
+        }
+        Ok(())
+    }
+
+    /// The same, and gives what the statements return: `end` holds a `RETURNING`.
+    pub(in crate::store) async fn insert_rows_returning<T: FromRow>(
+        &self,
+        start: &str,
+        rows: Vec<Vec<Value>>,
+        end: &str,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut returned = Vec::with_capacity(rows.len());
+        for Statement { sql, values } in insert_statements(start, &rows, end) {
+            returned.extend(self.all::<T>(&sql, &values).await?);
+        }
+        Ok(returned)
+    }
+
     /// Writes what the transaction gathered. Its last statements: what they lock is locked briefly.
     /// Gives what to count once it is committed.
     pub(in crate::store) async fn flush(&self) -> Result<Tally, StoreError> {
@@ -156,11 +179,12 @@ impl Db<'_> {
         if self.is_sqlite() { "" } else { " FOR UPDATE" }
     }
 
-    /// Sessions in memory; a transaction has none, since it sees what is not committed.
-    pub(in crate::store) fn index(&self) -> Option<&std::sync::Arc<index::SessionIndex>> {
+    /// The newest position of the log of changes that was read. A transaction has none: it sees what is not
+    /// committed.
+    pub(in crate::store) fn seen_log(&self) -> Option<&SeenLog> {
         match self {
-            Self::SqliteRead(sqlite) => Some(sqlite.index()),
-            Self::PostgresRead(postgres) => Some(postgres.index()),
+            Self::SqliteRead(sqlite) => Some(sqlite.seen_log()),
+            Self::PostgresRead(postgres) => Some(postgres.seen_log()),
             Self::SqliteWrite(..) | Self::PostgresWrite(..) => None,
         }
     }

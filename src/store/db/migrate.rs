@@ -60,7 +60,7 @@ pub fn foreign_schema(applied: &[String]) -> Option<String> {
 ///
 /// # Errors
 /// [`StoreError::Schema`] when the database is of another version.
-pub(in crate::store) async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
+pub(in crate::store) async fn apply(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
     if !db.is_sqlite() {
         // SQLite's writer holds the whole file; PostgreSQL needs to be told.
         db.execute("SELECT pg_advisory_xact_lock($1)", &values![LOCK]).await?;
@@ -77,4 +77,27 @@ pub(in crate::store) async fn apply_in(db: &Db<'_>) -> Result<Vec<&'static str>,
         done.push(migration.name);
     }
     Ok(done)
+}
+
+impl Db<'_> {
+    /// Whether the database has Rollcall's tables, of whichever version.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn has_schema(&self) -> Result<bool, StoreError> {
+        let sql = if self.is_sqlite() {
+            "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'"
+        } else {
+            "SELECT count(*) FROM pg_tables WHERE tablename = 'migrations' AND schemaname = ANY (current_schemas(false))"
+        };
+        Ok(self.one::<i64>(sql, &[]).await?.unwrap_or(0) > 0)
+    }
+
+    /// The names of the migrations that the database has.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] when it has no schema yet; else when it does not answer.
+    pub async fn applied_migrations(&self) -> Result<Vec<String>, StoreError> {
+        self.all("SELECT name FROM migrations ORDER BY name", &[]).await
+    }
 }

@@ -5,6 +5,8 @@ pub(in crate::store) mod handle;
 pub(in crate::store) mod migrate;
 pub(in crate::store) mod pending;
 pub(in crate::store) mod postgres;
+pub(in crate::store) mod seen;
 pub(in crate::store) mod sqlite;
 pub(in crate::store) mod statements;
+pub(in crate::store) mod transactions;
 pub(in crate::store) mod value;

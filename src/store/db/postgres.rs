@@ -1,10 +1,6 @@
 //! PostgreSQL 14 and later: a pool of connections, statements prepared once on each.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
@@ -12,15 +8,13 @@ use deadpool_postgres::{
     Runtime, Status, Timeouts,
 };
 use futures_util::FutureExt as _;
-use futures_util::future::try_join_all;
 use tokio_postgres::error::SqlState;
 
 use crate::config::PoolConfig;
 use crate::store::db::connect::{self, Target};
 use crate::store::db::pending::SLOTS;
-use crate::store::db::pending::{Pending, Tally};
-use crate::store::sessions::index::SessionIndex;
-use crate::store::{BoxFuture, Db, FromRow, Row, StoreError, Value};
+use crate::store::db::seen::SeenLog;
+use crate::store::{FromRow, Row, StoreError, Value};
 
 /// How long to wait for a connection before giving up.
 const WAIT: Duration = Duration::from_secs(5);
@@ -31,8 +25,6 @@ const REST: Duration = Duration::from_secs(1);
 /// The most long reads at once. The others keep connections for short ones.
 const LONG_READERS: usize = 4;
 const LONG_READ_QUEUE: usize = 64;
-/// The most statements that are sent together with a commit.
-const LAST: usize = 16;
 
 /// A PostgreSQL database.
 #[derive(Clone)]
@@ -42,9 +34,9 @@ pub struct Postgres {
     soon: Pool,
     long_reads: Arc<tokio::sync::Semaphore>,
     long_reads_admitted: Arc<tokio::sync::Semaphore>,
-    index: Arc<SessionIndex>,
     slots: Arc<Slots>,
     doubt: Arc<Doubt>,
+    seen_log: Arc<SeenLog>,
 }
 
 /// When connections were last found to be of no use: those made before are not used again.
@@ -73,7 +65,7 @@ impl Postgres {
     pub(in crate::store) async fn open(url: &str, sizes: PoolConfig) -> Result<Self, StoreError> {
         let Target { mut config, tls } = connect::target(url)?;
         config.application_name("rollcall").connect_timeout(WAIT).tcp_user_timeout(Duration::from_secs(10));
-        // One that rests for long is kept by what stands between, or found to be gone before it is needed.
+        // A firewall or proxy on the way keeps an idle connection, or it is found to be gone before it is used.
         config.keepalives_idle(Duration::from_secs(60)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
         // Not an option of the connection: poolers may refuse those.
         let wait_for_no_disk = Hook::async_fn(|client: &mut ClientWrapper, _| {
@@ -88,24 +80,25 @@ impl Postgres {
             pool.pre_recycle(still_good(Arc::clone(&doubt), sizes.age, must_write))
         };
         let this = Self {
-            // The one used longest ago first: it may be at work still for somebody who hung up.
+            // The one used longest ago first: it may still work for a request whose client is gone.
             reads: pool(sizes.reads, QueueMode::Fifo, false).build().map_err(unusable)?,
             // The one used last first: its statements are prepared, and planned.
             writes: pool(sizes.writes, QueueMode::Lifo, true).build().map_err(unusable)?,
             soon: pool(sizes.quick_writes, QueueMode::Lifo, true).post_create(wait_for_no_disk).build().map_err(unusable)?,
             long_reads: Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
             long_reads_admitted: Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
-            index: SessionIndex::new(),
             slots: Arc::new(Slots::new()),
             doubt,
+            seen_log: Arc::default(),
         };
         let (read, write, soon) = tokio::try_join!(this.client(), take(&this.writes), take(&this.soon))?;
         connect::check([&read, &write, &soon]).await?;
         Ok(this)
     }
 
-    pub(in crate::store) fn index(&self) -> &Arc<SessionIndex> {
-        &self.index
+    /// The newest position of the log of changes that was read.
+    pub(in crate::store) fn seen_log(&self) -> &SeenLog {
+        &self.seen_log
     }
 
     /// A connection for a read.
@@ -142,8 +135,13 @@ impl Postgres {
     }
 
     /// Closes a connection, and those made before it as they are next looked at.
-    fn throw_away(&self, client: Object) {
+    pub(in crate::store) fn throw_away(&self, client: Object) {
         drop(Object::take(client));
+        self.doubt.begin();
+    }
+
+    /// Has connections that were made before now tried before they are used again.
+    pub(in crate::store) fn doubt_connections(&self) {
         self.doubt.begin();
     }
 
@@ -160,97 +158,53 @@ impl Postgres {
         ]
     }
 
-    /// A long read has a task of its own, which holds the permits until it is done: PostgreSQL goes on
-    /// with a statement whose client hung up.
-    pub(in crate::store) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
-    where
-        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
-        R: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
+    /// Waits for a turn among long reads, which is given back when dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when the queue is full.
+    pub(in crate::store) async fn long_read_turn(&self) -> Result<LongReadTurn, StoreError> {
         let place = Arc::clone(&self.long_reads_admitted).try_acquire_owned().map_err(|_| StoreError::Busy)?;
         let turn = Arc::clone(&self.long_reads).acquire_owned().await.map_err(|_| StoreError::Busy)?;
-        let this = self.clone();
-        let done = tokio::spawn(async move {
-            let done = work(&Db::PostgresRead(&this)).await;
-            drop((turn, place));
-            done
-        });
-        done.await.map_err(|error| StoreError::Failed(error.to_string()))?
+        Ok(LongReadTurn { _place: place, _turn: turn })
     }
 
-    /// Statements that are each by themselves, answered when everybody sees what they did, not when it is on disk.
-    pub(in crate::store) async fn write_soon<R, E, F>(&self, work: F) -> Result<R, E>
-    where
-        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
-        E: From<StoreError>,
-    {
-        let client = take(&self.soon).await?;
-        let db = Db::PostgresWrite(&client, Pending::default());
-        let done = work(&db).await;
-        let is_stale = db.pending().is_some_and(Pending::is_stale);
-        drop(db);
-        if is_stale {
-            self.throw_away(client);
-        }
-        done
+    /// A connection for statements that wait for no disk.
+    pub(in crate::store) async fn soon_writer(&self) -> Result<Object, StoreError> {
+        take(&self.soon).await
     }
 
-    pub(in crate::store) async fn write<R, E, F>(&self, work: F) -> Result<R, E>
-    where
-        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
-        E: From<StoreError>,
-    {
-        let transaction = Transaction(Some(take(&self.writes).await?));
-        let client = transaction.client()?;
-        // There are more than writers.
-        let slot = self.slots.take();
-        let db = Db::PostgresWrite(client, Pending::in_slot(slot.number));
-        // Sent together with the first statement, and before it: a round trip less.
-        let (begun, done) = tokio::join!(biased; client.batch_execute("BEGIN"), async {
-            let value = work(&db).await?;
-            Ok::<_, E>((value, db.commit(client).await?))
-        });
-        let begun = begun.map_err(StoreError::from);
-        let is_stale = matches!(begun, Err(StoreError::Stale(_))) || db.pending().is_some_and(Pending::is_stale);
-        let done = begun.map_err(E::from).and(done);
-        drop(db);
-        let (value, tally) = match done {
-            Ok(done) => done,
-            Err(error) => {
-                if is_stale {
-                    self.doubt.begin();
-                    // Its connection is closed with it.
-                    drop(transaction);
-                } else {
-                    transaction.roll_back();
-                }
-                return Err(error);
-            }
-        };
-        transaction.end();
-        tally.count();
-        Ok(value)
+    /// A connection for a transaction, and the rows of the counters it changes.
+    pub(in crate::store) async fn writer(&self) -> Result<(Transaction, Slot<'_>), StoreError> {
+        // There are more slots than writers.
+        Ok((Transaction(Some(take(&self.writes).await?)), self.slots.take()))
     }
+}
+
+/// A turn among long reads, given back when dropped.
+pub(in crate::store) struct LongReadTurn {
+    _place: tokio::sync::OwnedSemaphorePermit,
+    _turn: tokio::sync::OwnedSemaphorePermit,
 }
 
 /// A transaction that is open. Its connection goes back to the others once it is over; where its future is
 /// dropped, the connection is closed, as it may be waiting for something, and the transaction ends with it.
-struct Transaction(Option<Object>);
+pub(in crate::store) struct Transaction(Option<Object>);
 
 impl Transaction {
-    fn client(&self) -> Result<&Object, StoreError> {
+    /// Its connection.
+    pub(in crate::store) fn client(&self) -> Result<&Object, StoreError> {
         self.0.as_ref().ok_or(StoreError::Failed("a transaction without a connection".into()))
     }
 
     /// After the commit.
-    fn end(mut self) {
+    pub(in crate::store) fn end(mut self) {
         drop(self.0.take());
     }
 
-    fn roll_back(mut self) {
+    /// Takes everything back, without waiting for it.
+    pub(in crate::store) fn roll_back(mut self) {
         if let Some(client) = self.0.take() {
-            // Polled once, it is sent; whoever has the connection next sends behind it.
+            // Polled once, it is sent; the next user of the connection sends behind it.
             drop(client.batch_execute("ROLLBACK").now_or_never());
         }
     }
@@ -259,38 +213,6 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         drop(self.0.take().map(Object::take));
-    }
-}
-
-impl Db<'_> {
-    /// Runs the last statements of a transaction and commits it, in one round trip.
-    async fn commit(&self, client: &Object) -> Result<Tally, StoreError> {
-        let mut last = self.last_statements();
-        for statement in last.drain(..last.len().saturating_sub(LAST)) {
-            self.execute(&statement.sql, &statement.values).await?;
-        }
-        self.prepare(&last.iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>()).await?;
-        let mut statements = pin!(try_join_all(last.iter().map(|statement| self.execute(&statement.sql, &statement.values))));
-        // They are sent when they are polled, all of them unless one cannot be.
-        if let Poll::Ready(ran) = poll_fn(|context| Poll::Ready(statements.as_mut().poll(context))).await {
-            ran?;
-            self.note_stale(client.batch_execute("COMMIT").await)?;
-            return Ok(self.tally());
-        }
-        // Where one of them fails from here on, PostgreSQL takes the commit for a rollback.
-        let (ran, committed) = tokio::join!(biased; statements, client.batch_execute("COMMIT"));
-        ran?;
-        self.note_stale(committed)?;
-        Ok(self.tally())
-    }
-
-    /// Notes what an error says of the transaction's connection.
-    fn note_stale(&self, outcome: Result<(), tokio_postgres::Error>) -> Result<(), StoreError> {
-        let outcome = outcome.map_err(StoreError::from);
-        if let (Err(error), Some(pending)) = (&outcome, self.pending()) {
-            pending.note(error);
-        }
-        outcome
     }
 }
 
@@ -317,8 +239,9 @@ impl Slots {
     }
 }
 
-struct Slot<'a> {
-    number: i64,
+/// Rows of the counters, given back when dropped.
+pub(in crate::store) struct Slot<'a> {
+    pub number: i64,
     /// `None` when all are taken, and this one is shared.
     free: Option<i64>,
     slots: &'a Slots,

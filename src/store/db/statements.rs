@@ -1,6 +1,6 @@
 //! Statements over many rows, in few shapes: each shape is prepared once on each connection.
 
-use crate::store::{Db, FromRow, StoreError, Value};
+use crate::store::db::value::Value;
 
 /// A statement and its parameters.
 pub(in crate::store) struct Statement {
@@ -14,7 +14,7 @@ impl Statement {
     }
 }
 
-/// Up to so many rows a statement is made for just as many, beyond it for a power of two.
+/// Up to this many rows a statement is made for exactly as many, beyond it for a power of two.
 const EXACT: usize = 8;
 /// How many rows one statement inserts at most, and how many where a row has few values.
 const ROWS: usize = 64;
@@ -22,32 +22,7 @@ const NARROW_ROWS: usize = 512;
 /// The most values of such a row.
 const NARROW: usize = 4;
 
-impl Db<'_> {
-    /// Inserts many rows with few statements: `start` ends in `VALUES `, `end` follows the rows. All
-    /// rows have equally many values.
-    pub(in crate::store) async fn insert_rows(&self, start: &str, rows: Vec<Vec<Value>>, end: &str) -> Result<(), StoreError> {
-        for Statement { sql, values } in insert_statements(start, &rows, end) {
-            self.execute(&sql, &values).await?;
-        }
-        Ok(())
-    }
-
-    /// The same, and gives what the statements return: `end` holds a `RETURNING`.
-    pub(in crate::store) async fn insert_rows_returning<T: FromRow>(
-        &self,
-        start: &str,
-        rows: Vec<Vec<Value>>,
-        end: &str,
-    ) -> Result<Vec<T>, StoreError> {
-        let mut returned = Vec::with_capacity(rows.len());
-        for Statement { sql, values } in insert_statements(start, &rows, end) {
-            returned.extend(self.all::<T>(&sql, &values).await?);
-        }
-        Ok(returned)
-    }
-}
-
-/// The statements of [`Db::insert_rows`].
+/// Statements that insert rows: `start` ends in `VALUES `, `end` follows the rows.
 pub(in crate::store) fn insert_statements(start: &str, rows: &[Vec<Value>], end: &str) -> Vec<Statement> {
     insert_shaped(start, "", rows, end)
 }

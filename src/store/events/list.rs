@@ -2,9 +2,12 @@
 
 use uuid::Uuid;
 
+use crate::domain::listing::Sort;
+use crate::domain::page::{Found, Wanted};
 use crate::domain::{SessionId, Timestamp, UserId};
 use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
-use crate::store::{Db, StoreError, Value};
+use crate::store::lists::Listed;
+use crate::store::{Db, Store, StoreError, Value};
 use crate::values;
 
 /// Which events. All that is given applies together.
@@ -15,7 +18,7 @@ use crate::values;
 pub struct EventFilter {
     /// About this user.
     pub user: Option<Uuid>,
-    /// Done by somebody of this name, exactly.
+    /// Done by a user of this name, exactly.
     pub actor: Option<String>,
     /// Of this kind.
     pub kind: Option<String>,
@@ -37,6 +40,63 @@ impl EventFilter {
     pub fn is_folded(&self) -> bool {
         self.user.is_none() && self.session.is_none() && self.kind.is_none() && self.parent.is_none()
     }
+
+    /// The `WHERE` clause on `events e`, and its values.
+    fn condition(&self) -> (String, Vec<Value>) {
+        let conditions: [(&str, Option<Value>); 8] = [
+            ("e.user_uuid =", self.user.map(Into::into)),
+            ("e.actor =", self.actor.as_ref().map(Into::into)),
+            ("e.kind =", self.kind.as_ref().map(Into::into)),
+            ("e.session_uuid =", self.session.map(Into::into)),
+            ("e.parent_id =", self.parent.map(Into::into)),
+            ("e.at >=", self.from.map(Into::into)),
+            ("e.at <=", self.to.map(Into::into)),
+            ("e.id <", self.before.map(Into::into)),
+        ];
+        let (mut all, mut values) = (Vec::new(), Vec::new());
+        if self.is_folded() {
+            all.push("e.parent_id IS NULL".to_owned());
+        }
+        for (condition, value) in conditions {
+            let Some(value) = value else { continue };
+            values.push(value);
+            all.push(format!("{condition} ${}", values.len()));
+        }
+        let sql = if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) };
+        (sql, values)
+    }
+}
+
+/// What events can be ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventSortKey {
+    /// When they happened: the order in which they were written.
+    At,
+}
+
+impl Listed for EventFilter {
+    type Key = EventSortKey;
+    type Row = EventRow;
+
+    /// The latest first, unless `order` begins with an ascending term.
+    async fn find(&self, store: &Store, order: &[Sort<EventSortKey>], wanted: Wanted) -> Result<Found<EventRow>, StoreError> {
+        let (filter, is_ascending) = (self.clone(), order.first().is_some_and(|sort| !sort.is_descending));
+        let read = store.long_read(move |db| {
+            Box::pin(async move {
+                let (condition, mut values) = filter.condition();
+                let count: i64 = db.one(&format!("SELECT count(*) FROM events e{condition}"), &values).await?.unwrap_or(0);
+                let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
+                let (turn, next) = (if is_ascending { "" } else { " DESC" }, values.len() + 1);
+                let sql = format!(
+                    "SELECT {EVENT_COLUMNS} FROM events e{condition} ORDER BY e.id{turn} LIMIT ${next} OFFSET ${}",
+                    next + 1
+                );
+                values.extend([window.limit.into(), window.offset.into()]);
+                Ok(wanted.found(count, db.all(&sql, &values).await?))
+            })
+        });
+        read.await
+    }
 }
 
 impl Db<'_> {
@@ -45,28 +105,9 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_latest_events(&self, filter: &EventFilter, limit: i64) -> Result<Vec<EventRow>, StoreError> {
-        let conditions: [(&str, Option<Value>); 8] = [
-            ("e.user_uuid =", filter.user.map(Into::into)),
-            ("e.actor =", filter.actor.as_ref().map(Into::into)),
-            ("e.kind =", filter.kind.as_ref().map(Into::into)),
-            ("e.session_uuid =", filter.session.map(Into::into)),
-            ("e.parent_id =", filter.parent.map(Into::into)),
-            ("e.at >=", filter.from.map(Into::into)),
-            ("e.at <=", filter.to.map(Into::into)),
-            ("e.id <", filter.before.map(Into::into)),
-        ];
-        let (mut all, mut values) = (Vec::new(), Vec::new());
-        if filter.is_folded() {
-            all.push("e.parent_id IS NULL".to_owned());
-        }
-        for (condition, value) in conditions {
-            let Some(value) = value else { continue };
-            values.push(value);
-            all.push(format!("{condition} ${}", values.len()));
-        }
+        let (condition, mut values) = filter.condition();
         values.push(limit.into());
-        let conditions = if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) };
-        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{conditions} ORDER BY e.id DESC LIMIT ${}", values.len());
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{condition} ORDER BY e.id DESC LIMIT ${}", values.len());
         self.all(&sql, &values).await
     }
 

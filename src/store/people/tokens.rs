@@ -1,11 +1,12 @@
 //! Tokens: API credentials and single-use links. Only their hashes are stored.
 
+use std::time::Instant;
+
 use uuid::Uuid;
 
 use crate::domain::user::TokenIntent;
 use crate::domain::{HashedSecret, Timestamp, UserId, secret};
 use crate::store::people::users::{Rights, no_randomness, rights_columns};
-use crate::store::sessions::change_log::LogEnd;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -68,18 +69,20 @@ pub struct TokenOwner {
     pub username: String,
     /// What they may do.
     pub rights: Rights,
-    /// Where the log of changed sessions ended.
-    pub log_end: LogEnd,
 }
 
 impl FromRow for TokenOwner {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self {
-            user_id: UserId(row.int()?),
-            username: row.text()?,
-            rights: Rights::from_row(row)?,
-            log_end: LogEnd(row.opt_int()?.unwrap_or(i64::MAX)),
-        })
+        Ok(Self { user_id: UserId(row.int()?), username: row.text()?, rights: Rights::from_row(row)? })
+    }
+}
+
+/// An owner, and the newest position of the log of changes.
+struct Looked(TokenOwner, Option<i64>);
+
+impl FromRow for Looked {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self(TokenOwner::from_row(row)?, row.opt_int()?))
     }
 }
 
@@ -97,12 +100,17 @@ impl Db<'_> {
         const SQL: &str = concat!(
             "SELECT u.id, u.username, ",
             rights_columns!(),
-            // Most of who comes with a token asks for lists: one question less to answer them from memory.
+            // Most requests with a token ask for lists, which memory answers only when it has read the log so far.
             ", (SELECT max(seq) FROM session_changes)",
             " FROM tokens t JOIN users u ON u.id = t.user_id ",
             "WHERE t.key_hash = $1 AND t.intent = $2 AND u.is_active AND (NOT t.is_expiring OR t.expires_at > $3)"
         );
-        self.one(SQL, &values![key, intent.as_str(), now]).await
+        let began = Instant::now();
+        let Some(Looked(owner, last_change)) = self.one(SQL, &values![key, intent.as_str(), now]).await? else { return Ok(None) };
+        if let (Some(last), Some(seen)) = (last_change, self.seen_log()) {
+            seen.note(last, began);
+        }
+        Ok(Some(owner))
     }
 
     /// Uses up a token: removes it and gives its owner's key, if it has that intent and has not

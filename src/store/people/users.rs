@@ -336,6 +336,7 @@ impl Db<'_> {
         let mut values = new_user(user, now)?;
         values.extend(user.id.map(Into::into));
         let id = self.one::<i64>(&sql, &values).await?.map(UserId).ok_or(StoreError::Corrupt("a user without a key"))?;
+        self.note_user_change(id.0);
         for permission in &user.permissions {
             let sql = "INSERT INTO user_permissions (user_id, permission) VALUES ($1, $2) ON CONFLICT DO NOTHING";
             self.execute(sql, &values![id, permission.as_str()]).await?;
@@ -351,6 +352,7 @@ impl Db<'_> {
         let rows = users.iter().map(|user| new_user(user, now)).collect::<Result<_, _>>()?;
         let start = format!("INSERT INTO users ({NEW_USER}) VALUES ");
         let ids = self.insert_rows_returning::<i64>(&start, rows, " RETURNING id").await?;
+        ids.iter().for_each(|id| self.note_user_change(*id));
         Ok(ids.into_iter().map(UserId).collect())
     }
 
@@ -361,6 +363,16 @@ impl Db<'_> {
     pub async fn update_password(&self, id: UserId, hash: &str) -> Result<(), StoreError> {
         self.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &values![id, hash]).await?;
         self.execute("DELETE FROM pending_sign_ins WHERE user_id = $1", &values![id]).await.map(drop)
+    }
+
+    /// Gives a user another name. What ended sessions and events say of them stays as it was.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the name is taken.
+    pub async fn update_username(&self, id: UserId, username: &str) -> Result<(), StoreError> {
+        self.note_user_change(id.0);
+        let sql = "UPDATE users SET username = $2, username_folded = $3 WHERE id = $1";
+        self.execute(sql, &values![id, username, fold(username)]).await.map(drop)
     }
 
     /// Makes a user active or inactive.
@@ -389,6 +401,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn delete_user(&self, id: UserId) -> Result<(), StoreError> {
+        self.note_user_change(id.0);
         self.execute("DELETE FROM users WHERE id = $1", &values![id]).await.map(drop)
     }
 

@@ -1,25 +1,45 @@
-//! The log of changed sessions: each transaction that adds, changes or ends some names them here, in
-//! its last statement. By it the sessions in memory catch up (`store/index/`), on this node and on others.
+//! The log of changes: each transaction that adds, changes or ends sessions, or adds, renames or removes
+//! users, names them here in its last statement. By it the sessions in memory follow the database, on this
+//! node and on others.
 
 use std::sync::PoisonError;
 
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
-/// How many rows one statement forgets.
+/// How many rows one statement deletes.
 const STEP: i64 = 5_000;
 
-/// Where the log ended at some moment: all that was committed before it stands no later.
+/// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LogEnd(pub(in crate::store) i64);
+pub(in crate::store) enum Change {
+    /// A user was added, renamed or removed: primary key.
+    User(i64),
+    /// A session was added, changed or ended: primary key.
+    Session(i64),
+}
+
+impl Change {
+    /// As it is stored: the key of a session, the negative key of a user. Keys begin at 1.
+    fn stored(self) -> i64 {
+        match self {
+            Self::User(id) => -id,
+            Self::Session(id) => id,
+        }
+    }
+
+    fn read(stored: i64) -> Self {
+        if stored < 0 { Self::User(-stored) } else { Self::Session(stored) }
+    }
+}
 
 /// A row of the log.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct ChangeRow {
-    /// Its place. On PostgreSQL a lower one may appear later: transactions overlap.
+    /// Its position. On PostgreSQL a lower one may appear later: transactions overlap.
     pub seq: i64,
-    /// The keys of the sessions that were added, changed or ended.
-    pub ids: Vec<i64>,
+    /// What one transaction changed; nothing: all sessions must be read again.
+    pub changes: Vec<Change>,
 }
 
 impl FromRow for ChangeRow {
@@ -27,31 +47,40 @@ impl FromRow for ChangeRow {
         let (seq, bytes) = (row.int()?, row.bytes()?);
         let (keys, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() {
-            return Err(StoreError::Corrupt("a list of changed sessions"));
+            return Err(StoreError::Corrupt("a list of changes"));
         }
-        Ok(Self { seq, ids: keys.iter().map(|key| i64::from_le_bytes(*key)).collect() })
+        Ok(Self { seq, changes: keys.iter().map(|key| Change::read(i64::from_le_bytes(*key))).collect() })
     }
 }
 
 impl Db<'_> {
     /// Notes that this transaction changes the session with this key.
     pub(in crate::store) fn note_change(&self, id: i64) {
+        self.note(Change::Session(id));
+    }
+
+    /// Notes that this transaction adds, renames or removes the user with this key.
+    pub(in crate::store) fn note_user_change(&self, id: i64) {
+        self.note(Change::User(id));
+    }
+
+    fn note(&self, change: Change) {
         if let Some(pending) = self.pending() {
-            pending.changes.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+            pending.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change.stored());
         }
     }
 
-    /// The newest place in the log.
+    /// The newest position.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn find_last_change(&self) -> Result<i64, StoreError> {
         let last = self.one("SELECT seq FROM session_changes ORDER BY seq DESC LIMIT 1", &[]).await?;
-        last.ok_or(StoreError::Corrupt("no log of changed sessions"))
+        last.ok_or(StoreError::Corrupt("no log of changes"))
     }
 
-    /// The row at `from`, which is there unless it was forgotten, and all after it; and those of the
-    /// places `missing` that have appeared meanwhile. In order, and not more than `most`.
+    /// The row at `from`, which is there unless it was deleted, all rows after it, and those at the positions
+    /// `missing` that have appeared since. In order, `most` rows at most.
     pub(in crate::store) async fn list_changes(
         &self,
         from: i64,
@@ -65,14 +94,14 @@ impl Db<'_> {
         }
         sql.push_str(" ORDER BY seq");
         if let Some(most) = most {
-            // Said in the statement, so that PostgreSQL plans it once.
+            // A constant, so that PostgreSQL plans the statement once.
             sql = format!("{sql} LIMIT {most}");
         }
         let values: Vec<Value> = std::iter::once(from).chain(missing.iter().copied()).map(Value::from).collect();
         self.all(&sql, &values).await
     }
 
-    /// Forgets rows before the place `before`, some at a time. Gives whether there were more.
+    /// Deletes rows before the position `before`, some at a time. Gives whether there were more.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -81,8 +110,8 @@ impl Db<'_> {
         Ok(self.execute(sql, &values![before, STEP]).await? == STEP.unsigned_abs())
     }
 
-    /// Forgets the whole log, when more changed than its rows say: whoever follows it reads all
-    /// sessions anew.
+    /// Empties the log, when more changed than its rows can name: every node that follows it reads all
+    /// sessions again.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -92,5 +121,18 @@ impl Db<'_> {
         }
         self.execute("DELETE FROM session_changes", &[]).await?;
         self.execute("INSERT INTO session_changes (ids) VALUES ($1)", &values![Vec::<u8>::new()]).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_and_sessions_are_told_apart() {
+        for change in [Change::User(7), Change::Session(7), Change::User(i64::MAX), Change::Session(1)] {
+            assert_eq!(Change::read(change.stored()), change);
+        }
+        assert!(Change::User(9) < Change::Session(1), "names are applied before the sessions that need them");
     }
 }

@@ -31,7 +31,7 @@ pub(in crate::store) struct Keys {
     pub user_agent: Option<i64>,
 }
 
-/// What conditions are asked of.
+/// Which rows conditions are for.
 #[derive(Clone, Copy)]
 enum Reach {
     /// All sessions: small tables first.
@@ -101,12 +101,12 @@ impl Db<'_> {
         Ok(Some(Keys { user, user_agent }))
     }
 
-    /// What SQL needs to know.
+    /// The conditions of a filter on the view `sessions s`.
     pub(in crate::store) fn conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
         self.conditions_for(filter, keys, Reach::Table)
     }
 
-    /// The same, for few rows that are found otherwise: each is looked at by itself.
+    /// The same, for few rows that are named by their keys: each is looked at by itself.
     pub(in crate::store) fn row_conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
         self.conditions_for(filter, keys, Reach::Rows)
     }
@@ -188,7 +188,7 @@ impl Db<'_> {
         conditions
     }
 
-    /// Whether a text holds what the placeholder stands for.
+    /// SQL: whether a text contains the value of a placeholder.
     fn holds(&self, text: &str, placeholder: &str) -> String {
         let function = if self.is_sqlite() { "instr" } else { "strpos" };
         format!("{function}({text}, {placeholder}) > 0")

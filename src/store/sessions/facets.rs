@@ -1,60 +1,10 @@
-//! How many of the sessions that match a filter there are of each kind: by country, network, browser,
-//! system, day and address. From memory where sessions are held there, else counted by SQL.
+//! Counts of sessions by country, network, browser, system, day and address, by SQL.
 
+use crate::domain::Address;
+use crate::domain::facets::{AddressCount, DAY, DAYS, Facets, KINDS, NetworkCount};
 use crate::domain::listing::SessionFilter;
-use crate::domain::{Address, Timestamp};
-use crate::store::sessions::conditions::{Conditions, Keys};
+use crate::store::sessions::conditions::Keys;
 use crate::store::{Db, FromRow, Row, StoreError};
-
-/// How many kinds of each are given.
-pub const KINDS: usize = 8;
-/// How many days back are counted one by one.
-pub const DAYS: i64 = 14;
-/// Microseconds of a day.
-pub const DAY: i64 = 86_400_000_000;
-
-/// Counts, the largest first; those of days by day, the latest first.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Facets {
-    /// How many users they are of.
-    pub users: i64,
-    /// ISO codes, `""` for none known.
-    pub countries: Vec<(String, i64)>,
-    /// Autonomous systems, each with an address in it; none known is left out.
-    pub networks: Vec<NetworkCount>,
-    /// Families.
-    pub browsers: Vec<(String, i64)>,
-    /// Families.
-    pub systems: Vec<(String, i64)>,
-    /// Last used on this day, in days since 1970, back to [`DAYS`] ago.
-    pub days: Vec<(i64, i64)>,
-}
-
-/// How many sessions are in an autonomous system.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NetworkCount {
-    /// Its number.
-    pub asn: i64,
-    /// An address in it.
-    pub sample: Address,
-    /// How many.
-    pub count: i64,
-}
-
-/// How many sessions were last used from an address.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AddressCount {
-    /// Which.
-    pub address: Address,
-    /// How many.
-    pub count: i64,
-}
-
-/// The day of an instant, in days since 1970.
-#[must_use]
-pub fn day_of(at: Timestamp) -> i64 {
-    at.0.div_euclid(DAY)
-}
 
 struct Sampled(i64, String, i64);
 
@@ -71,22 +21,13 @@ impl FromRow for AddressCount {
 }
 
 impl Db<'_> {
-    /// How many sessions match, of each kind. The work may be much: for a long read.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn count_facets(&self, filter: &SessionFilter, now: Timestamp) -> Result<Facets, StoreError> {
-        let Some(keys) = self.resolve(filter).await? else { return Ok(Facets::default()) };
-        let today = day_of(now);
-        if !self.is_small(keys).await?
-            && let Some(facets) = self.facets_in_index(keys.question(filter), today).await?
-        {
-            return Ok(facets);
-        }
-        self.count_facets_by_sql(filter, keys, today).await
-    }
-
-    async fn count_facets_by_sql(&self, filter: &SessionFilter, keys: Keys, today: i64) -> Result<Facets, StoreError> {
+    /// How many of the sessions that match there are of each kind; `today` is in days since 1970.
+    pub(in crate::store) async fn count_facets_by_sql(
+        &self,
+        filter: &SessionFilter,
+        keys: Keys,
+        today: i64,
+    ) -> Result<Facets, StoreError> {
         let conditions = self.conditions(filter, keys);
         let families = |column: &str| {
             let where_clause = conditions.where_clause(&["a.id = s.user_agent_id"], true);
@@ -121,19 +62,15 @@ impl Db<'_> {
         })
     }
 
-    /// How many sessions match at each address, the most first, at most `limit` addresses. The work
-    /// may be much: for a long read.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn count_addresses(&self, filter: &SessionFilter, limit: usize) -> Result<Vec<AddressCount>, StoreError> {
-        let Some(keys) = self.resolve(filter).await? else { return Ok(Vec::new()) };
-        if !self.is_small(keys).await?
-            && let Some(counts) = self.addresses_in_index(keys.question(filter), limit).await?
-        {
-            return Ok(counts);
-        }
-        let conditions: Conditions = self.conditions(filter, keys);
+    /// How many of the sessions that match there are at each address, the most first, at most `limit`
+    /// addresses.
+    pub(in crate::store) async fn count_addresses_by_sql(
+        &self,
+        filter: &SessionFilter,
+        keys: Keys,
+        limit: usize,
+    ) -> Result<Vec<AddressCount>, StoreError> {
+        let conditions = self.conditions(filter, keys);
         let sql = format!(
             "SELECT s.last_ip_key, count(*) FROM sessions s{} GROUP BY s.last_ip_key ORDER BY 2 DESC, 1 LIMIT {limit}",
             conditions.where_clause(&[], true)

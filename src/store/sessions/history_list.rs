@@ -3,12 +3,14 @@
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
-use crate::domain::listing::{EndedFilter, EndedSortKey, Sort, SortKey, Window};
+use crate::domain::listing::{EndedFilter, EndedSortKey, Sort, SortKey};
+use crate::domain::page::{Found, Wanted, Window};
+use crate::store::lists::Listed;
 use crate::store::sessions::conditions::{Conditions, Keys};
 use crate::store::sessions::details::{SIGN_IN_COLUMNS, SignInRow};
 use crate::store::sessions::history::{EndedSessionRow, USER_NOW};
 use crate::store::sessions::rows::SessionRow;
-use crate::store::{CountKey, Db, FromRow, Row, StoreError};
+use crate::store::{CountKey, Db, FromRow, Row, Store, StoreError};
 use crate::values;
 
 /// What a [`SessionRow`] is read from, behind the names of the session and its user.
@@ -31,12 +33,27 @@ impl FromRow for EndedListRow {
     }
 }
 
+impl Listed for EndedFilter {
+    type Key = EndedSortKey;
+    type Row = EndedListRow;
+
+    async fn find(&self, store: &Store, order: &[Sort<EndedSortKey>], wanted: Wanted) -> Result<Found<EndedListRow>, StoreError> {
+        let (filter, order) = (self.clone(), order.to_vec());
+        // Most filters have no index here, so much may be read.
+        let read = store.long_read(move |db| {
+            Box::pin(async move {
+                let count = db.count_ended_sessions(&filter).await?;
+                let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
+                Ok(wanted.found(count, db.list_ended_sessions(&filter, &order, window).await?))
+            })
+        });
+        read.await
+    }
+}
+
 impl Db<'_> {
     /// The number of ended sessions that match.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn count_ended_sessions(&self, filter: &EndedFilter) -> Result<i64, StoreError> {
+    async fn count_ended_sessions(&self, filter: &EndedFilter) -> Result<i64, StoreError> {
         let Some(conditions) = self.conditions_of_ended(filter).await? else { return Ok(0) };
         if let Some(key) = &conditions.counted {
             return self.count_sessions_of(key).await;
@@ -46,10 +63,7 @@ impl Db<'_> {
     }
 
     /// The ended sessions that match, in order, one window of them.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn list_ended_sessions(
+    async fn list_ended_sessions(
         &self,
         filter: &EndedFilter,
         sorts: &[Sort<EndedSortKey>],

@@ -9,72 +9,41 @@
 
 use std::collections::HashMap;
 
-use crate::domain::listing::{SessionFilter, Sort, SortKey, Window, is_order_far};
-use crate::store::sessions::change_log::LogEnd;
-use crate::store::sessions::conditions::Conditions;
-use crate::store::sessions::rows::{SESSION_COLUMNS, SessionRow};
+use crate::domain::listing::{SessionFilter, SessionRow, Sort, SortKey};
+use crate::domain::page::Window;
+use crate::store::sessions::conditions::{Conditions, Keys};
+use crate::store::sessions::rows::SESSION_COLUMNS;
 use crate::store::{CountKey, Db, StoreError, Value};
+
+/// The most rows that are passed over one by one.
+const NEAR: i64 = 1000;
+
+/// Whether a window is too far from the beginning to pass over all rows before it.
+pub(in crate::store) fn is_far(window: Window) -> bool {
+    window.offset > NEAR
+}
 
 impl Db<'_> {
     /// The number of sessions that match.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn count_sessions(&self, filter: &SessionFilter) -> Result<i64, StoreError> {
-        let Some(keys) = self.resolve(filter).await? else { return Ok(0) };
+    pub(in crate::store) async fn count_by_sql(&self, filter: &SessionFilter, keys: Keys) -> Result<i64, StoreError> {
         let conditions = self.conditions(filter, keys);
         if let Some(key) = &conditions.counted {
             return self.count_sessions_of(key).await;
-        }
-        if filter.reads_far()
-            && !self.is_small(keys).await?
-            && let Some(count) = self.count_in_index(keys.question(filter)).await?
-        {
-            return Ok(count);
         }
         let sql = format!("SELECT count(*) FROM sessions s{}", conditions.where_clause(&[], true));
         Ok(self.one::<i64>(&sql, &conditions.values).await?.unwrap_or(0))
     }
 
-    /// How many sessions match, and those of the window that `window_of` makes of that, in order, when that takes
-    /// no longer than a look-up; else `None`, and [`Db::count_sessions`] and [`Db::list_sessions`] tell. `log_end`
-    /// was read for the same question: what happened since need not be in the answer.
-    ///
-    /// # Errors
-    /// When the database does not answer, and those of `window_of`.
-    pub async fn page_sessions_soon<E: From<StoreError>>(
-        &self,
-        filter: &SessionFilter,
-        sorts: &[Sort],
-        log_end: Option<LogEnd>,
-        window_of: impl FnOnce(i64) -> Result<Window, E>,
-    ) -> Result<Option<(i64, Vec<SessionRow>)>, E> {
-        if !filter.search.is_empty() {
-            return Ok(None);
-        }
-        let Some(keys) = self.resolve(filter).await? else { return Ok(None) };
-        self.page_in_index(&keys.question(filter), sorts, log_end, window_of).await
-    }
-
     /// The sessions that match, in order, one window of them. `count` is how many match
-    /// ([`Db::count_sessions`]): it decides the way, not the rows.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn list_sessions(
+    /// ([`Db::count_by_sql`]): it decides the way, not the rows.
+    pub(in crate::store) async fn list_by_sql(
         &self,
         filter: &SessionFilter,
+        keys: Keys,
         sorts: &[Sort],
         window: Window,
         count: i64,
     ) -> Result<Vec<SessionRow>, StoreError> {
-        let Some(keys) = self.resolve(filter).await? else { return Ok(Vec::new()) };
-        if (filter.reads_far() || window.is_far() || is_order_far(sorts))
-            && !self.is_small(keys).await?
-            && let Some(rows) = self.list_in_index(keys.question(filter), sorts, window).await?
-        {
-            return Ok(rows);
-        }
         let mut conditions = self.conditions(filter, keys);
         let is_filter_first = self.is_filter_first(&conditions, window, count).await?;
         let (mut tables, mut joins, mut order) = (Vec::new(), Vec::new(), Vec::new());
@@ -114,7 +83,7 @@ impl Db<'_> {
         tables.insert(if is_filter_first { 0 } else { tables.len() }, "sessions s");
         // Equal ones of a descending order are sorted by name, all of them: keys alone, from the index, where
         // SQLite has them. PostgreSQL looks at each row all the same.
-        let is_deep = self.is_sqlite() && (window.is_far() || sorts.first().is_some_and(|sort| sort.is_descending));
+        let is_deep = self.is_sqlite() && (is_far(window) || sorts.first().is_some_and(|sort| sort.is_descending));
         let sql = format!(
             "SELECT {} FROM {}{} ORDER BY {}",
             if is_deep { "s.id" } else { SESSION_COLUMNS },
@@ -139,8 +108,8 @@ impl Db<'_> {
         if self.is_sqlite() || !is_planned_once {
             return format!("{query} LIMIT {limit} OFFSET {offset}");
         }
-        // PostgreSQL does not know how many a parameter lets through, and so plans each time anew, which can
-        // take longer than the query, unless it is told how many at most: one of few numbers.
+        // PostgreSQL does not know the value of a parameter of LIMIT and plans such a statement each time,
+        // which can take longer than the query. A constant bound, one of few, lets it plan once.
         let most = window.offset.saturating_add(window.limit).clamp(32, 1 << 40).unsigned_abs().next_power_of_two();
         format!("SELECT * FROM ({query} LIMIT {most}) page LIMIT {limit} OFFSET {offset}")
     }

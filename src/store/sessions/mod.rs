@@ -14,6 +14,8 @@ pub(in crate::store) mod index;
 pub mod list;
 pub(in crate::store) mod live;
 pub mod locked;
+pub(in crate::store) mod memory;
+pub mod page;
 pub mod pending_end;
 pub mod rows;
 pub mod updates;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+pub use crate::domain::listing::SessionRow;
 use crate::domain::session::Lifetime;
 use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::store::db::statements::insert_statements;
@@ -133,27 +134,6 @@ pub(in crate::store) fn lifetime(row: &mut Row<'_>) -> Result<Lifetime, StoreErr
     let absolute_expires_at = row.timestamp()?;
     let idle_timeout = row.opt_int()?.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
     Ok(Lifetime { idle_timeout, absolute_expires_at })
-}
-
-/// A session as listed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SessionRow {
-    /// What names it.
-    pub uuid: SessionId,
-    /// Whose it is.
-    pub user_id: UserId,
-    /// When it began.
-    pub created_at: Timestamp,
-    /// When it was last used.
-    pub last_used_at: Timestamp,
-    /// When it ends, unless used.
-    pub expires_at: Timestamp,
-    /// Where it was last used from.
-    pub last_ip: Address,
-    /// The last user agent's id in the dictionary.
-    pub user_agent_id: i64,
-    /// Whether "stay signed in" was asked for.
-    pub is_remembered: bool,
 }
 
 pub(in crate::store) const SESSION_COLUMNS: &str =

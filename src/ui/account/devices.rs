@@ -14,7 +14,8 @@ use crate::actions::app::App;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::{end, look};
 use crate::auth::forget_session;
-use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::listing::{SessionFilter, Sort, SortKey};
+use crate::domain::page::{Found, Wanted};
 use crate::domain::{SessionId, Timestamp};
 use crate::http::query::Query;
 use crate::store::events::list::EventFilter;
@@ -100,11 +101,8 @@ async fn list(app: &App, visitor: &Visitor, number: i64, just_ended: Option<&str
     let filter = live_of(session, now);
     let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
     let db = app.store.read();
-    let count = db.count_sessions(&filter).await?;
-    let pages = (count + PAGE_SIZE - 1).div_euclid(PAGE_SIZE).max(1);
-    let number = number.clamp(1, pages);
-    let window = Window { offset: (number - 1) * PAGE_SIZE, limit: PAGE_SIZE };
-    let rows = db.list_sessions(&filter, &sorts, window, count).await?;
+    let found = app.store.page(&filter, &sorts, Wanted::page_or_last(number, PAGE_SIZE)).await?;
+    let Found { count, number, pages, rows, .. } = found;
     let ids: Vec<SessionId> = rows.iter().map(|row| row.uuid).collect();
     let details = db.list_session_details(&ids).await?;
     let details: HashMap<SessionId, SessionDetailRow> = details.into_iter().map(|detail| (detail.row.uuid, detail)).collect();
@@ -299,7 +297,7 @@ pub async fn not_me(State(app): State<App>, request: Request) -> PageResult {
     let session = visitor.signed_in(NOT_ME)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let (now, db) = (app.clock.now(), app.store.read());
-    let others = db.count_sessions(&live_of(session, now)).await? - 1;
+    let others = app.store.count_sessions(&live_of(session, now)).await? - 1;
     let user = db.find_user_uuid(session.user_id).await?.ok_or(PageError::NotFound)?;
     let filter = EventFilter { user: Some(user), ..EventFilter::default() };
     let events = db.list_latest_events(&filter, EVENTS).await?;
@@ -337,6 +335,5 @@ fn owner(session: &LiveSession) -> Principal {
         username: session.username.clone(),
         rights: crate::store::people::users::Rights::default(),
         session: Some(session.clone()),
-        log_end: None,
     }
 }

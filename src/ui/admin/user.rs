@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::actions::app::App;
 use crate::actions::{ActionError, administration};
-use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::listing::{SessionFilter, Sort, SortKey};
+use crate::domain::page::Wanted;
 use crate::domain::password;
 use crate::domain::{SessionId, Timestamp, UserId, query};
 use crate::store::StoreError;
@@ -129,10 +130,9 @@ async fn sessions(app: &App, user: UserId, now: Timestamp) -> Result<(i64, Vec<S
     let db = app.store.read();
     let filter = SessionFilter { user: Some(user), ..SessionFilter::default() };
     let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
-    let count = db.count_sessions(&filter).await?;
-    let rows = db.list_sessions(&filter, &sorts, Window { offset: 0, limit: SESSIONS }, count).await?;
-    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
-    let lines = rows.iter().map(|row| {
+    let found = app.store.page(&filter, &sorts, Wanted::first(SESSIONS)).await?;
+    let agents = app.user_agents.entries(&db, found.rows.iter().map(|row| row.user_agent_id)).await?;
+    let lines = found.rows.iter().map(|row| {
         let agent = agents.get(&row.user_agent_id);
         SessionLine {
             id: row.uuid,
@@ -144,7 +144,7 @@ async fn sessions(app: &App, user: UserId, now: Timestamp) -> Result<(i64, Vec<S
             ends: Moment::until(row.expires_at, now),
         }
     });
-    Ok((count, lines.collect()))
+    Ok((found.count, lines.collect()))
 }
 
 /// What the form for a password sends.

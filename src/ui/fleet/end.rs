@@ -14,7 +14,8 @@ use crate::actions::sessions::end_job;
 use crate::actions::sessions::end_job::{EndJob, EndJobState, EndJobView, EndTarget};
 use crate::actions::sessions::end_matching::{MAX_COMMENT_LENGTH, is_comment};
 use crate::domain::SessionId;
-use crate::domain::listing::{SessionFilter, Window};
+use crate::domain::listing::SessionFilter;
+use crate::domain::page::Wanted;
 use crate::domain::typed;
 use crate::http::query::Query;
 use crate::store::StoreError;
@@ -189,17 +190,11 @@ async fn hit(app: &App, asked: &Asked) -> Result<Hit, StoreError> {
         }
         EndTarget::Matching(filter) => {
             let (sorts, now) = (asked.look.view.sorts(), app.clock.now());
-            let read = app.store.long_read(move |db| {
-                Box::pin(async move {
-                    let count = db.count_sessions(&filter).await?;
-                    let rows = db.list_sessions(&filter, &sorts, Window { offset: 0, limit: SHOWN }, count).await?;
-                    let users = db.count_facets(&filter, now).await?.users;
-                    let without = SessionFilter { except: own, ..(*filter).clone() };
-                    let has_own = own.is_some() && filter.except.is_none() && db.count_sessions(&without).await? < count;
-                    Ok(Hit { count, users, rows, has_own })
-                })
-            });
-            read.await
+            let found = app.store.page(&*filter, &sorts, Wanted::first(SHOWN)).await?;
+            let users = app.store.count_facets(&filter, now).await?.users;
+            let without = SessionFilter { except: own, ..(*filter).clone() };
+            let has_own = own.is_some() && filter.except.is_none() && app.store.count_sessions(&without).await? < found.count;
+            Ok(Hit { count: found.count, users, rows: found.rows, has_own })
         }
     }
 }

@@ -103,17 +103,10 @@ impl Watch {
             is_administrator: viewer.rights.is_superuser,
         };
         let filter = self.view.shown(&self.app, now, Some(viewer.uuid)).await?;
-        let app = self.app.clone();
-        let read = self.app.store.long_read(move |db| {
-            Box::pin(async move {
-                let count = db.count_sessions(&filter).await?;
-                let rows = db.list_sessions(&filter, &look.view.sorts(), look.view.window(), count).await?;
-                Ok::<_, StoreError>((count, crate::ui::fleet::rows::render(&app, db, &rows, &look, now).await?))
-            })
-        });
-        let (count, rows) = read.await?;
+        let found = self.app.store.page(&filter, &look.view.sorts(), look.view.wanted()).await?;
+        let (count, rows) = (found.count, crate::ui::fleet::rows::render(&self.app, &db, &found.rows, &look, now).await?);
         if (count, &rows) == (self.count, &self.sent) && !is_first {
-            // Somewhere else in the table; what is counted beside it may be different now.
+            // Somewhere else in the table: the counts next to it may be different now.
             return Ok(Some(Some(Event::default().event("changed").data(grouped(count)))));
         }
         let gone = self.gone(&rows).await?;

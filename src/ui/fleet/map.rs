@@ -8,11 +8,11 @@ use axum::http::StatusCode;
 
 use crate::actions::app::App;
 use crate::domain::country;
+use crate::domain::facets::AddressCount;
 use crate::domain::listing::SessionFilter;
 use crate::domain::query::token;
 use crate::http::query::Query;
 use crate::store::StoreError;
-use crate::store::sessions::facets::AddressCount;
 use crate::ui::fleet::view::{View, address};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::{grouped, plural};
@@ -113,16 +113,13 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
 /// How many sessions match, where they are, the busiest place first, and how many of them that
 /// covers.
 async fn spots(app: &App, filter: SessionFilter) -> Result<(i64, Vec<Spot>, i64), StoreError> {
-    let (app, store) = (app.clone(), app.store.clone());
-    let read = store.long_read(move |db| {
-        Box::pin(async move {
-            let total = db.count_sessions(&filter).await?;
-            let addresses = db.count_addresses(&filter, LOOKED_UP).await?;
-            let looked_up = addresses.iter().map(|address| address.count).sum();
-            Ok::<_, StoreError>((total, gather(&app, &addresses), looked_up))
-        })
-    });
-    read.await
+    let total = app.store.count_sessions(&filter).await?;
+    let addresses = app.store.count_addresses(&filter, LOOKED_UP).await?;
+    let looked_up = addresses.iter().map(|address| address.count).sum();
+    let app_too = app.clone();
+    // As many look-ups in the GeoIP files as there are addresses: among the long reads, which are bounded.
+    let spots = app.store.long_read(move |_| Box::pin(async move { Ok::<_, StoreError>(gather(&app_too, &addresses)) }));
+    Ok((total, spots.await?, looked_up))
 }
 
 fn gather(app: &App, addresses: &[AddressCount]) -> Vec<Spot> {

@@ -16,13 +16,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 
 use crate::actions::app::App;
+use crate::domain::facets::{DAY, Facets};
 use crate::domain::filters::Word;
 use crate::domain::listing::SessionFilter;
 use crate::domain::query::{Mistakes, token, words};
 use crate::domain::{Timestamp, country};
 use crate::http::query::Query;
 use crate::store::StoreError;
-use crate::store::sessions::facets::{DAY, Facets};
 use crate::ui::error::PageError;
 use crate::ui::fleet::offers::{ApiNames, Offers};
 use crate::ui::fleet::rows::{Look, RenderedRow};
@@ -92,6 +92,7 @@ struct Heading {
 /// What the database says about a view.
 struct Found {
     count: i64,
+    pages: i64,
     rows: Vec<RenderedRow>,
     facets: Facets,
     view: View,
@@ -141,8 +142,8 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         frame: visitor.frame(&app, Section::Sessions),
         live_js: assets::live_js(),
         count: found.count,
-        pages: pages(found.count, view.size),
-        last_url: view.url_at_page(pages(found.count, view.size)),
+        pages: found.pages,
+        last_url: view.url_at_page(found.pages),
         users: found.facets.users,
         rows: found.rows,
         chips: chips.collect(),
@@ -159,10 +160,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
 /// What is counted on a view's page.
 pub async fn counts(State(app): State<App>, request: Request) -> PageResult {
     let Asked { look, filter, now, .. } = asked(&app, request).await?;
-    let read = app.store.long_read(move |db| {
-        Box::pin(async move { Ok::<_, StoreError>((db.count_sessions(&filter).await?, db.count_facets(&filter, now).await?)) })
-    });
-    let (count, found) = read.await?;
+    let (count, found) = (app.store.count_sessions(&filter).await?, app.store.count_facets(&filter, now).await?);
     let facets = facets(&app, &look.view, &found, count);
     Ok(page(StatusCode::OK, &CountsPart { count, users: found.users, facets }))
 }
@@ -201,29 +199,17 @@ async fn exact(app: &App, visitor: &Visitor, view: &View) -> Result<SessionFilte
     Ok(SessionFilter { visible_to: visitor.principal(PATH)?.visible(), ..filter })
 }
 
-/// Reads a page of the table and what is counted beside it, off the threads that serve others.
-async fn find(app: &App, mut look: Look, filter: SessionFilter, now: Timestamp) -> Result<Found, StoreError> {
-    let app = app.clone();
-    let store = app.store.clone();
-    store
-        .long_read(move |db| {
-            Box::pin(async move {
-                let count = db.count_sessions(&filter).await?;
-                look.view.page = look.view.page.min(pages(count, look.view.size));
-                let rows = db.list_sessions(&filter, &look.view.sorts(), look.view.window(), count).await?;
-                let rows = rows::render(&app, db, &rows, &look, now).await?;
-                let facets = db.count_facets(&filter, now).await?;
-                Ok::<_, StoreError>(Found { count, rows, facets, view: look.view })
-            })
-        })
-        .await
+/// Reads a page of the table, and the counts next to it.
+async fn find(app: &App, look: Look, filter: SessionFilter, now: Timestamp) -> Result<Found, StoreError> {
+    let page = app.store.page(&filter, &look.view.sorts(), look.view.wanted()).await?;
+    let mut look = look;
+    look.view.page = page.number;
+    let rows = rows::render(app, &app.store.read(), &page.rows, &look, now).await?;
+    let facets = app.store.count_facets(&filter, now).await?;
+    Ok(Found { count: page.count, pages: page.pages, rows, facets, view: look.view })
 }
 
-fn pages(count: i64, size: i64) -> i64 {
-    (count + size - 1).div_euclid(size).max(1)
-}
-
-/// The counts beside the table, each a link that filters.
+/// The counts next to the table, each a link that filters.
 fn facets(app: &App, view: &View, facets: &Facets, total: i64) -> Vec<Facet> {
     let entry = |label: String, count: i64, key: &str, value: &str| {
         let (url, is_on) = view.url_toggling(&token(key, value));

@@ -7,7 +7,8 @@ use axum::http::StatusCode;
 use crate::actions::app::App;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::look;
-use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::listing::{SessionFilter, Sort, SortKey};
+use crate::domain::page::Wanted;
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId, query};
 use crate::store::StoreError;
 use crate::store::events::list::EventFilter;
@@ -184,12 +185,10 @@ fn network(app: &App, ip: Address) -> String {
 }
 
 async fn others(app: &App, user: UserId, but: SessionId, now: Timestamp) -> Result<Vec<Other>, StoreError> {
-    let db = app.store.read();
     let filter = SessionFilter { visible_to: Some(user), ..SessionFilter::default() };
     let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
-    let count = db.count_sessions(&filter).await?;
-    let rows = db.list_sessions(&filter, &sorts, Window { offset: 0, limit: SHOWN + 1 }, count).await?;
-    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let rows = app.store.page(&filter, &sorts, Wanted::first(SHOWN + 1)).await?.rows;
+    let agents = app.user_agents.entries(&app.store.read(), rows.iter().map(|row| row.user_agent_id)).await?;
     let others = rows.iter().filter(|row| row.uuid != but).map(|row| {
         let agent = agents.get(&row.user_agent_id);
         Other {

@@ -13,7 +13,8 @@ use crate::actions::app::App;
 use crate::actions::sessions::question;
 use crate::auth::cookies;
 use crate::config::Config;
-use crate::domain::listing::{SessionFilter, Sort, Window};
+use crate::domain::listing::{SessionFilter, Sort};
+use crate::domain::page::Wanted;
 use crate::domain::query::SessionQuery;
 use crate::domain::{SessionId, Timestamp};
 use crate::http::query::Query;
@@ -25,7 +26,7 @@ pub(in crate::ui) const PATH: &str = "/sessions/all";
 /// How many rows a page may have.
 pub(in crate::ui) const SIZES: [i64; 4] = [10, 25, 50, 100];
 const SIZE: i64 = 25;
-/// What stands unencoded in our addresses, so that they can be read.
+/// Characters that are not encoded in our addresses, so that people can read them.
 const READABLE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':').remove(b'/').remove(b',').remove(b'@');
 
@@ -195,8 +196,9 @@ impl View {
         Sort::parse_list(&self.order).unwrap_or_default()
     }
 
-    pub fn window(&self) -> Window {
-        Window { offset: (self.page - 1).saturating_mul(self.size), limit: self.size }
+    /// Its page of the list; the last one where there are fewer.
+    pub fn wanted(&self) -> Wanted {
+        Wanted::page_or_last(self.page, self.size)
     }
 
     /// What of the view the address has to say, as names and values.
@@ -224,7 +226,7 @@ impl View {
         parameters
     }
 
-    /// The same without those of these names: what a form beside them has to carry along.
+    /// The same without those of these names: what a form with fields for these has to send, too.
     pub fn parameters_but(&self, names: &[&str]) -> Vec<(&'static str, String)> {
         self.parameters().into_iter().filter(|(name, _)| !names.contains(name)).collect()
     }
@@ -234,7 +236,7 @@ impl View {
         address(PATH, &self.parameters())
     }
 
-    /// The address of a page beside it, about the same sessions.
+    /// The address of another page about the same sessions.
     pub fn url_of(&self, page: &str) -> String {
         address(&format!("{PATH}/{page}"), &self.parameters())
     }

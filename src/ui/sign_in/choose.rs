@@ -12,7 +12,8 @@ use crate::actions::sign_in;
 use crate::actions::sign_in::Proved;
 use crate::auth;
 use crate::auth::redirect;
-use crate::domain::listing::{SessionFilter, Sort, SortKey, Window};
+use crate::domain::listing::{SessionFilter, Sort, SortKey};
+use crate::domain::page::Wanted;
 use crate::domain::{PlainSecret, SessionId};
 use crate::ui::sign_in::{finish, refused, stale};
 use crate::ui::submission::Submission;
@@ -63,11 +64,9 @@ pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, ne
     let now = app.clock.now();
     let after_now = now.plus(Duration::from_micros(1));
     let filter = SessionFilter { visible_to: Some(user), expires_gte: Some(after_now), ..SessionFilter::default() };
-    let db = app.store.read();
-    let count = db.count_sessions(&filter).await?;
     let sorts = [Sort { key: SortKey::LastUsed, is_descending: false }];
-    let rows = db.list_sessions(&filter, &sorts, Window { offset: 0, limit: OFFERED }, count).await?;
-    let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
+    let rows = app.store.page(&filter, &sorts, Wanted::first(OFFERED)).await?.rows;
+    let agents = app.user_agents.entries(&app.store.read(), rows.iter().map(|row| row.user_agent_id)).await?;
     let choices = rows.iter().map(|row| Choice {
         id: row.uuid,
         agent: describe(agents.get(&row.user_agent_id)),

@@ -48,7 +48,8 @@ on_both!(the_table_names_models_apps_and_places, |home| async move {
     let city = home.folder().join("city.mmdb");
     geoip::write_city(&city, &[("198.51.100.0/24", "EU", "", ""), ("203.0.113.0/24", "EU", "DE", "Berlin")]);
     let home = home.with("ROLLCALL_GEOIP__CITY", &city.display().to_string());
-    let phone = "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36";
+    let phone =
+        "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36";
     home.import(&[
         seed::user(50, "alice"),
         seed::session(1, 50, json!({"last_ip": "64:ff9b::198.51.100.7", "last_user_agent": phone})),

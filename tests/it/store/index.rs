@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+use rollcall::actions::people::users;
+use rollcall::domain::UserId;
+use rollcall::domain::caller::Actor;
+use rollcall::domain::listing::{SessionFilter, Sort, SortKey};
+use rollcall::domain::page::Wanted;
+use rollcall::store::StoreError;
+use rollcall::store::events::list::EventFilter;
+use rollcall::store::people::user_list::{UserFilter, UserSortKey};
 use serde_json::json;
 
 use crate::support::{SESSIONS, TestApp, geoip, seed};
@@ -81,4 +89,90 @@ db_test!(lists_that_come_often_are_answered_from_memory, |db| async move {
     let after = admin.get(&list).await.assert_status(200).json();
     assert_eq!(after["pagination"]["count"], 49, "and what happens since then is in them");
     assert_eq!(after["results"][0], before["results"][1]);
+});
+
+db_test!(searches_know_a_user_by_the_new_name_alone, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = app.admin_token().await;
+    let mut lines = vec![seed::user(7, "marianne"), seed::user(8, "stays")];
+    lines.extend((0..40).map(|n| seed::session(n, 7 + i64::from(n % 2), json!({}))));
+    app.import(&lines).await;
+    let count = async |query: &str| admin.get(&format!("{SESSIONS}?{query}")).await.count();
+    assert_eq!((count("search=marianne").await, count("search=stays").await), (20, 20));
+    assert!(app.app.store.is_index_filled());
+
+    // Another user gets the key of one who was removed.
+    let user = users::find(&app.app, "marianne").await.unwrap();
+    users::remove(&app.app, &user, &Actor::cli()).await.unwrap();
+    assert_eq!((count("search=marianne").await, count("search=stays").await), (0, 20));
+    let mut lines = vec![seed::user(7, "bertrand")];
+    lines.extend((100..103).map(|n| seed::session(n, 7, json!({}))));
+    app.import(&lines).await;
+    assert_eq!((count("search=marianne").await, count("search=bertrand").await), (0, 3));
+    assert_eq!((count("user__username=marianne").await, count("user__username=bertrand").await), (0, 3));
+
+    // A rename, by another node.
+    let beside = app.restarted(&[]).await;
+    let renamed = beside.store.write(|db| Box::pin(async move { db.update_username(UserId(7), "zacharias").await }));
+    renamed.await.unwrap();
+    assert_eq!((count("search=bertrand").await, count("search=zacharias").await), (0, 3));
+    let last = admin.get(&format!("{SESSIONS}?search=s&ordering=-username&page_size=3")).await.assert_status(200);
+    assert_eq!(last.uuids(), [100, 101, 102].map(seed::uuid), "and lists by name are in its order");
+
+    // An import in place of everything.
+    let mut lines = vec![seed::user(7, "nadine"), seed::user(9, "the admin")];
+    lines.extend((200..202).map(|n| seed::session(n, 7, json!({}))));
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    app.import_bytes(text, true).await.unwrap();
+    let admin = app.known("the admin").await;
+    let found = async |name: &str| {
+        let filter = SessionFilter { search: vec![name.to_uppercase()], ..SessionFilter::default() };
+        app.app.store.count_sessions(&filter).await.unwrap()
+    };
+    assert_eq!((found("zacharias").await, found("nadine").await, admin.id), (0, 2, UserId(9)));
+    assert!(app.app.store.is_index_filled(), "from memory all the time");
+});
+
+db_test!(questions_wait_until_the_sessions_are_in_memory, |db| async move {
+    const SESSIONS: u32 = 24_000;
+    let app = TestApp::new(db).await;
+    let mut lines = vec![seed::user(7, "alice"), seed::user(8, "bob")];
+    lines.extend((0..SESSIONS).map(|n| seed::session(n, 7 + i64::from(n % 2), json!({}))));
+    app.import(&lines).await;
+    let store = &app.app.store;
+    assert!(!store.is_index_filled());
+    let search = SessionFilter { search: vec!["LIC".into()], ..SessionFilter::default() };
+    let order = [Sort { key: SortKey::LastUsed, is_descending: true }];
+    // All at once, and more than may wait.
+    let questions = (0..100).map(|n| {
+        let (search, order) = (&search, &order);
+        async move {
+            let found = store.page(search, order, Wanted::page(n % 9 + 1, 100)).await;
+            found.map(|found| (found.count, found.rows.len(), store.is_index_filled()))
+        }
+    });
+    let answers = futures_util::future::join_all(questions).await;
+    let right = (i64::from(SESSIONS / 2), 100, true);
+    let answered = answers.iter().filter(|answer| matches!(answer, Ok(answer) if *answer == right)).count();
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(StoreError::Busy))).count();
+    assert_eq!((answered, refused), (64, 36), "none is answered before, and the database is asked by none: {answers:?}");
+    // The beginning of a list needs no memory, and waits for nothing.
+    let found = store.page(&SessionFilter::default(), &order, Wanted::first(20)).await.unwrap();
+    assert_eq!((found.count, found.rows.len()), (i64::from(SESSIONS), 20));
+});
+
+db_test!(users_and_events_are_listed_by_the_same_door, |db| async move {
+    let app = TestApp::new(db).await;
+    let lines: Vec<_> = (1..=45).map(|id| seed::user(id, &format!("user-{id:02}"))).collect();
+    app.import(&lines).await;
+    let (store, part) = (&app.app.store, |part: &str| UserFilter { part: part.into() });
+    let by_name = [Sort { key: UserSortKey::Username, is_descending: true }];
+    let found = store.page(&part(""), &by_name, Wanted::page(2, 20)).await.unwrap();
+    assert_eq!((found.count, found.pages, found.rows.first().map(|user| user.id)), (45, 3, Some(UserId(25))));
+    let found = store.page(&part("R-4"), &[], Wanted::last(4)).await.unwrap();
+    assert_eq!(found.rows.iter().map(|user| user.id.0).collect::<Vec<_>>(), [44, 45]);
+    assert!(!store.page(&part("nobody"), &by_name, Wanted::page(2, 20)).await.unwrap().is_there());
+    let imports = EventFilter { kind: Some("import".into()), ..EventFilter::default() };
+    let found = store.page(&imports, &[], Wanted::first(20)).await.unwrap();
+    assert_eq!((found.count, found.rows.len()), (1, 1));
 });

@@ -1,19 +1,25 @@
-//! Lists, counts and searches against a naive model that looks at every session: whatever was written
-//! just before, by this process or beside it, they agree.
+//! Lists, counts and searches against a model that looks at every session: whatever was written just
+//! before, by this process or another, they agree. Sessions begin and end; users are renamed, removed, and
+//! followed by others with the same key.
 
 use std::cmp::Ordering;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use rollcall::actions::app::App;
 use rollcall::actions::import;
-use rollcall::domain::Address;
+use rollcall::actions::people::users;
 use rollcall::domain::caller::Actor;
+use rollcall::domain::{Address, UserId};
 use serde_json::{Value, json};
 
 use crate::support::{Caller, SESSIONS, TestApp, geoip, seed};
 
-const USERS: [&str; 6] = ["ada", "Ada.B", "bob-1", "bob-11", "zoë", "x.firefox"];
+/// How many users there are at most: their keys are 1 to 6.
+const USERS: usize = 6;
+/// What they may be called; at first the first six are.
+const NAMES: [&str; 9] = ["ada", "Ada.B", "bob-1", "bob-11", "zoë", "x.firefox", "Bob-1", "adam", "0win"];
 const ADDRESSES: [&str; 7] =
     ["198.51.100.7", "198.51.100.70", "203.0.113.9", "2001:db8::1", "2001:db8::12", "10.0.0.1", "::ffff:10.0.0.1"];
 /// What the GeoIP files say of them.
@@ -29,6 +35,40 @@ const AGENTS: [&str; 5] = [
 const TERMS: [&str; 14] =
     ["ada", "B", "bob-1", "ZOË", "firefox", "143", "1", "198.51.100.7", "2001:db8", "::", "win", "curl", "zz", "/"];
 const KEYS: [&str; 9] = ["uuid", "user", "username", "last_ip", "last_user_agent", "last_used", "expires", "created", "country"];
+
+/// What the model knows.
+struct World {
+    /// The names of users; `None`: removed.
+    names: [Option<&'static str>; USERS],
+    sessions: Vec<Known>,
+    /// The number of the next session.
+    next: u32,
+}
+
+impl World {
+    fn name(&self, known: &Known) -> &'static str {
+        self.names[known.user].unwrap_or_default()
+    }
+
+    fn is_free(&self, name: &str) -> bool {
+        !self.names.contains(&Some(name))
+    }
+
+    /// Adds new sessions of users who are there, and gives their lines.
+    fn add(&mut self, new: &[Known]) -> Vec<Value> {
+        let new = new.iter().filter(|known| self.names[known.user].is_some());
+        let new: Vec<Known> = new.zip(self.next..).map(|(known, number)| Known { number, ..known.clone() }).collect();
+        self.next += u32::try_from(new.len()).unwrap();
+        let lines = new.iter().map(Known::line).collect();
+        self.sessions.extend(new);
+        lines
+    }
+
+    /// Whether a user has not too many sessions to lose them: else nothing is left to ask for.
+    fn may_lose(&self, user: usize) -> bool {
+        self.sessions.iter().filter(|known| known.user == user).count() * 4 < self.sessions.len()
+    }
+}
 
 /// A session, as the model knows it.
 #[derive(Clone, Debug)]
@@ -51,17 +91,17 @@ impl Known {
         seed::session(self.number, i64::try_from(self.user).unwrap() + 1, with)
     }
 
-    fn holds(&self, term: &str) -> bool {
+    fn holds(&self, world: &World, term: &str) -> bool {
         let term = term.to_uppercase();
-        [USERS[self.user], ADDRESSES[self.address], AGENTS[self.agent]].iter().any(|text| text.to_uppercase().contains(&term))
+        [world.name(self), ADDRESSES[self.address], AGENTS[self.agent]].iter().any(|text| text.to_uppercase().contains(&term))
     }
 
-    fn compare(&self, other: &Self, key: &str) -> Ordering {
+    fn compare(&self, other: &Self, world: &World, key: &str) -> Ordering {
         let address = |known: &Self| Address::parse(ADDRESSES[known.address]).unwrap().sort_key();
         match key {
             "uuid" => self.number.cmp(&other.number),
             "user" => self.user.cmp(&other.user),
-            "username" => USERS[self.user].cmp(USERS[other.user]),
+            "username" => world.name(self).cmp(world.name(other)),
             "last_ip" => address(self).cmp(&address(other)),
             "last_user_agent" => AGENTS[self.agent].cmp(AGENTS[other.agent]),
             // An imported session began when it was last used.
@@ -97,12 +137,12 @@ struct Question {
 const NETWORKS: [&str; 3] = ["198.51.100.0/26", "2001:db8::/124", "10.0.0.0/8"];
 
 impl Question {
-    fn matches(&self, known: &Known) -> bool {
+    fn matches(&self, world: &World, known: &Known) -> bool {
         let inside = |network: &str| {
             rollcall::domain::Network::parse(network).unwrap().contains(Address::parse(ADDRESSES[known.address]).unwrap())
         };
-        self.terms.iter().all(|term| known.holds(TERMS[*term]))
-            && (self.user >= USERS.len() || self.user == known.user)
+        self.terms.iter().all(|term| known.holds(world, TERMS[*term]))
+            && NAMES.get(self.user).is_none_or(|name| *name == world.name(known))
             && (self.address >= ADDRESSES.len() || self.address == known.address)
             // The empty user agent cannot be asked for.
             && (self.agent == 0 || self.agent >= AGENTS.len() || self.agent == known.agent)
@@ -119,7 +159,7 @@ impl Question {
         let mut pairs = vec![("page_size", self.size.to_string()), ("page", page.to_string())];
         let terms: Vec<&str> = self.terms.iter().map(|term| TERMS[*term]).collect();
         pairs.push(("search", terms.join(" ")));
-        pairs.extend(USERS.get(self.user).map(|name| ("user__username", (*name).to_owned())));
+        pairs.extend(NAMES.get(self.user).map(|name| ("user__username", (*name).to_owned())));
         pairs.extend(ADDRESSES.get(self.address).map(|ip| ("session__last_ip", (*ip).to_owned())));
         pairs.extend(AGENTS.get(self.agent).map(|agent| ("session__last_user_agent", (*agent).to_owned())));
         match self.place {
@@ -136,13 +176,13 @@ impl Question {
         pairs.join("&")
     }
 
-    fn sort(&self, found: &mut [Known]) {
+    fn sort(&self, world: &World, found: &mut [Known]) {
         // Names decide where the same key is given twice: the first counts.
         let username = [(2, false)];
         let orders: &[(usize, bool)] = if self.orders.is_empty() { &username } else { &self.orders };
         found.sort_by(|a, b| {
             let by_orders = orders.iter().map(|(key, is_down)| {
-                let order = a.compare(b, KEYS[*key]);
+                let order = a.compare(b, world, KEYS[*key]);
                 if *is_down { order.reverse() } else { order }
             });
             by_orders.fold(Ordering::Equal, Ordering::then).then(a.number.cmp(&b.number))
@@ -157,6 +197,12 @@ enum Step {
     AddBeside(Vec<Known>),
     End(prop::sample::Index),
     EndAllOf(usize),
+    /// A user gets this name, if nobody has it.
+    Rename(usize, usize),
+    /// A user is removed.
+    Remove(usize),
+    /// An import brings another user with the key of one who was removed.
+    Heir(usize, usize),
     Ask(Question),
     /// What was asked before: another page of it, and others wrote meanwhile.
     AskAgain(usize, prop::sample::Index),
@@ -165,11 +211,11 @@ enum Step {
 /// Filters and orders that are asked for again and again: terms, user, place, since, orders, size.
 type Regular = (&'static [usize], usize, usize, Option<u32>, &'static [(usize, bool)], usize);
 const REGULARS: [Regular; 6] = [
-    (&[], 9, 0, None, &[(5, true)], 7),
-    (&[], 9, 1, None, &[(7, false)], 1),
-    (&[6], 9, 9, None, &[(8, true), (5, false)], 20),
-    (&[4], 9, 9, Some(10), &[(4, false), (6, true)], 7),
-    (&[2], 9, 0, None, &[(8, false)], 7),
+    (&[], 19, 0, None, &[(5, true)], 7),
+    (&[], 19, 1, None, &[(7, false)], 1),
+    (&[6], 19, 9, None, &[(8, true), (5, false)], 20),
+    (&[4], 19, 9, Some(10), &[(4, false), (6, true)], 7),
+    (&[2], 19, 0, None, &[(8, false)], 7),
     (&[], 3, 9, Some(5), &[(2, true), (5, true)], 1),
 ];
 
@@ -180,8 +226,14 @@ fn regular(number: usize, page: prop::sample::Index) -> Question {
 }
 
 fn known() -> impl Strategy<Value = Known> {
-    (0..USERS.len(), 0..ADDRESSES.len(), 0..AGENTS.len(), 0..50_u32, 0..50_u32)
-        .prop_map(|(user, address, agent, used, expires)| Known { number: 0, user, address, agent, used, expires })
+    (0..USERS, 0..ADDRESSES.len(), 0..AGENTS.len(), 0..50_u32, 0..50_u32).prop_map(|(user, address, agent, used, expires)| Known {
+        number: 0,
+        user,
+        address,
+        agent,
+        used,
+        expires,
+    })
 }
 
 fn question() -> impl Strategy<Value = Question> {
@@ -209,23 +261,18 @@ fn step() -> impl Strategy<Value = Step> {
         2 => prop::collection::vec(known(), 1..20).prop_map(Step::Add),
         1 => prop::collection::vec(known(), 1..20).prop_map(Step::AddBeside),
         3 => any::<prop::sample::Index>().prop_map(Step::End),
-        1 => (0..USERS.len()).prop_map(Step::EndAllOf),
+        1 => (0..USERS).prop_map(Step::EndAllOf),
+        2 => (0..USERS, 0..NAMES.len()).prop_map(|(user, name)| Step::Rename(user, name)),
+        1 => (0..USERS).prop_map(Step::Remove),
+        3 => (0..USERS, 0..NAMES.len()).prop_map(|(user, name)| Step::Heir(user, name)),
         9 => question().prop_map(Step::Ask),
         9 => (0..REGULARS.len(), any::<prop::sample::Index>()).prop_map(|(number, page)| Step::AskAgain(number, page)),
     ]
 }
 
-/// Takes new sessions into the model and gives their lines.
-fn number(model: &mut Vec<Known>, next: &mut u32, new: &[Known]) -> Vec<Value> {
-    let new: Vec<Known> = new.iter().map(|known| Known { number: std::mem::replace(next, *next + 1), ..known.clone() }).collect();
-    let lines = new.iter().map(Known::line).collect();
-    model.extend(new);
-    lines
-}
-
-async fn ask(admin: &Caller, model: &[Known], question: &Question) {
-    let mut expected: Vec<Known> = model.iter().filter(|known| question.matches(known)).cloned().collect();
-    question.sort(&mut expected);
+async fn ask(admin: &Caller, world: &World, question: &Question) {
+    let mut expected: Vec<Known> = world.sessions.iter().filter(|known| question.matches(world, known)).cloned().collect();
+    question.sort(world, &mut expected);
     let pages = expected.len().div_ceil(question.size).max(1);
     let page = question.page.index(pages) + 1;
     let path = format!("{SESSIONS}?{}", question.query(page));
@@ -244,49 +291,76 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
     let (city, asn) = (city.display().to_string(), asn.display().to_string());
     let settings = [("GEOIP__CITY", city.as_str()), ("GEOIP__ASN", &asn)];
     let app = TestApp::with(db, &settings).await;
-    let mut lines: Vec<Value> = (1..).zip(USERS).map(|(id, name)| seed::user(id, name)).collect();
-    let (mut model, mut next) = (Vec::new(), 1);
+    let mut lines: Vec<Value> = (1..).zip(&NAMES[..USERS]).map(|(id, name)| seed::user(id, name)).collect();
+    let names = std::array::from_fn(|user| Some(NAMES[user]));
+    let mut world = World { names, sessions: Vec::new(), next: 1 };
     let mut runner = TestRunner::deterministic();
     // Enough that the last pages lie far from the first.
     let many = prop::collection::vec(known(), 1300).new_tree(&mut runner).unwrap().current();
-    lines.extend(number(&mut model, &mut next, &many));
+    lines.extend(world.add(&many));
     app.import(&lines).await;
     let admin = app.admin_token().await;
     let beside = app.restarted(&settings).await;
-    let steps = prop::collection::vec(step(), 300).new_tree(&mut runner).unwrap().current();
+    let steps = prop::collection::vec(step(), 350).new_tree(&mut runner).unwrap().current();
+    let mut heirs = 0;
     for step in &steps {
         match step {
-            Step::Add(new) => drop(app.import(&number(&mut model, &mut next, new)).await),
-            Step::AddBeside(new) => {
-                let text: String = number(&mut model, &mut next, new).iter().map(|line| format!("{line}\n")).collect();
-                let source = Box::new(std::io::Cursor::new(text.into_bytes()));
-                import::run(&beside, source, false, Box::new(|_| {}), &Actor::cli()).await.expect("lines that can be imported");
-            }
-            Step::End(which) if !model.is_empty() => {
-                let gone = model.remove(which.index(model.len()));
+            Step::Add(new) => drop(app.import(&world.add(new)).await),
+            Step::AddBeside(new) => import_beside(&beside, &world.add(new)).await,
+            Step::End(which) if !world.sessions.is_empty() => {
+                let gone = world.sessions.remove(which.index(world.sessions.len()));
                 admin.delete(&format!("{SESSIONS}{}/", seed::uuid(gone.number))).await.assert_status(204);
             }
-            Step::EndAllOf(user) => {
-                let before = model.len();
-                // Only some of the time: else nothing is left to ask for.
-                if model.iter().filter(|known| known.user == *user).count() * 8 < before {
-                    model.retain(|known| known.user != *user);
-                    let gone = before - model.len();
-                    let key = i64::try_from(*user).unwrap() + 1;
-                    // Some as very large ends do: they are moved later, or are not when this ends.
-                    if gone % 2 == 0 {
-                        assert_eq!(app.record_ends_of(key, 1000).await, gone);
-                        continue;
-                    }
-                    let path = format!("{SESSIONS}bulk_delete/?user_pks={key}");
-                    assert_eq!(admin.delete(&path).await.assert_status(200).json()["deleted"], gone);
-                    app.move_pending().await;
-                }
-            }
             Step::End(_) => {}
-            Step::Ask(question) => ask(&admin, &model, question).await,
-            Step::AskAgain(number, page) => ask(&admin, &model, &regular(*number, *page)).await,
+            Step::EndAllOf(user) if world.may_lose(*user) => end_all_of(&app, &admin, &mut world, *user).await,
+            Step::EndAllOf(_) => {}
+            Step::Rename(user, name) if world.names[*user].is_some() && world.is_free(NAMES[*name]) => {
+                let (id, name) = (key(*user), NAMES[*name]);
+                let written = beside.store.write(move |db| Box::pin(async move { db.update_username(id, name).await }));
+                written.await.expect("a name that is free");
+                world.names[*user] = Some(name);
+            }
+            Step::Remove(user) if world.names[*user].is_some() && world.may_lose(*user) => {
+                let found = app.app.store.read().find_user(key(*user)).await.unwrap().expect("the user");
+                users::remove(&app.app, &found, &Actor::cli()).await.expect("the user is removed");
+                world.names[*user] = None;
+                world.sessions.retain(|known| known.user != *user);
+            }
+            Step::Heir(user, name) if world.names[*user].is_none() && world.is_free(NAMES[*name]) => {
+                import_beside(&beside, &[seed::user(key(*user).0, NAMES[*name])]).await;
+                world.names[*user] = Some(NAMES[*name]);
+                heirs += 1;
+            }
+            Step::Rename(..) | Step::Remove(_) | Step::Heir(..) => {}
+            Step::Ask(question) => ask(&admin, &world, question).await,
+            Step::AskAgain(number, page) => ask(&admin, &world, &regular(*number, *page)).await,
         }
     }
     assert!(app.app.store.is_index_filled(), "searches were answered from memory");
+    assert!(heirs > 2, "keys came again: {heirs}");
 });
+
+fn key(user: usize) -> UserId {
+    UserId(i64::try_from(user).unwrap() + 1)
+}
+
+/// Imports lines in another process, as far as the one that is asked can tell.
+async fn import_beside(beside: &App, lines: &[Value]) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let source = Box::new(std::io::Cursor::new(text.into_bytes()));
+    import::run(beside, source, false, Box::new(|_| {}), &Actor::cli()).await.expect("lines that can be imported");
+}
+
+/// Ends a user's sessions: some as very large ends do, which are moved later, or are not when this ends.
+async fn end_all_of(app: &TestApp, admin: &Caller, world: &mut World, user: usize) {
+    let before = world.sessions.len();
+    world.sessions.retain(|known| known.user != user);
+    let (gone, key) = (before - world.sessions.len(), key(user).0);
+    if gone % 2 == 0 {
+        assert_eq!(app.record_ends_of(key, 1000).await, gone);
+        return;
+    }
+    let path = format!("{SESSIONS}bulk_delete/?user_pks={key}");
+    assert_eq!(admin.delete(&path).await.assert_status(200).json()["deleted"], gone);
+    app.move_pending().await;
+}

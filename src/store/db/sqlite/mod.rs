@@ -24,13 +24,14 @@ mod open_files;
 mod wal;
 mod writer;
 
-use crate::files;
-use crate::store::db::pending::Pending;
 use crate::store::db::sqlite::wal::{Wal, exit_if_unflushed};
-pub use crate::store::db::sqlite::writer::Kind;
-use crate::store::db::sqlite::writer::{Job, Outcome, Work, Writer, run_writer};
-use crate::store::sessions::index::SessionIndex;
-use crate::store::{BoxFuture, Db, FromRow, Row, StoreError, Value};
+use crate::store::db::sqlite::writer::{Job, Writer, run_writer};
+pub use writer::Kind;
+pub(in crate::store) use writer::{Outcome, Work};
+
+use crate::files;
+use crate::store::db::seen::SeenLog;
+use crate::store::{FromRow, Row, StoreError, Value};
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,7 +62,7 @@ struct Inner {
     long_reads: Arc<Semaphore>,
     long_reads_waiting: AtomicUsize,
     writes_waiting: AtomicUsize,
-    index: Arc<SessionIndex>,
+    seen_log: SeenLog,
 }
 
 impl Sqlite {
@@ -90,13 +91,13 @@ impl Sqlite {
             long_reads: Arc::new(Semaphore::new(LONG_READERS)),
             long_reads_waiting: AtomicUsize::new(0),
             writes_waiting: AtomicUsize::new(0),
-            index: SessionIndex::new(),
+            seen_log: SeenLog::default(),
         })))
     }
 
-    /// The sessions in memory.
-    pub(in crate::store) fn index(&self) -> &Arc<SessionIndex> {
-        &self.0.index
+    /// The newest position of the log of changes that was read.
+    pub(in crate::store) fn seen_log(&self) -> &SeenLog {
+        &self.0.seen_log
     }
 
     /// How much waits and runs, by queue and state.
@@ -143,26 +144,23 @@ impl Sqlite {
         })
     }
 
-    /// Runs `work` on a thread for long reads, of which there are few.
+    /// Runs `work` on one of the few threads for long reads, when it is its turn. It goes on there when the
+    /// caller is dropped, and keeps its turn until it ends.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when their queue is full, and what `work` gives.
-    pub(in crate::store) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
-    where
-        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
-        R: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
+    /// [`StoreError::Busy`] when the queue is full.
+    pub(in crate::store) async fn on_long_reader<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, StoreError> {
         let waiting = Waiting::enter(&self.0.long_reads_waiting).ok_or(StoreError::Busy)?;
         let turn = Arc::clone(&self.0.long_reads).acquire_owned().await.map_err(|_| StoreError::Busy)?;
         drop(waiting);
-        let this = self.clone();
-        // The closure holds the permit: when the client goes away, the read goes on.
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            run_now(work(&Db::SqliteRead(&this)))
+            work()
         });
-        done.await.map_err(|error| StoreError::Failed(error.to_string()))?
+        done.await.map_err(|error| StoreError::Failed(error.to_string()))
     }
 
     /// Copies the whole WAL into the database file and empties it. Gives whether that was possible:
@@ -183,45 +181,16 @@ impl Sqlite {
         done.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
-    /// Runs `work` on the writer thread, in a transaction, and commits it when it gives `Ok`.
+    /// Puts work into the writer's queue and waits for what it sends.
     ///
     /// # Errors
-    /// What `work` gives, [`StoreError::Busy`] when the queue is full, and
-    /// [`StoreError::Unavailable`] when the database cannot be written.
-    pub(in crate::store) async fn write<R, E, F>(&self, work: F, kind: Kind) -> Result<R, E>
-    where
-        F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
-        R: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let (answer, answered) = oneshot::channel();
-        let work: Work = Box::new(move |connection| {
-            let connection = match connection {
-                Ok(connection) => connection,
-                Err(reason) => {
-                    drop(answer.send(Err(StoreError::Unavailable(reason).into())));
-                    return None;
-                }
-            };
-            let db = Db::SqliteWrite(connection, Pending::default());
-            let result = run_now(async {
-                let value = work(&db).await?;
-                Ok((value, db.flush().await?))
-            });
-            Some(Outcome {
-                keep: result.is_ok(),
-                answer: Box::new(move |committed| {
-                    let result = result.and_then(|(value, tally)| match committed {
-                        Ok(()) => {
-                            tally.count();
-                            Ok(value)
-                        }
-                        Err(why) => Err(StoreError::Unavailable(why).into()),
-                    });
-                    drop(answer.send(result));
-                }),
-            })
-        });
+    /// [`StoreError::Busy`] when the queue is full; [`StoreError::Unavailable`] when the writer has stopped.
+    pub(in crate::store) async fn submit<T>(
+        &self,
+        work: Work,
+        kind: Kind,
+        answered: oneshot::Receiver<T>,
+    ) -> Result<T, StoreError> {
         self.0.writer.try_send(Job { work, kind }).map_err(|refused| match refused {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => StoreError::Unavailable("the writer has stopped".into()),
@@ -229,7 +198,7 @@ impl Sqlite {
         self.0.writes_waiting.fetch_add(1, Ordering::Relaxed);
         let answer = answered.await;
         self.0.writes_waiting.fetch_sub(1, Ordering::Relaxed);
-        answer.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))?
+        answer.map_err(|_| StoreError::Unavailable("the writer has stopped".into()))
     }
 }
 

@@ -57,7 +57,7 @@ const FAILED: i32 = 1;
 
 /// Called once: with `Ok` when the write is committed and, if it is durable, on disk; else with the
 /// reason.
-pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
+pub(in crate::store) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 /// Gives all of them the result. A panic in one of them is a bug, and does not keep the others from
 /// it.

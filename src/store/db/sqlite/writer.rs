@@ -22,7 +22,7 @@ const WRITER: &str = "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; P
 /// A write. It gets the connection, inside a transaction, and says whether to keep its changes and
 /// how to answer. With `Err`, there is no transaction: it answers with the reason and returns
 /// `None`.
-pub(super) type Work = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
+pub(in crate::store) type Work = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
 
 /// A write in the queue.
 pub(super) struct Job {
@@ -31,7 +31,7 @@ pub(super) struct Job {
 }
 
 /// What a write did.
-pub(super) struct Outcome {
+pub(in crate::store) struct Outcome {
     /// Whether its changes are committed; else they are rolled back.
     pub keep: bool,
     /// Called when the transaction is committed, or has failed.

@@ -18,10 +18,12 @@ pub(in crate::store) struct Texts {
 }
 
 impl Texts {
+    /// How many texts there are.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
+    /// Adds a text under the next number.
     pub fn push(&mut self, text: &str) {
         self.bytes.push_str(text);
         self.ends.push(self.bytes.len());
@@ -34,6 +36,7 @@ impl Texts {
         self.ends.get(at).and_then(|end| self.bytes.get(start..*end)).unwrap_or_default()
     }
 
+    /// Gives back what was reserved for growth.
     pub fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
         self.ends.shrink_to_fit();
@@ -45,7 +48,7 @@ type Gram = u32;
 const LENGTH: usize = 4;
 /// How many of a long part's grams are compared before the texts themselves are looked at.
 const COMPARED: usize = 6;
-/// Looking at one text takes as long as reading so many numbers of a list.
+/// To look at one text takes as long as to read this many numbers of a list.
 const LOOK: usize = 32;
 
 /// Which texts have which grams. Numbers must be filed in ascending order.
@@ -66,6 +69,7 @@ impl Grams {
         self.entries = self.entries.max(entry + 1);
     }
 
+    /// Gives back what was reserved for growth.
     pub fn shrink(&mut self) {
         self.lists.values_mut().for_each(|list| list.steps.shrink_to_fit());
         self.lists.shrink_to_fit();

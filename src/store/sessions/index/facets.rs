@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::domain::Address;
-use crate::store::sessions::facets::{AddressCount, DAY, DAYS, Facets, KINDS, NetworkCount};
+use crate::domain::facets::{AddressCount, DAY, DAYS, Facets, KINDS, NetworkCount};
+use crate::store::sessions::index::columns::at;
 use crate::store::sessions::index::select::Matches;
-use crate::store::sessions::index::table::{Table, at};
+use crate::store::sessions::index::table::Table;
 
 impl Table {
     /// Calls `visit` with each slot that matches.

@@ -7,25 +7,8 @@ use std::hash::Hash;
 use foldhash::fast::RandomState;
 
 use crate::domain::fold::fold;
+use crate::store::sessions::index::columns::{number, set};
 use crate::store::sessions::index::dictionary::{Grams, Texts};
-use crate::store::sessions::index::table::{number, set};
-use crate::store::{FromRow, Row, StoreError};
-
-/// What is read of a user agent.
-#[derive(Clone, Debug)]
-pub(in crate::store) struct AgentRow {
-    pub id: i64,
-    pub text: String,
-    pub browser: String,
-    pub os: String,
-    pub device: String,
-}
-
-impl FromRow for AgentRow {
-    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { id: row.int()?, text: row.text()?, browser: row.text()?, os: row.text()?, device: row.text()? })
-    }
-}
 
 pub(in crate::store) type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -42,6 +25,7 @@ impl<T> Default for Interned<T> {
 }
 
 impl<T: Hash + Eq + Clone> Interned<T> {
+    /// The number of a value, a new one where it is new.
     pub fn intern(&mut self, value: T) -> u32 {
         let next = number(self.values.len());
         *self.numbers.entry(value).or_insert_with_key(|value| {
@@ -50,14 +34,19 @@ impl<T: Hash + Eq + Clone> Interned<T> {
         })
     }
 
+    /// The number of a value, if it has one.
     pub fn find(&self, value: &T) -> Option<u32> {
         self.numbers.get(value).copied()
     }
 
+    /// The values, by number.
     pub fn values(&self) -> &[T] {
         &self.values
     }
 }
+
+/// The key of an entry whose text was replaced: no session has it.
+const NOBODY: i64 = i64::MIN;
 
 /// Users or user agents: texts with a key.
 #[derive(Default)]
@@ -72,6 +61,7 @@ pub(in crate::store) struct Named {
 }
 
 impl Named {
+    /// The entry of a key.
     pub fn find(&self, id: i64) -> Option<u32> {
         self.entries.get(&id).copied()
     }
@@ -86,6 +76,15 @@ impl Named {
         self.beginnings.push(first_bytes(text.as_bytes()));
         self.grams.file(entry, &folded);
         self.folded.push(&folded);
+    }
+
+    /// Gives one that is known another text, and its new entry. The old entry has no key any more: what has
+    /// its number must be given the new one.
+    pub fn replace(&mut self, id: i64, text: &str) -> Option<u32> {
+        let old = self.find(id)?;
+        set(&mut self.ids, old, NOBODY);
+        self.push(id, text);
+        self.find(id)
     }
 
     /// Gives back what was reserved for growth.

@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 
 /// The most slots in a block; a block that grows beyond it is split in two.
 const BLOCK: usize = 1024;
-/// How full blocks are at first.
+/// How many slots a block has at first.
 const FILL: usize = 768;
-/// For so many slots a full block makes room: doubling would keep as much again unused.
+/// How many slots a full block makes room for: doubling would keep as much again unused.
 const ROOM: usize = 64;
 
 /// Slots of sessions in ascending order, in blocks, so that one in the middle is added and removed
-/// quickly. The order itself is its owner's: a comparison that never gives `Equal` for two slots.
+/// quickly. The owner compares slots, and never gives `Equal` for two of them.
 #[derive(Default)]
 pub(in crate::store) struct Ranked {
     blocks: Vec<Block>,
@@ -164,7 +164,7 @@ impl Ranked {
         first.iter().rev().chain(others.iter().rev().flat_map(|block| block.slots.iter().rev())).copied()
     }
 
-    /// So many slots before a place, of those there are.
+    /// The place `count` slots before another, or the beginning.
     pub fn back(&self, from: Place, count: usize) -> Place {
         let Place { mut block, mut within } = from;
         let mut left = count;
@@ -191,7 +191,7 @@ impl Ranked {
         let mut before = 0;
         let mut known = counts.blocks.iter().map(|(stamp, end)| (*stamp, end - std::mem::replace(&mut before, *end)));
         let blocks = self.blocks.iter().map(|block| {
-            // Blocks that did not change stand in the same order as then.
+            // Blocks that did not change are in the same order as then.
             let unchanged = (block.stamp <= counts.clock).then(|| known.find(|(stamp, _)| *stamp == block.stamp)).flatten();
             end += match unchanged {
                 Some((_, wanted)) => wanted,

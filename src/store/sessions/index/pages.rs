@@ -1,21 +1,17 @@
 //! Which of the matches are on a page.
 //!
-//! A page near the beginning is found by walking along its order. For one far away it is counted how
-//! many match in each block of the order, so that the walk begins in the block where the page does.
-//! Few matches are sorted.
+//! The ways that [`plan`](crate::store::sessions::index::plan) chooses from: a walk along an order from its
+//! beginning, a walk from the block of the order in which the page begins, and a sort of what matches.
 
 use std::cmp::Ordering;
 
-use crate::domain::listing::{Sort, SortKey, Window};
+use crate::domain::listing::{Sort, SortKey};
+use crate::store::sessions::index::columns::at;
 use crate::store::sessions::index::names::first_bytes;
 use crate::store::sessions::index::order::{Counts, Place, Ranked};
-use crate::store::sessions::index::select::{Condition, PASS, Question};
-use crate::store::sessions::index::table::{Table, at};
-
-/// Sorting one candidate in costs as much as passing over so many sessions in order.
-const SORT: usize = 10;
-/// The same, where each session that is passed over is looked at, not a bit of it.
-const SORT_UNSEEN: usize = 2;
+use crate::store::sessions::index::plan::Page;
+use crate::store::sessions::index::select::Question;
+use crate::store::sessions::index::table::Table;
 
 /// By what a page is sorted.
 #[derive(Clone, Copy)]
@@ -26,8 +22,8 @@ pub(in crate::store) struct Sorting<'a> {
 }
 
 impl<'a> Sorting<'a> {
-    /// By these, in turn, and by name in the end. What all matches share orders nothing, and leads to
-    /// one large run of equal ones.
+    /// By these, in turn, and by uuid in the end. A key that all matches share is left out: it would make
+    /// one large run of equal sessions.
     pub fn of(question: &Question, sorts: &'a [Sort]) -> Self {
         let is_shared = |sort: &Sort| match sort.key {
             SortKey::User | SortKey::Username => question.user.is_some(),
@@ -45,70 +41,26 @@ impl<'a> Sorting<'a> {
         Self { first: Sort { key: SortKey::Uuid, is_descending: false }, rest: &[] }
     }
 
-    /// Whether the order itself is what is asked for: ascending, equal ones stand by name in it.
+    /// Whether it is the order itself: ascending, and equal sessions by uuid.
     pub fn is_plain(self) -> bool {
         self.rest.is_empty() && !self.first.is_descending
     }
 
-    /// Whether it is the order from its end, but for equal ones, which stand by name all the same.
-    fn is_turned(self) -> bool {
+    /// Whether it is the order from its end, except that equal sessions are by uuid, ascending.
+    pub fn is_turned(self) -> bool {
         self.rest.is_empty() && self.first.is_descending
     }
 }
 
-/// A part of a list.
-#[derive(Clone, Copy)]
-pub(in crate::store) struct Page {
-    pub offset: usize,
-    pub limit: usize,
-}
-
-impl Page {
-    pub fn of(window: Window) -> Self {
-        Self { offset: usize::try_from(window.offset).unwrap_or(usize::MAX), limit: usize::try_from(window.limit).unwrap_or(0) }
-    }
-
-    /// How many sessions a walk from the beginning passes over, when so many of all match.
-    fn walk(self, matches: usize, all: usize) -> usize {
-        self.offset.saturating_add(self.limit).saturating_mul(all) / matches.max(1)
-    }
-}
-
 impl Table {
-    /// How many sessions a walk along an order may pass over.
-    pub fn longest_walk(&self) -> usize {
-        (self.slots() as usize / PASS).max(256)
-    }
-
-    /// Whether a walk from the beginning to this page is short.
-    pub fn is_near(&self, matches: usize, page: Page) -> bool {
-        page.walk(matches, self.slots() as usize) <= self.longest_walk()
-    }
-
-    /// Whether so many matches are sorted in less time than a page of them takes to walk over, once
-    /// they are counted.
-    pub fn is_thin(&self, matches: usize, page: Page) -> bool {
-        matches.saturating_mul(matches).saturating_mul(SORT) <= page.limit.saturating_mul(self.slots() as usize)
-    }
-
-    /// Whether so many matches are sorted in less time than counting them takes.
-    pub fn is_sorted_sooner(&self, matches: usize) -> bool {
-        matches.saturating_mul(SORT) <= self.slots() as usize
-    }
-
-    /// The slots of a page near the beginning, found by walking along the order and looking at each
-    /// session on the way: without gathering all that match. `None` when more than `most` would be passed over.
-    pub fn first_page(&self, conditions: &[Condition], by: Sorting<'_>, page: Page, most: usize) -> Option<Vec<u32>> {
-        // So few candidates stand so far apart in any order that gathering and sorting them takes less time.
-        let candidates = self.count_candidates(conditions);
-        if page.walk(candidates, self.slots() as usize) > most.min(candidates.saturating_mul(SORT_UNSEEN)) {
-            return None;
-        }
+    /// The slots of a page near the beginning, found by walking along the order and looking at each slot on
+    /// the way. `None` when that takes more than `most` slots.
+    pub fn walked_page(&self, is_wanted: impl Fn(u32) -> bool, by: Sorting<'_>, page: Page, most: usize) -> Option<Vec<u32>> {
         let left = std::cell::Cell::new(most);
-        // Ends the walk, and is seen afterwards.
+        // Ends the walk when nothing is left; that is seen afterwards.
         let goes_on = |_: &u32| left.replace(left.get().saturating_sub(1)) > 0;
         let order = self.order(by.first.key);
-        let is_wanted = |slot: &u32| self.holds_all(*slot, conditions);
+        let is_wanted = |slot: &u32| is_wanted(*slot);
         let slots: Vec<u32> = if by.is_turned() {
             let walk = Turned::new(self, by.first.key, order.end()).take_while(goes_on).filter(is_wanted);
             walk.skip(page.offset).take(page.limit).collect()
@@ -122,20 +74,7 @@ impl Table {
         (left.get() > 0).then_some(slots)
     }
 
-    /// The slots of a page, found by walking along the order from its beginning.
-    pub fn walked_page(&self, is_wanted: impl Fn(u32) -> bool, by: Sorting<'_>, page: Page) -> Vec<u32> {
-        let order = self.order(by.first.key);
-        let is_wanted = |slot: &u32| is_wanted(*slot);
-        if by.is_turned() {
-            Turned::new(self, by.first.key, order.end()).filter(is_wanted).skip(page.offset).take(page.limit).collect()
-        } else if by.first.is_descending {
-            Runs::new(self, order.down(order.end()).filter(is_wanted), by).skip(page.offset).take(page.limit).collect()
-        } else {
-            Runs::new(self, order.from(0).filter(is_wanted), by).skip(page.offset).take(page.limit).collect()
-        }
-    }
-
-    /// The slots of a page, wherever it is: it is counted how many are wanted in each block of the order.
+    /// The slots of a page anywhere, found by the number of wanted slots in each block of the order.
     pub fn counted_page(&self, counts: &Counts, is_wanted: impl Fn(u32) -> bool, by: Sorting<'_>, page: Page) -> Vec<u32> {
         self.find_page(self.order(by.first.key), counts, &is_wanted, by, page).unwrap_or_default()
     }
@@ -236,7 +175,7 @@ fn in_order(number: i64) -> u64 {
     number.cast_unsigned() ^ 1 << 63
 }
 
-/// The slots of an order before a place, from there down; equal ones as they stand, ascending by name.
+/// The slots of an order before a place, from there down; equal ones ascending by uuid.
 struct Turned<'a> {
     table: &'a Table,
     key: SortKey,
@@ -248,8 +187,8 @@ struct Turned<'a> {
 }
 
 impl<'a> Turned<'a> {
-    /// Runs of up to so many are gathered. Of longer ones it is looked up where they begin: there may be a part
-    /// of all sessions in one.
+    /// The longest run that is gathered. Where a longer one begins is looked up: it may hold a large part of
+    /// all sessions.
     const SHORT: usize = 16;
 
     fn new(table: &'a Table, key: SortKey, end: Place) -> Self {

@@ -7,17 +7,21 @@ use crate::domain::listing::{SessionFilter, SortKey};
 use crate::domain::search::could_be_address;
 use crate::domain::{Network, UserId};
 use crate::store::sessions::index::bits::{bits_of, has_bit, keep, places_of, set_bit};
-use crate::store::sessions::index::table::{Table, address_text, at};
+use crate::store::sessions::index::columns::at;
+use crate::store::sessions::index::plan::PASS;
+use crate::store::sessions::index::table::{Table, address_text};
 
-/// One candidate costs as much as passing over this many slots.
-pub(in crate::store) const PASS: usize = 32;
 /// More entries of a dictionary than this are not looked up one by one.
 const MANY_ENTRIES: usize = 4096;
 
 /// A filter, with names resolved to keys.
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::store) struct Question {
+    /// The filter.
     pub filter: SessionFilter,
+    /// The key of the user it names.
     pub user: Option<UserId>,
+    /// The key of the user agent it names.
     pub user_agent_id: Option<i64>,
 }
 
@@ -32,6 +36,7 @@ pub(in crate::store) enum Matches {
 }
 
 impl Matches {
+    /// How many there are.
     pub fn count(&self, table: &Table) -> usize {
         match self {
             Self::All => table.count(),
@@ -69,7 +74,9 @@ pub(in crate::store) struct Term {
 
 /// What must hold of a session.
 pub(in crate::store) enum Condition {
+    /// One user, by entry.
     User(u32),
+    /// One user agent, by entry.
     Agent(u32),
     /// Some user agents, as bits.
     Agents(Vec<u64>),
@@ -77,10 +84,13 @@ pub(in crate::store) enum Condition {
     Places(Vec<u64>),
     /// Addresses of a network.
     Network(Network),
+    /// Last used from the one instant to the other.
     LastUsed(i64, i64),
+    /// Expires from the one instant to the other.
     Expires(i64, i64),
     /// All but one.
     Except(u128),
+    /// One search term.
     Term(Term),
 }
 
@@ -135,14 +145,31 @@ impl Table {
         conditions.iter().filter_map(|condition| self.sources(condition)).min_by_key(|sources| size_of(sources))
     }
 
+    /// How many sessions match, where that is known without looking at them: of no condition, or of one that
+    /// names its candidates.
+    pub fn count_at_once(&self, conditions: &[Condition]) -> Option<usize> {
+        match conditions {
+            [] => Some(self.count()),
+            [
+                Condition::User(_)
+                | Condition::Agent(_)
+                | Condition::Places(_)
+                | Condition::Network(_)
+                | Condition::LastUsed(..)
+                | Condition::Expires(..),
+            ] => self.narrowest(conditions).map(|sources| size_of(&sources)),
+            _ => None,
+        }
+    }
+
+    /// Whether a condition names candidates.
+    pub fn has_candidates(&self, conditions: &[Condition]) -> bool {
+        self.narrowest(conditions).is_some()
+    }
+
     /// The sessions that match, each looked at by itself. None unless a condition names candidates.
     pub fn gather_candidates(&self, conditions: &[Condition]) -> Vec<u32> {
         self.narrowest(conditions).map(|sources| self.gather(&sources, conditions)).unwrap_or_default()
-    }
-
-    /// How many sessions would be looked at one by one; `usize::MAX` when nothing names them.
-    pub fn count_candidates(&self, conditions: &[Condition]) -> usize {
-        self.narrowest(conditions).map_or(usize::MAX, |sources| size_of(&sources))
     }
 
     /// What must hold; `None` when nothing can match.
@@ -238,7 +265,7 @@ impl Table {
             }
             Condition::Places(places) => {
                 let places = places_of(places);
-                places.into_iter().filter_map(|place| Some(Source::Slots(&self.at_places.get(place as usize)?.slots))).collect()
+                places.into_iter().filter_map(|place| Some(Source::Slots(self.at_places.get(place)?.slots()))).collect()
             }
             Condition::Agents(_) | Condition::Except(_) => return None,
         })

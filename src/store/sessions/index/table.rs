@@ -5,52 +5,15 @@ use std::sync::OnceLock;
 
 use uuid::Uuid;
 
-use crate::domain::listing::SortKey;
+use crate::domain::listing::{SessionRow, SortKey};
 use crate::domain::{Address, SessionId, Timestamp, UserId};
 use crate::store::sessions::index::bits::{has_bit, put_bit, set_bit};
+use crate::store::sessions::index::columns::{at, number, roomy, set};
 use crate::store::sessions::index::dictionary::Grams;
-use crate::store::sessions::index::names::{AgentRow, Interned, Map, Named, ranks};
+use crate::store::sessions::index::entries::{Agent, Entry};
+use crate::store::sessions::index::names::{Interned, Map, Named, ranks};
 use crate::store::sessions::index::order::Ranked;
-use crate::store::sessions::index::places::PlaceSlots;
-use crate::store::sessions::rows::SessionRow;
-use crate::store::{FromRow, Row, StoreError};
-
-/// What is read of a session.
-#[derive(Clone, Debug)]
-pub(in crate::store) struct IndexRow {
-    pub id: i64,
-    pub uuid: SessionId,
-    pub user_id: i64,
-    pub user_agent_id: i64,
-    pub last_ip: Address,
-    pub country: String,
-    pub asn: Option<i64>,
-    pub last_used_at: Timestamp,
-    pub expires_at: Timestamp,
-    pub created_at: Timestamp,
-    pub is_remembered: bool,
-}
-
-pub(in crate::store) const INDEX_COLUMNS: &str =
-    "id, uuid, user_id, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, created_at, is_remembered";
-
-impl FromRow for IndexRow {
-    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: row.int()?,
-            uuid: SessionId(row.uuid()?),
-            user_id: row.int()?,
-            user_agent_id: row.int()?,
-            last_ip: row.address()?,
-            country: row.text()?,
-            asn: row.opt_int()?,
-            last_used_at: row.timestamp()?,
-            expires_at: row.timestamp()?,
-            created_at: row.timestamp()?,
-            is_remembered: row.bool()?,
-        })
-    }
-}
+use crate::store::sessions::index::places::Places;
 
 /// Where the families of a user agent are among [`Table::families`].
 pub(in crate::store) struct Families {
@@ -59,8 +22,8 @@ pub(in crate::store) struct Families {
     pub device: u32,
 }
 
-/// All sessions, one slot each. Slots are not used again; [`Table::is_worn`] says when it is time to
-/// start anew.
+/// All sessions, one slot each. Slots are not used again; [`Table::is_worn`] says when the table should be
+/// dropped and filled again.
 #[derive(Default)]
 pub(in crate::store) struct Table {
     ids: Vec<i64>,
@@ -88,15 +51,15 @@ pub(in crate::store) struct Table {
     pub families: Interned<String>,
     /// Country and network.
     pub known_places: Interned<(String, Option<i64>)>,
-    /// The slots at each place ([`crate::store::sessions::index::places`]).
-    pub at_places: Vec<PlaceSlots>,
+    /// The slots of each place.
+    pub at_places: Places,
     pub address_keys: Vec<Address>,
     pub address_grams: Grams,
     orders: [OnceLock<Ranked>; KEYS.len()],
 }
 
 impl Table {
-    /// An empty one, to be filled with about so many sessions and then [settled](Table::settle).
+    /// An empty one with room for `count` sessions: it is filled and then [settled](Table::settle).
     pub fn filling(count: usize) -> Self {
         let column = || roomy(count);
         Self {
@@ -145,23 +108,53 @@ impl Table {
         }
     }
 
+    /// Whether a user is known.
     pub fn has_user(&self, id: i64) -> bool {
         self.user_names.find(id).is_some()
     }
 
+    /// Whether a user agent is known.
     pub fn has_agent(&self, id: i64) -> bool {
         self.agent_texts.find(id).is_some()
     }
 
-    /// Adds a user, unless it is known.
-    pub fn add_user(&mut self, id: i64, username: &str) {
-        if !self.has_user(id) {
-            self.user_names.push(id, username);
+    /// Adds a user, or gives one that is known another name, and moves their sessions to where they belong
+    /// by that.
+    pub fn put_user(&mut self, id: i64, username: &str) {
+        let Some(entry) = self.user_names.find(id) else { return self.user_names.push(id, username) };
+        if self.user_names.texts.get(entry) == username {
+            return;
+        }
+        let slots = self.slots_of_user(id);
+        for slot in &slots {
+            self.leave_place(*slot);
+            self.leave(SortKey::Username, *slot);
+        }
+        let Some(entry) = self.user_names.replace(id, username) else { return };
+        for slot in &slots {
+            set(&mut self.users, *slot, entry);
+        }
+        for slot in slots {
+            self.enter_place(slot);
+            for key in KEYS {
+                match key {
+                    SortKey::Username => self.enter(key, slot),
+                    // By the user's key it stays where it is.
+                    _ => self.touch(key, slot),
+                }
+            }
         }
     }
 
+    /// The sessions of a user.
+    fn slots_of_user(&self, id: i64) -> Vec<u32> {
+        let order = self.order(SortKey::User);
+        let first = order.place(|slot| self.user_id(slot) < id);
+        order.up(first).take_while(|slot| self.user_id(*slot) == id).collect()
+    }
+
     /// Adds a user agent, unless it is known.
-    pub fn add_agent(&mut self, agent: &AgentRow) {
+    pub fn add_agent(&mut self, agent: &Agent) {
         if !self.has_agent(agent.id) {
             self.agent_texts.push(agent.id, &agent.text);
             let [browser, os, device] =
@@ -171,7 +164,7 @@ impl Table {
     }
 
     /// Adds a session, or brings it up to date. Its user and user agent must be known.
-    pub fn put(&mut self, row: &IndexRow) {
+    pub fn put(&mut self, row: &Entry) {
         let (Some(user), Some(agent)) = (self.user_names.find(row.user_id), self.agent_texts.find(row.user_agent_id)) else {
             return;
         };
@@ -197,7 +190,7 @@ impl Table {
             self.live_count += 1;
             set_bit(&mut self.live, slot);
             put_bit(&mut self.remembered, slot, row.is_remembered);
-            self.enter_place(place, slot);
+            self.enter_place(slot);
             for key in KEYS {
                 self.enter(key, slot);
             }
@@ -240,7 +233,7 @@ impl Table {
         set(&mut self.created, slot, created);
         put_bit(&mut self.remembered, slot, row.is_remembered);
         if is_elsewhere {
-            self.enter_place(place, slot);
+            self.enter_place(slot);
         }
         if is_new {
             set_bit(&mut self.live, slot);
@@ -250,10 +243,7 @@ impl Table {
             if changed.contains(&key) {
                 self.enter(key, slot);
             } else if !changed.is_empty() {
-                // It may match other filters now.
-                self.change_order(key, |table, order| {
-                    order.touch(slot, |other| table.compare(key, other, slot));
-                });
+                self.touch(key, slot);
             }
         }
     }
@@ -269,16 +259,41 @@ impl Table {
         put_bit(&mut self.live, slot, false);
     }
 
-    /// Gives back what was reserved for growth, and sorts by what is asked for most.
+    /// Gives back what was reserved for growth, and sorts by what is asked for most, on two threads.
     pub fn settle(&mut self) {
         self.filling = None;
         self.address_grams.shrink();
         self.user_names.shrink();
         self.agent_texts.shrink();
-        for key in SETTLED {
-            self.order(key);
+        let table = &*self;
+        std::thread::scope(|threads| {
+            let (these, those) = SETTLED.split_at(SETTLED.len() / 2);
+            // Where no thread can be had, the orders are made when they are needed.
+            let other = std::thread::Builder::new().name("rollcall-index".into()).spawn_scoped(threads, move || {
+                those.iter().for_each(|key| table.make_order(*key));
+            });
+            these.iter().for_each(|key| table.make_order(*key));
+            drop(other);
+        });
+        let mut places = std::mem::take(&mut self.at_places);
+        places.sort(self.order(SortKey::Username).from(0).map(|slot| (at(&self.places, slot), slot)));
+        self.at_places = places;
+    }
+
+    fn enter_place(&mut self, slot: u32) {
+        let (mut places, place) = (std::mem::take(&mut self.at_places), at(&self.places, slot));
+        if self.filling.is_some() {
+            places.append(place, slot);
+        } else {
+            places.enter(place, slot, |other| self.compare(SortKey::Username, other, slot));
         }
-        self.sort_places();
+        self.at_places = places;
+    }
+
+    fn leave_place(&mut self, slot: u32) {
+        let (mut places, place) = (std::mem::take(&mut self.at_places), at(&self.places, slot));
+        places.leave(place, slot, |a, b| self.compare(SortKey::Username, a, b));
+        self.at_places = places;
     }
 
     fn slot(&self, id: i64) -> Option<u32> {
@@ -316,6 +331,7 @@ impl Table {
         self.address_keys.push(address);
     }
 
+    /// Where a session was last used from.
     pub fn address_of(&self, slot: u32) -> Address {
         self.address_keys.get(at(&self.addresses, slot) as usize).copied().unwrap_or(Address::UNKNOWN)
     }
@@ -338,7 +354,14 @@ impl Table {
         self.change_order(key, |table, order| order.remove(slot, |other| table.compare(key, other, slot)));
     }
 
-    /// Changes an order, if there is one by now.
+    /// Notes in an order that a session may match other filters now.
+    fn touch(&mut self, key: SortKey, slot: u32) {
+        self.change_order(key, |table, order| {
+            order.touch(slot, |other| table.compare(key, other, slot));
+        });
+    }
+
+    /// Changes an order, if it was made.
     fn change_order(&mut self, key: SortKey, change: impl FnOnce(&Self, &mut Ranked)) {
         let Some(mut order) = self.orders.get_mut(key as usize).and_then(OnceLock::take) else { return };
         change(self, &mut order);
@@ -351,6 +374,11 @@ impl Table {
     pub fn order(&self, key: SortKey) -> &Ranked {
         static NOTHING: Ranked = Ranked::EMPTY;
         self.orders.get(key as usize).map_or(&NOTHING, |order| order.get_or_init(|| self.sort(key)))
+    }
+
+    /// Makes an order, so that no question has to wait for it.
+    fn make_order(&self, key: SortKey) {
+        self.order(key);
     }
 
     /// Whether that order is there, and need not be made.
@@ -433,22 +461,6 @@ pub(in crate::store) const KEYS: [SortKey; 9] = [
 const SETTLED: [SortKey; 7] =
     [SortKey::LastIp, SortKey::User, SortKey::UserAgent, SortKey::Username, SortKey::LastUsed, SortKey::Expires, SortKey::Uuid];
 
-/// Room for so many values, and some more.
-///
-/// The system's allocator keeps what smaller buffers took, for others of its thread. From 32 MB on each
-/// has addresses of its own: what is not written takes no memory, what is dropped goes back at once, and
-/// nothing is copied as it grows.
-pub(in crate::store) fn roomy<T>(count: usize) -> Vec<T> {
-    const MAPPED: usize = 33 << 20;
-    let wanted = count + count / 16 + 64;
-    let mut values = Vec::new();
-    let is_large = count * size_of::<T>() >= 1 << 18;
-    if !is_large || values.try_reserve_exact(wanted.max(MAPPED / size_of::<T>().max(1))).is_err() {
-        values.reserve_exact(wanted);
-    }
-    values
-}
-
 /// An address as searches see it.
 pub(in crate::store) fn address_text(address: Address) -> String {
     address.to_string().to_ascii_uppercase()
@@ -456,19 +468,4 @@ pub(in crate::store) fn address_text(address: Address) -> String {
 
 fn at_key(keys: &[Address], entry: u32) -> [u8; crate::domain::address::KEY_LENGTH] {
     keys.get(entry as usize).copied().unwrap_or(Address::UNKNOWN).sort_key()
-}
-
-/// Slots and entries are 32 bits: four thousand million sessions fit no memory anyway.
-pub(in crate::store) fn number(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
-}
-
-pub(in crate::store) fn at<T: Copy + Default>(column: &[T], slot: u32) -> T {
-    column.get(slot as usize).copied().unwrap_or_default()
-}
-
-pub(in crate::store) fn set<T>(column: &mut [T], slot: u32, value: T) {
-    if let Some(place) = column.get_mut(slot as usize) {
-        *place = value;
-    }
 }

@@ -1,0 +1,151 @@
+//! Sessions through the door to lists: a page, their number, and their counts by kind. Each comes from
+//! memory, from an index of the database, or from a pass over it, whichever takes the least.
+
+use std::sync::Arc;
+
+use crate::domain::Timestamp;
+use crate::domain::facets::{AddressCount, Facets, day_of};
+use crate::domain::listing::{SessionFilter, SessionRow, Sort, SortKey};
+use crate::domain::page::{Found, Wanted};
+use crate::store::lists::Listed;
+use crate::store::sessions::conditions::Keys;
+use crate::store::sessions::index::{Effort, SessionIndex};
+use crate::store::sessions::list::is_far;
+use crate::store::sessions::memory::Asked;
+use crate::store::{Store, StoreError};
+
+impl Listed for SessionFilter {
+    type Key = SortKey;
+    type Row = SessionRow;
+
+    async fn find(&self, store: &Store, order: &[Sort], wanted: Wanted) -> Result<Found<SessionRow>, StoreError> {
+        let db = store.read();
+        let Some(keys) = db.resolve(self).await? else { return Ok(wanted.none()) };
+        let question = keys.question(self);
+        if self.search.is_empty() {
+            let page = |index: &SessionIndex| index.page(&question, order, wanted, Effort::Little);
+            if let Some(found) = store.memory().ask_soon(&db, wanted.asked(), page).await? {
+                return Ok(found);
+            }
+        }
+        if !reads_far(self) && !is_order_far(order) {
+            let count = db.count_by_sql(self, keys).await?;
+            let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
+            if !is_far(window) {
+                return Ok(wanted.found(count, db.list_by_sql(self, keys, order, window, count).await?));
+            }
+        }
+        let sorts = order.to_vec();
+        let page = move |index: &SessionIndex| index.page(&question, &sorts, wanted, Effort::Any);
+        if let Some(Some(found)) = store.ask_memory(keys, page).await? {
+            return Ok(found);
+        }
+        let (filter, sorts) = (self.clone(), order.to_vec());
+        let read = store.long_read(move |db| {
+            Box::pin(async move {
+                let count = db.count_by_sql(&filter, keys).await?;
+                let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
+                let rows = db.list_by_sql(&filter, keys, &sorts, window, count).await?;
+                Ok::<_, StoreError>(wanted.found(count, rows))
+            })
+        });
+        read.await
+    }
+}
+
+impl Store {
+    /// How many sessions match.
+    ///
+    /// # Errors
+    /// As for [`Store::page`].
+    pub async fn count_sessions(&self, filter: &SessionFilter) -> Result<i64, StoreError> {
+        let db = self.read();
+        let Some(keys) = db.resolve(filter).await? else { return Ok(0) };
+        if !reads_far(filter) || db.conditions(filter, keys).counted.is_some() {
+            return db.count_by_sql(filter, keys).await;
+        }
+        let question = keys.question(filter);
+        if let Some(count) = self.ask_memory(keys, move |index| index.count(&question)).await? {
+            return Ok(count);
+        }
+        let filter = filter.clone();
+        self.long_read(move |db| Box::pin(async move { db.count_by_sql(&filter, keys).await })).await
+    }
+
+    /// How many of the sessions that match there are of each kind; days are counted back from `now`.
+    ///
+    /// # Errors
+    /// As for [`Store::page`].
+    pub async fn count_facets(&self, filter: &SessionFilter, now: Timestamp) -> Result<Facets, StoreError> {
+        let Some(keys) = self.read().resolve(filter).await? else { return Ok(Facets::default()) };
+        let (question, today) = (keys.question(filter), day_of(now));
+        if let Some(facets) = self.ask_memory(keys, move |index| index.facets(&question, today)).await? {
+            return Ok(facets);
+        }
+        let filter = filter.clone();
+        self.long_read(move |db| Box::pin(async move { db.count_facets_by_sql(&filter, keys, today).await })).await
+    }
+
+    /// How many of the sessions that match there are at each address, the most first, at most `limit`
+    /// addresses.
+    ///
+    /// # Errors
+    /// As for [`Store::page`].
+    pub async fn count_addresses(&self, filter: &SessionFilter, limit: usize) -> Result<Vec<AddressCount>, StoreError> {
+        let Some(keys) = self.read().resolve(filter).await? else { return Ok(Vec::new()) };
+        let question = keys.question(filter);
+        if let Some(counts) = self.ask_memory(keys, move |index| index.addresses(&question, limit)).await? {
+            return Ok(counts);
+        }
+        let filter = filter.clone();
+        self.long_read(move |db| Box::pin(async move { db.count_addresses_by_sql(&filter, keys, limit).await })).await
+    }
+
+    /// Asks the sessions in memory, and waits for them where they are being read. `None`: SQL is to answer,
+    /// since sessions may not be held, are one user's few, or change very much at the moment.
+    async fn ask_memory<R, F>(&self, keys: Keys, ask: F) -> Result<Option<R>, StoreError>
+    where
+        F: FnOnce(&SessionIndex) -> R + Clone + Send + 'static,
+        R: Send + 'static,
+    {
+        let db = self.read();
+        if !self.memory().is_allowed() || db.is_small(keys).await? {
+            return Ok(None);
+        }
+        // They may be dropped between the two steps, when the log was restarted.
+        for _ in 0..3 {
+            if !self.memory().wait_until_filled(&db).await? {
+                return Ok(None);
+            }
+            let (memory, ask) = (Arc::clone(self.memory()), ask.clone());
+            match self.long_read(move |db| Box::pin(async move { memory.ask(db, ask).await })).await? {
+                Asked::Answered(answer) => return Ok(Some(answer)),
+                Asked::Behind => return Ok(None),
+                Asked::Lost => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether SQL may have to look at many rows: for a search, or for filters whose matches are not counted and
+/// may be far apart in any order.
+fn reads_far(filter: &SessionFilter) -> bool {
+    let times = [filter.last_used_gte, filter.last_used_lte, filter.expires_gte, filter.expires_lte];
+    let families = [&filter.browser, &filter.os, &filter.device];
+    let is_of_user = filter.visible_to.is_some() || filter.username.is_some() || filter.user.is_some();
+    let is_spread = filter.user_agent.is_some() || filter.country.is_some() || filter.asn.is_some();
+    is_spread
+        || (is_of_user && filter.last_ip.is_some())
+        || !filter.search.is_empty()
+        || filter.network.is_some()
+        || filter.except.is_some()
+        || times.iter().any(Option::is_some)
+        || families.iter().any(|family| family.is_some())
+}
+
+/// Whether SQL reads this order without an index: there is none for the text of user agents and for when
+/// sessions began, and very many share a country.
+fn is_order_far(order: &[Sort]) -> bool {
+    order.first().is_some_and(|sort| matches!(sort.key, SortKey::UserAgent | SortKey::Created | SortKey::Country))
+}
