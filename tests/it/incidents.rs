@@ -220,6 +220,7 @@ db_test!(no_session_is_kept_reused_or_chosen_beforehand, |db| async move {
 // Keycloak CVE-2026-9802: a restart forgot that a token had been revoked.
 on_both!(what_was_revoked_stays_so_after_a_crash, |home| async move {
     let home = home.with_administrator();
+    home.import(&[]);
     home.add_user("alice");
     let token = home.ok(&["token", "add", "--user", "alice", "--identifier", "alices"]).trim().to_owned();
     let server = home.serve().await;
