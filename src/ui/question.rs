@@ -27,8 +27,8 @@ pub(in crate::ui) async fn sessions(app: &App, user: UserId, but: Option<Session
     let agents = app.user_agents.entries(&app.store.read(), found.rows.iter().map(|row| row.user_agent_id)).await?;
     let lines = found.rows.iter().map(|row| {
         let place = Whereabouts::of(app, row.last_ip).place;
-        let used = Moment::new(row.last_used_at, now);
-        format!("{}, {place} ({}), last used {}", describe(agents.get(&row.user_agent_id)), row.last_ip, used.words())
+        let last = Moment::new(row.last_used_at, now);
+        format!("{}, {place} ({}), last used {}", describe(agents.get(&row.user_agent_id)), row.last_ip, last.words())
     });
     Ok((usize::try_from(found.count).unwrap_or(0), lines.collect()))
 }

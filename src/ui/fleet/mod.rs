@@ -200,9 +200,8 @@ async fn exact(app: &App, visitor: &Visitor, view: &View) -> Result<SessionFilte
 }
 
 /// Reads a page of the table, and the counts next to it.
-async fn find(app: &App, look: Look, filter: SessionFilter, now: Timestamp) -> Result<Found, StoreError> {
+async fn find(app: &App, mut look: Look, filter: SessionFilter, now: Timestamp) -> Result<Found, StoreError> {
     let page = app.store.page(&filter, &look.view.sorts(), look.view.wanted()).await?;
-    let mut look = look;
     look.view.page = page.number;
     let rows = rows::render(app, &app.store.read(), &page.rows, &look, now).await?;
     let facets = app.store.count_facets(&filter, now).await?;

@@ -267,12 +267,12 @@ impl Table {
         self.agent_texts.shrink();
         let table = &*self;
         std::thread::scope(|threads| {
-            let (these, those) = SETTLED.split_at(SETTLED.len() / 2);
+            let (here, there) = SETTLED.split_at(SETTLED.len() / 2);
             // Where no thread can be had, the orders are made when they are needed.
             let other = std::thread::Builder::new().name("rollcall-index".into()).spawn_scoped(threads, move || {
-                those.iter().for_each(|key| table.make_order(*key));
+                there.iter().for_each(|key| table.make_order(*key));
             });
-            these.iter().for_each(|key| table.make_order(*key));
+            here.iter().for_each(|key| table.make_order(*key));
             drop(other);
         });
         let mut places = std::mem::take(&mut self.at_places);

@@ -114,11 +114,11 @@ fn check(start: u64, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut names = ["ada", "ada.b", "bob", "zoe"];
     let family = || "any".to_owned();
     let agent = |id| Agent { id, text: format!("agent {id}"), browser: family(), os: family(), device: family() };
-    let named = (0..).zip(names).map(|(id, name)| (id, name.to_owned())).collect();
+    let users = (0..).zip(names).map(|(id, name)| (id, name.to_owned())).collect();
     let mut model: BTreeMap<i64, Entry> =
         (0..4000).map(|id| (id, row(id, start.wrapping_mul(id.unsigned_abs() | 1).rotate_left(17)))).collect();
     index.apply(&Changes {
-        names: Names { users: named, agents: (0..3).map(agent).collect() },
+        names: Names { users, agents: (0..3).map(agent).collect() },
         gone: Vec::new(),
         sessions: model.values().cloned().collect(),
     });

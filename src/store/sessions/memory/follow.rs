@@ -58,11 +58,11 @@ impl SessionMemory {
             }
             let began = Instant::now();
             let rows = list_after(db, &before, Some(FEW_ROWS)).await?;
-            let changed: usize = rows.iter().map(|row| row.changes.len()).sum();
+            let count: usize = rows.iter().map(|row| row.changes.len()).sum();
             let mut after = before.clone();
-            let few = (rows.len() < FEW_ROWS && changed <= FEW).then(|| after.advance(&rows, Instant::now()));
+            let few = (rows.len() < FEW_ROWS && count <= FEW).then(|| after.advance(&rows, Instant::now()));
             let Some(changes) = few.flatten() else {
-                self.begin_to_follow(db, changed)?;
+                self.begin_to_follow(db, count)?;
                 return Ok(false);
             };
             if let Some(seen) = db.seen_log() {
