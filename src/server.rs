@@ -26,10 +26,13 @@ pub fn router(app: &App) -> Router {
 
 /// Wraps routes. A request passes the layers from the last to the first.
 pub fn layers(router: Router<App>, app: &App) -> Router<App> {
-    router
+    let router = router
         .layer(DefaultBodyLimit::max(http::MAX_BODY))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| ApiError::Internal.into_response()))
-        .layer(from_fn_with_state(app.clone(), ui::resume::carry))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| ApiError::Internal.into_response()));
+    // A layer wraps one route; a form that is done after its proof goes to another.
+    let all = router.clone().with_state(app.clone());
+    router
+        .layer(from_fn_with_state((app.clone(), all), ui::resume::carry))
         .layer(from_fn_with_state(app.clone(), ui::error::dress))
         .layer(from_fn_with_state(app.clone(), headers::add))
         .layer(from_fn_with_state(internal as fn() -> Response, compress::answer))

@@ -72,9 +72,9 @@ struct NavItem {
 /// The parts of the pages that the navigation names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Section {
-    /// One's own sessions.
+    /// The user's own sessions.
     Devices,
-    /// One's own second factors.
+    /// The user's own second factors.
     Security,
     /// Everybody's sessions.
     Sessions,

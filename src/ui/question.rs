@@ -49,7 +49,7 @@ const LISTED: usize = 10;
 pub(in crate::ui) struct Question {
     /// What is done, such as `Deactivate`; the question's first word, and its button.
     pub verb: &'static str,
-    /// To what or to whom: a name that users chose, or a few words.
+    /// What it is done to: a name that users chose, or a few words.
     pub object: String,
     /// The page to go back to: its address and its name.
     pub back: (String, String),

@@ -1,32 +1,39 @@
 //! Takes a form through `/confirm`: shows the page that asks for the proof in place of the answer to a form
 //! that needs one, and does the form once the proof is there.
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tower::Service;
 
 use crate::actions::app::App;
+use crate::http::client::ClientInfo;
 use crate::ui::error::PageError;
 use crate::ui::sealed::{Opened, Pending};
 use crate::ui::sign_in::confirm;
 
 /// The layer around all pages.
-pub async fn carry(State(app): State<App>, request: Request, next: Next) -> Response {
+/// `routes` are all routes, to one of which a form goes that is done after its proof.
+pub async fn carry(State((app, mut routes)): State<(App, Router)>, request: Request, next: Next) -> Response {
     if *request.method() != Method::POST || request.uri().path().starts_with("/api/") {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
     let asked = parts.clone();
-    let mut response = next.clone().run(Request::from_parts(parts, body)).await;
+    let mut response = next.run(Request::from_parts(parts, body)).await;
     if let Some(form) = response.extensions_mut().remove::<Opened>() {
         // The proof gave the session a new key, which the form is done with.
         let Some(request) = form_again(&asked, response.headers(), form) else {
             return PageError::Internal.into_response();
         };
-        let mut done = next.run(request).await;
+        let mut done = match routes.call(request).await {
+            Ok(done) => done,
+            Err(never) => match never {},
+        };
         hand_on_cookies(response.headers(), done.headers_mut());
         return done;
     }
@@ -41,6 +48,11 @@ pub async fn carry(State(app): State<App>, request: Request, next: Next) -> Resp
 fn form_again(asked: &Parts, answer: &HeaderMap, form: Opened) -> Option<Request> {
     let mut parts = asked.clone();
     parts.uri = form.path.parse::<Uri>().ok()?;
+    // What else the request carries is about its own address.
+    parts.extensions = Extensions::new();
+    if let Some(client) = asked.extensions.get::<ClientInfo>() {
+        parts.extensions.insert(client.clone());
+    }
     parts.headers.remove(header::CONTENT_LENGTH);
     let new: Vec<(&[u8], &[u8])> = answer.get_all(header::SET_COOKIE).iter().filter_map(name_and_value).collect();
     let old = asked.headers.get_all(header::COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));

@@ -80,15 +80,12 @@ pub(in crate::ui) fn spell(duration: Duration) -> String {
     format!("{count} {unit}{}", plural(count))
 }
 
-/// A name that a user chose, inside a sentence of ours: isolated, so that it turns nothing around it
-/// (Unicode's FSI and PDI). For attributes and titles; elements have `<bdi>`.
+/// A name that a user chose, inside a sentence of ours: isolated (Unicode's FSI and PDI), so that it turns
+/// nothing around it. A name in ASCII cannot, and stays as it is. For attributes and titles; elements have
+/// `<bdi>`.
 pub(in crate::ui) fn isolate(name: impl fmt::Display) -> String {
-    format!("\u{2068}{name}\u{2069}")
-}
-
-/// The same for a name that may be missing: nothing stays nothing.
-fn isolated(name: &str) -> String {
-    if name.is_empty() { String::new() } else { isolate(name) }
+    let name = name.to_string();
+    if name.is_ascii() { name } else { format!("\u{2068}{name}\u{2069}") }
 }
 
 /// An address as tables show it: of a long IPv6 address, its first two groups and its last.
@@ -208,7 +205,7 @@ impl EventLine {
         Self {
             at: Moment::new(event.at, now),
             kind: event.kind().to_owned(),
-            words: text::text(&event.content, &isolated(&event.actor), &isolated(&event.username)),
+            words: text::text(&event.content, &isolate(&event.actor), &isolate(&event.username)),
             parts: if matches!(event.content, EventContent::SessionsEnded { .. }) { event.id } else { 0 },
             user_id: event.user_id,
             username: event.username.clone(),
@@ -243,6 +240,15 @@ mod tests {
                 && !Moment::new(at(1), at(0)).to_string().contains("until")
         );
         assert_eq!(exact(at(0)), "1970-01-01 00:00 UTC");
+    }
+
+    #[test]
+    fn names_turn_nothing_around_them() {
+        assert_eq!(isolate("alice <x>"), "alice <x>");
+        assert_eq!(isolate(""), "");
+        for name in ["דוד", "alice\u{202e}", "zoë"] {
+            assert_eq!(isolate(name), format!("\u{2068}{name}\u{2069}"));
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ on_both!(an_end_of_many_goes_on_after_sigkill_on_another_node, |home| async move
     late.sign_in("akadmin", crate::process::PASSWORD).await;
     let person = Person::signed_in(&server, "akadmin").await;
     let waiting = person.get(&path).await.text().await.unwrap();
-    assert!(waiting.contains("Interrupted, and going on soon") || waiting.contains("Ending sessions"), "{waiting}");
+    assert!(waiting.contains("Interrupted; continues soon") || waiting.contains("Ending sessions"), "{waiting}");
     within(Duration::from_secs(90), "the end of it", || async {
         person.get(&path).await.text().await.unwrap().contains("20,000 sessions ended").then_some(())
     })

@@ -36,7 +36,7 @@ const ENDED: i64 = 20;
 /// How many events.
 const EVENTS: i64 = 30;
 const PATH: &str = "/sessions";
-/// Stands for all others where the address says what was ended just now.
+/// Means all others where the address says what was ended just now.
 const OTHERS: &str = "others";
 const NOT_ME: &str = "/sessions/not-me";
 

@@ -231,7 +231,8 @@ async fn ask_first(app: &App, parts: &Parts, asked: Asked) -> PageResult {
     let (object, first) = match &asked {
         Asked::Remove(id) => {
             let factors = lines(app, session).await?;
-            let factor = factors.iter().find(|factor| factor.id == *id).ok_or(PageError::NotFound)?;
+            let id = FactorId::parse(id);
+            let factor = factors.iter().find(|factor| Some(factor.id) == id).ok_or(PageError::NotFound)?;
             let is_last = if factors.len() == 1 { "Your password alone signs you in then." } else { "Your others stay." };
             (isolate(&factor.name), is_last)
         }
@@ -253,8 +254,8 @@ async fn ask_first(app: &App, parts: &Parts, asked: Asked) -> PageResult {
 }
 
 enum Asked {
-    /// To remove this factor.
-    Remove(FactorId),
+    /// To remove the factor of this id.
+    Remove(String),
     /// To make new recovery codes.
     Renew,
 }
@@ -262,7 +263,6 @@ enum Asked {
 /// Asks before an authenticator is removed.
 pub async fn ask_remove(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
-    let id = FactorId::parse(&id).ok_or(PageError::NotFound)?;
     ask_first(&app, &parts, Asked::Remove(id)).await
 }
 

@@ -187,8 +187,8 @@ pub async fn make_link(State(app): State<App>, Path(id): Path<String>, request: 
 pub async fn ask_deactivate(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    let id = user_id(&id)?;
     visitor.confirmed(&app, parts.uri.path())?;
+    let id = user_id(&id)?;
     let user = administration::find_user(&app, &visitor.principal(PATH)?, id).await?;
     if !user.is_active {
         return Ok(Redirect::to(&path(id)).into_response());
@@ -239,8 +239,8 @@ pub async fn set_active(State(app): State<App>, Path(id): Path<String>, request:
 pub async fn ask_remove_factors(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    let id = user_id(&id)?;
     visitor.confirmed(&app, parts.uri.path())?;
+    let id = user_id(&id)?;
     let user = administration::find_user(&app, &visitor.principal(PATH)?, id).await?;
     let factors = factor_lines(&app, id).await?;
     let (sessions, _) = question::sessions(&app, id, None).await?;

@@ -268,7 +268,7 @@ impl View {
         (Self { order, page: 1, ..self.clone() }.url(), now)
     }
 
-    /// The filter that the understood part of the search stands for, for showing sessions; `current` is the
+    /// The filter that the understood part of the search means, for showing sessions; `current` is the
     /// session that asks.
     pub async fn shown(&self, app: &App, now: Timestamp, current: Option<SessionId>) -> Result<SessionFilter, StoreError> {
         self.complete(app, self.query.understood(now), current).await

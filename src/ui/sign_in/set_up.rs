@@ -60,7 +60,7 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
         Err(ActionError::Rule(rule)) => return form(&app, &visitor, &key, &format!("Sorry: {rule}.")).await,
         other => other?,
     };
-    // The link stands in for the password, not for a second factor.
+    // The link replaces the password, not a second factor.
     finish(&app, &visitor, &parts.headers, Proved::by_password(user), auth::Wish::default(), "/sessions").await
 }
 

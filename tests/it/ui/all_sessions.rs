@@ -155,7 +155,7 @@ db_test!(many_end_after_the_number_is_typed, |db| async move {
     let bob = app.user("bob").await.session().await;
     let root = app.superuser("root").await.session().await;
     let shown = root.get("/sessions/all/end?scope=all&q=user:alice").await.assert_status(200);
-    assert!(shown.text().contains("End 2 sessions?") && shown.text().contains("1 person is"), "{}", shown.text());
+    assert!(shown.text().contains("End 2 sessions?") && shown.text().contains("1 user will be signed out"), "{}", shown.text());
     assert_eq!(ids(&shown.text()).len(), 2);
     let proof = shown.proof();
     let send = async |fields: &[(&str, &str)]| {
@@ -223,7 +223,7 @@ db_test!(how_far_an_end_is_shows_on_every_node, |db| async move {
     assert_eq!(root.get("/api/v3/core/authenticated_sessions/?search=curl").await.count(), 784, "another node runs it");
     app.advance(Duration::from_secs(16));
     let silent = root.get(path).await.text();
-    assert!(silent.contains("Interrupted, and going on soon") && silent.contains("value=\"300\""), "its node is gone: {silent}");
+    assert!(silent.contains("Interrupted; continues soon") && silent.contains("value=\"300\""), "its node is gone: {silent}");
     // This node goes on.
     end_job::resume(&app.app).await.unwrap();
     let through = root.get(path).await.text();
