@@ -90,6 +90,7 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     let stop = async {
         signal.await;
         app.streams.close();
+        app.end_jobs.close();
     };
     server::run(listener, app, stop).await;
     output::say("stopping");

@@ -27,16 +27,21 @@ impl Default for EndJobs {
 }
 
 impl EndJobs {
-    /// Stops the running jobs between two transactions, and waits for that. Another process, or the next start, goes on
-    /// with them.
-    pub async fn stop(&self) {
+    /// Lets the running jobs stop between two transactions, and starts no more. Another process, or the next start, goes
+    /// on with them.
+    pub fn close(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// The same, and waits until none runs.
+    pub async fn stop(&self) {
+        self.close();
         while self.running.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// Whether [`EndJobs::stop`] was called.
+    /// Whether [`EndJobs::close`] was called.
     pub(in crate::actions) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::SeqCst)
     }
