@@ -329,6 +329,8 @@ impl Import {
         if line.description.contains('\0') || line.identifier.as_ref().is_some_and(|text| text.contains('\0')) {
             return Err(Fault::Line("identifier and description may not hold NUL".into()));
         }
+        // A link is good while its user's credentials stay as they are now.
+        let owner = if intent == TokenIntent::Recovery { db.find_user(UserId(line.user)).await? } else { None };
         let made_up = secret::random_alphanumeric(10).map_err(|error| Fault::Line(error.to_string()))?;
         let token = NewToken {
             key_hash: PlainSecret::from_text(line.key).hash(),
@@ -337,6 +339,7 @@ impl Import {
             intent,
             user: UserId(line.user),
             expires: (line.expiring, instant("expires", &line.expires)?),
+            generation: owner.map(|user| user.generation()),
         };
         db.insert_token(&token, self.now).await?;
         self.done.tokens += 1;

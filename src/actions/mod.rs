@@ -46,6 +46,9 @@ pub enum ActionError {
     /// The user has a second factor, and only their password was proved; it waits, likewise.
     #[error("the user has a second factor to prove")]
     FactorNeeded,
+    /// What the caller proved does not hold any more: the password, a second factor or the account changed since.
+    #[error("the password or the second factors changed since they were proved")]
+    ProofOutdated,
     /// There were too many wrong passwords or codes; so long from now there may be one more.
     #[error("there were too many wrong passwords or codes")]
     Limited(std::time::Duration),

@@ -48,19 +48,23 @@ pub async fn add(
     let made_up = format!("{}-{}", request.intent.as_str(), secret::random_alphanumeric(10)?);
     let identifier = request.identifier.unwrap_or(made_up);
     let now = app.clock.now();
-    let token = NewToken {
+    let mut token = NewToken {
         key_hash: key.hash(),
         identifier: identifier.clone(),
         description: request.description,
         intent: request.intent,
         user,
         expires: request.lives.map_or((false, now), |lives| (true, now.plus(lives))),
+        generation: None,
     };
     let (actor, username, name) = (actor.clone(), username.to_owned(), identifier.clone());
     let added = app
         .store
         .write(move |db| {
             Box::pin(async move {
+                if token.intent == TokenIntent::Recovery {
+                    token.generation = db.lock_user(user).await?.map(|user| user.generation());
+                }
                 let uuid = db.insert_token(&token, now).await?;
                 let content = EventContent::TokenAdded { token: name, token_uuid: uuid.simple().to_string() };
                 db.insert_events(&[content.by(&actor, now).about(user, &username)]).await

@@ -147,6 +147,9 @@ pub const AT_LIMIT: &str = "You have as many sessions as you may have. End one o
 /// Said to whoever has a second factor and did not prove it.
 pub const FACTOR_NEEDED: &str = "Prove your second factor first.";
 
+/// Said when the user's credentials changed during a sign-in.
+pub const PROOF_OUTDATED: &str = "Your password or your second factors changed meanwhile. Please start again.";
+
 /// Said to a session that is used from elsewhere.
 const UNPROVED: &str = "This session is used from elsewhere than it was proved. Confirm it first, at /confirm.";
 /// Said to one that ended for it.
@@ -191,6 +194,7 @@ impl From<ActionError> for ApiError {
             ActionError::Forbidden => Self::Forbidden,
             ActionError::AtLimit | ActionError::ChooseEnd => Self::Refused(AT_LIMIT.to_owned()),
             ActionError::FactorNeeded => Self::Refused(FACTOR_NEEDED.to_owned()),
+            ActionError::ProofOutdated => Self::Refused(PROOF_OUTDATED.to_owned()),
             ActionError::Passkey(refusal) => Self::Refused(format!("The passkey was refused: {refusal}.")),
             ActionError::Busy => Self::Unavailable,
             ActionError::Limited(wait) => Self::Throttled(wait.as_secs().saturating_add(1)),

@@ -282,6 +282,9 @@ impl From<ActionError> for PageError {
         match error {
             ActionError::NotFound => Self::NotFound,
             ActionError::Forbidden | ActionError::FactorNeeded | ActionError::Passkey(_) => Self::Forbidden,
+            ActionError::ProofOutdated => {
+                Self::Conflict("Your password or your second factors changed. Go back, reload the page, and try again.".into())
+            }
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
             ActionError::Busy => Self::Unavailable,
             ActionError::Exists(what) => Self::Conflict(format!("There is {what} already. Go back and take another name.")),

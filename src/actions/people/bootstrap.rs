@@ -87,6 +87,7 @@ async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionEr
                         intent: TokenIntent::Api,
                         user: id,
                         expires: (false, now),
+                        generation: None,
                     };
                     let uuid = db.insert_token(&token, now).await?;
                     let content = EventContent::TokenAdded { token: token.identifier, token_uuid: uuid.simple().to_string() };

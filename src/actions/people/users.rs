@@ -4,6 +4,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::people::passwords;
 use crate::actions::sessions::end_in;
+use crate::actions::sign_in::proof;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::names;
@@ -65,7 +66,7 @@ pub async fn set_password(app: &App, user: &UserRow, password: String, actor: &A
     passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
     let hash = app.passwords.hash(password).await?;
     let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
-    let ends = ends(app);
+    let ends = Ends::by_setting(app, None);
     app.store
         .write(move |db| {
             Box::pin(async move {
@@ -123,6 +124,7 @@ pub async fn make_recovery_link(app: &App, user: &UserRow, actor: &Actor) -> Res
                     intent: TokenIntent::Recovery,
                     user: id,
                     expires: (true, now.plus(lives)),
+                    generation: Some(user.generation()),
                 };
                 db.insert_token(&token, now).await?;
                 db.insert_events(&[EventContent::RecoveryLinkMade {}.by(&actor, now).about(id, &user.username)]).await?;
@@ -133,24 +135,37 @@ pub async fn make_recovery_link(app: &App, user: &UserRow, actor: &Actor) -> Res
     Ok(key)
 }
 
-/// Uses up a set-up or recovery link: sets the password of the user it was made for and gives the user.
+/// The user that a set-up or recovery link was made for, while it is good: it was not used, is not too old, and no
+/// password was set, no second factor changed and the user was not deactivated since it was made.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when the link was used, is too old, or never was; then nothing changes.
+/// [`ActionError::NotFound`] when it is not.
+pub async fn find_link(app: &App, link: &PlainSecret) -> Result<UserRow, ActionError> {
+    let (db, now) = (app.store.read(), app.clock.now());
+    let link = db.find_link(link.hash(), now).await?.ok_or(ActionError::NotFound)?;
+    let user = db.find_user(link.user).await?;
+    user.filter(|user| link.generation.is_some_and(|made| proof::holds(made, user))).ok_or(ActionError::NotFound)
+}
+
+/// Uses a set-up or recovery link: sets the password of the user it was made for and gives the user.
+///
+/// # Errors
+/// As for [`find_link`]; then nothing changes. [`ActionError::Rule`] when the password may not be one.
 pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor: &Actor) -> Result<UserRow, ActionError> {
-    let db = app.store.read();
-    let owner = db.find_token_owner(link.hash(), TokenIntent::Recovery, app.clock.now()).await?.ok_or(ActionError::NotFound)?;
-    let user = db.find_user(owner.user_id).await?.ok_or(ActionError::NotFound)?;
+    let user = find_link(app, link).await?;
     passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
     let hash = app.passwords.hash(password).await?;
-    let (actor, now, key, ends) = (actor.clone(), app.clock.now(), link.hash(), ends(app));
+    let (actor, now, key, ends) = (actor.clone(), app.clock.now(), link.hash(), Ends::by_setting(app, None));
     app.store
         .write(move |db| {
             Box::pin(async move {
-                let id = db.take_token(key, TokenIntent::Recovery, now).await?.ok_or(ActionError::NotFound)?;
-                let user = db.find_user(id).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
-                let actor = actor.as_user(id, &user.username);
-                let new = NewPassword { user: id, name: &user.username, hash: &hash, ends };
+                let link = db.take_link(key, now).await?.ok_or(ActionError::NotFound)?;
+                let user = db.lock_user(link.user).await?.ok_or(ActionError::NotFound)?;
+                if !link.generation.is_some_and(|made| proof::holds(made, &user)) {
+                    return Err(ActionError::NotFound);
+                }
+                let actor = actor.as_user(user.id, &user.username);
+                let new = NewPassword { user: user.id, name: &user.username, hash: &hash, ends };
                 replace_password(db, &new, &actor, now).await?;
                 Ok(UserRow { password_hash: Some(hash), ..user })
             })
@@ -191,24 +206,24 @@ pub(in crate::actions) struct NewPassword<'a> {
     pub ends: Ends,
 }
 
-/// Which sessions of a user end with their password.
+/// What happens to a user's sessions when their password is set.
 #[derive(Clone, Copy)]
-pub(in crate::actions) enum Ends {
-    /// None.
-    None,
-    /// All.
-    All,
-    /// All but this one.
-    Others(SessionId),
+pub(in crate::actions) struct Ends {
+    /// The session in which the user set it, which goes on.
+    kept: Option<SessionId>,
+    /// Whether the others end (`sessions.end_on_password_change`). Those that go on lose their fresh proof.
+    is_ending: bool,
 }
 
-/// All, unless the setting says otherwise.
-fn ends(app: &App) -> Ends {
-    if app.config.sessions.end_on_password_change { Ends::All } else { Ends::None }
+impl Ends {
+    /// As the settings say; `kept` goes on either way.
+    pub(in crate::actions) fn by_setting(app: &App, kept: Option<SessionId>) -> Self {
+        Self { kept, is_ending: app.config.sessions.end_on_password_change }
+    }
 }
 
-/// Sets a password inside a transaction: the old one's proofs end with it, and sessions; and no browser
-/// is a known one any more, since whoever had the old password may have signed in.
+/// Sets a password in a transaction, with what follows: pending sign-ins, links and known browsers of the user are
+/// removed, since the holder of the old password may have made them, and sessions end.
 pub(in crate::actions) async fn replace_password(
     db: &Db<'_>,
     new: &NewPassword<'_>,
@@ -218,10 +233,10 @@ pub(in crate::actions) async fn replace_password(
     db.update_password(new.user, new.hash).await?;
     db.delete_known_devices(new.user).await?;
     db.insert_events(&[EventContent::PasswordSet {}.by(actor, now).about(new.user, new.name)]).await?;
-    let which = match new.ends {
-        Ends::None => return Ok(()),
-        Ends::All => Which::Users(vec![new.user.0]),
-        Ends::Others(kept) => Which::UserExcept(new.user, kept),
-    };
+    let Ends { kept, is_ending } = new.ends;
+    if !is_ending {
+        return db.clear_proved_at(new.user, kept).await;
+    }
+    let which = kept.map_or_else(|| Which::Users(vec![new.user.0]), |kept| Which::UserExcept(new.user, kept));
     end_in::end_all_in(db, &which, EndReason::PasswordChanged, actor, now).await
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::actions::ActionError;
 use crate::actions::batching::Batch;
 use crate::actions::sessions::end_in::{CHUNK, end_in};
+use crate::actions::sign_in::proof;
 use crate::core::Core;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
@@ -110,8 +111,11 @@ impl Seen {
     }
 
     fn judge_user<'a>(&self, user: &'a UserRow, entrant: &'a Entrant, instance: Policy) -> Result<Granted<'a>, ActionError> {
-        if !user.is_active || user.password_hash != entrant.user.password_hash {
+        if !user.is_active {
             return Err(ActionError::Forbidden);
+        }
+        if !proof::holds(entrant.user.generation(), user) {
+            return Err(ActionError::ProofOutdated);
         }
         if !entrant.methods.has_factor() && self.with_factor.contains(&user.id.0) {
             return Err(ActionError::FactorNeeded);

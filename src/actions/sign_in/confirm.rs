@@ -12,6 +12,8 @@ use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::{Guess, Taken};
 use crate::actions::sign_in::passkeys;
 use crate::actions::sign_in::passkeys::challenge::Purpose;
+use crate::actions::sign_in::proof;
+use crate::actions::sign_in::proof::Proved;
 use crate::domain::caller::Actor;
 use crate::domain::event::{ConfirmedBy, EventContent, FailedStage};
 use crate::domain::password::MAX_LENGTH;
@@ -52,8 +54,9 @@ pub enum Confirmation {
 /// goes on under a new key; the one it had, which is among `keys`, opens nothing from now on.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when the session ended meanwhile; [`ActionError::Limited`] when there were
-/// too many wrong ones; [`ActionError::Busy`].
+/// [`ActionError::NotFound`] when the session ended meanwhile; [`ActionError::ProofOutdated`] when the password was set
+/// anew while this one was checked; [`ActionError::Limited`] when there were too many wrong ones;
+/// [`ActionError::Busy`].
 pub async fn confirm(
     app: &App,
     session: &LiveSession,
@@ -85,7 +88,7 @@ async fn check(
     actor: &Actor,
 ) -> Result<Confirmation, ActionError> {
     let Again { password, code } = again;
-    let (stored, now, actor) = (user.password_hash.clone(), app.clock.now(), actor.clone());
+    let (now, actor) = (app.clock.now(), actor.clone());
     let is_counted = app.config.sign_in.account_limit.is_none();
     if !is_password(app, &user, password).await? {
         let content = EventContent::SignInFailed { stage: FailedStage::Confirmation, why: String::new() };
@@ -99,8 +102,7 @@ async fn check(
     let checked = store
         .write(move |db| {
             Box::pin(async move {
-                let is_still_so = |user: &UserRow| user.is_active && user.password_hash == stored;
-                let user = db.lock_user(user.id).await?.filter(is_still_so).ok_or(ActionError::NotFound)?;
+                let user = proof::lock(db, &user).await?;
                 let mut checked = Checked::Right(Methods::default());
                 if db.has_factor(user.id).await? {
                     let whose = (user.id, user.username.as_str());
@@ -134,8 +136,8 @@ async fn is_password(app: &App, user: &UserRow, password: String) -> Result<bool
 /// too.
 ///
 /// # Errors
-/// [`ActionError::Passkey`] when that proves nothing; [`ActionError::NotFound`] when the session ended
-/// meanwhile.
+/// [`ActionError::Passkey`] when that proves nothing; [`ActionError::ProofOutdated`] as for [`confirm`];
+/// [`ActionError::NotFound`] when the session ended meanwhile.
 pub async fn confirm_by_passkey(
     app: &App,
     party: &RelyingParty,
@@ -146,9 +148,10 @@ pub async fn confirm_by_passkey(
 ) -> Result<Started, ActionError> {
     let actor = actor.as_user(session.user_id, &session.username);
     let bound_to = session.uuid.to_string();
-    let mut proved = passkeys::prove_by(app, party, session.user_id, Purpose::Confirm(&bound_to), answer, &actor).await?;
+    let by_passkey = passkeys::prove_by(app, party, session.user_id, Purpose::Confirm(&bound_to), answer, &actor).await?;
+    // The password is checked against the hash of the same generation that the passkey was proved for.
+    let Proved { user, methods: mut proved } = by_passkey;
     if !proved.is_multi_factor() {
-        let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
         let guess = take(app, session, &actor).await?;
         let verified = is_password(app, &user, password).await;
         guess.settle(app, matches!(verified, Ok(false))).await;
@@ -158,18 +161,18 @@ pub async fn confirm_by_passkey(
         proved = proved.and(Methods::password());
     }
     let key = PlainSecret::generate()?;
-    let (hash, id, uuid, user, name) = (key.hash(), session.id, session.uuid, session.user_id, session.username.clone());
+    let (hash, id, uuid) = (key.hash(), session.id, session.uuid);
     let (now, methods) = (app.clock.now(), session.methods.and(proved));
     app.store
         .write(move |db| {
             Box::pin(async move {
-                db.lock_user(user).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                let user = proof::lock(db, &user).await?;
                 if !db.update_key(id, &keys, hash, (now, actor.ip)).await? {
                     return Err(ActionError::NotFound);
                 }
                 db.update_methods(id, methods).await?;
                 let event = EventContent::Confirmed { by: ConfirmedBy::Passkey }.by(&actor, now);
-                db.insert_events(&[event.about(user, &name).of_session(uuid)]).await?;
+                db.insert_events(&[event.about(user.id, &user.username).of_session(uuid)]).await?;
                 Ok(())
             })
         })
@@ -199,16 +202,16 @@ pub async fn change_password(
     let actor = actor.as_user(session.user_id, &session.username);
     let key = PlainSecret::generate()?;
     let (key_hash, now, id, uuid) = (key.hash(), app.clock.now(), session.id, session.uuid);
-    let (user, name, proved) = (session.user_id, session.username.clone(), (session.proved_at, session.proved_ip));
-    let ends = if app.config.sessions.end_on_password_change { Ends::Others(uuid) } else { Ends::None };
+    let (holder, proved) = (session.clone(), (session.proved_at, session.proved_ip));
+    let ends = Ends::by_setting(app, Some(uuid));
     app.store
         .write(move |db| {
             Box::pin(async move {
-                db.lock_user(user).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                let user = proof::lock_holder(db, &holder).await?;
                 if !db.update_key(id, &keys, key_hash, proved).await? {
                     return Err(ActionError::NotFound);
                 }
-                let new = NewPassword { user, name: &name, hash: &hash, ends };
+                let new = NewPassword { user: user.id, name: &user.username, hash: &hash, ends };
                 replace_password(db, &new, &actor, now).await?;
                 Ok(())
             })

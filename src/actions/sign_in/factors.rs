@@ -10,6 +10,7 @@ use crate::actions::sign_in::Started;
 use crate::actions::sign_in::confirm;
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::Guess;
+use crate::actions::sign_in::proof;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::factor::{FactorKind, MAX_FACTORS};
@@ -49,7 +50,8 @@ pub fn is_missing(app: &App, session: &LiveSession) -> bool {
 /// password locks its owner out of none.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when the user was removed meanwhile; or when the database cannot be written.
+/// [`ActionError::NotFound`] when the user was removed meanwhile; [`ActionError::ProofOutdated`] when their credentials
+/// changed since `user` was read; or when the database cannot be written.
 pub async fn check_code(
     app: &App,
     user: &UserRow,
@@ -57,7 +59,7 @@ pub async fn check_code(
     device: Option<HashedSecret>,
     actor: &Actor,
 ) -> Result<Checked, ActionError> {
-    let (id, name, now) = (user.id, user.username.clone(), app.clock.now());
+    let (id, name, now, proved) = (user.id, user.username.clone(), app.clock.now(), user.clone());
     let known = guesses::known_device(app, id, device).await?;
     let guess = match guesses::take(app, Guess::Code(id), known, Some((id, &name)), actor).await {
         Err(ActionError::Limited(wait)) => return Ok(Checked::Blocked(now.plus(wait))),
@@ -67,7 +69,7 @@ pub async fn check_code(
     let (code, actor, is_counted) = (code.to_owned(), actor.clone(), known.is_none() || guess.is_unlimited());
     let checked = store.write(move |db| {
         Box::pin(async move {
-            db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+            proof::lock(db, &proved).await?;
             check_code_in(&own, db, (id, &name), Typed { code: &code, is_counted }, &actor, now).await
         })
     });
@@ -152,11 +154,11 @@ pub async fn begin_totp(app: &App, session: &LiveSession, name: &str) -> Result<
     let (uuid, mut seed) = (FactorId(secret::random_uuid()?), [0; totp::SEED_LENGTH]);
     getrandom::fill(&mut seed)?;
     let sealed = app.instance_key.seal(SEED, uuid.0.as_bytes(), &seed)?;
-    let (user, now) = (session.user_id, app.clock.now());
+    let (user, now, session) = (session.user_id, app.clock.now(), session.clone());
     app.store
         .write(move |db| {
             Box::pin(async move {
-                db.lock_user(user).await?.ok_or(ActionError::NotFound)?;
+                proof::lock_holder(db, &session).await?;
                 db.delete_unconfirmed_factors(user, FactorKind::Totp).await?;
                 must_have_room_in(db, user).await?;
                 let factor = NewFactor {
@@ -233,7 +235,7 @@ pub async fn confirm_totp(
     store
         .write(move |db| {
             Box::pin(async move {
-                let user = db.lock_user(session.user_id).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                let user = proof::lock_holder(db, &session).await?;
                 let factor = db.find_factor(id).await?.filter(|factor| factor.user_id == user.id && !factor.is_confirmed);
                 let factor = factor.filter(|factor| factor.kind == FactorKind::Totp).ok_or(ActionError::NotFound)?;
                 let seed = open_seed(&app, &factor)?;
@@ -350,7 +352,7 @@ pub async fn remove(
     store
         .write(move |db| {
             Box::pin(async move {
-                let user = db.lock_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+                let user = proof::lock_holder(db, &session).await?;
                 let factor = db.find_factor(id).await?.filter(|factor| factor.user_id == user.id).ok_or(ActionError::NotFound)?;
                 db.delete_factor(user.id, id).await?;
                 if !db.has_factor(user.id).await? {
@@ -379,7 +381,7 @@ pub async fn renew_codes(app: &App, session: &LiveSession, keys: Vec<HashedSecre
     store
         .write(move |db| {
             Box::pin(async move {
-                let user = db.lock_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
+                let user = proof::lock_holder(db, &session).await?;
                 if !db.has_factor(user.id).await? {
                     return Err(ActionError::NotFound);
                 }

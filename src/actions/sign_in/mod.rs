@@ -7,8 +7,10 @@ pub mod factors;
 pub mod guess_batch;
 pub mod guesses;
 pub mod passkeys;
+pub mod proof;
 pub mod prove;
 
 pub use admit::Wish;
 pub use begin::begin;
-pub use prove::{Proved, Started, prove_password, remember_proof, start_session, take_proof};
+pub use proof::Proved;
+pub use prove::{Started, prove_password, start_session};

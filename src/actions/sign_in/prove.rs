@@ -6,11 +6,11 @@ use crate::actions::sign_in::admit::Wish;
 use crate::actions::sign_in::begin::begin;
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::{Guess, Taken};
+use crate::actions::sign_in::proof::Proved;
 use crate::domain::caller::{Actor, Client};
 use crate::domain::event::{EventContent, FailedStage};
 use crate::domain::password::MAX_LENGTH;
-use crate::domain::{HashedSecret, Methods, PlainSecret, SessionId, UserId};
-use crate::store::StoreError;
+use crate::domain::{HashedSecret, PlainSecret, SessionId, UserId};
 use crate::store::people::users::UserRow;
 
 /// A session that was started.
@@ -24,23 +24,6 @@ pub struct Started {
     pub cookie_max_age: Option<std::time::Duration>,
     /// The secret by which the browser is known from now on, when it was not a known one.
     pub device: Option<PlainSecret>,
-}
-
-/// A user, and how they proved who they are.
-#[derive(Clone, Debug)]
-pub struct Proved {
-    /// The user, as they were then.
-    pub user: UserRow,
-    /// How.
-    pub methods: Methods,
-}
-
-impl Proved {
-    /// By a password alone: enough for those who have no second factor.
-    #[must_use]
-    pub fn by_password(user: UserRow) -> Self {
-        Self { user, methods: Methods::password() }
-    }
 }
 
 /// Proves a password. The user is found by name, then by e-mail address. An unknown name, a user
@@ -92,8 +75,8 @@ pub async fn prove_password(
 /// the browser came with, if any, ends: a key never outlives a sign-in (OWASP ASVS v5.0.0-7.2.4).
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] when the user is gone or inactive by now, or has another password;
-/// [`ActionError::FactorNeeded`] when they have a second factor.
+/// [`ActionError::Forbidden`] when the user is gone or inactive by now; [`ActionError::ProofOutdated`] when their
+/// credentials changed since; [`ActionError::FactorNeeded`] when they have a second factor.
 pub async fn start_session(
     app: &App,
     proved: UserRow,
@@ -104,39 +87,4 @@ pub async fn start_session(
 ) -> Result<Started, ActionError> {
     let wish = Wish { is_remembered, replaces, ..Wish::default() };
     begin(app, Proved::by_password(proved), client, wish, actor).await
-}
-
-/// Remembers that somebody proved who they are, and how, and has a step to go.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn remember_proof(
-    app: &App,
-    user: UserId,
-    methods: Methods,
-    lives: std::time::Duration,
-) -> Result<PlainSecret, ActionError> {
-    let key = PlainSecret::generate()?;
-    let (hash, expires_at) = (key.hash(), app.clock.now().plus(lives));
-    app.store.write(move |db| Box::pin(async move { db.insert_pending_sign_in(hash, user, methods, expires_at).await })).await?;
-    Ok(key)
-}
-
-/// Uses a proof up and gives whose it is: of many that try at once, one succeeds. `None` when it was
-/// used, is too old, or its password was changed since.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn take_proof(app: &App, key: &PlainSecret) -> Result<Option<Proved>, StoreError> {
-    let (hash, now) = (key.hash(), app.clock.now());
-    app.store
-        .write(move |db| {
-            Box::pin(async move {
-                match db.take_pending_sign_in(hash, now).await? {
-                    Some((user, methods)) => Ok(db.find_user(user).await?.map(|user| Proved { user, methods })),
-                    None => Ok(None),
-                }
-            })
-        })
-        .await
 }

@@ -9,13 +9,13 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use crate::actions::app::App;
-use crate::actions::sign_in::Proved;
 use crate::actions::sign_in::factors::Checked;
 use crate::actions::sign_in::passkeys::challenge::Purpose;
-use crate::actions::sign_in::{factors, passkeys};
+use crate::actions::sign_in::proof::Proved;
+use crate::actions::sign_in::{factors, passkeys, proof};
 use crate::actions::{ActionError, sign_in};
 use crate::api::endpoint::{ok, options, with_allow};
-use crate::api::error::{AT_LIMIT, ApiError};
+use crate::api::error::{AT_LIMIT, ApiError, PROOF_OUTDATED};
 use crate::api::flows::state::{Stage, State as Flow};
 use crate::auth;
 use crate::auth::{csrf, known_device, redirect, relying_party};
@@ -33,6 +33,8 @@ const METHODS: &str = "GET, POST, HEAD, OPTIONS";
 const MAX_FAILURES: u8 = 5;
 /// Said when there were too many.
 const TOO_MANY: &str = "Too many wrong passwords. Please try again later.";
+/// Said when what was proved is gone or does not hold any more.
+const TOO_LATE: &str = "The sign-in took too long. Please start again.";
 /// A small grey figure: the same for everybody, since a name may be nobody's.
 const AVATAR: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='%23888'%3E%3Ccircle cx='12' cy='8' r='4'/%3E%3Cpath d='M4 20a8 8 0 0116 0z'/%3E%3C/svg%3E";
 
@@ -115,10 +117,10 @@ impl FlowCall<'_> {
                 let Some(is_remembered) = answer.0.get("remember_me").and_then(Value::as_bool) else {
                     return self.present_and_keep(&flow, Some(("remember_me", "This field is required."))).await;
                 };
-                let proof = PlainSecret::from_text(flow.proof.unwrap_or_default());
-                match sign_in::take_proof(self.app, &proof).await? {
+                let key = PlainSecret::from_text(flow.proof.unwrap_or_default());
+                match proof::take(self.app, &key).await? {
                     Some(proved) => self.finish(proved, is_remembered).await,
-                    None => self.start_again().await,
+                    None => self.start_again(TOO_LATE).await,
                 }
             }
             Stage::Denied => self.present_and_keep(&flow, None).await,
@@ -161,14 +163,17 @@ impl FlowCall<'_> {
         if code.is_none() && !passkey.is_some_and(Value::is_object) {
             return self.present_and_keep(&flow, Some((field, "This field is required."))).await;
         }
-        let proof = PlainSecret::from_text(flow.proof.take().unwrap_or_default());
-        let Some(mut proved) = sign_in::take_proof(self.app, &proof).await? else { return self.start_again().await };
+        let key = PlainSecret::from_text(flow.proof.take().unwrap_or_default());
+        let Some(mut proved) = proof::take(self.app, &key).await? else { return self.start_again(TOO_LATE).await };
         let checked = match passkey {
-            Some(passkey) => self.check_passkey(&proved, &proof, passkey).await?,
+            Some(passkey) => self.check_passkey(&proved, &key, passkey).await?,
             None => {
                 let code = code.unwrap_or_default();
                 let (device, actor) = (known_device::secret(&self.app.config, &self.parts.headers), self.client.as_anonymous());
-                factors::check_code(self.app, &proved.user, code, device, &actor).await?
+                match factors::check_code(self.app, &proved.user, code, device, &actor).await {
+                    Err(ActionError::ProofOutdated) => return self.start_again(PROOF_OUTDATED).await,
+                    checked => checked?,
+                }
             }
         };
         match checked {
@@ -193,7 +198,7 @@ impl FlowCall<'_> {
         let Some(party) = relying_party::of(self.app, self.client) else { return Ok(Checked::Wrong) };
         let (purpose, actor) = (Purpose::Factor(proof.expose()), self.client.as_anonymous());
         match passkeys::prove_by(self.app, &party, proved.user.id, purpose, &answer.to_string(), &actor).await {
-            Ok(methods) => Ok(Checked::Right(methods)),
+            Ok(by_passkey) => Ok(Checked::Right(by_passkey.methods)),
             Err(ActionError::Passkey(_)) => Ok(Checked::Wrong),
             Err(error) => Err(error.into()),
         }
@@ -215,14 +220,14 @@ impl FlowCall<'_> {
         proved: &Proved,
         error: Option<(&str, &str)>,
     ) -> Result<Response, ApiError> {
-        let proof = sign_in::remember_proof(self.app, proved.user.id, proved.methods, crate::api::flows::state::LIVES).await?;
-        flow.proof = Some(proof.expose().to_owned());
+        flow.proof = Some(proof::remember(self.app, proved).await?.expose().to_owned());
         flow.stage = stage;
         self.present_and_keep(&flow, error).await
     }
 
-    async fn start_again(&self) -> Result<Response, ApiError> {
-        let error = Some(("non_field_errors", "The sign-in took too long. Please start again."));
+    /// The first step again, and why.
+    async fn start_again(&self, why: &str) -> Result<Response, ApiError> {
+        let error = Some(("non_field_errors", why));
         self.present_and_keep(&Flow::new(self.app), error).await
     }
 
@@ -230,9 +235,8 @@ impl FlowCall<'_> {
     async fn device_challenges(&self, proof: Option<&str>) -> Result<Vec<Value>, ApiError> {
         let (app, db) = (self.app, self.app.store.read());
         let Some(proof) = proof else { return Ok(Vec::new()) };
-        let Some(user) = db.find_pending_sign_in(PlainSecret::from_text(proof).hash(), app.clock.now()).await? else {
-            return Ok(Vec::new());
-        };
+        let Some(proved) = proof::find(app, &PlainSecret::from_text(proof)).await? else { return Ok(Vec::new()) };
+        let user = proved.user.id;
         let passkey = match relying_party::of(app, self.client) {
             Some(party) => passkeys::options_for(app, &party, user, Purpose::Factor(proof)).await?,
             None => None,
@@ -264,6 +268,7 @@ impl FlowCall<'_> {
         let wish = auth::Wish { is_remembered, ends: None };
         let started = match auth::begin_session(self.app, headers, self.client, proved, wish).await {
             Err(ActionError::AtLimit | ActionError::ChooseEnd) => return Ok(self.denied(&name, AT_LIMIT)),
+            Err(ActionError::ProofOutdated) => return self.start_again(PROOF_OUTDATED).await,
             other => other?,
         };
         let mut response = self.redirect("Welcome to Rollcall!");

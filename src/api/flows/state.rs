@@ -1,6 +1,6 @@
 //! What a sign-in under way remembers between two calls: sealed in a cookie, so that strangers leave
 //! nothing behind on the server. A proved password is not in it: that is a row, used once
-//! ([`crate::actions::sign_in::remember_proof`]).
+//! ([`crate::actions::sign_in::proof::remember`]).
 
 use std::time::Duration;
 
@@ -68,7 +68,9 @@ impl State {
         let opened =
             sealed.into_iter().find_map(|sealed| CookieJar::new().private(&key).decrypt(Cookie::new(SEALED_AS, sealed)))?;
         let state: Self = serde_json::from_str(opened.value()).ok()?;
-        (state.expires_at > app.clock.now().0).then_some(state)
+        // A clock that was ahead made one that ends too late.
+        let (now, latest) = (app.clock.now(), app.clock.now().plus(LIVES * 2));
+        (now.0..=latest.0).contains(&(state.expires_at - 1)).then_some(state)
     }
 
     /// Hands it to the browser.

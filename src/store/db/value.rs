@@ -44,6 +44,7 @@ value_from! {
     crate::domain::UserId => |it| Self::Int(it.0),
     crate::domain::SessionId => |it| Self::Uuid(it.0),
     crate::domain::HashedSecret => |it| Self::Bytes(it.0.to_vec()),
+    crate::domain::Generation => |it| Self::Bytes(it.0.to_vec()),
     [u8; crate::domain::address::KEY_LENGTH] => |it| Self::Bytes(it.to_vec()),
 }
 

@@ -1,11 +1,11 @@
 //! Tokens: API credentials and single-use links. Only their hashes are stored.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use crate::domain::user::TokenIntent;
-use crate::domain::{HashedSecret, Timestamp, UserId, secret};
+use crate::domain::{Generation, HashedSecret, Timestamp, UserId, secret};
 use crate::store::people::users::{Rights, no_randomness, rights_columns};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
@@ -58,7 +58,30 @@ pub struct NewToken {
     pub user: UserId,
     /// When it ends; the flag says whether that counts.
     pub expires: (bool, Timestamp),
+    /// For a link: the generation of its user's credentials that it was made for. A link without one opens nothing.
+    pub generation: Option<Generation>,
 }
+
+/// A set-up or recovery link, as stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// Whose password it sets.
+    pub user: UserId,
+    /// The generation of their credentials that it was made for; `None` equals no user's.
+    pub generation: Option<Generation>,
+}
+
+impl FromRow for Link {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let (user, generation) = (UserId(row.int()?), row.opt_bytes()?);
+        Ok(Self { user, generation: generation.as_deref().and_then(Generation::from_stored) })
+    }
+}
+
+/// Which links are good: those that have not ended, and were not made by a clock that was ahead of this one.
+const IS_GOOD_LINK: &str = "key_hash = $1 AND intent = $2 AND (NOT is_expiring OR expires_at > $3) AND created_at <= $4";
+/// How far ahead the clock of the node that made a link may be.
+const AHEAD: Duration = Duration::from_secs(300);
 
 /// The owner of a token that opens something, found by its key.
 #[derive(Clone, Debug)]
@@ -113,15 +136,22 @@ impl Db<'_> {
         Ok(Some(owner))
     }
 
-    /// Uses up a token: removes it and gives its owner's key, if it has that intent and has not
-    /// expired. Of many that try at once, one succeeds.
+    /// The set-up or recovery link with this key, if it has not ended. It stays.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn take_token(&self, key: HashedSecret, intent: TokenIntent, now: Timestamp) -> Result<Option<UserId>, StoreError> {
-        let sql =
-            "DELETE FROM tokens WHERE key_hash = $1 AND intent = $2 AND (NOT is_expiring OR expires_at > $3) RETURNING user_id";
-        Ok(self.one::<i64>(sql, &values![key, intent.as_str(), now]).await?.map(UserId))
+    pub async fn find_link(&self, key: HashedSecret, now: Timestamp) -> Result<Option<Link>, StoreError> {
+        let sql = format!("SELECT user_id, generation FROM tokens WHERE {IS_GOOD_LINK}");
+        self.one(&sql, &values![key, TokenIntent::Recovery.as_str(), now, now.plus(AHEAD)]).await
+    }
+
+    /// Removes the same link and gives it. Of several concurrent calls one gets it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn take_link(&self, key: HashedSecret, now: Timestamp) -> Result<Option<Link>, StoreError> {
+        let sql = format!("DELETE FROM tokens WHERE {IS_GOOD_LINK} RETURNING user_id, generation");
+        self.one(&sql, &values![key, TokenIntent::Recovery.as_str(), now, now.plus(AHEAD)]).await
     }
 
     /// Adds a token and gives its uuid.
@@ -130,8 +160,9 @@ impl Db<'_> {
     /// [`StoreError::Conflict`] when the identifier or the key is taken, or there is no such user.
     pub async fn insert_token(&self, token: &NewToken, now: Timestamp) -> Result<Uuid, StoreError> {
         let uuid = secret::random_uuid().map_err(no_randomness)?;
-        let sql = "INSERT INTO tokens (uuid, key_hash, identifier, description, intent, user_id, is_expiring, expires_at, created_at) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let sql = "INSERT INTO tokens (uuid, key_hash, identifier, description, intent, user_id, is_expiring, expires_at, created_at, \
+            generation) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
         let (is_expiring, expires_at) = token.expires;
         let values = values![
             uuid,
@@ -143,6 +174,7 @@ impl Db<'_> {
             is_expiring,
             expires_at,
             now,
+            token.generation,
         ];
         self.execute(sql, &values).await?;
         Ok(uuid)

@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use crate::domain::fold::fold;
 use crate::domain::names;
-use crate::domain::{Permission, Timestamp, UserId, secret};
+use crate::domain::user::TokenIntent;
+use crate::domain::{Generation, Permission, Timestamp, UserId, secret};
 use crate::store::db::statements::{Statement, in_list, placeholders};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
@@ -34,6 +35,16 @@ pub struct UserRow {
     pub created_at: Timestamp,
     /// When they last signed in.
     pub last_sign_in_at: Option<Timestamp>,
+    /// How often their second factors changed, or they were deactivated.
+    pub credential_changes: i64,
+}
+
+impl UserRow {
+    /// The generation of their credentials, which stored proofs are compared with.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        Generation::of(self.password_hash.as_deref(), self.credential_changes)
+    }
 }
 
 impl FromRow for UserRow {
@@ -50,6 +61,7 @@ impl FromRow for UserRow {
             is_superuser: row.bool()?,
             created_at: row.timestamp()?,
             last_sign_in_at: row.opt_int()?.map(Timestamp),
+            credential_changes: row.int()?,
         })
     }
 }
@@ -135,7 +147,7 @@ macro_rules! select_users {
     ($rest:literal) => {
         concat!(
             "SELECT u.id, u.uuid, u.uid, u.username, u.name, u.email, u.password_hash, u.is_active, u.is_superuser, u.created_at, ",
-            "u.last_sign_in_at FROM users u ",
+            "u.last_sign_in_at, u.credential_changes FROM users u ",
             $rest
         )
     };
@@ -356,13 +368,15 @@ impl Db<'_> {
         Ok(ids.into_iter().map(UserId).collect())
     }
 
-    /// Sets a user's password. Proofs of the old one open nothing any more.
+    /// Sets a user's password, and removes what waits for a further step: pending sign-ins and links. What is stored
+    /// after this with an older generation opens nothing.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn update_password(&self, id: UserId, hash: &str) -> Result<(), StoreError> {
         self.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &values![id, hash]).await?;
-        self.execute("DELETE FROM pending_sign_ins WHERE user_id = $1", &values![id]).await.map(drop)
+        self.delete_tokens_of(id, TokenIntent::Recovery).await?;
+        self.delete_pending_sign_ins_of(id).await
     }
 
     /// Gives a user another name. What ended sessions and events say of them stays as it was.
@@ -371,16 +385,26 @@ impl Db<'_> {
     /// [`StoreError::Conflict`] when the name is taken.
     pub async fn update_username(&self, id: UserId, username: &str) -> Result<(), StoreError> {
         self.note_user_change(id.0);
-        let sql = "UPDATE users SET username = $2, username_folded = $3 WHERE id = $1";
-        self.execute(sql, &values![id, username, fold(username)]).await.map(drop)
+        let sql = "UPDATE users SET username = $2, username_folded = $3, username_key = $4 WHERE id = $1";
+        self.execute(sql, &values![id, username, fold(username), names::key(username)]).await.map(drop)
     }
 
-    /// Makes a user active or inactive.
+    /// Notes that a user's second factors change: proofs of an older generation open nothing from now on.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn note_credential_change(&self, id: UserId) -> Result<(), StoreError> {
+        let sql = "UPDATE users SET credential_changes = credential_changes + 1 WHERE id = $1";
+        self.execute(sql, &values![id]).await.map(drop)
+    }
+
+    /// Makes a user active or inactive. Proofs of an older generation open nothing from now on.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn update_is_active(&self, id: UserId, is_active: bool) -> Result<(), StoreError> {
-        self.execute("UPDATE users SET is_active = $2 WHERE id = $1", &values![id, is_active]).await.map(drop)
+        let sql = "UPDATE users SET is_active = $2, credential_changes = credential_changes + 1 WHERE id = $1";
+        self.execute(sql, &values![id, is_active]).await.map(drop)
     }
 
     /// Removes all users, groups and tokens. All sessions must have ended; history stays.

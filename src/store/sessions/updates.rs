@@ -2,7 +2,7 @@
 //! [`crate::store::sessions::locked::LockedRows`].
 
 use crate::domain::policy::Living;
-use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp};
+use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::store::db::statements::placeholders;
 use crate::store::people::policies::LivingRow;
 use crate::store::sessions::addresses::OldAddress;
@@ -28,6 +28,26 @@ impl Db<'_> {
     pub async fn update_methods(&self, id: i64, methods: Methods) -> Result<bool, StoreError> {
         let rows = self.lock_rows(&[id]).await?;
         Ok(self.noted(rows.update("methods = $1", ("TRUE", values![methods.to_string()].to_vec())).await?))
+    }
+
+    /// When the user of a session last proved who they are; `None` when the session is gone.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_proved_at(&self, id: i64) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.one::<i64>("SELECT proved_at FROM sessions WHERE id = $1", &values![id]).await?.map(Timestamp))
+    }
+
+    /// Takes the fresh proof from a user's sessions, all but `kept`: they prove again who they are before what needs
+    /// one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn clear_proved_at(&self, user: UserId, kept: Option<SessionId>) -> Result<(), StoreError> {
+        let kept = kept.unwrap_or(SessionId(uuid::Uuid::nil()));
+        let rows = self.lock_sessions(("user_id = $1 AND uuid <> $2", &values![user, kept]), i64::MAX).await?;
+        // Nothing that is kept in memory changes.
+        rows.update("proved_at = $1", ("TRUE", values![Timestamp(0)].to_vec())).await.map(drop)
     }
 
     /// Gives a session a new key in place of one of `old`, and notes when and where its user authenticated. Gives whether

@@ -114,7 +114,9 @@ impl Db<'_> {
             factor.is_confirmed,
             now,
         ];
-        self.execute(sql, &values).await.map(drop)
+        self.execute(sql, &values).await?;
+        // One that proves nothing yet changes nothing.
+        if factor.is_confirmed { self.note_credential_change(factor.user).await } else { Ok(()) }
     }
 
     /// A user's authenticators in the order they were added, those that are not confirmed, too.
@@ -199,7 +201,13 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn update_factor_confirmed(&self, id: i64) -> Result<bool, StoreError> {
         let sql = "UPDATE authenticators SET is_confirmed = $2 WHERE id = $1 AND NOT is_confirmed";
-        Ok(self.execute(sql, &values![id, true]).await? > 0)
+        if self.execute(sql, &values![id, true]).await? == 0 {
+            return Ok(false);
+        }
+        let sql = "UPDATE users SET credential_changes = credential_changes + 1 \
+            WHERE id = (SELECT user_id FROM authenticators WHERE id = $1)";
+        self.execute(sql, &values![id]).await?;
+        Ok(true)
     }
 
     /// Names one of a user's authenticators. Gives whether there is such a one.
@@ -216,7 +224,12 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn delete_factor(&self, user: UserId, uuid: FactorId) -> Result<bool, StoreError> {
-        Ok(self.execute("DELETE FROM authenticators WHERE user_id = $1 AND uuid = $2", &values![user, uuid.0]).await? > 0)
+        let sql = "DELETE FROM authenticators WHERE user_id = $1 AND uuid = $2";
+        if self.execute(sql, &values![user, uuid.0]).await? == 0 {
+            return Ok(false);
+        }
+        self.note_credential_change(user).await?;
+        Ok(true)
     }
 
     /// Removes a user's authenticators that were never confirmed.
@@ -238,6 +251,7 @@ impl Db<'_> {
         let removed = self.execute("DELETE FROM authenticators WHERE user_id = $1", &values![user]).await?;
         self.execute("DELETE FROM recovery_codes WHERE user_id = $1", &values![user]).await?;
         self.delete_tries(user).await?;
+        self.note_credential_change(user).await?;
         Ok(removed)
     }
 
@@ -251,7 +265,7 @@ impl Db<'_> {
             let sql = "INSERT INTO recovery_codes (user_id, code_hash, created_at) VALUES ($1, $2, $3)";
             self.execute(sql, &values![user, *code, now]).await?;
         }
-        Ok(())
+        self.note_credential_change(user).await
     }
 
     /// How many recovery codes a user has left.

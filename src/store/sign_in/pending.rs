@@ -1,45 +1,78 @@
-//! Sign-ins that have proved their password and have a step to go.
+//! Sign-ins that have proved something and have a step to go. Each row keeps the generation of its user's
+//! credentials that it was proved for.
 
-use crate::domain::{HashedSecret, Methods, Timestamp, UserId};
-use crate::store::{Db, StoreError};
+use crate::domain::{Generation, HashedSecret, Methods, Timestamp, UserId};
+use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
+/// A pending sign-in, as stored.
+#[derive(Clone, Debug)]
+pub struct PendingSignIn {
+    /// Whose it is.
+    pub user: UserId,
+    /// How they proved who they are.
+    pub methods: Methods,
+    /// The generation of their credentials that was proved; `None` equals no user's.
+    pub generation: Option<Generation>,
+}
+
+impl FromRow for PendingSignIn {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            user: UserId(row.int()?),
+            methods: Methods::parse(&row.text()?),
+            generation: Generation::from_stored(&row.bytes()?),
+        })
+    }
+}
+
 impl Db<'_> {
-    /// Remembers that the holder of `key` proved to be `user`, and how.
+    /// Adds a pending sign-in under the hash of its key.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database does not answer, or there is no such user.
     pub async fn insert_pending_sign_in(
         &self,
         key: HashedSecret,
-        user: UserId,
-        methods: Methods,
+        (user, methods): (UserId, Methods),
+        generation: Generation,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO pending_sign_ins (key_hash, user_id, methods, expires_at) VALUES ($1, $2, $3, $4)";
-        self.execute(sql, &values![key, user, methods.to_string(), expires_at]).await.map(drop)
+        let sql = "INSERT INTO pending_sign_ins (key_hash, user_id, methods, generation, expires_at) VALUES ($1, $2, $3, $4, $5)";
+        self.execute(sql, &values![key, user, methods.to_string(), generation, expires_at]).await.map(drop)
     }
 
-    /// Whose it is, without using it up.
+    /// The pending sign-in with this key that ends after `now` and at `latest` at the latest. It stays.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn find_pending_sign_in(&self, key: HashedSecret, now: Timestamp) -> Result<Option<UserId>, StoreError> {
-        let sql = "SELECT user_id FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2";
-        Ok(self.one::<i64>(sql, &values![key, now]).await?.map(UserId))
+    pub async fn find_pending_sign_in(
+        &self,
+        key: HashedSecret,
+        now: Timestamp,
+        latest: Timestamp,
+    ) -> Result<Option<PendingSignIn>, StoreError> {
+        let sql = "SELECT user_id, methods, generation FROM pending_sign_ins \
+            WHERE key_hash = $1 AND expires_at > $2 AND expires_at <= $3";
+        self.one(sql, &values![key, now, latest]).await
     }
 
-    /// Uses it up: of many that try at once, one succeeds.
+    /// Removes the same one and gives it. Of several concurrent calls one gets it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn take_pending_sign_in(&self, key: HashedSecret, now: Timestamp) -> Result<Option<(UserId, Methods)>, StoreError> {
-        let sql = "DELETE FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2 RETURNING user_id, methods";
-        let taken = self.one::<(i64, String)>(sql, &values![key, now]).await?;
-        Ok(taken.map(|(user, methods)| (UserId(user), Methods::parse(&methods))))
+    pub async fn take_pending_sign_in(
+        &self,
+        key: HashedSecret,
+        now: Timestamp,
+        latest: Timestamp,
+    ) -> Result<Option<PendingSignIn>, StoreError> {
+        let sql = "DELETE FROM pending_sign_ins WHERE key_hash = $1 AND expires_at > $2 AND expires_at <= $3 \
+            RETURNING user_id, methods, generation";
+        self.one(sql, &values![key, now, latest]).await
     }
 
-    /// Forgets those of a user.
+    /// Removes all pending sign-ins of a user.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -47,7 +80,7 @@ impl Db<'_> {
         self.execute("DELETE FROM pending_sign_ins WHERE user_id = $1", &values![user]).await.map(drop)
     }
 
-    /// Forgets those whose time is over.
+    /// Removes pending sign-ins that ended by `now`, and gives how many.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 
 use crate::actions::app::App;
-use crate::actions::sign_in;
-use crate::actions::sign_in::Proved;
+use crate::actions::sign_in::proof;
+use crate::actions::sign_in::proof::Proved;
 use crate::auth;
 use crate::auth::redirect;
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
@@ -21,8 +21,6 @@ use crate::ui::visitor::Visitor;
 use crate::ui::words::{Moment, describe};
 use crate::ui::{Frame, PageResult, Section, page};
 
-/// How long the choice may take.
-const LIVES: Duration = Duration::from_secs(15 * 60);
 /// How many sessions are offered, those that were used longest ago.
 const OFFERED: i64 = 50;
 
@@ -60,7 +58,7 @@ pub struct ChoiceForm {
 /// Asks someone who proved who they are.
 pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, next: &str, is_remembered: bool) -> PageResult {
     let user = proved.user.id;
-    let ticket = sign_in::remember_proof(app, user, proved.methods, LIVES).await?;
+    let ticket = proof::remember(app, proved).await?;
     let now = app.clock.now();
     let after_now = now.plus(Duration::from_micros(1));
     let filter = SessionFilter { visible_to: Some(user), expires_gte: Some(after_now), ..SessionFilter::default() };
@@ -89,7 +87,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         return refused(&app, &submission.visitor, &refusal, "", &next);
     }
     let Submission { parts, visitor, form, .. } = submission;
-    let Some(proved) = sign_in::take_proof(&app, &PlainSecret::from_text(form.ticket)).await? else {
+    let Some(proved) = proof::take(&app, &PlainSecret::from_text(form.ticket)).await? else {
         return stale(&app, &visitor, &next);
     };
     let wish = auth::Wish { is_remembered: form.remember.is_some(), ends: SessionId::parse(&form.choice) };

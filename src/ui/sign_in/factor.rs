@@ -1,19 +1,18 @@
 //! `/sign-in/factor`: the second step of signing in, for those who have a second factor.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::sign_in::Proved;
 use crate::actions::sign_in::factors;
 use crate::actions::sign_in::factors::Checked;
 use crate::actions::sign_in::passkeys::challenge::Purpose;
 use crate::actions::sign_in::passkeys::prove_by;
-use crate::actions::{ActionError, sign_in};
+use crate::actions::sign_in::proof;
+use crate::actions::sign_in::proof::Proved;
 use crate::auth;
 use crate::auth::{known_device, redirect};
 use crate::domain::factor::FactorKind;
@@ -25,9 +24,6 @@ use crate::ui::submission::Submission;
 use crate::ui::visitor::Visitor;
 use crate::ui::words::code_refusal;
 use crate::ui::{Frame, PageResult, Section, assets, page};
-
-/// How long the step may take.
-const LIVES: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Template)]
 #[template(path = "pages/sign_in_factor.html")]
@@ -69,7 +65,7 @@ pub(in crate::ui) struct Asked<'a> {
 
 /// Asks someone whose password was proved.
 pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, asked: Asked<'_>) -> PageResult {
-    let ticket = sign_in::remember_proof(app, proved.user.id, proved.methods, LIVES).await?;
+    let ticket = proof::remember(app, proved).await?;
     let known = app.store.read().list_factors(proved.user.id).await?;
     let has_app = known.iter().any(|factor| factor.is_confirmed && factor.kind == FactorKind::Totp);
     let Asked { next, is_remembered, error } = asked;
@@ -93,7 +89,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let Submission { parts, visitor, form, .. } = submission;
     let is_remembered = form.remember.is_some();
     let ticket = PlainSecret::from_text(form.ticket.as_str());
-    let Some(mut proved) = sign_in::take_proof(&app, &ticket).await? else {
+    let Some(mut proved) = proof::take(&app, &ticket).await? else {
         return stale(&app, &visitor, &next);
     };
     match check(&app, &visitor, &parts.headers, &proved, &ticket, &form).await? {
@@ -124,7 +120,7 @@ async fn check(
     }
     let (party, purpose) = (passkey::party(app, visitor)?, Purpose::Factor(ticket.expose()));
     match prove_by(app, &party, proved.user.id, purpose, &form.passkey, &actor).await {
-        Ok(methods) => Ok(Ok(methods)),
+        Ok(by_passkey) => Ok(Ok(by_passkey.methods)),
         Err(ActionError::Passkey(refusal)) => Ok(Err(passkey::why(refusal).to_owned())),
         Err(error) => Err(error.into()),
     }

@@ -27,6 +27,9 @@ use crate::ui::submission::Submission;
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, assets, page};
 
+/// Said when the user's credentials changed during a sign-in.
+const OUTDATED: &str = "Your password or your second factors changed meanwhile. Please sign in again.";
+
 #[derive(Template)]
 #[template(path = "pages/sign_in.html")]
 struct SignInPage<'a> {
@@ -108,6 +111,7 @@ pub(in crate::ui) async fn finish(
             let asked = Asked { next, is_remembered, error: String::new() };
             factor::ask(app, visitor, &proved, asked).await
         }
+        Err(ActionError::ProofOutdated) => form(app, visitor, StatusCode::FORBIDDEN, "", next, OUTDATED),
         Err(ActionError::ChooseEnd) => choose::ask(app, visitor, &proved, next, is_remembered).await,
         Err(error) => Err(error.into()),
         Ok(started) => {

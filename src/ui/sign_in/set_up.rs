@@ -10,11 +10,10 @@ use serde::Deserialize;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::people::users;
-use crate::actions::sign_in::Proved;
+use crate::actions::sign_in::proof::Proved;
 use crate::auth;
 use crate::domain::PlainSecret;
 use crate::domain::password;
-use crate::domain::user::TokenIntent;
 use crate::ui::error::PageError;
 use crate::ui::sign_in::finish;
 use crate::ui::submission::Submission;
@@ -30,6 +29,12 @@ struct SetUpPage<'a> {
     min_length: usize,
     /// Whether there is a password already, and sessions that end with it.
     is_anew: bool,
+}
+
+#[derive(Template)]
+#[template(path = "pages/set_up_dead.html")]
+struct DeadLinkPage {
+    frame: Frame,
 }
 
 /// What the form sends.
@@ -58,18 +63,25 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
     }
     let user = match users::redeem_link(&app, &key, given.password, &visitor.client.as_anonymous()).await {
         Err(ActionError::Rule(rule)) => return form(&app, &visitor, &key, &format!("Sorry: {rule}.")).await,
+        Err(ActionError::NotFound) => return Ok(dead(&app, &visitor)),
         other => other?,
     };
     // The link replaces the password, not a second factor.
     finish(&app, &visitor, &parts.headers, Proved::by_password(user), auth::Wish::default(), "/sessions").await
 }
 
+/// What is said of a link that opens nothing: the same for one that was used and one that never was.
+fn dead(app: &App, visitor: &Visitor) -> Response {
+    page(StatusCode::NOT_FOUND, &DeadLinkPage { frame: visitor.frame(app, Section::Elsewhere) })
+}
+
 async fn form(app: &App, visitor: &Visitor, key: &PlainSecret, error: &str) -> Result<Response, PageError> {
-    let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Recovery, app.clock.now()).await?;
-    let owner = owner.ok_or(PageError::NotFound)?;
-    let user = app.store.read().find_user(owner.user_id).await?.ok_or(PageError::NotFound)?;
+    let user = match users::find_link(app, key).await {
+        Err(ActionError::NotFound) => return Ok(dead(app, visitor)),
+        found => found?,
+    };
     let (frame, is_anew) = (visitor.frame(app, Section::Elsewhere), user.password_hash.is_some());
-    let template = SetUpPage { frame, username: &owner.username, error, min_length: password::MIN_LENGTH, is_anew };
+    let template = SetUpPage { frame, username: &user.username, error, min_length: password::MIN_LENGTH, is_anew };
     let mut response = page(StatusCode::OK, &template);
     visitor.keep(app, response.headers_mut());
     Ok(response)

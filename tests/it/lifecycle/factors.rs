@@ -8,6 +8,7 @@ use rollcall::actions::sign_in;
 use rollcall::actions::sign_in::Proved;
 use rollcall::actions::sign_in::factors;
 use rollcall::actions::sign_in::factors::Checked;
+use rollcall::actions::sign_in::proof;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::policy::Policy;
 use rollcall::domain::user::TokenIntent;
@@ -180,7 +181,7 @@ async fn race(app: &TestApp, user: &TestUser<'_>, code: &str) -> usize {
     let row = app.app.store.read().find_user(user.id).await.unwrap().unwrap();
     let callers: Vec<Caller> = (0..100).map(|_| app.anonymous()).collect();
     let tries = callers.iter().map(|caller| (caller, Proved::by_password(row.clone()))).map(async |(caller, proved)| {
-        let ticket = sign_in::remember_proof(&app.app, proved.user.id, proved.methods, STEP).await.unwrap();
+        let ticket = proof::remember(&app.app, &proved).await.unwrap();
         let proof = caller.get("/sign-in").await.proof();
         let fields = [("proof", proof.as_str()), ("ticket", ticket.expose()), ("code", code), ("next", "/sessions")];
         caller.post_form("/sign-in/factor", &fields).await

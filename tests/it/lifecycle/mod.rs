@@ -9,4 +9,5 @@ mod known_devices;
 mod limits;
 mod model;
 mod policies;
+mod proofs;
 mod typed;

@@ -6,7 +6,7 @@ use rollcall::actions::ActionError;
 use rollcall::actions::sign_in;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::caller::Client;
-use rollcall::domain::{Address, Methods, PlainSecret};
+use rollcall::domain::{Address, Generation, Methods, PlainSecret};
 use rollcall::store::StoreError;
 
 use crate::support::TestApp;
@@ -17,7 +17,8 @@ db_test!(a_write_that_is_dropped_leaves_nothing, |db| async move {
     let now = app.app.clock.now();
     let written = app.app.store.write(move |db| {
         Box::pin(async move {
-            db.insert_pending_sign_in(PlainSecret::generate()?.hash(), alice, Methods::password(), now).await?;
+            let generation = Generation::of(None, 0);
+            db.insert_pending_sign_in(PlainSecret::generate()?.hash(), (alice, Methods::password()), generation, now).await?;
             // As when whoever asked hangs up; SQLite's writer takes this for an error.
             std::future::pending::<Result<(), ActionError>>().await
         })

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::sign_in::Proved;
 use crate::actions::sign_in::confirm;
 use crate::actions::sign_in::factors;
 use crate::actions::sign_in::factors::{Added, Change};
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::passkeys::challenge::{Live, Purpose};
+use crate::actions::sign_in::proof;
+use crate::actions::sign_in::proof::Proved;
 use crate::domain::caller::Actor;
 use crate::domain::event::{EventContent, FailedStage};
 use crate::domain::factor::FactorKind;
@@ -208,7 +209,7 @@ pub async fn add(
     store
         .write(move |db| {
             Box::pin(async move {
-                let user = db.lock_user(session.user_id).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
+                let user = proof::lock_holder(db, &session).await?;
                 if !db.use_challenge(live.hash, live.expires_at).await? {
                     return Err(Refusal::Stale.into());
                 }
@@ -256,8 +257,7 @@ pub async fn prove_alone(
     if answer.user_handle.is_none() {
         return Err(Refusal::User.into());
     }
-    let (user, methods) = prove(app, party, None, purpose, &answer, actor).await?;
-    Ok(Proved { user, methods })
+    prove(app, party, None, purpose, &answer, actor).await
 }
 
 /// Proves that this user holds one of their passkeys.
@@ -271,9 +271,9 @@ pub async fn prove_by(
     purpose: Purpose<'_>,
     answer: &str,
     actor: &Actor,
-) -> Result<Methods, ActionError> {
+) -> Result<Proved, ActionError> {
     let answer = Assertion::parse(answer)?;
-    prove(app, party, Some(user), purpose, &answer, actor).await.map(|(_, methods)| methods)
+    prove(app, party, Some(user), purpose, &answer, actor).await
 }
 
 async fn prove(
@@ -283,7 +283,7 @@ async fn prove(
     purpose: Purpose<'_>,
     answer: &Assertion,
     actor: &Actor,
-) -> Result<(UserRow, Methods), ActionError> {
+) -> Result<Proved, ActionError> {
     let db = app.store.read();
     let challenge = answer.challenge()?;
     let live = challenge::check(app, purpose, &challenge)?;
@@ -306,7 +306,7 @@ async fn prove(
         Err(refusal) => Err(refusal),
     };
     match outcome {
-        Ok(methods) => Ok((user, methods)),
+        Ok(methods) => Ok(Proved { user, methods }),
         Err(refusal) => {
             note_failure(app, &user, purpose, refusal, actor).await?;
             Err(refusal.into())
