@@ -4,6 +4,7 @@
 pub mod administration;
 pub mod app;
 pub mod batching;
+pub mod clock;
 pub mod csv;
 pub mod events;
 pub mod import;

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use crate::actions::clock::find_note;
 use crate::cli::{Outcome, output};
 use crate::config::Config;
 use crate::config::Location;
+use crate::domain::Clock;
 use crate::domain::binding::{GeoipBinding, NetworkBinding};
+use crate::domain::clock_guard::TOLERANCE;
 use crate::enrich::geoip;
 use crate::enrich::user_agents::UserAgents;
 use crate::keys::InstanceKey;
@@ -144,6 +147,7 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
         Ok(version) => Report::good("database", &version)?,
         Err(error) => return report.bad("database", &error.to_string(), cure),
     }
+    clock(&store).await?;
     match store.applied_migrations().await {
         Ok(applied) => {
             let missing = migrations().iter().filter(|known| applied.iter().all(|name| name != known.name)).count();
@@ -163,6 +167,27 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
         Err(StoreError::Failed(_)) => Report::warn("schema", "empty", "The first `rollcall serve` makes it."),
         Err(error) => report.bad("schema", &error.to_string(), cure),
     }
+}
+
+/// Compares this machine's clock with the database's, or with what the server last wrote down about it.
+async fn clock(store: &Store) -> Outcome {
+    let now = Clock::System.now();
+    if let Ok(Some(database)) = store.now().await {
+        if now.is_near(database, TOLERANCE) {
+            return Report::good("clock", "as the database's");
+        }
+        let seconds = now.since(database).max(database.since(now)).as_secs();
+        let detail = format!("{seconds} seconds off the database's: nothing is swept or purged from here");
+        return Report::warn("clock", &detail, "Set this machine's clock.");
+    }
+    // A database without a schema has no notes.
+    let Ok(Some(note)) = find_note(&store.read()).await else { return Ok(()) };
+    if note.doubt.is_empty() && note.expected.since(now) <= TOLERANCE {
+        return Report::good("clock", "believed");
+    }
+    let doubt = if note.doubt.is_empty() { "behind the time that the server last saw".to_owned() } else { note.doubt };
+    let cure = "Set the clock, or run `rollcall clock confirm` if it is right now.";
+    Report::warn("clock", &format!("{doubt}: nothing is swept or purged by it"), cure)
 }
 
 /// Whether there is somebody who can sign in and administer.
@@ -242,7 +267,7 @@ fn geoip_file(report: &mut Report, what: &str, path: &Path, holds: Holds) -> Out
                 return report.bad(what, &detail, "geoip.city takes a City file, and geoip.asn an ASN file: they may be swapped.");
             }
             let built = crate::domain::Timestamp(i64::try_from(metadata.build_epoch.saturating_mul(1_000_000)).unwrap_or(0));
-            let days = crate::domain::Clock::System.now().since(built).as_secs() / 86400;
+            let days = Clock::System.now().since(built).as_secs() / 86400;
             let detail = format!("{shown}: {}, {days} days old", metadata.database_type);
             if days > OLD {
                 return Report::warn(what, &detail, "Addresses move: let geoipupdate fetch a newer one.");

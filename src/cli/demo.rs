@@ -94,7 +94,7 @@ pub(super) async fn run(mut config: Config) -> Outcome {
     write_geoip_files(folder.path())?;
     let listener = serve::listen(config.listen).await?;
     let origin = config.origin(listener.local_addr()?);
-    let app = App::start(config, Clock::System).await?;
+    let app = App::start(config, Clock::guarded()).await?;
     let lines = people_and_sessions(app.clock.now())?;
     let source = Box::new(std::io::Cursor::new(lines.into_bytes()));
     let done = import::run(&app, source, false, Box::new(|_| {}), &Actor::system()).await?;

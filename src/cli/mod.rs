@@ -5,6 +5,7 @@
 //! 0 done, 1 failed, 2 wrong usage (a wrong setting is one), 3 no session matched.
 
 mod check;
+mod clock;
 mod demo;
 mod export;
 mod filters;
@@ -74,6 +75,9 @@ enum Command {
     Migrate,
     /// Say what is wrong with configuration, database and files, and how to mend it
     Check,
+    /// The machine's clock: confirm it after it jumped
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Print the API's description (OpenAPI 3.1, JSON)
     Openapi,
     /// Print a completion script
@@ -182,6 +186,7 @@ pub fn main() -> ExitCode {
             Command::Session(command) => session::run(config, *command).await,
             Command::Migrate => migrate(config).await,
             Command::Check => check::run(config).await,
+            Command::Clock(command) => clock::run(config, command).await,
             Command::Openapi | Command::Completions { .. } => Ok(()),
         }
     });

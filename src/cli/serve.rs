@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::actions::app::App;
+use crate::actions::clock;
 use crate::actions::people::bootstrap;
 use crate::actions::policies;
 use crate::cli::{Failure, Outcome, output};
@@ -23,7 +24,8 @@ pub(super) async fn run(config: Config) -> Outcome {
         // Before anything worth counting.
         metrics::start()?;
     }
-    let app = App::start(config, Clock::System).await?;
+    let app = App::start(config, Clock::guarded()).await?;
+    clock::resume(&app).await?;
     let link = bootstrap::run(&app).await?;
     let changed = policies::hold_to_instance(&app).await?;
     if changed > 0 {

@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::domain::clock_guard::{ClockGuard, Steady};
+
 /// An instant: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
+
+/// How far the clocks of two nodes may differ before what one stored is not believed by the other.
+pub const AHEAD: Duration = Duration::from_secs(300);
 
 /// The latest instant with a year of four digits: 9999-12-31T23:59:59.999999Z.
 const LATEST: i64 = 253_402_300_799_999_999;
@@ -37,6 +42,20 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Whether this is less than `within` away from `now`, before or after it. What is remembered with an instant is
+    /// compared so, that a clock that was ahead for a while does not make it last.
+    #[must_use]
+    pub fn is_near(self, now: Self, within: Duration) -> bool {
+        now.since(self).max(self.since(now)) < within
+    }
+
+    /// Whether this is further ahead of `now` than clocks of two nodes may differ ([`AHEAD`]): it was stored by a clock
+    /// that was ahead, or this one is behind.
+    #[must_use]
+    pub fn is_ahead(self, now: Self) -> bool {
+        self.since(now) > AHEAD
     }
 
     /// Reads ISO 8601: a date (midnight), a date and time (UTC), or one with `Z` or an offset.
@@ -129,6 +148,8 @@ pub enum Clock {
     System,
     /// A clock that keeps its time until it is set.
     Fixed(Arc<AtomicI64>),
+    /// A clock whose jumps are noticed.
+    Guarded(Arc<ClockGuard>),
 }
 
 impl Clock {
@@ -138,6 +159,12 @@ impl Clock {
         Self::Fixed(Arc::new(AtomicI64::new(at.0)))
     }
 
+    /// The system's clock, whose jumps are noticed: for a process that runs on.
+    #[must_use]
+    pub fn guarded() -> Self {
+        Self::Guarded(Arc::new(ClockGuard::new(Self::System, Steady::system())))
+    }
+
     /// The present instant.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -145,13 +172,16 @@ impl Clock {
             #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
             Self::System => Timestamp(jiff::Timestamp::now().as_microsecond()),
             Self::Fixed(micros) => Timestamp(micros.load(Ordering::SeqCst)),
+            Self::Guarded(guard) => guard.now(),
         }
     }
 
     /// Sets a fixed clock, to a later or an earlier time. Does nothing to the system's clock.
     pub fn set(&self, at: Timestamp) {
-        if let Self::Fixed(micros) = self {
-            micros.store(at.0, Ordering::SeqCst);
+        match self {
+            Self::System => {}
+            Self::Fixed(micros) => micros.store(at.0, Ordering::SeqCst),
+            Self::Guarded(guard) => guard.set(at),
         }
     }
 }
@@ -199,6 +229,17 @@ mod tests {
         for bad in ["0000-12-31", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00", "-0001-01-01", "9999-12-32"] {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_instant_far_ahead_is_not_near() {
+        let (now, minute) = (Timestamp(1_000_000_000), Duration::from_secs(60));
+        assert!(
+            now.is_near(now, minute) && now.plus(minute / 2).is_near(now, minute) && now.minus(minute / 2).is_near(now, minute)
+        );
+        assert!(!now.plus(minute).is_near(now, minute) && !now.minus(minute).is_near(now, minute));
+        assert!(!now.plus(AHEAD).is_ahead(now) && !now.minus(AHEAD * 2).is_ahead(now));
+        assert!(now.plus(AHEAD + minute).is_ahead(now));
     }
 
     #[test]

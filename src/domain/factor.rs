@@ -200,9 +200,25 @@ impl Tries {
     #[must_use]
     pub fn and_failure(&self, now: Timestamp) -> Self {
         let failures = self.failures.saturating_add(1);
-        let Some(beyond) = failures.checked_sub(Self::FREE) else { return Self { failures, ..*self } };
-        let wait = Self::FIRST_WAIT.saturating_mul(1 << beyond.min(16)).min(Self::LONGEST_WAIT);
-        Self { failures, blocked_until: now.plus(wait) }
+        if failures < Self::FREE {
+            Self { failures, ..*self }
+        } else {
+            Self { failures, blocked_until: now.plus(Self::wait(failures)) }
+        }
+    }
+
+    /// The same wrong codes with the wait that they cost from `now`, where the stored one is longer than any: a clock
+    /// was ahead when it was stored. `None` where it is not.
+    #[must_use]
+    pub fn bounded(&self, now: Timestamp) -> Option<Self> {
+        let latest = now.plus(Self::wait(self.failures));
+        self.blocked_until.is_ahead(latest).then_some(Self { blocked_until: latest, ..*self })
+    }
+
+    /// What the last of this many wrong codes in a row costs.
+    fn wait(failures: u32) -> Duration {
+        let Some(beyond) = failures.checked_sub(Self::FREE) else { return Duration::ZERO };
+        Self::FIRST_WAIT.saturating_mul(1 << beyond.min(16)).min(Self::LONGEST_WAIT)
     }
 }
 
@@ -245,6 +261,9 @@ mod tests {
             .collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert!(!tries.is_open(at(3599)) && tries.is_open(at(3600)));
+        let ahead = Tries { failures: 6, blocked_until: at(20 * 3600) };
+        assert_eq!(ahead.bounded(at(0)), Some(Tries { failures: 6, blocked_until: at(60) }), "the wait of six wrong codes");
+        assert_eq!(Tries { failures: 6, blocked_until: at(61) }.bounded(at(0)), None, "two clocks differ a little");
         let many = Tries { failures: u32::MAX, ..tries };
         assert_eq!(many.and_failure(at(0)).blocked_until, at(3600));
     }

@@ -4,6 +4,7 @@ pub mod address;
 pub mod binding;
 pub mod caller;
 pub mod clock;
+pub mod clock_guard;
 pub mod country;
 mod embedded;
 pub mod event;

@@ -58,6 +58,13 @@ impl Rate {
         Some(now.plus(self.steps(self.times.checked_sub(times)?)))
     }
 
+    /// The latest instant at which a limit can be as good as new after uses until `now`. A later one was stored by a
+    /// clock that was ahead.
+    #[must_use]
+    pub fn latest(self, now: Timestamp) -> Timestamp {
+        now.plus(self.steps(self.times))
+    }
+
     /// How long to wait at `now` until one more time fits, where the limit is as good as new at
     /// `full_at`.
     #[must_use]

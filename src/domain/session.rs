@@ -73,14 +73,15 @@ impl Lifetime {
     }
 
     /// Whether a use at `now` is worth writing down: at most once per `touch_interval` (zero: never),
-    /// and often enough that the idle timeout stays true to a tenth.
+    /// and often enough that the idle timeout stays true to a tenth. A last use that is [ahead](Timestamp::is_ahead) of
+    /// `now` was written by a wrong clock, and is replaced.
     #[must_use]
     pub fn is_touch_due(&self, last_used_at: Timestamp, now: Timestamp, touch_interval: Duration) -> bool {
         if touch_interval.is_zero() {
             return false;
         }
         let due = self.idle_timeout.map_or(touch_interval, |idle| touch_interval.min(idle / 10));
-        now.since(last_used_at) >= due && now > last_used_at
+        (now.since(last_used_at) >= due && now > last_used_at) || last_used_at.is_ahead(now)
     }
 }
 

@@ -14,6 +14,8 @@ use crate::domain::typed;
 const STEP: i64 = 30 * 1_000_000;
 /// How many codes before and after the current one are accepted, since clocks drift.
 const DRIFT: i64 = 1;
+/// How many steps after the current one a used step may be: the clocks of two nodes, and those of phones, differ.
+const AHEAD: i64 = 10;
 /// How many digits a code has.
 pub const DIGITS: usize = 6;
 /// How many random bytes a seed has: the length of a SHA-1 hash (RFC 4226, section 4).
@@ -37,13 +39,19 @@ pub fn code(seed: &[u8], step: i64) -> String {
     format!("{:06}", bits % 1_000_000)
 }
 
-/// The step of a given code, among those that are accepted now and later than `last`, the step of
-/// the code that was used last. `None` for a wrong or used code. All comparisons take constant
-/// time.
+/// The latest step that may have been used by `now`. A later one was stored by a clock that was ahead.
+#[must_use]
+pub fn latest_step(now: Timestamp) -> i64 {
+    step_at(now) + AHEAD
+}
+
+/// The step whose code this is, of those that count now and come after the step `last`, which was used. A `last` that
+/// is later than [any](latest_step) does not count.
 #[must_use]
 pub fn matching_step(seed: &[u8], given: &str, now: Timestamp, last: i64) -> Option<i64> {
     let current = step_at(now);
-    // All steps are compared, whichever matches.
+    let last = if last > latest_step(now) { i64::MIN } else { last };
+    // All are compared always, whichever it is.
     (current - DRIFT..=current + DRIFT).fold(None, |found, step| {
         let fits = bool::from(code(seed, step).as_bytes().ct_eq(given.as_bytes()));
         if fits && step > last { found.or(Some(step)) } else { found }

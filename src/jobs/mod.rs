@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::actions::app::App;
+use crate::actions::clock;
 use crate::actions::sessions::{end, end_job, retention};
 use crate::actions::sign_in::guesses;
 use crate::auth::known_device;
@@ -49,6 +50,7 @@ impl Jobs {
     #[must_use]
     pub fn start(app: &App) -> Self {
         let mut jobs = Self { stop: watch::Sender::new(false), running: JoinSet::new() };
+        jobs.every(LOOK, app, |app| async move { report("comparing clocks", clock::keep(&app).await) });
         jobs.every(FLUSH, app, |app| async move { report("writing down uses", app.touches.flush(&app).await) });
         let purge = app.config.sessions.purge_interval;
         if !purge.is_zero() {
@@ -137,6 +139,9 @@ impl Jobs {
 /// When the database cannot be written; the next run goes on where this one stopped.
 pub async fn sweep(app: &App) -> Result<(), crate::actions::ActionError> {
     app.touches.flush(app).await?;
+    if clock::doubt(app).is_some() {
+        return Ok(());
+    }
     let now = app.clock.now();
     let ended = end::sweep(app, now.minus(GRACE)).await?;
     if ended > 0 {

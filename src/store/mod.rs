@@ -20,6 +20,7 @@ pub use lists::Listed;
 use std::sync::Arc;
 
 use crate::config::{Location, PoolConfig};
+use crate::domain::Timestamp;
 use crate::store::db::{migrate, postgres, sqlite};
 use crate::store::sessions::memory::SessionMemory;
 
@@ -235,6 +236,21 @@ impl Store {
             return Ok(());
         }
         self.write(|db| Box::pin(async move { db.batch("PRAGMA cache_size = -786432").await })).await
+    }
+
+    /// What the database's own clock says: PostgreSQL's, which all nodes share. `None` for SQLite, which has none of its
+    /// own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn now(&self) -> Result<Option<Timestamp>, StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(None),
+            Self::Postgres(_) => {
+                let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+                Ok(self.read().one::<i64>(sql, &[]).await?.map(Timestamp))
+            }
+        }
     }
 
     /// Whether the database answers. On PostgreSQL also whether it takes writes, on SQLite whether

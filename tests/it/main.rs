@@ -24,6 +24,7 @@ mod api;
 mod architecture;
 mod browser;
 mod cli;
+mod clock_jump;
 mod crash;
 mod crawl;
 mod docs;

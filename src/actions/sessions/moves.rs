@@ -21,7 +21,7 @@ impl Moves {
     pub(in crate::actions) fn is_new(&self, session: i64, to: Address, now: Timestamp) -> bool {
         let mut moves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, at)) = moves.get(&session)
-            && (*known == to || now.since(*at) < PAUSE)
+            && (*known == to || at.is_near(now, PAUSE))
         {
             return false;
         }

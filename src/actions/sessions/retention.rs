@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::clock;
 use crate::domain::{Address, Timestamp};
 use crate::store::sessions::addresses::{OldAddress, Step};
 use crate::store::{BoxFuture, Db, StoreError};
@@ -26,13 +27,14 @@ fn rest(app: &App, ip: Address) -> Address {
     if app.config.privacy.address_cut { ip.cut() } else { Address::UNKNOWN }
 }
 
-/// Takes addresses off that are older than they may be, and gives how many rows had one.
+/// Takes addresses off that are older than they may be, and gives how many rows had one. Does nothing while the clock
+/// is [in doubt](clock::doubt).
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.
 pub async fn fade(app: &App) -> Result<u64, ActionError> {
     let retention = app.config.privacy.address_retention;
-    if retention.is_zero() {
+    if retention.is_zero() || clock::doubt(app).is_some() {
         return Ok(0);
     }
     let before = app.clock.now().minus(retention);
@@ -144,13 +146,14 @@ fn fade_events<'t>(app: App, db: &'t Db<'t>, after: Step, before: Timestamp) -> 
 /// How many are forgotten in one transaction, so that others get in between.
 const PURGE_STEP: i64 = 500;
 
-/// Forgets sessions that ended longer ago than `history.retention`, and gives how many.
+/// Forgets sessions that ended longer ago than `history.retention`, and gives how many. Does nothing while the clock is
+/// [in doubt](clock::doubt).
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.
 pub async fn purge(app: &App) -> Result<u64, ActionError> {
     let retention = app.config.history.retention;
-    if retention.is_zero() {
+    if retention.is_zero() || clock::doubt(app).is_some() {
         return Ok(0);
     }
     let before = app.clock.now().minus(retention);

@@ -98,7 +98,11 @@ pub(in crate::actions) async fn check_code_in(
     now: Timestamp,
 ) -> Result<Checked, ActionError> {
     let tries = if is_counted { Some(db.find_tries(user).await?) } else { None };
-    if let Some(tries) = tries.filter(|tries| !tries.is_open(now)) {
+    if let Some(mut tries) = tries.filter(|tries| !tries.is_open(now)) {
+        if let Some(bounded) = tries.bounded(now) {
+            db.update_tries(user, bounded).await?;
+            tries = bounded;
+        }
         return Ok(Checked::Blocked(tries.blocked_until));
     }
     let actor = actor.as_user(user, name);
@@ -108,7 +112,7 @@ pub(in crate::actions) async fn check_code_in(
         for factor in factors.iter().filter(|factor| factor.is_confirmed && factor.kind == FactorKind::Totp) {
             let seed = open_seed(app, factor)?;
             let Some(step) = totp::matching_step(&seed, &code, now, factor.counter) else { continue };
-            if db.advance_counter(factor.id, step, now).await? {
+            if db.advance_step(factor.id, step, totp::latest_step(now), now).await? {
                 is_right = true;
                 break;
             }

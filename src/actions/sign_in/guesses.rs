@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::clock;
 use crate::actions::sign_in::guess_batch::{Ask, Keyed};
 use crate::domain::caller::Actor;
 use crate::domain::event::{EventContent, GuessLimit};
@@ -109,14 +110,17 @@ pub async fn take(
     let limits = limits_of(app, guess, device, actor.ip);
     let now = app.clock.now();
     let mut refusing = None;
-    // Again where what stood in the way was given back by the time it was looked for.
-    for _ in 0..2 {
+    // Again where what stood in the way was given back by the time it was looked for, or was bounded.
+    for _ in 0..3 {
         let fitted = take_from(app, keyed(&limits), now).await?;
         let (taken, others): (Vec<Limit>, Vec<Limit>) = limits.iter().partition(|limit| fitted.contains(&limit.key));
         if others.is_empty() {
             return Ok(Taken(taken));
         }
         if taken.is_empty() {
+            if bound(app, &limits, now).await? {
+                continue;
+            }
             refusing = find_exhausted(app, &limits, now).await?;
         } else {
             refusing = others.first().copied();
@@ -149,6 +153,23 @@ async fn take_from(app: &App, limits: Keyed, now: Timestamp) -> Result<Vec<Hashe
     app.store.write_soon(move |db| Box::pin(async move { db.take_guesses(&limits, now).await })).await
 }
 
+/// Bounds limits that a clock used up that was ahead, so that no wait exceeds a limit's period. Gives whether there
+/// were any.
+async fn bound(app: &App, limits: &[Limit], now: Timestamp) -> Result<bool, StoreError> {
+    let mut is_any = false;
+    for limit in limits {
+        let full_at = app.store.read().find_guess_limit(limit.key).await?;
+        is_any |= full_at.is_some_and(|full_at| full_at > limit.rate.latest(now));
+    }
+    if !is_any {
+        return Ok(false);
+    }
+    let limits = keyed(limits);
+    let bounded = app.store.write_soon(move |db| Box::pin(async move { db.bound_guess_limits(&limits, now).await })).await?;
+    tracing::warn!(bounded, "a clock that was ahead of this one used up limits on guesses; their wait is bounded now");
+    Ok(bounded > 0)
+}
+
 /// The first of these limits that no guess fits now.
 async fn find_exhausted(app: &App, limits: &[Limit], now: Timestamp) -> Result<Option<Limit>, StoreError> {
     for limit in limits {
@@ -168,7 +189,14 @@ async fn find_exhausted(app: &App, limits: &[Limit], now: Timestamp) -> Result<O
 pub async fn is_worth_telling(app: &App, user: UserId) -> Result<bool, StoreError> {
     let Some(rate) = app.config.sign_in.account_limit else { return Ok(true) };
     let (key, now) = (key_of(app, "passkey", &user.0.to_string()), app.clock.now());
-    app.store.write_soon(move |db| Box::pin(async move { Ok(!db.take_guesses(&[(key, rate)], now).await?.is_empty()) })).await
+    let work = app.store.write_soon(move |db| {
+        Box::pin(async move {
+            let limit = [(key, rate)];
+            db.bound_guess_limits(&limit, now).await?;
+            Ok(!db.take_guesses(&limit, now).await?.is_empty())
+        })
+    });
+    work.await
 }
 
 /// As the store knows them.
@@ -247,12 +275,15 @@ fn part_of(rate: Rate, network: &str) -> (Rate, String) {
     (rate.part(parts), if parts == 1 { String::new() } else { (u32::from(byte) % parts).to_string() })
 }
 
-/// Forgets the limits that are as good as new.
+/// Forgets the limits that are as good as new. Does nothing while the clock is [in doubt](clock::doubt).
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.
 pub async fn sweep(app: &App) -> Result<(), StoreError> {
     const STEP: i64 = 500;
+    if clock::doubt(app).is_some() {
+        return Ok(());
+    }
     loop {
         let now = app.clock.now();
         let idle = app.store.read().list_idle_guess_limits(now, STEP).await?;

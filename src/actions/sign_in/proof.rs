@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::domain::clock::AHEAD;
 use crate::domain::{Generation, Methods, PlainSecret};
 use crate::store::people::users::UserRow;
 use crate::store::sessions::rows::LiveSession;
@@ -12,9 +13,8 @@ use crate::store::{Db, StoreError};
 
 /// How long a proof waits for the next step of its sign-in.
 pub const LIVES: Duration = Duration::from_secs(15 * 60);
-/// The latest end, from now, that is believed: one beyond it was stored by a clock that was ahead. Twice as long, since
-/// the clocks of two nodes differ a little.
-const LATEST: Duration = Duration::from_secs(2 * 15 * 60);
+/// The latest end, from now, that is believed: one beyond it was stored by a clock that was ahead.
+const LATEST: Duration = LIVES.saturating_add(AHEAD);
 
 /// A user, and how they proved who they are.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actions::app::App;
 use crate::auth::cookies;
+use crate::domain::Timestamp;
 
 /// How long a sign-in may take.
 pub const LIVES: Duration = Duration::from_secs(15 * 60);
@@ -69,8 +70,8 @@ impl State {
             sealed.into_iter().find_map(|sealed| CookieJar::new().private(&key).decrypt(Cookie::new(SEALED_AS, sealed)))?;
         let state: Self = serde_json::from_str(opened.value()).ok()?;
         // A clock that was ahead made one that ends too late.
-        let (now, latest) = (app.clock.now(), app.clock.now().plus(LIVES * 2));
-        (now.0..=latest.0).contains(&(state.expires_at - 1)).then_some(state)
+        let (now, ends) = (app.clock.now(), Timestamp(state.expires_at));
+        (ends > now && !ends.is_ahead(now.plus(LIVES))).then_some(state)
     }
 
     /// Hands it to the browser.

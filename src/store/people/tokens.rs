@@ -1,9 +1,9 @@
 //! Tokens: API credentials and single-use links. Only their hashes are stored.
 
-use std::time::{Duration, Instant};
-
+use std::time::Instant;
 use uuid::Uuid;
 
+use crate::domain::clock::AHEAD;
 use crate::domain::user::TokenIntent;
 use crate::domain::{Generation, HashedSecret, Timestamp, UserId, secret};
 use crate::store::people::users::{Rights, no_randomness, rights_columns};
@@ -80,8 +80,6 @@ impl FromRow for Link {
 
 /// Which links are good: those that have not ended, and were not made by a clock that was ahead of this one.
 const IS_GOOD_LINK: &str = "key_hash = $1 AND intent = $2 AND (NOT is_expiring OR expires_at > $3) AND created_at <= $4";
-/// How far ahead the clock of the node that made a link may be.
-const AHEAD: Duration = Duration::from_secs(300);
 
 /// The owner of a token that opens something, found by its key.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! Changes of sessions that go on: uses, keys, names, places, limits. All write through
 //! [`crate::store::sessions::locked::LockedRows`].
 
+use crate::domain::clock::AHEAD;
 use crate::domain::policy::Living;
 use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::store::db::statements::placeholders;
@@ -86,7 +87,7 @@ impl Db<'_> {
     }
 
     /// Writes down uses. A session that ended in between stays ended, and an older use never
-    /// overwrites a newer one.
+    /// overwrites a newer one, unless that is ahead of it by more than clocks differ.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -101,8 +102,9 @@ impl Db<'_> {
 
     async fn touch(&self, rows: &LockedRows<'_>, touch: &Touch) -> Result<(), StoreError> {
         let origin = &touch.origin;
-        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND last_used_at < $2";
-        let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(sql, &values![touch.id, touch.at]).await? else {
+        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND (last_used_at < $2 OR last_used_at > $3)";
+        let values = values![touch.id, touch.at, touch.at.plus(AHEAD)];
+        let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(sql, &values).await? else {
             return Ok(());
         };
         // The end follows from the limits of this moment: a policy may have tightened them since the use.

@@ -179,6 +179,16 @@ impl Db<'_> {
         Ok(self.execute(sql, &values![id, counter, now]).await? > 0)
     }
 
+    /// Notes the step of a code that was used, if it comes after the last one, or that one is later than `latest`. Gives
+    /// whether it did: of several concurrent uses of one code, one does.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn advance_step(&self, id: i64, step: i64, latest: i64, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE authenticators SET counter = $2, last_used_at = $4 WHERE id = $1 AND (counter < $2 OR counter > $3)";
+        Ok(self.execute(sql, &values![id, step, latest, now]).await? > 0)
+    }
+
     /// Notes that an authenticator without a counter was used.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
+use crate::domain::clock::AHEAD;
 use crate::domain::rate::Rate;
 use crate::domain::{HashedSecret, Timestamp};
 use crate::store::db::statements::{Statement, in_list, step};
@@ -97,6 +98,23 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn find_guess_limit(&self, key: HashedSecret) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.one::<i64>("SELECT full_at FROM guess_limits WHERE key = $1", &values![key]).await?.map(Timestamp))
+    }
+
+    /// Bounds those of these limits that are used up by more than they can be at `now`: a clock was ahead when they
+    /// were. Where it was ahead by more than the clocks of two nodes differ, one guess fits from now on; else the limit
+    /// stays used up, so that two nodes do not give one guess twice. Gives how many were bounded.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn bound_guess_limits(&self, limits: &[(HashedSecret, Rate)], now: Timestamp) -> Result<u64, StoreError> {
+        let mut bounded = 0;
+        for Asked { key, rate, .. } in summed(limits) {
+            let sql = "UPDATE guess_limits SET full_at = CASE WHEN full_at > $3 THEN CAST($4 AS BIGINT) ELSE $2 END \
+                WHERE key = $1 AND full_at > $2";
+            let latest = rate.latest(now);
+            bounded += self.execute(sql, &values![key, latest, latest.plus(AHEAD), rate.last_fit(now)]).await?;
+        }
+        Ok(bounded)
     }
 
     /// Notes that a limit was hit. Gives whether it is the first time since it was as good as new.

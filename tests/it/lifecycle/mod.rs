@@ -2,6 +2,7 @@
 
 mod batching;
 mod binding;
+mod clocks;
 mod ends;
 mod factors;
 mod keys;
