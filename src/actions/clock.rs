@@ -3,6 +3,7 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::sessions::end;
 use crate::domain::Timestamp;
 use crate::domain::clock::Clock;
@@ -42,13 +43,14 @@ fn guard(app: &App) -> Option<&ClockGuard> {
 /// Called once, before anything is done by the clock.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn resume(app: &App) -> Result<(), StoreError> {
+/// [`ActionError::Forbidden`] for callers of the server; when the database does not answer.
+pub async fn resume(app: &App, by: By<'_>) -> Result<(), ActionError> {
+    by.must_operate()?;
     let Some(guard) = guard(app) else { return Ok(()) };
     if let Some(note) = find_note(&app.store.read()).await? {
         guard.resume(note.expected, !note.doubt.is_empty());
     }
-    keep(app).await
+    keep(app, by).await
 }
 
 /// Compares the clocks, follows a believed one, and logs a doubt that begins or goes. A job calls it every few seconds.
@@ -56,8 +58,9 @@ pub async fn resume(app: &App) -> Result<(), StoreError> {
 /// settled, and the server writes down how its clock is.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn keep(app: &App) -> Result<(), StoreError> {
+/// [`ActionError::Forbidden`] for callers of the server; when the database does not answer.
+pub async fn keep(app: &App, by: By<'_>) -> Result<(), ActionError> {
+    by.must_operate()?;
     let Some(guard) = guard(app) else { return Ok(()) };
     if let Some(now) = app.store.now().await? {
         guard.follow_database(now);
@@ -69,7 +72,7 @@ pub async fn keep(app: &App) -> Result<(), StoreError> {
     }
     guard.follow();
     tell(guard, "set the clock, or run `rollcall clock confirm` if it is right now");
-    note(app, guard).await
+    Ok(note(app, guard).await?)
 }
 
 fn tell(guard: &ClockGuard, cure: &str) {
@@ -83,13 +86,10 @@ fn tell(guard: &ClockGuard, cure: &str) {
 }
 
 /// Believes the clock as it is. Sessions that were over by the later time stay over: they end first.
-async fn confirm(app: &App, guard: &ClockGuard) -> Result<(), StoreError> {
+async fn confirm(app: &App, guard: &ClockGuard) -> Result<(), ActionError> {
     let (now, wall) = (guard.now(), guard.wall());
     if now > wall {
-        let ended = end::sweep(app, now).await.map_err(|error| match error {
-            ActionError::Store(error) => error,
-            other => StoreError::Failed(other.to_string()),
-        })?;
+        let ended = end::sweep(app, By::System, now).await?;
         tracing::info!(ended, "ended the sessions that were over by the clock before it went back");
     }
     guard.confirm();
@@ -137,8 +137,9 @@ pub async fn find_note(db: &Db<'_>) -> Result<Option<ClockNote>, StoreError> {
 /// within seconds.
 ///
 /// # Errors
-/// When the database cannot be written.
-pub async fn request_confirmation(app: &App) -> Result<(), ActionError> {
+/// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
+pub async fn request_confirmation(app: &App, by: By<'_>) -> Result<(), ActionError> {
+    by.must_operate()?;
     let text = app.clock.now().0.to_string();
     app.store.write(move |db| Box::pin(async move { db.update_setting(CONFIRMED_SETTING, &text).await })).await?;
     Ok(())

@@ -11,12 +11,13 @@ use std::io::{BufRead, Read};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::people::passwords;
 use crate::actions::sessions::bulk_end::end_everything_in;
 use crate::actions::sessions::retention::ADDRESSES_SETTING;
 use crate::core::agents::Agents;
-use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::names;
 use crate::domain::session::Lifetime;
@@ -64,9 +65,21 @@ pub enum ImportError {
     /// The file cannot be read.
     #[error("the file cannot be read: {0}")]
     Read(#[from] std::io::Error),
+    /// A caller of the server may not import.
+    #[error("not permitted")]
+    Forbidden,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl ImportError {
+    fn of(error: ActionError) -> Self {
+        match error {
+            ActionError::Store(error) => Self::Store(error),
+            _ => Self::Forbidden,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -151,8 +164,9 @@ pub type Progress = Box<dyn Fn(u64) + Send + Sync>;
 ///
 /// # Errors
 /// [`ImportError::Line`] with the first line that is wrong, and why; then nothing was stored.
-pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progress, actor: &Actor) -> Result<Summary, ImportError> {
-    crate::actions::policies::mark_policy_applied_if_empty(app).await?;
+pub async fn run(app: &App, by: By<'_>, source: Source, is_replacing: bool, progress: Progress) -> Result<Summary, ImportError> {
+    by.must_operate().map_err(|_| ImportError::Forbidden)?;
+    crate::actions::policies::mark_policy_applied_if_empty(app, by).await.map_err(ImportError::of)?;
     let mut import = Import {
         user_agents: std::sync::Arc::clone(&app.user_agents),
         geoip: std::sync::Arc::clone(&app.geoip),
@@ -162,7 +176,7 @@ pub async fn run(app: &App, source: Source, is_replacing: bool, progress: Progre
         are_keys_behind: false,
         done: Summary::default(),
     };
-    let actor = actor.clone();
+    let actor = by.actor();
     app.store
         .write_much(move |db| {
             Box::pin(async move {

@@ -1,9 +1,9 @@
 //! One function for each thing Rollcall does. An action checks whether the caller may, owns the
 //! transaction, and writes the event; API, pages and command line all come through here.
 
-pub mod administration;
 pub mod app;
 pub mod batching;
+pub mod by;
 pub mod clock;
 pub mod csv;
 pub mod events;
@@ -14,6 +14,7 @@ pub mod principal;
 pub mod sessions;
 pub mod sign_in;
 pub mod tokens;
+pub mod upkeep;
 
 use crate::domain::session::LabelRule;
 use crate::domain::user::UserRule;

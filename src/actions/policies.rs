@@ -2,6 +2,7 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
@@ -30,13 +31,14 @@ pub async fn limits(app: &App, user: UserId) -> Result<Limits, StoreError> {
 /// Gives how many were cut or ended.
 ///
 /// # Errors
-/// [`UserRule::Policy`] when a limit is zero that may not be.
-pub async fn set(app: &App, owner: PolicyOwner, name: &str, policy: Policy, actor: &Actor) -> Result<u64, ActionError> {
+/// [`ActionError::Forbidden`] unless an administrator does it; [`UserRule::Policy`] when a limit is zero that may not be.
+pub async fn set(app: &App, by: By<'_>, owner: PolicyOwner, name: &str, policy: Policy) -> Result<u64, ActionError> {
+    by.must_administer()?;
     let is_zero = |limit: Option<std::time::Duration>| limit.is_some_and(|limit| limit.is_zero());
     if is_zero(policy.idle_timeout) || is_zero(policy.absolute_timeout) || policy.max_sessions == Some(0) {
         return Err(UserRule::Policy.into());
     }
-    let (actor, now, instance, name) = (actor.clone(), app.clock.now(), app.config.sessions.policy(), name.to_owned());
+    let (actor, now, instance, name) = (by.actor(), app.clock.now(), app.config.sessions.policy(), name.to_owned());
     app.store
         .write(move |db| {
             Box::pin(async move {
@@ -69,10 +71,11 @@ pub async fn set(app: &App, owner: PolicyOwner, name: &str, policy: Policy, acto
 /// each session that is imported or generated now. Those keep their own limits.
 ///
 /// # Errors
-/// When the database cannot be written.
-pub async fn mark_policy_applied_if_empty(app: &App) -> Result<(), StoreError> {
+/// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
+pub async fn mark_policy_applied_if_empty(app: &App, by: By<'_>) -> Result<(), ActionError> {
+    by.must_operate()?;
     if app.store.read().count_sessions_of(&CountKey::All).await? == 0 {
-        hold_to_instance(app).await?;
+        hold_to_instance(app, by).await?;
     }
     Ok(())
 }
@@ -81,8 +84,9 @@ pub async fn mark_policy_applied_if_empty(app: &App) -> Result<(), StoreError> {
 /// anybody is let in. Gives how many were cut or ended.
 ///
 /// # Errors
-/// When the database cannot be written; the next start does what is left.
-pub async fn hold_to_instance(app: &App) -> Result<u64, StoreError> {
+/// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written; the next start does what is left.
+pub async fn hold_to_instance(app: &App, by: By<'_>) -> Result<u64, ActionError> {
+    by.must_operate()?;
     let instance = app.config.sessions.policy();
     let words = instance.to_string();
     if app.store.read().find_setting(INSTANCE_SETTING).await?.as_deref() == Some(&words) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::domain::caller::Actor;
+use crate::actions::by::By;
 use crate::domain::event::EventContent;
 use crate::domain::user::{TokenIntent, UserRule};
 use crate::domain::{PlainSecret, UserId, secret};
@@ -29,15 +29,16 @@ pub struct TokenRequest {
 /// Makes a token for a user and gives its identifier and its key, which is shown this once.
 ///
 /// # Errors
-/// [`ActionError::Exists`] when the identifier or the key is taken; [`ActionError::Rule`] for a given key
-/// that could be guessed.
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::Exists`] when the identifier or the key is
+/// taken; [`ActionError::Rule`] for a given key that could be guessed.
 pub async fn add(
     app: &App,
+    by: By<'_>,
     user: UserId,
     username: &str,
     request: TokenRequest,
-    actor: &Actor,
 ) -> Result<(String, PlainSecret), ActionError> {
+    by.must_administer()?;
     let key = match request.key {
         Some(key) => {
             secret::check_token_key(key.expose()).map_err(UserRule::from)?;
@@ -57,7 +58,7 @@ pub async fn add(
         expires: request.lives.map_or((false, now), |lives| (true, now.plus(lives))),
         generation: None,
     };
-    let (actor, username, name) = (actor.clone(), username.to_owned(), identifier.clone());
+    let (actor, username, name) = (by.actor(), username.to_owned(), identifier.clone());
     let added = app
         .store
         .write(move |db| {
@@ -80,9 +81,10 @@ pub async fn add(
 /// Removes a token: it opens nothing from now on.
 ///
 /// # Errors
-/// [`ActionError::NotFound`].
-pub async fn remove(app: &App, identifier: &str, actor: &Actor) -> Result<(), ActionError> {
-    let (actor, now, identifier) = (actor.clone(), app.clock.now(), identifier.to_owned());
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`].
+pub async fn remove(app: &App, by: By<'_>, identifier: &str) -> Result<(), ActionError> {
+    by.must_administer()?;
+    let (actor, now, identifier) = (by.actor(), app.clock.now(), identifier.to_owned());
     app.store
         .write(move |db| {
             Box::pin(async move {

@@ -1,16 +1,11 @@
 //! The cookie by which a browser is known: a random secret, kept for long, that says "somebody signed
 //! in here before". It gives nothing by itself and replaces no proof.
 
-use std::time::Duration;
-
 use axum::http::HeaderMap;
 
 use crate::auth::cookies;
-use crate::config::Config;
+use crate::config::{Config, KNOWN_DEVICE_LIVES};
 use crate::domain::{HashedSecret, PlainSecret};
-
-/// For how long a browser that nobody signs in with stays known: as long as browsers keep a cookie.
-pub const LIVES: Duration = Duration::from_secs(400 * 86400);
 
 /// The cookie's name.
 #[must_use]
@@ -27,5 +22,5 @@ pub fn secret(config: &Config, headers: &HeaderMap) -> Option<HashedSecret> {
 
 /// Hands a browser the secret by which it is known from now on.
 pub fn set(headers: &mut HeaderMap, config: &Config, secret: &PlainSecret) {
-    cookies::set(headers, &cookies::build(config, name(config), secret.expose().to_owned(), Some(LIVES)));
+    cookies::set(headers, &cookies::build(config, name(config), secret.expose().to_owned(), Some(KNOWN_DEVICE_LIVES)));
 }

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use crate::actions::by::By;
 use crate::actions::clock;
 use crate::cli::{Outcome, output};
 use crate::config::Config;
@@ -19,7 +20,7 @@ pub(super) async fn run(config: Config, command: ClockCommand) -> Outcome {
             if app.store.now().await?.is_some() {
                 return Err("with PostgreSQL the database's clock decides: set this machine's clock by it".into());
             }
-            clock::request_confirmation(&app).await?;
+            clock::request_confirmation(&app, By::Cli).await?;
             output::say(&format!("confirmed: it is {}; a server that runs believes it within seconds", app.clock.now()));
         }
     }

@@ -9,15 +9,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::people::users;
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{import, tokens};
 use crate::cli::{Failure, Outcome, output, serve};
 use crate::config::Config;
 use crate::config::Location;
-use crate::domain::caller::Actor;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent};
-use crate::domain::{Clock, SessionId, Timestamp, UserId, secret};
+use crate::domain::{Clock, SessionId, Timestamp, secret};
 
 /// Username, full name, how many sessions.
 const PEOPLE: &[(&str, &str, u32)] = &[
@@ -95,13 +95,13 @@ pub(super) async fn run(mut config: Config) -> Outcome {
     let listener = serve::listen(config.listen).await?;
     let origin = config.origin(listener.local_addr()?);
     let app = App::start(config, Clock::guarded()).await?;
-    let lines = people_and_sessions(app.clock.now())?;
-    let source = Box::new(std::io::Cursor::new(lines.into_bytes()));
-    let done = import::run(&app, source, false, Box::new(|_| {}), &Actor::system()).await?;
-
-    let administrator = users::find(&app, ADMINISTRATOR).await?;
     let password = format!("demo-{}", secret::random_alphanumeric(8)?);
-    set_first_password(&app, administrator.id, &password).await?;
+    let hash = app.passwords.hash(password.clone()).await?;
+    let lines = people_and_sessions(app.clock.now(), &hash)?;
+    let source = Box::new(std::io::Cursor::new(lines.into_bytes()));
+    let done = import::run(&app, By::System, source, false, Box::new(|_| {})).await?;
+
+    let administrator = users::find(&app, By::System, ADMINISTRATOR).await?;
     let request = TokenRequest {
         intent: TokenIntent::Api,
         identifier: Some("demo".into()),
@@ -109,7 +109,7 @@ pub(super) async fn run(mut config: Config) -> Outcome {
         lives: None,
         key: None,
     };
-    let (_, token) = tokens::add(&app, administrator.id, ADMINISTRATOR, request, &Actor::system()).await?;
+    let (_, token) = tokens::add(&app, By::System, administrator.id, ADMINISTRATOR, request).await?;
     output::line(&format!(
         "A demo with {} people and {} sessions, gone when it stops (Ctrl-C).\n\n  \
          open      {origin}\n  user      {ADMINISTRATOR}\n  password  {password}\n  token     {key}\n\n\
@@ -121,19 +121,16 @@ pub(super) async fn run(mut config: Config) -> Outcome {
     serve::until_stopped(&app, listener).await
 }
 
-/// Sets a password without ending the made-up sessions of its owner.
-async fn set_first_password(app: &App, id: UserId, password: &str) -> Outcome {
-    let hash = app.passwords.hash(password.to_owned()).await?;
-    app.store.write(move |db| Box::pin(async move { db.update_password(id, &hash).await })).await?;
-    Ok(())
-}
-
-/// The demo's people and sessions as import lines. Times lie within the last nine days.
-fn people_and_sessions(now: Timestamp) -> Result<String, Failure> {
+/// The demo's people and sessions as import lines, the administrator with this password hash. Times lie within the last
+/// nine days.
+fn people_and_sessions(now: Timestamp, hash: &str) -> Result<String, Failure> {
     let mut lines = String::new();
     for (id, (username, name, _)) in (1..).zip(PEOPLE) {
         let is_superuser = *username == ADMINISTRATOR;
-        let line = json!({"kind": "user", "id": id, "username": username, "name": name, "is_superuser": is_superuser});
+        let hash = is_superuser.then_some(hash);
+        let line = json!({
+            "kind": "user", "id": id, "username": username, "name": name, "is_superuser": is_superuser, "password_hash": hash,
+        });
         writeln!(lines, "{line}")?;
     }
     let mut nth = 0_u32;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::actions::by::By;
 use crate::actions::import;
 use crate::cli::{Outcome, output};
 use crate::config::Config;
-use crate::domain::caller::Actor;
 
 /// What to import.
 #[derive(Args)]
@@ -42,10 +42,10 @@ pub(super) async fn run(config: Config, args: ImportArgs) -> Outcome {
     let moved = bar.clone();
     let done = import::run(
         &app,
+        By::Cli,
         Box::new(BufReader::with_capacity(1 << 16, reader)),
         args.replace,
         Box::new(move |bytes| moved.inc(bytes)),
-        &Actor::cli(),
     )
     .await;
     bar.finish_and_clear();

@@ -6,11 +6,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::policies;
 use crate::cli::user::find;
 use crate::cli::{Failure, Outcome, misused, output};
 use crate::config::{Config, parse_duration};
-use crate::domain::caller::Actor;
 use crate::domain::policy::{AtLimit, Limits, Policy};
 use crate::domain::user::UserRule;
 use crate::store::people::policies::PolicyOwner;
@@ -101,7 +101,7 @@ pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
             let app = crate::cli::open(config).await?;
             let (owner, name) = find_owner(&app, whose).await?.ok_or("nobody was named")?;
             let policy = change(app.store.read().find_policy(owner).await?)?;
-            let changed = policies::set(&app, owner, &name, policy, &Actor::cli()).await.map_err(|error| match error {
+            let changed = policies::set(&app, By::Cli, owner, &name, policy).await.map_err(|error| match error {
                 crate::actions::ActionError::Rule(UserRule::Policy) => misused(UserRule::Policy.to_string()),
                 other => other.into(),
             })?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::clock;
 use crate::actions::people::bootstrap;
 use crate::actions::policies;
@@ -25,9 +26,9 @@ pub(super) async fn run(config: Config) -> Outcome {
         metrics::start()?;
     }
     let app = App::start(config, Clock::guarded()).await?;
-    clock::resume(&app).await?;
-    let link = bootstrap::run(&app).await?;
-    let changed = policies::hold_to_instance(&app).await?;
+    clock::resume(&app, By::System).await?;
+    let link = bootstrap::run(&app, By::System).await?;
+    let changed = policies::hold_to_instance(&app, By::System).await?;
     if changed > 0 {
         tracing::info!(changed, "held living sessions to tighter settings");
     }

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::sessions::end;
 use crate::actions::sessions::end_matching;
 use crate::actions::sessions::end_matching::{EndRequest, MAX_COMMENT_LENGTH};
@@ -11,7 +12,6 @@ use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
 use crate::cli::filters::FilterArgs;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
 use crate::config::Config;
-use crate::domain::caller::Actor;
 use crate::domain::listing::{SessionFilter, Sort};
 use crate::domain::page::Wanted;
 use crate::domain::{Clock, SessionId};
@@ -165,7 +165,7 @@ async fn end_named_sessions(app: &App, ids: &[SessionId], reason: &str, is_sure:
     if !is_sure && !output::confirm(&format!("End {} session(s)?", found.len()))? {
         return Err("nothing was ended".into());
     }
-    Ok(end::end_listed(app, &found, reason, &Actor::cli()).await?)
+    Ok(end::end_listed(app, By::Cli, &found, reason).await?)
 }
 
 /// Ends what matches. After a number was shown, it ends about that many, or none.
@@ -180,7 +180,7 @@ async fn end_matching_sessions(app: &App, mut what: EndRequest, is_sure: bool) -
         }
         what.expected = u64::try_from(count).ok();
     }
-    Ok(end_matching::end_matching(app, what, &Actor::cli()).await?)
+    Ok(end_matching::end_matching(app, By::Cli, what).await?)
 }
 
 async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
+use crate::actions::by::By;
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
 use crate::cli::{Outcome, output, user};
 use crate::config::Config;
-use crate::domain::caller::Actor;
 use crate::domain::user::TokenIntent;
 
 /// What to do with tokens.
@@ -76,7 +76,7 @@ pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
                 Intent::Recovery => TokenIntent::Recovery,
             };
             let request = TokenRequest { intent, identifier, description, lives: expires_in, key: None };
-            let (identifier, key) = tokens::add(&app, owner.id, &owner.username, request, &Actor::cli()).await?;
+            let (identifier, key) = tokens::add(&app, By::Cli, owner.id, &owner.username, request).await?;
             output::say(&format!("made the token {identifier} for {user}; this is its key, which is not shown again:"));
             output::line(key.expose())
         }
@@ -106,7 +106,7 @@ pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
                 .collect();
             if csv { output::csv(&HEADER, &rows) } else { output::table(&HEADER, rows) }
         }
-        TokenCommand::Remove { identifier } => match tokens::remove(&app, &identifier, &Actor::cli()).await {
+        TokenCommand::Remove { identifier } => match tokens::remove(&app, By::Cli, &identifier).await {
             Err(ActionError::NotFound) => Err(format!("there is no token {identifier}").into()),
             other => {
                 other?;

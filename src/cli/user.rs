@@ -4,12 +4,12 @@ use clap::Subcommand;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::people::{privacy, users};
 use crate::actions::sign_in::factors;
 use crate::cli::{Failure, Outcome, misused, output, serve};
 use crate::config::Config;
 use crate::domain::Permission;
-use crate::domain::caller::Actor;
 use crate::store::people::users::{NewUser, UserRow};
 
 /// What to do with users.
@@ -114,32 +114,32 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
                 permissions,
             };
             let said = format!("added {}", user.username);
-            users::add(&app, user, password, &Actor::cli()).await?;
+            users::add(&app, By::Cli, user, password).await?;
             output::say(&said);
         }
         UserCommand::List { json, csv } => list(&app, json, csv).await?,
         UserCommand::SetPassword { username } => {
             let user = find(&app, &username).await?;
-            users::set_password(&app, &user, output::new_password()?, &Actor::cli()).await?;
+            users::set_password(&app, By::Cli, &user, output::new_password()?).await?;
             output::say(&format!("set the password of {username} and ended their sessions"));
         }
         UserCommand::RecoveryLink { username } => {
-            let key = users::make_recovery_link(&app, &find(&app, &username).await?, &Actor::cli()).await?;
+            let key = users::make_recovery_link(&app, By::Cli, &find(&app, &username).await?).await?;
             output::line(&format!("{}/set-up/{}", serve::origin(&app).await?, key.expose()))?;
             let minutes = app.config.sign_in.link_timeout.as_secs().div_ceil(60);
             output::say(&format!("the link works once, for {minutes} minutes; whoever opens it sets the password of {username}"));
         }
         UserCommand::Activate { username } => {
-            users::set_active(&app, &find(&app, &username).await?, true, &Actor::cli()).await?;
+            users::set_active(&app, By::Cli, &find(&app, &username).await?, true).await?;
             output::say(&format!("{username} is active"));
         }
         UserCommand::Deactivate { username } => {
-            users::set_active(&app, &find(&app, &username).await?, false, &Actor::cli()).await?;
+            users::set_active(&app, By::Cli, &find(&app, &username).await?, false).await?;
             output::say(&format!("{username} is inactive and signed out"));
         }
         UserCommand::Export { username } => {
             let user = find(&app, &username).await?;
-            output::line(&serde_json::to_string_pretty(&privacy::export(&app, &user).await?)?)?;
+            output::line(&serde_json::to_string_pretty(&privacy::export(&app, By::Cli, &user).await?)?)?;
         }
         UserCommand::Erase { username, yes } => erase(&app, &username, yes).await?,
         UserCommand::RemoveFactors { username, yes } => {
@@ -147,7 +147,7 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
             if !yes && !output::confirm(&format!("Remove all second factors of {username}?"))? {
                 return Err("nothing was removed".into());
             }
-            match factors::remove_all(&app, user.id, &Actor::cli()).await? {
+            match factors::remove_all(&app, By::Cli, user.id).await? {
                 0 => output::say(&format!("{username} has no second factor")),
                 removed => output::say(&format!("removed {removed} second factor(s) of {username} and ended their sessions")),
             }
@@ -157,7 +157,7 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
             if !yes && !output::confirm(&format!("Remove {username}?"))? {
                 return Err("nobody was removed".into());
             }
-            users::remove(&app, &user, &Actor::cli()).await?;
+            users::remove(&app, By::Cli, &user).await?;
             output::say(&format!("removed {username} and ended their sessions"));
         }
     }
@@ -169,7 +169,7 @@ async fn erase(app: &App, username: &str, is_sure: bool) -> Outcome {
     if !is_sure && !output::confirm(&question)? {
         return Err("nobody was erased".into());
     }
-    let erased = match privacy::erase(app, username, &Actor::cli()).await {
+    let erased = match privacy::erase(app, By::Cli, username).await {
         Err(ActionError::NotFound) => return Err(format!("nothing is kept of anybody named {username}").into()),
         other => other?,
     };
@@ -183,7 +183,7 @@ async fn erase(app: &App, username: &str, is_sure: bool) -> Outcome {
 
 /// The user of that name, or a message that says there is none.
 pub(super) async fn find(app: &App, username: &str) -> Result<UserRow, Failure> {
-    match users::find(app, username).await {
+    match users::find(app, By::Cli, username).await {
         Err(ActionError::NotFound) => Err(format!("there is no user named {username}").into()),
         other => Ok(other?),
     }

@@ -41,7 +41,7 @@ pub use secret::Secret;
 pub use section::{Default, Key, Section};
 pub use server::ServerConfig;
 pub use sessions::SessionConfig;
-pub use sign_in::SignInConfig;
+pub use sign_in::{KNOWN_DEVICE_LIVES, SignInConfig};
 use sources::Values;
 pub use sources::{ConfigError, Flags, Given};
 pub use user_agent::UserAgentConfig;

@@ -6,6 +6,9 @@ use crate::config::kinds::{DURATION_ABOVE_ZERO, parse_duration};
 use crate::config::section::{Kind, section};
 use crate::domain::Rate;
 
+/// How long a browser that nobody signs in with stays known: as long as browsers keep a cookie.
+pub const KNOWN_DEVICE_LIVES: Duration = Duration::from_secs(400 * 86400);
+
 section! {
     /// How many wrong passwords and codes are checked before more are refused, and how long links are valid.
     pub struct SignInConfig [sign_in] {

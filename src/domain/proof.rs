@@ -22,6 +22,13 @@ impl Generation {
         Self(digest.finalize().into())
     }
 
+    /// Whether what was proved for this generation still proves who somebody is, whose credentials are of the generation
+    /// `current` now. Every door asks this, by the user's row.
+    #[must_use]
+    pub fn holds(self, current: Self, is_active: bool) -> bool {
+        is_active && self == current
+    }
+
     /// Reads a stored one; `None` where nothing was stored, which no user's generation equals.
     #[must_use]
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
@@ -46,6 +53,8 @@ mod tests {
             let same = all.iter().filter(|(h, c)| Generation::of(*h, *c) == Generation::of(*hash, *changes)).count();
             assert_eq!(same, 1, "{at}");
         }
+        let (old, new) = (Generation::of(None, 0), Generation::of(None, 1));
+        assert!(old.holds(old, true) && !old.holds(old, false) && !old.holds(new, true));
         assert_eq!(Generation::from_stored(&[]), None);
         assert_eq!(Generation::from_stored(&[0; 31]), None);
         let known = Generation::of(Some("x"), 7);

@@ -1,167 +1,106 @@
-//! What runs by the clock while the server serves: writing down uses, sweeping what is over, reading
-//! changed GeoIP files, and bringing stored places and parsed user agents up to date.
+//! What runs by the clock while the server serves: a table of actions, and how often each is called.
 
-mod changes;
-pub mod dictionary;
-mod moves;
-mod places;
-mod user_agents;
+pub mod every;
 
-use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
-
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::clock;
-use crate::actions::sessions::{end, end_job, retention};
+use crate::actions::sessions::{end_job, retention};
 use crate::actions::sign_in::guesses;
-use crate::auth::known_device;
-use crate::jobs::changes::ChangeLog;
-use crate::jobs::dictionary::UnusedAgents;
-use crate::jobs::moves::Moves;
+use crate::actions::upkeep::change_log::ChangeLog;
+use crate::actions::upkeep::dictionary::UnusedAgents;
+use crate::actions::upkeep::pending_ends::Moves;
+use crate::actions::upkeep::{places, sweep, user_agents};
+use crate::jobs::every::Runner;
+use crate::store::StoreError;
 
-/// How often uses are written down. A crash loses at most these and the last touch interval.
+/// How often uses are written. A crash loses at most these and the last touch interval.
 const FLUSH: Duration = Duration::from_secs(1);
-/// How often GeoIP files are looked at.
+/// How often GeoIP files and the clock are looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often stored places are compared with the files, and unused rules are put away.
+/// How often what is stored is compared with the files and the settings, and what is old is removed.
 const UPKEEP: Duration = Duration::from_secs(60);
 /// How often sessions with a pending end are moved to the history, for half of that time: others write, too.
 const MOVE: Duration = Duration::from_secs(1);
 /// How often it is looked for an end of many sessions that no process runs.
 const RESUME: Duration = Duration::from_secs(1);
-/// How often user agents that nothing refers to are forgotten.
+/// How often user agents that nothing refers to are removed.
 const PRUNE: Duration = Duration::from_secs(3600);
-/// How long after its end a session is swept: longer than a use of it on another node can take to be
-/// written down.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Jobs that run.
-pub struct Jobs {
-    stop: watch::Sender<bool>,
-    running: JoinSet<()>,
-}
+pub struct Jobs(Runner);
 
 impl Jobs {
-    /// Starts all jobs.
+    /// Starts all jobs. With `sessions.purge_interval` 0 nothing is swept, and no address is taken off.
     #[must_use]
     pub fn start(app: &App) -> Self {
-        let mut jobs = Self { stop: watch::Sender::new(false), running: JoinSet::new() };
-        jobs.every(LOOK, app, |app| async move { report("comparing clocks", clock::keep(&app).await) });
-        jobs.every(FLUSH, app, |app| async move { report("writing down uses", app.touches.flush(&app).await) });
+        let mut jobs = Runner::new();
+        jobs.every(LOOK, "comparing clocks", app, |app| async move { clock::keep(&app, By::System).await });
+        jobs.every(FLUSH, "writing uses", app, |app| async move { app.touches.flush(&app).await });
         let purge = app.config.sessions.purge_interval;
         if !purge.is_zero() {
-            jobs.every(purge, app, |app| async move { report("sweeping", sweep(&app).await) });
-            jobs.every(purge.max(UPKEEP), app, |app| async move {
-                let faded = retention::fade(&app).await.map(|faded| {
-                    if faded > 0 {
-                        tracing::info!(faded, "took addresses off that are older than they may be");
-                    }
-                });
-                report("taking old addresses off", faded);
-                report("emptying the database's log", retention::clear_leftovers(&app).await);
+            jobs.every(
+                purge,
+                "sweeping",
+                app,
+                |app| async move { told("swept expired sessions", sweep::run(&app, By::System).await) },
+            );
+            jobs.every(purge.max(UPKEEP), "taking old addresses off", app, |app| async move {
+                told("took addresses off that are older than they may be", retention::fade(&app, By::System).await)
+            });
+            jobs.every(purge.max(UPKEEP), "emptying the database's log", app, |app| async move {
+                retention::clear_leftovers(&app, By::System).await
             });
         }
-        jobs.every(LOOK, app, |app| async move {
-            let geoip = std::sync::Arc::clone(&app.geoip);
-            // Reading a file blocks.
-            if tokio::task::spawn_blocking(move || geoip.reload_changed()).await.unwrap_or(false) {
-                report("looking up places", places::refresh(&app).await);
-            }
-        });
-        jobs.every(UPKEEP, app, |app| async move {
-            report("reading user agents anew", user_agents::refresh(&app).await);
-            report("looking up places", places::refresh(&app).await);
-            report("forgetting limits on guesses", guesses::sweep(&app).await);
+        jobs.every(LOOK, "looking up places", app, |app| async move { places::reload(&app, By::System).await });
+        jobs.every(UPKEEP, "looking up places", app, |app| async move { places::refresh(&app, By::System).await });
+        jobs.every(UPKEEP, "reading user agents again", app, |app| async move { user_agents::refresh(&app, By::System).await });
+        jobs.every(UPKEEP, "removing limits on guesses", app, |app| async move { guesses::sweep(&app, By::System).await });
+        jobs.every(UPKEEP, "freeing memory", app, |app| async move {
             app.user_agents.rest();
             app.store.rest();
+            Ok::<_, StoreError>(())
         });
-        let moves = std::sync::Arc::new(Moves::default());
-        jobs.every(MOVE, app, move |app| {
-            let moves = std::sync::Arc::clone(&moves);
-            async move { report("moving sessions with a pending end", moves.go_on(&app, MOVE / 2).await) }
+        jobs.every(UPKEEP, "removing old history", app, |app| async move {
+            told("removed sessions that ended long ago", retention::purge(&app, By::System).await)
         });
-        jobs.every(RESUME, app, |app| async move { report("going on with an end of many sessions", end_job::resume(&app).await) });
-        let unused = std::sync::Arc::new(UnusedAgents::default());
-        jobs.every(PRUNE, app, move |app| {
-            let unused = std::sync::Arc::clone(&unused);
-            async move { report("forgetting unused user agents", unused.prune(&app).await.map(drop)) }
+        jobs.every(
+            RESUME,
+            "going on with an end of many sessions",
+            app,
+            |app| async move { end_job::resume(&app, By::System).await },
+        );
+        let moves = Arc::new(Moves::default());
+        jobs.every(MOVE, "moving ended sessions to the history", app, move |app| {
+            let moves = Arc::clone(&moves);
+            async move { moves.go_on(&app, By::System, MOVE / 2).await }
         });
-        jobs.every(UPKEEP, app, |app| async move {
-            let purged = retention::purge(&app).await.map(|purged| {
-                if purged > 0 {
-                    tracing::info!(purged, "forgot sessions that ended long ago");
-                }
-            });
-            report("forgetting ended sessions", purged);
+        let unused = Arc::new(UnusedAgents::default());
+        jobs.every(PRUNE, "removing unused user agents", app, move |app| {
+            let unused = Arc::clone(&unused);
+            async move { unused.prune(&app, By::System).await }
         });
-        let log = std::sync::Arc::new(ChangeLog::default());
-        jobs.every(UPKEEP, app, move |app| {
-            let log = std::sync::Arc::clone(&log);
-            async move { report("shortening the log of changes", log.shorten(&app).await) }
+        let log = Arc::new(ChangeLog::default());
+        jobs.every(UPKEEP, "shortening the log of changes", app, move |app| {
+            let log = Arc::clone(&log);
+            async move { log.shorten(&app, By::System).await }
         });
-        jobs
-    }
-
-    /// Runs a job once per `period`, the first time at once.
-    fn every<F>(&mut self, period: Duration, app: &App, job: impl Fn(App) -> F + Send + 'static)
-    where
-        F: Future<Output = ()> + Send,
-    {
-        let (app, mut stop) = (app.clone(), self.stop.subscribe());
-        self.running.spawn(async move {
-            let mut ticks = tokio::time::interval(period);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                tokio::select! {
-                    _ = ticks.tick() => job(app.clone()).await,
-                    _ = stop.changed() => return,
-                }
-            }
-        });
+        Self(jobs)
     }
 
     /// Lets what runs finish, and starts nothing more.
-    pub async fn stop(mut self) {
-        let _ = self.stop.send(true);
-        while self.running.join_next().await.is_some() {}
+    pub async fn stop(self) {
+        self.0.stop().await;
     }
 }
 
-/// Ends the sessions whose time is over, and forgets sign-ins that took too long, challenges that
-/// were used, and browsers
-/// that nobody uses.
-///
-/// # Errors
-/// When the database cannot be written; the next run goes on where this one stopped.
-pub async fn sweep(app: &App) -> Result<(), crate::actions::ActionError> {
-    app.touches.flush(app).await?;
-    if clock::doubt(app).is_some() {
-        return Ok(());
+/// Logs what a job did, if it did something.
+fn told<E>(what: &'static str, done: Result<u64, E>) -> Result<u64, E> {
+    if let Ok(count @ 1..) = done {
+        tracing::info!(count, "{what}");
     }
-    let now = app.clock.now();
-    let ended = end::sweep(app, now.minus(GRACE)).await?;
-    if ended > 0 {
-        tracing::info!(ended, "swept expired sessions");
-    }
-    app.store
-        .write(move |db| {
-            Box::pin(async move {
-                db.delete_expired_challenges(now).await?;
-                db.delete_old_end_jobs(now).await?;
-                db.delete_unused_known_devices(now.minus(known_device::LIVES)).await?;
-                db.delete_expired_pending_sign_ins(now).await
-            })
-        })
-        .await?;
-    Ok(())
-}
-
-fn report<T>(what: &str, result: Result<T, impl std::fmt::Display>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "{what} failed; the next run tries again");
-    }
+    done
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method};
 use crate::actions::app::App;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::check::Admission;
-use crate::actions::sign_in::confirm;
+use crate::actions::sign_in::proof;
 use crate::auth::{cookies, csrf, session_of_cookies};
 use crate::config::Config;
 use crate::domain::caller::Actor;
@@ -150,7 +150,7 @@ impl Visitor {
     /// [`PageError::SignedOut`] and [`PageError::Unconfirmed`].
     pub fn confirmed_at_all(&self, app: &App, path: &str) -> Result<&LiveSession, PageError> {
         let session = self.signed_in_at_all(path)?;
-        if confirm::is_fresh(app, session) { Ok(session) } else { Err(PageError::Unconfirmed(self.back_to(path))) }
+        if proof::is_fresh(app, session) { Ok(session) } else { Err(PageError::Unconfirmed(self.back_to(path))) }
     }
 
     /// The visitor as a caller with all their rights; without a session, to the sign-in page and

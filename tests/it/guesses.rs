@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::sign_in::guesses;
 use rollcall::actions::{ActionError, sign_in};
 use rollcall::domain::Address;
@@ -169,14 +170,14 @@ db_test!(time_and_right_passwords_give_guesses_back, |db| async move {
     submit(&app.anonymous(), "alice", "wrong").await.assert_status(429);
     assert_eq!(app.count_events("sign_in_limited").await, 1, "it was not as good as new meanwhile");
     app.advance(Duration::from_secs(900 + 3600));
-    guesses::sweep(&app.app).await.unwrap();
+    guesses::sweep(&app.app, By::System).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM guess_limits").await, 0, "what is as good as new is forgotten within an hour");
     for _ in 0..10 {
         submit(&app.anonymous(), "alice", "wrong").await.assert_status(200);
     }
     submit(&app.anonymous(), "alice", "wrong").await.assert_status(429);
     assert_eq!(app.count_events("sign_in_limited").await, 2);
-    guesses::sweep(&app.app).await.unwrap();
+    guesses::sweep(&app.app, By::System).await.unwrap();
     submit(&app.anonymous(), "alice", "wrong").await.assert_status(429);
 });
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::{bootstrap, users};
 use rollcall::actions::sessions::end;
 use rollcall::domain::PlainSecret;
@@ -34,7 +35,7 @@ db_test!(what_left_the_list_is_refused_at_the_door, |db| async move {
     let app = TestApp::new(db).await;
     let alice = app.user("alice").await;
     let admin = app.admin_token().await;
-    let row = users::find(&app.app, "alice").await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
     for way in ["DELETE", "bulk_delete", "revoke", "deactivated", "password"] {
         let browser = alice.session().await;
         browser.get(SESSIONS).await.assert_status(200);
@@ -47,17 +48,17 @@ db_test!(what_left_the_list_is_refused_at_the_door, |db| async move {
                 let body = json!({"user__username": "alice", "expected_count": 1});
                 drop(admin.post_json(&format!("{SESSIONS}revoke/"), &body).await.assert_status(200));
             }
-            "deactivated" => users::set_active(&app.app, &row, false, &Actor::cli()).await.unwrap(),
-            _ => users::set_password(&app.app, &row, "a new password".into(), &Actor::cli()).await.unwrap(),
+            "deactivated" => users::set_active(&app.app, By::Cli, &row, false).await.unwrap(),
+            _ => users::set_password(&app.app, By::Cli, &row, "a new password".into()).await.unwrap(),
         }
         assert_eq!(admin.get(SESSIONS).await.count(), 0, "{way}");
         admin.get(&browser.url()).await.assert_status(404);
         assert_out(&app, &browser.key, way).await;
-        users::set_active(&app.app, &row, true, &Actor::cli()).await.unwrap();
+        users::set_active(&app.app, By::Cli, &row, true).await.unwrap();
         assert_out(&app, &browser.key, "its user is active again").await;
     }
     let browser = alice.session().await;
-    users::remove(&app.app, &row, &Actor::cli()).await.unwrap();
+    users::remove(&app.app, By::Cli, &row).await.unwrap();
     assert_eq!(admin.get(SESSIONS).await.count(), 0);
     assert_out(&app, &browser.key, "its user's removal").await;
 });
@@ -144,7 +145,7 @@ db_test!(an_unparsable_forwarded_address_skips_no_check, |db| async move {
 db_test!(a_deactivated_account_is_out_by_every_way, |db| async move {
     let app = TestApp::with(db, &[("AUTHENTIK__SECRET_KEY", "secret")]).await;
     let alice = app.user_with_password("alice").await;
-    let row = users::find(&app.app, "alice").await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
     // What she holds: a session, tokens of each intent, a link, and a password that is proved already.
     let browser = alice.session().await;
     let mut keys = Vec::new();
@@ -160,7 +161,7 @@ db_test!(a_deactivated_account_is_out_by_every_way, |db| async move {
     let form = app.anonymous();
     let proof = form.get(&format!("/set-up/{link}")).await.proof();
 
-    users::set_active(&app.app, &row, false, &Actor::cli()).await.unwrap();
+    users::set_active(&app.app, By::Cli, &row, false).await.unwrap();
     assert_out(&app, &browser.key, "deactivation").await;
     for key in &keys {
         app.anonymous().with_bearer(key).get(SESSIONS).await.assert_detail(403, "Token invalid/expired");
@@ -250,7 +251,7 @@ async fn assert_dead(server: &Server, token: &str, key: &str) {
 // succeeded.
 db_test!(a_secret_for_one_use_is_used_once, |db| async move {
     let app = TestApp::with(db, &[("SESSIONS__REMEMBER_TIMEOUT", "30d")]).await;
-    let link = bootstrap::run(&app.app).await.unwrap().expect("a link");
+    let link = bootstrap::run(&app.app, By::System).await.unwrap().expect("a link");
     let mut uses = JoinSet::new();
     for n in 0..12 {
         let (app, link) = (app.app.clone(), PlainSecret::from_text(link.expose()));
@@ -332,10 +333,12 @@ db_test!(the_sweep_takes_nobody_who_lives, |db| async move {
             at_once.spawn(async move { assert_eq!(caller.get(SESSIONS).await.status, 200, "somebody who is here all the time") });
         }
         let server = app.app.clone();
-        at_once.spawn(async move { rollcall::jobs::sweep(&server).await.unwrap() });
+        at_once.spawn(async move {
+            let _ = rollcall::actions::upkeep::sweep::run(&server, rollcall::actions::by::By::System).await.unwrap();
+        });
         at_once.join_all().await;
     }
-    rollcall::jobs::sweep(&app.app).await.unwrap();
+    rollcall::actions::upkeep::sweep::run(&app.app, rollcall::actions::by::By::System).await.unwrap();
     for browser in &browsers[..12] {
         browser.get(SESSIONS).await.assert_status(200);
         assert_eq!(app.ending(&browser.uuid).await, None);
@@ -345,7 +348,7 @@ db_test!(the_sweep_takes_nobody_who_lives, |db| async move {
         assert_eq!(app.ending(&browser.uuid).await, Some(("expired".into(), "system".into())));
     }
     app.assert_counts().await;
-    assert_eq!(end::sweep(&app.app, app.app.clock.now()).await.unwrap(), 0);
+    assert_eq!(end::sweep(&app.app, rollcall::actions::by::By::System, app.app.clock.now()).await.unwrap(), 0);
 });
 
 // better-auth CVE-2025-71402: what a cookie merely said was enough to end other people's sessions.

@@ -47,6 +47,7 @@ mod matrix;
 mod metrics;
 mod names;
 mod passkeys;
+mod permissions;
 mod power_loss;
 mod privacy;
 mod secrets;

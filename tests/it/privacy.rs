@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::privacy;
 use rollcall::actions::policies;
 use rollcall::actions::sessions::retention;
-use rollcall::domain::caller::Actor;
 use rollcall::domain::factor::{FactorId, FactorKind};
 use rollcall::domain::policy::Policy;
 use rollcall::domain::user::TokenIntent;
@@ -57,8 +57,8 @@ fn memchr(file: &[u8], needle: &[u8]) -> bool {
 }
 
 async fn fade(app: &TestApp) -> u64 {
-    let faded = retention::fade(&app.app).await.unwrap();
-    assert!(retention::clear_leftovers(&app.app).await.unwrap(), "nobody reads");
+    let faded = retention::fade(&app.app, By::System).await.unwrap();
+    assert!(retention::clear_leftovers(&app.app, By::System).await.unwrap(), "nobody reads");
     faded
 }
 
@@ -139,7 +139,7 @@ db_test!(addresses_can_be_cleared_or_kept_instead, |db| async move {
     let all = busy(&app).await;
     app.advance(2 * DAY);
     let keeping = app.restarted(&[("PRIVACY__ADDRESS_RETENTION", "0")]).await;
-    assert_eq!(retention::fade(&keeping).await.unwrap(), 0);
+    assert_eq!(retention::fade(&keeping, By::System).await.unwrap(), 0);
     assert!(fade(&app).await > u64::from(OLD));
     assert_eq!(app.admin_address(1).await, "255.255.255.255", "authentik's word for an address that is not known");
     assert_eq!(app.number("SELECT count(*) FROM events WHERE ip LIKE '198.%'").await, 0);
@@ -160,7 +160,7 @@ async fn alice(app: &TestApp) -> (crate::support::app::Browser, String) {
     app.import(&[line]).await;
     let (alice, bob) = (app.known("alice.zebra").await, app.user("bob").await);
     let user = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    rollcall::actions::people::users::set_password(&app.app, &user, PASSWORD.into(), &Actor::cli()).await.unwrap();
+    rollcall::actions::people::users::set_password(&app.app, By::Cli, &user, PASSWORD.into()).await.unwrap();
     let away = app.anonymous().with_header("x-forwarded-for", "198.99.7.123");
     sign_in_as(&away, "alice.zebra", PASSWORD, false).await.assert_status(200);
     sign_in_as(&app.anonymous().with_header("x-forwarded-for", "198.99.8.124"), "zebra@example.com", "wrong password", false).await;
@@ -186,7 +186,7 @@ async fn alice(app: &TestApp) -> (crate::support::app::Browser, String) {
     let others = bob.session().await;
     session.with_csrf().delete(&others.url()).await.assert_status(204);
     let policy = Policy { max_sessions: Some(17), ..Policy::default() };
-    policies::set(&app.app, PolicyOwner::User(alice.id), "alice.zebra", policy, &Actor::cli()).await.unwrap();
+    policies::set(&app.app, By::Cli, PolicyOwner::User(alice.id), "alice.zebra", policy).await.unwrap();
     (session, token)
 }
 
@@ -194,7 +194,7 @@ db_test!(an_export_has_everything_about_one_person_and_no_secret, |db| async mov
     let app = TestApp::with(db, &[("HTTP__TRUSTED_PROXIES", "127.0.0.0/8")]).await;
     let (session, token) = alice(&app).await;
     let user = app.app.store.read().find_user_by_name("alice.zebra").await.unwrap().unwrap();
-    let export = privacy::export(&app.app, &user).await.unwrap();
+    let export = privacy::export(&app.app, By::Cli, &user).await.unwrap();
     let text = export.to_string();
     for part in [
         "alice.zebra",
@@ -249,7 +249,7 @@ db_test!(an_erased_person_is_gone_and_the_record_goes_on, |db| async move {
         assert_eq!(found_on_disk(&app.db, &left), left, "all are there at first");
     }
     let before = app.events().await.len();
-    let erased = privacy::erase(&app.app, "alice.zebra", &Actor::cli()).await.unwrap();
+    let erased = privacy::erase(&app.app, By::Cli, "alice.zebra").await.unwrap();
     assert!(erased.sessions == 3 && erased.events > 5 && erased.is_log_empty, "{erased:?}");
     session.get(SESSIONS).await.assert_status(403);
     app.anonymous().with_bearer(&token).get(SESSIONS).await.assert_status(403);
@@ -279,15 +279,15 @@ db_test!(an_erased_person_is_gone_and_the_record_goes_on, |db| async move {
     );
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions WHERE username = 'bob' AND ended_by_name = 'erased'").await, 1);
     app.assert_counts().await;
-    let again = privacy::erase(&app.app, "alice.zebra", &Actor::cli()).await;
+    let again = privacy::erase(&app.app, By::Cli, "alice.zebra").await;
     assert!(matches!(again, Err(rollcall::actions::ActionError::NotFound)), "{again:?}");
 
     // Somebody who was removed before: what is left under the name goes, and nobody else's does.
     app.user("carol.quagga").await.session().await;
     let carol = app.app.store.read().find_user_by_name("carol.quagga").await.unwrap().unwrap();
-    rollcall::actions::people::users::remove(&app.app, &carol, &Actor::cli()).await.unwrap();
+    rollcall::actions::people::users::remove(&app.app, By::Cli, &carol).await.unwrap();
     let ended = app.number("SELECT count(*) FROM ended_sessions").await;
-    let erased = privacy::erase(&app.app, "carol.quagga", &Actor::cli()).await.unwrap();
+    let erased = privacy::erase(&app.app, By::Cli, "carol.quagga").await.unwrap();
     assert!(erased.sessions == 1 && erased.events >= 3, "{erased:?}");
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions").await, ended - 1);
     assert_eq!(app.number("SELECT count(*) FROM events WHERE username LIKE '%quagga%' OR actor LIKE '%quagga%'").await, 0);

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::users;
 use rollcall::actions::sign_in;
+use rollcall::actions::upkeep::dictionary::UnusedAgents;
 use rollcall::domain::caller::Actor;
-use rollcall::jobs::dictionary::UnusedAgents;
 use serde_json::Value;
 
 use crate::process::{Home, TOKEN, eventually};
@@ -50,8 +51,8 @@ db_test!(known_and_unknown_names_take_as_long, |db| async move {
     app.user_with_password("known").await;
     app.user("without").await;
     app.user_with_password("inactive").await;
-    let inactive = users::find(&app.app, "inactive").await.unwrap();
-    users::set_active(&app.app, &inactive, false, &Actor::cli()).await.unwrap();
+    let inactive = users::find(&app.app, By::Cli, "inactive").await.unwrap();
+    users::set_active(&app.app, By::Cli, &inactive, false).await.unwrap();
     let names = ["known", "unknown", "without", "inactive"];
     let mut times = [const { Vec::new() }; 4];
     // The first ones warm up. Interleaved: what else the machine does meets all alike.
@@ -135,12 +136,16 @@ db_test!(made_up_user_agents_do_not_stay, |db| async move {
     forgotten.with_csrf().delete(&forgotten.url()).await.assert_status(204);
     app.db.run("DELETE FROM ended_sessions WHERE user_agent_id IN (SELECT id FROM user_agents WHERE text = 'forgotten')").await;
     let unused = UnusedAgents::default();
-    assert_eq!(unused.prune(&app.app).await.unwrap(), 0, "somebody may have looked it up just now");
-    assert_eq!(unused.prune(&app.app).await.unwrap(), 1);
+    assert_eq!(
+        unused.prune(&app.app, rollcall::actions::by::By::System).await.unwrap(),
+        0,
+        "somebody may have looked it up just now"
+    );
+    assert_eq!(unused.prune(&app.app, rollcall::actions::by::By::System).await.unwrap(), 1);
     assert_eq!(app.number("SELECT count(*) FROM user_agents WHERE text IN ('kept', 'ended')").await, 2);
     assert_eq!(app.number("SELECT count(*) FROM user_agents WHERE text = 'forgotten'").await, 0);
     alice.session_on("192.0.2.1", "forgotten").await.get(SESSIONS).await.assert_status(200);
-    assert_eq!(unused.prune(&app.app).await.unwrap(), 0);
+    assert_eq!(unused.prune(&app.app, rollcall::actions::by::By::System).await.unwrap(), 0);
     kept.get(SESSIONS).await.assert_status(200);
 });
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::people::{passwords, users};
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
-use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent, UserRule};
 use crate::domain::{PlainSecret, secret};
@@ -23,13 +23,14 @@ pub const LINK_LIVES: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// When the configured password or token cannot be used, or the database cannot be written.
-pub async fn run(app: &App) -> Result<Option<PlainSecret>, ActionError> {
-    let (actor, bootstrap) = (Actor::system(), &app.config.bootstrap);
+pub async fn run(app: &App, by: By<'_>) -> Result<Option<PlainSecret>, ActionError> {
+    by.must_operate()?;
+    let bootstrap = &app.config.bootstrap;
     let found = app.store.read().find_user_by_name(ADMINISTRATOR).await?;
     let is_first = found.is_none();
     let user = match found {
         Some(user) => user,
-        None => add_administrator(app, &actor).await?,
+        None => add_administrator(app, by).await?,
     };
     // At the first start the configuration gives a way in; later the token it named may still do.
     let has_way_in = bootstrap.token.is_some() || (is_first && bootstrap.password.is_some());
@@ -45,12 +46,12 @@ pub async fn run(app: &App) -> Result<Option<PlainSecret>, ActionError> {
         lives: Some(LINK_LIVES),
         key: None,
     };
-    let (_, link) = tokens::add(app, id, ADMINISTRATOR, request, &actor).await?;
+    let (_, link) = tokens::add(app, by, id, ADMINISTRATOR, request).await?;
     Ok(Some(link))
 }
 
 /// Adds the administrator with the configured password and token, both or neither.
-async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionError> {
+async fn add_administrator(app: &App, by: By<'_>) -> Result<UserRow, ActionError> {
     let bootstrap = &app.config.bootstrap;
     let mut user = NewUser {
         id: None,
@@ -72,7 +73,7 @@ async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionEr
         secret::check_token_key(&token.0).map_err(UserRule::from)?;
     }
     let key = bootstrap.token.as_ref().map(|key| PlainSecret::from_text(key.0.clone()).hash());
-    let (actor, now) = (actor.clone(), app.clock.now());
+    let (actor, now) = (by.actor(), app.clock.now());
     let added = app
         .store
         .write(move |db| {
@@ -99,7 +100,7 @@ async fn add_administrator(app: &App, actor: &Actor) -> Result<UserRow, ActionEr
         .await;
     match added {
         // Another node, started at the same time, was first.
-        Ok(()) | Err(StoreError::Conflict(_)) => users::find(app, ADMINISTRATOR).await,
+        Ok(()) | Err(StoreError::Conflict(_)) => users::find(app, by, ADMINISTRATOR).await,
         Err(error) => Err(error.into()),
     }
 }

@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::sessions::bulk_end::{move_all_of_user, settle_user};
 use crate::actions::sessions::end_in;
 use crate::actions::sessions::retention::{LEFTOVERS_SETTING, clear_leftovers};
-use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::policy::Policy;
 use crate::domain::{EndReason, SessionId, Timestamp};
@@ -37,13 +37,14 @@ pub struct Erased {
 /// others, such as the address of an administrator or the users that the person's own acts were about.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn export(app: &App, user: &UserRow) -> Result<Value, StoreError> {
+/// [`ActionError::Forbidden`] for somebody else's, unless an administrator asks; when the database does not answer.
+pub async fn export(app: &App, by: By<'_>, user: &UserRow) -> Result<Value, ActionError> {
+    by.must_own_or_administer(user.id)?;
     let (user, now) = (user.clone(), app.clock.now());
     let app_too = app.clone();
     settle_user(app, user.id).await?;
     // It may be much: long reads do not hold up short ones.
-    app.store.long_read(move |db| Box::pin(async move { read(&app_too, db, &user, now).await })).await
+    Ok(app.store.long_read(move |db| Box::pin(async move { read(&app_too, db, &user, now).await })).await?)
 }
 
 async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<Value, StoreError> {
@@ -162,9 +163,10 @@ fn own_part(event: &EventRow, user: Uuid) -> Value {
 /// somebody who was removed before, what is left under their name goes.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when nothing is kept of that name.
-pub async fn erase(app: &App, username: &str, actor: &Actor) -> Result<Erased, ActionError> {
-    let (actor, now, name) = (actor.clone(), app.clock.now(), username.to_owned());
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`] when nothing is kept of that name.
+pub async fn erase(app: &App, by: By<'_>, username: &str) -> Result<Erased, ActionError> {
+    by.must_administer()?;
+    let (actor, now, name) = (by.actor(), app.clock.now(), username.to_owned());
     let mut erased = app
         .store
         .write_much(move |db| {
@@ -189,7 +191,7 @@ pub async fn erase(app: &App, username: &str, actor: &Actor) -> Result<Erased, A
         })
         .await?;
     for _ in 0..TRIES {
-        erased.is_log_empty = clear_leftovers(app).await?;
+        erased.is_log_empty = clear_leftovers(app, By::System).await?;
         if erased.is_log_empty {
             break;
         }

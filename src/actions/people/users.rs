@@ -2,9 +2,9 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::people::passwords;
 use crate::actions::sessions::end_in;
-use crate::actions::sign_in::proof;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::names;
@@ -18,9 +18,10 @@ use crate::store::{Db, StoreError};
 /// Adds a user, with or without a password.
 ///
 /// # Errors
-/// [`ActionError::Rule`] when name, address or password break a rule; [`ActionError::Exists`] when a
-/// user has this name or one that is the same.
-pub async fn add(app: &App, mut user: NewUser, password: Option<String>, actor: &Actor) -> Result<UserId, ActionError> {
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::Rule`] when name, address or password break
+/// a rule; [`ActionError::Exists`] when a user has this name or one that is the same.
+pub async fn add(app: &App, by: By<'_>, mut user: NewUser, password: Option<String>) -> Result<UserId, ActionError> {
+    by.must_administer()?;
     user.username = check_username(&user.username)?;
     user.name = names::tidy(&user.name).map_err(UserRule::Name)?;
     user.email = check_email(&user.email)?;
@@ -28,7 +29,7 @@ pub async fn add(app: &App, mut user: NewUser, password: Option<String>, actor: 
         passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
         user.password_hash = Some(app.passwords.hash(password).await?);
     }
-    let (actor, now, name) = (actor.clone(), app.clock.now(), user.username.clone());
+    let (actor, now, name) = (by.actor(), app.clock.now(), user.username.clone());
     let added = app
         .store
         .write(move |db| {
@@ -52,20 +53,33 @@ pub async fn add(app: &App, mut user: NewUser, password: Option<String>, actor: 
 /// The user of that name: exactly, else the only one whose name is the same.
 ///
 /// # Errors
-/// [`ActionError::NotFound`].
-pub async fn find(app: &App, username: &str) -> Result<UserRow, ActionError> {
+/// [`ActionError::Forbidden`] unless an administrator asks; [`ActionError::NotFound`].
+pub async fn find(app: &App, by: By<'_>, username: &str) -> Result<UserRow, ActionError> {
+    by.must_administer()?;
     app.store.read().find_user_named(username).await?.ok_or(ActionError::NotFound)
+}
+
+/// The user with that key: oneself, or anybody for administrators.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] for somebody else's; [`ActionError::NotFound`].
+pub async fn find_by_id(app: &App, by: By<'_>, id: UserId) -> Result<UserRow, ActionError> {
+    by.must_own_or_administer(id)?;
+    app.store.read().find_user(id).await?.ok_or(ActionError::NotFound)
 }
 
 /// Sets a user's password and ends all their sessions, unless `sessions.end_on_password_change` says
 /// otherwise.
 ///
 /// # Errors
-/// [`ActionError::Rule`] when the password may not be one.
-pub async fn set_password(app: &App, user: &UserRow, password: String, actor: &Actor) -> Result<(), ActionError> {
+/// [`ActionError::Forbidden`] unless an administrator does it: one's own is set with a fresh proof
+/// ([`change_password`](crate::actions::sign_in::confirm::change_password)); [`ActionError::Rule`] when the password may
+/// not be one.
+pub async fn set_password(app: &App, by: By<'_>, user: &UserRow, password: String) -> Result<(), ActionError> {
+    by.must_administer()?;
     passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
     let hash = app.passwords.hash(password).await?;
-    let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
+    let (actor, now, id, name) = (by.actor(), app.clock.now(), user.id, user.username.clone());
     let ends = Ends::by_setting(app, None);
     app.store
         .write(move |db| {
@@ -78,12 +92,17 @@ pub async fn set_password(app: &App, user: &UserRow, password: String, actor: &A
         .await
 }
 
-/// Makes a user active, or inactive: then all their sessions end and their tokens open nothing.
+/// Makes a user active, or inactive: then all their sessions end and their tokens open nothing. Nobody locks themselves
+/// out.
 ///
 /// # Errors
-/// When the database cannot be written.
-pub async fn set_active(app: &App, user: &UserRow, is_active: bool, actor: &Actor) -> Result<(), ActionError> {
-    let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
+/// [`ActionError::Forbidden`] unless an administrator does it, and for oneself.
+pub async fn set_active(app: &App, by: By<'_>, user: &UserRow, is_active: bool) -> Result<(), ActionError> {
+    by.must_administer()?;
+    if by.is(user.id) && !is_active {
+        return Err(ActionError::Forbidden);
+    }
+    let (actor, now, id, name) = (by.actor(), app.clock.now(), user.id, user.username.clone());
     app.store
         .write(move |db| {
             Box::pin(async move {
@@ -103,11 +122,12 @@ pub async fn set_active(app: &App, user: &UserRow, is_active: bool, actor: &Acto
 /// were made for them before open nothing any more.
 ///
 /// # Errors
-/// [`ActionError::Rule`] for an inactive user; [`ActionError::NotFound`] when they were removed
-/// meanwhile.
-pub async fn make_recovery_link(app: &App, user: &UserRow, actor: &Actor) -> Result<PlainSecret, ActionError> {
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::Rule`] for an inactive user;
+/// [`ActionError::NotFound`] when they were removed since they were read.
+pub async fn make_recovery_link(app: &App, by: By<'_>, user: &UserRow) -> Result<PlainSecret, ActionError> {
+    by.must_administer()?;
     let key = PlainSecret::generate()?;
-    let (actor, now, id, key_hash) = (actor.clone(), app.clock.now(), user.id, key.hash());
+    let (actor, now, id, key_hash) = (by.actor(), app.clock.now(), user.id, key.hash());
     let (identifier, lives) = (format!("recovery-{}", secret::random_alphanumeric(10)?), app.config.sign_in.link_timeout);
     app.store
         .write(move |db| {
@@ -144,7 +164,7 @@ pub async fn find_link(app: &App, link: &PlainSecret) -> Result<UserRow, ActionE
     let (db, now) = (app.store.read(), app.clock.now());
     let link = db.find_link(link.hash(), now).await?.ok_or(ActionError::NotFound)?;
     let user = db.find_user(link.user).await?;
-    user.filter(|user| link.generation.is_some_and(|made| proof::holds(made, user))).ok_or(ActionError::NotFound)
+    user.filter(|user| link.generation.is_some_and(|made| user.holds(made))).ok_or(ActionError::NotFound)
 }
 
 /// Uses a set-up or recovery link: sets the password of the user it was made for and gives the user.
@@ -161,7 +181,7 @@ pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor:
             Box::pin(async move {
                 let link = db.take_link(key, now).await?.ok_or(ActionError::NotFound)?;
                 let user = db.lock_user(link.user).await?.ok_or(ActionError::NotFound)?;
-                if !link.generation.is_some_and(|made| proof::holds(made, &user)) {
+                if !link.generation.is_some_and(|made| user.holds(made)) {
                     return Err(ActionError::NotFound);
                 }
                 let actor = actor.as_user(user.id, &user.username);
@@ -177,9 +197,11 @@ pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor:
 /// stays, under a uuid that nobody gets again.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when they were removed meanwhile.
-pub async fn remove(app: &App, user: &UserRow, actor: &Actor) -> Result<(), ActionError> {
-    let (actor, now, id, name) = (actor.clone(), app.clock.now(), user.id, user.username.clone());
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`] when they were removed since they
+/// were read.
+pub async fn remove(app: &App, by: By<'_>, user: &UserRow) -> Result<(), ActionError> {
+    by.must_administer()?;
+    let (actor, now, id, name) = (by.actor(), app.clock.now(), user.id, user.username.clone());
     app.store
         .write(move |db| {
             Box::pin(async move {

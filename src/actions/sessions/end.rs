@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::bulk_end::{Many, ManyEnds, begin_event, finish_event};
 use crate::actions::sessions::end_in::{CHUNK, Fold, events_of};
@@ -118,8 +119,19 @@ pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<boo
 /// the database itself. Gives how many there were.
 ///
 /// # Errors
-/// When the database cannot be written.
-pub async fn end_listed(app: &App, ids: &[SessionId], comment: &str, actor: &Actor) -> Result<u64, StoreError> {
+/// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
+pub async fn end_listed(app: &App, by: By<'_>, ids: &[SessionId], comment: &str) -> Result<u64, ActionError> {
+    by.must_operate()?;
+    Ok(end_all_listed(app, ids, comment, &by.actor()).await?)
+}
+
+/// The same for those who were found to have the right.
+pub(in crate::actions) async fn end_all_listed(
+    app: &App,
+    ids: &[SessionId],
+    comment: &str,
+    actor: &Actor,
+) -> Result<u64, StoreError> {
     let filter = listed(ids);
     let many = Many { filter: &filter, expected: ids.len() as u64, reason: EndReason::Revoked, comment };
     let mut ends = ManyEnds::begin(app, many, actor).await?;
@@ -148,8 +160,9 @@ async fn end_each(ends: &mut ManyEnds<'_>, ids: &[SessionId]) -> Result<(), Stor
 /// Ends the sessions that had expired at `now`, and gives how many there were.
 ///
 /// # Errors
-/// When the database cannot be written.
-pub async fn sweep(app: &App, now: Timestamp) -> Result<u64, ActionError> {
+/// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
+pub async fn sweep(app: &App, by: By<'_>, now: Timestamp) -> Result<u64, ActionError> {
+    by.must_operate()?;
     let filter = [("expires_lte".to_owned(), now.to_string())].into();
     end_all(app, Which::ExpiredAt(now), filter, EndReason::Expired, &Actor::system()).await
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::bulk_end::{Many, ManyEnds};
 use crate::actions::sessions::end::listed;
@@ -178,8 +179,9 @@ pub async fn begin(
 /// Goes on with a job that no process runs, if there is one.
 ///
 /// # Errors
-/// When the database does not answer.
-pub async fn resume(app: &App) -> Result<(), StoreError> {
+/// [`ActionError::Forbidden`] for callers of the server; when the database does not answer.
+pub async fn resume(app: &App, by: By<'_>) -> Result<(), ActionError> {
+    by.must_operate()?;
     let now = app.clock.now();
     if app.end_jobs.is_stopping() || !app.store.read().has_free_end_job(now).await? {
         return Ok(());
@@ -187,7 +189,8 @@ pub async fn resume(app: &App) -> Result<(), StoreError> {
     let Some(lease) = app.end_jobs.lease(app.clock.now()) else { return Ok(()) };
     let running = app.end_jobs.start();
     let taken = app.store.write(move |db| Box::pin(async move { db.take_end_job(&lease, now).await })).await;
-    let taken: Option<EndJobRow> = taken?;
+    let taken: Result<Option<EndJobRow>, StoreError> = taken;
+    let taken = taken?;
     if let Some(row) = taken {
         tracing::info!(ended = row.ended, total = row.job.total, "goes on with an end of many sessions");
         run(app, row).await;

@@ -2,6 +2,7 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::bulk_end::{Many, ManyEnds};
 use crate::actions::sessions::end;
@@ -86,7 +87,7 @@ pub async fn end_permitted(app: &App, who: &Principal, mut what: EndRequest, act
         }
         what.filter = own;
     }
-    end_matching(app, what, actor).await
+    end_all_matching(app, what, actor).await
 }
 
 /// Ends what matches, of any user, and gives how many sessions that were: for the command line, which
@@ -94,8 +95,13 @@ pub async fn end_permitted(app: &App, who: &Principal, mut what: EndRequest, act
 /// comes, stays.
 ///
 /// # Errors
-/// [`EndError::Changed`] and [`EndError::Stopped`].
-pub async fn end_matching(app: &App, what: EndRequest, actor: &Actor) -> Result<u64, EndError> {
+/// [`ActionError::Forbidden`] for callers of the server; [`EndError::Changed`] and [`EndError::Stopped`].
+pub async fn end_matching(app: &App, by: By<'_>, what: EndRequest) -> Result<u64, EndError> {
+    by.must_operate()?;
+    end_all_matching(app, what, &by.actor()).await
+}
+
+async fn end_all_matching(app: &App, what: EndRequest, actor: &Actor) -> Result<u64, EndError> {
     let matching = find_expected(app, &what).await?;
     let filter = record(app, &what.filter, what.except).await?;
     let expected = number(matching.ids.len());
@@ -177,7 +183,7 @@ pub async fn end_named(app: &App, who: &Principal, ids: &[SessionId], comment: &
     if !who.rights.may_delete_sessions {
         return Err(ActionError::Forbidden.into());
     }
-    Ok(end::end_listed(app, ids, comment, actor).await?)
+    Ok(end::end_all_listed(app, ids, comment, actor).await?)
 }
 
 /// What matches now. It may be much: long reads do not hold up short ones.

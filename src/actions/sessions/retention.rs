@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::clock;
 use crate::domain::{Address, Timestamp};
 use crate::store::sessions::addresses::{OldAddress, Step};
@@ -32,7 +33,8 @@ fn rest(app: &App, ip: Address) -> Address {
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.
-pub async fn fade(app: &App) -> Result<u64, ActionError> {
+pub async fn fade(app: &App, by: By<'_>) -> Result<u64, ActionError> {
+    by.must_operate()?;
     let retention = app.config.privacy.address_retention;
     if retention.is_zero() || clock::doubt(app).is_some() {
         return Ok(0);
@@ -73,7 +75,8 @@ pub async fn fade(app: &App) -> Result<u64, ActionError> {
 ///
 /// # Errors
 /// When the database does not answer; the next run tries again.
-pub async fn clear_leftovers(app: &App) -> Result<bool, ActionError> {
+pub async fn clear_leftovers(app: &App, by: By<'_>) -> Result<bool, ActionError> {
+    by.must_operate()?;
     if app.store.read().find_setting(LEFTOVERS_SETTING).await?.is_none_or(|value| value.is_empty()) {
         return Ok(true);
     }
@@ -151,7 +154,8 @@ const PURGE_STEP: i64 = 500;
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.
-pub async fn purge(app: &App) -> Result<u64, ActionError> {
+pub async fn purge(app: &App, by: By<'_>) -> Result<u64, ActionError> {
+    by.must_operate()?;
     let retention = app.config.history.retention;
     if retention.is_zero() || clock::doubt(app).is_some() {
         return Ok(0);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::actions::ActionError;
 use crate::actions::batching::Batch;
 use crate::actions::sessions::end_in::{CHUNK, end_in};
-use crate::actions::sign_in::proof;
 use crate::core::Core;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
@@ -114,7 +113,7 @@ impl Seen {
         if !user.is_active {
             return Err(ActionError::Forbidden);
         }
-        if !proof::holds(entrant.user.generation(), user) {
+        if !user.holds(entrant.user.generation()) {
             return Err(ActionError::ProofOutdated);
         }
         if !entrant.methods.has_factor() && self.with_factor.contains(&user.id.0) {

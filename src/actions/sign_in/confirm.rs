@@ -5,7 +5,6 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::people::passwords;
 use crate::actions::people::users::{Ends, NewPassword, replace_password};
-use crate::actions::sign_in::Started;
 use crate::actions::sign_in::factors;
 use crate::actions::sign_in::factors::{Checked, Typed};
 use crate::actions::sign_in::guesses;
@@ -13,7 +12,7 @@ use crate::actions::sign_in::guesses::{Guess, Taken};
 use crate::actions::sign_in::passkeys;
 use crate::actions::sign_in::passkeys::challenge::Purpose;
 use crate::actions::sign_in::proof;
-use crate::actions::sign_in::proof::Proved;
+use crate::actions::sign_in::proof::{Proved, Started};
 use crate::domain::caller::Actor;
 use crate::domain::event::{ConfirmedBy, EventContent, FailedStage};
 use crate::domain::password::MAX_LENGTH;
@@ -21,14 +20,6 @@ use crate::domain::webauthn::{Refusal, RelyingParty};
 use crate::domain::{HashedSecret, Methods, PlainSecret, Timestamp};
 use crate::store::people::users::UserRow;
 use crate::store::sessions::rows::LiveSession;
-
-/// Whether the user of a session proved who they are so short a while ago (`sessions.confirm_timeout`)
-/// that it serves. A proof from the future, as a clock that went back makes one, does not.
-#[must_use]
-pub fn is_fresh(app: &App, session: &LiveSession) -> bool {
-    let now = app.clock.now();
-    session.proved_at <= now && now.since(session.proved_at) < app.config.sessions.confirm_timeout
-}
 
 /// What a signed-in user proves once more.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +111,7 @@ async fn check(
         })
         .await?;
     Ok(match checked {
-        Checked::Right(_) => Confirmation::Right(Box::new(started(app, session, key))),
+        Checked::Right(_) => Confirmation::Right(Box::new(proof::started(app, session, key))),
         Checked::Wrong => Confirmation::Wrong,
         Checked::Blocked(until) => Confirmation::Blocked(until),
     })
@@ -177,7 +168,7 @@ pub async fn confirm_by_passkey(
             })
         })
         .await?;
-    Ok(started(app, session, key))
+    Ok(proof::started(app, session, key))
 }
 
 /// Sets one's own password, whose session has a fresh proof. All other sessions of theirs end, unless
@@ -193,9 +184,7 @@ pub async fn change_password(
     password: String,
     actor: &Actor,
 ) -> Result<Started, ActionError> {
-    if !is_fresh(app, session) {
-        return Err(ActionError::Forbidden);
-    }
+    proof::must_be_fresh(app, session)?;
     let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
     passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
     let hash = app.passwords.hash(password).await?;
@@ -217,11 +206,5 @@ pub async fn change_password(
             })
         })
         .await?;
-    Ok(started(app, session, key))
-}
-
-/// The same session under another key.
-pub(in crate::actions) fn started(app: &App, session: &LiveSession, key: PlainSecret) -> Started {
-    let left = session.lifetime.absolute_expires_at.since(app.clock.now());
-    Started { key, uuid: session.uuid, cookie_max_age: session.is_remembered.then_some(left), device: None }
+    Ok(proof::started(app, session, key))
 }

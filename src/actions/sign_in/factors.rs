@@ -5,12 +5,12 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::sessions::end_in;
-use crate::actions::sign_in::Started;
-use crate::actions::sign_in::confirm;
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::Guess;
 use crate::actions::sign_in::proof;
+use crate::actions::sign_in::proof::Started;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::factor::{FactorKind, MAX_FACTORS};
@@ -152,7 +152,7 @@ fn open_seed(app: &App, factor: &FactorRow) -> Result<Vec<u8>, StoreError> {
 /// [`ActionError::Forbidden`] without a fresh proof, as for all that changes factors;
 /// [`ActionError::Label`] when it cannot be called so; [`ActionError::Rule`] when there are enough.
 pub async fn begin_totp(app: &App, session: &LiveSession, name: &str) -> Result<FactorId, ActionError> {
-    must_be_fresh(app, session)?;
+    proof::must_be_fresh(app, session)?;
     let name = check_label(name)?;
     let name = if name.is_empty() { "Authenticator app".to_owned() } else { name };
     let (uuid, mut seed) = (FactorId(secret::random_uuid()?), [0; totp::SEED_LENGTH]);
@@ -193,7 +193,7 @@ pub(in crate::actions) async fn must_have_room_in(db: &Db<'_>, user: UserId) -> 
 /// # Errors
 /// [`ActionError::NotFound`] when it is not one's own, or is confirmed.
 pub async fn show_totp(app: &App, session: &LiveSession, id: FactorId) -> Result<(FactorRow, Vec<u8>), ActionError> {
-    must_be_fresh(app, session)?;
+    proof::must_be_fresh(app, session)?;
     let factor = app.store.read().find_factor(id).await?.ok_or(ActionError::NotFound)?;
     if factor.user_id != session.user_id || factor.is_confirmed || factor.kind != FactorKind::Totp {
         return Err(ActionError::NotFound);
@@ -232,7 +232,7 @@ pub async fn confirm_totp(
     code: &str,
     actor: &Actor,
 ) -> Result<Confirmed, ActionError> {
-    must_be_fresh(app, session)?;
+    proof::must_be_fresh(app, session)?;
     let (now, session, code) = (app.clock.now(), session.clone(), totp::read_code(code));
     let actor = actor.as_user(session.user_id, &session.username);
     let (app, store) = (app.clone(), app.store.clone());
@@ -304,7 +304,7 @@ async fn new_key_in(db: &Db<'_>, change: &Change<'_>) -> Result<Started, ActionE
     if !db.update_key(session.id, change.keys, key.hash(), (session.proved_at, session.proved_ip)).await? {
         return Err(ActionError::NotFound);
     }
-    Ok(confirm::started(change.app, session, key))
+    Ok(proof::started(change.app, session, key))
 }
 
 /// Gives a session a new key and ends all others of its user, with the sign-ins that are under way:
@@ -349,7 +349,7 @@ pub async fn remove(
     id: FactorId,
     actor: &Actor,
 ) -> Result<Started, ActionError> {
-    must_be_fresh(app, session)?;
+    proof::must_be_fresh(app, session)?;
     let (now, session) = (app.clock.now(), session.clone());
     let actor = actor.as_user(session.user_id, &session.username);
     let (app, store) = (app.clone(), app.store.clone());
@@ -378,7 +378,7 @@ pub async fn remove(
 /// # Errors
 /// [`ActionError::NotFound`] for whoever has no authenticator that they could stand in for.
 pub async fn renew_codes(app: &App, session: &LiveSession, keys: Vec<HashedSecret>, actor: &Actor) -> Result<Added, ActionError> {
-    must_be_fresh(app, session)?;
+    proof::must_be_fresh(app, session)?;
     let (now, session) = (app.clock.now(), session.clone());
     let actor = actor.as_user(session.user_id, &session.username);
     let (app, store) = (app.clone(), app.store.clone());
@@ -403,9 +403,11 @@ pub async fn renew_codes(app: &App, session: &LiveSession, keys: Vec<HashedSecre
 /// lost them. Gives how many authenticators there were.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when they were removed meanwhile.
-pub async fn remove_all(app: &App, user: UserId, actor: &Actor) -> Result<u64, ActionError> {
-    let (actor, now) = (actor.clone(), app.clock.now());
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`] when they were removed since they
+/// were read.
+pub async fn remove_all(app: &App, by: By<'_>, user: UserId) -> Result<u64, ActionError> {
+    by.must_administer()?;
+    let (actor, now) = (by.actor(), app.clock.now());
     app.store
         .write(move |db| {
             Box::pin(async move {
@@ -421,8 +423,4 @@ pub async fn remove_all(app: &App, user: UserId, actor: &Actor) -> Result<u64, A
             })
         })
         .await
-}
-
-fn must_be_fresh(app: &App, session: &LiveSession) -> Result<(), ActionError> {
-    if confirm::is_fresh(app, session) { Ok(()) } else { Err(ActionError::Forbidden) }
 }

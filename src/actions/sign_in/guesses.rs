@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::clock;
 use crate::actions::sign_in::guess_batch::{Ask, Keyed};
 use crate::domain::caller::Actor;
@@ -279,8 +280,9 @@ fn part_of(rate: Rate, network: &str) -> (Rate, String) {
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.
-pub async fn sweep(app: &App) -> Result<(), StoreError> {
+pub async fn sweep(app: &App, by: By<'_>) -> Result<(), ActionError> {
     const STEP: i64 = 500;
+    by.must_operate()?;
     if clock::doubt(app).is_some() {
         return Ok(());
     }

@@ -12,5 +12,5 @@ pub mod prove;
 
 pub use admit::Wish;
 pub use begin::begin;
-pub use proof::Proved;
-pub use prove::{Started, prove_password, start_session};
+pub use proof::{Proved, Started};
+pub use prove::{prove_password, start_session};

@@ -1,12 +1,12 @@
-//! Proofs that wait for a further step, and the one rule for whether they still hold: the user is active and their
-//! credentials are of the generation that was proved. `docs/sessions.md` lists what hangs on which generation.
+//! Proofs that wait for a further step, and fresh proofs of sessions. They hold while their user is active and has the
+//! generation of credentials that was proved ([`Generation::holds`]); `docs/sessions.md` lists what hangs on which.
 
 use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::domain::clock::AHEAD;
-use crate::domain::{Generation, Methods, PlainSecret};
+use crate::domain::{Generation, Methods, PlainSecret, SessionId};
 use crate::store::people::users::UserRow;
 use crate::store::sessions::rows::LiveSession;
 use crate::store::{Db, StoreError};
@@ -15,6 +15,19 @@ use crate::store::{Db, StoreError};
 pub const LIVES: Duration = Duration::from_secs(15 * 60);
 /// The latest end, from now, that is believed: one beyond it was stored by a clock that was ahead.
 const LATEST: Duration = LIVES.saturating_add(AHEAD);
+
+/// A session that was started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its key, for the cookie; it is known to nobody else and not again.
+    pub key: PlainSecret,
+    /// Its name.
+    pub uuid: SessionId,
+    /// For how long the cookie may be kept; `None`: until the browser closes.
+    pub cookie_max_age: Option<std::time::Duration>,
+    /// The secret by which the browser is known from now on, when it was not a known one.
+    pub device: Option<PlainSecret>,
+}
 
 /// A user, and how they proved who they are.
 #[derive(Clone, Debug)]
@@ -33,11 +46,26 @@ impl Proved {
     }
 }
 
-/// Whether what was proved for `generation` still proves who `user` is. Every door asks this: the begin of a
-/// session, pending sign-ins, codes, `/confirm`, changes of credentials, and links.
+/// Whether the user of a session proved who they are so short a while ago (`sessions.confirm_timeout`) that it counts. A
+/// proof from the future, as a clock that went back makes one, does not.
 #[must_use]
-pub fn holds(generation: Generation, user: &UserRow) -> bool {
-    user.is_active && user.generation() == generation
+pub fn is_fresh(app: &App, session: &LiveSession) -> bool {
+    let now = app.clock.now();
+    session.proved_at <= now && now.since(session.proved_at) < app.config.sessions.confirm_timeout
+}
+
+/// Lets sessions with a [fresh proof](is_fresh) pass.
+///
+/// # Errors
+/// [`ActionError::Forbidden`].
+pub(in crate::actions) fn must_be_fresh(app: &App, session: &LiveSession) -> Result<(), ActionError> {
+    if is_fresh(app, session) { Ok(()) } else { Err(ActionError::Forbidden) }
+}
+
+/// The same session under another key.
+pub(in crate::actions) fn started(app: &App, session: &LiveSession, key: PlainSecret) -> Started {
+    let left = session.lifetime.absolute_expires_at.since(app.clock.now());
+    Started { key, uuid: session.uuid, cookie_max_age: session.is_remembered.then_some(left), device: None }
 }
 
 /// Locks a user in a transaction, if what was proved for `generation` still holds.
@@ -47,7 +75,7 @@ pub fn holds(generation: Generation, user: &UserRow) -> bool {
 /// changed since.
 pub(in crate::actions) async fn lock(db: &Db<'_>, proved: &UserRow) -> Result<UserRow, ActionError> {
     let user = db.lock_user(proved.id).await?.filter(|user| user.is_active).ok_or(ActionError::NotFound)?;
-    if holds(proved.generation(), &user) { Ok(user) } else { Err(ActionError::ProofOutdated) }
+    if user.holds(proved.generation()) { Ok(user) } else { Err(ActionError::ProofOutdated) }
 }
 
 /// Locks the user of a session whose fresh proof was checked at the start of the request, if that proof still holds:
@@ -77,7 +105,7 @@ pub async fn remember(app: &App, proved: &Proved) -> Result<PlainSecret, ActionE
 }
 
 /// Removes a stored proof and gives it. Of several concurrent calls one gets it. `None` when there is none, it is too
-/// old, or it does not [hold](holds) any more.
+/// old, or it does not [hold](Generation::holds) any more.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -105,6 +133,6 @@ pub async fn find(app: &App, key: &PlainSecret) -> Result<Option<Proved>, StoreE
 }
 
 fn still_proved(user: Option<UserRow>, generation: Option<Generation>, methods: Methods) -> Option<Proved> {
-    let user = user.filter(|user| generation.is_some_and(|generation| holds(generation, user)))?;
+    let user = user.filter(|user| generation.is_some_and(|generation| user.holds(generation)))?;
     Some(Proved { user, methods })
 }

@@ -6,25 +6,12 @@ use crate::actions::sign_in::admit::Wish;
 use crate::actions::sign_in::begin::begin;
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::{Guess, Taken};
-use crate::actions::sign_in::proof::Proved;
+use crate::actions::sign_in::proof::{Proved, Started};
 use crate::domain::caller::{Actor, Client};
 use crate::domain::event::{EventContent, FailedStage};
 use crate::domain::password::MAX_LENGTH;
-use crate::domain::{HashedSecret, PlainSecret, SessionId, UserId};
+use crate::domain::{HashedSecret, UserId};
 use crate::store::people::users::UserRow;
-
-/// A session that was started.
-#[derive(Debug)]
-pub struct Started {
-    /// Its key, for the cookie; it is known to nobody else and not again.
-    pub key: PlainSecret,
-    /// Its name.
-    pub uuid: SessionId,
-    /// For how long the cookie may be kept; `None`: until the browser closes.
-    pub cookie_max_age: Option<std::time::Duration>,
-    /// The secret by which the browser is known from now on, when it was not a known one.
-    pub device: Option<PlainSecret>,
-}
 
 /// Proves a password. The user is found by name, then by e-mail address. An unknown name, a user
 /// without a password and an inactive one take as long as a wrong password and read the same, and are

@@ -16,8 +16,10 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::import::PLACES_SETTING;
 use crate::actions::sessions::retention::ADDRESSES_SETTING;
+use crate::actions::{ActionError, policies};
 use crate::cli::load::agents::Agents;
 use crate::cli::load::places::Places;
 use crate::core::agents::Agents as Dictionary;
@@ -70,6 +72,9 @@ pub enum GenerateError {
     /// The operating system gave no randomness.
     #[error("no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
+    /// An action was refused.
+    #[error(transparent)]
+    Action(#[from] ActionError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,7 +90,7 @@ pub type Progress = Arc<dyn Fn(Made) -> bool + Send + Sync>;
 /// [`GenerateError`]; what earlier transactions made stays.
 pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, GenerateError> {
     app.store.expect_many_writes().await?;
-    crate::actions::policies::mark_policy_applied_if_empty(app).await?;
+    policies::mark_policy_applied_if_empty(app, By::Cli).await?;
     let mut made = Made::default();
     let users = add_users(app, plan, &progress, &mut made).await?;
     if made.users == plan.users {

@@ -45,6 +45,12 @@ impl UserRow {
     pub fn generation(&self) -> Generation {
         Generation::of(self.password_hash.as_deref(), self.credential_changes)
     }
+
+    /// Whether what was proved for `generation` still proves who this is ([`Generation::holds`]).
+    #[must_use]
+    pub fn holds(&self, generation: Generation) -> bool {
+        generation.holds(self.generation(), self.is_active)
+    }
 }
 
 impl FromRow for UserRow {

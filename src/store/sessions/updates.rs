@@ -102,7 +102,8 @@ impl Db<'_> {
 
     async fn touch(&self, rows: &LockedRows<'_>, touch: &Touch) -> Result<(), StoreError> {
         let origin = &touch.origin;
-        let sql = "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND (last_used_at < $2 OR last_used_at > $3)";
+        let sql =
+            "SELECT user_id, user_agent_id, country, asn FROM sessions WHERE id = $1 AND (last_used_at < $2 OR last_used_at > $3)";
         let values = values![touch.id, touch.at, touch.at.plus(AHEAD)];
         let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(sql, &values).await? else {
             return Ok(());

@@ -5,7 +5,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 
 use crate::actions::app::App;
-use crate::actions::people::privacy;
+use crate::actions::by::By;
+use crate::actions::people::{privacy, users};
 use crate::ui::PageResult;
 use crate::ui::error::PageError;
 use crate::ui::visitor::Visitor;
@@ -16,9 +17,11 @@ const PATH: &str = "/my-data";
 pub async fn download(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    let session = visitor.confirmed(&app, PATH)?;
-    let user = app.store.read().find_user(session.user_id).await?.ok_or(PageError::NotFound)?;
-    let export = privacy::export(&app, &user).await?;
+    visitor.confirmed(&app, PATH)?;
+    let (who, actor) = (visitor.principal(PATH)?, visitor.actor());
+    let by = By::Principal(&who, &actor);
+    let user = users::find_by_id(&app, by, who.user_id).await?;
+    let export = privacy::export(&app, by, &user).await?;
     let text = serde_json::to_string_pretty(&export).map_err(|_| PageError::Internal)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),

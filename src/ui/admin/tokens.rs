@@ -9,10 +9,12 @@ use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
 use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::people::users;
 use crate::actions::tokens::TokenRequest;
-use crate::actions::{ActionError, administration};
-use crate::domain::secret;
+use crate::actions::{ActionError, tokens};
 use crate::domain::user::TokenIntent;
+use crate::domain::{PlainSecret, secret};
 use crate::http::query::Query;
 use crate::ui::error::{PageError, conflict};
 use crate::ui::question;
@@ -111,7 +113,7 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
         lives: (days > 0).then(|| Duration::from_secs(days * 86_400)),
         key: None,
     };
-    let error = match administration::add_token(&app, &who, form.username.trim(), request, &visitor.actor()).await {
+    let error = match add_for(&app, By::Principal(&who, &visitor.actor()), form.username.trim(), request).await {
         Ok((identifier, key)) => {
             let given = TokenForm { username: form.username, days: form.days, ..TokenForm::default() };
             return list(&app, &visitor, Some((identifier, key.expose().to_owned())), String::new(), given).await;
@@ -129,6 +131,12 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
         Err(error) => return Err(error.into()),
     };
     list(&app, &visitor, None, error, form).await
+}
+
+/// Makes a token for the user of that name.
+async fn add_for(app: &App, by: By<'_>, username: &str, request: TokenRequest) -> Result<(String, PlainSecret), ActionError> {
+    let user = users::find(app, by, username).await?;
+    tokens::add(app, by, user.id, &user.username, request).await
 }
 
 /// Asks before a token is removed.
@@ -172,7 +180,7 @@ pub(in crate::ui) struct RemoveForm {
 pub async fn remove(State(app): State<App>, request: Request) -> PageResult {
     let Submission { visitor, form, .. } = Submission::<RemoveForm>::confirmed(&app, request, PATH).await?;
     let who = visitor.principal(PATH)?;
-    match administration::remove_token(&app, &who, &form.identifier, &visitor.actor()).await {
+    match tokens::remove(&app, By::Principal(&who, &visitor.actor()), &form.identifier).await {
         // Somebody else removed it: what was asked for is so.
         Ok(()) | Err(ActionError::NotFound) => Ok(Redirect::to(PATH).into_response()),
         Err(error) => Err(error.into()),

@@ -6,8 +6,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::{ActionError, administration};
+use crate::actions::by::By;
+use crate::actions::people::users;
+use crate::actions::sign_in::factors;
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
 use crate::domain::page::Wanted;
 use crate::domain::password;
@@ -75,7 +78,11 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>, request: Reque
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
     let id = user_id(&id)?;
-    let user = administration::find_user(&app, &visitor.principal(parts.uri.path())?, id).await?;
+    let user = {
+        let who = visitor.principal(parts.uri.path())?;
+        who.must_administer()?;
+        users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?
+    };
     answer(&app, &visitor, user, String::new(), String::new()).await
 }
 
@@ -159,8 +166,8 @@ pub async fn set_password(State(app): State<App>, Path(id): Path<String>, reques
     let id = user_id(&id)?;
     let Submission { visitor, form, .. } = Submission::<PasswordForm>::confirmed(&app, request, &path(id)).await?;
     let who = visitor.principal(PATH)?;
-    let user = administration::find_user(&app, &who, id).await?;
-    match administration::set_password(&app, &who, &user, form.password, &visitor.actor()).await {
+    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
+    match users::set_password(&app, By::Principal(&who, &visitor.actor()), &user, form.password).await {
         Ok(()) => Ok(Redirect::to(&path(user.id)).into_response()),
         Err(ActionError::Rule(rule)) => answer(&app, &visitor, user, format!("Sorry: {rule}."), String::new()).await,
         Err(error) => Err(error.into()),
@@ -172,8 +179,8 @@ pub async fn make_link(State(app): State<App>, Path(id): Path<String>, request: 
     let id = user_id(&id)?;
     let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &path(id)).await?;
     let who = visitor.principal(PATH)?;
-    let user = administration::find_user(&app, &who, id).await?;
-    match administration::make_recovery_link(&app, &who, &user, &visitor.actor()).await {
+    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
+    match users::make_recovery_link(&app, By::Principal(&who, &visitor.actor()), &user).await {
         Ok(key) => {
             let made = format!("{}/set-up/{}", visitor.client.public_origin(&app), key.expose());
             answer(&app, &visitor, user, String::new(), made).await
@@ -189,7 +196,9 @@ pub async fn ask_deactivate(State(app): State<App>, Path(id): Path<String>, requ
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.confirmed(&app, parts.uri.path())?;
     let id = user_id(&id)?;
-    let user = administration::find_user(&app, &visitor.principal(PATH)?, id).await?;
+    let who = visitor.principal(PATH)?;
+    who.must_administer()?;
+    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
     if !user.is_active {
         return Ok(Redirect::to(&path(id)).into_response());
     }
@@ -225,13 +234,13 @@ pub async fn set_active(State(app): State<App>, Path(id): Path<String>, request:
     let id = user_id(&id)?;
     let Submission { visitor, form, .. } = Submission::<ActiveForm>::confirmed(&app, request, &path(id)).await?;
     let who = visitor.principal(PATH)?;
-    let user = administration::find_user(&app, &who, id).await?;
+    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
     let is_active = match form.active.as_str() {
         "yes" => true,
         "no" => false,
         _ => return Err(PageError::Forged(Refusal::Incomplete("it is not said whether the user shall be active".into()))),
     };
-    administration::set_active(&app, &who, &user, is_active, &visitor.actor()).await?;
+    users::set_active(&app, By::Principal(&who, &visitor.actor()), &user, is_active).await?;
     Ok(Redirect::to(&path(user.id)).into_response())
 }
 
@@ -241,7 +250,9 @@ pub async fn ask_remove_factors(State(app): State<App>, Path(id): Path<String>, 
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.confirmed(&app, parts.uri.path())?;
     let id = user_id(&id)?;
-    let user = administration::find_user(&app, &visitor.principal(PATH)?, id).await?;
+    let who = visitor.principal(PATH)?;
+    who.must_administer()?;
+    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
     let factors = factor_lines(&app, id).await?;
     let (sessions, _) = question::sessions(&app, id, None).await?;
     let question = Question {
@@ -266,7 +277,7 @@ pub async fn remove_factors(State(app): State<App>, Path(id): Path<String>, requ
     let id = user_id(&id)?;
     let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &path(id)).await?;
     let who = visitor.principal(PATH)?;
-    let user = administration::find_user(&app, &who, id).await?;
-    administration::remove_factors(&app, &who, &user, &visitor.actor()).await?;
+    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
+    factors::remove_all(&app, By::Principal(&who, &visitor.actor()), user.id).await?;
     Ok(Redirect::to(&path(user.id)).into_response())
 }

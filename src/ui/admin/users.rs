@@ -6,8 +6,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::{ActionError, administration};
+use crate::actions::by::By;
+use crate::actions::people::users;
 use crate::domain::password;
 use crate::domain::user::MAX_USERNAME_LENGTH;
 use crate::http::query::Query;
@@ -150,7 +152,7 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
         permissions: Vec::new(),
     };
     let password = Some(form.password.clone()).filter(|password| !password.is_empty());
-    let error = match administration::add_user(&app, &who, user, password, &visitor.actor()).await {
+    let error = match users::add(&app, By::Principal(&who, &visitor.actor()), user, password).await {
         Ok(id) => return Ok(Redirect::to(&format!("{PATH}/{}", id.0)).into_response()),
         Err(ActionError::Rule(rule)) => format!("Sorry: {rule}."),
         Err(ActionError::Exists(what)) => {

@@ -13,7 +13,7 @@ use crate::actions::app::App;
 use crate::actions::sign_in::Started;
 use crate::actions::sign_in::confirm::{Again, Confirmation};
 use crate::actions::sign_in::factors::Checked;
-use crate::actions::sign_in::{confirm, factors};
+use crate::actions::sign_in::{confirm, factors, proof};
 use crate::auth;
 use crate::auth::redirect;
 use crate::http::query::Query;
@@ -73,7 +73,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let next = redirect::safe(&app.config, query.last("next"));
     // A user who still has to add a second factor has none to prove, and goes on to where it is added.
     let must_prove = factors::is_missing(&app, session) && app.store.read().has_factor(session.user_id).await?;
-    if visitor.unproved.is_none() && confirm::is_fresh(&app, session) && !must_prove {
+    if visitor.unproved.is_none() && proof::is_fresh(&app, session) && !must_prove {
         return Ok(Redirect::to(&next).into_response());
     }
     form(&app, &visitor, session, Goal { next: &next, sealed: "" }, "").await

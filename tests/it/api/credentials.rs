@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::users;
-use rollcall::domain::caller::Actor;
 use rollcall::domain::user::TokenIntent;
 use serde_json::json;
 use sha2::{Digest, Sha512};
@@ -52,10 +52,10 @@ db_test!(only_live_api_tokens_of_active_users_open_anything, |db| async move {
     app.advance(10_000 * DAY);
     endless.get(SESSIONS).await.assert_status(200);
 
-    let row = users::find(&app.app, "alice").await.unwrap();
-    users::set_active(&app.app, &row, false, &Actor::cli()).await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    users::set_active(&app.app, By::Cli, &row, false).await.unwrap();
     endless.get(SESSIONS).await.assert_detail(403, INVALID);
-    users::set_active(&app.app, &row, true, &Actor::cli()).await.unwrap();
+    users::set_active(&app.app, By::Cli, &row, true).await.unwrap();
     endless.get(SESSIONS).await.assert_status(200);
 });
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::users;
-use rollcall::domain::caller::Actor;
 use serde_json::{Value, json};
 
 use crate::support::app::{PASSWORD, sign_in_as};
@@ -70,8 +70,8 @@ db_test!(an_unknown_name_reads_as_a_known_one, |db| async move {
     app.user_with_password("alice").await;
     app.user("without password").await;
     let gone = app.user_with_password("gone").await;
-    let row = users::find(&app.app, &gone.name).await.unwrap();
-    users::set_active(&app.app, &row, false, &Actor::cli()).await.unwrap();
+    let row = users::find(&app.app, By::Cli, &gone.name).await.unwrap();
+    users::set_active(&app.app, By::Cli, &row, false).await.unwrap();
     let mut bodies = Vec::new();
     for (uid, password) in
         [("alice", "wrong"), ("nobody", PASSWORD), ("without password", PASSWORD), ("gone", PASSWORD), ("ALICE", PASSWORD)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::users;
 use rollcall::actions::sessions::{end, retention};
 use rollcall::domain::Permission;
-use rollcall::domain::caller::Actor;
 use serde_json::{Value, json};
 
 use crate::support::{Caller, SESSIONS, TestApp, seed};
@@ -149,16 +149,16 @@ db_test!(it_is_forgotten_after_the_retention, |db| async move {
     let mut lines = vec![seed::user(1, "alice")];
     lines.extend((0..1100).map(|n| seed::session(n, 1, json!({}))));
     app.import(&lines).await;
-    let row = users::find(&app.app, "alice").await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
     let new = "another long password".to_owned();
-    users::set_password(&app.app, &row, new, &Actor::cli()).await.unwrap();
+    users::set_password(&app.app, By::Cli, &row, new).await.unwrap();
     app.advance(Duration::from_secs(86400));
     let later = app.user("bob").await.session().await;
     later.with_csrf().delete(&later.url()).await.assert_status(204);
     app.advance(Duration::from_secs(29 * 86400));
-    assert_eq!(retention::purge(&app.app).await.unwrap(), 0, "thirty days are not over");
+    assert_eq!(retention::purge(&app.app, By::System).await.unwrap(), 0, "thirty days are not over");
     app.advance(Duration::from_micros(1));
-    assert_eq!(retention::purge(&app.app).await.unwrap(), 1100);
+    assert_eq!(retention::purge(&app.app, By::System).await.unwrap(), 1100);
     let left = app.admin_token().await.get(ENDED).await.json();
     assert_eq!(uuids(&left), [later.uuid]);
     app.assert_counts().await;
@@ -168,8 +168,8 @@ db_test!(it_may_be_kept_for_ever, |db| async move {
     let app = TestApp::with(db, &[("HISTORY__RETENTION", "0")]).await;
     let browser = app.user("alice").await.session().await;
     app.advance(Duration::from_secs(20 * 86400));
-    assert_eq!(end::sweep(&app.app, app.app.clock.now()).await.unwrap(), 1);
+    assert_eq!(end::sweep(&app.app, rollcall::actions::by::By::System, app.app.clock.now()).await.unwrap(), 1);
     app.advance(Duration::from_secs(99 * 365 * 86400));
-    assert_eq!(retention::purge(&app.app).await.unwrap(), 0);
+    assert_eq!(retention::purge(&app.app, By::System).await.unwrap(), 0);
     assert_eq!(app.ending(&browser.uuid).await, Some(("expired".into(), "system".into())));
 });

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::users;
 use rollcall::actions::tokens;
 use rollcall::domain::caller::Actor;
@@ -41,8 +42,8 @@ db_test!(a_password_that_is_set_ends_all, |db| async move {
     let app = TestApp::new(db).await;
     let alice = app.user("alice").await;
     let (one, two, other) = (alice.session().await, alice.session().await, app.user("bob").await.session().await);
-    let row = users::find(&app.app, "alice").await.unwrap();
-    users::set_password(&app.app, &row, PASSWORD.into(), &Actor::cli()).await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    users::set_password(&app.app, By::Cli, &row, PASSWORD.into()).await.unwrap();
     assert_ended(&app, &[&one, &two], "password_changed", "cli").await;
     other.get(SESSIONS).await.assert_status(200);
 });
@@ -59,8 +60,8 @@ db_test!(a_password_that_is_reset_by_link_ends_all, |db| async move {
 db_test!(unless_a_setting_says_otherwise, |db| async move {
     let app = TestApp::with(db, &[("SESSIONS__END_ON_PASSWORD_CHANGE", "false")]).await;
     let one = app.user("alice").await.session().await;
-    let row = users::find(&app.app, "alice").await.unwrap();
-    users::set_password(&app.app, &row, PASSWORD.into(), &Actor::cli()).await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    users::set_password(&app.app, By::Cli, &row, PASSWORD.into()).await.unwrap();
     one.get(SESSIONS).await.assert_status(200);
 });
 
@@ -68,11 +69,11 @@ db_test!(deactivation_ends_sessions_and_tokens, |db| async move {
     let app = TestApp::new(db).await;
     let alice = app.user("alice").await;
     let (one, token) = (alice.session().await, alice.token().await);
-    let row = users::find(&app.app, "alice").await.unwrap();
-    users::set_active(&app.app, &row, false, &Actor::cli()).await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    users::set_active(&app.app, By::Cli, &row, false).await.unwrap();
     assert_ended(&app, &[&one], "user_deactivated", "cli").await;
     assert_dead(&token).await;
-    users::set_active(&app.app, &row, true, &Actor::cli()).await.unwrap();
+    users::set_active(&app.app, By::Cli, &row, true).await.unwrap();
     one.get(SESSIONS).await.assert_status(403);
 });
 
@@ -80,12 +81,12 @@ db_test!(removal_ends_sessions_and_tokens_and_keeps_the_history, |db| async move
     let app = TestApp::new(db).await;
     let (alice, admin) = (app.user("alice").await, app.admin_token().await);
     let (one, two, token) = (alice.session().await, alice.session().await, alice.token().await);
-    let row = users::find(&app.app, "alice").await.unwrap();
-    users::remove(&app.app, &row, &Actor::cli()).await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    users::remove(&app.app, By::Cli, &row).await.unwrap();
     assert_ended(&app, &[&one, &two], "user_removed", "cli").await;
     assert_dead(&token).await;
-    assert!(tokens::remove(&app.app, "nobody's", &Actor::cli()).await.is_err());
-    assert!(users::remove(&app.app, &row, &Actor::cli()).await.is_err(), "once is enough");
+    assert!(tokens::remove(&app.app, By::Cli, "nobody's").await.is_err());
+    assert!(users::remove(&app.app, By::Cli, &row).await.is_err(), "once is enough");
     // Whoever gets their key by an import sees nothing of theirs.
     let key = json!({"kind": "token", "key": "a-token-of-the-heir", "intent": "api", "user": alice.id, "expiring": false, "expires": "2099-01-01T00:00:00Z"});
     app.import(&[seed::user(alice.id.0, "heir"), key]).await;

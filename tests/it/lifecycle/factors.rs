@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use rollcall::actions::by::By;
 use rollcall::actions::policies;
 use rollcall::actions::sign_in;
 use rollcall::actions::sign_in::Proved;
@@ -385,8 +386,10 @@ db_test!(a_change_ends_what_was_proved_before, |db| async move {
     let renewed = submit(&browser, "/security", "/security/codes", &[]).await.assert_status(200);
     assert_eq!(renewed.text().matches("<li><code>").count(), 10);
     assert_eq!(elsewhere.get("/sessions").await.redirects_to(), "/sign-in?next=/sessions");
-    let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    let check = async |code: &str| factors::check_code(&app.app, &row, code, None, &Actor::default()).await.unwrap();
+    let check = async |code: &str| {
+        let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
+        factors::check_code(&app.app, &row, code, None, &Actor::default()).await.unwrap()
+    };
     assert_eq!(check(&phone.codes[0]).await, Checked::Wrong);
     // Names, and what is somebody else's.
     let ids: Vec<String> = {
@@ -440,7 +443,7 @@ db_test!(who_must_have_one_adds_it_before_anything_else, |db| async move {
     let (alice, bob) = (user.sign_in().await, app.user_with_password("bob").await.sign_in().await);
     let token = user.token().await;
     let policy = Policy { is_factor_required: true, ..Policy::default() };
-    policies::set(&app.app, PolicyOwner::User(user.id), "alice", policy, &Actor::cli()).await.unwrap();
+    policies::set(&app.app, By::Cli, PolicyOwner::User(user.id), "alice", policy).await.unwrap();
     // At once, in the session that lives.
     for path in ["/sessions", "/password", "/sessions/not-me"] {
         assert_eq!(alice.get(path).await.redirects_to(), "/security", "{path}");

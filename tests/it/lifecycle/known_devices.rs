@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use rollcall::actions::by::By;
 use rollcall::actions::people::users;
 use rollcall::actions::sign_in::guesses;
 use rollcall::auth::known_device;
-use rollcall::domain::caller::Actor;
+use rollcall::config::KNOWN_DEVICE_LIVES;
 use rollcall::domain::{PlainSecret, UserId};
 use rollcall::store::sign_in::known_devices::NewDevice;
 
@@ -64,14 +65,14 @@ db_test!(known_browsers_are_forgotten, |db| async move {
     let alice = app.user_with_password("alice").await;
     let laptop = app.anonymous();
     sign_in(&app, &laptop, "alice").await;
-    app.advance(known_device::LIVES + Duration::from_secs(1));
-    rollcall::jobs::sweep(&app.app).await.unwrap();
+    app.advance(KNOWN_DEVICE_LIVES + Duration::from_secs(1));
+    rollcall::actions::upkeep::sweep::run(&app.app, rollcall::actions::by::By::System).await.unwrap();
     assert!(!is_known(&app, &laptop, alice.id).await, "nobody used it for long");
     sign_in(&app, &laptop, "alice").await;
     assert!(is_known(&app, &laptop, alice.id).await);
     // Whoever knew the old password may have signed in with it.
     let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    users::set_password(&app.app, &row, "another long password".into(), &Actor::cli()).await.unwrap();
+    users::set_password(&app.app, By::Cli, &row, "another long password".into()).await.unwrap();
     assert!(!is_known(&app, &laptop, alice.id).await);
     // They are not many, however often somebody signs in.
     let now = app.app.clock.now();

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use rollcall::actions::app::App;
+use rollcall::actions::by::By;
 use rollcall::actions::policies;
 use rollcall::actions::sessions::{check, end};
 use rollcall::actions::sign_in;
@@ -62,6 +63,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..SETTINGS.len()).prop_map(Step::Restart),
     ]
 }
+
+/// A last use further ahead than this is replaced by the next one.
+const AHEAD: i64 = 5 * MINUTE;
 
 /// What a session should be. Times are microseconds.
 #[derive(Clone, Debug)]
@@ -151,16 +155,23 @@ impl Model<'_> {
         assert_eq!(let_in, should, "session {at} at {now}: {:?}", self.sessions[at]);
         let Some(session) = self.sessions[at].as_mut().filter(|_| let_in) else { return };
         assert!(now < session.bound, "let in beyond what its uses and limits allow: {session:?}");
-        if now > session.last_used && session.noted.is_none_or(|noted| now > noted) {
+        let is_due = |last: i64| now > last || last - now > AHEAD;
+        if is_due(session.last_used) && session.noted.is_none_or(is_due) {
             session.noted = Some(now);
-            session.bound = session.end.min(session.idle.map_or(i64::MAX, |idle| now + idle));
+            // A last use that is ahead holds until the next one is written.
+            let used = now.max(session.last_used);
+            session.bound = session.end.min(session.idle.map_or(i64::MAX, |idle| used + idle));
         }
     }
 
     async fn flush(&mut self) {
         self.server.touches.flush(&self.server).await.unwrap();
         for session in self.sessions.iter_mut().flatten() {
-            session.last_used = session.last_used.max(session.noted.take().unwrap_or(i64::MIN));
+            if let Some(noted) = session.noted.take()
+                && (noted > session.last_used || session.last_used - noted > AHEAD)
+            {
+                session.last_used = noted;
+            }
         }
     }
 
@@ -173,7 +184,7 @@ impl Model<'_> {
             ..Policy::default()
         };
         let owner = whose.map_or(self.group, |user| PolicyOwner::User(self.users[user].id));
-        policies::set(&self.server, owner, "whoever", policy, &Actor::cli()).await.unwrap();
+        policies::set(&self.server, By::Cli, owner, "whoever", policy).await.unwrap();
         self.own.insert(whose, limits);
         for session in self.sessions.iter_mut().flatten() {
             if whose.map_or(session.user < 2, |user| user == session.user) {
@@ -187,7 +198,7 @@ impl Model<'_> {
         self.instance = SETTINGS[nth];
         let values = self.instance.map(|minutes| if minutes == 0 { "0".to_owned() } else { format!("{minutes}m") });
         self.server = self.app.restarted(&settings(&values)).await;
-        policies::hold_to_instance(&self.server).await.unwrap();
+        policies::hold_to_instance(&self.server, By::System).await.unwrap();
         for session in self.sessions.iter_mut().flatten() {
             session.tighten([None; 3], self.instance);
         }
@@ -216,7 +227,7 @@ impl Model<'_> {
             Step::Flush => self.flush().await,
             Step::Sweep => {
                 let now = self.now();
-                end::sweep(&self.server, Timestamp(now)).await.unwrap();
+                end::sweep(&self.server, rollcall::actions::by::By::System, Timestamp(now)).await.unwrap();
                 for session in &mut self.sessions {
                     if session.as_ref().is_some_and(|session| session.expires() <= now) {
                         *session = None;
@@ -260,7 +271,7 @@ db_test!(sessions_live_and_end_as_the_model_says, |db| async move {
         app.import_bytes(text, true).await.unwrap();
         let mut users = Vec::new();
         for name in &names {
-            users.push(rollcall::actions::people::users::find(&app.app, name).await.unwrap());
+            users.push(rollcall::actions::people::users::find(&app.app, By::Cli, name).await.unwrap());
         }
         let group = PolicyOwner::Group(app.app.store.read().find_group_id(&staff).await.unwrap().unwrap());
         let (own, keys, sessions) = (BTreeMap::new(), Vec::new(), Vec::new());

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rollcall::actions::app::App;
+use rollcall::actions::by::By;
 use rollcall::actions::{ActionError, policies};
-use rollcall::domain::caller::Actor;
 use rollcall::domain::policy::{AtLimit, Policy};
 use rollcall::store::people::policies::PolicyOwner;
 use serde_json::json;
@@ -16,7 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn set(app: &TestApp, owner: PolicyOwner, policy: Policy) -> u64 {
-    policies::set(&app.app, owner, "whoever", policy, &Actor::cli()).await.unwrap()
+    policies::set(&app.app, By::Cli, owner, "whoever", policy).await.unwrap()
 }
 
 fn idle(limit: Duration) -> Policy {
@@ -72,7 +72,7 @@ db_test!(tightening_cuts_living_sessions_and_loosening_gives_nothing_back, |db| 
     assert_eq!(set(&app, group, absolute(59 * MINUTE)).await, 1);
     browser.get(SESSIONS).await.assert_status(403);
     other.get(SESSIONS).await.assert_status(200);
-    rollcall::actions::sessions::end::sweep(&app.app, app.app.clock.now()).await.unwrap();
+    rollcall::actions::sessions::end::sweep(&app.app, rollcall::actions::by::By::System, app.app.clock.now()).await.unwrap();
     assert_eq!(app.ending(&browser.uuid).await, Some(("expired".into(), "system".into())));
     app.assert_counts().await;
 });
@@ -105,7 +105,7 @@ db_test!(stay_signed_in_can_be_taken_away, |db| async move {
 db_test!(imported_sessions_keep_their_end_but_for_groups_and_users, |db| async move {
     let app = TestApp::new(db).await;
     app.import(&[seed::user(1, "alice"), seed::session(1, 1, json!({"last_used": "2026-11-01T11:00:00Z"}))]).await;
-    assert_eq!(policies::hold_to_instance(&app.app).await.unwrap(), 0);
+    assert_eq!(policies::hold_to_instance(&app.app, By::System).await.unwrap(), 0);
     let admin = app.admin_token().await;
     let end = async || admin.get(&format!("{SESSIONS}{}/", seed::uuid(1))).await.json()["expires"].as_str().unwrap().to_owned();
     assert_eq!(end().await, "2099-01-01T00:00:00Z");
@@ -117,7 +117,7 @@ db_test!(imported_sessions_keep_their_end_but_for_groups_and_users, |db| async m
 /// The same database under other settings, as after a restart.
 async fn restart(app: &TestApp, settings: &[(&str, &str)]) -> App {
     let again = app.restarted(settings).await;
-    policies::hold_to_instance(&again).await.unwrap();
+    policies::hold_to_instance(&again, By::System).await.unwrap();
     again
 }
 
@@ -160,7 +160,7 @@ db_test!(a_limit_of_nothing_is_refused, |db| async move {
     let browser = alice.session().await;
     let none = Policy { max_sessions: Some(0), at_limit: Some(AtLimit::Refuse), ..Policy::default() };
     for bad in [idle(Duration::ZERO), absolute(Duration::ZERO), none] {
-        let refused = policies::set(&app.app, PolicyOwner::User(alice.id), "alice", bad, &Actor::cli()).await;
+        let refused = policies::set(&app.app, By::Cli, PolicyOwner::User(alice.id), "alice", bad).await;
         assert!(matches!(refused, Err(ActionError::Rule(_))), "{refused:?}");
     }
     browser.get(SESSIONS).await.assert_status(200);

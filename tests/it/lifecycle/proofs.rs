@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rollcall::actions::ActionError;
+use rollcall::actions::by::By;
 use rollcall::actions::people::users;
 use rollcall::actions::sign_in;
 use rollcall::actions::sign_in::proof;
@@ -45,7 +46,7 @@ async fn add_factor(app: &TestApp, user: UserId) {
 
 async fn set_password(app: &TestApp, id: UserId, password: &str) {
     let user = row(app, id).await;
-    users::set_password(&app.app, &user, password.into(), &Actor::cli()).await.unwrap();
+    users::set_password(&app.app, By::Cli, &user, password.into()).await.unwrap();
 }
 
 /// Each change after which no proof holds that was made before it.
@@ -55,7 +56,7 @@ async fn change(app: &TestApp, id: UserId, what: &str) {
     let user = row(app, id).await;
     match what {
         "password" => set_password(app, id, NEW).await,
-        "factors removed" => drop(factors::remove_all(&app.app, id, &Actor::cli()).await.unwrap()),
+        "factors removed" => drop(factors::remove_all(&app.app, By::Cli, id).await.unwrap()),
         "codes renewed" => {
             let codes = [HashedSecret([7; 32])];
             let work =
@@ -64,7 +65,7 @@ async fn change(app: &TestApp, id: UserId, what: &str) {
         }
         _ => {
             for is_active in [false, true] {
-                users::set_active(&app.app, &user, is_active, &Actor::cli()).await.unwrap();
+                users::set_active(&app.app, By::Cli, &user, is_active).await.unwrap();
             }
         }
     }
@@ -212,7 +213,7 @@ db_test!(a_session_that_outlives_the_password_proves_itself_again, |db| async mo
 });
 
 async fn link(app: &TestApp, id: UserId) -> PlainSecret {
-    users::make_recovery_link(&app.app, &row(app, id).await, &Actor::cli()).await.unwrap()
+    users::make_recovery_link(&app.app, By::Cli, &row(app, id).await).await.unwrap()
 }
 
 async fn use_link(app: &TestApp, key: &PlainSecret) -> Answer {

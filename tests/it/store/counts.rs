@@ -75,7 +75,7 @@ db_test!(they_equal_the_rows_after_any_mix_of_steps, |db| async move {
             Step::Move => app.move_pending().await,
             Step::Wait(seconds) => app.advance(Duration::from_secs(*seconds)),
             Step::Flush => app.app.touches.flush(&app.app).await.unwrap(),
-            Step::Sweep => drop(end::sweep(&app.app, app.app.clock.now()).await.unwrap()),
+            Step::Sweep => drop(end::sweep(&app.app, rollcall::actions::by::By::System, app.app.clock.now()).await.unwrap()),
             Step::Import(count, ip) => {
                 let lines: Vec<_> = (imported..imported + count)
                     .map(|n| seed::session(n, users[0].id.0, json!({"last_ip": ADDRESSES[*ip]})))

@@ -3,7 +3,6 @@
 use rollcall::actions::people::users;
 use rollcall::actions::sessions::end;
 use rollcall::domain::EndReason;
-use rollcall::domain::caller::Actor;
 use rollcall::domain::event::EventContent;
 use rollcall::store::events::list::EventFilter;
 use rollcall::store::events::rows::EventRow;
@@ -74,17 +73,20 @@ db_test!(one_session_is_one_event, |db| async move {
 db_test!(every_way_to_end_many_is_folded, |db| async move {
     let app = TestApp::new(db).await;
     app.import(&people(4, 6)).await;
-    let (admin, by) = (app.admin_token().await, Actor::cli());
+    let admin = app.admin_token().await;
     // In two parts at the same time on PostgreSQL.
     admin.delete(&format!("{SESSIONS}bulk_delete/?user_pks=1&user_pks=2")).await.assert_status(200);
     // A list of names.
     let three = app.app.store.read().all("SELECT uuid FROM sessions WHERE user_id = 3 ORDER BY id LIMIT 3", &[]).await.unwrap();
-    assert_eq!(end::end_listed(&app.app, &three, "named", &by).await.unwrap(), 3);
+    assert_eq!(end::end_listed(&app.app, rollcall::actions::by::By::Cli, &three, "named").await.unwrap(), 3);
     // A deactivation.
-    let user = users::find(&app.app, "user3").await.unwrap();
-    users::set_active(&app.app, &user, false, &by).await.unwrap();
+    let user = users::find(&app.app, rollcall::actions::by::By::Cli, "user3").await.unwrap();
+    users::set_active(&app.app, rollcall::actions::by::By::Cli, &user, false).await.unwrap();
     // An expiry.
-    assert_eq!(end::sweep(&app.app, crate::support::app::at("2100-01-01T00:00:00Z")).await.unwrap(), 6);
+    assert_eq!(
+        end::sweep(&app.app, rollcall::actions::by::By::System, crate::support::app::at("2100-01-01T00:00:00Z")).await.unwrap(),
+        6
+    );
     let found: Vec<_> = app.latest("sessions_ended").await.iter().rev().map(read).collect();
     let of = |filter: &str, count, users, reason, comment: &str| {
         (vec![filter.to_owned()], Some(count), Some(users), reason, comment.to_owned())
@@ -154,7 +156,7 @@ db_test!(an_erased_user_is_in_no_filter, |db| async move {
     app.import(&people(2, 3)).await;
     let admin = app.admin_token().await;
     admin.delete(&format!("{SESSIONS}bulk_delete/?user_pks=1&user_pks=2")).await.assert_status(200);
-    rollcall::actions::people::privacy::erase(&app.app, "user1", &Actor::cli()).await.unwrap();
+    rollcall::actions::people::privacy::erase(&app.app, rollcall::actions::by::By::Cli, "user1").await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM events WHERE content LIKE '%user1%' OR username = 'user1'").await, 0);
     let event = &app.latest("sessions_ended").await[0];
     let (filter, count, users, ..) = read(event);

@@ -3,7 +3,6 @@
 
 use rollcall::actions::people::{privacy, users};
 use rollcall::actions::policies;
-use rollcall::domain::caller::Actor;
 use rollcall::domain::policy::Policy;
 use rollcall::store::people::policies::PolicyOwner;
 use serde_json::{Value, json};
@@ -19,8 +18,8 @@ async fn alice_leaves_traces(app: &TestApp) {
     app.import(&[seed::user(2, "alice")]).await;
     let alice = app.known("alice").await;
     assert_eq!(alice.id.0, 2);
-    let row = users::find(&app.app, "alice").await.unwrap();
-    users::set_password(&app.app, &row, PASSWORD.into(), &Actor::cli()).await.unwrap();
+    let row = users::find(&app.app, rollcall::actions::by::By::Cli, "alice").await.unwrap();
+    users::set_password(&app.app, rollcall::actions::by::By::Cli, &row, PASSWORD.into()).await.unwrap();
     let session = alice.session_on("198.51.100.77", "Alice/1.0").await;
     let page = session.get("/sessions").await;
     let rename = [("proof", page.proof()), ("label", "laptop of alice".to_owned())];
@@ -30,7 +29,7 @@ async fn alice_leaves_traces(app: &TestApp) {
     session.with_csrf().delete(&other.url()).await.assert_status(204);
     sign_in_as(&app.anonymous(), "alice", "wrong", false).await;
     let policy = Policy { max_sessions: Some(17), ..Policy::default() };
-    policies::set(&app.app, PolicyOwner::User(alice.id), "alice", policy, &Actor::cli()).await.unwrap();
+    policies::set(&app.app, rollcall::actions::by::By::Cli, PolicyOwner::User(alice.id), "alice", policy).await.unwrap();
 }
 
 /// The traces, in any text.
@@ -46,8 +45,8 @@ fn assert_nothing_of_alice(text: &str, what: &str) {
 async fn assert_bob_sees_nothing(app: &TestApp) {
     let bob = app.known("bob").await;
     assert_eq!(bob.id.0, 2, "the key came again");
-    let row = users::find(&app.app, "bob").await.unwrap();
-    users::set_password(&app.app, &row, PASSWORD.into(), &Actor::cli()).await.unwrap();
+    let row = users::find(&app.app, rollcall::actions::by::By::Cli, "bob").await.unwrap();
+    users::set_password(&app.app, rollcall::actions::by::By::Cli, &row, PASSWORD.into()).await.unwrap();
     let session: Browser = bob.session().await;
     let data = session.get("/my-data").await.assert_status(200).json();
     assert_nothing_of_alice(&data.to_string(), "/my-data");
@@ -79,7 +78,7 @@ async fn assert_bob_sees_nothing(app: &TestApp) {
 
     // What is erased is his own: her history stays.
     let before = app.number("SELECT count(*) FROM ended_sessions WHERE username = 'alice'").await;
-    privacy::erase(&app.app, "bob", &Actor::cli()).await.unwrap();
+    privacy::erase(&app.app, rollcall::actions::by::By::Cli, "bob").await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions WHERE username = 'alice'").await, before);
     assert!(app.number("SELECT count(*) FROM events WHERE username = 'alice'").await > 0);
     app.assert_counts().await;
@@ -95,8 +94,8 @@ db_test!(an_import_that_replaces_gives_her_key_and_nothing_else, |db| async move
 db_test!(a_removal_and_an_import_give_her_key_and_nothing_else, |db| async move {
     let app = TestApp::new(db).await;
     alice_leaves_traces(&app).await;
-    let alice = users::find(&app.app, "alice").await.unwrap();
-    users::remove(&app.app, &alice, &Actor::cli()).await.unwrap();
+    let alice = users::find(&app.app, rollcall::actions::by::By::Cli, "alice").await.unwrap();
+    users::remove(&app.app, rollcall::actions::by::By::Cli, &alice).await.unwrap();
     app.import(&[seed::user(2, "bob")]).await;
     assert_bob_sees_nothing(&app).await;
 });
@@ -104,12 +103,12 @@ db_test!(a_removal_and_an_import_give_her_key_and_nothing_else, |db| async move 
 db_test!(the_same_person_by_uuid_keeps_their_history, |db| async move {
     let app = TestApp::new(db).await;
     alice_leaves_traces(&app).await;
-    let alice = users::find(&app.app, "alice").await.unwrap();
+    let alice = users::find(&app.app, rollcall::actions::by::By::Cli, "alice").await.unwrap();
     let again = json!({"kind": "user", "id": 9, "username": "alice.new", "uuid": alice.uuid.to_string(), "uid": alice.uid});
     app.import_bytes(format!("{again}\n{}\n", seed::user(2, "bob")), true).await.unwrap();
-    let same = users::find(&app.app, "alice.new").await.unwrap();
+    let same = users::find(&app.app, rollcall::actions::by::By::Cli, "alice.new").await.unwrap();
     assert_eq!((same.id.0, same.uuid, &same.uid), (9, alice.uuid, &alice.uid));
-    let export = privacy::export(&app.app, &same).await.unwrap();
+    let export = privacy::export(&app.app, rollcall::actions::by::By::Cli, &same).await.unwrap();
     assert!(export["ended_sessions"].as_array().unwrap().len() >= 2 && !export["events"].as_array().unwrap().is_empty());
     let admin = app.admin_token().await;
     assert!(admin.get(&format!("{ENDED}?user=9")).await.count() >= 2);
@@ -135,7 +134,7 @@ db_test!(a_uuid_or_uid_is_nobody_elses, |db| async move {
         assert!(error.contains(why), "{line}: {error}");
     }
     let bob = app.user("bob").await;
-    let row = users::find(&app.app, "bob").await.unwrap();
+    let row = users::find(&app.app, rollcall::actions::by::By::Cli, "bob").await.unwrap();
     assert!(row.uid.len() == 64 && row.uid.bytes().all(|byte| byte.is_ascii_hexdigit()), "{}", row.uid);
     assert_eq!(row.uuid.get_version_num(), 4);
     assert_eq!(row.id, bob.id);
@@ -148,8 +147,8 @@ db_test!(where_a_removed_administrator_was_is_not_told, |db| async move {
     let (session, gone) = (alice.session().await, alice.session().await);
     let key = root.token().await;
     key.with_header("x-forwarded-for", "203.0.113.66").delete(&gone.url()).await.assert_status(204);
-    let row = users::find(&app.app, "root").await.unwrap();
-    users::remove(&app.app, &row, &Actor::cli()).await.unwrap();
+    let row = users::find(&app.app, rollcall::actions::by::By::Cli, "root").await.unwrap();
+    users::remove(&app.app, rollcall::actions::by::By::Cli, &row).await.unwrap();
     let data = session.get("/my-data").await.assert_status(200).text();
     assert!(data.contains("an administrator") && !data.contains("203.0.113.66"), "{data}");
     assert!(!session.get("/sessions/not-me").await.text().contains("203.0.113.66"));

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use rollcall::actions::app::App;
+use rollcall::actions::by::By;
 use rollcall::actions::import;
 use rollcall::actions::people::users;
-use rollcall::domain::caller::Actor;
 use rollcall::domain::{Address, UserId};
 use serde_json::{Value, json};
 
@@ -322,7 +322,7 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
             }
             Step::Remove(user) if world.names[*user].is_some() && world.may_lose(*user) => {
                 let found = app.app.store.read().find_user(key(*user)).await.unwrap().expect("the user");
-                users::remove(&app.app, &found, &Actor::cli()).await.expect("the user is removed");
+                users::remove(&app.app, By::Cli, &found).await.expect("the user is removed");
                 world.names[*user] = None;
                 world.sessions.retain(|known| known.user != *user);
             }
@@ -348,7 +348,7 @@ fn key(user: usize) -> UserId {
 async fn import_beside(beside: &App, lines: &[Value]) {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let source = Box::new(std::io::Cursor::new(text.into_bytes()));
-    import::run(beside, source, false, Box::new(|_| {}), &Actor::cli()).await.expect("lines that can be imported");
+    import::run(&beside, By::Cli, source, false, Box::new(|_| {}), &Actor::cli()).await.expect("lines that can be imported");
 }
 
 /// Ends a user's sessions: some as very large ends do, which are moved later, or are not when this ends.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::{privacy, users};
 use rollcall::actions::sessions::bulk_end;
-use rollcall::domain::caller::Actor;
 use rollcall::domain::event::EventContent;
 use rollcall::domain::{EndReason, SessionId};
 use serde_json::{Value, json};
@@ -89,16 +89,15 @@ db_test!(a_use_of_one_that_waits_to_be_written_changes_nothing, |db| async move 
 db_test!(who_is_removed_or_erased_leaves_none_behind, |db| async move {
     let app = TestApp::new(db).await;
     app.import(&people(5)).await;
-    let by = Actor::cli();
     assert_eq!(app.record_ends_of(1, 3).await, 3);
     let alice = app.app.store.read().find_user_by_name("alice").await.unwrap().unwrap();
-    let export = privacy::export(&app.app, &alice).await.unwrap();
+    let export = privacy::export(&app.app, By::Cli, &alice).await.unwrap();
     assert_eq!(export["ended_sessions"].as_array().map(Vec::len), Some(3), "{export}");
     assert_eq!(app.record_ends_of(1, 1).await, 1);
-    users::remove(&app.app, &alice, &by).await.unwrap();
+    users::remove(&app.app, By::Cli, &alice).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions WHERE username = 'alice'").await, 5);
     assert_eq!(app.record_ends_of(2, 1).await, 1);
-    let erased = privacy::erase(&app.app, "bob", &by).await.unwrap();
+    let erased = privacy::erase(&app.app, By::Cli, "bob").await.unwrap();
     assert_eq!(erased.sessions, 1);
     assert_eq!(app.number("SELECT count(*) FROM session_rows").await, 0);
     app.assert_counts().await;

@@ -28,7 +28,7 @@ db_test!(only_expired_sessions_are_swept, |db| async move {
         app.app.clock.set(moment);
         let over: Vec<u32> = left.iter().filter(|(_, end)| *end <= step).map(|(n, _)| *n).collect();
         left.retain(|(_, end)| *end > step);
-        assert_eq!(end::sweep(&app.app, moment).await.unwrap(), over.len() as u64);
+        assert_eq!(end::sweep(&app.app, rollcall::actions::by::By::System, moment).await.unwrap(), over.len() as u64);
         for n in over {
             assert_eq!(app.ending(&seed::uuid(n)).await, Some(("expired".into(), "system".into())));
         }
@@ -47,7 +47,7 @@ db_test!(a_use_that_waits_to_be_written_saves_its_session, |db| async move {
     app.advance(Duration::from_secs(9 * 60));
     used.get(SESSIONS).await.assert_status(200);
     app.advance(Duration::from_secs(2 * 60));
-    rollcall::jobs::sweep(&app.app).await.unwrap();
+    rollcall::actions::upkeep::sweep::run(&app.app, rollcall::actions::by::By::System).await.unwrap();
     used.get(SESSIONS).await.assert_status(200);
     idle.get(SESSIONS).await.assert_status(403);
     assert_eq!(app.ending(&idle.uuid).await, Some(("expired".into(), "system".into())));
@@ -57,15 +57,14 @@ db_test!(a_use_that_waits_to_be_written_saves_its_session, |db| async move {
 db_test!(an_ended_session_says_how_it_ended, |db| async move {
     let app = TestApp::new(db).await;
     let alice = app.user_with_password("alice").await;
-    let row = rollcall::actions::people::users::find(&app.app, "alice").await.unwrap();
-    let cli = rollcall::domain::caller::Actor::cli();
+    let row = rollcall::actions::people::users::find(&app.app, rollcall::actions::by::By::Cli, "alice").await.unwrap();
     let one = alice.session().await;
     let new = "another long password".to_owned();
-    rollcall::actions::people::users::set_password(&app.app, &row, new, &cli).await.unwrap();
+    rollcall::actions::people::users::set_password(&app.app, rollcall::actions::by::By::Cli, &row, new).await.unwrap();
     one.get(SESSIONS).await.assert_status(403);
     assert_eq!(app.ending(&one.uuid).await, Some(("password_changed".into(), "cli".into())));
     let two = alice.session().await;
-    rollcall::actions::people::users::set_active(&app.app, &row, false, &cli).await.unwrap();
+    rollcall::actions::people::users::set_active(&app.app, rollcall::actions::by::By::Cli, &row, false).await.unwrap();
     two.get(SESSIONS).await.assert_status(403);
     assert_eq!(app.ending(&two.uuid).await, Some(("user_deactivated".into(), "cli".into())));
     let events = app.events().await;

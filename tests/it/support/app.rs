@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use rollcall::actions::app::App;
+use rollcall::actions::by::By;
 use rollcall::actions::import;
 use rollcall::actions::import::{ImportError, Summary};
 use rollcall::actions::people::{passwords, users};
@@ -112,7 +113,7 @@ impl TestApp {
 
     /// A user who is there already.
     pub async fn known(&self, name: &str) -> TestUser<'_> {
-        let user = users::find(&self.app, name).await.expect("the user exists");
+        let user = users::find(&self.app, By::Cli, name).await.expect("the user exists");
         TestUser { app: self, id: user.id, name: name.to_owned() }
     }
 
@@ -139,7 +140,7 @@ impl TestApp {
             is_superuser,
             permissions: permissions.to_vec(),
         };
-        let id = users::add(&self.app, user, None, &Actor::cli()).await.expect("a user can be added");
+        let id = users::add(&self.app, By::Cli, user, None).await.expect("a user can be added");
         TestUser { app: self, id, name: name.to_owned() }
     }
 
@@ -152,7 +153,7 @@ impl TestApp {
     /// Imports anything.
     pub async fn import_bytes(&self, bytes: impl Into<Vec<u8>>, is_replacing: bool) -> Result<Summary, ImportError> {
         let source = Box::new(Cursor::new(bytes.into()));
-        import::run(&self.app, source, is_replacing, Box::new(|_| {}), &Actor::cli()).await
+        import::run(&self.app, By::Cli, source, is_replacing, Box::new(|_| {})).await
     }
 
     /// The events so far, as kind and whom they concern.
@@ -232,7 +233,7 @@ impl TestUser<'_> {
     /// The key of a new token.
     pub async fn token_key(&self, intent: TokenIntent, lives: Option<Duration>) -> String {
         let request = TokenRequest { intent, identifier: None, description: String::new(), lives, key: None };
-        let made = tokens::add(&self.app.app, self.id, &self.name, request, &Actor::cli()).await;
+        let made = tokens::add(&self.app.app, By::Cli, self.id, &self.name, request).await;
         made.expect("a token can be made").1.expose().to_owned()
     }
 

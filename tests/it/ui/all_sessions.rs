@@ -219,13 +219,13 @@ db_test!(how_far_an_end_is_shows_on_every_node, |db| async move {
         running.contains("Ending sessions…") && running.contains("value=\"300\"") && running.contains("sold &#60;laptops&#62;")
     );
     eve.get(path).await.assert_status(404);
-    end_job::resume(&app.app).await.unwrap();
+    end_job::resume(&app.app, rollcall::actions::by::By::System).await.unwrap();
     assert_eq!(root.get("/api/v3/core/authenticated_sessions/?search=curl").await.count(), 784, "another node runs it");
     app.advance(Duration::from_secs(16));
     let silent = root.get(path).await.text();
     assert!(silent.contains("Interrupted; continues soon") && silent.contains("value=\"300\""), "its node is gone: {silent}");
     // This node goes on.
-    end_job::resume(&app.app).await.unwrap();
+    end_job::resume(&app.app, rollcall::actions::by::By::System).await.unwrap();
     let through = root.get(path).await.text();
     assert!(through.contains("784 sessions ended"), "{through}");
     assert_eq!(root.get("/api/v3/core/authenticated_sessions/?search=curl").await.count(), 0);
@@ -244,7 +244,7 @@ db_test!(how_far_an_end_is_shows_on_every_node, |db| async move {
     app.assert_counts().await;
     // It is told for a day.
     app.advance(Duration::from_secs(86_500));
-    rollcall::jobs::sweep(&app.app).await.unwrap();
+    rollcall::actions::upkeep::sweep::run(&app.app, rollcall::actions::by::By::System).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM end_jobs").await, 0);
 });
 

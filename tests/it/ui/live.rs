@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rollcall::actions::policies;
-use rollcall::domain::caller::Actor;
 use rollcall::domain::policy::Policy;
 use rollcall::domain::{Address, Permission};
 use rollcall::store::people::policies::PolicyOwner;
@@ -45,7 +44,7 @@ db_test!(a_live_view_ends_when_a_second_factor_is_required, |db| async move {
     let viewer = root.session().await;
     let mut stream = Stream::open(&viewer).await;
     let policy = Policy { is_factor_required: true, ..Policy::default() };
-    policies::set(&app.app, PolicyOwner::User(root.id), "root", policy, &Actor::cli()).await.unwrap();
+    policies::set(&app.app, rollcall::actions::by::By::Cli, PolicyOwner::User(root.id), "root", policy).await.unwrap();
     stream.ends("the session must prove a second factor").await;
 });
 

@@ -84,7 +84,8 @@ db_test!(every_page_is_right_and_hostile_words_stay_words, |db| async move {
 // Set-up, the choice where to sign out, a fresh proof, and what came of ending many.
 db_test!(pages_on_the_way_are_right_too, |db| async move {
     let app = TestApp::with(db, &[("SESSIONS__MAX_PER_USER", "2"), ("SESSIONS__AT_LIMIT", "ask")]).await;
-    let link = rollcall::actions::people::bootstrap::run(&app.app).await.unwrap().expect("a link");
+    let link =
+        rollcall::actions::people::bootstrap::run(&app.app, rollcall::actions::by::By::System).await.unwrap().expect("a link");
     let mut pages = vec![("set-up", app.anonymous().get(&format!("/set-up/{}", link.expose())).await.assert_status(200).text())];
     let alice = app.user_with_password("alice").await;
     for agent in HOSTILE.iter().take(2) {

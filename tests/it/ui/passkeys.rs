@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use rollcall::actions::by::By;
 use rollcall::actions::policies;
 use rollcall::actions::sign_in::passkeys;
 use rollcall::actions::sign_in::passkeys::challenge::Purpose;
-use rollcall::domain::caller::Actor;
 use rollcall::domain::policy::Policy;
 use rollcall::domain::webauthn::RelyingParty;
 use rollcall::store::people::policies::PolicyOwner;
@@ -121,7 +121,7 @@ db_test!(an_account_with_a_passkey_can_be_made_to_require_it, |db| async move {
     let app = start(db).await;
     let alice = app.user_with_password("alice").await;
     let policy = Policy { is_factor_required: true, ..Policy::default() };
-    policies::set(&app.app, PolicyOwner::User(alice.id), "alice", policy, &Actor::cli()).await.unwrap();
+    policies::set(&app.app, By::Cli, PolicyOwner::User(alice.id), "alice", policy).await.unwrap();
     // Until there is one, the password leads to where it is added.
     let browser = alice.sign_in().await;
     assert_eq!(browser.get("/sessions").await.redirects_to(), "/security");
@@ -214,10 +214,10 @@ db_test!(of_100_uses_of_one_challenge_one_succeeds, |db| async move {
     assert_eq!(app.number("SELECT count(*) FROM sessions").await, 2, "with the one in which it was added");
     assert_eq!(app.number("SELECT count(*) FROM used_challenges").await, 2);
     // What was used is remembered for as long as it could be used again.
-    rollcall::jobs::sweep(&app.app).await.unwrap();
+    rollcall::actions::upkeep::sweep::run(&app.app, rollcall::actions::by::By::System).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM used_challenges").await, 2);
     app.advance(5 * MINUTE);
-    rollcall::jobs::sweep(&app.app).await.unwrap();
+    rollcall::actions::upkeep::sweep::run(&app.app, rollcall::actions::by::By::System).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM used_challenges").await, 0);
     assert_refused(&answer(&browser, &proof, &signed).await, "took too long");
 });

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rollcall::actions::ActionError;
+use rollcall::actions::by::By;
 use rollcall::actions::people::users;
-use rollcall::domain::caller::Actor;
 
 use crate::support::app::{Browser, PASSWORD, sign_in_as};
 use crate::support::{Answer, Caller, SESSIONS, TestApp};
@@ -60,8 +60,8 @@ db_test!(whoever_has_the_link_sets_a_password_once, |db| async move {
 db_test!(of_a_hundred_at_once_one_succeeds, |db| async move {
     let app = TestApp::new(db).await;
     let alice = app.user_with_password("alice").await;
-    let user = users::find(&app.app, &alice.name).await.unwrap();
-    let key = users::make_recovery_link(&app.app, &user, &Actor::cli()).await.unwrap();
+    let user = users::find(&app.app, By::Cli, &alice.name).await.unwrap();
+    let key = users::make_recovery_link(&app.app, By::Cli, &user).await.unwrap();
     let path = format!("/set-up/{}", key.expose());
     let caller = app.anonymous();
     let proof = caller.get(&path).await.assert_status(200).proof();
@@ -86,9 +86,9 @@ db_test!(it_is_good_for_half_an_hour_and_for_active_users, |db| async move {
     app.anonymous().get(&path).await.assert_status(200);
     app.advance(Duration::from_secs(1));
     app.anonymous().get(&path).await.assert_status(404);
-    let user = users::find(&app.app, "alice").await.unwrap();
-    users::set_active(&app.app, &user, false, &Actor::cli()).await.unwrap();
-    let refused = users::make_recovery_link(&app.app, &user, &Actor::cli()).await;
+    let user = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    users::set_active(&app.app, By::Cli, &user, false).await.unwrap();
+    let refused = users::make_recovery_link(&app.app, By::Cli, &user).await;
     assert!(matches!(&refused, Err(ActionError::Rule(rule)) if rule.to_string().contains("inactive")), "{refused:?}");
 });
 
@@ -123,8 +123,8 @@ db_test!(it_replaces_no_second_factor, |db| async move {
     let columns = "uuid, user_id, kind, name, secret, counter, is_confirmed, created_at";
     let values = format!("{uuid}, {}, 'totp', 'phone', {secret}, 0, {yes}, 0", alice.id.0);
     app.db.run(&format!("INSERT INTO authenticators ({columns}) VALUES ({values})")).await;
-    let user = users::find(&app.app, "alice").await.unwrap();
-    let key = users::make_recovery_link(&app.app, &user, &Actor::cli()).await.unwrap();
+    let user = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    let key = users::make_recovery_link(&app.app, By::Cli, &user).await.unwrap();
     let (caller, path) = (app.anonymous(), format!("/set-up/{}", key.expose()));
     let proof = caller.get(&path).await.assert_status(200).proof();
     let next = submit(&caller, &path, &proof, NEW).await.assert_status(200).text();

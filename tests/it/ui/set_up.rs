@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::bootstrap;
 
 use crate::support::app::sign_in_as;
@@ -15,7 +16,7 @@ async fn submit(caller: &Caller, url: &str, proof: &str, password: &str, again: 
 
 db_test!(it_works_once, |db| async move {
     let app = TestApp::new(db).await;
-    let link = bootstrap::run(&app.app).await.unwrap().expect("a link");
+    let link = bootstrap::run(&app.app, By::System).await.unwrap().expect("a link");
     let url = format!("/set-up/{}", link.expose());
     let caller = app.anonymous();
     let form = caller.get(&url).await.assert_status(200);
@@ -32,13 +33,13 @@ db_test!(it_works_once, |db| async move {
     let again = app.anonymous();
     let other = again.get("/sign-in").await.proof();
     submit(&again, &url, &other, NEW, NEW).await.assert_status(404);
-    assert!(bootstrap::run(&app.app).await.unwrap().is_none(), "there is a way in now");
+    assert!(bootstrap::run(&app.app, By::System).await.unwrap().is_none(), "there is a way in now");
     assert_eq!(sign_in_as(&app.anonymous(), "akadmin", NEW, false).await.json()["component"], "xak-flow-redirect");
 });
 
 db_test!(of_a_hundred_at_once_one_succeeds, |db| async move {
     let app = TestApp::new(db).await;
-    let link = bootstrap::run(&app.app).await.unwrap().expect("a link");
+    let link = bootstrap::run(&app.app, By::System).await.unwrap().expect("a link");
     let url = format!("/set-up/{}", link.expose());
     // All have the form before the first of them sends it.
     let mut forms = Vec::new();
@@ -60,8 +61,8 @@ db_test!(of_a_hundred_at_once_one_succeeds, |db| async move {
 
 db_test!(it_ends_after_an_hour_and_with_the_next_start, |db| async move {
     let app = TestApp::new(db).await;
-    let first = bootstrap::run(&app.app).await.unwrap().expect("a link");
-    let second = bootstrap::run(&app.app).await.unwrap().expect("a link");
+    let first = bootstrap::run(&app.app, By::System).await.unwrap().expect("a link");
+    let second = bootstrap::run(&app.app, By::System).await.unwrap().expect("a link");
     let open = async |key: &str| app.anonymous().get(&format!("/set-up/{key}")).await.status;
     assert_eq!((open(first.expose()).await, open(second.expose()).await), (404, 200));
     app.anonymous().with_bearer(second.expose()).get(SESSIONS).await.assert_detail(403, "Token invalid/expired");
@@ -72,9 +73,9 @@ db_test!(it_ends_after_an_hour_and_with_the_next_start, |db| async move {
 
 db_test!(a_configured_way_in_needs_no_link, |db| async move {
     let app = TestApp::with(db, &[("BOOTSTRAP__PASSWORD", NEW), ("BOOTSTRAP__TOKEN", "the bootstrap token")]).await;
-    assert!(bootstrap::run(&app.app).await.unwrap().is_none());
+    assert!(bootstrap::run(&app.app, By::System).await.unwrap().is_none());
     app.anonymous().with_bearer("the bootstrap token").get(SESSIONS).await.assert_status(200);
     assert_eq!(sign_in_as(&app.anonymous(), "akadmin", NEW, false).await.json()["component"], "xak-flow-redirect");
-    assert!(bootstrap::run(&app.app).await.unwrap().is_none());
+    assert!(bootstrap::run(&app.app, By::System).await.unwrap().is_none());
     assert_eq!(app.number("SELECT count(*) FROM users").await, 1);
 });

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::sign_in::confirm;
 use crate::actions::sign_in::factors;
 use crate::actions::sign_in::factors::{Added, Change};
 use crate::actions::sign_in::guesses;
@@ -194,9 +193,7 @@ pub async fn add(
     new: New<'_>,
     actor: &Actor,
 ) -> Result<Added, ActionError> {
-    if !confirm::is_fresh(app, session) {
-        return Err(ActionError::Forbidden);
-    }
+    proof::must_be_fresh(app, session)?;
     let name = check_label(new.name)?;
     let name = if name.is_empty() { "Passkey".to_owned() } else { name };
     let answer = Attestation::parse(new.answer)?;

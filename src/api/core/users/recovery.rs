@@ -3,8 +3,9 @@
 use axum::http::Method;
 use axum::routing::MethodRouter;
 
-use crate::actions::administration;
 use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::people::users;
 use crate::api::core::wire::Link;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
 use crate::api::error::ApiError;
@@ -24,7 +25,8 @@ pub fn address() -> MethodRouter<App> {
 )]
 pub(crate) async fn create(app: App, call: Call) -> Answer {
     let id = call.part().parse().map(UserId).map_err(|_| ApiError::Missing)?;
-    let user = administration::find_user(&app, &call.who, id).await?;
-    let key = administration::make_recovery_link(&app, &call.who, &user, &call.actor).await?;
+    let by = By::Principal(&call.who, &call.actor);
+    let user = users::find_by_id(&app, by, id).await?;
+    let key = users::make_recovery_link(&app, by, &user).await?;
     Ok(ok(&Link { link: format!("{}/set-up/{}", call.client()?.public_origin(&app), key.expose()) }))
 }

@@ -1,23 +1,26 @@
-//! The log of changed sessions keeps the last ten minutes: whoever follows it asks more often, or
-//! reads everything anew.
+//! The log of changed sessions keeps the last ten minutes: a reader asks more often, or reads everything again.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::store::StoreError;
+use crate::actions::by::By;
 
-/// How many looks ago a place in the log must have been the newest to be forgotten; a look is a
-/// minute.
+/// Keep ten minutes of the change log: that many looks, one a minute.
 const LOOKS: usize = 10;
 
 /// Where the log stood at the last looks.
 #[derive(Default)]
-pub(super) struct ChangeLog(Mutex<VecDeque<i64>>);
+pub struct ChangeLog(Mutex<VecDeque<i64>>);
 
 impl ChangeLog {
-    /// Forgets what is older than ten minutes.
-    pub(super) async fn shorten(&self, app: &App) -> Result<(), StoreError> {
+    /// Removes what is older than ten minutes.
+    ///
+    /// # Errors
+    /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
+    pub async fn shorten(&self, app: &App, by: By<'_>) -> Result<(), ActionError> {
+        by.must_operate()?;
         let newest = app.store.read().find_last_change().await?;
         let Some(old) = self.note(newest) else { return Ok(()) };
         while app.store.write(move |db| Box::pin(async move { db.delete_changes(old).await })).await? {}

@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::store::StoreError;
 
 /// How many entries go in one step.
@@ -19,10 +21,13 @@ impl UnusedAgents {
     /// Forgets the entries that were unused before and are so still. Gives how many went.
     ///
     /// # Errors
-    /// When the database cannot be written; the next run tries again.
-    pub async fn prune(&self, app: &App) -> Result<u64, StoreError> {
+    /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written, and the next run tries
+    /// again.
+    pub async fn prune(&self, app: &App, by: By<'_>) -> Result<u64, ActionError> {
+        by.must_operate()?;
         let unused = app.store.long_read(|db| Box::pin(async move { db.list_unused_user_agents().await }));
-        let unused: HashSet<i64> = unused.await?.into_iter().collect();
+        let unused: Result<Vec<i64>, StoreError> = unused.await;
+        let unused: HashSet<i64> = unused?.into_iter().collect();
         let before = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let gone: Vec<i64> = unused.intersection(&before).copied().collect();
         let mut pruned = 0;

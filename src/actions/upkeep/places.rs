@@ -1,6 +1,8 @@
 //! Stored countries and networks follow the GeoIP files, so that filters find what the list shows.
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::import::PLACES_SETTING;
 use crate::store::StoreError;
 use crate::store::sessions::rows::PlaceRow;
@@ -8,8 +10,24 @@ use crate::store::sessions::rows::PlaceRow;
 /// How many sessions are looked at in one step.
 const STEP: i64 = 500;
 
-/// Looks all sessions up anew, if what is stored came from other files than those in use.
-pub(super) async fn refresh(app: &App) -> Result<(), StoreError> {
+/// Reads GeoIP files that changed, and then looks up all sessions again.
+///
+/// # Errors
+/// As for [`refresh`].
+pub async fn reload(app: &App, by: By<'_>) -> Result<(), ActionError> {
+    by.must_operate()?;
+    let geoip = std::sync::Arc::clone(&app.geoip);
+    // Reading a file blocks.
+    let is_changed = tokio::task::spawn_blocking(move || geoip.reload_changed()).await.unwrap_or(false);
+    if is_changed { refresh(app, by).await } else { Ok(()) }
+}
+
+/// Looks all sessions up again, if what is stored came from other files than those in use.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
+pub async fn refresh(app: &App, by: By<'_>) -> Result<(), ActionError> {
+    by.must_operate()?;
     let fingerprint = app.geoip.fingerprint();
     if app.store.read().find_setting(PLACES_SETTING).await?.as_deref() == Some(&fingerprint) {
         return Ok(());
@@ -43,5 +61,6 @@ pub(super) async fn refresh(app: &App) -> Result<(), StoreError> {
                 .await?;
         }
     }
-    app.store.write(move |db| Box::pin(async move { db.update_setting(PLACES_SETTING, &fingerprint).await })).await
+    app.store.write(move |db| Box::pin(async move { db.update_setting(PLACES_SETTING, &fingerprint).await })).await?;
+    Ok(())
 }

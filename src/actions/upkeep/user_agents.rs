@@ -1,12 +1,19 @@
 //! Parsed user agents follow the rules: after an update, entries that older rules read are parsed again.
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::store::StoreError;
 
 /// How many entries are read in one step.
 const STEP: i64 = 100;
 
-pub(super) async fn refresh(app: &App) -> Result<(), StoreError> {
+/// Reads again the user agents that other rules than those in use read.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
+pub async fn refresh(app: &App, by: By<'_>) -> Result<(), ActionError> {
+    by.must_operate()?;
     let mut is_behind = false;
     loop {
         let rules = app.user_agents.fingerprint().to_owned();

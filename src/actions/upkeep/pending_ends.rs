@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::sessions::bulk_end;
 
 /// How often in a row newer pending ends may be found before those that wait are moved all the same.
@@ -26,8 +27,10 @@ impl Moves {
     /// that ends very many sessions should not wait for that.
     ///
     /// # Errors
-    /// When the database cannot be written; the next call goes on where this one stopped.
-    pub async fn go_on(&self, app: &App, time: Duration) -> Result<(), ActionError> {
+    /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written, and the next call goes on
+    /// where this one stopped.
+    pub async fn go_on(&self, app: &App, by: By<'_>, time: Duration) -> Result<(), ActionError> {
+        by.must_operate()?;
         let Some(last) = app.store.read().find_last_pending_end().await? else { return Ok(()) };
         if !self.is_quiet(last) {
             return Ok(());

@@ -1,0 +1,66 @@
+//! Who does something, and by which right: every action takes one and checks it itself, so that pages, API, commands
+//! and jobs call the same functions.
+
+use crate::actions::ActionError;
+use crate::actions::principal::Principal;
+use crate::domain::UserId;
+use crate::domain::caller::Actor;
+
+/// Who does something.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// A caller who proved who they are, by the rights that they have; and the request: its address and its id.
+    Principal(&'a Principal, &'a Actor),
+    /// Somebody at the command line. They hold the database and the instance key, and may do everything.
+    Cli,
+    /// Rollcall itself: its start and its jobs.
+    System,
+}
+
+impl By<'_> {
+    /// What events and ended sessions remember of it.
+    #[must_use]
+    pub fn actor(self) -> Actor {
+        match self {
+            Self::Principal(who, request) => request.as_user(who.user_id, &who.username),
+            Self::Cli => Actor::cli(),
+            Self::System => Actor::system(),
+        }
+    }
+
+    /// Lets administrators pass, the command line, and Rollcall itself.
+    ///
+    /// # Errors
+    /// [`ActionError::Forbidden`].
+    pub fn must_administer(self) -> Result<(), ActionError> {
+        match self {
+            Self::Principal(who, _) => who.must_administer(),
+            Self::Cli | Self::System => Ok(()),
+        }
+    }
+
+    /// The same, and lets a user pass for what is their own.
+    ///
+    /// # Errors
+    /// [`ActionError::Forbidden`].
+    pub fn must_own_or_administer(self, owner: UserId) -> Result<(), ActionError> {
+        if self.is(owner) { Ok(()) } else { self.must_administer() }
+    }
+
+    /// Lets the command line and Rollcall itself pass, and no caller of the server, whatever their rights.
+    ///
+    /// # Errors
+    /// [`ActionError::Forbidden`].
+    pub fn must_operate(self) -> Result<(), ActionError> {
+        match self {
+            Self::Principal(..) => Err(ActionError::Forbidden),
+            Self::Cli | Self::System => Ok(()),
+        }
+    }
+
+    /// Whether it is this user.
+    #[must_use]
+    pub fn is(self, user: UserId) -> bool {
+        matches!(self, Self::Principal(who, _) if who.user_id == user)
+    }
+}

@@ -1,0 +1,40 @@
+//! The sweep: sessions whose time is over end, and what served its time is removed.
+
+use std::time::Duration;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::clock;
+use crate::actions::sessions::end;
+use crate::config::KNOWN_DEVICE_LIVES;
+
+/// How long after its end a session is swept: longer than a use of it on another node can take to be written.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Ends the sessions whose time is over, and removes old end jobs, pending sign-ins and challenges that ended, and known
+/// browsers that nobody signed in with for [`KNOWN_DEVICE_LIVES`]. Gives how many sessions ended. Does nothing while the
+/// clock is [in doubt](clock::doubt).
+///
+/// # Errors
+/// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written, and the next run goes on
+/// where this one stopped.
+pub async fn run(app: &App, by: By<'_>) -> Result<u64, ActionError> {
+    by.must_operate()?;
+    app.touches.flush(app).await?;
+    if clock::doubt(app).is_some() {
+        return Ok(0);
+    }
+    let now = app.clock.now();
+    let ended = end::sweep(app, by, now.minus(GRACE)).await?;
+    let work = app.store.write(move |db| {
+        Box::pin(async move {
+            db.delete_expired_challenges(now).await?;
+            db.delete_old_end_jobs(now).await?;
+            db.delete_unused_known_devices(now.minus(KNOWN_DEVICE_LIVES)).await?;
+            db.delete_expired_pending_sign_ins(now).await
+        })
+    });
+    work.await?;
+    Ok(ended)
+}

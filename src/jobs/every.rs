@@ -1,0 +1,62 @@
+//! The runner of jobs: each runs once per period, in a task of its own, until the server stops.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::actions::app::App;
+
+/// Jobs that run.
+pub struct Runner {
+    stop: watch::Sender<bool>,
+    running: JoinSet<()>,
+}
+
+impl Runner {
+    /// Runs nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { stop: watch::Sender::new(false), running: JoinSet::new() }
+    }
+
+    /// Runs `job` once per `period`, the first time at once. A run that takes longer delays the next one. `what` says in
+    /// the log what failed; the next run tries again.
+    pub fn every<F, T, E>(&mut self, period: Duration, what: &'static str, app: &App, job: impl Fn(App) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<T, E>> + Send,
+        T: Send,
+        E: Display + Send,
+    {
+        let (app, mut stop) = (app.clone(), self.stop.subscribe());
+        self.running.spawn(async move {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => {
+                        if let Err(error) = job(app.clone()).await {
+                            tracing::warn!(%error, "{what} failed; the next run tries again");
+                        }
+                    }
+                    _ = stop.changed() => return,
+                }
+            }
+        });
+    }
+
+    /// Lets what runs finish, and starts nothing more.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        while self.running.join_next().await.is_some() {}
+    }
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,311 @@
+//! Every action checks the right itself. The public functions of `src/actions` are read from the source: one that says
+//! who does it is called here by somebody without rights, on what is somebody else's; one that does not say it has its
+//! reason in [`DOORS`]. A new one that is in neither fails the test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+use std::path::Path;
+use std::time::Duration;
+
+use rollcall::actions::ActionError;
+use rollcall::actions::by::By;
+use rollcall::actions::import::ImportError;
+use rollcall::actions::people::{bootstrap, privacy, users};
+use rollcall::actions::principal::Principal;
+use rollcall::actions::sessions::end_job::EndTarget;
+use rollcall::actions::sessions::end_matching::{EndError, EndRequest};
+use rollcall::actions::sessions::{end, end_job, end_matching, look, retention};
+use rollcall::actions::sign_in::{factors, guesses};
+use rollcall::actions::tokens::TokenRequest;
+use rollcall::actions::upkeep::change_log::ChangeLog;
+use rollcall::actions::upkeep::dictionary::UnusedAgents;
+use rollcall::actions::upkeep::pending_ends::Moves;
+use rollcall::actions::upkeep::{places, sweep, user_agents};
+use rollcall::actions::{clock, import, policies, tokens};
+use rollcall::domain::caller::Actor;
+use rollcall::domain::listing::SessionFilter;
+use rollcall::domain::policy::Policy;
+use rollcall::domain::user::TokenIntent;
+use rollcall::domain::{Permission, SessionId};
+use rollcall::store::people::policies::PolicyOwner;
+use rollcall::store::people::users::{NewUser, Rights, UserRow};
+
+use crate::support::TestApp;
+use crate::support::app::TestUser;
+
+/// Public functions that take no caller, and what stands for the right.
+const DOORS: &[(&str, &str)] = &[
+    ("app.rs start", "the process starts"),
+    ("batching.rs ask", "runs what an action asks"),
+    ("clock.rs find_note", "a read for `rollcall check`, of a database without an App"),
+    ("people/passwords.rs hash", "computes"),
+    ("people/passwords.rs verify", "computes"),
+    ("people/users.rs find_link", "the link is the right"),
+    ("people/users.rs redeem_link", "the link is the right"),
+    ("policies.rs limits", "a read for whoever begins a session"),
+    ("sessions/bulk_end.rs move_some", "moves what ended already; the command line waits for it"),
+    ("sessions/check.rs check", "the session key is the right"),
+    ("sessions/end.rs sign_out", "the session key is the right"),
+    ("sessions/end_job.rs stop", "the process stops"),
+    ("sessions/end_job.rs find", "takes the user who began it, and gives nobody else's"),
+    ("sessions/question.rs spelled", "reads names of browsers, systems and devices"),
+    ("sessions/records.rs records", "formats rows that its caller may see"),
+    ("sessions/touch.rs flush", "writes what `check` noted"),
+    ("sessions/watch.rs wait", "waits"),
+    ("sign_in/begin.rs begin", "the proof is the right"),
+    ("sign_in/factors.rs check_code", "the proof of the password is the right"),
+    ("sign_in/guesses.rs give_back_beside", "the guess that was taken is the right"),
+    ("sign_in/guesses.rs is_worth_telling", "a limit"),
+    ("sign_in/guesses.rs known_device", "the browser's secret is the right"),
+    ("sign_in/guesses.rs settle", "the guess that was taken is the right"),
+    ("sign_in/guesses.rs take", "a limit"),
+    ("sign_in/passkeys/mod.rs list", "a read, for pages of its owner and of administrators"),
+    ("sign_in/passkeys/mod.rs options_for", "what a browser is asked; its caller knows whom"),
+    ("sign_in/passkeys/mod.rs prove_alone", "proves"),
+    ("sign_in/passkeys/mod.rs prove_by", "proves"),
+    ("sign_in/proof.rs find", "the ticket is the right"),
+    ("sign_in/proof.rs remember", "the proof is the right"),
+    ("sign_in/proof.rs take", "the ticket is the right"),
+    ("sign_in/prove.rs prove_password", "proves"),
+    ("sign_in/prove.rs start_session", "the proof is the right"),
+];
+
+/// The public asynchronous functions below `src/actions`, as file and name, with what they take.
+fn actions() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/actions");
+    let (mut folders, mut found) = (vec![root.clone()], BTreeMap::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let (text, file) = (std::fs::read_to_string(&path).unwrap(), path.strip_prefix(&root).unwrap().display().to_string());
+            let mut before = String::new();
+            for part in text.split_inclusive("pub async fn ") {
+                let (earlier, is_public) = (before.clone(), is_of_public_type(&before, &text));
+                before.push_str(part);
+                if earlier.is_empty() || !is_public {
+                    continue;
+                }
+                let (name, takes) = part.split_once(['(', '<']).unwrap();
+                let takes = takes.split_once(") ->").or_else(|| takes.split_once(") {")).map_or(takes, |(takes, _)| takes);
+                found.insert(format!("{file} {name}"), takes.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Whether the function that begins where `before` ends is a function by itself, or of a type that is public outside of
+/// the actions.
+fn is_of_public_type(before: &str, text: &str) -> bool {
+    if !before.ends_with("    pub async fn ") {
+        return true;
+    }
+    let head = before.rsplit("\nimpl").next().unwrap().lines().next().unwrap();
+    let name = head.trim_start_matches(|c: char| c != ' ').split(['<', '{']).next().unwrap().trim();
+    !text.contains(&format!("pub(in crate::actions) struct {name}"))
+}
+
+fn says_who(takes: &str) -> bool {
+    takes.contains("by: By<") || takes.contains("who: &Principal")
+}
+
+/// Of what is one's own: the session is who does it, and what is changed is its user's.
+fn is_own(takes: &str) -> bool {
+    takes.contains("session: &LiveSession") || takes.contains("current: &LiveSession")
+}
+
+/// What a call came to: `None` where it was refused.
+trait Outcome {
+    fn refused(self) -> bool;
+}
+
+fn is_refusal(error: &ActionError) -> bool {
+    matches!(error, ActionError::Forbidden | ActionError::NotFound)
+}
+
+impl<T> Outcome for Result<T, ActionError> {
+    fn refused(self) -> bool {
+        self.is_err_and(|error| is_refusal(&error))
+    }
+}
+
+impl<T> Outcome for Result<T, ImportError> {
+    fn refused(self) -> bool {
+        matches!(self, Err(ImportError::Forbidden))
+    }
+}
+
+impl<T> Outcome for Result<T, EndError> {
+    fn refused(self) -> bool {
+        matches!(self, Err(EndError::Action(error)) if is_refusal(&error))
+    }
+}
+
+/// Nothing is found of what one may not know of.
+impl<T> Outcome for Result<Option<T>, rollcall::store::StoreError> {
+    fn refused(self) -> bool {
+        matches!(self, Ok(None))
+    }
+}
+
+/// A principal with these rights.
+fn principal(user: &TestUser<'_>, rights: Rights) -> Principal {
+    Principal { user_id: user.id, username: user.name.clone(), rights, session: None, log_end: None }
+}
+
+fn newcomer() -> NewUser {
+    NewUser {
+        id: None,
+        uuid: None,
+        uid: None,
+        username: "newcomer".into(),
+        name: String::new(),
+        email: String::new(),
+        password_hash: None,
+        is_active: true,
+        is_superuser: true,
+        permissions: vec![Permission::ViewSessions],
+    }
+}
+
+fn request() -> TokenRequest {
+    TokenRequest { intent: TokenIntent::Api, identifier: None, description: String::new(), lives: None, key: None }
+}
+
+fn request_to_end() -> EndRequest {
+    EndRequest { filter: SessionFilter::default(), except: None, expected: None, comment: String::new() }
+}
+
+/// Calls every action that says who does it, as `who`, on what is `alice`'s. Gives which were refused.
+async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: SessionId) -> BTreeMap<&'static str, bool> {
+    let (server, actor) = (&app.app, Actor::default());
+    let by = By::Principal(who, &actor);
+    let owner = PolicyOwner::User(alice.id);
+    let source = || Box::new(Cursor::new(b"{\"kind\": \"user\", \"username\": \"imported\"}\n".to_vec()));
+    let mut calls = BTreeMap::new();
+    macro_rules! call {
+        ($name:literal, $call:expr) => {
+            calls.insert($name, Outcome::refused($call.await));
+        };
+    }
+    call!("clock.rs resume", clock::resume(server, by));
+    call!("clock.rs keep", clock::keep(server, by));
+    call!("clock.rs request_confirmation", clock::request_confirmation(server, by));
+    call!("import.rs run", import::run(server, by, source(), true, Box::new(|_| {})));
+    call!("people/bootstrap.rs run", bootstrap::run(server, by));
+    call!("people/privacy.rs export", privacy::export(server, by, alice));
+    call!("people/privacy.rs erase", privacy::erase(server, by, &alice.username));
+    call!("people/users.rs add", users::add(server, by, newcomer(), None));
+    call!("people/users.rs find", users::find(server, by, &alice.username));
+    call!("people/users.rs find_by_id", users::find_by_id(server, by, alice.id));
+    call!("people/users.rs set_password", users::set_password(server, by, alice, "a password of a stranger".into()));
+    call!("people/users.rs set_active", users::set_active(server, by, alice, false));
+    call!("people/users.rs make_recovery_link", users::make_recovery_link(server, by, alice));
+    call!("people/users.rs remove", users::remove(server, by, alice));
+    call!("policies.rs set", policies::set(server, by, owner, "alice", Policy::default()));
+    call!("policies.rs mark_policy_applied_if_empty", policies::mark_policy_applied_if_empty(server, by));
+    call!("policies.rs hold_to_instance", policies::hold_to_instance(server, by));
+    call!("sessions/end.rs end_session", end::end_session(server, who, session, &actor));
+    call!("sessions/end.rs end_of_users", end::end_of_users(server, who, vec![alice.id.0], &actor));
+    let target = EndTarget::Matching(Box::default());
+    call!("sessions/end_job.rs begin", end_job::begin(server, who, target, (1, String::new()), &actor));
+    call!("sessions/end_job.rs resume", end_job::resume(server, by));
+    call!("sessions/end.rs end_listed", end::end_listed(server, by, &[session], ""));
+    call!("sessions/end.rs sweep", end::sweep(server, by, app.app.clock.now()));
+    call!("sessions/end_matching.rs end_matching", end_matching::end_matching(server, by, request_to_end()));
+    call!("sessions/end_matching.rs end_named", end_matching::end_named(server, who, &[session], "", &actor));
+    call!("sessions/look.rs find", look::find(server, who, session));
+    call!("sessions/look.rs find_details", look::find_details(server, who, session));
+    call!("sessions/look.rs rename", look::rename(server, who, session, "mine", &actor));
+    call!("sessions/retention.rs fade", retention::fade(server, by));
+    call!("sessions/retention.rs clear_leftovers", retention::clear_leftovers(server, by));
+    call!("sessions/retention.rs purge", retention::purge(server, by));
+    call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
+    call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
+    call!("tokens.rs add", tokens::add(server, by, alice.id, &alice.username, request()));
+    call!("tokens.rs remove", tokens::remove(server, by, "alices"));
+    call!("upkeep/change_log.rs shorten", ChangeLog::default().shorten(server, by));
+    call!("upkeep/dictionary.rs prune", UnusedAgents::default().prune(server, by));
+    call!("upkeep/pending_ends.rs go_on", Moves::default().go_on(server, by, Duration::ZERO));
+    call!("upkeep/places.rs reload", places::reload(server, by));
+    call!("upkeep/places.rs refresh", places::refresh(server, by));
+    call!("upkeep/sweep.rs run", sweep::run(server, by));
+    call!("upkeep/user_agents.rs refresh", user_agents::refresh(server, by));
+    // Ends one's own of what matches, and nobody else's.
+    let ended = end_matching::end_permitted(server, who, request_to_end(), &actor).await;
+    calls.insert("sessions/end_matching.rs end_permitted", ended.as_ref().is_ok_and(|ended| *ended == 0) || ended.refused());
+    calls
+}
+
+#[test]
+fn every_action_says_who_does_it_or_why_not() {
+    let doors: BTreeMap<&str, &str> = DOORS.iter().copied().collect();
+    let actions = actions();
+    assert!(actions.len() > 60, "the source is read: {}", actions.len());
+    let unsaid: BTreeSet<&str> =
+        actions.iter().filter(|(_, takes)| !says_who(takes) && !is_own(takes)).map(|(name, _)| name.as_str()).collect();
+    let known: BTreeSet<&str> = doors.keys().copied().collect();
+    let unknown: Vec<_> = unsaid.difference(&known).collect();
+    assert_eq!(unknown, Vec::<&&str>::new(), "these take no `By`; give them one, or a reason in DOORS");
+    let stale: Vec<_> = known.difference(&unsaid).collect();
+    assert_eq!(stale, Vec::<&&str>::new(), "these are gone, or take a caller now");
+}
+
+db_test!(whoever_has_no_right_is_refused_by_every_action, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user_with_password("alice").await;
+    let session = SessionId::parse(&alice.session().await.uuid).unwrap();
+    let token = TokenRequest { identifier: Some("alices".into()), ..request() };
+    tokens::add(&app.app, By::Cli, alice.id, "alice", token).await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    let mallory = app.user("mallory").await;
+    let before = app.events().await;
+    let called = call_all(&app, &principal(&mallory, Rights::default()), &row, session).await;
+    let wanted: BTreeSet<String> = actions().into_iter().filter(|(_, takes)| says_who(takes)).map(|(name, _)| name).collect();
+    let tried: BTreeSet<String> = called.keys().map(|name| (*name).to_owned()).collect();
+    assert_eq!(tried, wanted, "an action that says who does it is not called here, or one is gone");
+    let done: Vec<_> = called.iter().filter(|(_, is_refused)| !**is_refused).map(|(name, _)| *name).collect();
+    assert_eq!(done, Vec::<&str>::new(), "done for somebody without rights");
+    assert_eq!(app.events().await, before, "nothing happened");
+    assert_eq!(users::find(&app.app, By::Cli, "alice").await.unwrap().password_hash, row.password_hash);
+    alice.token().await.get(crate::support::SESSIONS).await.assert_status(200);
+    // Those who may see and end sessions may do that, and nothing else of it.
+    let rights = Rights { is_superuser: false, may_view_sessions: true, may_delete_sessions: true };
+    let called = call_all(&app, &principal(&mallory, rights), &row, session).await;
+    let done: Vec<_> = called.iter().filter(|(_, is_refused)| !**is_refused).map(|(name, _)| *name).collect();
+    assert!(done.iter().all(|name| name.starts_with("sessions/")), "{done:?}");
+    assert!(called["sessions/look.rs rename"], "a session is named by its owner alone");
+});
+
+db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_server, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user_with_password("alice").await;
+    let session = SessionId::parse(&alice.session().await.uuid).unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    let root = app.superuser("root").await;
+    let rights = Rights { is_superuser: true, may_view_sessions: true, may_delete_sessions: true };
+    let root = principal(&root, rights);
+    let called = call_all(&app, &root, &row, session).await;
+    for (name, is_refused) in &called {
+        let operates = name.starts_with("upkeep/")
+            || name.starts_with("clock.rs")
+            || name.contains("hold_")
+            || name.contains("mark_policy")
+            || ["import.rs run", "people/bootstrap.rs run", "sign_in/guesses.rs sweep"].contains(name)
+            || name.starts_with("sessions/retention.rs")
+            || ["sessions/end_job.rs resume", "sessions/end.rs end_listed", "sessions/end.rs sweep"].contains(name)
+            || *name == "sessions/end_matching.rs end_matching";
+        assert!(!operates || *is_refused, "{name} is for the server and the command line");
+    }
+    for name in ["people/users.rs add", "people/privacy.rs export", "policies.rs set"] {
+        assert!(!called[name], "{name}");
+    }
+    let actor = Actor::default();
+    let oneself = users::find(&app.app, By::Cli, "root").await.unwrap();
+    let off = users::set_active(&app.app, By::Principal(&root, &actor), &oneself, false).await;
+    assert!(matches!(off, Err(ActionError::Forbidden)), "nobody locks themselves out");
+});
