@@ -244,9 +244,9 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn now(&self) -> Result<Option<Timestamp>, StoreError> {
-        match self {
-            Self::Sqlite(_) => Ok(None),
-            Self::Postgres(_) => {
+        match &self.database {
+            Database::Sqlite(_) => Ok(None),
+            Database::Postgres(_) => {
                 let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
                 Ok(self.read().one::<i64>(sql, &[]).await?.map(Timestamp))
             }

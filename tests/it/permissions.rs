@@ -154,7 +154,7 @@ impl<T> Outcome for Result<Option<T>, rollcall::store::StoreError> {
 
 /// A principal with these rights.
 fn principal(user: &TestUser<'_>, rights: Rights) -> Principal {
-    Principal { user_id: user.id, username: user.name.clone(), rights, session: None, log_end: None }
+    Principal { user_id: user.id, username: user.name.clone(), rights, session: None }
 }
 
 fn newcomer() -> NewUser {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use rollcall::actions::by::By;
 use rollcall::actions::people::users;
 use rollcall::domain::UserId;
-use rollcall::domain::caller::Actor;
 use rollcall::domain::listing::{SessionFilter, Sort, SortKey};
 use rollcall::domain::page::Wanted;
 use rollcall::store::StoreError;
@@ -102,8 +102,8 @@ db_test!(searches_know_a_user_by_the_new_name_alone, |db| async move {
     assert!(app.app.store.is_index_filled());
 
     // Another user gets the key of one who was removed.
-    let user = users::find(&app.app, "marianne").await.unwrap();
-    users::remove(&app.app, &user, &Actor::cli()).await.unwrap();
+    let user = users::find(&app.app, By::Cli, "marianne").await.unwrap();
+    users::remove(&app.app, By::Cli, &user).await.unwrap();
     assert_eq!((count("search=marianne").await, count("search=stays").await), (0, 20));
     let mut lines = vec![seed::user(7, "bertrand")];
     lines.extend((100..103).map(|n| seed::session(n, 7, json!({}))));
