@@ -84,6 +84,28 @@ impl SessionFilter {
     }
 }
 
+/// What filters and rows ask of a session that is yes or no, in one byte: the index in memory keeps one for
+/// each session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts(u8);
+
+impl Facts {
+    /// The bit of "stay signed in".
+    const REMEMBERED: u8 = 1 << 7;
+
+    /// Of a session whose user asked to stay signed in, or did not.
+    #[must_use]
+    pub fn new(is_remembered: bool) -> Self {
+        Self(if is_remembered { Self::REMEMBERED } else { 0 })
+    }
+
+    /// Whether its user asked to stay signed in.
+    #[must_use]
+    pub fn is_remembered(self) -> bool {
+        self.0 & Self::REMEMBERED != 0
+    }
+}
+
 /// What a list can be ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortKey {

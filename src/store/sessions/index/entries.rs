@@ -1,5 +1,6 @@
 //! What the index is told of sessions and user agents.
 
+use crate::domain::listing::Facts;
 use crate::domain::{Address, SessionId, Timestamp};
 
 /// A session.
@@ -25,8 +26,8 @@ pub(in crate::store) struct Entry {
     pub expires_at: Timestamp,
     /// When it began.
     pub created_at: Timestamp,
-    /// Whether its user asked to stay signed in.
-    pub is_remembered: bool,
+    /// What else is known of it, in a byte.
+    pub facts: Facts,
 }
 
 /// A user agent.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use uuid::Uuid;
 
-use crate::domain::listing::{SessionRow, SortKey};
+use crate::domain::listing::{Facts, SessionRow, SortKey};
 use crate::domain::{Address, SessionId, Timestamp, UserId};
 use crate::store::sessions::index::bits::{has_bit, put_bit, set_bit};
 use crate::store::sessions::index::columns::{at, number, roomy, set};
@@ -38,8 +38,7 @@ pub(in crate::store) struct Table {
     /// One bit a slot: whether a session is there.
     pub live: Vec<u64>,
     live_count: usize,
-    /// One bit a slot: whether "stay signed in" was asked for.
-    remembered: Vec<u64>,
+    pub facts: Vec<Facts>,
     /// Slots of keys that did not come in ascending order. Their place in `ids` holds the key before, so
     /// that `ids` stays in order.
     late: Map<i64, u32>,
@@ -72,6 +71,7 @@ impl Table {
             last_used: roomy(count),
             expires: roomy(count),
             created: roomy(count),
+            facts: roomy(count),
             address_keys: roomy(count),
             filling: Some(Map::default()),
             ..Self::default()
@@ -104,7 +104,7 @@ impl Table {
             expires_at: Timestamp(at(&self.expires, slot)),
             last_ip: self.address_of(slot),
             user_agent_id: at(&self.agent_texts.ids, at(&self.agents, slot)),
-            is_remembered: has_bit(&self.remembered, slot),
+            is_remembered: at(&self.facts, slot).is_remembered(),
         }
     }
 
@@ -188,8 +188,8 @@ impl Table {
             self.expires.push(expires);
             self.created.push(created);
             self.live_count += 1;
+            self.facts.push(row.facts);
             set_bit(&mut self.live, slot);
-            put_bit(&mut self.remembered, slot, row.is_remembered);
             self.enter_place(slot);
             for key in KEYS {
                 self.enter(key, slot);
@@ -231,7 +231,7 @@ impl Table {
         set(&mut self.last_used, slot, last_used);
         set(&mut self.expires, slot, expires);
         set(&mut self.created, slot, created);
-        put_bit(&mut self.remembered, slot, row.is_remembered);
+        set(&mut self.facts, slot, row.facts);
         if is_elsewhere {
             self.enter_place(slot);
         }

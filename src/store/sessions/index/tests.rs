@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::domain::listing::{SessionFilter, SessionRow, Sort, SortKey};
+use crate::domain::listing::{Facts, SessionFilter, SessionRow, Sort, SortKey};
 use crate::domain::page::Wanted;
 use crate::domain::{Address, SessionId, Timestamp, UserId};
 use crate::store::sessions::index::table::KEYS;
@@ -31,7 +31,7 @@ fn row(id: i64, seed: u64) -> Entry {
         last_used_at: Timestamp(part(24, 300)),
         expires_at: Timestamp(part(32, 40)),
         created_at: Timestamp(part(40, 5000)),
-        is_remembered: part(48, 2) > 0,
+        facts: Facts::new(part(48, 2) > 0),
     }
 }
 
@@ -45,7 +45,7 @@ fn listed(row: &Entry) -> SessionRow {
         expires_at: row.expires_at,
         last_ip: row.last_ip,
         user_agent_id: row.user_agent_id,
-        is_remembered: row.is_remembered,
+        is_remembered: row.facts.is_remembered(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use crate::domain::SessionId;
+use crate::domain::listing::Facts;
 use crate::store::db::statements::placeholders;
 use crate::store::sessions::index::{Agent, Changes, Entry, Names, SessionIndex};
 use crate::store::sessions::memory::position::{Position, WINDOW};
@@ -37,7 +38,7 @@ impl FromRow for Entry {
             last_used_at: row.timestamp()?,
             expires_at: row.timestamp()?,
             created_at: row.timestamp()?,
-            is_remembered: row.bool()?,
+            facts: Facts::new(row.bool()?),
         })
     }
 }
