@@ -128,20 +128,19 @@ impl Store {
     }
 }
 
-/// Whether SQL may have to look at many rows: for a search, or for filters whose matches are not counted and
-/// may be far apart in any order.
+/// Whether SQL may have to look at many rows. It need not for a user's sessions or those of an address: there
+/// is an index of each, and users are counted. A search, and every other filter, may.
 fn reads_far(filter: &SessionFilter) -> bool {
-    let times = [filter.last_used_gte, filter.last_used_lte, filter.expires_gte, filter.expires_lte];
-    let families = [&filter.browser, &filter.os, &filter.device];
-    let is_of_user = filter.visible_to.is_some() || filter.username.is_some() || filter.user.is_some();
-    let is_spread = filter.user_agent.is_some() || filter.country.is_some() || filter.asn.is_some();
-    is_spread
-        || (is_of_user && filter.last_ip.is_some())
-        || !filter.search.is_empty()
-        || filter.network.is_some()
-        || filter.except.is_some()
-        || times.iter().any(Option::is_some)
-        || families.iter().any(|family| family.is_some())
+    let SessionFilter { visible_to, username, user, last_ip, .. } = filter;
+    let is_of_user = visible_to.is_some() || username.is_some() || user.is_some();
+    let near = SessionFilter {
+        visible_to: *visible_to,
+        username: username.clone(),
+        user: *user,
+        last_ip: *last_ip,
+        ..SessionFilter::default()
+    };
+    *filter != near || (is_of_user && last_ip.is_some())
 }
 
 /// Whether SQL reads this order without an index: there is none for the text of user agents and for when
