@@ -8,6 +8,7 @@
 use crate::domain::address::{Address, Network};
 use crate::domain::clock::Timestamp;
 use crate::domain::country;
+use crate::domain::factor::Method;
 use crate::domain::listing::{EndedFilter, SessionFilter};
 use crate::domain::session::{EndReason, SessionId};
 use crate::domain::user::UserId;
@@ -148,6 +149,9 @@ pub static SESSIONS: &[Filter<SessionFilter>] = &[
     filter!("device", device, Kind::Text, text, String::clone,
         "Device family, such as iPhone",
         &[Word { key: "device", example: "iphone", about: "the device" }]),
+    filter!("methods", methods, Kind::Choice(|| Method::ALL.map(Method::as_str).to_vec()), method, |method: &Method| method.as_str().to_owned(),
+        "A method that it was signed in with, in the words of RFC 8176",
+        &[Word { key: "method", example: "otp", about: "how it was signed in: pwd, otp, hwk, swk, user, mfa" }]),
     filter!("last_user_agent", user_agent, Kind::Text, text, String::clone,
         "The last user agent, exactly",
         &[Word { key: "agent", example: "\"curl/8.14.1\"", about: "the whole user agent" }]),
@@ -251,6 +255,11 @@ fn country(text: &str) -> Result<String, &'static str> {
     let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
     let code = country::code(text).map(str::to_owned).or_else(|| is_code.then(|| text.to_ascii_uppercase()));
     code.ok_or("Enter a country's code of two letters, or its English name.")
+}
+
+fn method(text: &str) -> Result<Method, &'static str> {
+    let method = Method::ALL.into_iter().find(|method| method.as_str() == text);
+    method.ok_or("Enter a method: pwd, otp, hwk, swk, user or mfa.")
 }
 
 fn instant(text: &str) -> Result<Timestamp, &'static str> {

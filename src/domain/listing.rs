@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::domain::address::{Address, Network};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::FilterTerms;
+use crate::domain::factor::{Method, Methods};
 use crate::domain::session::SessionId;
 use crate::domain::user::UserId;
 
@@ -35,6 +36,8 @@ pub struct SessionFilter {
     pub os: Option<String>,
     /// Device family, exactly.
     pub device: Option<String>,
+    /// A method that it was signed in with, among others.
+    pub methods: Option<Method>,
     /// Last used at this instant or later.
     pub last_used_gte: Option<Timestamp>,
     /// Last used at this instant or earlier.
@@ -90,13 +93,20 @@ impl SessionFilter {
 pub struct Facts(u8);
 
 impl Facts {
-    /// The bit of "stay signed in".
+    /// The bit of "stay signed in". Those below it are of the methods.
     const REMEMBERED: u8 = 1 << 7;
 
-    /// Of a session whose user asked to stay signed in, or did not.
+    /// Of a session whose user asked to stay signed in, or did not, and proved who they are by these methods.
     #[must_use]
-    pub fn new(is_remembered: bool) -> Self {
-        Self(if is_remembered { Self::REMEMBERED } else { 0 })
+    pub fn new(is_remembered: bool, methods: Methods) -> Self {
+        let remembered = if is_remembered { Self::REMEMBERED } else { 0 };
+        Self(Method::ALL.iter().filter(|method| methods.has(**method)).fold(remembered, |bits, method| bits | 1 << (*method as u8)))
+    }
+
+    /// Whether it was signed in with this method, among others.
+    #[must_use]
+    pub fn has_method(self, method: Method) -> bool {
+        self.0 & 1 << (method as u8) != 0
     }
 
     /// Whether its user asked to stay signed in.

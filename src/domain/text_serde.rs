@@ -3,7 +3,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::domain::{Address, Network, SessionId, Timestamp};
+use crate::domain::{Address, Method, Network, SessionId, Timestamp};
 
 macro_rules! read_from_text {
     ($($type:ty: $what:literal),+ $(,)?) => {$(
@@ -21,6 +21,20 @@ read_from_text! {
     Network: "a network",
     SessionId: "a uuid",
     Timestamp: "an instant",
+}
+
+impl<'de> Deserialize<'de> for Method {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let known = Self::ALL.into_iter().find(|method| method.as_str() == text);
+        known.ok_or_else(|| D::Error::custom(format!("{text:?} is not a method")))
+    }
+}
+
+impl Serialize for Method {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 impl Serialize for Network {

@@ -87,7 +87,8 @@ impl Passwords {
         let memory = Arc::clone(&self.memory);
         let done = tokio::task::spawn_blocking(move || {
             let done = work(&memory);
-            drop((turn, place));
+            // The place first: who gets the turn finds the place free.
+            drop((place, turn));
             done
         });
         done.await.map_err(|error| StoreError::Failed(error.to_string()).into())

@@ -170,6 +170,11 @@ impl Db<'_> {
                 });
             }
         }
+        if let Some(method) = filter.methods {
+            // Words with blanks between them.
+            let placeholder = conditions.bind(format!(" {} ", method.as_str()));
+            conditions.sql.push(self.holds("' ' || s.methods || ' '", &placeholder));
+        }
         if let Some(except) = filter.except {
             conditions.compare("s.uuid", "<>", except);
         }

@@ -1,5 +1,6 @@
 //! Filters (`docs/compat.md` 8 and 11).
 
+use rollcall::domain::Methods;
 use serde_json::{Value, json};
 
 use crate::support::{Caller, SESSIONS, TestApp, encode, geoip, seed};
@@ -145,6 +146,55 @@ db_test!(times_reach_to_the_end_of_the_year_9999, |db| async move {
     {
         assert!(browser.get(&path).await.assert_status(200).text().contains("datetime=\"9999-12-31T23:59:59.999999Z\""), "{path}");
     }
+    assert_eq!(row["user"], 9);
+});
+
+db_test!(sessions_are_filtered_by_how_they_were_signed_in, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = populated(&app).await;
+    let sign_in = async |nth: u32, methods: &'static str| {
+        let id = app.number(&format!("SELECT id FROM session_rows ORDER BY uuid LIMIT 1 OFFSET {}", nth - 1)).await;
+        let write = app.app.store.write(move |db| Box::pin(async move { db.update_methods(id, Methods::parse(methods)).await }));
+        write.await.unwrap();
+    };
+    for (nth, methods) in [(1, "pwd"), (2, "pwd otp mfa"), (3, "hwk user mfa")] {
+        sign_in(nth, methods).await;
+    }
+    for limit in [0, 1_000_000] {
+        // By SQL, then from memory.
+        app.app.store.use_index(limit);
+        for (query, want) in [
+            ("methods=pwd", &[1, 2][..]),
+            ("methods=%20otp%20", &[2]),
+            ("methods=hwk", &[3]),
+            ("methods=user", &[3]),
+            ("methods=mfa", &[2, 3]),
+            ("methods=swk", &[]),
+            ("methods=", &[1, 2, 3, 4]),
+            ("methods=pwd&user=1", &[1]),
+            ("methods=mfa&search=curl", &[2]),
+            ("methods=mfa&network=2001:db8::/32&ordering=-user", &[3]),
+        ] {
+            assert_eq!(filtered(&admin, query).await, seed::uuids(want), "{limit}: {query}");
+            assert_eq!(admin.get(&format!("{SESSIONS}?{query}")).await.count(), want.len() as i64, "{limit}: {query}");
+        }
+    }
+    sign_in(1, "pwd otp mfa").await;
+    assert_eq!(filtered(&admin, "methods=otp").await, seed::uuids(&[1, 2]), "memory follows the change");
+    let root = app.superuser("root").await.session().await;
+    let page = root.get("/sessions/all?q=method:hwk").await.assert_status(200).text();
+    assert!(page.contains(&seed::uuid(3)) && !page.contains(&seed::uuid(2)), "the search box, too");
+    assert!(page.contains("methods=hwk&#38;ordering") && page.contains("rollcall session list method:hwk --ordering"), "{page}");
+    for wrong in ["sms", "PWD", "pwd,otp", "pwd otp"] {
+        let answer = admin.get(&format!("{SESSIONS}?methods={}", encode(wrong))).await.assert_status(400);
+        assert_eq!(answer.json(), json!({"methods": ["Enter a method: pwd, otp, hwk, swk, user or mfa."]}), "{wrong}");
+    }
+    let body = json!({"methods": "otp", "expected_count": 2});
+    assert_eq!(admin.post_json(&format!("{SESSIONS}revoke/"), &body).await.assert_status(200).json(), json!({"ended": 2}));
+    let ended = admin.get("/api/v3/core/ended_sessions/?methods=otp&ordering=uuid").await.assert_status(200);
+    assert_eq!(ended.uuids(), seed::uuids(&[1, 2]));
+    assert_eq!(admin.get("/api/v3/core/ended_sessions/?methods=hwk").await.count(), 0);
+    app.assert_counts().await;
 });
 
 db_test!(bad_values_are_named_all_at_once, |db| async move {

@@ -5,7 +5,7 @@
 
 use crate::domain::listing::{SessionFilter, SortKey};
 use crate::domain::search::could_be_address;
-use crate::domain::{Network, UserId};
+use crate::domain::{Method, Network, UserId};
 use crate::store::sessions::index::bits::{bits_of, has_bit, keep, places_of, set_bit};
 use crate::store::sessions::index::columns::at;
 use crate::store::sessions::index::plan::PASS;
@@ -88,6 +88,8 @@ pub(in crate::store) enum Condition {
     LastUsed(i64, i64),
     /// Expires from the one instant to the other.
     Expires(i64, i64),
+    /// Signed in with a method.
+    Method(Method),
     /// All but one.
     Except(u128),
     /// One search term.
@@ -221,6 +223,7 @@ impl Table {
             let from = filter.expires_gte.map_or(i64::MIN, |time| time.0);
             conditions.push(Condition::Expires(from, filter.expires_lte.map_or(i64::MAX, |time| time.0)));
         }
+        conditions.extend(filter.methods.map(Condition::Method));
         conditions.extend(filter.except.map(|except| Condition::Except(except.0.as_u128())));
         conditions.extend(filter.search.iter().map(|term| Condition::Term(self.term(term))));
         Some(conditions)
@@ -267,7 +270,7 @@ impl Table {
                 let places = places_of(places);
                 places.into_iter().filter_map(|place| Some(Source::Slots(self.at_places.get(place)?.slots()))).collect()
             }
-            Condition::Agents(_) | Condition::Except(_) => return None,
+            Condition::Agents(_) | Condition::Method(_) | Condition::Except(_) => return None,
         })
     }
 
@@ -333,6 +336,7 @@ impl Table {
             Condition::Network(network) => network.contains(self.address_of(slot)),
             Condition::LastUsed(from, to) => (*from..=*to).contains(&at(&self.last_used, slot)),
             Condition::Expires(from, to) => (*from..=*to).contains(&at(&self.expires, slot)),
+            Condition::Method(method) => at(&self.facts, slot).has_method(*method),
             Condition::Except(uuid) => at(&self.uuids, slot) != *uuid,
             Condition::Term(term) => {
                 term.users.binary_search(&at(&self.users, slot)).is_ok()
@@ -360,6 +364,7 @@ impl Table {
             }
             Condition::LastUsed(from, to) => keep(bits, &self.last_used, |it| (*from..=*to).contains(&it)),
             Condition::Expires(from, to) => keep(bits, &self.expires, |it| (*from..=*to).contains(&it)),
+            Condition::Method(method) => keep(bits, &self.facts, |it| it.has_method(*method)),
             Condition::Except(uuid) => keep(bits, &self.uuids, |it| it != *uuid),
             Condition::Term(term) => {
                 let Some([users, agents, addresses]) = &term.bits else { return };

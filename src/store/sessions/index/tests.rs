@@ -8,13 +8,16 @@ use uuid::Uuid;
 
 use crate::domain::listing::{Facts, SessionFilter, SessionRow, Sort, SortKey};
 use crate::domain::page::Wanted;
-use crate::domain::{Address, SessionId, Timestamp, UserId};
+use crate::domain::{Address, Method, Methods, SessionId, Timestamp, UserId};
 use crate::store::sessions::index::table::KEYS;
 use crate::store::sessions::index::{Agent, Changes, Effort, Entry, Names, Question, SessionIndex};
 
 const COUNTRIES: [&str; 3] = ["", "DE", "JP"];
 /// Names that users may get.
 const NAMES: [&str; 6] = ["ada", "ada.b", "bob", "zoe", "Adam", "nada"];
+
+/// The methods that sessions may be signed in with.
+const METHODS: [&[Method]; 3] = [&[], &[Method::Password], &[Method::Password, Method::OneTimeCode]];
 
 /// A session, made of one number.
 fn row(id: i64, seed: u64) -> Entry {
@@ -31,7 +34,10 @@ fn row(id: i64, seed: u64) -> Entry {
         last_used_at: Timestamp(part(24, 300)),
         expires_at: Timestamp(part(32, 40)),
         created_at: Timestamp(part(40, 5000)),
-        facts: Facts::new(part(48, 2) > 0),
+        facts: Facts::new(
+            part(48, 2) > 0,
+            METHODS[usize::try_from(part(4, 3)).unwrap()].iter().fold(Methods::default(), |all, method| all.with(*method)),
+        ),
     }
 }
 
@@ -68,6 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(SessionFilter { country: Some("DE".into()), ..SessionFilter::default() }),
         Just(SessionFilter { asn: Some(2), ..SessionFilter::default() }),
         Just(SessionFilter { user: Some(UserId(2)), ..SessionFilter::default() }),
+        Just(SessionFilter { methods: Some(Method::OneTimeCode), ..SessionFilter::default() }),
         Just(SessionFilter { search: vec!["ADA".into()], ..SessionFilter::default() }),
         Just(SessionFilter { last_used_gte: Some(Timestamp(150)), ..SessionFilter::default() }),
     ];
@@ -85,6 +92,7 @@ fn matches(names: &[&str], row: &Entry, filter: &SessionFilter) -> bool {
     filter.country.as_ref().is_none_or(|country| *country == row.country)
         && filter.asn.is_none_or(|asn| row.asn == Some(asn))
         && filter.user.is_none_or(|user| user.0 == row.user_id)
+        && filter.methods.is_none_or(|method| row.facts.has_method(method))
         && filter.search.iter().all(|term| name.contains(term.as_str()))
         && filter.last_used_gte.is_none_or(|from| row.last_used_at >= from)
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::domain::SessionId;
 use crate::domain::listing::Facts;
+use crate::domain::{Methods, SessionId};
 use crate::store::db::statements::placeholders;
 use crate::store::sessions::index::{Agent, Changes, Entry, Names, SessionIndex};
 use crate::store::sessions::memory::position::{Position, WINDOW};
@@ -23,7 +23,7 @@ const AHEAD: usize = 4;
 
 /// The columns of an [`Entry`].
 pub(super) const COLUMNS: &str =
-    "id, uuid, user_id, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, created_at, is_remembered";
+    "id, uuid, user_id, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, created_at, is_remembered, methods";
 
 impl FromRow for Entry {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -38,7 +38,7 @@ impl FromRow for Entry {
             last_used_at: row.timestamp()?,
             expires_at: row.timestamp()?,
             created_at: row.timestamp()?,
-            facts: Facts::new(row.bool()?),
+            facts: Facts::new(row.bool()?, Methods::parse(&row.text()?)),
         })
     }
 }
