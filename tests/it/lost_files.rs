@@ -91,8 +91,8 @@ async fn nothing_is_accepted_while_the_files_are_lost() {
         assert_eq!((answer.status().as_u16(), newcomer.key.as_str()), (503, ""), "a sign-in with {what}");
         eventually("a server that is not ready", || async { (ready(&server).await == 503).then_some(()) }).await;
         assert_refused(&server, &person, what).await;
-        let log = server.log();
-        assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(says)), "{what}: {log}");
+        let is_logged = || server.log().lines().any(|line| line.contains("ERROR") && line.contains(says));
+        eventually(&format!("{says} in the log, with {what}"), || async { is_logged().then_some(()) }).await;
         if let Some(undo) = undo {
             shell(&home, undo);
             eventually("a server that is ready", || async { (ready(&server).await == 204).then_some(()) }).await;
