@@ -144,8 +144,8 @@ impl Sqlite {
         })
     }
 
-    /// Runs `work` on one of the few threads for long reads, when it is its turn. It goes on there when the
-    /// caller is dropped, and keeps its turn until it ends.
+    /// Runs `work` on one of the few threads for long reads, when it is its turn. It goes on there
+    /// when the caller is dropped, and keeps its turn until it ends.
     ///
     /// # Errors
     /// [`StoreError::Busy`] when the queue is full.
@@ -184,7 +184,8 @@ impl Sqlite {
     /// Puts work into the writer's queue and waits for what it sends.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when the queue is full; [`StoreError::Unavailable`] when the writer has stopped.
+    /// [`StoreError::Busy`] when the queue is full; [`StoreError::Unavailable`] when the writer has
+    /// stopped.
     pub(in crate::store) async fn submit<T>(
         &self,
         work: Work,
