@@ -7,6 +7,7 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+use crate::domain::secret;
 use crate::files;
 
 /// Why the instance key cannot be read or made: the file and the reason.
@@ -108,7 +109,7 @@ impl InstanceKey {
     #[must_use]
     pub fn tag(&self) -> String {
         let mac = self.mac("tag of the instance", &[]).unwrap_or_default();
-        mac.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        secret::hex(&mac[..4])
     }
 
     /// HMAC-SHA-256 of `message` for `purpose`.

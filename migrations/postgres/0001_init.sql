@@ -26,7 +26,10 @@ CREATE TABLE users (
     is_active BOOLEAN NOT NULL,
     is_superuser BOOLEAN NOT NULL,
     created_at BIGINT NOT NULL,
-    last_sign_in_at BIGINT
+    last_sign_in_at BIGINT,
+    -- Counts what else changes how a user proves who they are: second factors and deactivation. With
+    -- the password's hash it makes the generation that stored proofs hang on.
+    credential_changes BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX users_by_username_key ON users (username_key);
 CREATE INDEX users_by_email_key ON users (email_key) WHERE email_key <> '';
@@ -91,7 +94,9 @@ CREATE TABLE tokens (
     user_id BIGINT NOT NULL REFERENCES users ON DELETE CASCADE,
     is_expiring BOOLEAN NOT NULL,
     expires_at BIGINT NOT NULL,
-    created_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL,
+    -- The generation a set-up or recovery link was made for; null for API tokens.
+    generation BYTEA
 );
 CREATE INDEX tokens_by_user ON tokens (user_id);
 
@@ -300,7 +305,9 @@ CREATE TABLE pending_sign_ins (
     user_id BIGINT NOT NULL REFERENCES users ON DELETE CASCADE,
     expires_at BIGINT NOT NULL,
     -- What it has proved so far.
-    methods TEXT COLLATE "C" NOT NULL DEFAULT 'pwd'
+    methods TEXT COLLATE "C" NOT NULL DEFAULT 'pwd',
+    -- The generation that was proved.
+    generation BYTEA NOT NULL
 );
 CREATE INDEX pending_sign_ins_by_expiry ON pending_sign_ins (expires_at);
 

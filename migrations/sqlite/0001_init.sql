@@ -26,7 +26,10 @@ CREATE TABLE users (
     is_active INTEGER NOT NULL,
     is_superuser INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
-    last_sign_in_at INTEGER
+    last_sign_in_at INTEGER,
+    -- Counts what else changes how a user proves who they are: second factors and deactivation. With
+    -- the password's hash it makes the generation that stored proofs hang on.
+    credential_changes INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX users_by_username_key ON users (username_key);
 CREATE INDEX users_by_email_key ON users (email_key) WHERE email_key <> '';
@@ -91,7 +94,9 @@ CREATE TABLE tokens (
     user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
     is_expiring INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    -- The generation a set-up or recovery link was made for; null for API tokens.
+    generation BLOB
 ) STRICT;
 CREATE INDEX tokens_by_user ON tokens (user_id);
 
@@ -297,7 +302,9 @@ CREATE TABLE pending_sign_ins (
     user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
     expires_at INTEGER NOT NULL,
     -- What it has proved so far.
-    methods TEXT NOT NULL DEFAULT 'pwd'
+    methods TEXT NOT NULL DEFAULT 'pwd',
+    -- The generation that was proved.
+    generation BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pending_sign_ins_by_expiry ON pending_sign_ins (expires_at);
 

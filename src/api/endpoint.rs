@@ -233,6 +233,7 @@ pub fn with_allow(allow: HeaderValue, answer: Answer) -> Response {
 }
 
 /// The answer to `OPTIONS`.
+#[must_use]
 pub fn options(name: &str, description: &str) -> Response {
     let media = ["application/json"];
     ok(&json!({ "name": name, "description": description, "renders": media, "parses": media }))

@@ -159,8 +159,9 @@ const SWAGGER_FILES: [&str; 5] =
 static SWAGGER: LazyLock<Vec<(&'static str, StaticFile)>> = LazyLock::new(|| {
     let config = std::sync::Arc::new(utoipa_swagger_ui::Config::from("/api/v3/schema/"));
     let load = |name: &'static str| {
+        let extension = std::path::Path::new(name).extension();
         let found = utoipa_swagger_ui::serve(name, std::sync::Arc::clone(&config)).ok().flatten()?;
-        let kind = if name.ends_with(".css") { "text/css" } else { "text/javascript" };
+        let kind = if extension.is_some_and(|extension| extension == "css") { "text/css" } else { "text/javascript" };
         Some((name, StaticFile::new(kind, "public, max-age=86400", found.bytes.into_owned())))
     };
     SWAGGER_FILES.into_iter().filter_map(load).collect()

@@ -257,14 +257,14 @@ fn geoip_file(report: &mut Report, what: &str, path: &Path, holds: Holds) -> Out
             report.bad(what, &format!("{shown}: {error}"), cure)
         }
         Ok(reader) => {
-            if let Err(error) = reader.verify() {
-                let cure = "Addresses it cannot tell have no place. If it is MaxMind's, download it again.";
-                return Report::warn(what, &format!("{shown}: {error}"), cure);
-            }
             let metadata = reader.metadata();
             if Holds::by_name(&metadata.database_type).is_some_and(|found| found != holds) {
                 let detail = format!("{shown} is of the kind {}", metadata.database_type);
                 return report.bad(what, &detail, "geoip.city takes a City file, and geoip.asn an ASN file: they may be swapped.");
+            }
+            if let Err(error) = reader.verify() {
+                let cure = "Addresses it cannot tell have no place. If it is MaxMind's, download it again.";
+                return Report::warn(what, &format!("{shown}: {error}"), cure);
             }
             let built = crate::domain::Timestamp(i64::try_from(metadata.build_epoch.saturating_mul(1_000_000)).unwrap_or(0));
             let days = Clock::System.now().since(built).as_secs() / 86400;

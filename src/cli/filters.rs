@@ -1,6 +1,7 @@
 //! Which sessions a command is about: a query in the search language, and a flag for each filter. The
 //! flags come from the table of filters ([`crate::domain::filters`]).
 
+use std::fmt::Write;
 use std::sync::LazyLock;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
@@ -127,7 +128,7 @@ fn explanation() -> String {
         .to_owned();
     for word in words() {
         let example = format!("{}:{}", word.key, word.example);
-        text.push_str(&format!("  {example:22} {}\n", word.about));
+        let _ = writeln!(text, "  {example:22} {}", word.about);
     }
     text.push_str("\nWith a mistake in it a command does nothing. Exit code 3: nothing matched.");
     text

@@ -97,7 +97,7 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             crate::cli::watch::run(&app, user.as_deref(), json).await
         }
         SessionCommand::End { filter, everyone, expected_count, reason, yes } => {
-            let which = Which::read(filter, everyone, expected_count)?;
+            let which = Which::read(&filter, everyone, expected_count)?;
             let comment = reason.trim().to_owned();
             if !end_matching::is_comment(&comment) {
                 return Err(misused(format!("--reason: at most {MAX_COMMENT_LENGTH} characters, no control characters")));
@@ -131,7 +131,7 @@ enum Which {
 
 impl Which {
     /// Reads what the command line says; nothing but UUIDs names sessions one by one.
-    fn read(args: FilterArgs, is_everyone: bool, expected: Option<u64>) -> Result<Self, Failure> {
+    fn read(args: &FilterArgs, is_everyone: bool, expected: Option<u64>) -> Result<Self, Failure> {
         let ids: Vec<SessionId> = args.query.iter().filter_map(|text| SessionId::parse(text)).collect();
         if !ids.is_empty() && ids.len() == args.query.len() {
             if is_everyone || expected.is_some() || !args.has_no_flag() {

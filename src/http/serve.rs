@@ -29,7 +29,7 @@ const REQUEST_TIME: Duration = Duration::from_secs(60);
 const PACE: Pace = Pace { time: Duration::from_secs(20), bytes: 16 * 1024 };
 /// The largest head, in bytes, and the most header lines: beyond it the answer is 431. It is also the most
 /// that is read ahead of a request that is being answered, which bounds the pipeline.
-const MAX_HEAD: usize = 32 * 1024;
+const MAX_HEAD: usize = 128 * 1024;
 const MAX_HEADERS: usize = 128;
 /// How long requests may take to finish once the server stops.
 const GRACE: Duration = Duration::from_secs(8);

@@ -139,8 +139,7 @@ impl PageError {
                 "The form waited too long for your password, so it was not done. Go back to its page, and send it again.",
             ),
             // Redirects and pages of their own; never shown.
-            Self::Interrupted(_) => (StatusCode::FORBIDDEN, "Confirm first", ""),
-            Self::Unconfirmed(_) => (StatusCode::FORBIDDEN, "Confirm first", ""),
+            Self::Interrupted(_) | Self::Unconfirmed(_) => (StatusCode::FORBIDDEN, "Confirm first", ""),
             Self::FactorMissing => (StatusCode::FORBIDDEN, "Add a second factor first", ""),
             Self::SignedOut(_) | Self::SignedOutForm(_) | Self::Moved(_) => (StatusCode::FORBIDDEN, "Sign in first", ""),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "The cause is in the server's log."),

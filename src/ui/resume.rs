@@ -89,10 +89,10 @@ fn hand_on_cookies(from: &HeaderMap, to: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn cookies(name: header::HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn cookies(name: &header::HeaderName, values: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(&name, HeaderValue::from_static(value));
+            headers.append(name, HeaderValue::from_static(value));
         }
         headers
     }
@@ -100,8 +100,8 @@ mod tests {
     #[test]
     fn a_form_is_done_with_the_cookies_of_its_proof() {
         let (mut parts, ()) = axum::http::Request::post("/confirm").body(()).unwrap().into_parts();
-        parts.headers = cookies(header::COOKIE, &["session=old; a=1", "b=2;session=older"]);
-        let answer = cookies(header::SET_COOKIE, &["session=new; Path=/; HttpOnly", "c=; Max-Age=0"]);
+        parts.headers = cookies(&header::COOKIE, &["session=old; a=1", "b=2;session=older"]);
+        let answer = cookies(&header::SET_COOKIE, &["session=new; Path=/; HttpOnly", "c=; Max-Age=0"]);
         let form = Opened { path: "/users?x=1".into(), body: b"username=bob".to_vec() };
         let again = form_again(&parts, &answer, form).unwrap();
         assert_eq!(again.headers()[header::COOKIE], "a=1; b=2; session=new; c=");
@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn of_two_cookies_of_one_name_the_later_answer_sets_its_own() {
-        let first = cookies(header::SET_COOKIE, &["session=one; Path=/", "other=1"]);
-        let mut second = cookies(header::SET_COOKIE, &["session=two; Path=/"]);
+        let first = cookies(&header::SET_COOKIE, &["session=one; Path=/", "other=1"]);
+        let mut second = cookies(&header::SET_COOKIE, &["session=two; Path=/"]);
         hand_on_cookies(&first, &mut second);
         let all: Vec<_> = second.get_all(header::SET_COOKIE).iter().collect();
         assert_eq!(all, ["session=two; Path=/", "other=1"]);

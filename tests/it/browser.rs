@@ -176,7 +176,7 @@ async fn the_set_up_link_leads_in() {
     browser.arrives_at("/sessions").await;
     assert!(cards(&browser).await[0].contains("This device"));
     browser.client.goto(&link).await.unwrap();
-    assert_eq!(browser.heading().await, "There is nothing here");
+    assert_eq!(browser.heading().await, "This link does not work any more");
     browser.client.find(Locator::LinkText("Go to your sessions")).await.unwrap().click().await.unwrap();
     browser.arrives_at("/sessions").await;
     browser.assert_content().await;
@@ -267,7 +267,9 @@ async fn the_page_to_browse_the_api_shows_every_operation() {
         (shown.len() == operations).then_some(())
     })
     .await;
-    assert!(browser.text().await.contains(SESSIONS));
+    // The page allows breaks in long addresses.
+    let text = browser.text().await.replace('\u{200b}', "");
+    assert!(text.contains("/core/authenticated_sessions/"), "{text}");
     // Each opens, with its parameters and answers.
     let buttons = browser.client.find_all(Locator::Css(".opblock-summary-control")).await.unwrap();
     for button in &buttons {

@@ -169,9 +169,9 @@ mod tests {
 
     #[test]
     fn an_end_of_many_tells_how_many_and_which() {
-        let ended = |count, reason, filter: &[(&str, &str)]| {
+        let ended = |count: Option<u64>, reason, filter: &[(&str, &str)]| {
             let filter = filter.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            let users = Some(7_200).filter(|_| count != None::<u64>);
+            let users = Some(7_200).filter(|_| count.is_some());
             let comment = "old".to_owned();
             text(&EventContent::SessionsEnded { filter, expected: 18_535, count, users, reason, comment }, "root", "")
         };

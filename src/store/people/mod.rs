@@ -2,6 +2,7 @@
 
 pub mod administrators;
 pub mod groups;
+pub mod names;
 pub mod policies;
 pub mod privacy;
 pub mod tokens;

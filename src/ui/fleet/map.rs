@@ -276,18 +276,18 @@ mod tests {
     #[test]
     fn no_two_circles_or_numbers_touch() {
         let mut dice = 7_u64;
-        let mut next = |below: u64| {
+        let mut next = |below: u32| {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (dice >> 33) % below
+            u32::try_from(dice >> 33).unwrap() % below
         };
         let mut spots: Vec<Spot> = Vec::new();
         for _ in 0..2000 {
-            let (north, east) = (next(120) as f64 - 50.0, next(360) as f64 - 180.0);
+            let (north, east) = (f64::from(next(120)) - 50.0, f64::from(next(360)) - 180.0);
             spots.push(spot(
                 ["DE", "FR", "US"][next(3) as usize],
                 "Town",
                 (north, east),
-                1 + (next(40) * next(40) * next(40)) as i64,
+                1 + i64::from(next(40) * next(40) * next(40)),
             ));
         }
         let total: i64 = spots.iter().map(|spot| spot.count).sum();
@@ -296,8 +296,9 @@ mod tests {
         assert_eq!(dots.iter().map(|dot| dot.count.replace(',', "").parse::<i64>().unwrap()).sum::<i64>(), total);
         for (at, one) in dots.iter().enumerate() {
             for other in &dots[at + 1..] {
-                let wide = |dot: &Dot| f64::from(dot.radius).max(dot.count.len() as f64 * LETTER / 2.0);
-                let (x, y) = ((one.x - other.x).abs() as f64, (one.y - other.y).abs() as f64);
+                let wide = |dot: &Dot| f64::from(dot.radius).max(f64::from(u8::try_from(dot.count.len()).unwrap()) * LETTER / 2.0);
+                let between = |one: i64, other: i64| f64::from(i32::try_from((one - other).abs()).unwrap());
+                let (x, y) = (between(one.x, other.x), between(one.y, other.y));
                 // Centres are rounded to whole units.
                 let is_apart = x + 1.0 >= wide(one) + wide(other) || y + 1.0 >= f64::from(one.radius + other.radius);
                 assert!(is_apart, "{} {} touch", one.label, other.label);

@@ -74,7 +74,7 @@ db_test!(an_unknown_name_reads_as_a_known_one, |db| async move {
     users::set_active(&app.app, By::Cli, &row, false).await.unwrap();
     let mut bodies = Vec::new();
     for (uid, password) in
-        [("alice", "wrong"), ("nobody", PASSWORD), ("without password", PASSWORD), ("gone", PASSWORD), ("ALICE", PASSWORD)]
+        [("alice", "wrong"), ("nobody", PASSWORD), ("without password", PASSWORD), ("gone", PASSWORD), ("ALICE", "wrong")]
     {
         let caller = app.anonymous();
         let asked = identify(&caller, uid).await.text().replace(uid, "NAME");

@@ -127,19 +127,16 @@ impl TestApp {
         self.superuser("the admin").await.token().await
     }
 
+    /// A plain user whose name is older than the rule for names, which no door takes now.
+    pub async fn user_of_before(&self, name: &str) -> TestUser<'_> {
+        let (user, now) = (new_user(name, false, &[], false), self.app.clock.now());
+        let id: Result<_, StoreError> =
+            self.app.store.write(move |db| Box::pin(async move { db.insert_user(&user, now).await })).await;
+        TestUser { app: self, id: id.expect("a user can be added"), name: name.to_owned() }
+    }
+
     async fn add(&self, name: &str, is_superuser: bool, permissions: &[Permission], has_password: bool) -> TestUser<'_> {
-        let user = NewUser {
-            id: None,
-            uuid: None,
-            uid: None,
-            username: name.to_owned(),
-            name: String::new(),
-            email: String::new(),
-            password_hash: has_password.then(|| PASSWORD_HASH.clone()),
-            is_active: true,
-            is_superuser,
-            permissions: permissions.to_vec(),
-        };
+        let user = new_user(name, is_superuser, permissions, has_password);
         let id = users::add(&self.app, By::Cli, user, None).await.expect("a user can be added");
         TestUser { app: self, id, name: name.to_owned() }
     }
@@ -306,4 +303,19 @@ pub async fn sign_in_as(caller: &Caller, uid: &str, password: &str, remember: bo
 /// An instant.
 pub fn at(text: &str) -> Timestamp {
     Timestamp::parse(text).expect("an instant")
+}
+
+fn new_user(name: &str, is_superuser: bool, permissions: &[Permission], has_password: bool) -> NewUser {
+    NewUser {
+        id: None,
+        uuid: None,
+        uid: None,
+        username: name.to_owned(),
+        name: String::new(),
+        email: String::new(),
+        password_hash: has_password.then(|| PASSWORD_HASH.clone()),
+        is_active: true,
+        is_superuser,
+        permissions: permissions.to_vec(),
+    }
 }

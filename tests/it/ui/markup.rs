@@ -63,7 +63,8 @@ db_test!(every_page_is_right_and_hostile_words_stay_words, |db| async move {
     for name in HOSTILE {
         let name = if name == "x" { "long ".repeat(29) + name } else { name.to_owned() };
         let agent = format!("{name} {}", "very long agent ".repeat(20));
-        last = app.user(&name).await.session_on("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", &agent).await.uuid;
+        let user = app.user_of_before(&name).await;
+        last = user.session_on("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", &agent).await.uuid;
     }
     let root_user = app.superuser("root").await;
     app.import(&(0..60).map(|n| seed::session(n, root_user.id.0, json!({}))).collect::<Vec<_>>()).await;

@@ -60,6 +60,7 @@ pub(in crate::store) enum Way {
 
 /// What the choice depends on.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; any of them may hold with any other")]
 pub(in crate::store) struct Facts {
     /// How much work there may be.
     pub effort: Effort,

@@ -270,9 +270,13 @@ impl Table {
             let (here, there) = SETTLED.split_at(SETTLED.len() / 2);
             // Where no thread can be had, the orders are made when they are needed.
             let other = std::thread::Builder::new().name("rollcall-index".into()).spawn_scoped(threads, move || {
-                there.iter().for_each(|key| table.make_order(*key));
+                for key in there {
+                    table.make_order(*key);
+                }
             });
-            here.iter().for_each(|key| table.make_order(*key));
+            for key in here {
+                table.make_order(*key);
+            }
             drop(other);
         });
         let mut places = std::mem::take(&mut self.at_places);
