@@ -81,25 +81,7 @@ pub(super) async fn run(config: Config) -> Outcome {
         let cure = "Set http.public_url to the https address people use.";
         Report::warn("public URL", "not set, though the server listens for others: cookies are not Secure", cure)?;
     }
-    same_names(&config).await?;
     if report.is_good { Ok(()) } else { Err("something is wrong".into()) }
-}
-
-/// Names of users that differ by case alone, and e-mail addresses that several users have: an import may
-/// have brought them. A database that cannot be read was reported before.
-async fn same_names(config: &Config) -> Outcome {
-    /// The most groups of names that are shown.
-    const SHOWN: i64 = 10;
-    if matches!(&config.database, Location::Sqlite(path) if !path.exists()) {
-        return Ok(());
-    }
-    let Ok(store) = Store::open(&config.database).await else { return Ok(()) };
-    let Ok(groups) = store.read().list_same_names(SHOWN).await else { return Ok(()) };
-    for names in groups {
-        let cure = "Each signs in by the exact name or address. Rename one of them, or give it an address of its own.";
-        Report::warn("users with one name or address", &names.join(", "), cure)?;
-    }
-    Ok(())
 }
 
 fn instance_key(config: &Config, report: &mut Report) -> Outcome {
@@ -155,7 +137,8 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
                 (Some(why), _) => report.bad("schema", &why, "Run the version that the message names."),
                 (None, 0) => {
                     Report::good("schema", "up to date")?;
-                    users(&store, report).await
+                    users(&store, report).await?;
+                    same_names(&store).await
                 }
                 (None, count) => Report::warn(
                     "schema",
@@ -167,6 +150,19 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
         Err(StoreError::Failed(_)) => Report::warn("schema", "empty", "The first `rollcall serve` makes it."),
         Err(error) => report.bad("schema", &error.to_string(), cure),
     }
+}
+
+/// Names of users that differ by case alone, and e-mail addresses that several users have: an import may
+/// have brought them.
+async fn same_names(store: &Store) -> Outcome {
+    /// The most groups of names that are shown.
+    const SHOWN: i64 = 10;
+    let Ok(groups) = store.read().list_same_names(SHOWN).await else { return Ok(()) };
+    for names in groups {
+        let cure = "Each signs in by the exact name or address. Rename one of them, or give it an address of its own.";
+        Report::warn("users with one name or address", &names.join(", "), cure)?;
+    }
+    Ok(())
 }
 
 /// Compares this machine's clock with the database's, or with what the server last wrote down about it.

@@ -74,8 +74,9 @@ impl Refusal {
         static LINES: LogLimit = LogLimit::ten_a_minute();
         let Some(held_back) = LINES.admit() else { return };
         let why = match self {
-            Self::OtherSite(why) | Self::Incomplete(why) => why.as_str(),
-            _ => "",
+            // What a client sent has no spaces here, as no origin has: it cannot look like a line of the log.
+            Self::OtherSite(why) | Self::Incomplete(why) => why.split_whitespace().collect::<Vec<_>>().join("_"),
+            _ => String::new(),
         };
         tracing::info!(cause = self.cause(), why, held_back, client.ip = %client.ip, request.id = client.request_id, "a form was refused");
     }

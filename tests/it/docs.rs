@@ -315,7 +315,7 @@ fn scripts_store_nothing() {
 fn every_consumer_is_named() {
     let consumers: Vec<&str> = rows(SESSIONS).iter().map(|row| row[0]).collect();
     for consumer in
-        ["Rollcall's cookie", "authentik's cookie", "API tokens", "Proofs of forms", "A sign-in in progress", "The set-up link"]
+        ["Rollcall's cookie", "authentik's cookie", "API tokens", "Proofs of forms", "A pending sign-in", "The set-up link"]
     {
         assert!(consumers.iter().any(|named| named.starts_with(consumer)), "{consumer}");
     }

@@ -441,7 +441,7 @@ async fn a_second_factor_is_added_and_signs_in() {
         codes.push(code.text().await.unwrap());
     }
     assert_eq!(codes.len(), 10);
-    click_link(&browser, "I have kept them").await;
+    click_link(&browser, "I have stored them").await;
     browser.arrives_at("/security").await;
     assert!(browser.text().await.contains("My phone"));
     look(&browser, axe.as_deref(), "security").await;

@@ -1,6 +1,7 @@
 //! Made-up people.
 
 use fastrand::Rng;
+use uuid::Builder;
 
 use crate::store::people::users::NewUser;
 
@@ -62,8 +63,8 @@ pub(super) fn user(rng: &mut Rng, nth: u32, seed: u64) -> NewUser {
     let username = format!("{}.{}{}{of_seed}", first.to_lowercase(), last.to_lowercase(), nth + 1);
     NewUser {
         id: None,
-        uuid: None,
-        uid: None,
+        uuid: Some(Builder::from_random_bytes(rng.u128(..).to_le_bytes()).into_uuid()),
+        uid: Some(format!("{:032x}{:032x}", rng.u128(..), rng.u128(..))),
         email: format!("{username}@people.example"),
         name: format!("{first} {last}"),
         username,

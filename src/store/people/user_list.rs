@@ -6,7 +6,7 @@ use crate::domain::fold::fold;
 use crate::domain::listing::Sort;
 use crate::domain::page::{Found, Wanted};
 use crate::store::lists::Listed;
-use crate::store::people::users::UserRow;
+use crate::store::people::users::{UserRow, select_users};
 use crate::store::{Db, Store, StoreError, Value};
 use crate::values;
 
@@ -57,8 +57,6 @@ impl Listed for UserFilter {
     }
 }
 
-const COLUMNS: &str = "u.id, u.uuid, u.uid, u.username, u.name, u.email, u.password_hash, u.is_active, u.is_superuser, u.created_at, u.last_sign_in_at";
-
 impl Db<'_> {
     async fn page_users(
         &self,
@@ -73,7 +71,8 @@ impl Db<'_> {
         let order: Vec<String> = order.iter().map(by).chain(["u.id".to_owned()]).collect();
         let next = values.len() + 1;
         let sql = format!(
-            "SELECT {COLUMNS} FROM users u WHERE {condition} ORDER BY {} LIMIT ${next} OFFSET ${}",
+            "{} WHERE {condition} ORDER BY {} LIMIT ${next} OFFSET ${}",
+            select_users!(""),
             order.join(", "),
             next + 1
         );
@@ -101,7 +100,7 @@ impl Db<'_> {
             return self.list_users(after, limit).await;
         }
         let (condition, mut values) = self.holds_part(part);
-        let sql = format!("SELECT {COLUMNS} FROM users u WHERE {condition} AND u.username > $3 ORDER BY u.username LIMIT $4");
+        let sql = format!("{} WHERE {condition} AND u.username > $3 ORDER BY u.username LIMIT $4", select_users!(""));
         values.extend(values![after, limit]);
         self.all(&sql, &values).await
     }

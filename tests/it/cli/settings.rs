@@ -65,12 +65,12 @@ fn settings_before_and_behind_a_command_both_hold() {
     let shown = |args: &[&str]| home.rows(&[args, &["policy", "show", "--json"]].concat()).remove(0);
     let one = ["--set", "sessions.idle_timeout=7h"];
     let policy = shown(&[&one[..], &["--set", "sessions.absolute_timeout=8d"]].concat());
-    assert_eq!((&policy["idle_timeout"], &policy["absolute_timeout"]), (&json!("7h"), &json!("8d")));
+    assert_eq!((&policy["idle_timeout"], &policy["absolute_timeout"]), (&json!("7h"), &json!("8days")));
     let line = ["--set", "sessions.idle_timeout=7h", "policy", "--set", "sessions.absolute_timeout=8d", "show", "--json"];
     let policy = home.rows(&[&line[..], &["--set", "sessions.remember_timeout=9d"]].concat()).remove(0);
     assert_eq!(
         (&policy["idle_timeout"], &policy["absolute_timeout"], &policy["remember_timeout"]),
-        (&json!("7h"), &json!("8d"), &json!("9d"))
+        (&json!("7h"), &json!("8days"), &json!("9days"))
     );
     // Behind the command or before it, a mistake is one.
     for line in [

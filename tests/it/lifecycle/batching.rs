@@ -275,10 +275,10 @@ fn double_in_store(core: Arc<Core>, batch: Batch<u32, u32>) -> BoxFuture<'static
 }
 
 db_test!(more_wait_than_one_transaction_takes, |db| async move {
-    let app = TestApp::new(db).await.app.clone();
+    let app = TestApp::new(db).await;
     // SQLite's writer takes them, and leaves some to the next piece.
     let line = Batching::new(double_in_store, 3, 2);
-    let answers = join_all((0..100).map(|n| line.ask(&app.core, n))).await;
+    let answers = join_all((0..100).map(|n| line.ask(&app.app.core, n))).await;
     for (number, answer) in (0..).zip(answers) {
         assert_eq!(answer.unwrap(), number * 2);
     }

@@ -51,7 +51,7 @@ db_test!(one_more_is_refused, |db| async move {
     assert_eq!((&denied.json()["component"], &denied.json()["error_message"]), (&json!("ak-stage-access-denied"), &json!(text)));
     let browser = app.anonymous();
     let page = submit(&browser).await.assert_status(403);
-    assert!(page.text().contains("as often as you may"), "{}", page.text());
+    assert!(page.text().contains("Session limit reached"), "{}", page.text());
     assert_eq!(browser.cookie("rollcall_session"), None);
     assert_eq!(app.count_events("sign_in_refused").await, 2);
     first.get(SESSIONS).await.assert_status(200);

@@ -87,7 +87,7 @@ db_test!(what_is_imported_is_summed_up_and_keys_go_on, |db| async move {
     assert_eq!(app.count_events("import").await, 1);
     let carol = app.user("carol").await;
     assert!(carol.id.0 > 40, "{:?}", carol.id);
-    let row = app.anonymous().with_bearer("k").get(SESSIONS).await.json()["results"][0].clone();
+    let row = app.anonymous().with_bearer("an-imported-token-key").get(SESSIONS).await.json()["results"][0].clone();
     assert_eq!((&row["last_user_agent"], &row["last_ip"]), (&json!("x\u{fffd}y"), &json!("::ffff:1.2.3.4")));
     app.assert_counts().await;
 });

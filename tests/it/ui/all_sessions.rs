@@ -254,7 +254,7 @@ db_test!(ones_own_can_be_left_out, |db| async move {
     let (root, other) = (root_user.session().await, root_user.session().await);
     let bob = app.user("bob").await.session().await;
     let shown = root.get("/sessions/all/end?scope=all").await;
-    assert!(shown.text().contains("All sessions of everybody") && shown.text().contains("Leave mine out"));
+    assert!(shown.text().contains("All sessions of everybody") && shown.text().contains("Keep my session"));
     let proof = shown.proof();
     let fields = [("proof", proof.as_str()), ("expected", "3"), ("typed", "3"), ("spare", "yes")];
     let result = root.post_form("/sessions/all/end", &fields).await.redirects_to().to_owned();

@@ -159,7 +159,7 @@ db_test!(this_was_not_me_leads_through, |db| async move {
     let foreign = app.user("bob").await.session_on("203.0.113.9", "").await;
     let path = format!("/sessions/not-me?session={}", other.uuid);
     let page = browser.get(&path).await.assert_status(200);
-    assert!(page.text().contains("198.51.100.9") && page.text().contains("Sign out of 1 other session<"), "{}", page.text());
+    assert!(page.text().contains("198.51.100.9") && page.text().contains("Sign out of 1 other session…<"), "{}", page.text());
     let odd = browser.get(&format!("/sessions/not-me?session={}", foreign.uuid)).await.assert_status(200).text();
     assert!(!odd.contains("203.0.113.9"));
     browser.get("/sessions/not-me?session=nonsense").await.assert_status(200);

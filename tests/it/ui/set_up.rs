@@ -72,9 +72,9 @@ db_test!(it_ends_after_an_hour_and_with_the_next_start, |db| async move {
 });
 
 db_test!(a_configured_way_in_needs_no_link, |db| async move {
-    let app = TestApp::with(db, &[("BOOTSTRAP__PASSWORD", NEW), ("BOOTSTRAP__TOKEN", "the bootstrap token")]).await;
+    let app = TestApp::with(db, &[("BOOTSTRAP__PASSWORD", NEW), ("BOOTSTRAP__TOKEN", "the-bootstrap-token")]).await;
     assert!(bootstrap::run(&app.app, By::System).await.unwrap().is_none());
-    app.anonymous().with_bearer("the bootstrap token").get(SESSIONS).await.assert_status(200);
+    app.anonymous().with_bearer("the-bootstrap-token").get(SESSIONS).await.assert_status(200);
     assert_eq!(sign_in_as(&app.anonymous(), "akadmin", NEW, false).await.json()["component"], "xak-flow-redirect");
     assert!(bootstrap::run(&app.app, By::System).await.unwrap().is_none());
     assert_eq!(app.number("SELECT count(*) FROM users").await, 1);

@@ -8,22 +8,28 @@ CREATE TABLE users (
     -- authentik's `uid`: 256 random bits in hexadecimal, or what an import brought.
     uid TEXT NOT NULL UNIQUE,
     username TEXT NOT NULL UNIQUE,
-    -- Folded texts are compared without letter case (domain/fold.rs).
+    -- Folded texts are searched without letter case (domain/fold.rs); keys tell whether two names are
+    -- the same (domain/names.rs). Keys may be equal where an import brought both names.
     username_folded TEXT NOT NULL,
+    username_key TEXT NOT NULL,
     name TEXT NOT NULL,
     email TEXT NOT NULL,
     email_folded TEXT NOT NULL,
+    email_key TEXT NOT NULL,
     -- Argon2id in PHC form; null: no sign-in with a password.
     password_hash TEXT,
     is_active INTEGER NOT NULL,
     is_superuser INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
-    last_sign_in_at INTEGER
+    last_sign_in_at INTEGER,
+    -- Counts what else changes how a user proves who they are: second factors and deactivation. With
+    -- the password's hash it makes the generation that stored proofs hang on.
+    credential_changes INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-INSERT INTO users VALUES(1,X'2bea25cb94254a08a45869b58d976a57','9187dd04fa413a61a74c1e08e165c19a6ccf409cf831be71efd53924891ca559','root','ROOT','','','',NULL,1,1,1795833919173890,NULL);
-INSERT INTO users VALUES(2,X'bb09be87f93b4e2e980e8f48373a92f0','5d79db72690b42a9a8bfea1db0d16b26b978ce2f16c0f50b8cf0e0bb3fe71c8a','alice','ALICE','Alice Example','alice@example.com','ALICE@EXAMPLE.COM','$argon2id$v=19$m=19456,t=2,p=1$C0+kOHkYRWEwwe9bTWmALQ$J051EY3j/6v0UBI0Itkf2bmBwFBrlQkQmyw2DoGDvQE',1,0,1795833919173890,1795833924813681);
-INSERT INTO users VALUES(3,X'f8c7c17ccc5b4ae783ce2c4749d1585d','c61bb114faf09633d4530f0665213937bcdcace84fbcb0435d9b98f95625de12','bob','BOB','','','',NULL,1,0,1795833919173890,NULL);
-INSERT INTO users VALUES(4,X'bd7752efbcbd42abbda76ed3e468c07c','9f831e78d59a4bbcb22f9e4c5d6078beeb3d214d587280b1c18a2c8d950c52f9','akadmin','AKADMIN','Administrator','','',NULL,1,1,1795833922098593,NULL);
+INSERT INTO users VALUES(1,X'eeef67a9ea7944dfb8b881224eec4e6a','d98bd7dc19c359a7ec277bb50d918dff2e7f590a2774c4166201319b382f9081','root','ROOT','root','','','','',NULL,1,1,1795840235602083,NULL,0);
+INSERT INTO users VALUES(2,X'9891825c37c84c489c596cbfa4eb8abe','83cd2abab141bb1f0139c7e045664fa90fa48e16615eb9f8e1e877bf14d90c20','alice','ALICE','alice','Alice Example','alice@example.com','ALICE@EXAMPLE.COM','alice@example.com','$argon2id$v=19$m=19456,t=2,p=1$n5B0DsvEYwXgG2PCRrI7Ew$oe4OAd1TDuv1Sfbq2QKU6eZOPnLiMXsk23UajgZDM+c',1,0,1795840235602083,1795840236571902,0);
+INSERT INTO users VALUES(3,X'ac23c3dbee744edd82d184370b831f7a','22ef43964c4e4e013645f73b2fcd6e993b02e8b3d9cef7aa20a556c644179aed','bob','BOB','bob','','','','',NULL,1,0,1795840235602083,NULL,0);
+INSERT INTO users VALUES(4,X'7fe630dc256a4bf0a05b02e871094eff','d62740321e4a3ca973bf51a7a16b187a083e08b9e60622f097b64544b7d52c43','akadmin','AKADMIN','akadmin','Administrator','','','',NULL,1,1,1795840236061906,NULL,0);
 CREATE TABLE user_permissions (
     user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
     permission TEXT NOT NULL,
@@ -33,9 +39,10 @@ CREATE TABLE groups (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid BLOB NOT NULL UNIQUE,
     name TEXT NOT NULL UNIQUE,
+    name_key TEXT NOT NULL,
     is_superuser INTEGER NOT NULL
 ) STRICT;
-INSERT INTO "groups" VALUES(1,X'698d506968224ae885ab04f522bd454f','staff',0);
+INSERT INTO "groups" VALUES(1,X'a139b9cc70b64ea8aed4f35337b8d8ff','staff','staff',0);
 CREATE TABLE group_permissions (
     group_id INTEGER NOT NULL REFERENCES groups ON DELETE CASCADE,
     permission TEXT NOT NULL,
@@ -77,11 +84,13 @@ CREATE TABLE tokens (
     user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
     is_expiring INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    -- The generation a set-up or recovery link was made for; null for API tokens.
+    generation BLOB
 ) STRICT;
-INSERT INTO tokens VALUES(1,X'97de4f048015454284286dc4990f5c55',X'd70fdce08c51db0ffdbb261b459341c56189fd3f2140e7c8e91d3315e0c6bdc2','imported-QXX793RQS8','','api',1,0,4070908800000000,1795833919173890);
-INSERT INTO tokens VALUES(2,X'8b0058ef62c64119ad774f66f80a640b',X'e29418cadbe5d2b0b6b4a3eabab8c1e402754a1764f60844ca3e8d4039610dc4','fixture','','api',3,0,1795833921814859,1795833921814859);
-INSERT INTO tokens VALUES(3,X'9c91e43dd83345f0bbba74ec73d41f88',X'20cbd029344f57af650994bd484c5df2ec3e8da0ce0266247e36eb9de45525dc','recovery-cLsKACbtFj','set-up link','recovery',4,1,1795837522110468,1795833922110468);
+INSERT INTO tokens VALUES(1,X'3b4b23af34af405492db2f2646b5d836',X'd70fdce08c51db0ffdbb261b459341c56189fd3f2140e7c8e91d3315e0c6bdc2','imported-ynkSZttyEc','','api',1,0,4070908800000000,1795840235602083,NULL);
+INSERT INTO tokens VALUES(2,X'365ba16440f4402992df541fbedbf12a',X'717add56f34480bb3030735572ba85d589dc5b892480fc668f1e1260fd3d4303','fixture','','api',3,0,1795840235998556,1795840235998556,NULL);
+INSERT INTO tokens VALUES(3,X'db03f5b61e91426b9704279e9e76c4dd',X'cf09f79dead1b02b20063dd9b0666bdb075f66da23eee05b7c61d288d7f2c2f0','recovery-6MEwIWxbAK','set-up link','recovery',4,1,1795843836064012,1795840236064012,X'af5570f5a1810b7af78caf4bc70a660f0df51e42baf91d4de5b2328de0e83dfc');
 CREATE TABLE user_agents (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     text TEXT NOT NULL UNIQUE,
@@ -92,11 +101,11 @@ CREATE TABLE user_agents (
     parsed TEXT NOT NULL,
     rules TEXT NOT NULL
 ) STRICT;
-INSERT INTO user_agents VALUES(1,'curl/8.0','CURL/8.0','curl','Other','Other','{"browser":{"family":"curl","major":"8","minor":"0","patch":""},"system":{"family":"Other","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','41733e3f5be2e30c');
-INSERT INTO user_agents VALUES(2,'agent 4','AGENT 4','Other','Other','Other','{"browser":{"family":"Other","major":"","minor":"","patch":""},"system":{"family":"Other","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','41733e3f5be2e30c');
-INSERT INTO user_agents VALUES(3,'agent 5','AGENT 5','Other','Other','Other','{"browser":{"family":"Other","major":"","minor":"","patch":""},"system":{"family":"Other","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','41733e3f5be2e30c');
-INSERT INTO user_agents VALUES(4,'agent 6','AGENT 6','Other','Other','Other','{"browser":{"family":"Other","major":"","minor":"","patch":""},"system":{"family":"Other","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','41733e3f5be2e30c');
-INSERT INTO user_agents VALUES(5,'Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0','MOZILLA/5.0 (X11; LINUX X86_64; RV:143.0) GECKO/20100101 FIREFOX/143.0','Firefox','Linux','Other','{"browser":{"family":"Firefox","major":"143","minor":"0","patch":""},"system":{"family":"Linux","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','41733e3f5be2e30c');
+INSERT INTO user_agents VALUES(1,'curl/8.0','CURL/8.0','curl','Other','Other','{"browser":{"family":"curl","major":"8","minor":"0","patch":""},"system":{"family":"Other","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','33543d54c9373d38');
+INSERT INTO user_agents VALUES(2,'agent 4','AGENT 4','Other','Other','Other','{"browser":{"family":"Other","major":"","minor":"","patch":""},"system":{"family":"Other","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','33543d54c9373d38');
+INSERT INTO user_agents VALUES(3,'agent 5','AGENT 5','Other','Other','Other','{"browser":{"family":"Other","major":"","minor":"","patch":""},"system":{"family":"Other","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','33543d54c9373d38');
+INSERT INTO user_agents VALUES(4,'agent 6','AGENT 6','Other','Other','Other','{"browser":{"family":"Other","major":"","minor":"","patch":""},"system":{"family":"Other","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','33543d54c9373d38');
+INSERT INTO user_agents VALUES(5,'Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0','MOZILLA/5.0 (X11; LINUX X86_64; RV:143.0) GECKO/20100101 FIREFOX/143.0','Firefox','Linux','Other','{"browser":{"family":"Firefox","major":"143","minor":"0","patch":""},"system":{"family":"Linux","major":"","minor":"","patch":"","patch_minor":""},"device":{"family":"Other","brand":"","model":""}}','33543d54c9373d38');
 CREATE TABLE session_rows (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid BLOB NOT NULL UNIQUE,
@@ -128,7 +137,7 @@ CREATE TABLE session_rows (
 INSERT INTO session_rows VALUES(4,X'00000004000040008000000000000000',X'c3943f04643a29f3bf8b6139a03366d1cbd7b69aaccb7a9abffdc1dc7627e28c',2,1791072000000000,1791072000000000,4070908800000000,4070908800000000,NULL,'192.0.2.0',X'04c0000200000000000000000000000000',2,'',NULL,'',0,'',0,0,X'04c0000200000000000000000000000000');
 INSERT INTO session_rows VALUES(5,X'00000005000040008000000000000000',X'61ab52e9414300baedef34a684c76b66dc9baf90dafa53f802aa1b7cfba277f0',2,1791158400000000,1791158400000000,4070908800000000,4070908800000000,NULL,'192.0.2.0',X'04c0000200000000000000000000000000',3,'',NULL,'',0,'',0,0,X'04c0000200000000000000000000000000');
 INSERT INTO session_rows VALUES(6,X'00000006000040008000000000000000',X'ff6a9bc25cafabde2253b3fda48cb86e5f52033617324402d3e32434e6b29ee0',2,1791244800000000,1791244800000000,4070908800000000,4070908800000000,NULL,'192.0.2.0',X'04c0000200000000000000000000000000',4,'',NULL,'',0,'',0,0,X'04c0000200000000000000000000000000');
-INSERT INTO session_rows VALUES(7,X'01a2200b0ccd71c189f0bde69ffda77e',X'3cb6dd2c864367ac626ecd32333b1a1c491e2cf6852974bc350871d5befa6673',2,1795833924813681,1795833924813681,1795877124813681,1797043524813681,43200000000,'127.0.0.1',X'047f000001000000000000000000000000',5,'',NULL,'pwd',0,'',1795833924813681,0,X'047f000001000000000000000000000000');
+INSERT INTO session_rows VALUES(7,X'01a2206b5c1b7c8fa46a0bbbc3645a3c',X'15e95fba9d2643a5359306a629109c2bf85fc6bcbdaf91a193a98fb09104b934',2,1795840236571902,1795840236571902,1795883436571902,1797049836571902,43200000000,'127.0.0.1',X'047f000001000000000000000000000000',5,'',NULL,'pwd',0,'',1795840236571902,0,X'047f000001000000000000000000000000');
 CREATE TABLE pending_ends (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     ended_at INTEGER NOT NULL,
@@ -156,7 +165,7 @@ INSERT INTO session_counts VALUES('all','',0,4);
 INSERT INTO session_counts VALUES('asn','',0,4);
 INSERT INTO session_counts VALUES('country','',0,4);
 INSERT INTO session_counts VALUES('ended','',0,3);
-INSERT INTO session_counts VALUES('ended_user','f8c7c17ccc5b4ae783ce2c4749d1585d',0,3);
+INSERT INTO session_counts VALUES('ended_user','ac23c3dbee744edd82d184370b831f7a',0,3);
 INSERT INTO session_counts VALUES('user','2',0,4);
 INSERT INTO session_counts VALUES('user','3',0,0);
 INSERT INTO session_counts VALUES('user_agent','1',0,0);
@@ -169,10 +178,12 @@ CREATE TABLE session_changes (
     ids BLOB NOT NULL
 ) STRICT;
 INSERT INTO session_changes VALUES(1,X'');
-INSERT INTO session_changes VALUES(2,X'010000000000000002000000000000000300000000000000040000000000000005000000000000000600000000000000');
-INSERT INTO session_changes VALUES(3,X'010000000000000002000000000000000300000000000000');
-INSERT INTO session_changes VALUES(4,X'040000000000000005000000000000000600000000000000');
-INSERT INTO session_changes VALUES(5,X'0700000000000000');
+INSERT INTO session_changes VALUES(2,X'fffffffffffffffffefffffffffffffffdffffffffffffff');
+INSERT INTO session_changes VALUES(3,X'010000000000000002000000000000000300000000000000040000000000000005000000000000000600000000000000');
+INSERT INTO session_changes VALUES(4,X'010000000000000002000000000000000300000000000000');
+INSERT INTO session_changes VALUES(5,X'fcffffffffffffff');
+INSERT INTO session_changes VALUES(6,X'040000000000000005000000000000000600000000000000');
+INSERT INTO session_changes VALUES(7,X'0700000000000000');
 CREATE TABLE ended_sessions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid BLOB NOT NULL,
@@ -198,9 +209,9 @@ CREATE TABLE ended_sessions (
     reason TEXT NOT NULL,
     comment TEXT NOT NULL DEFAULT ''
 ) STRICT;
-INSERT INTO ended_sessions VALUES(1,X'00000001000040008000000000000000',X'f8c7c17ccc5b4ae783ce2c4749d1585d','bob','BOB',1790812800000000,1790812800000000,4070908800000000,'192.0.2.1',X'04c0000201000000000000000000000000',1,'',NULL,'',0,0,'',1795833921965270,NULL,'cli','revoked','a stolen laptop');
-INSERT INTO ended_sessions VALUES(2,X'00000002000040008000000000000000',X'f8c7c17ccc5b4ae783ce2c4749d1585d','bob','BOB',1790899200000000,1790899200000000,4070908800000000,'192.0.2.2',X'04c0000202000000000000000000000000',1,'',NULL,'',0,0,'',1795833921965270,NULL,'cli','revoked','a stolen laptop');
-INSERT INTO ended_sessions VALUES(3,X'00000003000040008000000000000000',X'f8c7c17ccc5b4ae783ce2c4749d1585d','bob','BOB',1790985600000000,1790985600000000,4070908800000000,'192.0.2.3',X'04c0000203000000000000000000000000',1,'',NULL,'',0,0,'',1795833921965270,NULL,'cli','revoked','a stolen laptop');
+INSERT INTO ended_sessions VALUES(1,X'00000001000040008000000000000000',X'ac23c3dbee744edd82d184370b831f7a','bob','BOB',1790812800000000,1790812800000000,4070908800000000,'192.0.2.1',X'04c0000201000000000000000000000000',1,'',NULL,'',0,0,'',1795840236022492,NULL,'cli','revoked','a stolen laptop');
+INSERT INTO ended_sessions VALUES(2,X'00000002000040008000000000000000',X'ac23c3dbee744edd82d184370b831f7a','bob','BOB',1790899200000000,1790899200000000,4070908800000000,'192.0.2.2',X'04c0000202000000000000000000000000',1,'',NULL,'',0,0,'',1795840236022492,NULL,'cli','revoked','a stolen laptop');
+INSERT INTO ended_sessions VALUES(3,X'00000003000040008000000000000000',X'ac23c3dbee744edd82d184370b831f7a','bob','BOB',1790985600000000,1790985600000000,4070908800000000,'192.0.2.3',X'04c0000203000000000000000000000000',1,'',NULL,'',0,0,'',1795840236022492,NULL,'cli','revoked','a stolen laptop');
 CREATE TABLE end_jobs (
     name TEXT PRIMARY KEY,
     user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
@@ -241,25 +252,27 @@ CREATE TABLE events (
     session_uuid BLOB,
     content TEXT NOT NULL
 ) STRICT;
-INSERT INTO events VALUES(1,X'01a2200af6c577608756c432c61b34c0',1795833919173890,'import',NULL,'',NULL,'cli',NULL,'','','',NULL,'{"is_generated":false,"sessions":0,"tokens":1,"users":3}');
-INSERT INTO events VALUES(2,X'01a2200af8c47c2b8dec3280e9973406',1795833919684564,'password_set',NULL,'',NULL,'cli',X'bb09be87f93b4e2e980e8f48373a92f0','alice','','',NULL,'{}');
-INSERT INTO events VALUES(3,X'01a2200af97077ee9a7f99ac2e251d3f',1795833919856248,'import',NULL,'',NULL,'cli',NULL,'','','',NULL,'{"is_generated":false,"sessions":6,"tokens":0,"users":0}');
-INSERT INTO events VALUES(4,X'01a2200b00ab7c5691bb5629f7e4247d',1795833921707205,'policy_set',NULL,'',NULL,'cli',X'bb09be87f93b4e2e980e8f48373a92f0','alice','','',NULL,'{"group":null,"policy":{"absolute_timeout":null,"at_limit":null,"idle_timeout":null,"is_factor_required":false,"max_sessions":17,"remember_timeout":null}}');
-INSERT INTO events VALUES(5,X'01a2200b011671269959af8aaaf8e841',1795833921814859,'token_added',NULL,'',NULL,'cli',X'f8c7c17ccc5b4ae783ce2c4749d1585d','bob','','',NULL,'{"token":"fixture","token_uuid":"8b0058ef62c64119ad774f66f80a640b"}');
-INSERT INTO events VALUES(6,X'01a2200b01ad79c38b2806f38e345a66',1795833921965270,'sessions_ended',NULL,'',NULL,'cli',NULL,'','','',NULL,'{"comment":"a stolen laptop","count":3,"expected":3,"filter":{"username":"bob"},"reason":"revoked","users":1}');
-INSERT INTO events VALUES(7,X'01a2200b01ad75639ec3e7e1979fb8c9',1795833921965270,'session_revoked',6,'',NULL,'cli',X'f8c7c17ccc5b4ae783ce2c4749d1585d','bob','','',X'00000001000040008000000000000000','{"comment":"a stolen laptop","reason":"revoked"}');
-INSERT INTO events VALUES(8,X'01a2200b01ad719484ef95bce9b1ed79',1795833921965270,'session_revoked',6,'',NULL,'cli',X'f8c7c17ccc5b4ae783ce2c4749d1585d','bob','','',X'00000002000040008000000000000000','{"comment":"a stolen laptop","reason":"revoked"}');
-INSERT INTO events VALUES(9,X'01a2200b01ad7427a42771d338c7c4b0',1795833921965270,'session_revoked',6,'',NULL,'cli',X'f8c7c17ccc5b4ae783ce2c4749d1585d','bob','','',X'00000003000040008000000000000000','{"comment":"a stolen laptop","reason":"revoked"}');
-INSERT INTO events VALUES(10,X'01a2200b023275589c7f0905d32a981d',1795833922098593,'user_added',NULL,'',NULL,'system',X'bd7752efbcbd42abbda76ed3e468c07c','akadmin','','',NULL,'{}');
-INSERT INTO events VALUES(11,X'01a2200b023e7379b47d667e44f07dab',1795833922110468,'token_added',NULL,'',NULL,'system',X'bd7752efbcbd42abbda76ed3e468c07c','akadmin','','',NULL,'{"token":"recovery-cLsKACbtFj","token_uuid":"9c91e43dd83345f0bbba74ec73d41f88"}');
-INSERT INTO events VALUES(12,X'01a2200b04a57abca3380b6ba4e01685',1795833922725200,'sign_in_failed',NULL,'',NULL,'anonymous',X'bb09be87f93b4e2e980e8f48373a92f0','alice','127.0.0.1','0e745ac2b1ae420e98917610ddd2a0b8',NULL,'{"stage":"password","why":""}');
-INSERT INTO events VALUES(13,X'01a2200b0ccd7fcf86e28050c5a9cf9e',1795833924813681,'sign_in',NULL,'',X'bb09be87f93b4e2e980e8f48373a92f0','alice',X'bb09be87f93b4e2e980e8f48373a92f0','alice','127.0.0.1','2ecd3833921c48338c28733fa0e99694',X'01a2200b0ccd71c189f0bde69ffda77e','{"methods":"pwd"}');
+INSERT INTO events VALUES(1,X'01a2206b58527d139d908518dbdee7bd',1795840235602083,'import',NULL,'',NULL,'cli',NULL,'','','',NULL,'{"is_generated":false,"sessions":0,"tokens":1,"users":3}');
+INSERT INTO events VALUES(2,X'01a2206b589379bdaaf43c9147f95e5d',1795840235667524,'password_set',NULL,'',NULL,'cli',X'9891825c37c84c489c596cbfa4eb8abe','alice','','',NULL,'{}');
+INSERT INTO events VALUES(3,X'01a2206b58a87b1091ddf604b92af912',1795840235688080,'import',NULL,'',NULL,'cli',NULL,'','','',NULL,'{"is_generated":false,"sessions":6,"tokens":0,"users":0}');
+INSERT INTO events VALUES(4,X'01a2206b59ca74bf93f43c607d218ddb',1795840235978414,'policy_set',NULL,'',NULL,'cli',X'9891825c37c84c489c596cbfa4eb8abe','alice','','',NULL,'{"group":null,"policy":{"absolute_timeout":null,"at_limit":null,"idle_timeout":null,"is_factor_required":false,"max_sessions":17,"remember_timeout":null}}');
+INSERT INTO events VALUES(5,X'01a2206b59de7063bbf42de6c67daf67',1795840235998556,'token_added',NULL,'',NULL,'cli',X'ac23c3dbee744edd82d184370b831f7a','bob','','',NULL,'{"token":"fixture","token_uuid":"365ba16440f4402992df541fbedbf12a"}');
+INSERT INTO events VALUES(6,X'01a2206b59f6771a8b4ba66c0a15c86c',1795840236022492,'sessions_ended',NULL,'',NULL,'cli',NULL,'','','',NULL,'{"comment":"a stolen laptop","count":3,"expected":3,"filter":{"username":"bob"},"reason":"revoked","users":1}');
+INSERT INTO events VALUES(7,X'01a2206b59f67267b63c1cef934e2805',1795840236022492,'session_revoked',6,'',NULL,'cli',X'ac23c3dbee744edd82d184370b831f7a','bob','','',X'00000001000040008000000000000000','{"comment":"a stolen laptop","reason":"revoked"}');
+INSERT INTO events VALUES(8,X'01a2206b59f67c52b22c76fcabd6ca14',1795840236022492,'session_revoked',6,'',NULL,'cli',X'ac23c3dbee744edd82d184370b831f7a','bob','','',X'00000002000040008000000000000000','{"comment":"a stolen laptop","reason":"revoked"}');
+INSERT INTO events VALUES(9,X'01a2206b59f67b7c8c17f1e99ca3c2b3',1795840236022492,'session_revoked',6,'',NULL,'cli',X'ac23c3dbee744edd82d184370b831f7a','bob','','',X'00000003000040008000000000000000','{"comment":"a stolen laptop","reason":"revoked"}');
+INSERT INTO events VALUES(10,X'01a2206b5a1d7939b749dab3364b0515',1795840236061906,'user_added',NULL,'',NULL,'system',X'7fe630dc256a4bf0a05b02e871094eff','akadmin','','',NULL,'{}');
+INSERT INTO events VALUES(11,X'01a2206b5a207d6187bd930d0c3784ed',1795840236064012,'token_added',NULL,'',NULL,'system',X'7fe630dc256a4bf0a05b02e871094eff','akadmin','','',NULL,'{"token":"recovery-6MEwIWxbAK","token_uuid":"db03f5b61e91426b9704279e9e76c4dd"}');
+INSERT INTO events VALUES(12,X'01a2206b5abb7b88bdeaf484c12cac43',1795840236219161,'sign_in_failed',NULL,'',NULL,'anonymous',X'9891825c37c84c489c596cbfa4eb8abe','alice','127.0.0.1','1a6b8a011613480bad7ac492897eeb56',NULL,'{"stage":"password","why":""}');
+INSERT INTO events VALUES(13,X'01a2206b5c1b7dedb4a4eb357b2dfe44',1795840236571902,'sign_in',NULL,'',X'9891825c37c84c489c596cbfa4eb8abe','alice',X'9891825c37c84c489c596cbfa4eb8abe','alice','127.0.0.1','44d5e7457ebf4e869a602b7f3bf203c0',X'01a2206b5c1b7c8fa46a0bbbc3645a3c','{"methods":"pwd"}');
 CREATE TABLE pending_sign_ins (
     key_hash BLOB PRIMARY KEY,
     user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
     expires_at INTEGER NOT NULL,
     -- What it has proved so far.
-    methods TEXT NOT NULL DEFAULT 'pwd'
+    methods TEXT NOT NULL DEFAULT 'pwd',
+    -- The generation that was proved.
+    generation BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE authenticators (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -292,7 +305,7 @@ CREATE TABLE known_devices (
     last_used_at INTEGER NOT NULL,
     PRIMARY KEY (user_id, secret_hash)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO known_devices VALUES(X'39c7631eb52364e2b83389ee552aa23584476071ef2fce9efa8e213d30d33190',2,1795833924813681,1795833924813681);
+INSERT INTO known_devices VALUES(X'a26750278b25e287985a3f29638ddd1fa500cb69d0d72161b75b15a853a9a31f',2,1795840236571902,1795840236571902);
 CREATE TABLE user_handles (
     user_id INTEGER PRIMARY KEY REFERENCES users ON DELETE CASCADE,
     handle BLOB NOT NULL UNIQUE
@@ -308,19 +321,21 @@ CREATE TABLE guess_limits (
     is_told INTEGER NOT NULL,
     full_hour INTEGER GENERATED ALWAYS AS (full_at / 3600000000) VIRTUAL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO guess_limits VALUES(X'498d74ba745e5a72446ee374a6c58cff51ae89564c19af06c3a3bb3dd06ca668',1795834012521080,0);
-INSERT INTO guess_limits VALUES(X'd0b743f5ce189e8e42a78aa5099aa1220f7e79f2ddc1d52613b0c3fbedb12e23',1795833937037209,0);
-INSERT INTO guess_limits VALUES(X'f629315585ce38721288ffb6ebbb04c6d68fc03e3d2cb17ed6afe89a4e1132cb',1795833940521080,0);
+INSERT INTO guess_limits VALUES(X'c5994cb290ef3a213504d5b564b38732cd3cd946ebc4ad7c9a3a135b3381f637',1795840254187278,0);
+INSERT INTO guess_limits VALUES(X'd9991c905cabf20d99ceef40853ba63fdde35e0a60f03382ebf4c61391b6e093',1795840250703407,0);
+INSERT INTO guess_limits VALUES(X'f47d27934766cb718e39a36235909f7013b64ef406fe4e676ef3b0e90b8ad9b8',1795840326187278,0);
 CREATE TABLE settings (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-INSERT INTO settings VALUES('addresses','cut 1793241922129433');
+INSERT INTO settings VALUES('addresses','cut 1793248236070255');
+INSERT INTO settings VALUES('clock','1795840236054971');
 INSERT INTO settings VALUES('instance_policy','idle timeout 12h, absolute timeout 14days, remember timeout 30days');
-INSERT INTO settings VALUES('leftovers','');
-INSERT INTO settings VALUES('places','none/none');
+INSERT INTO settings VALUES('leftovers','yes');
+INSERT INTO settings VALUES('origin','http://127.0.0.1:34791');
+INSERT INTO settings VALUES('places','none/none/2');
 DELETE FROM sqlite_sequence;
-INSERT INTO sqlite_sequence VALUES('session_changes',5);
+INSERT INTO sqlite_sequence VALUES('session_changes',7);
 INSERT INTO sqlite_sequence VALUES('groups',1);
 INSERT INTO sqlite_sequence VALUES('users',4);
 INSERT INTO sqlite_sequence VALUES('tokens',3);
@@ -328,7 +343,9 @@ INSERT INTO sqlite_sequence VALUES('events',13);
 INSERT INTO sqlite_sequence VALUES('user_agents',5);
 INSERT INTO sqlite_sequence VALUES('session_rows',7);
 INSERT INTO sqlite_sequence VALUES('ended_sessions',3);
-CREATE INDEX users_by_email ON users (email_folded) WHERE email_folded <> '';
+CREATE INDEX users_by_username_key ON users (username_key);
+CREATE INDEX users_by_email_key ON users (email_key) WHERE email_key <> '';
+CREATE INDEX groups_by_name_key ON groups (name_key);
 CREATE INDEX memberships_by_group ON memberships (group_id);
 CREATE INDEX tokens_by_user ON tokens (user_id);
 CREATE INDEX user_agents_by_browser ON user_agents (browser);
