@@ -5,9 +5,9 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 use std::path::PathBuf;
 
-/// Settings that every command takes. All others: `--set`, the environment, `rollcall.toml`.
-///
-/// They are not `global` in clap's sense: clap keeps what is given at one place only, and drops the rest.
+// Settings that every command takes; all others come from `--set`, the environment and `rollcall.toml`.
+// No doc comment: clap would print it as the help of each command that takes them. They are not `global`
+// in clap's sense: clap keeps what is given at one place only, and drops the rest.
 #[derive(Args, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settings {
     /// Read this file instead of ./rollcall.toml

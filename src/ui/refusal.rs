@@ -75,11 +75,16 @@ impl Refusal {
         let Some(held_back) = LINES.admit() else { return };
         let why = match self {
             // What a client sent has no spaces here, as no origin has: it cannot look like a line of the log.
-            Self::OtherSite(why) | Self::Incomplete(why) => why.split_whitespace().collect::<Vec<_>>().join("_"),
+            Self::OtherSite(why) | Self::Incomplete(why) => in_one_word(why),
             _ => String::new(),
         };
         tracing::info!(cause = self.cause(), why, held_back, client.ip = %client.ip, request.id = client.request_id, "a form was refused");
     }
+}
+
+fn in_one_word(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_")
 }
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ async fn the_set_up_link_leads_in() {
     assert!(cards(&browser).await[0].contains("This device"));
     browser.client.goto(&link).await.unwrap();
     assert_eq!(browser.heading().await, "This link does not work any more");
-    browser.client.find(Locator::LinkText("Go to your sessions")).await.unwrap().click().await.unwrap();
+    browser.client.find(Locator::LinkText("Sign in")).await.unwrap().click().await.unwrap();
     browser.arrives_at("/sessions").await;
     browser.assert_content().await;
     browser.close().await;

@@ -70,12 +70,8 @@ impl Db<'_> {
         let by = |sort: &Sort<UserSortKey>| format!("{}{}", sort.key.column(), if sort.is_descending { " DESC" } else { "" });
         let order: Vec<String> = order.iter().map(by).chain(["u.id".to_owned()]).collect();
         let next = values.len() + 1;
-        let sql = format!(
-            "{} WHERE {condition} ORDER BY {} LIMIT ${next} OFFSET ${}",
-            select_users!(""),
-            order.join(", "),
-            next + 1
-        );
+        let sql =
+            format!("{} WHERE {condition} ORDER BY {} LIMIT ${next} OFFSET ${}", select_users!(""), order.join(", "), next + 1);
         values.extend(values![window.limit, window.offset]);
         Ok(wanted.found(count, self.all(&sql, &values).await?))
     }

@@ -54,6 +54,22 @@ fn wrong_usage_is_told_from_failure() {
     }
     let help = home.run(&["--help"]);
     assert_eq!((help.code, help.err.as_str()), (0, ""));
+    // Each begins with what it does.
+    let first = |command: &[&str]| home.ok(&[command, &["--help"]].concat()).lines().next().unwrap_or_default().to_owned();
+    let commands: [&[&str]; 10] = [
+        &[],
+        &["serve"],
+        &["check"],
+        &["demo"],
+        &["session"],
+        &["session", "list"],
+        &["session", "revoke"],
+        &["user", "add"],
+        &["token", "add"],
+        &["policy", "set"],
+    ];
+    let firsts: std::collections::BTreeSet<String> = commands.into_iter().map(first).collect();
+    assert_eq!(firsts.len(), 10, "{firsts:?}");
     for word in ["serve", "demo", "import", "export", "user", "token", "session", "migrate", "check", "openapi", "completions"] {
         assert!(help.out.contains(&format!("  {word} ")), "{word} is not in\n{}", help.out);
     }

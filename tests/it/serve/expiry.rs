@@ -21,7 +21,7 @@ on_both!(expired_sessions_are_swept_and_live_ones_never, |home| async move {
     let shown: Value = serde_json::from_str(&home.ok(&["session", "show", &uuid(699), "--json"])).unwrap();
     assert_eq!((shown["reason"].as_str(), shown["username"].as_str()), (Some("expired"), Some("alice")));
     let events = home.rows(&["export", "--events"]);
-    assert_eq!(events.iter().filter(|event| event["detail"] == "expired").count(), 700, "each is told once");
+    assert_eq!(events.iter().filter(|event| event["kind"] == "session_expired").count(), 700, "each is told once");
 });
 
 on_both!(a_session_that_is_over_is_out_before_it_is_swept, |home| async move {

@@ -169,7 +169,8 @@ db_test!(this_was_not_me_leads_through, |db| async move {
     other.get(SESSIONS).await.assert_status(403);
     foreign.get(SESSIONS).await.assert_status(200);
     assert!(browser.get("/sessions/not-me").await.text().contains("only this device is signed in"));
-    assert_eq!(app.anonymous().get(&path).await.redirects_to(), "/sign-in?next=/sessions/not-me");
+    let back = format!("/sign-in?next=/sessions/not-me%3Fsession%3D{}", other.uuid);
+    assert_eq!(app.anonymous().get(&path).await.redirects_to(), back);
 });
 
 db_test!(errors_lead_on_for_whoever_is_signed_in, |db| async move {
