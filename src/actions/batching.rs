@@ -1,5 +1,5 @@
-//! What many ask for at the same moment, done for those who wait together: with a few statements for all of
-//! them, instead of a few for each.
+//! Batches concurrent requests of one kind: a batch runs a few statements for all its jobs instead
+//! of a few for each.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -13,73 +13,80 @@ use tokio::sync::oneshot;
 use crate::core::Core;
 use crate::store::{BoxFuture, StoreError};
 
-/// The most that wait. Whoever comes then is refused.
+/// The longest queue. Further jobs are refused as busy.
 const MOST_WAITING: usize = 4096;
 
-/// How long anybody waits: as long as for a connection, and for what then is to be written.
+/// How long a caller waits for its answer: as long as for a database connection and the write that
+/// follows.
 const WAIT: Duration = Duration::from_secs(15);
 
-/// Does the jobs that it takes, and gives an answer for each, in their order.
+/// Takes the jobs of a batch, does them, and returns one answer for each, in their order.
 pub type Work<J, A> = fn(Arc<Core>, Batch<J, A>) -> BoxFuture<'static, Result<Vec<A>, StoreError>>;
 
-/// Those who wait for the same kind of work. Nobody waits for others to come: work begins for whoever finds less
-/// going on than may, and who comes meanwhile is done together with all who came meanwhile.
+/// A queue of jobs of one kind, and the batches that take them from it. A batch starts at once
+/// while fewer than `most_at_once` run; jobs that arrive during that time form the next batch. No
+/// batch waits for more jobs.
 pub struct Batching<J, A>(Arc<Shared<J, A>>);
 
 struct Shared<J, A> {
     line: Mutex<Line<J, A>>,
     work: Work<J, A>,
-    /// How many pieces of work go on at once, at most.
+    /// The most batches that run at the same time.
     most_at_once: usize,
-    /// For how many one is done, at most.
+    /// The most jobs in one batch.
     most_together: usize,
 }
 
 struct Line<J, A> {
     waiting: VecDeque<(J, Answer<A>)>,
     at_work: usize,
-    /// Whether one of them has yet to take its jobs: until it does, whoever comes is among them.
+    /// Whether a batch that was started has not taken its jobs yet. Jobs that arrive until then
+    /// join it, so no other batch starts.
     is_one_open: bool,
 }
 
-/// The jobs of one piece of work.
+/// One batch: it holds no jobs until [`Batch::take`].
 pub struct Batch<J, A> {
     shared: Arc<Shared<J, A>>,
     core: Arc<Core>,
-    /// Where the next piece begins: SQLite's writer, which takes jobs, is no part of it.
+    /// Where the next batch is spawned: `take` may run on SQLite's writer thread, which is outside
+    /// of the runtime.
     runtime: Handle,
-    /// For those whose jobs were taken; `None` until then.
+    /// Where the answers to the taken jobs go; `None` until they are taken.
     answers: Answers<A>,
 }
 
 type Answer<A> = oneshot::Sender<Result<A, StoreError>>;
 type Answers<A> = Arc<Mutex<Option<Vec<Answer<A>>>>>;
 
-/// How many pieces of work are to go on at once on this machine: of fewer, each is for more, and the database has the
-/// other processors.
+/// The number of batches to run at the same time on this machine: half of its processors, between 1
+/// and 4. Fewer batches are larger ones, and the database needs the other processors.
 #[must_use]
 pub fn at_once() -> usize {
     std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).clamp(1, 4))
 }
 
 impl<J: Send + 'static, A: Send + 'static> Batching<J, A> {
-    /// Nobody waits yet. So many pieces of `work` may go on at once, each for at most so many.
+    /// An empty queue. At most `most_at_once` batches of `work` run at the same time, each with at
+    /// most `most_together` jobs.
     pub fn new(work: Work<J, A>, most_at_once: usize, most_together: usize) -> Self {
         let line = Mutex::new(Line { waiting: VecDeque::new(), at_work: 0, is_one_open: false });
         Self(Arc::new(Shared { line, work, most_at_once, most_together }))
     }
 
-    /// How many wait for their work to begin.
+    /// The number of jobs in the queue, whose batch has not taken them yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
         lock(&self.0.line).waiting.len()
     }
 
-    /// Has a job done. It is done also when whoever asks hangs up after its work began.
+    /// Queues a job and waits for its answer. Once a batch took the job, it is done even when the
+    /// caller's future is dropped; before that, such a job is removed from the queue.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when too many wait, or it takes too long; [`StoreError::Failed`] when the work
-    /// panicked; and what the work for this job and others gives.
+    /// [`StoreError::Busy`] when the queue is full or the answer takes longer than 15 seconds;
+    /// [`StoreError::Failed`] when the work panicked; any error of the batch, which all its jobs
+    /// share.
     pub async fn ask(&self, core: &Arc<Core>, job: J) -> Result<A, StoreError> {
         let (answer, answered) = oneshot::channel();
         {
@@ -96,7 +103,8 @@ impl<J: Send + 'static, A: Send + 'static> Batching<J, A> {
 }
 
 impl<J: Send + 'static, A: Send + 'static> Shared<J, A> {
-    /// Begins a piece of work, if somebody waits for one and there may be one more.
+    /// Starts a batch, if jobs are queued, no started batch is still without its jobs, and fewer
+    /// than `most_at_once` run.
     fn begin(self: &Arc<Self>, line: &mut Line<J, A>, core: &Arc<Core>, runtime: &Handle) {
         if line.is_one_open || line.waiting.is_empty() || line.at_work >= self.most_at_once {
             return;
@@ -112,10 +120,11 @@ impl<J: Send + 'static, A: Send + 'static> Shared<J, A> {
                 runtime: same.clone(),
                 answers: Arc::clone(&answers),
             };
-            // One that panics is our mistake, and no reason to leave the others waiting.
+            // A panic is a fault of ours. It fails this batch, and the queue goes on.
             let done = AssertUnwindSafe((shared.work)(Arc::clone(&core), batch())).catch_unwind().await;
             let done = done.unwrap_or_else(|_| Err(StoreError::Failed("the work panicked".into())));
-            // Where it did not come to take them.
+            // A batch that failed before it took its jobs: takes them now, so that they get the
+            // error.
             drop(batch().take());
             tell(done, lock(&answers).take().unwrap_or_default());
             let mut line = lock(&shared.line);
@@ -125,7 +134,7 @@ impl<J: Send + 'static, A: Send + 'static> Shared<J, A> {
     }
 }
 
-/// Nobody listens who hung up.
+/// Sends the answers, or the error, to the callers. A caller that is gone is skipped.
 fn tell<A>(done: Result<Vec<A>, StoreError>, answers: Vec<Answer<A>>) {
     match done {
         Ok(done) => done.into_iter().zip(answers).for_each(|(done, answer)| drop(answer.send(Ok(done)))),
@@ -134,7 +143,8 @@ fn tell<A>(done: Result<Vec<A>, StoreError>, answers: Vec<Answer<A>>) {
 }
 
 impl<J: Send + 'static, A: Send + 'static> Batch<J, A> {
-    /// The jobs of those who wait now. The second time, none.
+    /// Takes the queued jobs, at most `most_together` of them, without those whose callers are
+    /// gone. A second call returns none.
     #[must_use]
     pub fn take(&self) -> Vec<J> {
         let mut answers = lock(&self.answers);

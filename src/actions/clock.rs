@@ -1,5 +1,5 @@
-//! Whether the clock is believed. What is deleted by the clock is deleted only while it is: sessions that are swept, the
-//! history that is purged, addresses that are taken off do not come back when the clock is set right.
+//! Whether the clock is believed. Deletions that depend on the clock wait while it is not: swept
+//! sessions, purged history and removed addresses do not come back when the clock is set right.
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -10,9 +10,10 @@ use crate::domain::clock::Clock;
 use crate::domain::clock_guard::{ClockGuard, Doubt};
 use crate::store::{Db, StoreError};
 
-/// The setting with what the clock should say, in microseconds, and the doubt in words, if there is one.
+/// The setting with the time that the clock should show, in microseconds, and the doubt in words,
+/// if there is one.
 const CLOCK_SETTING: &str = "clock";
-/// The setting with which somebody confirms the clock: the instant that it showed them, in microseconds.
+/// The setting with which an operator confirms the clock: the time that it showed, in microseconds.
 const CONFIRMED_SETTING: &str = "clock_confirmed";
 /// How far the clock of a command that confirms may be from the server's.
 const SAME: std::time::Duration = std::time::Duration::from_secs(600);

@@ -33,7 +33,7 @@ pub enum ActionError {
     /// A name, an address or a password breaks a rule.
     #[error(transparent)]
     Rule(#[from] UserRule),
-    /// A session cannot be called so.
+    /// The name breaks a rule of names of sessions.
     #[error(transparent)]
     Label(#[from] LabelRule),
     /// The name is taken.
@@ -42,22 +42,23 @@ pub enum ActionError {
     /// The user has as many sessions as they may have.
     #[error("the user has as many sessions as they may have")]
     AtLimit,
-    /// So has this one, who may say which to end; the proof of their password waits.
+    /// The session limit is reached, and the user may choose a session to end; the proof of their
+    /// password waits.
     #[error("the user is to choose which session to end")]
     ChooseEnd,
-    /// The user has a second factor, and only their password was proved; it waits, likewise.
+    /// The user has a second factor, and only their password was proved; that proof waits.
     #[error("the user has a second factor to prove")]
     FactorNeeded,
     /// What the caller proved does not hold any more: the password, a second factor or the account changed since.
     #[error("the password or the second factors changed since they were proved")]
     ProofOutdated,
-    /// There were too many wrong passwords or codes; so long from now there may be one more.
+    /// There were too many wrong passwords or codes; the next one is checked after this time.
     #[error("there were too many wrong passwords or codes")]
     Limited(std::time::Duration),
-    /// A passkey proves nothing.
+    /// A passkey's answer is refused.
     #[error(transparent)]
     Passkey(#[from] Refusal),
-    /// More password checks wait than are taken on.
+    /// The queue of password checks is full.
     #[error("too many sign-ins are waiting")]
     Busy,
     /// The operating system gave no randomness.

@@ -1,4 +1,5 @@
-//! Policies: the limits sessions live under, and what becomes of living sessions when they tighten.
+//! Policies: the limits of sessions, and what happens to living sessions when a limit gets
+//! stricter.
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -13,7 +14,7 @@ use crate::store::people::policies::{LivingRow, PolicyOwner};
 use crate::store::sessions::end::Which;
 use crate::store::{CountKey, Db, StoreError};
 
-/// The setting that says which limits of the instance living sessions were last held to.
+/// The setting that holds the instance's limits that were last applied to living sessions.
 const INSTANCE_SETTING: &str = "instance_policy";
 /// How many sessions are looked at in one step.
 const STEP: i64 = 2000;
@@ -80,8 +81,8 @@ pub async fn mark_policy_applied_if_empty(app: &App, by: By<'_>) -> Result<(), A
     Ok(())
 }
 
-/// Holds living sessions to the instance's settings, if those changed since the last start: before
-/// anybody is let in. Gives how many were cut or ended.
+/// Applies the instance's settings to living sessions, if they changed since the last start: before
+/// the first request is served. Returns how many sessions were cut or ended.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written; the next start does what is left.

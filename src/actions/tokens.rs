@@ -20,7 +20,7 @@ pub struct TokenRequest {
     pub identifier: Option<String>,
     /// What it is for, in its maker's words.
     pub description: String,
-    /// How long it lives; `None`: for ever.
+    /// How long it is valid; `None`: without end.
     pub lives: Option<Duration>,
     /// Its key; made up when `None`.
     pub key: Option<PlainSecret>,

@@ -1,10 +1,11 @@
-//! How often something may be done: so many times at once, and as many again over a time.
+//! Rate limits with a continuous refill: a number of uses at once, refilled over a period.
 
 use std::time::Duration;
 
 use crate::domain::Timestamp;
 
-/// A limit such as 10 in 15 minutes: ten at once, then one each minute and a half.
+/// A rate limit such as 10 in 15 minutes: ten uses at once, then one every 90 seconds. Its state is
+/// one instant, `full_at`: when it is full again. Each use moves that instant by one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     times: u32,
@@ -12,7 +13,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many times in a period; `None` when one of them is zero, or one time takes no time.
+    /// `times` uses in `period`; `None` when one of them is zero, or the period is shorter than
+    /// `times` microseconds.
     #[must_use]
     pub const fn new(times: u32, period: Duration) -> Option<Self> {
         if times == 0 || period.as_micros() < times as u128 {
@@ -21,51 +23,52 @@ impl Rate {
         Some(Self { times, period })
     }
 
-    /// How many times at once.
+    /// The number of uses of a full limit.
     #[must_use]
     pub fn times(self) -> u32 {
         self.times
     }
 
-    /// One of so many equal parts of it, at least once in the period.
+    /// An equal share: a limit for one of `of` parts, with at least one use in the period.
     #[must_use]
     pub fn part(self, of: u32) -> Self {
         Self { times: (self.times / of.max(1)).max(1), ..self }
     }
 
-    /// What one time takes up.
+    /// The time in which one use is refilled.
     #[must_use]
     pub fn step(self) -> Duration {
         let micros = self.period.as_micros() / u128::from(self.times);
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
-    /// What so many times take up.
+    /// The time in which `times` uses are refilled.
     #[must_use]
     pub fn steps(self, times: u32) -> Duration {
         self.step().saturating_mul(times)
     }
 
-    /// The latest instant at which a limit may be as good as new, for one more time to fit at `now`.
+    /// The latest `full_at` with which one more use is allowed at `now`.
     #[must_use]
     pub fn last_fit(self, now: Timestamp) -> Timestamp {
         now.plus(self.steps(self.times - 1))
     }
 
-    /// The same for so many more times; `None` when they never fit.
+    /// The latest `full_at` with which `times` more uses are allowed at `now`; `None` when they
+    /// exceed a full limit.
     #[must_use]
     pub fn last_fit_of(self, times: u32, now: Timestamp) -> Option<Timestamp> {
         Some(now.plus(self.steps(self.times.checked_sub(times)?)))
     }
 
-    /// The latest instant at which a limit can be as good as new after uses until `now`. A later one was stored by a
-    /// clock that was ahead.
+    /// The latest `full_at` that uses until `now` can lead to. A later one was stored under a clock
+    /// that was ahead.
     #[must_use]
     pub fn latest(self, now: Timestamp) -> Timestamp {
         now.plus(self.steps(self.times))
     }
 
-    /// How long to wait at `now` until one more time fits, where the limit is as good as new at
+    /// How long to wait at `now` until one more use is allowed, for a limit that is full again at
     /// `full_at`.
     #[must_use]
     pub fn wait(self, full_at: Timestamp, now: Timestamp) -> Duration {
@@ -88,7 +91,7 @@ mod tests {
         }
         assert_eq!(done, 10);
         assert_eq!(rate.last_fit_of(1, now), Some(rate.last_fit(now)));
-        assert_eq!(rate.last_fit_of(10, now), Some(now), "ten fit a limit that is as good as new");
+        assert_eq!(rate.last_fit_of(10, now), Some(now), "a full limit allows ten");
         assert_eq!(rate.last_fit_of(11, now), None);
         assert_eq!(now.plus(rate.steps(10)), full_at);
         assert_eq!(rate.wait(full_at, now), Duration::from_secs(90));

@@ -1,29 +1,29 @@
 //! Errors of the store.
 
-/// What went wrong below.
+/// An error of the database, by what the caller can do about it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached or written now: locked, read-only, full, gone. Trying again
     /// later may help.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// The connection to the database is of no use any more: it is closed, the server ends it, or the server
-    /// takes no writes any longer. It is thrown away; trying again takes a new one.
+    /// The connection cannot be used any more: it is closed, the server ends it, or the server has
+    /// become read-only. It is discarded; a retry uses another one.
     #[error("the database is not available: {0}")]
     Stale(String),
-    /// The database can be reached, and not be used as it is set up.
+    /// The database can be reached, but its set-up does not allow its use.
     #[error("{0}")]
     Unusable(String),
-    /// The database took a transaction back to let another go on. Trying again helps.
+    /// The database rolled the transaction back because of a concurrent one. A retry helps.
     #[error("the database took the change back: {0}")]
     RolledBack(String),
-    /// More work is waiting than the store takes on.
+    /// The queue for the database is full.
     #[error("the database is busy: too much work is waiting")]
     Busy,
-    /// A row that must be unique exists already, or one that is referred to does not.
+    /// A unique row exists already, or a row that is referred to does not exist.
     #[error("the data contradicts what is stored: {0}")]
     Conflict(String),
-    /// A stored value that cannot be.
+    /// A stored value is invalid.
     #[error("the database holds {0} that cannot be read")]
     Corrupt(&'static str),
     /// The database was made by a newer Rollcall, or its migrations were changed.
@@ -35,7 +35,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether trying again later may help.
+    /// Whether a retry later may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Stale(_) | Self::RolledBack(_) | Self::Busy)

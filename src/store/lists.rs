@@ -29,8 +29,8 @@ impl Store {
     /// that was acknowledged before the question ([`Wanted::asked_at`]), by any process, is in the answer.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when too many questions wait, or one waited for too long; else when the database
-    /// does not answer.
+    /// [`StoreError::Busy`] when the queue is full, or the question waited too long; any error when
+    /// the database does not answer.
     pub async fn page<Q: Listed>(&self, question: &Q, order: &[Sort<Q::Key>], wanted: Wanted) -> Result<Found<Q::Row>, StoreError> {
         question.find(self, order, wanted).await
     }

@@ -48,7 +48,7 @@ impl Store {
         Self::open_with(location, PoolConfig::default()).await
     }
 
-    /// The same with so many connections, where it is PostgreSQL.
+    /// As [`Store::open`], with these pool sizes for PostgreSQL.
     ///
     /// # Errors
     /// As for [`Store::open`].
@@ -90,8 +90,8 @@ impl Store {
         self.memory.allow(limit);
     }
 
-    /// Begins to read sessions into memory where there are many, so that the first question that needs them
-    /// waits less. For a server that is ready.
+    /// Starts to read sessions into memory if there are many, so that the first question that needs
+    /// them waits less. Called when the server is ready.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -99,14 +99,14 @@ impl Store {
         self.memory.warm_up(&self.read()).await
     }
 
-    /// Drops sessions in memory for which no question came for a while.
+    /// Drops the sessions in memory if no question needed them for some time.
     pub fn rest(&self) {
         self.memory.rest();
     }
 
-    /// Copies what is in the database's log into the database and empties the log, so that what was
-    /// overwritten is nowhere any more. Gives whether that was possible now: who reads an older state
-    /// stands in its way. PostgreSQL does so by itself, in its time.
+    /// Copies the WAL into the database file and empties it, so that overwritten data is left in
+    /// neither. Returns whether that was possible: a read of an older state prevents it. PostgreSQL
+    /// recycles its WAL by itself.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -123,7 +123,7 @@ impl Store {
         self.memory.is_filled()
     }
 
-    /// What waits for the database and what it has, by pool and state.
+    /// The use of the database's queues and connections, by pool and state.
     #[must_use]
     pub fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
         match &self.database {
@@ -137,8 +137,8 @@ impl Store {
         &self.memory
     }
 
-    /// How many large writes at once take less time than one after the other, and leave room for others: SQLite
-    /// has one writer.
+    /// How many large writes may run at the same time: more would take no less time, or leave too
+    /// little room for others. SQLite has one writer.
     #[must_use]
     pub fn writers(&self) -> usize {
         match &self.database {
@@ -157,10 +157,10 @@ impl Store {
     }
 
     /// Long reads, such as searches: on SQLite they run on few threads of their own, so that they
-    /// never hold up short ones. Beyond a bound they are refused.
+    /// never hold up short ones. Their queue is bounded.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when too many are waiting, and what `work` gives.
+    /// [`StoreError::Busy`] when the queue is full; any error of `work`.
     pub async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
@@ -173,12 +173,12 @@ impl Store {
         }
     }
 
-    /// Runs `work` in a transaction and commits it when it gives `Ok`. When this returns, what was
-    /// written survives a crash and a loss of power.
+    /// Runs `work` in a transaction and commits it when it returns `Ok`. When this returns, the
+    /// changes survive a crash and a power loss.
     ///
     /// # Errors
-    /// What `work` gives, and [`StoreError::Unavailable`] when the commit fails. Where it is the disk that fails,
-    /// it may be done all the same.
+    /// Any error of `work`; [`StoreError::Unavailable`] when the commit fails. When the disk fails,
+    /// the changes may be committed nevertheless.
     pub async fn write<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
@@ -191,9 +191,10 @@ impl Store {
         }
     }
 
-    /// Runs statements that a loss of power in the next second may take back: guesses. On PostgreSQL no
-    /// transaction is around them, each holds its rows for as long as it takes, not until they are on
-    /// disk, and a crash of PostgreSQL may take them back, too. Everybody sees them at once all the same.
+    /// Runs statements whose effect a power loss in the next second may undo: guesses. On
+    /// PostgreSQL they run without a transaction: each locks its rows only while it runs, not until
+    /// they are on disk, and a crash of PostgreSQL may undo them, too. Every reader sees the
+    /// changes at once.
     ///
     /// # Errors
     /// As for [`Store::write`].
@@ -209,8 +210,8 @@ impl Store {
         }
     }
 
-    /// As [`Store::write`], for one that changes very many rows: on SQLite it shares its transaction
-    /// with no other write.
+    /// As [`Store::write`], for a write that changes very many rows: on SQLite its transaction
+    /// holds no other write.
     ///
     /// # Errors
     /// As for [`Store::write`].
@@ -226,8 +227,8 @@ impl Store {
         }
     }
 
-    /// Tells that this process is about to write very much: SQLite's writer then keeps more of the
-    /// file in memory, for as long as the process lives.
+    /// Announces that this process writes very much: SQLite's writer then has a larger page cache
+    /// for as long as the process lives.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -238,8 +239,8 @@ impl Store {
         self.write(|db| Box::pin(async move { db.batch("PRAGMA cache_size = -786432").await })).await
     }
 
-    /// What the database's own clock says: PostgreSQL's, which all nodes share. `None` for SQLite, which has none of its
-    /// own.
+    /// The time of the database's own clock: PostgreSQL's, which all nodes share. `None` for
+    /// SQLite, which has no clock of its own.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -55,7 +55,7 @@ const DOORS: &[(&str, &str)] = &[
     ("sessions/watch.rs wait", "waits"),
     ("sign_in/begin.rs begin", "the proof is the right"),
     ("sign_in/factors.rs check_code", "the proof of the password is the right"),
-    ("sign_in/guesses.rs give_back_beside", "the guess that was taken is the right"),
+    ("sign_in/guesses.rs give_back_concurrently", "the guess that was taken is the right"),
     ("sign_in/guesses.rs is_worth_telling", "a limit"),
     ("sign_in/guesses.rs known_device", "the browser's secret is the right"),
     ("sign_in/guesses.rs settle", "the guess that was taken is the right"),

@@ -1,5 +1,6 @@
-//! Admitting those who proved who they are: one transaction for a batch of sign-ins, and one alone
-//! where something of the user's ends first or is in the way.
+//! Begins sessions for users who proved who they are: one transaction for a batch of sign-ins. A
+//! sign-in that must end another session first, or that needs a closer look, has a transaction of
+//! its own.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,20 +19,21 @@ use crate::store::sessions::rows::{NewSession, Origin};
 use crate::store::sign_in::known_devices::NewDevice;
 use crate::store::{BoxFuture, Db, StoreError};
 
-/// How somebody wishes to sign in.
+/// The options of a sign-in.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
-    /// To stay signed in.
+    /// Whether to stay signed in.
     pub is_remembered: bool,
-    /// The keys of the sessions that the browser came with.
+    /// The keys of the sessions that the browser came with; these sessions end.
     pub replaces: Vec<HashedSecret>,
-    /// The session that is to end, where the limit leaves no room for one more.
+    /// The session that the user chose to end, where their session limit is reached.
     pub ends: Option<SessionId>,
-    /// What the secret by which the browser may be known hashes to.
+    /// The hash of the secret of a browser that may be known.
     pub device: Option<HashedSecret>,
 }
 
-/// Somebody who proved who they are and is to have a session, ready but for the database.
+/// A sign-in whose proofs are complete, with everything that the database needs to begin its
+/// session.
 #[derive(Debug)]
 pub struct Entrant {
     pub(in crate::actions) user: UserRow,
@@ -39,7 +41,7 @@ pub struct Entrant {
     pub(in crate::actions) origin: Origin,
     pub(in crate::actions) uuid: SessionId,
     pub(in crate::actions) key_hash: HashedSecret,
-    /// What the secret hashes to by which the browser is known from now on, if it was not.
+    /// The hash of the new secret that the browser is known by, if it is not a known one yet.
     pub(in crate::actions) device_hash: HashedSecret,
     pub(in crate::actions) wish: Wish,
     pub(in crate::actions) actor: Actor,
@@ -52,13 +54,13 @@ pub struct Begun {
     pub(in crate::actions) is_known_device: bool,
 }
 
-/// The most who are let in by one transaction.
+/// The most sign-ins in one transaction.
 pub const MOST_IN_BATCH: usize = 32;
 
-/// What came of it; `None` for whom a transaction alone is for.
+/// The outcome of a sign-in; `None`: it needs a transaction of its own ([`begin_alone`]).
 pub type Entry = Option<Result<Begun, ActionError>>;
 
-/// Lets in those who come at the same moment.
+/// Begins the sessions of a batch of sign-ins.
 #[must_use]
 pub fn admit_all(core: Arc<Core>, batch: Batch<Arc<Entrant>, Entry>) -> BoxFuture<'static, Result<Vec<Entry>, StoreError>> {
     Box::pin(async move {
@@ -73,7 +75,7 @@ pub fn admit_all(core: Arc<Core>, batch: Batch<Arc<Entrant>, Entry>) -> BoxFutur
     })
 }
 
-/// What the database says of those who come, while their users are locked.
+/// What the database holds about the users of a batch, while they are locked.
 struct Seen {
     users: HashMap<i64, UserRow>,
     with_factor: HashSet<i64>,
@@ -81,7 +83,7 @@ struct Seen {
     session_keys: Vec<i64>,
 }
 
-/// Somebody whom nothing but the limit on sessions stands in the way of.
+/// A sign-in that nothing but the session limit can refuse.
 struct Granted<'a> {
     entrant: &'a Entrant,
     user: &'a UserRow,
@@ -89,8 +91,8 @@ struct Granted<'a> {
 }
 
 impl Seen {
-    /// Locks the users: of many sign-ins at once, each sees what the one before it left. All is asked together,
-    /// the lock first, as none needs another's answer.
+    /// Locks the users, so that of many sign-ins at once each sees what the one before it wrote.
+    /// The statements are sent together, the lock first, since none needs another's result.
     async fn of(db: &Db<'_>, users: &[UserId], held: Held) -> Result<Self, StoreError> {
         db.prepare_sign_ins(users, held).await?;
         let (users, with_factor, policies, session_keys) = tokio::try_join!(
@@ -104,7 +106,8 @@ impl Seen {
         Ok(Self { users, with_factor: with_factor.into_iter().collect(), policies, session_keys })
     }
 
-    /// What is in the way of one of them; `None` where the user is not there, or was left out.
+    /// The sign-in with its limits, or why it is refused; `None` if the user was not found or is
+    /// locked by another transaction.
     fn judge<'a>(&'a self, entrant: &'a Entrant, instance: Policy) -> Option<Result<Granted<'a>, ActionError>> {
         self.users.get(&entrant.user.id.0).map(|user| self.judge_user(user, entrant, instance))
     }
@@ -125,7 +128,7 @@ impl Seen {
 }
 
 impl Granted<'_> {
-    /// The browser they say they had before.
+    /// The user and the secret that the browser sent, if it sent one.
     fn claims(&self) -> Option<(UserId, HashedSecret)> {
         Some((self.user.id, self.entrant.wish.device?))
     }
@@ -135,7 +138,8 @@ impl Granted<'_> {
     }
 }
 
-/// Begins a session, and ends what makes way for it.
+/// Begins a session in a transaction of its own, and ends the sessions that it replaces or that are
+/// beyond the limit.
 pub(in crate::actions) async fn begin_alone(
     db: &Db<'_>,
     entrant: &Entrant,
@@ -154,8 +158,8 @@ pub(in crate::actions) async fn begin_alone(
     begun.first().copied().ok_or(ActionError::Store(StoreError::Corrupt("a session that did not begin")))
 }
 
-/// Begins sessions for those whose way is free. Nothing is written for the others, and nobody waits for a user
-/// whom another transaction holds.
+/// Begins the sessions that nothing refuses. Writes nothing for the others, and does not wait for a
+/// user whom another transaction holds.
 async fn begin_together(
     db: &Db<'_>,
     entrants: &[Arc<Entrant>],
@@ -172,7 +176,7 @@ async fn begin_together(
         *left = had.saturating_sub(1);
         had > 0
     };
-    // What is to happen at the limit needs a look at the sessions.
+    // At the limit, the sessions of the user must be read to decide.
     let ways: Vec<_> = judged
         .into_iter()
         .map(|judged| match judged {
@@ -190,7 +194,8 @@ async fn begin_together(
                 Way::Free
             }
             Some(Err(error)) => Way::Barred(error),
-            // A browser that is somebody else's is known to them by another secret from now on.
+            // The browser may be known to another user, whose row then gets the new secret: that
+            // needs a transaction of its own.
             Some(Ok(_)) | None => Way::Other,
         });
     }
@@ -203,17 +208,17 @@ async fn begin_together(
     Ok(answers.into_iter().map(answer).collect())
 }
 
-/// What is in somebody's way.
+/// Whether a sign-in may begin its session.
 enum Way {
-    /// Nothing.
+    /// It may.
     Free,
-    /// This.
+    /// It is refused, with this error.
     Barred(ActionError),
-    /// Something that a transaction alone is for.
+    /// It needs a transaction of its own.
     Other,
 }
 
-/// How many more sessions those may have who have a limit, by their keys.
+/// How many more sessions each user with a session limit may have, by the user's key.
 async fn find_room<'a>(
     db: &Db<'_>,
     granted: impl Iterator<Item = &'a Granted<'a>>,
@@ -235,7 +240,7 @@ async fn find_room<'a>(
 
 type Devices = Vec<(UserId, HashedSecret)>;
 
-/// Notes the use of browsers that are known, and gives them.
+/// Updates the last use of known browsers, and returns them.
 async fn touch_devices<'a>(
     db: &Db<'_>,
     granted: impl Iterator<Item = &'a Granted<'a>>,
@@ -244,7 +249,8 @@ async fn touch_devices<'a>(
     db.touch_known_devices(&granted.filter_map(Granted::claims).collect::<Devices>(), now).await
 }
 
-/// Writes the sessions and all that goes with them, with the last statements of the transaction.
+/// Writes the sessions, known browsers, events and counts, with the last statements of the
+/// transaction.
 async fn write(
     db: &Db<'_>,
     granted: &[Granted<'_>],
@@ -284,13 +290,13 @@ async fn write(
     Ok(begun)
 }
 
-/// Makes room for one more session, where there is a limit and it is reached.
+/// Ends sessions to make room for one more, if the session limit is reached.
 async fn make_room(db: &Db<'_>, granted: &Granted<'_>, now: Timestamp) -> Result<(), ActionError> {
     let Granted { entrant, user, limits } = granted;
     let Some(most) = limits.effective().max_sessions else { return Ok(()) };
     let mut live = db.list_live_ids(user.id, now).await?;
     let mut gone = Vec::new();
-    // What was chosen goes first, whatever the limit's outcome.
+    // The chosen session ends first, also when the limit would leave room for it.
     if let Some(at) = entrant.wish.ends.and_then(|chosen| live.iter().position(|id| *id == chosen)) {
         gone.push(live.remove(at));
     }

@@ -21,7 +21,7 @@ use crate::store::StoreError;
 pub async fn begin(app: &App, proved: Proved, client: &Client, wish: Wish, actor: &Actor) -> Result<Started, ActionError> {
     let mut begun = begin_once(app, proved.clone(), client, wish.clone(), actor).await;
     let is_conflict = |begun: &Result<_, _>| matches!(begun, Err(ActionError::Store(StoreError::Conflict(_))));
-    // The user agent may have been forgotten since its key was learnt: nothing had referred to it any more.
+    // The cached key of the user agent may be outdated: entries that nothing refers to are deleted.
     if is_conflict(&begun) && app.user_agents.forget_key(&client.user_agent) {
         begun = begin_once(app, proved, client, wish, actor).await;
     }
@@ -44,7 +44,7 @@ async fn begin_once(app: &App, proved: Proved, client: &Client, wish: Wish, acto
             let cookie_max_age = living.is_remembered.then_some(lives);
             Ok(Started { key, uuid, cookie_max_age, device: (!is_known_device).then_some(device) })
         }
-        // It goes on, or is tried again.
+        // The sign-in continues with its second factor, or is retried.
         Err(error @ (ActionError::FactorNeeded | ActionError::Store(StoreError::Conflict(_)))) => Err(error),
         Err(error) => {
             crate::metrics::count_sign_in("refused");
@@ -64,7 +64,8 @@ async fn let_in(app: &App, entrant: &Arc<Entrant>) -> Result<Begun, ActionError>
         match app.sign_ins.ask(&app.core, Arc::clone(entrant)).await {
             Ok(Some(answer)) => return answer,
             Err(error @ (StoreError::Unavailable(_) | StoreError::Stale(_) | StoreError::Busy)) => return Err(error.into()),
-            // What is wrong with one of them, or in its way, is not what is wrong with the others.
+            // What stopped the batch may concern another sign-in in it: this one is tried once more
+            // alone.
             Ok(None) | Err(_) => {}
         }
     }

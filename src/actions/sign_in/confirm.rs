@@ -1,5 +1,5 @@
-//! A fresh proof: what matters more than looking asks who is there once more, and gives the session a
-//! new key (OWASP ASVS v5.0.0-7.2.4, 7.5.1).
+//! Re-authentication: sensitive actions ask the user to prove once more who they are. The session
+//! then gets a new key (OWASP ASVS v5.0.0-7.2.4, 7.5.1).
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -30,24 +30,26 @@ pub struct Again {
     pub code: String,
 }
 
-/// What a proof came to.
+/// The outcome of a re-authentication.
 #[derive(Debug)]
 pub enum Confirmation {
-    /// It is right; the session goes on under a new key.
+    /// It is right; the session continues under a new key.
     Right(Box<Started>),
     /// The password or the code is wrong.
     Wrong,
-    /// There were too many wrong codes, where nothing else limits them: none is looked at before then.
+    /// There were too many wrong codes, and no rate limit applies: no code is checked before this
+    /// time.
     Blocked(Timestamp),
 }
 
-/// Proves a signed-in user's password once more, and their second factor when they have one. The session
-/// goes on under a new key; the one it had, which is among `keys`, opens nothing from now on.
+/// Checks a signed-in user's password once more, and a code of their second factor if they have
+/// one. The session continues under a new key; the old keys, which are `keys`, are refused from now
+/// on.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when the session ended meanwhile; [`ActionError::ProofOutdated`] when the password was set
-/// anew while this one was checked; [`ActionError::Limited`] when there were too many wrong ones;
-/// [`ActionError::Busy`].
+/// [`ActionError::NotFound`] when the session ended since the request began;
+/// [`ActionError::ProofOutdated`] when the password was changed while this one was checked;
+/// [`ActionError::Limited`] when there were too many wrong ones; [`ActionError::Busy`].
 pub async fn confirm(
     app: &App,
     session: &LiveSession,
@@ -57,14 +59,14 @@ pub async fn confirm(
 ) -> Result<Confirmation, ActionError> {
     let actor = actor.as_user(session.user_id, &session.username);
     let user = app.store.read().find_user(session.user_id).await?.ok_or(ActionError::NotFound)?;
-    // Given back once both are right: here a code is guessed at as a password is.
+    // Given back only when both are right: here the code is limited as the password is.
     let guess = take(app, session, &actor).await?;
     let confirmed = check(app, session, user, keys, again, &actor).await;
     guess.settle(app, matches!(confirmed, Ok(Confirmation::Wrong))).await;
     confirmed
 }
 
-/// Takes a guess at what the user of a session proves.
+/// Takes a guess for a re-authentication in this session.
 async fn take(app: &App, session: &LiveSession, actor: &Actor) -> Result<Taken, ActionError> {
     let about = Some((session.user_id, session.username.as_str()));
     guesses::take(app, Guess::Confirmation(session.uuid), None, about, actor).await
@@ -122,13 +124,13 @@ async fn is_password(app: &App, user: &UserRow, password: String) -> Result<bool
     app.passwords.verify(password, user.password_hash.clone()).await
 }
 
-/// Proves anew by one of their passkeys who a signed-in user is. Beside one that did not check who holds it
-/// the password is needed. The session goes on under a new key, and is proved by what the passkey proved,
-/// too.
+/// Re-authenticates a signed-in user by one of their passkeys. If the authenticator did not verify
+/// the user, the password is needed too. The session continues under a new key, and the methods
+/// that the passkey proved are added to it.
 ///
 /// # Errors
-/// [`ActionError::Passkey`] when that proves nothing; [`ActionError::ProofOutdated`] as for [`confirm`];
-/// [`ActionError::NotFound`] when the session ended meanwhile.
+/// [`ActionError::Passkey`] when the passkey's answer is refused; [`ActionError::ProofOutdated`] as
+/// for [`confirm`]; [`ActionError::NotFound`] when the session ended since the request began.
 pub async fn confirm_by_passkey(
     app: &App,
     party: &RelyingParty,
@@ -171,12 +173,13 @@ pub async fn confirm_by_passkey(
     Ok(proof::started(app, session, key))
 }
 
-/// Sets one's own password, whose session has a fresh proof. All other sessions of theirs end, unless
-/// `sessions.end_on_password_change` says otherwise; this one goes on under a new key.
+/// Sets the password of the session's user; the session needs a recent re-authentication. All other
+/// sessions of the user end, unless `sessions.end_on_password_change` says otherwise; this one
+/// continues under a new key.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] without a fresh proof; [`ActionError::Rule`] when the password may not
-/// be one; [`ActionError::NotFound`] when the session ended meanwhile.
+/// [`ActionError::Forbidden`] without a fresh proof; [`ActionError::Rule`] when the new password
+/// breaks a rule; [`ActionError::NotFound`] when the session ended since the request began.
 pub async fn change_password(
     app: &App,
     session: &LiveSession,

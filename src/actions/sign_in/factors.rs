@@ -1,7 +1,6 @@
 //! Second factors: proving one, adding, naming and removing authenticators, and recovery codes.
 //!
-//! Passkeys come in by the same doors: what checks one gives [`Checked`], and what adds one ends in
-//! `added_in`.
+//! Passkeys use the same functions: a check returns [`Checked`], and adding one ends in `added_in`.
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -23,17 +22,17 @@ use crate::store::sessions::rows::LiveSession;
 use crate::store::sign_in::factors::{FactorRow, NewFactor};
 use crate::store::{Db, StoreError};
 
-/// What seeds are sealed for.
+/// The purpose that seeds are sealed with.
 const SEED: &str = "totp seed";
 
-/// What became of an answer to "prove your second factor".
+/// The outcome of a second factor's check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
-    /// It is right, and proves this.
+    /// It is right, and proves these methods.
     Right(Methods),
     /// It is wrong, or was used before.
     Wrong,
-    /// There were too many wrong ones: nothing is looked at before then.
+    /// There were too many wrong ones: none is checked before this time.
     Blocked(Timestamp),
 }
 
@@ -44,14 +43,15 @@ pub fn is_missing(app: &App, session: &LiveSession) -> bool {
     !session.methods.has_factor() && (app.config.sessions.require_factor || session.is_factor_required)
 }
 
-/// Checks a code of an authenticator app, or a recovery code, of someone whose password was proved, and
-/// uses it up: of many that try with one code at once, one succeeds. `device` is what the secret of a
-/// browser that may be known hashes to: a known one has a limit of its own, so that who stole the
-/// password locks its owner out of none.
+/// Checks a code of an authenticator app, or a recovery code, of a user whose password was proved,
+/// and uses it up: of concurrent requests with one code, one succeeds. `device` is the hash of the
+/// secret of a browser that may be known. A known browser has a limit of its own, so that somebody
+/// with a stolen password does not lock the owner out of it.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when the user was removed meanwhile; [`ActionError::ProofOutdated`] when their credentials
-/// changed since `user` was read; or when the database cannot be written.
+/// [`ActionError::NotFound`] when the user was removed since `user` was read;
+/// [`ActionError::ProofOutdated`] when their credentials changed since; or when the database cannot
+/// be written.
 pub async fn check_code(
     app: &App,
     user: &UserRow,
@@ -78,17 +78,17 @@ pub async fn check_code(
     checked
 }
 
-/// A code that somebody typed.
+/// A code as it was typed.
 #[derive(Clone, Copy)]
 pub(in crate::actions) struct Typed<'a> {
     pub code: &'a str,
-    /// Whether wrong ones cost more and more: those of strangers, and where nothing else limits them. A
-    /// known browser and a session have limits of their own.
+    /// Whether wrong codes have longer and longer waits: those from unknown browsers, and those
+    /// that no rate limit applies to. Known browsers and sessions have rate limits of their own.
     pub is_counted: bool,
 }
 
-/// The same inside a transaction that has locked the user. A wrong code is written down only when the
-/// transaction is kept.
+/// As [`check_code`], inside a transaction that has locked the user. A wrong code is counted only
+/// if the transaction is committed.
 pub(in crate::actions) async fn check_code_in(
     app: &App,
     db: &Db<'_>,
@@ -145,12 +145,12 @@ fn open_seed(app: &App, factor: &FactorRow) -> Result<Vec<u8>, StoreError> {
     opened.ok_or(StoreError::Corrupt("a seed that this instance's key does not open"))
 }
 
-/// Begins to add an authenticator app: draws a seed. One that was begun before and not finished is
-/// forgotten.
+/// Begins to add an authenticator app: generates a seed. An unfinished one of before is deleted.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] without a fresh proof, as for all that changes factors;
-/// [`ActionError::Label`] when it cannot be called so; [`ActionError::Rule`] when there are enough.
+/// [`ActionError::Forbidden`] without a recent re-authentication, as for all changes of factors;
+/// [`ActionError::Label`] when the name breaks a rule; [`ActionError::Rule`] when the user has as
+/// many authenticators as allowed.
 pub async fn begin_totp(app: &App, session: &LiveSession, name: &str) -> Result<FactorId, ActionError> {
     proof::must_be_fresh(app, session)?;
     let name = check_label(name)?;
@@ -182,16 +182,16 @@ pub async fn begin_totp(app: &App, session: &LiveSession, name: &str) -> Result<
         .await
 }
 
-/// That a user may have one more authenticator.
+/// Checks that a user may have one more authenticator.
 pub(in crate::actions) async fn must_have_room_in(db: &Db<'_>, user: UserId) -> Result<(), ActionError> {
     if db.list_factors(user).await?.len() >= MAX_FACTORS { Err(UserRule::Factors.into()) } else { Ok(()) }
 }
 
-/// The seed of an authenticator that is being added, to show it to its owner. Once it is confirmed it is
-/// shown to nobody.
+/// The seed of an authenticator that is being added, to show it to its owner. A confirmed one is
+/// never shown.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when it is not one's own, or is confirmed.
+/// [`ActionError::NotFound`] when it belongs to another user, or is confirmed.
 pub async fn show_totp(app: &App, session: &LiveSession, id: FactorId) -> Result<(FactorRow, Vec<u8>), ActionError> {
     proof::must_be_fresh(app, session)?;
     let factor = app.store.read().find_factor(id).await?.ok_or(ActionError::NotFound)?;
@@ -204,26 +204,27 @@ pub async fn show_totp(app: &App, session: &LiveSession, id: FactorId) -> Result
 
 /// An authenticator was added.
 pub struct Added {
-    /// The session under its new key; it has proved the new factor.
+    /// The session under its new key; the new factor is among its methods.
     pub started: Started,
-    /// The recovery codes, when there were none yet: shown this once.
+    /// The recovery codes, if there were none yet; they are shown this once.
     pub codes: Option<Vec<PlainSecret>>,
 }
 
-/// What adding an authenticator came to.
+/// The outcome of confirming an authenticator.
 pub enum Confirmed {
     /// It is added.
     Added(Box<Added>),
-    /// The code was wrong. Nothing limits these, and nothing is written: whoever adds it sees the seed.
+    /// The code was wrong. No limit applies and no event is written: the caller sees the seed
+    /// anyway.
     Wrong,
 }
 
-/// Finishes adding an authenticator app: its first code shows that it works. The first authenticator of a
-/// user ends their other sessions, which a password alone had begun. `keys` are the keys the request
-/// came with.
+/// Finishes adding an authenticator app: its first code shows that it works. The first
+/// authenticator of a user ends their other sessions, since those began with a password alone.
+/// `keys` are the session keys of the request.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when there is no such unfinished one of one's own.
+/// [`ActionError::NotFound`] when the user has no such unfinished authenticator.
 pub async fn confirm_totp(
     app: &App,
     session: &LiveSession,
@@ -259,7 +260,7 @@ pub async fn confirm_totp(
         .await
 }
 
-/// A change of one's own factors: in which session, and when.
+/// A change of the caller's own factors: its session, its keys, its author and its time.
 pub(in crate::actions) struct Change<'a> {
     pub app: &'a App,
     pub session: &'a LiveSession,
@@ -268,8 +269,8 @@ pub(in crate::actions) struct Change<'a> {
     pub now: Timestamp,
 }
 
-/// What follows when an authenticator was added and its owner proved it: recovery codes when there are
-/// none, and the end of other sessions when it is the first.
+/// What follows when an authenticator was added and proved: recovery codes if there are none, and
+/// the end of the other sessions if it is the first.
 pub(in crate::actions) async fn added_in(
     db: &Db<'_>,
     change: &Change<'_>,
@@ -307,8 +308,8 @@ async fn new_key_in(db: &Db<'_>, change: &Change<'_>) -> Result<Started, ActionE
     Ok(proof::started(change.app, session, key))
 }
 
-/// Gives a session a new key and ends all others of its user, with the sign-ins that are under way:
-/// what was proved before the change proves nothing now.
+/// Gives a session a new key and ends all others of its user, with the pending sign-ins: proofs
+/// from before the change do not count any more.
 async fn end_others_in(db: &Db<'_>, change: &Change<'_>) -> Result<Started, ActionError> {
     let Change { session, actor, now, .. } = *change;
     let started = new_key_in(db, change).await?;
@@ -319,12 +320,12 @@ async fn end_others_in(db: &Db<'_>, change: &Change<'_>) -> Result<Started, Acti
 
 async fn end_changed_in(db: &Db<'_>, user: UserId, which: &Which, actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
     db.delete_pending_sign_ins_of(user).await?;
-    // Whoever was in with less is a stranger from now on.
+    // A browser is known by a sign-in with the factors of that time. All of them become unknown.
     db.delete_known_devices(user).await?;
     end_in::end_all_in(db, which, EndReason::FactorsChanged, actor, now).await
 }
 
-/// Names one of one's own authenticators.
+/// Renames one of the caller's authenticators.
 ///
 /// # Errors
 /// [`ActionError::Label`], [`ActionError::NotFound`].
@@ -337,8 +338,8 @@ pub async fn rename(app: &App, session: &LiveSession, id: FactorId, name: &str) 
     if is_there { Ok(()) } else { Err(ActionError::NotFound) }
 }
 
-/// Removes one of one's own authenticators. All other sessions end, and the recovery codes with the last
-/// authenticator.
+/// Removes one of the caller's authenticators. All other sessions end, and the recovery codes are
+/// deleted with the last authenticator.
 ///
 /// # Errors
 /// [`ActionError::NotFound`]; [`ActionError::Rule`] when it is the last one and one is required.
@@ -373,10 +374,10 @@ pub async fn remove(
         .await
 }
 
-/// Draws new recovery codes, shown this once, in place of the old ones. All other sessions end.
+/// Generates new recovery codes, shown this once, in place of the old ones. All other sessions end.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] for whoever has no authenticator that they could stand in for.
+/// [`ActionError::NotFound`] when the user has no authenticator: recovery codes replace one.
 pub async fn renew_codes(app: &App, session: &LiveSession, keys: Vec<HashedSecret>, actor: &Actor) -> Result<Added, ActionError> {
     proof::must_be_fresh(app, session)?;
     let (now, session) = (app.clock.now(), session.clone());
@@ -399,8 +400,8 @@ pub async fn renew_codes(app: &App, session: &LiveSession, keys: Vec<HashedSecre
         .await
 }
 
-/// Removes all of somebody's authenticators and recovery codes, and ends their sessions: for those who
-/// lost them. Gives how many authenticators there were.
+/// Removes all authenticators and recovery codes of a user who lost them, and ends their sessions.
+/// Returns how many authenticators there were.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`] when they were removed since they

@@ -1,4 +1,5 @@
-//! One batch of guesses: what concurrent requests take from their limits and give back, in one write.
+//! One batch of guesses: what concurrent requests take from their limits and give back, in one
+//! write.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,26 +9,27 @@ use crate::core::Core;
 use crate::domain::{HashedSecret, Rate, Timestamp};
 use crate::store::{BoxFuture, Db, StoreError};
 
-/// Limits as the store knows them.
+/// Limits as the store takes them.
 pub type Keyed = Vec<(HashedSecret, Rate)>;
 
-/// What those who guess at the same moment ask of their limits.
+/// What one request asks of its limits.
 #[derive(Debug)]
 pub enum Ask {
-    /// To take a guess from each of these, or from none ([`Db::take_guesses`]).
+    /// Takes a guess from each of these, or from none ([`Db::take_guesses`]).
     Take(Keyed),
-    /// To give one back to each.
+    /// Gives one back to each.
     GiveBack(Keyed),
 }
 
-/// For how many who guess something is asked at a time, at most.
+/// The most requests in one batch.
 pub const MOST_IN_BATCH: usize = 64;
 
-/// What a guess was taken from; nothing where a limit is used up. `None` where its limits do not fit all who asked
-/// for one, and to whoever gave one back.
+/// The limits that a guess was taken from; empty when one of its limits is used up. `None` for
+/// [`Ask::GiveBack`], and when the limits hold some guesses but too few for all requests of the
+/// batch: such a request tries again alone.
 pub type Taking = Option<Vec<HashedSecret>>;
 
-/// Gives guesses back, and takes others, for those who ask at the same moment.
+/// Gives guesses back and takes others, for all requests of a batch.
 #[must_use]
 pub fn ask_all(core: Arc<Core>, batch: Batch<Ask, Taking>) -> BoxFuture<'static, Result<Vec<Taking>, StoreError>> {
     Box::pin(async move {
@@ -36,8 +38,8 @@ pub fn ask_all(core: Arc<Core>, batch: Batch<Ask, Taking>) -> BoxFuture<'static,
     })
 }
 
-/// Answers each of them. What one alone is given may be some of their limits; several are given all, or look again
-/// alone.
+/// Answers each request. A batch with one `Take` may be given a part of its limits; with more than
+/// one, each is given all of its limits or none.
 async fn answer(db: &Db<'_>, asked: Vec<Ask>, now: Timestamp) -> Result<Vec<Taking>, StoreError> {
     let (mut given, mut wished) = (Vec::new(), Vec::new());
     for ask in &asked {
@@ -48,7 +50,8 @@ async fn answer(db: &Db<'_>, asked: Vec<Ask>, now: Timestamp) -> Result<Vec<Taki
     }
     db.give_guesses_back(&given).await?;
     let is_alone = wished.len() == 1;
-    // Of several, whoever is refused takes nothing from limits that others have, too.
+    // With more than one `Take`, a request that is refused must take nothing from limits that it
+    // shares with others.
     let full = match wished.as_slice() {
         [] | [_] => HashSet::new(),
         all => db.list_exhausted(&all.iter().copied().flatten().copied().collect::<Keyed>(), now).await?,

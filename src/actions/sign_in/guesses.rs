@@ -1,9 +1,10 @@
-//! Guesses: how often somebody may be wrong about a password or a code. A guess is taken from its
-//! limits, in the database, before it is looked at, and given back when it was right: so of many at
-//! once no more are looked at than may be, on all nodes together.
+//! Rate limits on guesses: how many wrong passwords and codes are allowed. A guess is taken from
+//! its limits, in the database, before it is checked, and given back when it was right. So
+//! concurrent guesses on all nodes together never exceed a limit.
 //!
-//! A name that nobody has is limited as any other. A browser that its user signed in with before has
-//! a limit of its own and is held by no other, so that strangers who guess lock nobody out of it.
+//! A name that no user has is limited as any other. A browser in which the user signed in before
+//! has a limit of its own and none of the others, so that guesses of strangers do not lock the user
+//! out of it.
 
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ use crate::domain::names;
 use crate::domain::{Address, HashedSecret, PlainSecret, Rate, SessionId, Timestamp, UserId};
 use crate::store::StoreError;
 
-/// What somebody guesses at.
+/// What is guessed.
 #[derive(Clone, Copy, Debug)]
 pub enum Guess<'a> {
-    /// The password of whoever has this name or e-mail address, if anybody has.
+    /// The password of the user with this name or e-mail address, if there is one.
     Password(&'a str),
     /// A second factor's code, of a user whose first was proved.
     Code(UserId),
@@ -30,10 +31,11 @@ pub enum Guess<'a> {
 }
 
 impl Guess<'_> {
-    /// What is limited: the same for all who guess at the same.
+    /// The subject of the limit: the same for all guesses of the same password, code or proof.
     fn subject(&self) -> String {
         match self {
-            // What is typed, not whom it finds: who has two names must not show.
+            // The typed name, not the user it finds: a name and an e-mail address of one user must
+            // not show that they are the same user's.
             Self::Password(uid) => format!("password {}", names::key(uid)),
             Self::Code(user) => format!("code {}", user.0),
             Self::Confirmation(session) => format!("confirmation {session}"),
@@ -49,7 +51,8 @@ struct Limit {
     rate: Rate,
 }
 
-/// A guess that may be looked at. Give it back when it was right, or was not looked at after all.
+/// A guess that was taken from its limits and may be checked. Give it back when it was right, or
+/// when it was not checked.
 #[derive(Debug)]
 #[must_use]
 pub struct Taken(Vec<Limit>);
@@ -61,8 +64,8 @@ impl Taken {
         self.0.is_empty()
     }
 
-    /// Keeps the guess where it was wrong, else gives it back. When that cannot be written, its owner has
-    /// one less for a while, and what came of the guess still holds.
+    /// Keeps the guess if it was wrong, else gives it back. If that cannot be written, the limits
+    /// hold one guess less until they refill, and the outcome of the check is not changed.
     pub async fn settle(self, app: &App, is_wrong: bool) {
         if is_wrong || self.0.is_empty() {
             return;
@@ -73,15 +76,15 @@ impl Taken {
         }
     }
 
-    /// Gives the guess back, which was right, while what comes next goes on: it need not wait, and whoever
-    /// asked is answered when both are done.
-    pub async fn give_back_beside<T>(self, app: &App, next: impl Future<Output = T>) -> T {
+    /// Gives the guess back, since it was right, and runs `next` at the same time. Returns the
+    /// result of `next` when both are done.
+    pub async fn give_back_concurrently<T>(self, app: &App, next: impl Future<Output = T>) -> T {
         let ((), next) = tokio::join!(self.settle(app, false), next);
         next
     }
 }
 
-/// A browser, by what its secret hashes to, and its user, where they signed in with it before.
+/// The user and the hash of the browser's secret, if the user signed in with this browser before.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -96,11 +99,11 @@ pub async fn known_device(
     })
 }
 
-/// Takes a guess from its limits. `device` is the secret of a browser and the user who signed in with
-/// it before, if it is known to be theirs; `about` is whose account it is, if anybody's.
+/// Takes a guess from its limits. `device` is the known browser and its user, if the request came
+/// from one (see [`known_device`]); `about` is the user whose account is guessed, if there is one.
 ///
 /// # Errors
-/// [`ActionError::Limited`] when there were too many; then it may not be looked at.
+/// [`ActionError::Limited`] when a limit is used up; the guess must not be checked then.
 pub async fn take(
     app: &App,
     guess: Guess<'_>,
@@ -111,7 +114,7 @@ pub async fn take(
     let limits = limits_of(app, guess, device, actor.ip);
     let now = app.clock.now();
     let mut refusing = None;
-    // Again where what stood in the way was given back by the time it was looked for, or was bounded.
+    // Tries again if the limit that refused was refilled since, or was bounded.
     for _ in 0..3 {
         let fitted = take_from(app, keyed(&limits), now).await?;
         let (taken, others): (Vec<Limit>, Vec<Limit>) = limits.iter().partition(|limit| fitted.contains(&limit.key));
@@ -126,7 +129,7 @@ pub async fn take(
         } else {
             refusing = others.first().copied();
             let app = app.clone();
-            // Also when whoever asked hangs up.
+            // Spawned, so that it is done also when the caller's future is dropped.
             let _ = tokio::spawn(async move { Taken(taken).settle(&app, false).await }).await;
         }
         if refusing.is_some() {
@@ -134,13 +137,14 @@ pub async fn take(
         }
     }
     crate::metrics::count_sign_in("limited");
-    // So many at once that each finds what others take and give back: no limit is to blame for longer.
+    // Concurrent requests took and gave back the last guesses, so that no limit was found used up:
+    // the caller may retry after a second.
     let Some(limit) = refusing else { return Err(ActionError::Limited(Duration::from_secs(1))) };
     crate::metrics::count_limited(limit.kind.as_str());
     Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))
 }
 
-/// Takes a guess from these limits, and gives those that it was taken from.
+/// Takes a guess from these limits, in a batch, and returns the limits that it was taken from.
 async fn take_from(app: &App, limits: Keyed, now: Timestamp) -> Result<Vec<HashedSecret>, StoreError> {
     if limits.is_empty() {
         return Ok(Vec::new());
@@ -148,14 +152,15 @@ async fn take_from(app: &App, limits: Keyed, now: Timestamp) -> Result<Vec<Hashe
     match app.guesses.ask(&app.core, Ask::Take(limits.clone())).await {
         Ok(Some(taken)) => return Ok(taken),
         Err(error @ (StoreError::Unavailable(_) | StoreError::Stale(_) | StoreError::Busy)) => return Err(error),
-        // What is wrong with one of them is not what is wrong with the others.
+        // An error of the batch may be that of another request in it: this one is tried once more
+        // alone.
         Ok(None) | Err(_) => {}
     }
     app.store.write_soon(move |db| Box::pin(async move { db.take_guesses(&limits, now).await })).await
 }
 
-/// Bounds limits that a clock used up that was ahead, so that no wait exceeds a limit's period. Gives whether there
-/// were any.
+/// Lowers limits that were used up under a clock that was ahead, so that no wait is longer than the
+/// limit's period. Returns whether there were any.
 async fn bound(app: &App, limits: &[Limit], now: Timestamp) -> Result<bool, StoreError> {
     let mut is_any = false;
     for limit in limits {
@@ -171,7 +176,7 @@ async fn bound(app: &App, limits: &[Limit], now: Timestamp) -> Result<bool, Stor
     Ok(bounded > 0)
 }
 
-/// The first of these limits that no guess fits now.
+/// The first of these limits that has no guess left.
 async fn find_exhausted(app: &App, limits: &[Limit], now: Timestamp) -> Result<Option<Limit>, StoreError> {
     for limit in limits {
         let full_at = app.store.read().find_guess_limit(limit.key).await?;
@@ -182,8 +187,9 @@ async fn find_exhausted(app: &App, limits: &[Limit], now: Timestamp) -> Result<O
     Ok(None)
 }
 
-/// Whether it is worth writing down that a passkey of this user proved nothing: as often as guesses at one
-/// account may be wrong. Nobody guesses a signature, but who knows a passkey's name could fill the log.
+/// Whether the failure of a passkey of this user is worth an event: at most as many as the
+/// account's limit on guesses. Signatures cannot be guessed, but a caller who knows the id of a
+/// passkey could fill the log.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -200,12 +206,13 @@ pub async fn is_worth_telling(app: &App, user: UserId) -> Result<bool, StoreErro
     work.await
 }
 
-/// As the store knows them.
+/// Limits as the store takes them.
 fn keyed(limits: &[Limit]) -> Keyed {
     limits.iter().map(|limit| (limit.key, limit.rate)).collect()
 }
 
-/// Writes the event of a limit that is hit, once, and gives how long to wait.
+/// Returns how long to wait for this limit, and writes the event of a limit that is hit, once until
+/// it is full again.
 async fn refuse(
     app: &App,
     limit: Limit,
@@ -229,7 +236,7 @@ async fn refuse(
     Ok(full_at.await?.map(|full_at| limit.rate.wait(full_at, now)).unwrap_or_default())
 }
 
-/// What a guess is taken from.
+/// The limits that a guess is taken from.
 fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>, ip: Option<Address>) -> Vec<Limit> {
     let rates = &app.config.sign_in;
     let limit = |kind: GuessLimit, rate: Option<Rate>, subject: String| {
@@ -237,21 +244,21 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
     };
     let subject = guess.subject();
     let limits = if let Some((user, secret)) = device {
-        // One for all of a user's browsers where a code is guessed: who has the password may have been in
-        // on many, before there was a second factor.
+        // A code has one limit for all known browsers of a user: somebody with the password may
+        // have signed in on many browsers before there was a second factor.
         let subject = match guess {
             Guess::Code(_) => subject,
             _ => format!("{} {} {subject}", crate::domain::secret::hex(&secret.0), user.0),
         };
         vec![limit(GuessLimit::KnownDevice, rates.known_device_limit, subject)]
     } else if let Guess::Confirmation(_) = guess {
-        // Who is signed in is known, and strangers do not take from this.
+        // The caller is signed in. Guesses of strangers do not count against this limit.
         vec![limit(GuessLimit::Account, rates.account_limit, subject)]
     } else {
         let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
         let (of_all, part) = rates.instance_limit.map(|rate| part_of(rate, &network)).unzip();
         vec![
-            // Wrong codes cost more and more by themselves (`factors`).
+            // Wrong codes have longer and longer waits of their own (`factors`).
             limit(GuessLimit::Account, rates.account_limit.filter(|_| !matches!(guess, Guess::Code(_))), subject),
             limit(GuessLimit::Address, rates.address_limit, network),
             limit(GuessLimit::Instance, of_all, part.unwrap_or_default()),
@@ -260,23 +267,24 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
     limits.into_iter().flatten().collect()
 }
 
-/// What a limit is stored under.
+/// The key that a limit is stored under.
 fn key_of(app: &App, name: &str, subject: &str) -> HashedSecret {
     PlainSecret::from_text(app.instance_key.proof(name, subject.as_bytes())).hash()
 }
 
-/// The part of the instance's limit that a network takes from, and its name: one row would have all who
-/// sign in wait for each other, and whoever uses up a part leaves the others.
+/// The part of the instance's limit that a network takes from, and its name. With a single row all
+/// sign-ins would wait for its lock; with parts, a network that uses up its part leaves the others.
 fn part_of(rate: Rate, network: &str) -> (Rate, String) {
     const PARTS: u32 = 16;
-    /// What is small stays whole.
+    /// A limit smaller than twice this is not divided.
     const LEAST: u32 = 50;
     let parts = (rate.times() / LEAST).clamp(1, PARTS);
     let [byte, ..] = PlainSecret::from_text(network).hash().0;
     (rate.part(parts), if parts == 1 { String::new() } else { (u32::from(byte) % parts).to_string() })
 }
 
-/// Forgets the limits that are as good as new. Does nothing while the clock is [in doubt](clock::doubt).
+/// Deletes the rows of limits that are full again. Does nothing while the clock is [in
+/// doubt](clock::doubt).
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.
@@ -291,7 +299,8 @@ pub async fn sweep(app: &App, by: By<'_>) -> Result<(), ActionError> {
         let idle = app.store.read().list_idle_guess_limits(now, STEP).await?;
         for key in &idle {
             let key = *key;
-            // One at a time: who waits for one lock alone stands in nobody's way.
+            // One row per transaction: no other transaction waits for more than one lock of this
+            // one.
             app.store.write(move |db| Box::pin(async move { db.delete_guess_limit(key, now).await })).await?;
         }
         if i64::try_from(idle.len()).unwrap_or(0) < STEP {

@@ -14,9 +14,10 @@ use crate::domain::{HashedSecret, UserId};
 use crate::store::people::users::UserRow;
 
 /// Proves a password. The user is found by name, then by e-mail address. An unknown name, a user
-/// without a password and an inactive one take as long as a wrong password and read the same, and are
-/// limited the same. `device` is what the secret of a browser that may be known hashes to. A right one's guess
-/// is given back by whoever asked, with what comes next ([`Taken::give_back_beside`]).
+/// without a password and an inactive one take as long as a wrong password and read the same, and
+/// are limited the same. `device` is the hash of the secret of a browser that may be known. When
+/// the password is right, the caller gives the guess back at the same time as it takes the next
+/// step ([`Taken::give_back_concurrently`]).
 ///
 /// # Errors
 /// [`ActionError::Limited`] when there were too many wrong ones; [`ActionError::Busy`] when too many
@@ -29,11 +30,12 @@ pub async fn prove_password(
     actor: &Actor,
 ) -> Result<Option<(UserRow, Taken)>, ActionError> {
     let db = app.store.read();
-    // What no password can be is not worth more hashing than one.
+    // A text that is too long for a password is not hashed: the empty text is, which takes the same
+    // time.
     let password = if password.len() > MAX_LENGTH { String::new() } else { password };
     // PostgreSQL's text holds no NUL, and neither does a name.
     let uid = uid.replace('\0', "\u{fffd}");
-    // Phones like to add a blank.
+    // Phone keyboards add a blank at the end; the lookup ignores it.
     let user = db.find_user_by_uid(&uid).await?;
     let id = user.as_ref().map_or(UserId(0), |user| user.id);
     let known = guesses::known_device(app, id, device).await?;
@@ -49,7 +51,7 @@ pub async fn prove_password(
     verified?;
     let content = EventContent::SignInFailed { stage: FailedStage::Password, why: String::new() };
     let mut event = content.by(actor, app.clock.now());
-    // Not what was typed: people type passwords where the name belongs.
+    // The event does not hold what was typed: people type passwords into the field of the name.
     if let Some(user) = user {
         event = event.about(user.id, &user.username);
     }
@@ -58,12 +60,14 @@ pub async fn prove_password(
     Ok(None)
 }
 
-/// Starts a session with a fresh key for a user as they were when they proved their password. The one
-/// the browser came with, if any, ends: a key never outlives a sign-in (OWASP ASVS v5.0.0-7.2.4).
+/// Starts a session with a new key for a user as they were when they proved their password. The
+/// session that the browser came with, if any, ends: a key never outlives a sign-in (OWASP ASVS
+/// v5.0.0-7.2.4).
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] when the user is gone or inactive by now; [`ActionError::ProofOutdated`] when their
-/// credentials changed since; [`ActionError::FactorNeeded`] when they have a second factor.
+/// [`ActionError::Forbidden`] when the user was removed or deactivated since;
+/// [`ActionError::ProofOutdated`] when their credentials changed since;
+/// [`ActionError::FactorNeeded`] when they have a second factor.
 pub async fn start_session(
     app: &App,
     proved: UserRow,

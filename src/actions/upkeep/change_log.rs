@@ -1,4 +1,5 @@
-//! The log of changed sessions keeps the last ten minutes: a reader asks more often, or reads everything again.
+//! Removes what is older than ten minutes from the log of changed sessions. A reader that asks less
+//! often reads all sessions again.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +11,7 @@ use crate::actions::by::By;
 /// Keep ten minutes of the change log: that many looks, one a minute.
 const LOOKS: usize = 10;
 
-/// Where the log stood at the last looks.
+/// The newest position in the log at each of the last looks.
 #[derive(Default)]
 pub struct ChangeLog(Mutex<VecDeque<i64>>);
 
@@ -27,7 +28,7 @@ impl ChangeLog {
         Ok(())
     }
 
-    /// Notes where the log stands, and gives where it stood ten looks ago.
+    /// Notes the newest position in the log, and returns the one of ten looks ago.
     fn note(&self, newest: i64) -> Option<i64> {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         looks.push_back(newest);

@@ -1,5 +1,5 @@
-//! User agents that nothing refers to leave the dictionary, so that strangers' made-up ones do not
-//! stay for ever.
+//! User agents that nothing refers to are removed from the dictionary, so that made-up ones do not
+//! fill it.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -12,13 +12,14 @@ use crate::store::StoreError;
 /// How many entries go in one step.
 const STEP: usize = 100;
 
-/// What the last look found unused. What is so again at the next one goes: between the two, whoever
-/// had just looked it up has used it. Whoever knows it from longer ago meets a conflict, and looks it up again.
+/// The entries that the last run found unused. The next run deletes those that are still unused: a
+/// sign-in that had just looked an entry up has used it by then. A node that cached the key for
+/// longer gets a conflict and looks it up again.
 #[derive(Default)]
 pub struct UnusedAgents(Mutex<HashSet<i64>>);
 
 impl UnusedAgents {
-    /// Forgets the entries that were unused before and are so still. Gives how many went.
+    /// Deletes the entries that were unused at the last run and still are. Returns how many.
     ///
     /// # Errors
     /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written, and the next run tries

@@ -8,23 +8,23 @@ use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::sessions::bulk_end;
 
-/// How often in a row newer pending ends may be found before those that wait are moved all the same.
+/// How many looks in a row may find newer pending ends before the older ones are moved anyway.
 const PATIENCE: u32 = 30;
 
-/// What was seen at the last look.
+/// The state of the last look.
 #[derive(Default)]
 pub struct Moves(Mutex<Seen>);
 
 #[derive(Default)]
 struct Seen {
     last: Option<i64>,
-    /// How often in a row there was a newer one.
+    /// How many looks in a row found a newer pending end.
     looks: u32,
 }
 
 impl Moves {
-    /// Moves some, for at most this time, unless more ends were recorded since the last look: a request
-    /// that ends very many sessions should not wait for that.
+    /// Moves some pending ends for at most `time`, unless more were recorded since the last look: a
+    /// request that ends very many sessions must not wait for that.
     ///
     /// # Errors
     /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written, and the next call goes on

@@ -1,4 +1,4 @@
-//! The sweep: sessions whose time is over end, and what served its time is removed.
+//! The sweep: ends expired sessions, and removes what was kept long enough.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::actions::clock;
 use crate::actions::sessions::end;
 use crate::config::KNOWN_DEVICE_LIVES;
 
-/// How long after its end a session is swept: longer than a use of it on another node can take to be written.
+/// How long after its expiry a session is swept: another node may take this long to write a use of
+/// it.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Ends the sessions whose time is over, and removes old end jobs, pending sign-ins and challenges that ended, and known

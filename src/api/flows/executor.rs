@@ -145,7 +145,7 @@ impl FlowCall<'_> {
             }
             return self.present_and_keep(&flow, Some(("password", "Invalid password"))).await;
         };
-        guess.give_back_beside(self.app, self.go_on_by_password(flow, Proved::by_password(user))).await
+        guess.give_back_concurrently(self.app, self.go_on_by_password(flow, Proved::by_password(user))).await
     }
 
     async fn go_on_by_password(&self, flow: Flow, proved: Proved) -> Result<Response, ApiError> {

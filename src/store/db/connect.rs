@@ -45,7 +45,8 @@ pub(super) struct Target {
 /// Reads a URL: libpq's form, with its `sslmode` and `sslrootcert`.
 ///
 /// # Errors
-/// [`StoreError::Unusable`], with the parameter that is wrong. No value is told: one may be a password.
+/// [`StoreError::Unusable`], with the parameter that is wrong. Values are never shown: one may be a
+/// password.
 pub(super) fn target(url: &str) -> Result<Target, StoreError> {
     let (mut mode, mut root) = ("prefer".to_owned(), None);
     // A password may hold a question mark; the query begins behind it.
@@ -110,7 +111,7 @@ fn tls(root: Option<&str>, is_any_name: bool) -> Result<MakeRustlsConnect, Store
     Ok(MakeRustlsConnect::new(config))
 }
 
-/// libpq's `verify-ca`: whose certificate it is does not matter, who signed it does.
+/// libpq's `verify-ca`: the signer of the certificate is checked, its name is not.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 
@@ -123,7 +124,7 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // The name is checked last: everything else was right by then.
+        // The name is checked last, so everything else was valid.
         match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -155,7 +156,8 @@ impl ServerCertVerifier for AnyName {
     }
 }
 
-/// Checks what a database must be like, by connections that are open at the same time.
+/// Checks the properties that a database must have, with connections that are open at the same
+/// time.
 ///
 /// # Errors
 /// [`StoreError::Unusable`] when it stores text in another encoding than UTF-8, or when a pooler lends its
@@ -186,7 +188,8 @@ pub(super) async fn check(connections: [&tokio_postgres::Client; 3]) -> Result<(
     Ok(())
 }
 
-/// The only value of an answer, as text. Nothing is prepared: poolers lose that.
+/// The only value of an answer, as text. No statement is prepared: poolers lose prepared
+/// statements.
 pub(super) async fn ask(client: &tokio_postgres::Client, sql: &str) -> Result<String, StoreError> {
     for message in client.simple_query(sql).await? {
         if let SimpleQueryMessage::Row(row) = message {

@@ -115,8 +115,8 @@ impl Db<'_> {
         Ok(returned)
     }
 
-    /// Writes what the transaction gathered. Its last statements: what they lock is locked briefly.
-    /// Gives what to count once it is committed.
+    /// The last statements of the transaction: writes the gathered rows, so that their locks are
+    /// held briefly. Returns what to count once it is committed.
     pub(in crate::store) async fn flush(&self) -> Result<Tally, StoreError> {
         for statement in self.last_statements() {
             self.execute(&statement.sql, &statement.values).await?;
@@ -135,15 +135,15 @@ impl Db<'_> {
         self.pending().map(|pending| std::mem::take(&mut *lock(&pending.tally))).unwrap_or_default()
     }
 
-    /// Leaves statements to the transaction's end, where nothing in it needs what they do.
+    /// Defers statements to the transaction's end; no other statement of it may depend on them.
     pub(in crate::store) fn run_last(&self, statements: Vec<Statement>) {
         if let Some(pending) = self.pending() {
             lock(&pending.last).extend(statements);
         }
     }
 
-    /// Prepares statements that are to be sent one behind the other: one that is prepared only then would
-    /// be sent after the next.
+    /// Prepares statements that are sent in one pipeline. A statement that is first prepared in the
+    /// pipeline would be sent after the next one.
     pub(in crate::store) async fn prepare(&self, statements: &[&str]) -> Result<(), StoreError> {
         if let Self::PostgresWrite(client, _) = self {
             for sql in statements {
@@ -153,14 +153,14 @@ impl Db<'_> {
         Ok(())
     }
 
-    /// Notes that this transaction begins sessions.
+    /// Counts sessions that this transaction begins.
     pub(in crate::store) fn note_created(&self, sessions: usize) {
         if let Some(pending) = self.pending() {
             lock(&pending.tally).created += u64::try_from(sessions).unwrap_or(0);
         }
     }
 
-    /// Notes that this transaction ends sessions.
+    /// Counts sessions that this transaction ends.
     pub(in crate::store) fn note_ended(&self, reason: &'static str, sessions: usize) {
         if let Some(pending) = self.pending()
             && sessions > 0
@@ -174,13 +174,13 @@ impl Db<'_> {
         matches!(self, Self::SqliteRead(_) | Self::SqliteWrite(..))
     }
 
-    /// What locks the rows a statement selects, where more than one transaction writes at a time.
+    /// The clause that locks the rows of a SELECT, on a database with concurrent writers.
     pub(in crate::store) fn for_update(&self) -> &'static str {
         if self.is_sqlite() { "" } else { " FOR UPDATE" }
     }
 
-    /// The newest position of the log of changes that was read. A transaction has none: it sees what is not
-    /// committed.
+    /// The newest position of the change log that was read. A transaction has none: it sees changes
+    /// that are not committed.
     pub(in crate::store) fn seen_log(&self) -> Option<&SeenLog> {
         match self {
             Self::SqliteRead(sqlite) => Some(sqlite.seen_log()),

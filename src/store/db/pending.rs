@@ -1,5 +1,5 @@
-//! What a transaction gathers and writes in its last statements, so that it locks these rows briefly:
-//! counters, the log of changed sessions, and rows that nothing else in the transaction needs.
+//! What a transaction gathers and writes in its last statements, so that it locks these rows
+//! briefly: counters, the change log, and rows that nothing else in the transaction needs.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +9,7 @@ use crate::store::StoreError;
 use crate::store::db::statements::{Statement, insert_statements};
 use crate::values;
 
-/// What is counted. The order is the order rows are locked in, so that transactions cannot wait for
-/// each other in a circle.
+/// What is counted. Rows are locked in this order, so that transactions do not deadlock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CountKey {
     /// All sessions.
@@ -42,7 +41,7 @@ impl CountKey {
         }
     }
 
-    /// Everything one session counts for.
+    /// All counters that include this session.
     pub(in crate::store) fn of_session(user_id: i64, user_agent_id: i64, country: &str, asn: Option<i64>) -> [Self; 5] {
         [Self::All, Self::User(user_id), Self::UserAgent(user_agent_id), Self::Country(country.to_owned()), Self::Asn(asn)]
     }
@@ -51,14 +50,14 @@ impl CountKey {
 /// How many rows a counter is spread over on PostgreSQL, where each writer locks the rows it changes.
 pub(in crate::store) const SLOTS: i64 = 16;
 
-/// The most keys that one row names.
+/// The most keys in one row of the change log.
 const KEYS: usize = 4096;
 /// What a transaction gathers and writes at its end, once and in a fixed order.
 #[derive(Default)]
 pub struct Pending {
     /// Which rows of the counters it changes.
     pub(in crate::store) slot: i64,
-    /// Whether its connection is of no use any more ([`StoreError::Stale`]).
+    /// Whether its connection must be discarded ([`StoreError::Stale`]).
     is_stale: AtomicBool,
     pub(in crate::store) last: Mutex<Vec<Statement>>,
     pub(in crate::store) counts: Mutex<BTreeMap<CountKey, i64>>,
@@ -71,14 +70,14 @@ impl Pending {
         Self { slot, ..Self::default() }
     }
 
-    /// Notes what an error says of the connection.
+    /// Notes whether an error means that the connection must be discarded.
     pub(in crate::store) fn note(&self, error: &StoreError) {
         if matches!(error, StoreError::Stale(_)) {
             self.is_stale.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether the connection is to be thrown away.
+    /// Whether the connection must be discarded.
     pub(in crate::store) fn is_stale(&self) -> bool {
         self.is_stale.load(Ordering::Relaxed)
     }

@@ -18,11 +18,11 @@ use crate::store::{FromRow, Row, StoreError, Value};
 
 /// How long to wait for a connection before giving up.
 const WAIT: Duration = Duration::from_secs(5);
-/// How often to ask again for a connection that the database refused because there are too many.
+/// How often to retry when PostgreSQL refuses a connection because there are too many.
 const ASK_AGAIN: Duration = Duration::from_millis(25);
-/// A connection that was at rest for so long is tried before it is used.
+/// A connection that was idle for this long is tested before it is used.
 const REST: Duration = Duration::from_secs(1);
-/// The most long reads at once. The others keep connections for short ones.
+/// The most long reads at the same time. Short reads use the other connections.
 const LONG_READERS: usize = 4;
 const LONG_READ_QUEUE: usize = 64;
 
@@ -39,7 +39,7 @@ pub struct Postgres {
     seen_log: Arc<SeenLog>,
 }
 
-/// When connections were last found to be of no use: those made before are not used again.
+/// When connections were last found to be unusable: those that are older are not used again.
 #[derive(Debug, Default)]
 struct Doubt(Mutex<Option<Instant>>);
 
@@ -48,8 +48,8 @@ impl Doubt {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to doubt all connections that there are; once in a while, so that a database that stays
-    /// read-only does not have them all made anew for each write.
+    /// Marks all current connections as doubtful; at most once in `REST`, so that a read-only
+    /// database does not cause new connections for each write.
     fn begin(&self) {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if since.is_none_or(|since| since.elapsed() >= REST) {
@@ -60,14 +60,16 @@ impl Doubt {
 }
 
 impl Postgres {
-    /// Connects, to say early what is wrong. One connection of each kind is made at once and kept, so that
-    /// where the database allows few, reads do not take all of them from writes.
+    /// Connects, so that a wrong configuration is reported at the start. One connection of each
+    /// kind is made at once and kept: on a database that allows few connections, reads must not
+    /// take all of them from writes.
     pub(in crate::store) async fn open(url: &str, sizes: PoolConfig) -> Result<Self, StoreError> {
         let Target { mut config, tls } = connect::target(url)?;
         config.application_name("rollcall").connect_timeout(WAIT).tcp_user_timeout(Duration::from_secs(10));
-        // A firewall or proxy on the way keeps an idle connection, or it is found to be gone before it is used.
+        // Keepalives stop firewalls and proxies from dropping an idle connection, or show that it
+        // is dead before it is used.
         config.keepalives_idle(Duration::from_secs(60)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
-        // Not an option of the connection: poolers may refuse those.
+        // Set by a statement, not as a connection option: poolers may refuse options.
         let wait_for_no_disk = Hook::async_fn(|client: &mut ClientWrapper, _| {
             Box::pin(async move { client.batch_execute("SET synchronous_commit = off").await.map_err(HookError::Backend) })
         });
@@ -80,9 +82,10 @@ impl Postgres {
             pool.pre_recycle(still_good(Arc::clone(&doubt), sizes.age, must_write))
         };
         let this = Self {
-            // The one used longest ago first: it may still work for a request whose client is gone.
+            // FIFO: the connection that was used longest ago is next. It may still run the query of
+            // a client that is gone.
             reads: pool(sizes.reads, QueueMode::Fifo, false).build().map_err(unusable)?,
-            // The one used last first: its statements are prepared, and planned.
+            // LIFO: the statements of the connection that was used last are prepared and planned.
             writes: pool(sizes.writes, QueueMode::Lifo, true).build().map_err(unusable)?,
             soon: pool(sizes.quick_writes, QueueMode::Lifo, true).post_create(wait_for_no_disk).build().map_err(unusable)?,
             long_reads: Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
@@ -106,8 +109,8 @@ impl Postgres {
         take(&self.reads).await
     }
 
-    /// All rows of a query by itself. Where its connection turns out to be of no use, another one answers:
-    /// to ask twice changes nothing.
+    /// All rows of a query outside of a transaction. If its connection proves unusable, the query
+    /// is retried on another one; it changes nothing.
     pub(in crate::store) async fn all<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
         let client = self.client().await?;
         match all(&client, sql, values).await {
@@ -134,13 +137,14 @@ impl Postgres {
         Ok(())
     }
 
-    /// Closes a connection, and those made before it as they are next looked at.
+    /// Discards a connection; those that were made before it are discarded when the pool next looks
+    /// at them.
     pub(in crate::store) fn throw_away(&self, client: Object) {
         drop(Object::take(client));
         self.doubt.begin();
     }
 
-    /// Has connections that were made before now tried before they are used again.
+    /// Marks the connections that exist now to be tested before their next use.
     pub(in crate::store) fn doubt_connections(&self) {
         self.doubt.begin();
     }
@@ -158,7 +162,7 @@ impl Postgres {
         ]
     }
 
-    /// Waits for a turn among long reads, which is given back when dropped.
+    /// Waits for a permit to run a long read, which is given back when dropped.
     ///
     /// # Errors
     /// [`StoreError::Busy`] when the queue is full.
@@ -168,26 +172,27 @@ impl Postgres {
         Ok(LongReadTurn { _place: place, _turn: turn })
     }
 
-    /// A connection for statements that wait for no disk.
+    /// A connection whose commits do not wait for the disk (`synchronous_commit = off`).
     pub(in crate::store) async fn soon_writer(&self) -> Result<Object, StoreError> {
         take(&self.soon).await
     }
 
-    /// A connection for a transaction, and the rows of the counters it changes.
+    /// A connection for a transaction, and the slot of the counters that it changes.
     pub(in crate::store) async fn writer(&self) -> Result<(Transaction, Slot<'_>), StoreError> {
         // There are more slots than writers.
         Ok((Transaction(Some(take(&self.writes).await?)), self.slots.take()))
     }
 }
 
-/// A turn among long reads, given back when dropped.
+/// A permit to run a long read, given back when dropped.
 pub(in crate::store) struct LongReadTurn {
     _place: tokio::sync::OwnedSemaphorePermit,
     _turn: tokio::sync::OwnedSemaphorePermit,
 }
 
-/// A transaction that is open. Its connection goes back to the others once it is over; where its future is
-/// dropped, the connection is closed, as it may be waiting for something, and the transaction ends with it.
+/// An open transaction. Its connection returns to the pool when it is over. If its future is
+/// dropped, the connection is closed, since a statement may still run on it; the transaction ends
+/// with it.
 pub(in crate::store) struct Transaction(Option<Object>);
 
 impl Transaction {
@@ -201,10 +206,10 @@ impl Transaction {
         drop(self.0.take());
     }
 
-    /// Takes everything back, without waiting for it.
+    /// Rolls back, without waiting for it.
     pub(in crate::store) fn roll_back(mut self) {
         if let Some(client) = self.0.take() {
-            // Polled once, it is sent; the next user of the connection sends behind it.
+            // One poll sends it; the connection's next statement queues after it.
             drop(client.batch_execute("ROLLBACK").now_or_never());
         }
     }
@@ -216,14 +221,16 @@ impl Drop for Transaction {
     }
 }
 
-/// Which rows of the counters each writer of this process changes: of two, neither waits for the other.
+/// The slot of the counters that each writer of this process changes: two writers never share one
+/// while there are enough.
 struct Slots(Mutex<Vec<i64>>);
 
 impl Slots {
-    /// In an order that begins somewhere: other processes begin elsewhere.
+    /// The slots in an order that starts at a random one: other processes start elsewhere.
     fn new() -> Self {
         let mut byte = [0; 1];
-        // Without randomness all begin with the same: slower, as right.
+        // Without randomness all processes start with the same slot, which is slower and still
+        // correct.
         let _ = getrandom::fill(&mut byte);
         Self(Mutex::new((0..SLOTS).map(|n| (n + i64::from(byte[0])) % SLOTS).collect()))
     }
@@ -232,17 +239,18 @@ impl Slots {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one given back last: so few writers keep to few rows, which readers add up.
+    /// The slot that was returned last: few writers then use few slots, which readers have to add
+    /// up.
     fn take(&self) -> Slot<'_> {
         let free = self.free().pop();
         Slot { number: free.unwrap_or_default(), free, slots: self }
     }
 }
 
-/// Rows of the counters, given back when dropped.
+/// A slot of the counters, given back when dropped.
 pub(in crate::store) struct Slot<'a> {
     pub number: i64,
-    /// `None` when all are taken, and this one is shared.
+    /// `None` when all slots are in use, and this one is shared.
     free: Option<i64>,
     slots: &'a Slots,
 }
@@ -253,10 +261,10 @@ impl Drop for Slot<'_> {
     }
 }
 
-/// Asks whether a connection takes writes: `on` for a standby, and where writes were switched off.
+/// Shows whether a connection is read-only: `on` for a standby, and where writes are switched off.
 const READ_ONLY: &str = "SHOW transaction_read_only";
 
-/// Looks whether a connection of the pool may be used again.
+/// Checks whether a pooled connection may be used again.
 fn still_good(doubt: Arc<Doubt>, age: Option<Duration>, must_write: bool) -> Hook {
     Hook::async_fn(move |client: &mut ClientWrapper, metrics| {
         let doubted = doubt.since().is_some_and(|since| metrics.created < since);
@@ -278,8 +286,8 @@ fn still_good(doubt: Arc<Doubt>, age: Option<Duration>, must_write: bool) -> Hoo
     })
 }
 
-/// Takes a connection from a pool. One that the database refuses because there are too many is asked for
-/// again: another one of the pool may be free by then, or another process have ended one.
+/// Takes a connection from a pool. While PostgreSQL refuses new ones because there are too many,
+/// retries: the pool may have a free one by then, or another process may have closed one.
 async fn take(pool: &Pool) -> Result<Object, StoreError> {
     let until = Instant::now() + WAIT;
     loop {
@@ -350,7 +358,7 @@ impl From<tokio_postgres::Error> for StoreError {
     }
 }
 
-/// An error with its causes: tokio-postgres says only the outermost by itself.
+/// An error with its causes: tokio-postgres shows only the outermost one.
 pub(super) fn full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,7 +1,8 @@
-//! The newest position of the log of changes that this node has read, and when.
+//! The newest position of the change log that this node has read, and when.
 //!
-//! Whatever statement reads the position notes it. A list that was asked for before that statement began
-//! need not read the log again: all that was acknowledged before the question is in the log up to there.
+//! Every statement that reads the position notes it. A list that was requested before that
+//! statement began need not read the log again: every change that was acknowledged before the
+//! request is at or before that position.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -13,7 +14,7 @@ pub(in crate::store) struct SeenLog(Mutex<Option<Seen>>);
 #[derive(Clone, Copy)]
 struct Seen {
     position: i64,
-    /// When the statement began that read it.
+    /// When the statement that read it began.
     began: Instant,
 }
 

@@ -14,12 +14,13 @@ impl Statement {
     }
 }
 
-/// Up to this many rows a statement is made for exactly as many, beyond it for a power of two.
+/// Up to this number of rows, a statement is made for exactly that number; above it, for a power of
+/// two.
 const EXACT: usize = 8;
-/// How many rows one statement inserts at most, and how many where a row has few values.
+/// The most rows of one INSERT, and the most when a row has few values.
 const ROWS: usize = 64;
 const NARROW_ROWS: usize = 512;
-/// The most values of such a row.
+/// The most values of a row that has few.
 const NARROW: usize = 4;
 
 /// Statements that insert rows: `start` ends in `VALUES `, `end` follows the rows.
@@ -27,8 +28,8 @@ pub(in crate::store) fn insert_statements(start: &str, rows: &[Vec<Value>], end:
     insert_shaped(start, "", rows, end)
 }
 
-/// The same for rows that are more than a list of parameters: `shape` is one row as SQL, such as `(?, upper(?))`, with a
-/// `?` for each parameter.
+/// As [`insert_statements`], for rows that hold expressions: `shape` is one row as SQL, such as
+/// `(?, upper(?))`, with a `?` for each parameter.
 pub(in crate::store) fn insert_shaped(start: &str, shape: &str, rows: &[Vec<Value>], end: &str) -> Vec<Statement> {
     let is_narrow = rows.first().is_some_and(|row| row.len() <= NARROW);
     let most = if is_narrow { NARROW_ROWS } else { ROWS };
@@ -41,7 +42,8 @@ pub(in crate::store) fn insert_shaped(start: &str, shape: &str, rows: &[Vec<Valu
     statements
 }
 
-/// How many of `length` things, of which one statement takes `most`, the next statement takes.
+/// The number of rows in the next statement: `length` rows are left, and one statement may have
+/// `most`.
 pub(in crate::store) fn step(length: usize, most: usize) -> usize {
     if length <= EXACT { length } else { most.min(1 << length.ilog2()) }
 }
@@ -90,8 +92,8 @@ pub(in crate::store) fn placeholders(before: usize, count: usize) -> String {
     text
 }
 
-/// A list for `IN`: its placeholders after the parameters `first`, and all values. It is as long as a power of
-/// two, the last one repeated; of nothing, it is one that nothing is in.
+/// A list for `IN`: its placeholders after the parameters `first`, and all values. Its length is a
+/// power of two, with the last value repeated. For no values, it is a list that matches nothing.
 pub(in crate::store) fn in_list(
     first: impl Into<Vec<Value>>,
     these: impl IntoIterator<Item = impl Into<Value>>,
@@ -107,8 +109,8 @@ pub(in crate::store) fn in_list(
     (placeholders(before, count), values)
 }
 
-/// `column IN (…)` for these keys, and adds their values. The list has one of few lengths, its last key
-/// repeated, so that few statements are prepared.
+/// `column IN (…)` for these keys, and adds their values. The list has one of few lengths, its last
+/// key repeated, so that few statements are prepared.
 pub(in crate::store) fn named(column: &str, values: &mut Vec<Value>, ids: &[i64]) -> String {
     const LENGTHS: [usize; 4] = [1, 10, 100, 1000];
     let before = values.len();

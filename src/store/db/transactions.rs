@@ -13,14 +13,14 @@ use crate::store::db::postgres::Postgres;
 use crate::store::db::sqlite::{Kind, Outcome, Sqlite, Work, run_now};
 use crate::store::{BoxFuture, Db, StoreError};
 
-/// The most statements that are sent together with a commit.
+/// The most statements that are sent in one pipeline with a commit.
 const LAST: usize = 16;
 
 impl Sqlite {
-    /// Runs a long read on a thread of its own, when it is its turn.
+    /// Runs a long read on one of the threads for them, after those before it in the queue.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when too many wait, and what `work` gives.
+    /// [`StoreError::Busy`] when the queue is full; any error of `work`.
     pub(in crate::store) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
@@ -34,7 +34,7 @@ impl Sqlite {
     /// Runs `work` on the writer's thread, inside its transaction.
     ///
     /// # Errors
-    /// What `work` gives, and [`StoreError::Unavailable`] when the commit fails.
+    /// Any error of `work`; [`StoreError::Unavailable`] when the commit fails.
     pub(in crate::store) async fn write<R, E, F>(&self, work: F, kind: Kind) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
@@ -74,11 +74,12 @@ impl Sqlite {
 }
 
 impl Postgres {
-    /// Runs a long read when it is its turn: the bound keeps connections for short ones. It has a task of its
-    /// own, which keeps the turn until it is done: PostgreSQL goes on with a statement whose client hung up.
+    /// Runs a long read when it has a permit: the bound leaves connections to short reads. It runs
+    /// in a task of its own, which holds the permit until the end, since PostgreSQL continues a
+    /// statement whose client is gone.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when too many wait, and what `work` gives.
+    /// [`StoreError::Busy`] when the queue is full; any error of `work`.
     pub(in crate::store) async fn long_read<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
@@ -95,11 +96,11 @@ impl Postgres {
         done.await.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
-    /// Runs statements without a transaction around them. They are answered when every reader sees their
-    /// changes, not when these are on disk.
+    /// Runs statements without a transaction. They are acknowledged when every reader sees their
+    /// changes, before these are on disk.
     ///
     /// # Errors
-    /// What `work` gives.
+    /// Any error of `work`.
     pub(in crate::store) async fn write_soon<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
@@ -119,7 +120,7 @@ impl Postgres {
     /// Runs `work` in a transaction.
     ///
     /// # Errors
-    /// What `work` gives, and when the commit fails.
+    /// Any error of `work`, or of the commit.
     pub(in crate::store) async fn write<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send,
@@ -128,7 +129,7 @@ impl Postgres {
         let (transaction, slot) = self.writer().await?;
         let client = transaction.client()?;
         let db = Db::PostgresWrite(client, Pending::in_slot(slot.number));
-        // Sent together with the first statement, and before it: a round trip less.
+        // BEGIN and the first statement are sent in one pipeline, which saves a round trip.
         let (begun, done) = tokio::join!(biased; client.batch_execute("BEGIN"), async {
             let value = work(&db).await?;
             Ok::<_, E>((value, db.commit(client).await?))
@@ -142,7 +143,7 @@ impl Postgres {
             Err(error) => {
                 if is_stale {
                     self.doubt_connections();
-                    // Its connection is closed with it.
+                    // Dropping the transaction closes its connection.
                     drop(transaction);
                 } else {
                     transaction.roll_back();
@@ -165,13 +166,13 @@ impl Db<'_> {
         }
         self.prepare(&last.iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>()).await?;
         let mut statements = pin!(try_join_all(last.iter().map(|statement| self.execute(&statement.sql, &statement.values))));
-        // They are sent when they are polled, all of them unless one cannot be.
+        // Polling sends the statements, all of them unless one cannot be sent.
         if let Poll::Ready(ran) = poll_fn(|context| Poll::Ready(statements.as_mut().poll(context))).await {
             ran?;
             self.note_stale(client.batch_execute("COMMIT").await)?;
             return Ok(self.tally());
         }
-        // Where one of them fails from here on, PostgreSQL takes the commit for a rollback.
+        // If one of them fails from here on, PostgreSQL rolls back at COMMIT.
         let (ran, committed) = tokio::join!(biased; statements, client.batch_execute("COMMIT"));
         ran?;
         self.note_stale(committed)?;

@@ -127,7 +127,7 @@ impl<'a> Row<'a> {
     /// The next column, a whole number.
     ///
     /// # Errors
-    /// When the column is null or of another type, as for all of these.
+    /// When the column is null or of another type. The same holds for the other methods.
     pub fn int(&mut self) -> Result<i64, StoreError> {
         self.get()
     }

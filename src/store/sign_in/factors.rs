@@ -1,5 +1,5 @@
-//! Second factors: authenticators, recovery codes, and wrong codes in a row. What proves once is used
-//! up by the statement that looks at it, so that of many at once one succeeds.
+//! Second factors: authenticators, recovery codes, and wrong codes in a row. One statement checks
+//! and uses up what proves once, so that of concurrent requests one succeeds.
 
 use crate::domain::factor::{FactorKind, Tries};
 use crate::domain::{FactorId, HashedSecret, Timestamp, UserId};
@@ -12,17 +12,17 @@ use crate::values;
 pub struct FactorRow {
     /// Primary key.
     pub id: i64,
-    /// What names it.
+    /// Its public identifier.
     pub uuid: FactorId,
-    /// Whose it is.
+    /// Its owner.
     pub user_id: UserId,
-    /// What it is.
+    /// Its kind.
     pub kind: FactorKind,
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     pub name: String,
     /// A sealed TOTP seed, or a passkey's public key and metadata.
     pub secret: Vec<u8>,
-    /// A passkey's name for itself.
+    /// The credential id of a passkey.
     pub credential_id: Option<Vec<u8>>,
     /// The last TOTP step or signature counter that was used.
     pub counter: i64,
@@ -61,13 +61,13 @@ impl FromRow for FactorRow {
 /// An authenticator to add.
 #[derive(Clone)]
 pub struct NewFactor {
-    /// What names it.
+    /// Its public identifier.
     pub uuid: FactorId,
-    /// Whose it is.
+    /// Its owner.
     pub user: UserId,
-    /// What it is.
+    /// Its kind.
     pub kind: FactorKind,
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     pub name: String,
     /// See [`FactorRow::secret`].
     pub secret: Vec<u8>,
@@ -115,11 +115,11 @@ impl Db<'_> {
             now,
         ];
         self.execute(sql, &values).await?;
-        // One that proves nothing yet changes nothing.
+        // An unconfirmed authenticator proves nothing, so the generation of credentials stays.
         if factor.is_confirmed { self.note_credential_change(factor.user).await } else { Ok(()) }
     }
 
-    /// A user's authenticators in the order they were added, those that are not confirmed, too.
+    /// A user's authenticators in the order they were added, unconfirmed ones included.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -127,7 +127,7 @@ impl Db<'_> {
         self.all(select_factors!("WHERE f.user_id = $1 ORDER BY f.id"), &values![user]).await
     }
 
-    /// All confirmed authenticators, those after the key `after`, at most `limit`.
+    /// Confirmed authenticators of all users with keys above `after`, at most `limit`.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -135,7 +135,7 @@ impl Db<'_> {
         self.all(select_factors!("WHERE f.id > $1 AND f.is_confirmed ORDER BY f.id LIMIT $2"), &values![after, limit]).await
     }
 
-    /// The authenticator of that name, confirmed or not.
+    /// The authenticator with this identifier, confirmed or not.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -143,7 +143,7 @@ impl Db<'_> {
         self.one(select_factors!("WHERE f.uuid = $1"), &values![uuid.0]).await
     }
 
-    /// The confirmed authenticator with that credential, whoever's it is.
+    /// The confirmed authenticator with this credential id, of any user.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -160,7 +160,7 @@ impl Db<'_> {
         Ok(!self.list_with_factor(&[user]).await?.is_empty())
     }
 
-    /// Which of these users have a second factor; some more than once.
+    /// Which of these users have a second factor; a user may be listed more than once.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -169,8 +169,8 @@ impl Db<'_> {
         self.all(&format!("SELECT user_id FROM authenticators WHERE user_id IN ({list}) AND is_confirmed"), &values).await
     }
 
-    /// Notes that an authenticator was used with a counter above the last one. Gives whether it was
-    /// above: of many uses of one at once, one is.
+    /// Stores the use of an authenticator and its new counter, if that is above the last one.
+    /// Returns whether it was: of concurrent uses of one counter, one returns true.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -179,8 +179,9 @@ impl Db<'_> {
         Ok(self.execute(sql, &values![id, counter, now]).await? > 0)
     }
 
-    /// Notes the step of a code that was used, if it comes after the last one, or that one is later than `latest`. Gives
-    /// whether it did: of several concurrent uses of one code, one does.
+    /// Stores the step of a code that was used, if it comes after the last one, or if the last one
+    /// is later than `latest`. Returns whether it did: of concurrent uses of one code, one returns
+    /// true.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -197,7 +198,7 @@ impl Db<'_> {
         self.execute("UPDATE authenticators SET last_used_at = $2 WHERE id = $1", &values![id, now]).await.map(drop)
     }
 
-    /// Keeps what is known of a passkey anew, such as its backup state.
+    /// Replaces the metadata of a passkey, such as its backup state.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -205,7 +206,8 @@ impl Db<'_> {
         self.execute("UPDATE authenticators SET secret = $2 WHERE id = $1", &values![id, secret.to_vec()]).await.map(drop)
     }
 
-    /// An authenticator proves from now on. Gives whether there was one that did not yet.
+    /// Marks an authenticator as confirmed: it proves from now on. Returns whether there was an
+    /// unconfirmed one.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -220,7 +222,7 @@ impl Db<'_> {
         Ok(true)
     }
 
-    /// Names one of a user's authenticators. Gives whether there is such a one.
+    /// Renames one of a user's authenticators. Returns whether the user has it.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -229,7 +231,7 @@ impl Db<'_> {
         Ok(self.execute(sql, &values![user, uuid.0, name]).await? > 0)
     }
 
-    /// Removes one of a user's authenticators. Gives whether there was such a one.
+    /// Removes one of a user's authenticators. Returns whether the user had it.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -286,7 +288,8 @@ impl Db<'_> {
         Ok(self.one("SELECT count(*) FROM recovery_codes WHERE user_id = $1", &values![user]).await?.unwrap_or(0))
     }
 
-    /// Uses a recovery code up. Gives whether there was such a one: of many at once, one succeeds.
+    /// Uses a recovery code up. Returns whether the user had it: of concurrent calls, one returns
+    /// true.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -294,7 +297,7 @@ impl Db<'_> {
         Ok(self.execute("DELETE FROM recovery_codes WHERE user_id = $1 AND code_hash = $2", &values![user, code]).await? > 0)
     }
 
-    /// Wrong codes in a row. Their user must be locked where it matters.
+    /// The number of wrong codes in a row. The caller locks the user where a race matters.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -303,7 +306,7 @@ impl Db<'_> {
         Ok(self.one(sql, &values![user]).await?.unwrap_or_default())
     }
 
-    /// Notes wrong codes in a row.
+    /// Stores the number of wrong codes in a row.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -313,7 +316,7 @@ impl Db<'_> {
         self.execute(sql, &values![user, i64::from(tries.failures), tries.blocked_until]).await.map(drop)
     }
 
-    /// Forgets wrong codes: a right one came.
+    /// Deletes the count of wrong codes, after a right one.
     ///
     /// # Errors
     /// When the database does not answer.

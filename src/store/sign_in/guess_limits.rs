@@ -1,5 +1,6 @@
-//! Limits on guesses: one row for each, which says how far it is used up. A statement takes from it
-//! and says whether that fitted, so that of many at once, on all nodes, no more pass than may.
+//! Rate limits on guesses: one row for each, with the instant at which it is full again (see
+//! [`Rate`]). One statement checks a limit and takes from it, so that concurrent guesses on all
+//! nodes never exceed it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -17,14 +18,15 @@ impl FromRow for HashedSecret {
     }
 }
 
-/// The most limits that one statement takes from.
+/// The most limits in one statement.
 const MOST: usize = 64;
-/// In microseconds, as the schema has it.
+/// In microseconds, as the column `full_hour` is computed.
 const HOUR: i64 = 3_600_000_000;
 
 impl Db<'_> {
-    /// Takes one guess from each of these limits, if it fits all of them, and gives those that it was taken
-    /// from: all or none. Only where others took the last one at the same moment, it is some: give those back.
+    /// Takes one guess from each of these limits if none is used up, and returns the limits that it
+    /// was taken from: all or none. Only if another request took the last guess of one at the same
+    /// time, it is a part of them: the caller gives those back.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -37,7 +39,7 @@ impl Db<'_> {
         self.all(&sql, &values).await
     }
 
-    /// Which of these limits no guess fits at `now`.
+    /// The limits that have no guess left at `now`.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -48,7 +50,7 @@ impl Db<'_> {
     ) -> Result<HashSet<HashedSecret>, StoreError> {
         let limits: BTreeMap<_, _> = limits.iter().map(|(key, rate)| (key.0, rate.last_fit(now))).collect();
         let mut exhausted = HashSet::new();
-        // What is as good as new is not looked at.
+        // A limit that is full again is not read.
         let (list, values) = in_list(values![now], limits.keys().map(|key| HashedSecret(*key)));
         let sql = format!("SELECT key, full_at FROM guess_limits WHERE full_at > $1 AND key IN ({list})");
         for (key, full_at) in self.all::<(HashedSecret, i64)>(&sql, &values).await? {
@@ -59,8 +61,8 @@ impl Db<'_> {
         Ok(exhausted)
     }
 
-    /// Takes guesses for several who ask at the same moment: from each of these limits as many as it is named,
-    /// or none. Gives those that they were taken from.
+    /// Takes guesses for several requests: from each of these limits as many as it is listed, or
+    /// none. Returns the limits that they were taken from.
     ///
     /// # Errors
     /// When the database does not answer; some may be taken then.
@@ -80,19 +82,20 @@ impl Db<'_> {
         Ok(taken)
     }
 
-    /// Gives back guesses that were none: of each of these limits as many as it is named.
+    /// Gives guesses back: to each of these limits as many as it is listed.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn give_guesses_back(&self, limits: &[(HashedSecret, Rate)]) -> Result<(), StoreError> {
-        // Rows of an INSERT are locked in their order, those of an UPDATE in any. One that was forgotten
-        // meanwhile comes back as good as new, and is forgotten again.
+        // INSERT locks its rows in the order of the list, UPDATE in any order. If a limit's row was
+        // deleted since the guess was taken, this inserts a full limit, which is deleted again
+        // later.
         let rows = summed(limits).into_iter().map(|asked| values![asked.key, asked.micros(), false].to_vec()).collect();
         let sql = "INSERT INTO guess_limits AS known (key, full_at, is_told) VALUES ";
         self.insert_rows(sql, rows, " ON CONFLICT (key) DO UPDATE SET full_at = known.full_at - excluded.full_at").await
     }
 
-    /// When a limit is as good as new; `None` when it is.
+    /// When a limit is full again; `None` when it has no row, since it is full.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -100,9 +103,10 @@ impl Db<'_> {
         Ok(self.one::<i64>("SELECT full_at FROM guess_limits WHERE key = $1", &values![key]).await?.map(Timestamp))
     }
 
-    /// Bounds those of these limits that are used up by more than they can be at `now`: a clock was ahead when they
-    /// were. Where it was ahead by more than the clocks of two nodes differ, one guess fits from now on; else the limit
-    /// stays used up, so that two nodes do not give one guess twice. Gives how many were bounded.
+    /// Lowers limits that are used up by more than `now` allows: the clock was ahead when they were
+    /// used. If it was ahead by more than the clocks of two nodes may differ, one guess is allowed
+    /// from now on; else the limit stays used up, so that two nodes do not give one guess twice.
+    /// Returns how many limits were lowered.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -117,7 +121,8 @@ impl Db<'_> {
         Ok(bounded)
     }
 
-    /// Notes that a limit was hit. Gives whether it is the first time since it was as good as new.
+    /// Notes that an event was written about this limit. Returns whether it is the first since the
+    /// limit was last full.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -126,7 +131,7 @@ impl Db<'_> {
         Ok(self.execute(sql, &values![key]).await? > 0)
     }
 
-    /// Some limits that are as good as new at `now`, and are since an hour began that is over.
+    /// At most `limit` limits that were full again before the current hour began.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -135,7 +140,7 @@ impl Db<'_> {
         self.all(sql, &values![now.0.div_euclid(HOUR), limit]).await
     }
 
-    /// Forgets a limit that is as good as new at `now`.
+    /// Deletes a limit's row, if it is full again at `now`.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -144,29 +149,30 @@ impl Db<'_> {
     }
 }
 
-/// How often something is asked of a limit.
+/// A number of guesses for one limit.
 #[derive(Clone, Copy)]
 struct Asked {
     key: HashedSecret,
     rate: Rate,
     times: u32,
-    /// The latest instant at which it may be as good as new for that.
+    /// The latest `full_at` that allows this number of guesses.
     last: Timestamp,
 }
 
 impl Asked {
-    /// What all of it takes up, in microseconds.
+    /// The time in which these guesses are refilled, in microseconds.
     fn micros(&self) -> i64 {
         i64::try_from(self.rate.steps(self.times).as_micros()).unwrap_or(i64::MAX)
     }
 
-    /// `None` when it never fits.
+    /// With `last` set for `now`; `None` when the number exceeds a full limit.
     fn fit(self, now: Timestamp) -> Option<Self> {
         Some(Self { last: self.rate.last_fit_of(self.times, now)?, ..self })
     }
 }
 
-/// Each limit once, in the order in which their rows are locked, so that no two who guess wait for each other.
+/// Each limit once with the number of guesses, in the order of their keys: rows are locked in this
+/// order, so that concurrent statements do not deadlock.
 fn summed(limits: &[(HashedSecret, Rate)]) -> Vec<Asked> {
     let mut all = BTreeMap::new();
     for (key, rate) in limits {
@@ -176,7 +182,7 @@ fn summed(limits: &[(HashedSecret, Rate)]) -> Vec<Asked> {
     all.into_values().collect()
 }
 
-/// Takes from limits, if they fit: from all or none, or from each by itself.
+/// The statement that takes guesses: from all limits or none, or from each limit on its own.
 fn take(limits: &[Asked], now: Timestamp, is_all_or_none: bool) -> Statement {
     let (mut rows, mut fits, mut lasts) = (String::new(), Vec::new(), String::new());
     let mut values = values![now].to_vec();
@@ -190,11 +196,12 @@ fn take(limits: &[Asked], now: Timestamp, is_all_or_none: bool) -> Statement {
         let _ = write!(lasts, " WHEN ${key_at} THEN CAST(${last_at} AS BIGINT)");
         values.extend(values![asked.key, Timestamp(now.0.saturating_add(asked.micros())), asked.last]);
     }
-    // SQLite takes ON for a join's unless there is a condition.
+    // Without a condition, SQLite would read ON as the start of a join's.
     let fits = if fits.is_empty() { "TRUE".to_owned() } else { fits.join(" AND ") };
-    // What a new row says is that many steps after now: so is what one that is there is moved by. The rows of
-    // none tell PostgreSQL the types of the others. What fits is asked when the row is locked; where it is to
-    // fit all or none, before that, too.
+    // A new row's `full_at` is `now` plus the refill time; an existing row's `full_at` moves by the
+    // same time. The empty SELECT tells PostgreSQL the types of the others. The last WHERE checks a
+    // limit when its row is locked; for all or none, the first WHERE checks all of them before
+    // that, too.
     let sql = format!(
         "INSERT INTO guess_limits AS known (key, full_at, is_told) SELECT fresh.key, fresh.full_at, fresh.is_told FROM \
          (SELECT key, full_at, is_told FROM guess_limits WHERE FALSE{rows}) fresh WHERE {fits} ON CONFLICT (key) DO UPDATE SET \

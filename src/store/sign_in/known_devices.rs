@@ -1,25 +1,26 @@
-//! Browsers that somebody signed in with before. Knowing one opens nothing: it tells a user's own
-//! browsers from a stranger's.
+//! Browsers that a user signed in with before. A known browser opens nothing: it tells the user's
+//! own browsers from a stranger's.
 
 use crate::domain::{HashedSecret, Timestamp, UserId};
 use crate::store::db::statements::{Statement, insert_statements};
 use crate::store::{Db, StoreError, Value};
 use crate::values;
 
-/// The most browsers that are kept known of one user; the ones used longest ago make room, now and then.
+/// The most known browsers of one user; those that were used longest ago are deleted from time to
+/// time.
 const MOST: i64 = 50;
-/// One new browser of so many makes those beyond the most be forgotten.
+/// One in this many new browsers triggers the deletion of a user's browsers beyond [`MOST`].
 const PRUNED_BY: u8 = 32;
 
-/// A browser that becomes known of a user.
+/// A browser that becomes known to a user.
 #[derive(Clone, Copy, Debug)]
 pub struct NewDevice {
     /// Whose it is.
     pub user: UserId,
-    /// What its fresh secret hashes to.
+    /// The hash of its new secret.
     pub secret: HashedSecret,
-    /// What the secret hashes to that it came with, if any. Whoever else it is known of under that one, knows it
-    /// by the fresh one from now on: a browser keeps one secret.
+    /// The hash of the secret that it came with, if any. Rows of other users with that hash get the
+    /// new one: a browser holds one secret.
     pub old: Option<HashedSecret>,
 }
 
@@ -42,8 +43,8 @@ impl Db<'_> {
         Ok(self.one::<i64>(sql, &values![user, secret]).await?.is_some())
     }
 
-    /// Notes that users signed in with browsers they may be known to have. Gives those that are known, at most
-    /// once each.
+    /// Updates the last use of those of these browsers that are known to their users, and returns
+    /// them, each at most once.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -66,7 +67,7 @@ impl Db<'_> {
         Ok(touched.into_iter().map(|(user, secret)| (UserId(user), secret)).collect())
     }
 
-    /// Makes browsers known of their users. Written with the last statements of the transaction.
+    /// Stores browsers as known to their users, with the last statements of the transaction.
     pub fn insert_known_devices_last(&self, devices: &[NewDevice], now: Timestamp) {
         let mut statements = Vec::new();
         for device in devices {
@@ -79,7 +80,8 @@ impl Db<'_> {
         let start = "INSERT INTO known_devices (secret_hash, user_id, created_at, last_used_at) VALUES ";
         statements.extend(insert_statements(start, &rows, ""));
         for device in devices {
-            // Not each time, for it reads them all. Secrets are random.
+            // Not each time, since it reads all rows of the user. Secrets are random, so one byte
+            // decides.
             if device.secret.0.first().is_some_and(|byte| byte % PRUNED_BY == 0) {
                 let sql = "DELETE FROM known_devices WHERE user_id = $1 AND secret_hash IN (SELECT secret_hash FROM known_devices \
                     WHERE user_id = $1 ORDER BY last_used_at DESC, secret_hash LIMIT 1000 OFFSET $2)";
@@ -89,7 +91,7 @@ impl Db<'_> {
         self.run_last(statements);
     }
 
-    /// Forgets all browsers of a user.
+    /// Deletes all known browsers of a user.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -97,7 +99,7 @@ impl Db<'_> {
         self.execute("DELETE FROM known_devices WHERE user_id = $1", &values![user]).await.map(drop)
     }
 
-    /// Forgets browsers that nobody signed in with since `before`, and gives how many there were.
+    /// Deletes browsers that no sign-in used since `before`, and returns how many.
     ///
     /// # Errors
     /// When the database does not answer.

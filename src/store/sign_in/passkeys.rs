@@ -1,12 +1,13 @@
-//! What passkeys need beside their rows among the authenticators: what users are called towards
-//! authenticators, and which challenges were used.
+//! What passkeys need outside of the table of authenticators: the handle of each user, and the
+//! challenges that were used.
 
 use crate::domain::{HashedSecret, Timestamp, UserId};
 use crate::store::{Db, StoreError};
 use crate::values;
 
 impl Db<'_> {
-    /// What a user is called towards authenticators, if they ever were.
+    /// The handle of a user, which authenticators store instead of the name; `None` if they have
+    /// none yet.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -14,7 +15,7 @@ impl Db<'_> {
         self.one("SELECT handle FROM user_handles WHERE user_id = $1", &values![user]).await
     }
 
-    /// Calls a user so towards authenticators, unless they have a handle already.
+    /// Stores a user's handle, unless they have one.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -23,7 +24,7 @@ impl Db<'_> {
         self.execute(sql, &values![user, handle.to_vec()]).await.map(drop)
     }
 
-    /// Uses a challenge up. Gives whether it was unused: of many at once, one is.
+    /// Uses a challenge up. Returns whether it was unused: of concurrent calls, one returns true.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -33,7 +34,7 @@ impl Db<'_> {
         Ok(self.execute(sql, &values![challenge, expires_at]).await? > 0)
     }
 
-    /// Forgets used challenges that are over: nobody could use them any more.
+    /// Deletes used challenges that have expired: nobody could use them any more.
     ///
     /// # Errors
     /// When the database does not answer.

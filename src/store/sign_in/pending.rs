@@ -1,5 +1,5 @@
-//! Sign-ins that have proved something and have a step to go. Each row keeps the generation of its user's
-//! credentials that it was proved for.
+//! Pending sign-ins: at least one step is proved and another is needed. Each row holds the
+//! generation of its user's credentials for which it was proved.
 
 use crate::domain::{Generation, HashedSecret, Methods, Timestamp, UserId};
 use crate::store::{Db, FromRow, Row, StoreError};
@@ -8,11 +8,11 @@ use crate::values;
 /// A pending sign-in, as stored.
 #[derive(Clone, Debug)]
 pub struct PendingSignIn {
-    /// Whose it is.
+    /// Its user.
     pub user: UserId,
     /// How they proved who they are.
     pub methods: Methods,
-    /// The generation of their credentials that was proved; `None` equals no user's.
+    /// The generation of the credentials that was proved; `None` equals no user's.
     pub generation: Option<Generation>,
 }
 
@@ -42,7 +42,7 @@ impl Db<'_> {
         self.execute(sql, &values![key, user, methods.to_string(), generation, expires_at]).await.map(drop)
     }
 
-    /// The pending sign-in with this key that ends after `now` and at `latest` at the latest. It stays.
+    /// The pending sign-in with this key that expires after `now` and not later than `latest`.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -57,7 +57,7 @@ impl Db<'_> {
         self.one(sql, &values![key, now, latest]).await
     }
 
-    /// Removes the same one and gives it. Of several concurrent calls one gets it.
+    /// Removes the same pending sign-in and returns it. Of concurrent calls, one gets it.
     ///
     /// # Errors
     /// When the database does not answer.

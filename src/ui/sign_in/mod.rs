@@ -92,7 +92,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         return form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong.");
     };
     let wish = auth::Wish { is_remembered: form_data.remember.is_some(), ends: None };
-    guess.give_back_beside(&app, finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next)).await
+    guess.give_back_concurrently(&app, finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next)).await
 }
 
 /// Starts the session of a user who proved who they are, or asks for what is missing: a second factor, or

@@ -1,7 +1,7 @@
-//! Challenges that a passkey signs. They carry their own proof, so that a stranger who asks for many
-//! leaves nothing behind: random bytes, when it is over, and a keyed hash over both, what the
-//! challenge is for, and whom it was given. Only one that was answered rightly is written down, so that it
-//! serves once.
+//! Challenges that a passkey signs. A challenge carries its own proof: random bytes, its expiry,
+//! and a keyed hash over both, over its purpose and over the session or cookie it was made for. So
+//! a stranger who asks for many leaves nothing in the database. Only a challenge that was answered
+//! is stored, so that it is accepted once.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::actions::app::App;
 use crate::domain::webauthn::{Refusal, decode, encode};
 use crate::domain::{HashedSecret, PlainSecret, Timestamp};
 
-/// How long one may take to answer.
+/// How long a challenge is accepted.
 pub const LIVES: Duration = Duration::from_secs(5 * 60);
 const RANDOM: usize = 16;
 
-/// What a challenge is for, and what else whoever answers it must bring.
+/// The purpose of a challenge, and the secret that must come with its answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose<'a> {
     /// To add a passkey, in this session.
     Add(&'a str),
-    /// To prove anew who one is, in this session.
+    /// To re-authenticate, in this session.
     Confirm(&'a str),
     /// To sign in with a passkey alone, in the browser with this cookie.
     SignIn(&'a str),
-    /// To prove a second factor, after what this key stands for was proved.
+    /// To prove a second factor; the key is that of the pending sign-in.
     Factor(&'a str),
 }
 
@@ -54,16 +54,16 @@ pub fn make(app: &App, purpose: Purpose<'_>) -> Result<String, ActionError> {
     Ok(encode(&bytes))
 }
 
-/// A challenge that was made here, and is to be used up.
+/// A challenge that was made here and is still to be used up.
 #[derive(Clone, Copy, Debug)]
 pub struct Live {
-    /// What is written down of it.
+    /// The hash under which its use is stored.
     pub hash: HashedSecret,
-    /// When it is over.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
-/// Checks that a challenge was made here for this, and is not over.
+/// Checks that a challenge was made here for this purpose, and has not expired.
 ///
 /// # Errors
 /// [`Refusal::Stale`].
@@ -72,10 +72,10 @@ pub fn check(app: &App, purpose: Purpose<'_>, challenge: &str) -> Result<Live, R
     let (signed, proof) = bytes.split_at_checked(RANDOM + 8).ok_or(Refusal::Stale)?;
     let end = signed.last_chunk::<8>().ok_or(Refusal::Stale)?;
     let expires_at = Timestamp(i64::from_be_bytes(*end));
-    // Compared as text, and written one way alone: another spelling would be used another time.
+    // Compared as text, in one spelling: a second spelling would be accepted a second time.
     let is_ours = purpose.proof(app, signed).as_bytes().ct_eq(encode(proof).as_bytes());
     let now = app.clock.now();
-    // One that ends too late was made by a clock that was ahead.
+    // A challenge that expires too late was made by a clock that was ahead.
     let is_over = expires_at <= now || expires_at.is_ahead(now.plus(LIVES));
     if !bool::from(is_ours) || is_over || encode(&bytes) != challenge {
         return Err(Refusal::Stale);

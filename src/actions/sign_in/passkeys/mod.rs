@@ -1,4 +1,5 @@
-//! Passkeys and security keys: what is asked of browsers, adding one, and proving with one who one is.
+//! Passkeys and security keys: the options for browsers, adding one, and proving who one is with
+//! one.
 
 pub mod challenge;
 
@@ -29,19 +30,19 @@ use crate::store::{Db, StoreError};
 
 /// The name that browsers show for this server.
 const PARTY_NAME: &str = "Rollcall";
-/// Random bytes that a user is called by towards authenticators; 64 are the most.
+/// The length of a user handle, in random bytes; WebAuthn allows 64.
 const HANDLE_LENGTH: usize = 32;
 
-/// What is kept of a passkey beside its id and its counter.
+/// What is stored of a passkey, apart from its id and its counter, which have columns of their own.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     /// The public key (COSE), in URL-safe base64.
     key: String,
     /// Whether it may be copied to other devices of its owner.
     is_backup_eligible: bool,
-    /// Whether it has been.
+    /// Whether it has been copied.
     is_backed_up: bool,
-    /// Whether its authenticator checked who holds it when it was made.
+    /// Whether its authenticator verified the user when it was made.
     is_verified: bool,
     /// How browsers reach it.
     transports: Vec<String>,
@@ -67,7 +68,7 @@ impl Kept {
     }
 }
 
-/// What a browser is asked to make a passkey with (Level 3, 5.4).
+/// The options to make a passkey with (Level 3, 5.4).
 ///
 /// # Errors
 /// When the database does not answer.
@@ -102,8 +103,7 @@ async fn keep_handle(db: &Db<'_>, user: UserId, handle: &[u8]) -> Result<Vec<u8>
     db.find_user_handle(user).await?.ok_or(ActionError::NotFound)
 }
 
-/// What a browser is asked to prove with, for nobody in particular: any passkey that was made for this
-/// server.
+/// The options to sign in with, for no particular user: any passkey of this server.
 ///
 /// # Errors
 /// When the operating system has no randomness to give.
@@ -111,7 +111,7 @@ pub fn options_alone(app: &App, party: &RelyingParty, purpose: Purpose<'_>) -> R
     request_options(app, party, &[], purpose)
 }
 
-/// What a browser is asked to prove with: one of this user's passkeys. `None` when they have none.
+/// The options to prove with one of this user's passkeys. `None` when they have none.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -139,7 +139,7 @@ fn request_options(app: &App, party: &RelyingParty, allowed: &[Value], purpose: 
     }))
 }
 
-/// Beside a password it is enough to hold the key.
+/// After a password, possession of the key is enough.
 fn is_verification_required(purpose: Purpose<'_>) -> bool {
     matches!(purpose, Purpose::SignIn(_))
 }
@@ -148,7 +148,7 @@ fn millis() -> u64 {
     u64::try_from(challenge::LIVES.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A user's passkeys, as browsers want them named.
+/// A user's passkeys, as the options list them.
 async fn descriptors(app: &App, user: UserId) -> Result<Vec<Value>, ActionError> {
     let mut all = Vec::new();
     for factor in list(app, user).await? {
@@ -178,13 +178,15 @@ pub struct New<'a> {
     pub answer: &'a str,
 }
 
-/// Adds a passkey to whoever is signed in and has a fresh proof. What follows is as for every second
-/// factor: recovery codes when there are none, and the end of other sessions when it is the first.
+/// Adds a passkey to the signed-in user; the session needs a recent re-authentication. What follows
+/// is as for every second factor: recovery codes if there are none, and the end of the other
+/// sessions if it is the first.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] without a fresh proof; [`ActionError::Label`] when it cannot be called so;
-/// [`ActionError::Passkey`] when the answer is none to the question; [`ActionError::Rule`] when there are
-/// enough; [`ActionError::NotFound`] when the session ended meanwhile.
+/// [`ActionError::Forbidden`] without a fresh proof; [`ActionError::Label`] when the name breaks a
+/// rule; [`ActionError::Passkey`] when the browser's answer is refused; [`ActionError::Rule`] when
+/// the user has as many authenticators as allowed; [`ActionError::NotFound`] when the session ended
+/// since the request began.
 pub async fn add(
     app: &App,
     party: &RelyingParty,
@@ -238,11 +240,11 @@ fn new_factor(key: &NewKey, user: UserId, name: String) -> Result<NewFactor, Act
     })
 }
 
-/// Proves with a passkey alone who somebody is. The passkey says whose it is, and its authenticator
-/// checked who holds it.
+/// Proves with a passkey alone who the user is. The answer names the user, and the authenticator
+/// verified them.
 ///
 /// # Errors
-/// [`ActionError::Passkey`] when it proves nothing.
+/// [`ActionError::Passkey`] when the answer is refused.
 pub async fn prove_alone(
     app: &App,
     party: &RelyingParty,
@@ -260,7 +262,7 @@ pub async fn prove_alone(
 /// Proves that this user holds one of their passkeys.
 ///
 /// # Errors
-/// [`ActionError::Passkey`] when that is not so.
+/// [`ActionError::Passkey`] when the answer is refused.
 pub async fn prove_by(
     app: &App,
     party: &RelyingParty,
@@ -311,7 +313,8 @@ async fn prove(
     }
 }
 
-/// Uses a challenge up and notes the use of its passkey: of many at once, one succeeds.
+/// Uses a challenge up and updates its passkey's last use: of concurrent requests with one
+/// challenge, one succeeds.
 async fn use_up(
     app: &App,
     factor: FactorRow,
@@ -348,15 +351,16 @@ async fn use_up(
         .await
 }
 
-/// What a signature proves: a key that stays in its device, or one that is kept by software and
-/// copied; that somebody was there; and, if it was checked who, more than one factor.
+/// What a signature proves: a key that stays in its device, or one that software stores and copies;
+/// that the user was present; and, if the authenticator verified them, more than one factor.
 fn methods(flags: Flags) -> Methods {
     let key = if flags.is_backup_eligible() { Method::SoftwareKey } else { Method::HardwareKey };
     let methods = Methods::default().with(key).with(Method::Presence);
     if flags.is_verified() { methods.with(Method::SeveralFactors) } else { methods }
 }
 
-/// Writes down that a passkey proved nothing. A counter that went back always is: it takes a right signature.
+/// Writes the event of a passkey that was refused, within a limit. A counter that went back is
+/// always written: it needs a valid signature.
 async fn note_failure(app: &App, user: &UserRow, purpose: Purpose<'_>, refusal: Refusal, actor: &Actor) -> Result<(), ActionError> {
     crate::metrics::count_sign_in("wrong");
     if refusal != Refusal::Counter && !guesses::is_worth_telling(app, user.id).await? {

@@ -124,7 +124,8 @@ impl Sqlite {
         self.0.wal.files().last_check().map_err(StoreError::Unavailable)
     }
 
-    /// Runs `work` on this thread's read connection. A connection that met trouble is not kept.
+    /// Runs `work` on this thread's read connection. A connection is dropped after an error of the
+    /// database.
     pub(in crate::store) fn with_reader<R>(
         &self,
         work: impl FnOnce(&Connection) -> Result<R, StoreError>,
@@ -144,8 +145,8 @@ impl Sqlite {
         })
     }
 
-    /// Runs `work` on one of the few threads for long reads, when it is its turn. It goes on there
-    /// when the caller is dropped, and keeps its turn until it ends.
+    /// Runs `work` on one of the few threads for long reads, after those before it in the queue. It
+    /// continues when the caller's future is dropped, and occupies its thread until it ends.
     ///
     /// # Errors
     /// [`StoreError::Busy`] when the queue is full.
@@ -163,8 +164,8 @@ impl Sqlite {
         done.await.map_err(|error| StoreError::Failed(error.to_string()))
     }
 
-    /// Copies the whole WAL into the database file and empties it. Gives whether that was possible:
-    /// not while a read of an older state runs.
+    /// Copies the whole WAL into the database file and empties it. Returns whether that was
+    /// possible: not while a read of an older state runs.
     ///
     /// # Errors
     /// When the database does not answer.

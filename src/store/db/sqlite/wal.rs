@@ -123,7 +123,7 @@ impl Wal {
         &self.files
     }
 
-    /// Has what this connection commits copied into the database file in time.
+    /// Makes commits of this connection start the checkpointer when a checkpoint is due.
     pub(super) fn follow(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let (checkpointer, files) = (self.checkpointer.clone(), Arc::clone(&self.files));
         // In place of SQLite's own rule, by which the commit of each thousandth page copies all of
@@ -155,8 +155,8 @@ impl Wal {
     }
 }
 
-/// Has on disk what is in the WAL now, before anything is appended or copied: see the top of this
-/// file.
+/// Makes sure that the content of the WAL is on disk before anything is appended or copied: see the
+/// top of this file.
 fn settle(connection: &Connection, files: &OpenFiles, wal: &File) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", files.wal().display()));
     // This lock says only that a Rollcall process has the database open. SQLite has locks of its

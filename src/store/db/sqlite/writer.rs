@@ -43,8 +43,8 @@ pub(in crate::store) struct Outcome {
 pub enum Kind {
     /// It is on disk before it is answered.
     Durable,
-    /// It is answered after the commit. A loss of power in the next second may take it back; a
-    /// crash of the process does not.
+    /// It is answered after the commit. A power loss in the next second may undo it; a crash of the
+    /// process does not.
     Soon,
     /// Durable, in a transaction of its own. With others it would need a savepoint, and after one
     /// SQLite keeps the former contents of every changed page, in a list that each statement walks.
@@ -76,7 +76,7 @@ impl Writer {
         Ok(Self { connection: Mutex::new(connection), wal })
     }
 
-    /// Runs jobs in one transaction. A job that fails rolls back its own changes only. Trouble with
+    /// Runs jobs in one transaction. A job that fails rolls back its own changes only. An error of
     /// the database fails all of them, and no further one is run. Durable writes are answered after
     /// the flush, the others here.
     ///
@@ -133,7 +133,7 @@ pub(super) fn run_writer(path: &Path, writer: Writer, jobs: &Receiver<Job>) {
     }
 }
 
-/// A writer in place of one that met trouble.
+/// A new writer after an error of the database.
 fn reconnect(path: &Path, wal: &Wal) -> Result<Writer, String> {
     wal.files().check()?;
     Writer::connect(path, wal.clone()).map_err(|error| format!("it cannot be opened: {error}"))
