@@ -1,4 +1,5 @@
-//! Sessions that are used from elsewhere than their users proved who they are.
+//! Bindings: sessions that are used from another network or place than the one where their users
+//! authenticated.
 
 use crate::actions::app::App;
 use crate::actions::sessions::end_in::end_as;
@@ -12,9 +13,9 @@ use crate::store::sessions::end::Which;
 use crate::store::sessions::history::End;
 use crate::store::sessions::rows::LiveSession;
 
-/// Looks whether a session that is used from elsewhere than it was proved may be; `None`: it may.
-/// One that was proved at an address that tells nothing, as those of a private network, is bound to
-/// the first one that does.
+/// Checks the binding of a session that is used from another address than the one where its user
+/// authenticated; `None`: it holds. A session that was proved at an address without a place, such
+/// as one of a private network, is bound to the first address that has one.
 ///
 /// # Errors
 /// When the database cannot be written; then the request is not let through.
@@ -43,7 +44,8 @@ pub(in crate::actions) async fn judge(
     Ok(Some(moved))
 }
 
-/// Ends a session that moved, unless it has another key by now: then its user proved who they are.
+/// Ends a session whose binding broke, unless it has another key by now: then its user has
+/// re-authenticated.
 ///
 /// # Errors
 /// When the database cannot be written.
@@ -59,13 +61,13 @@ pub(in crate::actions) async fn end(
     app.store.write(move |db| Box::pin(async move { end_as(db, &Which::Key(key), 1, &end, &actor).await.map(drop) })).await
 }
 
-/// Who moved is not known; where to is.
+/// The actor: unknown, at this address.
 fn mover(client: &Client, request_id: &str) -> Actor {
     Actor { ip: Some(client.ip), request_id: request_id.to_owned(), ..Actor::system() }
 }
 
 fn spot(app: &App, ip: Address) -> Spot {
-    // A host may come by IPv4 now and through a translator later: that is no move.
+    // A host may use IPv4 and, behind a translator, IPv6: that is no move.
     let ip = ip.effective();
     let network = app.geoip.autonomous_system(ip);
     let place = app.geoip.place(ip);

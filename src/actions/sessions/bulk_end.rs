@@ -15,42 +15,44 @@ use crate::store::sessions::history::End;
 use crate::store::sessions::pending_end::{Moved, PendingEnd, Recorded};
 use crate::store::{Db, StoreError};
 
-/// How many sessions one transaction moves: nobody waits for that, and it goes on for long.
+/// How many sessions one transaction moves: small, since no request waits for the move, and it runs
+/// for long.
 const MOVED: i64 = 25;
 /// How many sessions one call may end as single ones do.
 const AT_ONCE: u64 = 1000;
 /// How many ends one transaction records: about as long as a chunk takes.
 const RECORDED: i64 = 1000;
-/// About how many sessions a user has: users are looked up in groups whose sessions mostly fit a chunk.
+/// An estimate of the sessions of a user: users are looked up in groups whose sessions mostly fit a
+/// chunk.
 const PER_USER: i64 = 5;
 
-/// An end of many sessions that is asked for.
+/// A request to end many sessions.
 #[derive(Clone, Copy)]
 pub(in crate::actions) struct Many<'a> {
-    /// Which, for the record.
+    /// Which sessions, for events.
     pub filter: &'a FilterTerms,
-    /// About how many there are.
+    /// The expected number of sessions.
     pub expected: u64,
     /// Why.
     pub reason: EndReason,
-    /// Why, as a comment, or `""`.
+    /// A comment for events and ended sessions, or `""`.
     pub comment: &'a str,
 }
 
-/// The end of many sessions, in the course of one call.
+/// The progress of one call that ends many sessions.
 pub(in crate::actions) struct ManyEnds<'a> {
     app: &'a App,
     reason: EndReason,
     comment: &'a str,
     actor: &'a Actor,
-    /// Whether they end as single ones do.
+    /// Whether they are ended one by one, as single ends are.
     is_direct: bool,
     fold: Fold,
 }
 
 impl<'a> ManyEnds<'a> {
-    /// Begins to end sessions. The event of more than a thousand is written now, and [`ManyEnds::finish`] writes its
-    /// totals.
+    /// Begins to end sessions. For more than a thousand, the event is written now, and
+    /// [`ManyEnds::finish`] adds its totals.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -64,7 +66,8 @@ impl<'a> ManyEnds<'a> {
         Ok(ends)
     }
 
-    /// Begins to end some of `expected` sessions. Their event is there already, or `None` as long as it is one session.
+    /// Begins to end some of `expected` sessions. Their event is written already; `None` for a
+    /// single session, which has no event of many.
     pub fn part(app: &'a App, many: Many<'a>, actor: &'a Actor, event: Option<i64>) -> Self {
         let Many { expected, reason, comment, .. } = many;
         Self { app, reason, comment, actor, is_direct: expected <= AT_ONCE, fold: Fold::part(event) }
@@ -80,12 +83,12 @@ impl<'a> ManyEnds<'a> {
         self.fold.event()
     }
 
-    /// How many sessions the next transaction takes on.
+    /// The most sessions of the next transaction.
     pub fn chunk(&self) -> usize {
         usize::try_from(if self.is_direct { CHUNK } else { RECORDED }).unwrap_or(1)
     }
 
-    /// Of how many users the next ones are looked up.
+    /// The number of users of the next transaction.
     pub fn users_at_once(&self) -> usize {
         self.chunk() / usize::try_from(PER_USER).unwrap_or(1)
     }
@@ -117,7 +120,8 @@ impl<'a> ManyEnds<'a> {
                     })
                 });
                 self.fold = ended.await?;
-                // A short chunk does not mean the last one: another end may have taken some of the same rows.
+                // A short chunk need not be the last one: another end may have taken some of the
+                // same rows.
                 if self.fold.count() == before {
                     return Ok(());
                 }
@@ -162,7 +166,7 @@ impl<'a> ManyEnds<'a> {
         self.count(recorded).await
     }
 
-    /// Counts what ended, and tells the database of the first pending ends.
+    /// Counts what ended, and announces the first pending ends to the database.
     async fn count(&mut self, recorded: Recorded) -> Result<(), StoreError> {
         let is_first = self.fold.count() == 0 && !recorded.users.is_empty();
         self.fold.add(recorded.users);
@@ -183,7 +187,7 @@ impl<'a> ManyEnds<'a> {
         Ok(ended)
     }
 
-    /// The totals, for one who began the event.
+    /// The totals, for a caller that wrote the event itself.
     pub fn into_fold(self) -> Fold {
         self.fold
     }
@@ -221,8 +225,8 @@ pub(in crate::actions) async fn finish_event(app: &App, fold: Fold, end: End) ->
     app.store.write(move |db| Box::pin(async move { fold.finish(db, &end).await })).await
 }
 
-/// Moves sessions with a pending end to the history until none waits or this time is over. Gives whether some may
-/// wait still.
+/// Moves sessions with a pending end to the history, until none is left or this time is over.
+/// Returns whether some may be left.
 ///
 /// # Errors
 /// When the database cannot be written; the next call goes on where this one stopped.

@@ -1,4 +1,4 @@
-//! The check of a session key. Every door to an account passes here.
+//! The check of a session key. Every request that acts for a user by a cookie makes it.
 
 use crate::actions::app::App;
 use crate::actions::sessions::binding;
@@ -9,24 +9,25 @@ use crate::domain::{HashedSecret, PlainSecret};
 use crate::store::StoreError;
 use crate::store::sessions::rows::LiveSession;
 
-/// What a session key opens.
+/// The result of a check.
 #[derive(Debug)]
 pub enum Admission {
     /// Nothing.
     None,
     /// A session.
     Open(LiveSession),
-    /// A session that lacks the second factor that it must have: only what adds one is let through.
+    /// A session without the second factor that its user must have: only the pages that add one
+    /// accept it.
     FactorMissing(LiveSession),
-    /// A session that is used from elsewhere than its user proved who they are: nothing but another
-    /// proof is let through.
+    /// A session that is used from another network or place than the one it is bound to: only a
+    /// re-authentication is accepted.
     Unproved(LiveSession),
-    /// Nothing any more: the session ended, since it is used from elsewhere.
+    /// None any more: the session ended, since it was used from elsewhere.
     Moved,
 }
 
-/// Lets the holder of a session key in, or not, and notes the use. Every request with a cookie
-/// passes here; nothing is cached, so an ended session is out from the next request.
+/// Checks a session key, and notes the use. Every request with a cookie makes this check; nothing
+/// is cached, so an ended session is refused from the next request on.
 ///
 /// # Errors
 /// When the database does not answer: then nobody is let in.
@@ -38,8 +39,8 @@ pub async fn check(app: &App, key: &PlainSecret, client: &Client, request_id: &s
     Ok(admission)
 }
 
-/// The same for an answer that goes on, as a live view does. It is no use of the session: a page that
-/// lies open does not keep its session from ending when nobody uses it.
+/// The same for a streamed answer, such as a live view. It is no use of the session: an open page
+/// must not keep an unused session alive.
 ///
 /// # Errors
 /// When the database does not answer: then the answer ends.

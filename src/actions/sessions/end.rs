@@ -1,4 +1,4 @@
-//! Every way a session ends, but for ends by a filter.
+//! All ends of sessions except ends by a filter.
 
 use futures_util::future::join_all;
 
@@ -23,7 +23,7 @@ use crate::store::sessions::rows::LiveSession;
 /// [`ActionError::NotFound`] as for [`look::find`]; [`ActionError::Forbidden`] when the caller may see it
 /// and not end it.
 pub async fn end_session(app: &App, who: &Principal, id: SessionId, actor: &Actor) -> Result<(), ActionError> {
-    // For a caller who may see and end all of them, the end itself tells whether there was one.
+    // For a caller who may see and end all sessions, the end itself shows whether there was one.
     if !(who.rights.may_view_sessions && who.rights.may_delete_sessions) {
         let session = look::find(app, who, id).await?;
         if !who.may_end(session.user_id) {
@@ -51,7 +51,7 @@ pub async fn end_of_users(app: &App, who: &Principal, users: Vec<i64>, actor: &A
         outcome?;
         return Ok(ended);
     }
-    // Parts of one end, at the same time: they share its event.
+    // Parts of one end, which run at the same time and share its event.
     let mut fold = if expected > 1 { begin_event(app, many, actor).await? } else { Fold::part(None) };
     let parts = users.chunks(part).map(|users| end_users(ManyEnds::part(app, many, actor, fold.event()), users));
     let mut outcome = Ok(());
@@ -65,7 +65,7 @@ pub async fn end_of_users(app: &App, who: &Principal, users: Vec<i64>, actor: &A
     Ok(count)
 }
 
-/// Ends the sessions of these users. Gives what ended, even when not all of it could.
+/// Ends the sessions of these users. Returns what ended, also when an error stopped it.
 async fn end_users<'a>(mut ends: ManyEnds<'a>, users: &[i64]) -> (ManyEnds<'a>, Result<(), StoreError>) {
     let mut users = users;
     while !users.is_empty() {
@@ -78,7 +78,7 @@ async fn end_users<'a>(mut ends: ManyEnds<'a>, users: &[i64]) -> (ManyEnds<'a>, 
     (ends, Ok(()))
 }
 
-/// Users for the record: the names of the first, and how many more there are.
+/// Users for an event: the names of the first, and how many more there are.
 async fn terms_of_users(app: &App, users: &[i64]) -> Result<FilterTerms, StoreError> {
     const NAMED: usize = 10;
     let first = users.get(..users.len().min(NAMED)).unwrap_or_default();
@@ -115,8 +115,8 @@ pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<boo
     Ok(true)
 }
 
-/// Ends the sessions named one by one, of any user: for the command line, which has
-/// the database itself. Gives how many there were.
+/// Ends the sessions with these UUIDs, of any user: for the command line, which has full access.
+/// Returns how many there were.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
@@ -125,7 +125,7 @@ pub async fn end_listed(app: &App, by: By<'_>, ids: &[SessionId], comment: &str)
     Ok(end_all_listed(app, ids, comment, &by.actor()).await?)
 }
 
-/// The same for those who were found to have the right.
+/// The same for a caller whose permission was checked.
 pub(in crate::actions) async fn end_all_listed(
     app: &App,
     ids: &[SessionId],
@@ -141,12 +141,12 @@ pub(in crate::actions) async fn end_all_listed(
     Ok(ended)
 }
 
-/// Sessions that are named one by one, for the record.
+/// Sessions by UUID, for an event.
 pub(in crate::actions) fn listed(ids: &[SessionId]) -> FilterTerms {
     [("named".to_owned(), ids.len().to_string())].into()
 }
 
-/// Ends the sessions of these names.
+/// Ends the sessions with these UUIDs.
 async fn end_each(ends: &mut ManyEnds<'_>, ids: &[SessionId]) -> Result<(), StoreError> {
     let mut ids = ids;
     while !ids.is_empty() {
@@ -181,14 +181,14 @@ async fn end_all(app: &App, which: Which, filter: FilterTerms, reason: EndReason
             })
         });
         fold = ended.await?;
-        // A short chunk does not mean the last one: another end may have taken some of the same rows.
+        // A short chunk need not be the last one: another end may have taken some of the same rows.
         if fold.count() == before {
             return Ok(fold.count());
         }
     }
 }
 
-/// Ends the session of that name; gives whether there was one.
+/// Ends the session with this UUID; returns whether there was one.
 async fn end_one(app: &App, id: SessionId, reason: EndReason, actor: &Actor) -> Result<bool, StoreError> {
     let (actor, end) = (actor.clone(), End::by(actor, app.clock.now(), reason));
     app.store

@@ -12,20 +12,22 @@ use crate::store::sessions::history::End;
 use crate::store::sessions::locked::GoneSession;
 use crate::store::{Db, StoreError};
 
-/// How many sessions one transaction ends, so that other writers wait briefly: a sign-in writes three
-/// times, and may find one under way each time.
+/// How many sessions one transaction ends, so that other writers wait briefly: a sign-in writes
+/// three times, and may wait for one such transaction each time.
 pub(in crate::actions) const CHUNK: i64 = 100;
 
-/// The event of sessions that end together, and its totals. One session alone is not folded.
+/// The event of sessions that end together, and its totals. A single session has no such event.
 #[derive(Clone, Debug, Default)]
 pub(in crate::actions) struct Fold {
-    /// Which sessions, for the record. Where none is given and all are of one user, it names the user.
+    /// Which sessions, for the event. Without a filter, and if all are of one user, it names the
+    /// user.
     filter: FilterTerms,
     /// The key of the event, once there is one.
     event: Option<i64>,
-    /// Whether the event was written beforehand: then its totals are written when all is through.
+    /// Whether the event was written before the first end: its totals are then written after the
+    /// last one.
     is_begun: bool,
-    /// How many there were beforehand, if that is known.
+    /// The expected number, if it is known.
     expected: u64,
     count: u64,
     users: HashSet<i64>,
@@ -53,7 +55,7 @@ impl Fold {
         self.is_begun
     }
 
-    /// Takes the totals of another part of the same end.
+    /// Adds the totals of another part of the same end.
     pub fn join(&mut self, other: Self) {
         self.count += other.count;
         self.users.extend(other.users);
@@ -164,7 +166,7 @@ pub(in crate::actions) fn events_of(gone: &[GoneSession], end: &End, actor: &Act
     let event = |session: &GoneSession| {
         let event = content.clone().by(actor, end.at).about(session.user_id, &session.username);
         let event = NewEvent { user: Some(UserKey::Uuid(session.user_uuid)), ..event };
-        // Moved later, they are recorded as what they were then.
+        // The event of a session that is moved later has the time and author of its end.
         NewEvent { actor: end.by, ..event }.of_session(session.uuid).part_of(parent)
     };
     gone.iter().map(event).collect()

@@ -1,6 +1,6 @@
-//! End jobs: ends of many sessions that a page began. A job goes on after the request, and after a
-//! restart: what it ends and how far it is are in the database. The process that runs it holds a lease; when
-//! the lease is over, any node goes on ([`resume`]).
+//! End jobs: ends of many sessions that a page started. A job continues after the request, and
+//! after a restart: its target and its progress are in the database. The process that runs it holds
+//! a lease; when the lease expires, any node continues the job ([`resume`]).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,58 +25,59 @@ use crate::store::sessions::end::Which;
 use crate::store::sessions::end_job::{EndJobRow, NewEndJob, RUNNING};
 use crate::store::sessions::history::End;
 
-/// How often a running job writes how far it is, and renews its lease.
+/// How often a running job writes its progress, and renews its lease.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Which sessions an end job ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndTarget {
-    /// Those that match.
+    /// Those that match a filter.
     Matching(Box<SessionFilter>),
-    /// These.
+    /// Those with these UUIDs.
     Named(Vec<SessionId>),
 }
 
-/// An [`EndTarget`] as stored, with what says that its filter means the same user as when it began.
+/// An [`EndTarget`] as stored, with the uuid of the user that its filter names: the job stops if
+/// the key belongs to another user by then.
 #[derive(Serialize, Deserialize)]
 struct StoredTarget {
     target: EndTarget,
     user_uuid: Option<String>,
 }
 
-/// An end job, where it was begun.
+/// An end job, for the page that started it.
 pub struct EndJob {
-    /// What names it.
+    /// Its identifier.
     pub name: String,
-    /// Why, as a comment, or `""`.
+    /// A comment for events and ended sessions, or `""`.
     pub comment: String,
     state: Mutex<EndJobState>,
 }
 
-/// How far an end job is, as every node sees it.
+/// The progress of an end job, as every node sees it.
 pub struct EndJobView {
     /// How many sessions there were.
     pub total: u64,
-    /// Why, as a comment, or `""`.
+    /// A comment for events and ended sessions, or `""`.
     pub comment: String,
-    /// How far it is.
+    /// Its state.
     pub state: EndJobState,
 }
 
-/// How far an end job is.
+/// The state of an end job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndJobState {
-    /// It goes on: about this many were ended.
+    /// It runs: about this many sessions have ended.
     Running(u64),
-    /// No process runs it at the moment: its server stopped or is gone. A node goes on with it. About this many were
-    /// ended.
+    /// No process runs it at the moment: its server stopped or is gone. A node will continue it.
+    /// About this many sessions have ended.
     Waiting(u64),
-    /// It is through: this many were ended.
+    /// It is finished: this many sessions ended.
     Done(u64),
-    /// There were more or fewer sessions than expected, and nothing was ended: this many.
+    /// The number of sessions was not the expected one, and nothing was ended: there are this many.
     Changed(u64),
-    /// Something went wrong on the way.
+    /// An error stopped it.
     Stopped {
         /// How many were ended.
         ended: u64,
@@ -90,7 +91,7 @@ const CHANGED: &str = "changed";
 const STOPPED: &str = "stopped";
 
 impl EndJobState {
-    /// Whether it goes on, now or soon.
+    /// Whether it runs or will be continued.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Running(_) | Self::Waiting(_))
@@ -109,14 +110,14 @@ impl EndJobState {
 }
 
 impl EndJob {
-    /// How far it is.
+    /// Its state.
     #[must_use]
     pub fn state(&self) -> EndJobState {
         lock(&self.state).clone()
     }
 }
 
-/// How far a job is that this user began, on any node.
+/// The progress of a job that this user began, on any node.
 ///
 /// # Errors
 /// [`ActionError::NotFound`].
@@ -134,8 +135,8 @@ pub async fn find(app: &App, name: &str, by: UserId) -> Result<EndJobView, Actio
     Ok(EndJobView { total: count(row.total), comment: row.comment, state })
 }
 
-/// Begins to end sessions, `total` of which the caller was shown, and gives the job: it goes on by
-/// itself.
+/// Starts to end sessions, `total` of which the caller was shown, and returns the job, which runs
+/// by itself.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless the caller may see and end everybody's sessions.
@@ -176,7 +177,7 @@ pub async fn begin(
     Ok(job)
 }
 
-/// Goes on with a job that no process runs, if there is one.
+/// Continues a job that no process runs, if there is one.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] for callers of the server; when the database does not answer.
@@ -208,7 +209,8 @@ async fn user_of(app: &App, target: &EndTarget) -> Result<Option<String>, StoreE
     }
 }
 
-/// Runs a job under the lease of this process, and writes on the way how far it is. Gives how far it came.
+/// Runs a job under the lease of this process, and writes its progress. Returns its state at the
+/// end.
 async fn run(app: &App, row: EndJobRow) -> EndJobState {
     let total = u64::try_from(row.job.total).unwrap_or(0);
     let name = row.job.name.clone();
@@ -255,8 +257,8 @@ async fn same_user(app: &App, stored: &StoredTarget) -> bool {
     matches!(user_of(app, &stored.target).await, Ok(user) if user == stored.user_uuid)
 }
 
-/// Writes how far a job is, and renews the lease. Gives whether this process still holds it; when the database does not
-/// answer, it is assumed.
+/// Writes the progress of a job, and renews the lease. Returns whether this process still holds it;
+/// if the database does not answer, true.
 async fn note(app: &App, name: &str, total: u64, state: &EndJobState) -> bool {
     let Some(lease) = app.end_jobs.lease(app.clock.now()) else { return false };
     let (name, now, (word, counts)) = (name.to_owned(), app.clock.now(), state.stored(total));
@@ -268,10 +270,10 @@ async fn note(app: &App, name: &str, total: u64, state: &EndJobState) -> bool {
     })
 }
 
-/// What a job has done: its event, and how many sessions ended.
+/// The progress of a job: its event, and how many sessions ended.
 type Progress = Mutex<(Option<i64>, u64)>;
 
-/// Ends the sessions of a job, turn after turn.
+/// Ends the sessions of a job, in turns.
 async fn work(app: &App, row: &EndJobRow, target: &EndTarget, progress: &Progress, is_lost: &AtomicBool) -> EndJobState {
     let job = &row.job;
     let actor =
@@ -284,7 +286,7 @@ async fn work(app: &App, row: &EndJobRow, target: &EndTarget, progress: &Progres
             Ok(()) => break,
             Err(EndError::Changed(count)) => return EndJobState::Changed(count),
             Err(_) if is_stopping() => return EndJobState::Running(lock(progress).1),
-            // A turn is over: the next one takes what is left.
+            // The turn's time is over: the next one continues.
             Err(EndError::Stopped { .. }) if lock(progress).1 > before => {}
             Err(error) => {
                 let ended = lock(progress).1;
@@ -296,7 +298,7 @@ async fn work(app: &App, row: &EndJobRow, target: &EndTarget, progress: &Progres
     EndJobState::Done(finish(app, row, target, progress).await)
 }
 
-/// One turn: ends what is left, for about as long as a request may take.
+/// One turn: ends sessions for about as long as a request may take.
 async fn turn(
     app: &App,
     row: &EndJobRow,
@@ -333,7 +335,7 @@ async fn turn(
             let what = EndRequest { filter: (**filter).clone(), except: None, expected, comment: job.comment.clone() };
             let matching = match event {
                 None => find_expected(app, &what).await?,
-                // Sessions that began after the job are none of those that were shown.
+                // Sessions that began after the job were not shown to the user.
                 Some(_) => end_matching::find(app, &what.filter, None, Some(row.began_at)).await?,
             };
             let many = many(matching.ids.len() as u64);
@@ -344,8 +346,8 @@ async fn turn(
     }
 }
 
-/// The event of a job, which is written before its first session ends, with the note of it. One session has its own
-/// event alone.
+/// The event of a job, which is stored with the job before its first session ends. A single session
+/// has its own event only.
 async fn begun(app: &App, job: &NewEndJob, many: Many<'_>, event: Option<i64>, actor: &Actor) -> Result<Option<i64>, StoreError> {
     if event.is_some() || many.expected <= 1 {
         return Ok(event);

@@ -1,5 +1,4 @@
-//! What a process keeps of the end jobs that it runs: its name in leases, how many run, and whether it is
-//! stopping.
+//! The end jobs of this process: its name in leases, how many jobs run, and whether it is stopping.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,12 +7,13 @@ use std::time::Duration;
 use crate::domain::{Timestamp, secret};
 use crate::store::sessions::end_job::Lease;
 
-/// How long a lease is. A process that is gone holds up its jobs for this time.
+/// The length of a lease. The jobs of a crashed process wait for this time.
 const LEASE: Duration = Duration::from_secs(15);
 
 /// The end jobs of this process.
 pub struct EndJobs {
-    /// The name of this process in leases; `None`: the operating system had no randomness, and it runs none.
+    /// The name of this process in leases; `None`: the operating system had no randomness, and it
+    /// runs no jobs.
     holder: Option<String>,
     is_stopping: AtomicBool,
     running: Arc<AtomicUsize>,
@@ -27,8 +27,8 @@ impl Default for EndJobs {
 }
 
 impl EndJobs {
-    /// Lets the running jobs stop between two transactions, and starts no more. Another process, or the next start, goes
-    /// on with them.
+    /// Lets the running jobs stop between two transactions, and starts no more. Another process, or
+    /// the next start, continues them.
     pub fn close(&self) {
         self.is_stopping.store(true, Ordering::SeqCst);
     }

@@ -1,4 +1,5 @@
-//! Ending all sessions that match a filter: seen first, counted, then ended in chunks.
+//! Ends all sessions that match a filter: they are counted, compared with the expected number, and
+//! ended in chunks.
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -15,29 +16,29 @@ use crate::store::sessions::end::{Matching, MatchingEnd};
 
 /// The longest comment, in characters.
 pub const MAX_COMMENT_LENGTH: usize = 500;
-/// For how long one call goes on: less than a request may take.
+/// The time limit of one call: less than a request may take.
 const TURN: std::time::Duration = std::time::Duration::from_secs(45);
 
 /// What to end.
 #[derive(Clone, Debug, Default)]
 pub struct EndRequest {
-    /// Those that match.
+    /// Those that match this filter.
     pub filter: SessionFilter,
-    /// All but this one.
+    /// Except this one.
     pub except: Option<SessionId>,
-    /// How many the caller expects; `None`: any number.
+    /// The number that the caller expects; `None`: any number.
     pub expected: Option<u64>,
-    /// Why, as a comment, or `""`.
+    /// A comment for events and ended sessions, or `""`.
     pub comment: String,
 }
 
-/// Why not all, or none, of what matches was ended.
+/// Why not all matches were ended, or none.
 #[derive(Debug, thiserror::Error)]
 pub enum EndError {
-    /// There are more or fewer than expected; nothing was ended.
+    /// The number of matches is not the expected one; nothing was ended.
     #[error("{0} sessions match, not as many as expected; nothing was ended")]
     Changed(u64),
-    /// Some were ended, in transactions of their own, before it went wrong or took too long.
+    /// Some were ended, in transactions of their own, before an error or the time limit stopped it.
     #[error("{ended} sessions were ended, {remaining} are left: {why}")]
     Stopped {
         /// How many were ended.
@@ -47,7 +48,7 @@ pub enum EndError {
         /// What went wrong.
         why: String,
     },
-    /// Nothing was begun.
+    /// Nothing was ended.
     #[error(transparent)]
     Action(#[from] ActionError),
 }
@@ -58,24 +59,25 @@ impl From<StoreError> for EndError {
     }
 }
 
-/// Whether a number of sessions is near enough to the expected one: sessions come and go between a
-/// look and an act, so one in a hundred may have, and of fewer than a hundred none.
+/// Whether a number of sessions is close enough to the expected one: within 1 %, since sessions
+/// begin and end between the count and the end; below a hundred it must be equal.
 #[must_use]
 pub fn is_near(count: u64, expected: u64) -> bool {
     count.abs_diff(expected) <= expected / 100
 }
 
-/// Whether a text may be a comment: not too long, and nothing that would forge a line of a log.
+/// Whether a text may be a comment: not too long, and without characters that would forge a line of
+/// a log.
 #[must_use]
 pub fn is_comment(text: &str) -> bool {
     text.chars().count() <= MAX_COMMENT_LENGTH && !text.chars().any(char::is_control)
 }
 
-/// Ends what matches and the caller may end.
+/// Ends all matches that the caller may end.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] when the caller may see some of it and not end it; else as for
-/// [`end_matching`].
+/// [`ActionError::Forbidden`] when the caller may see some of the matches and not end them; else as
+/// for [`end_matching`].
 pub async fn end_permitted(app: &App, who: &Principal, mut what: EndRequest, actor: &Actor) -> Result<u64, EndError> {
     what.filter.visible_to = who.visible();
     if who.visible().is_none() && !who.rights.may_delete_sessions {
@@ -90,9 +92,9 @@ pub async fn end_permitted(app: &App, who: &Principal, mut what: EndRequest, act
     end_all_matching(app, what, actor).await
 }
 
-/// Ends what matches, of any user, and gives how many sessions that were: for the command line, which
-/// has the database itself. A session that begins in between, or matches no longer when its turn
-/// comes, stays.
+/// Ends all matches, of any user, and returns how many sessions ended: for the command line, which
+/// has full access. A session that begins in the meantime, or does not match any more when it would
+/// be ended, stays.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] for callers of the server; [`EndError::Changed`] and [`EndError::Stopped`].
@@ -113,7 +115,7 @@ async fn end_all_matching(app: &App, what: EndRequest, actor: &Actor) -> Result<
     Ok(finished?)
 }
 
-/// What matches, if there are about as many as expected.
+/// The matches, if their number is close to the expected one.
 ///
 /// # Errors
 /// [`EndError::Changed`].
@@ -126,10 +128,10 @@ pub(in crate::actions) async fn find_expected(app: &App, what: &EndRequest) -> R
     Ok(matching)
 }
 
-/// Told how many sessions ended so far; gives whether to stop.
+/// Called with the number of sessions ended so far; returns whether to stop.
 pub(in crate::actions) type Watch<'w> = &'w (dyn Fn(u64) -> bool + Sync);
 
-/// Ends what matched, for at most as long as a request may take.
+/// Ends the sessions that matched, for at most as long as a request may take.
 ///
 /// # Errors
 /// [`EndError::Stopped`].
@@ -159,7 +161,7 @@ pub(in crate::actions) async fn end_these(
     Ok(())
 }
 
-/// A filter for the record: users by name, since history names no user by primary key.
+/// A filter for events: users by name, since history does not refer to users by primary key.
 pub(in crate::actions) async fn record(
     app: &App,
     filter: &SessionFilter,
@@ -174,7 +176,7 @@ pub(in crate::actions) async fn record(
     Ok(terms)
 }
 
-/// Ends the sessions named one by one, and gives how many there were.
+/// Ends the sessions with these UUIDs, and returns how many there were.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless the caller may see and end everybody's sessions.
@@ -186,7 +188,7 @@ pub async fn end_named(app: &App, who: &Principal, ids: &[SessionId], comment: &
     Ok(end::end_all_listed(app, ids, comment, actor).await?)
 }
 
-/// What matches now. It may be much: long reads do not hold up short ones.
+/// The current matches. There may be many: a long read does not delay short ones.
 pub(in crate::actions) async fn find(
     app: &App,
     filter: &SessionFilter,

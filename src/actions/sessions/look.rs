@@ -1,4 +1,4 @@
-//! Looking at single sessions, and naming them.
+//! Reads single sessions, and renames them.
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -20,8 +20,8 @@ pub async fn find(app: &App, who: &Principal, id: SessionId) -> Result<SessionRo
     session.filter(|session| who.may_see(session.user_id)).ok_or(ActionError::NotFound)
 }
 
-/// A session with all that is known of it, and its user's name; `None` when there is none, or the
-/// caller may not know of it.
+/// A session with all its details and its user's name; `None` when there is none, or the caller may
+/// not know of it.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -33,7 +33,7 @@ pub async fn find_details(app: &App, who: &Principal, id: SessionId) -> Result<O
     Ok(Some((detail, names.into_iter().next().map(|(_, name)| name).unwrap_or_default())))
 }
 
-/// Names a session: its owner alone may.
+/// Renames a session. Only its owner may.
 ///
 /// # Errors
 /// [`ActionError::Label`], [`ActionError::NotFound`], and [`ActionError::Forbidden`] when it is

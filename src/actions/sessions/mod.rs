@@ -1,4 +1,4 @@
-//! Sessions: checking a key, ending one or many, writing uses down, retention.
+//! Sessions: checks of keys, ends of one or many, writes of uses, retention.
 
 pub mod binding;
 pub mod bulk_end;

@@ -1,4 +1,4 @@
-//! Which changes of address were written to the events, so that each is written once.
+//! Remembers which changes of address have an event, so that each is written once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,12 +12,13 @@ const MOST: usize = 10_000;
 /// addresses must not fill the events.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Moves that there is an event of, so that each request from the same address is not another one.
+/// Moves that have an event, so that further requests from the same address do not write another
+/// one.
 #[derive(Default)]
 pub struct Moves(Mutex<HashMap<i64, (Address, Timestamp)>>);
 
 impl Moves {
-    /// Whether this move is worth an event; it is taken for written then.
+    /// Whether this move needs an event; it counts as written from now on.
     pub(in crate::actions) fn is_new(&self, session: i64, to: Address, now: Timestamp) -> bool {
         let mut moves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, at)) = moves.get(&session)

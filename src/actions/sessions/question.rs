@@ -1,5 +1,5 @@
-//! What the pages and the command line ask of the list of sessions: the search language's filters, with
-//! names as they are stored.
+//! Resolves the names in a filter of the search language to their stored spelling, for the pages
+//! and the command line.
 
 use crate::actions::app::App;
 use crate::domain::listing::SessionFilter;

@@ -1,5 +1,5 @@
-//! Sessions as records, with what their addresses and user agents say: what exports and the command
-//! line hand out.
+//! Sessions as records, with the parsed user agent and the place of the address: for exports and
+//! the command line.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,8 @@ pub const COLUMNS: &[&str] = &[
     "last_user_agent",
 ];
 
-/// Sessions with what their addresses and user agents say, under the names of [`COLUMNS`].
+/// Sessions with the parsed user agent and the place of the address, under the names of
+/// [`COLUMNS`].
 ///
 /// # Errors
 /// When the database does not answer.

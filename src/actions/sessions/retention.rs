@@ -11,25 +11,26 @@ use crate::domain::{Address, Timestamp};
 use crate::store::sessions::addresses::{OldAddress, Step};
 use crate::store::{BoxFuture, Db, StoreError};
 
-/// How many rows are looked at in one transaction, so that others get in between.
+/// How many rows one transaction processes, so that other writers do not wait long.
 const STEP: i64 = 500;
-/// How far before the end of the last run the next one begins: what was committed late is not missed.
+/// How far before the end of the last run the next one begins, so that rows that were committed
+/// late are not missed.
 const OVERLAP: Duration = Duration::from_secs(600);
 
-/// The setting that says up to when addresses have been taken off, and how. An import, which may bring
-/// older ones, takes it away.
+/// The setting that says up to which time addresses have been removed, and how. An import deletes
+/// it, since it may bring older ones.
 pub const ADDRESSES_SETTING: &str = "addresses";
 
-/// The setting that is there while what was overwritten may still be in a log of the database.
+/// The setting that exists while overwritten data may still be in the WAL.
 pub const LEFTOVERS_SETTING: &str = "leftovers";
 
-/// What is left of an address that is older than it may be.
+/// The form to which an address is reduced when its retention ends.
 fn rest(app: &App, ip: Address) -> Address {
     if app.config.privacy.address_cut { ip.cut() } else { Address::UNKNOWN }
 }
 
-/// Takes addresses off that are older than they may be, and gives how many rows had one. Does nothing while the clock
-/// is [in doubt](clock::doubt).
+/// Removes addresses whose retention has ended, and returns how many rows had one. Does nothing
+/// while the clock is [in doubt](clock::doubt).
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.
@@ -70,8 +71,7 @@ pub async fn fade(app: &App, by: By<'_>) -> Result<u64, ActionError> {
     Ok(faded)
 }
 
-/// Empties the database's log, if something that was overwritten may still be in it. Gives whether
-/// nothing is left there.
+/// Empties the WAL, if overwritten data may still be in it. Returns whether none is left there.
 ///
 /// # Errors
 /// When the database does not answer; the next run tries again.
@@ -87,7 +87,8 @@ pub async fn clear_leftovers(app: &App, by: By<'_>) -> Result<bool, ActionError>
     Ok(true)
 }
 
-/// What one transaction did: how many addresses it took off, and where to go on, unless that is all.
+/// The result of one transaction: how many addresses it removed, and where to continue, if there is
+/// more.
 type Turn = (u64, Option<Step>);
 
 fn turn<A>(rows: &[OldAddress<A>], faded: u64) -> Turn {
@@ -100,7 +101,8 @@ fn fade_sessions<'t>(app: App, db: &'t Db<'t>, after: Step, before: Timestamp) -
         let rows = db.list_old_sessions(after, before, STEP).await?;
         let mut faded = 0;
         for row in &rows {
-            // Cleared, it is bound to where it is used next; cut, it is still bound.
+            // A session whose address is cleared is bound to the next address it is used from; one
+            // whose address is cut stays bound.
             let proved_ip = row.proved_ip.map(|ip| rest(&app, ip)).filter(|ip| *ip != Address::UNKNOWN);
             let ip = rest(&app, row.ip);
             if (ip, proved_ip) == (row.ip, row.proved_ip) {
@@ -146,11 +148,11 @@ fn fade_events<'t>(app: App, db: &'t Db<'t>, after: Step, before: Timestamp) -> 
     })
 }
 
-/// How many are forgotten in one transaction, so that others get in between.
+/// How many rows one transaction deletes, so that other writers do not wait long.
 const PURGE_STEP: i64 = 500;
 
-/// Forgets sessions that ended longer ago than `history.retention`, and gives how many. Does nothing while the clock is
-/// [in doubt](clock::doubt).
+/// Deletes sessions that ended longer ago than `history.retention`, and returns how many. Does
+/// nothing while the clock is [in doubt](clock::doubt).
 ///
 /// # Errors
 /// When the database cannot be written; the next run goes on where this one stopped.

@@ -8,16 +8,16 @@ use crate::domain::{Address, Timestamp};
 use crate::store::StoreError;
 use crate::store::sessions::rows::{LiveSession, Origin, Touch};
 
-/// The most uses kept before they are written; beyond it the newest are let go.
+/// The most uses in the queue; further ones are dropped.
 const MOST: usize = 100_000;
-/// How many are written in one transaction, so that others get in between.
+/// The most uses in one transaction, so that other writers do not wait long.
 const BATCH: usize = 200;
 
-/// Uses that are not written down yet.
+/// Uses that are not written yet.
 #[derive(Default)]
 pub struct Touches {
     noted: Mutex<HashMap<i64, Use>>,
-    /// Held during a write: when a caller gets it, all that was noted before is written.
+    /// Held during a write: a caller that gets it knows that all earlier uses are written.
     writing: tokio::sync::Mutex<()>,
 }
 
@@ -42,7 +42,7 @@ impl Touches {
         uses.insert(session.id, Use { at: now, ip, user_agent: user_agent.to_owned() });
     }
 
-    /// Writes down what was noted. What cannot be written now is kept for the next time.
+    /// Writes the queued uses. Those that cannot be written now stay in the queue.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -75,8 +75,8 @@ async fn write(core: &Core, uses: &[(i64, Use)]) -> Result<(), StoreError> {
     core.store.write(move |db| Box::pin(async move { db.update_touched(&touches).await })).await
 }
 
-/// What is stored of an address and a user agent at a sign-in; a new user agent joins the dictionary. Its key comes
-/// from memory where it is there ([`crate::enrich::user_agents::UserAgents::key`]).
+/// What is stored of an address and a user agent at a sign-in. A new user agent is added to the
+/// dictionary; the key of a known one comes from the cache ([`crate::core::agents::Agents::key`]).
 pub(in crate::actions) async fn origin(core: &Core, ip: Address, user_agent: &str) -> Result<Origin, StoreError> {
     if let Some(key) = core.user_agents.key(user_agent) {
         return Ok(origin_of(core, ip, key));

@@ -1,4 +1,5 @@
-//! Answers that go on for as long as somebody looks: how many there may be, and when they end.
+//! Streamed answers, which last as long as their viewer keeps the page open: how many there may be,
+//! and when they end.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,13 +8,13 @@ use tokio::sync::watch;
 
 use crate::domain::SessionId;
 
-/// How many there may be at once.
+/// The most streams at once.
 pub const MOST: usize = 128;
-/// How many of these may be one session's. Browsers open six connections to a host: with four streams, two
+/// The most streams of one session. Browsers open six connections to a host: with four streams, two
 /// are left for everything else.
 pub const MOST_OF_SESSION: usize = 4;
 
-/// Those that go on now.
+/// The open streams.
 pub struct Streams {
     places: Arc<Mutex<HashMap<SessionId, usize>>>,
     closing: watch::Sender<bool>,
@@ -25,7 +26,7 @@ impl Default for Streams {
     }
 }
 
-/// A place among them; given back when dropped.
+/// A permit for a stream; given back when dropped.
 pub struct StreamPlace {
     places: Arc<Mutex<HashMap<SessionId, usize>>>,
     session: SessionId,
@@ -33,7 +34,7 @@ pub struct StreamPlace {
 }
 
 impl Streams {
-    /// Takes a place for a session; `None` when there is none left, for it or for anybody.
+    /// Takes a permit for a session; `None` when its limit or the limit of all is reached.
     #[must_use]
     pub fn enter(&self, session: SessionId) -> Option<StreamPlace> {
         let mut places = lock(&self.places);
@@ -45,14 +46,14 @@ impl Streams {
         Some(StreamPlace { places: Arc::clone(&self.places), session, closing: self.closing.subscribe() })
     }
 
-    /// Ends all of them, so that a server that stops need not wait.
+    /// Ends all streams, so that a stopping server does not wait for them.
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
 }
 
 impl StreamPlace {
-    /// Waits for some time; gives whether the answer should go on after it.
+    /// Waits for some time; returns whether the stream should continue after it.
     pub async fn wait(&mut self, time: std::time::Duration) -> bool {
         tokio::select! {
             () = tokio::time::sleep(time) => true,

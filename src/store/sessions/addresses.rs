@@ -1,11 +1,11 @@
-//! Addresses that are stored for longer than they are needed: finding them in the order of time, and
-//! putting what is left of them in their place.
+//! Addresses that are stored for longer than they are needed: finds them in the order of time, and
+//! replaces each by its cut or cleared form.
 
 use crate::domain::{Address, Timestamp};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
-/// A row that an old address may be in, and its place in the walk.
+/// A row that may hold an old address, and its place in the walk.
 #[derive(Clone, Debug)]
 pub struct OldAddress<A> {
     /// Primary key.
@@ -14,7 +14,7 @@ pub struct OldAddress<A> {
     pub at: Timestamp,
     /// The address.
     pub ip: A,
-    /// Where a session was proved.
+    /// The address at which a session's user last authenticated.
     pub proved_ip: Option<Address>,
 }
 
@@ -30,7 +30,7 @@ impl FromRow for OldAddress<String> {
     }
 }
 
-/// Where a walk through rows by their time is: after this instant and key.
+/// The position of a walk through rows by time: after this time and key.
 pub type Step = (Timestamp, i64);
 
 impl Db<'_> {
@@ -49,7 +49,7 @@ impl Db<'_> {
         self.all(sql, &values![after.0, after.1, before, limit]).await
     }
 
-    /// The same of ended sessions, by when they ended.
+    /// As [`Db::list_old_sessions`], for ended sessions, by the time of their end.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -64,7 +64,7 @@ impl Db<'_> {
         self.all(sql, &values![after.0, after.1, before, limit]).await
     }
 
-    /// The same of events, by when they happened.
+    /// The same of events, by their time.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -73,7 +73,7 @@ impl Db<'_> {
         self.all(sql, &values![after.0, after.1, before, limit]).await
     }
 
-    /// Puts what is left of an ended session's address in its place.
+    /// Replaces the address of an ended session.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -87,7 +87,7 @@ impl Db<'_> {
         self.execute(sql, &values![id, ip.to_string(), ip.sort_key(), country, asn]).await.map(drop)
     }
 
-    /// Puts what is left of an event's address in its place.
+    /// Replaces the address of an event.
     ///
     /// # Errors
     /// When the database does not answer.

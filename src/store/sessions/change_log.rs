@@ -1,6 +1,6 @@
-//! The log of changes: each transaction that adds, changes or ends sessions, or adds, renames or removes
-//! users, names them here in its last statement. By it the sessions in memory follow the database, on this
-//! node and on others.
+//! The change log: each transaction that adds, changes or ends sessions, or adds, renames or
+//! removes users, lists their keys here in its last statement. The sessions in memory follow the
+//! database by it, on this node and on others.
 
 use std::sync::PoisonError;
 
@@ -54,12 +54,12 @@ impl FromRow for ChangeRow {
 }
 
 impl Db<'_> {
-    /// Notes that this transaction changes the session with this key.
+    /// Lists the session with this key as changed by this transaction.
     pub(in crate::store) fn note_change(&self, id: i64) {
         self.note(Change::Session(id));
     }
 
-    /// Notes that this transaction adds, renames or removes the user with this key.
+    /// Lists the user with this key as added, renamed or removed by this transaction.
     pub(in crate::store) fn note_user_change(&self, id: i64) {
         self.note(Change::User(id));
     }
@@ -79,8 +79,8 @@ impl Db<'_> {
         last.ok_or(StoreError::Corrupt("no log of changes"))
     }
 
-    /// The row at `from`, which is there unless it was deleted, all rows after it, and those at the positions
-    /// `missing` that have appeared since. In order, `most` rows at most.
+    /// The row at `from`, unless it was deleted, all rows after it, and those at the positions
+    /// `missing` that have appeared since. In order, at most `most` rows.
     pub(in crate::store) async fn list_changes(
         &self,
         from: i64,
@@ -101,7 +101,8 @@ impl Db<'_> {
         self.all(&sql, &values).await
     }
 
-    /// Deletes rows before the position `before`, some at a time. Gives whether there were more.
+    /// Deletes rows before the position `before`, at most `STEP` of them. Returns whether there
+    /// were more.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -110,8 +111,8 @@ impl Db<'_> {
         Ok(self.execute(sql, &values![before, STEP]).await? == STEP.unsigned_abs())
     }
 
-    /// Empties the log, when more changed than its rows can name: every node that follows it reads all
-    /// sessions again.
+    /// Empties the log, when more changed than its rows can list: every node that follows it reads
+    /// all sessions again.
     ///
     /// # Errors
     /// When the database does not answer.

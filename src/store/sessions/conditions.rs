@@ -1,5 +1,5 @@
-//! Filters of sessions as SQL. Names and user agents become keys first; a search looks at the small
-//! tables (users, user agents) first and unites the sessions they lead to.
+//! Filters of sessions as SQL. Names and user agents are resolved to keys first; a search looks at
+//! the small tables (users, user agents) first and unites the sessions that refer to the matches.
 
 use crate::domain::UserId;
 use crate::domain::listing::SessionFilter;
@@ -7,20 +7,20 @@ use crate::domain::search::could_be_address;
 use crate::store::sessions::index::Question;
 use crate::store::{CountKey, Db, StoreError, Value};
 
-/// The most sessions of one user that are looked at one by one.
+/// Up to this number of sessions, the sessions of one user are filtered one by one.
 const SMALL: i64 = 500;
 
-/// A filter, resolved: what SQL needs to know.
+/// A filter as SQL.
 #[derive(Default)]
 pub(in crate::store) struct Conditions {
     /// Each begins with a column of `sessions s`.
     pub sql: Vec<String>,
     pub values: Vec<Value>,
-    /// All sessions asked for are of one user.
+    /// Whether all matching sessions are of one user.
     pub is_one_user: bool,
-    /// All sessions asked for have one user agent.
+    /// Whether all matching sessions have one user agent.
     pub is_one_user_agent: bool,
-    /// What is counted already, when the filter is no more than that.
+    /// The counter that holds the number of matches, if the filter is exactly what it counts.
     pub counted: Option<CountKey>,
 }
 
@@ -31,12 +31,12 @@ pub(in crate::store) struct Keys {
     pub user_agent: Option<i64>,
 }
 
-/// Which rows conditions are for.
+/// The rows that conditions apply to.
 #[derive(Clone, Copy)]
 enum Reach {
     /// All sessions: small tables first.
     Table,
-    /// Few rows: each by itself.
+    /// A few rows, each filtered by itself.
     Rows,
     /// All ended sessions.
     Ended,
@@ -72,7 +72,7 @@ impl Conditions {
 }
 
 impl Db<'_> {
-    /// Whether the sessions asked for are all of one user who has not many.
+    /// Whether all matching sessions are of one user, and at most [`SMALL`].
     pub(in crate::store) async fn is_small(&self, keys: Keys) -> Result<bool, StoreError> {
         match keys.user {
             Some(user) => Ok(self.count_sessions_of(&CountKey::User(user.0)).await? <= SMALL),
@@ -80,7 +80,7 @@ impl Db<'_> {
         }
     }
 
-    /// Turns names into keys. `None`: nothing can match.
+    /// Resolves names to keys. `None`: nothing can match.
     pub(in crate::store) async fn resolve(&self, filter: &SessionFilter) -> Result<Option<Keys>, StoreError> {
         let mut users = Vec::new();
         users.extend(filter.visible_to);
@@ -106,7 +106,7 @@ impl Db<'_> {
         self.conditions_for(filter, keys, Reach::Table)
     }
 
-    /// The same, for few rows that are named by their keys: each is looked at by itself.
+    /// The same, for a few rows that are listed by their keys: each is filtered by itself.
     pub(in crate::store) fn row_conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
         self.conditions_for(filter, keys, Reach::Rows)
     }
@@ -171,7 +171,7 @@ impl Db<'_> {
             }
         }
         if let Some(method) = filter.methods {
-            // Words with blanks between them.
+            // Stored methods are separated by blanks.
             let placeholder = conditions.bind(format!(" {} ", method.as_str()));
             conditions.sql.push(self.holds("' ' || s.methods || ' '", &placeholder));
         }
@@ -220,7 +220,7 @@ impl Db<'_> {
         )
     }
 
-    /// The sessions one search term leads to, through each of the three texts it may be part of.
+    /// The sessions that match one search term, in each of the three texts it may be part of.
     fn search_condition(&self, term: &str, placeholder: &str) -> String {
         let holds = |column: &str| self.holds(column, placeholder);
         let mut sql = format!(

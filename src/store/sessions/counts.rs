@@ -1,5 +1,5 @@
-//! Exact counts without counting: how many sessions there are in all, and for each user, user agent,
-//! country and network, kept in the same transaction that changes them.
+//! Exact counts without counting rows: the number of all sessions, and of those of each user, user
+//! agent, country and network, updated in the transaction that changes them.
 
 use std::sync::PoisonError;
 
@@ -34,7 +34,7 @@ impl Db<'_> {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// Notes that `by` more sessions count for each of `keys`; written at the transaction's end.
+    /// Adds `by` to the counters `keys`, at the end of the transaction.
     pub(in crate::store) fn add_to_counts(&self, keys: impl IntoIterator<Item = CountKey>, by: i64) {
         if let Some(pending) = self.pending() {
             let mut pending = pending.counts.lock().unwrap_or_else(PoisonError::into_inner);

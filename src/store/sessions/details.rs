@@ -1,4 +1,4 @@
-//! All that is known of single sessions, live and ended: what pages about them show.
+//! Everything that is stored about single sessions, live and ended, for the pages about them.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::store::sessions::rows::{SESSION_COLUMNS, SessionRow};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
-/// How a session was signed in to, and what it is called.
+/// How a session's user signed in, and the session's name.
 #[derive(Clone, Debug)]
 pub struct SignInRow {
-    /// What its owner calls it, or `""`.
+    /// The name that its owner gave it, or `""`.
     pub label: String,
     /// How its user proved who they are.
     pub methods: Methods,
-    /// Whether the browser was a known one of its user when it signed in.
+    /// Whether the browser was known to its user at the sign-in.
     pub is_known_device: bool,
 }
 
@@ -30,12 +30,12 @@ impl FromRow for SignInRow {
     }
 }
 
-/// A session, with all that is stored of it but its key.
+/// A session, with everything that is stored of it except its key.
 #[derive(Clone, Debug)]
 pub struct SessionDetailRow {
     /// What lists show.
     pub row: SessionRow,
-    /// How it was signed in to.
+    /// How its user signed in.
     pub sign_in: SignInRow,
     /// How long it may live.
     pub lifetime: Lifetime,
@@ -54,10 +54,10 @@ impl FromRow for SessionDetailRow {
     }
 }
 
-/// All that is kept of an ended session.
+/// Everything that is kept of an ended session.
 #[derive(Clone, Debug)]
 pub struct EndedDetailRow {
-    /// What named it.
+    /// The session's UUID.
     pub uuid: SessionId,
     /// The primary key that its user has now; 0: the user is gone.
     pub user_id: UserId,
@@ -71,7 +71,7 @@ pub struct EndedDetailRow {
     pub last_ip: Address,
     /// The last user agent's id in the dictionary.
     pub user_agent_id: i64,
-    /// How it was signed in to.
+    /// How its user signed in.
     pub sign_in: SignInRow,
     /// When it ended.
     pub ended_at: Timestamp,
@@ -106,7 +106,7 @@ const ENDED_COLUMNS: &str = "s.username, s.created_at, s.last_used_at, s.last_ip
 const END_COLUMNS: &str = "s.ended_at, s.ended_by_name, s.reason, s.comment";
 
 impl Db<'_> {
-    /// Everything about these sessions, those that are there, in no order.
+    /// Everything about those of these sessions that exist, in no order.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -123,12 +123,13 @@ impl Db<'_> {
         Ok(details)
     }
 
-    /// The ended session of that name, the last of them.
+    /// The last ended session with this UUID.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn find_ended_detail(&self, uuid: SessionId) -> Result<Option<EndedDetailRow>, StoreError> {
-        // Pending ends first: one that is moved between the two statements is found by the other.
+        // Pending ends are read first: if one is moved between the two statements, the second finds
+        // it.
         let sql = format!(
             "SELECT s.uuid, s.user_id, u.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id, {SIGN_IN_COLUMNS}, \
              r.ended_at, r.ended_by_name, r.reason, r.comment FROM {NOT_MOVED} WHERE s.uuid = $1"

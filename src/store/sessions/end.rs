@@ -1,6 +1,5 @@
-//! Ends of sessions: which sessions to end, by name, by user, by filter. The rows leave through
-//! [`crate::store::sessions::locked`]. Ends of very many are recorded first:
-//! [`crate::store::sessions::pending_end`].
+//! Ends of sessions by UUID, user or filter. Rows are removed by [`crate::store::sessions::locked`]
+//! only. Ends of very many sessions are recorded first: [`crate::store::sessions::pending_end`].
 
 use crate::domain::listing::SessionFilter;
 use crate::domain::{HashedSecret, SessionId, Timestamp, UserId};
@@ -14,15 +13,15 @@ use crate::values;
 /// Which sessions to end.
 #[derive(Clone, Debug)]
 pub enum Which {
-    /// The one of that name.
+    /// The one with this UUID.
     Uuid(SessionId),
-    /// Those of these names.
+    /// Those with these UUIDs.
     Uuids(Vec<SessionId>),
     /// The one whose key hashes to this.
     Key(HashedSecret),
     /// All of these users.
     Users(Vec<i64>),
-    /// All of this user but the one of that name.
+    /// All of this user except the one with this UUID.
     UserExcept(UserId, SessionId),
     /// All that had expired at this instant.
     ExpiredAt(Timestamp),
@@ -51,7 +50,7 @@ impl Which {
 pub struct Matching {
     /// Their keys, ascending.
     pub ids: Vec<i64>,
-    /// What the filter's names stand for; `None`: for nothing.
+    /// The keys of the filter's names; `None`: a name that does not exist.
     pub(in crate::store) keys: Option<Keys>,
 }
 
@@ -72,8 +71,9 @@ impl MatchingEnd {
 }
 
 impl Db<'_> {
-    /// Ends at most `limit` of the sessions that `which` names: moves them to the history and gives them. The condition
-    /// holds at the moment of removal, so a session that was used in between is not taken for an expired one.
+    /// Ends at most `limit` of the sessions that `which` selects: moves them to the history and
+    /// returns them. The condition is checked when the row is removed, so a session that was used
+    /// since is not ended as expired.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -83,8 +83,8 @@ impl Db<'_> {
         rows.take((&condition, values), end).await
     }
 
-    /// Ends the session of that name, as [`Db::end_sessions`] does and in fewer round trips. What is
-    /// kept of it is written with the commit: nothing in the same transaction sees it before.
+    /// Ends the session with this UUID, as [`Db::end_sessions`] does, in fewer round trips. Its
+    /// history is written with the commit, so that no other statement of the transaction sees it.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -93,7 +93,8 @@ impl Db<'_> {
         self.take_one((&condition, values), end).await
     }
 
-    /// The keys of the sessions that match a filter, but for `except`, and began at `until` or before.
+    /// The keys of the sessions that match a filter, except `except`, and began at `until` or
+    /// before.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -117,8 +118,8 @@ impl Db<'_> {
         Ok(Matching { ids, keys: Some(keys) })
     }
 
-    /// Ends those of the sessions `ids`, which matched the filter, that match it still, but for
-    /// `except`; and gives them.
+    /// Ends those of the sessions `ids` that still match the filter by which they were found,
+    /// except `except`; and returns them.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -130,7 +131,7 @@ impl Db<'_> {
         rows.take((&matching, conditions.values), end).await
     }
 
-    /// What still holds for a row that matched a filter; `None`: nothing did.
+    /// The filter's condition on a row that matched before; `None`: no row did.
     pub(in crate::store) fn conditions_of(&self, ended: &MatchingEnd) -> Option<Conditions> {
         let mut conditions = self.row_conditions(&ended.filter, ended.keys?);
         if let Some(uuid) = ended.except {

@@ -1,5 +1,6 @@
-//! End jobs: ends of many sessions that go on after the request that began them. A row holds what a
-//! node needs to go on with one, and how far it is. A lease keeps two nodes from running the same one.
+//! End jobs: ends of many sessions that continue after the request that started them. A row holds
+//! what a node needs to continue a job, and its progress. A lease keeps two nodes from running the
+//! same job.
 
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use crate::values;
 /// How long a row is kept after the job began.
 const KEPT: Duration = Duration::from_secs(86_400);
 
-/// The word of a job that is not through.
+/// The state of a job that is not finished.
 pub const RUNNING: &str = "running";
 
 /// An end job to add.
 #[derive(Clone, Debug)]
 pub struct NewEndJob {
-    /// What names it: unguessable.
+    /// Its identifier, which cannot be guessed.
     pub name: String,
     /// Who began it.
     pub by: UserId,
@@ -30,16 +31,16 @@ pub struct NewEndJob {
     pub target: String,
     /// How many there were.
     pub total: i64,
-    /// Why, as a comment, or `""`.
+    /// A comment for events and ended sessions, or `""`.
     pub comment: String,
 }
 
-/// Who runs an end job.
+/// The node that runs an end job.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// The process, by a name that is drawn when it starts.
+    /// The process, by a name that is generated at its start.
     pub holder: String,
-    /// Until when no other process may.
+    /// The end of the lease: no other process runs the job before.
     pub until: Timestamp,
 }
 
@@ -72,20 +73,20 @@ impl FromRow for EndJobRow {
     }
 }
 
-/// How far an end job is.
+/// The progress of an end job.
 #[derive(Clone, Debug)]
 pub struct EndJobProgress {
     /// How many there were.
     pub total: i64,
-    /// Why, as a comment, or `""`.
+    /// A comment for events and ended sessions, or `""`.
     pub comment: String,
-    /// How far it is, in a word.
+    /// Its state, in a word.
     pub state: String,
-    /// How many were ended.
+    /// How many sessions ended.
     pub ended: i64,
-    /// How many are left, or there instead.
+    /// How many are left; for a job whose number had changed, how many there are.
     pub remaining: i64,
-    /// Until when a process said that it runs it.
+    /// The end of the lease of the process that runs it.
     pub lease_until: Timestamp,
 }
 
@@ -111,7 +112,8 @@ impl Db<'_> {
         self.execute("DELETE FROM end_jobs WHERE began_at < $1", &values![now.minus(KEPT)]).await.map(drop)
     }
 
-    /// Deletes end jobs whose filter names this user: the sessions have ended, and the name is to go.
+    /// Deletes end jobs whose filter names this user, when the user is erased: the name must not be
+    /// kept.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -168,7 +170,8 @@ impl Db<'_> {
         Ok(self.one::<i64>(sql, &values![RUNNING, now]).await?.unwrap_or(0) > 0)
     }
 
-    /// Writes how far a job is that runs under this lease, and renews the lease. Gives whether the lease was still held.
+    /// Writes the progress of a job that runs under this lease, and renews the lease. Returns
+    /// whether the lease was still held.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -185,7 +188,7 @@ impl Db<'_> {
         Ok(self.execute(sql, &values).await? > 0)
     }
 
-    /// Gives a lease back before it is over, so that any process goes on with the job at once.
+    /// Gives a lease back before it expires, so that any process continues the job at once.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -194,7 +197,7 @@ impl Db<'_> {
         self.execute(sql, &values![name, holder, RUNNING]).await.map(drop)
     }
 
-    /// Notes the event of a job: from now on sessions end.
+    /// Stores the key of the job's event, before its first session ends.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -202,7 +205,7 @@ impl Db<'_> {
         self.execute("UPDATE end_jobs SET event_id = $1 WHERE name = $2", &values![event, name]).await.map(drop)
     }
 
-    /// How far a job is that this user began.
+    /// The progress of a job that this user began.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -211,13 +214,14 @@ impl Db<'_> {
         self.one(sql, &values![name, by]).await
     }
 
-    /// How many sessions ended as parts of this event, and of how many users: those in the history, and those with a
-    /// pending end. It passes over all of them: for long reads.
+    /// The number of sessions that ended as parts of this event, and of their users: in the history
+    /// and with a pending end. It reads all of them: for long reads.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn count_parts(&self, event: i64) -> Result<(i64, i64), StoreError> {
-        // Whatever is moved between the two halves of one statement is in one of them: both see the same moment.
+        // One statement reads both tables in one snapshot, so a session that is moved between them
+        // is counted once.
         let sql = "SELECT count(*), count(DISTINCT user_uuid) FROM (SELECT user_uuid FROM events WHERE parent_id = $1 UNION ALL \
             SELECT u.uuid AS user_uuid FROM pending_ends r JOIN pending_end_sessions p ON p.pending_end_id = r.id \
             JOIN session_rows s ON s.id = p.session_id JOIN users u ON u.id = s.user_id WHERE r.event_id = $1) parts";

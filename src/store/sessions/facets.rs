@@ -42,7 +42,7 @@ impl Db<'_> {
         let networks = format!(
             "SELECT s.asn, MIN(s.last_ip), count(*) FROM sessions s{known} GROUP BY s.asn ORDER BY 3 DESC, 1 LIMIT {KINDS}"
         );
-        // No use is before 1970, nor in the future but by a clock that went back.
+        // Only a wrong clock makes a use before 1970 or in the future.
         let days =
             format!("SELECT s.last_used_at / {DAY}, count(*) FROM sessions s{all} GROUP BY 1 ORDER BY 1 DESC LIMIT {}", DAYS * 2);
         let users = format!("SELECT count(DISTINCT s.user_id) FROM sessions s{all}");
@@ -62,7 +62,7 @@ impl Db<'_> {
         })
     }
 
-    /// How many of the sessions that match there are at each address, the most first, at most `limit`
+    /// The number of matching sessions at each address, the largest first, at most `limit`
     /// addresses.
     pub(in crate::store) async fn count_addresses_by_sql(
         &self,
@@ -78,8 +78,8 @@ impl Db<'_> {
         self.all(&sql, &conditions.values).await
     }
 
-    /// The family as the dictionary of user agents spells it, given in any letter case; `None` when
-    /// it has none such.
+    /// The family in the letter case of the dictionary of user agents; `None` when it has no such
+    /// family.
     ///
     /// # Errors
     /// When the database does not answer.

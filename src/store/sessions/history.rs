@@ -1,18 +1,18 @@
-//! History: what is kept of a session that ended, with the time, the actor and the reason.
+//! History: what is kept of an ended session, with the time, the actor and the reason.
 
 use crate::domain::{EndReason, SessionId, Timestamp, UserKey};
 use crate::store::sessions::live::NOT_MOVED;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
-/// How sessions end.
+/// An end of sessions: when, by which actor, and why.
 #[derive(Clone, Debug)]
 pub struct End {
     /// When.
     pub at: Timestamp,
     /// The user who ended them, if it was one.
     pub by: Option<UserKey>,
-    /// The name of who ended them: a username, `system`, `cli`.
+    /// The actor's name: a username, `system`, `cli`.
     pub by_name: String,
     /// Why.
     pub reason: EndReason,
@@ -23,7 +23,7 @@ pub struct End {
 /// An ended session, in short.
 #[derive(Clone, Debug)]
 pub struct EndedSessionRow {
-    /// What named it.
+    /// The session's UUID.
     pub uuid: SessionId,
     /// The name of its user at that time.
     pub username: String,
@@ -60,12 +60,13 @@ pub(in crate::store) const ENDED_SHAPE: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 pub(in crate::store) const USER_NOW: &str = "COALESCE((SELECT u.id FROM users u WHERE u.uuid = s.user_uuid), 0)";
 
 impl Db<'_> {
-    /// How the session of that name ended; `None` when none did.
+    /// How the session with this UUID ended; `None` when there is none.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn find_ended_session(&self, uuid: SessionId) -> Result<Option<EndedSessionRow>, StoreError> {
-        // Pending ends first: one that is moved between the two statements is found by the other.
+        // Pending ends are read first: if one is moved between the two statements, the second finds
+        // it.
         let sql = format!(
             "SELECT s.uuid, u.username, r.ended_at, r.ended_by_name, r.reason, r.comment FROM {NOT_MOVED} WHERE s.uuid = $1"
         );

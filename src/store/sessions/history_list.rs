@@ -1,4 +1,4 @@
-//! The list of ended sessions: a page, their number, and what is forgotten of them.
+//! The list of ended sessions: a page and their number; and the deletion of old ones.
 
 use uuid::Uuid;
 
@@ -13,15 +13,15 @@ use crate::store::sessions::rows::SessionRow;
 use crate::store::{CountKey, Db, FromRow, Row, Store, StoreError};
 use crate::values;
 
-/// What a [`SessionRow`] is read from, behind the names of the session and its user.
+/// The columns of a [`SessionRow`], after the UUID of the session and its user.
 const AS_LISTED: &str = "s.created_at, s.last_used_at, s.expires_at, s.last_ip_key, s.user_agent_id, s.is_remembered";
 
 /// An ended session as listed.
 #[derive(Clone, Debug)]
 pub struct EndedListRow {
-    /// What it was when it ended.
+    /// The session as it was when it ended.
     pub session: SessionRow,
-    /// How it was signed in to.
+    /// How its user signed in.
     pub sign_in: SignInRow,
     /// How it ended.
     pub end: EndedSessionRow,
@@ -39,7 +39,7 @@ impl Listed for EndedFilter {
 
     async fn find(&self, store: &Store, order: &[Sort<EndedSortKey>], wanted: Wanted) -> Result<Found<EndedListRow>, StoreError> {
         let (filter, order) = (self.clone(), order.to_vec());
-        // Most filters have no index here, so much may be read.
+        // Most filters have no index here, so a large part of the table may be read.
         let read = store.long_read(move |db| {
             Box::pin(async move {
                 let count = db.count_ended_sessions(&filter).await?;
@@ -88,7 +88,7 @@ impl Db<'_> {
             };
             order.push(format!("{column}{}", if sort.is_descending { " DESC" } else { "" }));
         }
-        // A name is no key here: the same session may have been imported and ended twice.
+        // The UUID is not unique here: the same session may have been imported and ended twice.
         order.extend(["s.uuid".to_owned(), "s.id".to_owned()]);
         let is_by_agent = sorts.iter().any(|sort| sort.key == EndedSortKey::Session(SortKey::UserAgent));
         let (tables, joins): (&str, &[&str]) =
@@ -103,7 +103,7 @@ impl Db<'_> {
         self.all(&sql, &conditions.values).await
     }
 
-    /// What SQL needs to know. `None`: nothing can match.
+    /// The filter as SQL. `None`: nothing can match.
     async fn conditions_of_ended(&self, filter: &EndedFilter) -> Result<Option<Conditions>, StoreError> {
         let session = &filter.session;
         if let (Some(visible), Some(user)) = (session.visible_to, session.user)
@@ -158,7 +158,7 @@ impl Db<'_> {
         Ok(Some(conditions))
     }
 
-    /// Forgets sessions that ended before `before`, at most `limit`, and gives how many.
+    /// Deletes sessions that ended before `before`, at most `limit`, and returns how many.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -3,9 +3,9 @@
 //! Names and user agents are resolved to keys before the sessions are looked at, so that filters are
 //! plain comparisons on indexed columns ([`crate::store::sessions::conditions`]).
 //!
-//! A page is read in one of two ways, the one that looks at fewer rows: along the index of the order,
-//! passing over rows that do not match; or through the filter's index, sorting what matches.
-//! PostgreSQL decides by its statistics, SQLite is told.
+//! A page is read in one of two ways, the one that reads fewer rows: along the index of the order,
+//! skipping rows that do not match; or through the filter's index, sorting the matches. PostgreSQL
+//! decides by its statistics; for SQLite it is decided here.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,10 @@ use crate::store::sessions::conditions::{Conditions, Keys};
 use crate::store::sessions::rows::SESSION_COLUMNS;
 use crate::store::{CountKey, Db, StoreError, Value};
 
-/// The most rows that are passed over one by one.
+/// The most rows that are skipped one by one.
 const NEAR: i64 = 1000;
 
-/// Whether a window is too far from the beginning to pass over all rows before it.
+/// Whether a window begins too far from the start to skip all rows before it.
 pub(in crate::store) fn is_far(window: Window) -> bool {
     window.offset > NEAR
 }
@@ -55,7 +55,7 @@ impl Db<'_> {
                 SortKey::Expires => "s.expires_at",
                 SortKey::Created => "s.created_at",
                 SortKey::Country => "s.country",
-                // What all rows share orders nothing.
+                // A column that is equal in all rows does not affect the order.
                 SortKey::User | SortKey::Username if conditions.is_one_user => continue,
                 SortKey::UserAgent if conditions.is_one_user_agent => continue,
                 SortKey::User => "s.user_id",
@@ -78,11 +78,11 @@ impl Db<'_> {
         if sorts.iter().all(|sort| sort.key != SortKey::Uuid) {
             order.push("s.uuid".into());
         }
-        // CROSS JOIN fixes SQLite's order of loops. Along the order: the names first, then the
-        // sessions of each.
+        // CROSS JOIN fixes SQLite's order of loops. Along the order: the users by name first, then
+        // the sessions of each.
         tables.insert(if is_filter_first { 0 } else { tables.len() }, "sessions s");
-        // Equal ones of a descending order are sorted by name, all of them: keys alone, from the index, where
-        // SQLite has them. PostgreSQL looks at each row all the same.
+        // In a descending order, rows that are equal in it must be sorted by UUID. For a far page
+        // SQLite sorts keys alone, from the index. PostgreSQL reads each row in either case.
         let is_deep = self.is_sqlite() && (is_far(window) || sorts.first().is_some_and(|sort| sort.is_descending));
         let sql = format!(
             "SELECT {} FROM {}{} ORDER BY {}",
@@ -93,7 +93,7 @@ impl Db<'_> {
         );
         let sql = self.windowed(&sql, &mut conditions, window);
         if is_deep {
-            // SQLite takes the keys one after the other, as they come, and looks each row up.
+            // SQLite keeps the order of the subquery's keys, and looks each row up.
             let sql = format!("SELECT {SESSION_COLUMNS} FROM ({sql}) page CROSS JOIN session_rows s ON s.id = page.id");
             return self.all(&sql, &conditions.values).await;
         }
@@ -102,7 +102,7 @@ impl Db<'_> {
 
     /// One window of the rows of a query that has these conditions.
     pub(in crate::store) fn windowed(&self, query: &str, conditions: &mut Conditions, window: Window) -> String {
-        // Whatever the values, these are planned the same; others are better planned for theirs.
+        // These statements have the same plan for all values; others need a plan for theirs.
         let is_planned_once = conditions.sql.len() == usize::from(conditions.is_one_user);
         let (limit, offset) = (conditions.bind(window.limit), conditions.bind(window.offset));
         if self.is_sqlite() || !is_planned_once {
@@ -114,7 +114,7 @@ impl Db<'_> {
         format!("SELECT * FROM ({query} LIMIT {most}) page LIMIT {limit} OFFSET {offset}")
     }
 
-    /// The rows of these keys, those that are there, in this order.
+    /// Those of the rows with these keys that exist, in this order.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -1,10 +1,10 @@
-//! Which rows of `session_rows` are sessions, in SQL. A pending end names rows that are none any more and
-//! have not been moved to the history yet.
+//! Which rows of `session_rows` are sessions, in SQL. A pending end refers to rows that have ended
+//! and are not moved to the history yet.
 
-/// Holds for a row of `session_rows` that no pending end names.
+/// True for a row of `session_rows` that no pending end refers to.
 pub(in crate::store) const IS_LIVE: &str = "NOT EXISTS (SELECT 1 FROM pending_end_sessions p WHERE p.session_id = session_rows.id)";
 
-/// The tables that hold what is known of sessions with a pending end: `s` the session, `u` its user, `r` the
-/// pending end.
+/// The tables that hold what is stored about sessions with a pending end: `s` the session, `u` its
+/// user, `r` the pending end.
 pub(in crate::store) const NOT_MOVED: &str = "pending_end_sessions p JOIN session_rows s ON s.id = p.session_id \
     JOIN pending_ends r ON r.id = p.pending_end_id JOIN users u ON u.id = s.user_id";

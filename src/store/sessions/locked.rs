@@ -24,16 +24,16 @@ pub(in crate::store) struct LockedRows<'d> {
     ids: Vec<i64>,
 }
 
-/// How the rows that are taken out are locked, and when the history is written.
+/// How the removed rows are locked, and when the history is written.
 enum Taking<'r> {
     /// The rows are locked. The history is written at once.
     Locked(&'r LockedRows<'r>),
-    /// This statement locks the row; it is sent together with the one that deletes it, and before it. The history is
-    /// written at the end of the transaction: one round trip less.
+    /// This statement locks the row; it is sent in one pipeline with the one that deletes it,
+    /// before it. The history is written at the end of the transaction, which saves a round trip.
     LockedBy(Statement),
 }
 
-/// Which of the locked rows are taken out.
+/// Which of the locked rows are removed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Those that are sessions.
@@ -45,7 +45,7 @@ enum Kind {
 /// A session that was ended just now.
 #[derive(Clone, Debug)]
 pub struct GoneSession {
-    /// What named it.
+    /// The session's UUID.
     pub uuid: SessionId,
     /// The primary key of its user.
     pub user_id: UserId,
@@ -55,7 +55,7 @@ pub struct GoneSession {
     pub username: String,
 }
 
-/// All of a row that the history keeps.
+/// The columns of a row that the history keeps.
 struct RemovedRow {
     id: i64,
     uuid: SessionId,
@@ -134,8 +134,8 @@ impl Db<'_> {
         Ok(LockedRows { db: self, ids: self.all(&sql, values).await? })
     }
 
-    /// Ends the one session for which the condition holds, in few round trips: what is kept of it is written at the end
-    /// of the transaction.
+    /// Ends the one session for which the condition holds, in few round trips: its history is
+    /// written at the end of the transaction.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -149,8 +149,9 @@ impl Db<'_> {
         Ok(self.take_rows(lock, (condition, values), Kind::Live, end).await?.pop())
     }
 
-    /// Takes rows out of `session_rows` and adds what is kept of them to the history. Every end comes here: single ends,
-    /// ends of many, pending ends that are moved, imports, removals and erasures of users.
+    /// Removes rows from `session_rows` and adds them to the history. Every end uses this function:
+    /// single ends, ends of many, pending ends that are moved, imports, removals and erasures of
+    /// users.
     async fn take_rows(
         &self,
         taking: Taking<'_>,
@@ -168,7 +169,8 @@ impl Db<'_> {
         let removed: Vec<RemovedRow> = match &taking {
             Taking::LockedBy(lock) if !self.is_sqlite() => {
                 self.prepare(&[&lock.sql, &delete]).await?;
-                // Sent one behind the other. The second begins when the first has the lock, and sees what it waited for.
+                // Sent in one pipeline. The second statement begins when the first has the lock,
+                // and sees what the first waited for.
                 tokio::try_join!(biased; self.all::<i64>(&lock.sql, &lock.values), self.all(&delete, &values))?.1
             }
             _ => self.all(&delete, &values).await?,
@@ -193,7 +195,7 @@ impl Db<'_> {
         Ok(gone)
     }
 
-    /// Removed sessions, and the rows of what is kept of them.
+    /// Removed sessions, and their rows of the history.
     fn kept(&self, removed: Vec<RemovedRow>, end: &End) -> (Vec<GoneSession>, Vec<Vec<Value>>) {
         let mut rows = Vec::with_capacity(removed.len());
         let mut gone = Vec::with_capacity(removed.len());

@@ -1,5 +1,5 @@
-//! Sessions through the door to lists: a page, their number, and their counts by kind. Each comes from
-//! memory, from an index of the database, or from a pass over it, whichever takes the least.
+//! Lists of sessions: a page, their number, and their counts by kind. Each is read from memory,
+//! from an index of the database, or by a scan of it, whichever costs least.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Listed for SessionFilter {
 }
 
 impl Store {
-    /// How many sessions match.
+    /// The number of matching sessions.
     ///
     /// # Errors
     /// As for [`Store::page`].
@@ -72,7 +72,7 @@ impl Store {
         self.long_read(move |db| Box::pin(async move { db.count_by_sql(&filter, keys).await })).await
     }
 
-    /// How many of the sessions that match there are of each kind; days are counted back from `now`.
+    /// The number of matching sessions of each kind; days are counted back from `now`.
     ///
     /// # Errors
     /// As for [`Store::page`].
@@ -86,7 +86,7 @@ impl Store {
         self.long_read(move |db| Box::pin(async move { db.count_facets_by_sql(&filter, keys, today).await })).await
     }
 
-    /// How many of the sessions that match there are at each address, the most first, at most `limit`
+    /// The number of matching sessions at each address, the largest first, at most `limit`
     /// addresses.
     ///
     /// # Errors
@@ -101,8 +101,8 @@ impl Store {
         self.long_read(move |db| Box::pin(async move { db.count_addresses_by_sql(&filter, keys, limit).await })).await
     }
 
-    /// Asks the sessions in memory, and waits for them where they are being read. `None`: SQL is to answer,
-    /// since sessions may not be held, are one user's few, or change very much at the moment.
+    /// Asks the sessions in memory, and waits while they are being read. `None`: SQL must answer,
+    /// since sessions may not be held, are a few of one user, or change very much at the moment.
     async fn ask_memory<R, F>(&self, keys: Keys, ask: F) -> Result<Option<R>, StoreError>
     where
         F: FnOnce(&SessionIndex) -> R + Clone + Send + 'static,
@@ -112,7 +112,7 @@ impl Store {
         if !self.memory().is_allowed() || db.is_small(keys).await? {
             return Ok(None);
         }
-        // They may be dropped between the two steps, when the log was restarted.
+        // The sessions may be dropped between the two steps, when the log was restarted.
         for _ in 0..3 {
             if !self.memory().wait_until_filled(&db).await? {
                 return Ok(None);
@@ -128,8 +128,8 @@ impl Store {
     }
 }
 
-/// Whether SQL may have to look at many rows. It need not for a user's sessions or those of an address: there
-/// is an index of each, and users are counted. A search, and every other filter, may.
+/// Whether SQL may have to read many rows. It need not for a user's sessions or those of an
+/// address, which have an index. A search and every other filter may.
 fn reads_far(filter: &SessionFilter) -> bool {
     let SessionFilter { visible_to, username, user, last_ip, .. } = filter;
     let is_of_user = visible_to.is_some() || username.is_some() || user.is_some();
@@ -143,8 +143,8 @@ fn reads_far(filter: &SessionFilter) -> bool {
     *filter != near || (is_of_user && last_ip.is_some())
 }
 
-/// Whether SQL reads this order without an index: there is none for the text of user agents and for when
-/// sessions began, and very many share a country.
+/// Whether SQL reads this order without an index: there is none for the text of user agents and for
+/// the begin of sessions, and very many sessions share a country.
 fn is_order_far(order: &[Sort]) -> bool {
     order.first().is_some_and(|sort| matches!(sort.key, SortKey::UserAgent | SortKey::Created | SortKey::Country))
 }

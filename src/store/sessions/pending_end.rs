@@ -1,7 +1,7 @@
-//! Ends of very many sessions, in two steps. First their keys are recorded under a pending end, in a
-//! small table: from that commit on nothing finds them among the sessions, which are a view without them
-//! (`migrations/*/0001_init.sql`). Then their rows are moved to the history, some at a time.
-//! A row costs some fifteen pages to move, and a tenth of one to record.
+//! Ends of very many sessions, in two steps. First their keys are recorded under a pending end, in
+//! a small table: from that commit on they have ended, since the sessions are a view without these
+//! rows (`migrations/*/0001_init.sql`). Then their rows are moved to the history in batches. To
+//! move a row writes about fifteen pages, to record it a tenth of one.
 
 use crate::domain::{EndReason, UserId, UserKey};
 use crate::store::db::statements::named;
@@ -13,10 +13,10 @@ use crate::store::sessions::rows::Counted;
 use crate::store::{CountKey, Db, FromRow, Row, StoreError};
 use crate::values;
 
-/// How sessions ended that are not moved yet.
+/// The end of sessions that are not moved yet.
 #[derive(Clone, Debug)]
 pub struct PendingEnd {
-    /// When, by whom and why.
+    /// When they ended, who ended them and why.
     pub end: End,
     /// The address the request came from, or `""`.
     pub ip: String,
@@ -77,7 +77,8 @@ impl FromRow for LiveRow {
 const LIVE_COLUMNS: &str = "s.id, s.user_id, s.user_agent_id, s.country, s.asn";
 
 impl Db<'_> {
-    /// Records the end of at most `limit` of the sessions that `which` names: they are none from this commit on.
+    /// Records the end of at most `limit` of the sessions that `which` selects: they have ended
+    /// from this commit on.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -88,7 +89,8 @@ impl Db<'_> {
         self.record_rows(&rows, live, pending).await
     }
 
-    /// Records the end of those of the sessions `ids`, which matched a filter, that match it still.
+    /// Records the end of those of the sessions `ids` that still match the filter by which they
+    /// were found.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -115,7 +117,8 @@ impl Db<'_> {
         let id = self.insert_pending_end(pending).await?;
         let named = live.iter().map(|row| values![row.id, id].to_vec()).collect();
         let sql = "INSERT INTO pending_end_sessions (session_id, pending_end_id) VALUES ";
-        // The rows are locked and were live after that: a conflict is not possible, and would end none twice.
+        // The rows are locked and were live after that, so a conflict is not possible; one would
+        // end no session twice.
         let end = " ON CONFLICT (session_id) DO NOTHING RETURNING session_id";
         let mut recorded: Vec<i64> = self.insert_rows_returning(sql, named, end).await?;
         recorded.sort_unstable();
@@ -130,8 +133,9 @@ impl Db<'_> {
         Ok(Recorded { found, users })
     }
 
-    /// Tells PostgreSQL that very many ends are being recorded. It plans a statement once for a connection, and while
-    /// there are none it costs the same to pass over all of them as to look one up: it plans anew after this.
+    /// Announces to PostgreSQL that very many ends are being recorded. It plans a statement once
+    /// for each connection, and in an empty table a scan costs as little as an index; this makes it
+    /// plan again.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -161,7 +165,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn move_pending_ends(&self, limit: i64) -> Result<Option<Moved>, StoreError> {
-        // Another transaction that moves some waits here, and takes the next ones.
+        // Another transaction that moves some waits here, and moves the next ones.
         let lock = self.for_update();
         let sql = format!("SELECT {PENDING_COLUMNS} FROM pending_ends r ORDER BY r.id LIMIT 1{lock}");
         let Some(PendingEndRow { id, pending }) = self.one(&sql, &[]).await? else { return Ok(None) };

@@ -1,6 +1,6 @@
-//! Sessions, the record of record. `sessions` is what the list, the door and every end read; it is a
-//! view of `session_rows`, which is written, without the rows that a pending end names
-//! ([`crate::store::sessions::pending_end`]).
+//! Sessions. `sessions` is what lists, checks and ends read; it is a view of `session_rows` without
+//! the rows that a pending end refers to ([`crate::store::sessions::pending_end`]). Writes go to
+//! `session_rows`.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::values;
 /// A session to add.
 #[derive(Clone, Debug)]
 pub struct NewSession {
-    /// What names it.
+    /// The session's UUID.
     pub uuid: SessionId,
     /// The hash of its key.
     pub key_hash: HashedSecret,
-    /// Whose it is.
+    /// Its user.
     pub user: UserId,
     /// When it began.
     pub created_at: Timestamp,
@@ -27,13 +27,13 @@ pub struct NewSession {
     pub last_used_at: Timestamp,
     /// How long it may live.
     pub lifetime: Lifetime,
-    /// From where and on what.
+    /// The address and the user agent.
     pub origin: Origin,
     /// How its user proved who they are; none when imported.
     pub methods: Methods,
-    /// Whether the browser was a known one of its user.
+    /// Whether the browser was known to its user.
     pub is_known_device: bool,
-    /// Whether "stay signed in" was asked for.
+    /// Whether the user asked to stay signed in.
     pub is_remembered: bool,
 }
 
@@ -69,7 +69,7 @@ impl NewSession {
     }
 }
 
-/// From where and on what a session is used.
+/// The address and the user agent of a use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
     /// The address.
@@ -82,18 +82,18 @@ pub struct Origin {
     pub asn: Option<i64>,
 }
 
-/// What the door needs to know of a session: enough to let its holder in or not.
+/// What the check of a session key reads: enough to accept or refuse a request.
 #[derive(Clone, Debug)]
 pub struct LiveSession {
     /// Primary key.
     pub id: i64,
-    /// What names it.
+    /// The session's UUID.
     pub uuid: SessionId,
-    /// Whose it is.
+    /// Its user.
     pub user_id: UserId,
-    /// Their name.
+    /// The user's name.
     pub username: String,
-    /// When it was last used, as far as written down.
+    /// The last use that was written.
     pub last_used_at: Timestamp,
     /// How long it may live.
     pub lifetime: Lifetime,
@@ -101,7 +101,7 @@ pub struct LiveSession {
     pub proved_at: Timestamp,
     /// Where that was; of an imported session, where it was last used. `None`: not known.
     pub proved_ip: Option<Address>,
-    /// Whether "stay signed in" holds for it.
+    /// Whether it has the lifetime of "stay signed in".
     pub is_remembered: bool,
     /// How its user proved who they are.
     pub methods: Methods,
@@ -161,13 +161,13 @@ pub struct Touch {
     pub id: i64,
     /// When.
     pub at: Timestamp,
-    /// From where and on what.
+    /// The address and the user agent.
     pub origin: Origin,
 }
 
 impl Db<'_> {
-    /// The session with this key, if its time is not over and its user is active. This is the check
-    /// that every request with a cookie makes: one statement, some look-ups by index.
+    /// The session with this key, if it has not expired and its user is active. Every request with
+    /// a cookie makes this check: one statement, a few index look-ups.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -184,7 +184,7 @@ impl Db<'_> {
         self.one(SQL, &values![key, now]).await
     }
 
-    /// The session of that name, live or not.
+    /// The session with this UUID, live or not.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -193,12 +193,12 @@ impl Db<'_> {
         self.one(&sql, &values![uuid]).await
     }
 
-    /// Sessions by their names, those after `after`, at most `limit`: a walk through all of them.
+    /// Sessions by UUID, those after `after`, at most `limit`: to walk through all of them.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn list_sessions_after(&self, after: Option<SessionId>, limit: i64) -> Result<Vec<SessionRow>, StoreError> {
-        // The nil UUID is one, too.
+        // The nil UUID is valid, too.
         let (operator, after) = after.map_or((">=", SessionId(uuid::Uuid::nil())), |after| (">", after));
         let sql = format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.uuid {operator} $1 ORDER BY s.uuid LIMIT $2");
         self.all(&sql, &values![after, limit]).await
@@ -212,7 +212,7 @@ impl Db<'_> {
         self.insert_sessions(std::slice::from_ref(session)).await
     }
 
-    /// Keys for sessions that are to be added, where keys can be had beforehand: on PostgreSQL.
+    /// Keys for sessions that are to be added, where they can be reserved: on PostgreSQL.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -224,11 +224,11 @@ impl Db<'_> {
         self.all("SELECT nextval('session_rows_id_seq') FROM generate_series(1, CAST($1 AS BIGINT))", &values![count]).await
     }
 
-    /// Adds sessions: those that have [reserved keys](Db::reserve_session_keys) with the last statements of the
-    /// transaction, where there are none at once.
+    /// Adds sessions. Those with [reserved keys](Db::reserve_session_keys) are added with the last
+    /// statements of the transaction, the others at once.
     ///
     /// # Errors
-    /// As for [`Db::insert_session`]; the transaction may tell only at its end.
+    /// As for [`Db::insert_session`]; the error may come at the transaction's end.
     pub async fn insert_sessions_last(&self, sessions: &[NewSession], keys: &[i64]) -> Result<(), StoreError> {
         let Some(keys) = keys.get(..sessions.len()).filter(|keys| !keys.is_empty()) else {
             return self.insert_sessions(sessions).await;
@@ -252,7 +252,7 @@ impl Db<'_> {
         Ok(())
     }
 
-    /// Notes what else is written of new sessions, which have these keys.
+    /// Adds new sessions with these keys to the counters and to the change log.
     fn note_new(&self, sessions: &[NewSession], ids: &[i64]) {
         self.note_created(ids.len());
         for id in ids {
@@ -280,7 +280,7 @@ impl Db<'_> {
 pub struct PlaceRow {
     /// Primary key.
     pub id: i64,
-    /// The address, the agent, and what is stored for the address.
+    /// The address, the user agent, and the place that is stored for the address.
     pub origin: Origin,
 }
 
@@ -292,7 +292,7 @@ impl FromRow for PlaceRow {
     }
 }
 
-/// What a session counts for now.
+/// The counters that a session is counted in.
 pub(in crate::store) struct Counted {
     pub user_id: i64,
     pub user_agent_id: i64,

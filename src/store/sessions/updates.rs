@@ -1,4 +1,4 @@
-//! Changes of sessions that go on: uses, keys, names, places, limits. All write through
+//! Updates of sessions: uses, keys, names, places, limits. All of them write through
 //! [`crate::store::sessions::locked::LockedRows`].
 
 use crate::domain::clock::AHEAD;
@@ -13,7 +13,7 @@ use crate::store::{CountKey, Db, StoreError, Value};
 use crate::values;
 
 impl Db<'_> {
-    /// Names a session. Gives whether there is such a session.
+    /// Renames a session. Returns whether it exists.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -22,7 +22,7 @@ impl Db<'_> {
         Ok(self.noted(rows.update("label = $1", ("TRUE", values![label].to_vec())).await?))
     }
 
-    /// Notes how the user of a session authenticated. Gives whether there is such a session.
+    /// Stores how the user of a session authenticated. Returns whether the session exists.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -39,8 +39,8 @@ impl Db<'_> {
         Ok(self.one::<i64>("SELECT proved_at FROM sessions WHERE id = $1", &values![id]).await?.map(Timestamp))
     }
 
-    /// Takes the fresh proof from a user's sessions, all but `kept`: they prove again who they are before what needs
-    /// one.
+    /// Cancels the re-authentication of all of a user's sessions except `kept`: sensitive actions
+    /// ask for a new one.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -51,8 +51,8 @@ impl Db<'_> {
         rows.update("proved_at = $1", ("TRUE", values![Timestamp(0)].to_vec())).await.map(drop)
     }
 
-    /// Gives a session a new key in place of one of `old`, and notes when and where its user authenticated. Gives whether
-    /// it was there, under one of these keys.
+    /// Gives a session a new key in place of one of `old`, and stores when and where its user
+    /// authenticated. Returns whether the session existed under one of these keys.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -73,7 +73,7 @@ impl Db<'_> {
         Ok(self.noted(rows.update("key_hash = $1, proved_at = $2, proved_ip_key = $3", (&condition, values)).await?))
     }
 
-    /// Binds a session to an address, if it is still bound to `old`. Gives whether it was.
+    /// Binds a session to an address, if it is still bound to `old`. Returns whether it was.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -86,8 +86,8 @@ impl Db<'_> {
         Ok(!rows.update("proved_ip_key = $1", (condition, values)).await?.is_empty())
     }
 
-    /// Writes down uses. A session that ended in between stays ended, and an older use never
-    /// overwrites a newer one, unless that is ahead of it by more than clocks differ.
+    /// Writes uses. A session that ended since stays ended, and an older use never overwrites a
+    /// newer one, unless the newer one is in the future by more than clocks differ.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -108,7 +108,8 @@ impl Db<'_> {
         let Some(Counted { user_id, user_agent_id, country, asn }) = self.one(sql, &values).await? else {
             return Ok(());
         };
-        // The end follows from the limits of this moment: a policy may have tightened them since the use.
+        // The expiry is computed from the limits that are stored now: a policy may have tightened
+        // them since the use.
         let set = "last_used_at = $1, last_ip = $2, last_ip_key = $3, user_agent_id = $4, country = $5, asn = $6, \
             expires_at = CASE WHEN idle_timeout IS NULL OR $1 + idle_timeout > absolute_expires_at \
             THEN absolute_expires_at ELSE $1 + idle_timeout END";
@@ -143,7 +144,7 @@ impl Db<'_> {
         Ok(())
     }
 
-    /// Puts what is left of a session's addresses in their place, unless it was used in between.
+    /// Replaces a session's addresses by their cut or cleared form, unless it was used since.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -165,8 +166,8 @@ impl Db<'_> {
         Ok(())
     }
 
-    /// Gives sessions new limits. Their end follows from the last use that is stored when this
-    /// happens. Gives how many sessions that were.
+    /// Gives sessions new limits. Their expiry is computed from the last use that is stored when
+    /// this happens. Returns how many sessions changed.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -187,13 +188,13 @@ impl Db<'_> {
         Ok(changed)
     }
 
-    /// Counts a session for another place.
+    /// Moves a session from the counters of one place to those of another.
     fn move_place(&self, now: Counted, (country, asn): (&str, Option<i64>)) {
         self.add_to_counts([CountKey::Country(now.country), CountKey::Asn(now.asn)], -1);
         self.add_to_counts([CountKey::Country(country.to_owned()), CountKey::Asn(asn)], 1);
     }
 
-    /// Notes the changed sessions in the log of changes. Gives whether there are any.
+    /// Adds the changed sessions to the change log. Returns whether there are any.
     fn noted(&self, ids: Vec<i64>) -> bool {
         let is_any = !ids.is_empty();
         for id in ids {

@@ -1,5 +1,5 @@
 //! The dictionary of user agents: one row for each distinct text, with its parsed parts. Rows that
-//! nothing refers to are removed; ids are never reused, so one may be remembered.
+//! nothing refers to are deleted; ids are never reused, so they can be cached.
 
 use std::sync::OnceLock;
 
@@ -23,7 +23,7 @@ pub struct UserAgentRow {
     pub text: String,
     /// What the rules read from it.
     pub parsed: ParsedAgent,
-    /// How it is said in answers, once one said it.
+    /// Its JSON in answers, made at its first use.
     pub said: OnceLock<SaidAgent>,
     about: OnceLock<About>,
 }
@@ -35,7 +35,7 @@ impl UserAgentRow {
     }
 }
 
-/// A user agent in JSON: the same in every answer, and most of a list.
+/// A user agent in JSON: the same in every answer, and most of a list's bytes.
 #[derive(Clone, Debug)]
 pub struct SaidAgent {
     /// Its text.

@@ -16,7 +16,7 @@ pub(in crate::store) fn set_bit(bits: &mut Vec<u64>, at: u32) {
     }
 }
 
-/// Sets a bit or takes it away.
+/// Sets or clears a bit.
 pub(in crate::store) fn put_bit(bits: &mut Vec<u64>, at: u32, is_set: bool) {
     if is_set {
         set_bit(bits, at);
@@ -25,7 +25,7 @@ pub(in crate::store) fn put_bit(bits: &mut Vec<u64>, at: u32, is_set: bool) {
     }
 }
 
-/// The places of the bits that are set, ascending.
+/// The positions of the bits that are set, ascending.
 pub(in crate::store) fn places_of(bits: &[u64]) -> Vec<u32> {
     let mut places = Vec::with_capacity(bits.iter().map(|word| word.count_ones() as usize).sum());
     for (start, word) in (0_u32..).step_by(64).zip(bits) {
@@ -38,7 +38,7 @@ pub(in crate::store) fn places_of(bits: &[u64]) -> Vec<u32> {
     places
 }
 
-/// Bits at these places.
+/// Bits at these positions.
 pub(in crate::store) fn bits_of(entries: &[u32]) -> Vec<u64> {
     let mut bits = Vec::new();
     if let Some(last) = entries.iter().max() {
@@ -50,7 +50,7 @@ pub(in crate::store) fn bits_of(entries: &[u32]) -> Vec<u64> {
     bits
 }
 
-/// Takes away the bits whose value in the column is not wanted.
+/// Clears the bits whose value in the column is not wanted.
 pub(in crate::store) fn keep<T: Copy>(bits: &mut [u64], column: &[T], is_wanted: impl Fn(T) -> bool) {
     for (word, values) in bits.iter_mut().zip(column.chunks(64)) {
         if *word == 0 {

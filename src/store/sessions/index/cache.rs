@@ -1,6 +1,6 @@
-//! Caches answers. What matches a filter, and its counts by kind, are valid until the next change. How many
-//! match in each block of an order is brought up to date block by block, so that a far page stays quick
-//! while sessions come and go.
+//! Caches answers. The matches of a filter, and their counts by kind, are valid until the next
+//! change. The number of matches in each block of an order is updated block by block, so that a far
+//! page stays fast while sessions come and go.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +30,7 @@ pub(in crate::store) struct Cache {
     misses: AtomicUsize,
 }
 
-/// What matches a question.
+/// The matches of a question.
 struct Answer {
     question: Question,
     matches: Arc<Matches>,
@@ -38,7 +38,7 @@ struct Answer {
     facets: Option<(i64, Facets)>,
 }
 
-/// How many match a question in each block of an order.
+/// The number of matches in each block of an order.
 struct Counted {
     question: Question,
     key: SortKey,
@@ -51,7 +51,7 @@ impl Cache {
         lock(&self.answers).clear();
     }
 
-    /// How often an answer was in the cache, and how often not, since the last call.
+    /// The cache's hits and misses since the last call.
     pub fn take_uses(&self) -> (usize, usize) {
         (self.hits.swap(0, Ordering::Relaxed), self.misses.swap(0, Ordering::Relaxed))
     }
@@ -61,7 +61,8 @@ impl Cache {
         whole(self.matches(table, question).count(table))
     }
 
-    /// How many sessions match, and those of one page in order. `None`: that takes more than this effort.
+    /// The number of matches, and those of one page in order. `None`: that takes more than this
+    /// effort.
     pub fn page(
         &self,
         table: &Table,
@@ -71,7 +72,7 @@ impl Cache {
         effort: Effort,
     ) -> Option<Found<SessionRow>> {
         let Some(conditions) = table.conditions(question) else { return Some(wanted.found(0, Vec::new())) };
-        // One condition tells its number by itself; of several, all that match are looked for.
+        // The number is known at once for one condition; for several, all matches are looked for.
         let mut matches = if effort == Effort::Any { self.cached(question) } else { None };
         let count = match (&matches, table.count_at_once(&conditions)) {
             (Some(matches), _) => matches.count(table),
@@ -126,8 +127,9 @@ impl Cache {
                     facts.has_walked = true;
                 }
                 Way::Sort => {
-                    if effort == Effort::Any && counts.is_none() && !facts.is_thin() {
-                        // When such a page is asked for again, its matches are counted.
+                    if effort == Effort::Any && counts.is_none() && !facts.sorting_is_cheaper_than_walking() {
+                        // The matches of such a page are counted when it is requested a second
+                        // time.
                         self.new_counts(question, key);
                     }
                     let slots = match &matches {

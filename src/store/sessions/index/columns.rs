@@ -16,7 +16,8 @@ pub(in crate::store) fn roomy<T>(count: usize) -> Vec<T> {
     values
 }
 
-/// A length as the number of the next slot or entry: more than four thousand million fit no memory.
+/// The length as a number of the next slot or entry; a table with more than four billion would not
+/// fit in memory.
 pub(in crate::store) fn number(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

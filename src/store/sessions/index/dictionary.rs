@@ -48,7 +48,7 @@ type Gram = u32;
 const LENGTH: usize = 4;
 /// How many of a long part's grams are compared before the texts themselves are looked at.
 const COMPARED: usize = 6;
-/// To look at one text takes as long as to read this many numbers of a list.
+/// Looking at one text takes as long as reading this many numbers of a list.
 const LOOK: usize = 32;
 
 /// Which texts have which grams. Numbers must be filed in ascending order.

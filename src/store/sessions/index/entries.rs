@@ -1,4 +1,4 @@
-//! What the index is told of sessions and user agents.
+//! The rows that the index is built from: sessions and user agents.
 
 use crate::domain::listing::Facts;
 use crate::domain::{Address, SessionId, Timestamp};
@@ -8,7 +8,7 @@ use crate::domain::{Address, SessionId, Timestamp};
 pub(in crate::store) struct Entry {
     /// Primary key.
     pub id: i64,
-    /// What names it.
+    /// The session's UUID.
     pub uuid: SessionId,
     /// The user's primary key.
     pub user_id: i64,
@@ -26,7 +26,7 @@ pub(in crate::store) struct Entry {
     pub expires_at: Timestamp,
     /// When it began.
     pub created_at: Timestamp,
-    /// What else is known of it, in a byte.
+    /// Yes-or-no facts, in one byte.
     pub facts: Facts,
 }
 

@@ -1,6 +1,6 @@
-//! Sessions in memory, in columns: an index for searches, far pages, filters that nothing counts, and
-//! counts by kind. It knows no database: it is told of sessions, users and user agents, and answers
-//! questions about what it was told.
+//! Sessions in memory, in columns: an index for searches, far pages, filters without a counter, and
+//! counts by kind. It does not depend on the database: its caller feeds it sessions, users and user
+//! agents.
 
 mod bits;
 mod cache;
@@ -57,19 +57,19 @@ pub(in crate::store) struct SessionIndex {
 }
 
 impl SessionIndex {
-    /// An empty index with room for `count` sessions. It is told of them by [`apply`](Self::apply) and then
-    /// [settled](Self::settle).
+    /// An empty index with room for `count` sessions. Sessions are added by [`apply`](Self::apply);
+    /// then it is [settled](Self::settle).
     pub fn filling(count: usize) -> Self {
         Self { table: Table::filling(count), cache: Cache::default() }
     }
 
-    /// Makes the orders that are asked for most, on as many threads as there are processors. Before this
-    /// nothing may be asked.
+    /// Builds the orders that are requested most, on as many threads as there are processors. No
+    /// question may be asked before.
     pub fn settle(&mut self) {
         self.table.settle();
     }
 
-    /// Takes changes in.
+    /// Applies changes.
     pub fn apply(&mut self, changes: &Changes) {
         for (id, name) in &changes.names.users {
             self.table.put_user(*id, name);
@@ -91,7 +91,7 @@ impl SessionIndex {
         self.table.count()
     }
 
-    /// Whether so much of what it holds is gone that a new index takes much less memory.
+    /// Whether so many of its entries are unused that a new index takes much less memory.
     pub fn is_worn(&self) -> bool {
         self.table.is_worn()
     }

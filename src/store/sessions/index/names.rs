@@ -1,4 +1,4 @@
-//! What sessions have in common, by number: users, user agents, places.
+//! Values that sessions share, by number: users, user agents, places.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ impl<T: Hash + Eq + Clone> Interned<T> {
     }
 }
 
-/// The key of an entry whose text was replaced: no session has it.
+/// The key of an entry whose text was replaced: no session refers to it.
 const NOBODY: i64 = i64::MIN;
 
 /// Users or user agents: texts with a key.
@@ -54,7 +54,7 @@ pub(in crate::store) struct Named {
     entries: Map<i64, u32>,
     pub ids: Vec<i64>,
     pub texts: Texts,
-    /// The first bytes of each text: enough to tell most apart, in one place.
+    /// The first bytes of each text, next to each other in memory: enough to compare most texts.
     pub beginnings: Vec<u64>,
     pub folded: Texts,
     pub grams: Grams,
@@ -78,8 +78,8 @@ impl Named {
         self.folded.push(&folded);
     }
 
-    /// Gives one that is known another text, and its new entry. The old entry has no key any more: what has
-    /// its number must be given the new one.
+    /// Gives a known user or user agent another text, and returns its new entry. The old entry has
+    /// no key any more: sessions that refer to it must be given the new one.
     pub fn replace(&mut self, id: i64, text: &str) -> Option<u32> {
         let old = self.find(id)?;
         set(&mut self.ids, old, NOBODY);

@@ -1,4 +1,4 @@
-//! Sessions in an order, by rank: where the n-th is, without passing over those before it.
+//! Sessions in an order, by rank: finds the n-th without a walk over those before it.
 
 use std::cmp::Ordering;
 
@@ -21,7 +21,7 @@ pub(in crate::store) struct Ranked {
 #[derive(Default)]
 struct Block {
     slots: Vec<u32>,
-    /// Another one after each change, and another one than any other block ever had.
+    /// Set anew with each change of the block, and never used twice.
     stamp: u64,
 }
 
@@ -32,7 +32,7 @@ pub(in crate::store) struct Place {
     within: usize,
 }
 
-/// How many slots of each block are wanted, as it was when they were last counted.
+/// The number of wanted slots in each block, when they were last counted.
 #[derive(Default)]
 pub(in crate::store) struct Counts {
     clock: u64,

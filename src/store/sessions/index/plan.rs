@@ -1,4 +1,4 @@
-//! Which way leads to a page with the least work.
+//! The planner: chooses the cheapest way to a page.
 
 use crate::domain::page::Window;
 
@@ -6,7 +6,7 @@ use crate::domain::page::Window;
 pub(in crate::store) const PASS: usize = 32;
 /// To sort one match in costs as much as to pass over this many slots of an order.
 const SORT: usize = 10;
-/// The same where each slot passed over is looked at, and not a bit of it.
+/// The same where each skipped slot must be looked at, instead of a bit of it.
 const SORT_UNSEEN: usize = 2;
 /// The longest walk on a thread that serves others, in slots.
 const SHORT_WALK: usize = 8192;
@@ -104,7 +104,7 @@ impl Facts {
         }
         // Counting takes a pass over all slots at first, and little when it is done again.
         let is_sorted_sooner = !self.is_counted && self.count.saturating_mul(SORT) <= self.slots;
-        Some(if self.is_thin() || is_sorted_sooner { Way::Sort } else { Way::Count })
+        Some(if self.sorting_is_cheaper_than_walking() || is_sorted_sooner { Way::Sort } else { Way::Count })
     }
 
     /// Whether a walk from the beginning of the order to the page is short.
@@ -123,9 +123,9 @@ impl Facts {
         }
     }
 
-    /// Whether the matches are sorted in less time than a page of them takes to walk over, once they are
+    /// Whether sorting all matches takes less time than a walk over a page of them, once they are
     /// counted.
-    pub fn is_thin(&self) -> bool {
+    pub fn sorting_is_cheaper_than_walking(&self) -> bool {
         self.count.saturating_mul(self.count).saturating_mul(SORT) <= self.page.limit.saturating_mul(self.slots)
     }
 }

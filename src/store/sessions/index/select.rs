@@ -299,7 +299,8 @@ impl Table {
     }
 
     fn gather(&self, sources: &[Source<'_>], conditions: &[Condition]) -> Vec<u32> {
-        // What came by the only condition fulfils it; to look would be to wait for memory.
+        // A slot that came from the only condition's list matches; looking at it would wait for
+        // memory.
         let is_all = conditions.len() == 1;
         let is_wanted = |slot: &u32| is_all || self.holds_all(*slot, conditions);
         let mut slots = Vec::new();
@@ -314,7 +315,7 @@ impl Table {
                 }
             }
         }
-        // One that was found by two texts is there twice.
+        // A slot that two texts led to is listed twice.
         if conditions.iter().any(|condition| matches!(condition, Condition::Term(_))) {
             slots.sort_unstable();
             slots.dedup();

@@ -1,4 +1,4 @@
-//! How the sessions in memory follow the database: by the log of changes.
+//! How the sessions in memory follow the database: by the change log.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) const STEP: usize = 500;
 const FEW: usize = 16;
 /// The most rows of the log that such a request reads.
 const FEW_ROWS: usize = 32;
-/// More changes are read by a task of their own.
+/// From this number of changes on, they are read by a separate task.
 const MANY: usize = 4000;
 
 /// Why memory cannot answer now.
@@ -32,9 +32,9 @@ pub(super) enum Late {
 }
 
 impl SessionMemory {
-    /// As [`SessionMemory::catch_up`], on a thread that serves others: it reads few changes and waits for no
-    /// lock. What takes longer is left to a task. Gives whether the sessions are up to date with what was
-    /// acknowledged before `asked`; `None`: before now.
+    /// As [`SessionMemory::catch_up`], on a thread that serves others: it reads few changes and
+    /// does not wait for a lock. Everything longer is left to a task. Returns whether the sessions
+    /// include all changes that were acknowledged before `asked`; `None`: before now.
     pub(super) async fn catch_up_soon(self: &Arc<Self>, db: &Db<'_>, asked: Option<Instant>) -> Result<bool, StoreError> {
         for _ in 0..3 {
             let Some(before) = self.try_read().map(|state| state.index.as_ref().map(|_| state.position.clone())) else {
@@ -42,7 +42,8 @@ impl SessionMemory {
             };
             let Some(before) = before else {
                 if self.missed.fetch_add(1, Ordering::Relaxed) >= OFTEN {
-                    // Whatever comes of it, the next try is as many lists away.
+                    // Reset also if this fails: the next attempt then comes after `OFTEN` more
+                    // lists.
                     self.missed.store(0, Ordering::Relaxed);
                     self.begin_to_fill(db).await?;
                 }
@@ -82,7 +83,7 @@ impl SessionMemory {
 
     /// Brings the sessions up to date with the database; `None`: they are.
     pub(super) async fn catch_up(self: &Arc<Self>, db: &Db<'_>) -> Result<Option<Late>, StoreError> {
-        // Others may catch up at the same time: the one that is later looks again.
+        // Another request may catch up at the same time: the later one checks again.
         for _ in 0..100 {
             let Some(before) = self.position() else { return Ok(Some(Late::Lost)) };
             let rows = list_after(db, &before, None).await?;
@@ -105,7 +106,7 @@ impl SessionMemory {
         Ok(Some(Late::Behind))
     }
 
-    /// Leaves this many changes, or more, to a task, unless one is at work, or they are part of a burst.
+    /// Starts a task for this many changes or more, unless one runs, or they are part of a burst.
     fn begin_to_follow(self: &Arc<Self>, db: &Db<'_>, changed: usize) -> Result<(), StoreError> {
         let Some(turn) = Turn::take(self) else { return Ok(()) };
         if changed > STEP && lock(&self.bursts).note(Instant::now()) {
@@ -114,7 +115,7 @@ impl SessionMemory {
         turn.spend(db, |memory, db| Box::pin(memory.follow_all(db)))
     }
 
-    /// Applies everything that changed. What the log does not say any more is read again.
+    /// Applies all changes. Reads all sessions again if the log does not reach back far enough.
     async fn follow_all(self: &Arc<Self>, db: &Db<'_>) -> Result<(), StoreError> {
         let Some(before) = self.position() else { return Ok(()) };
         let rows = list_after(db, &before, None).await?;
@@ -129,8 +130,8 @@ impl SessionMemory {
         }
     }
 
-    /// Applies these changes, some at a time, so that no question waits long for the lock. Gives whether all
-    /// were: another task may have been sooner.
+    /// Applies these changes in steps, so that no question waits long for the lock. Returns whether
+    /// all were applied: another task may have been faster.
     async fn follow(
         self: &Arc<Self>,
         db: &Db<'_>,
@@ -142,7 +143,7 @@ impl SessionMemory {
         loop {
             let (now, later) = rest.split_at(rest.len().min(STEP));
             let Some(changes) = self.read_changes(db, now, false).await? else { return Ok(false) };
-            // Each step is a position of its own: of two tasks that apply the same, the later one stops.
+            // Each step is a position: if two tasks apply the same changes, the later one stops.
             let next = if later.is_empty() { after.clone() } else { Position { step: at.step + 1, ..at.clone() } };
             let (this, from, to) = (Arc::clone(self), at, next.clone());
             if !compute(db, move || this.write().apply(&from, &to, &changes)).await? {
@@ -157,7 +158,7 @@ impl SessionMemory {
 
     /// Reads what changed. `None` when no sessions are held, or their lock is held and `is_soon`.
     async fn read_changes(&self, db: &Db<'_>, changes: &[Change], is_soon: bool) -> Result<Option<Changes>, StoreError> {
-        // No change at all is one, too: a position in the log that stays empty.
+        // An empty position in the log is stored as no changes.
         if changes.is_empty() {
             return Ok(Some(Changes::default()));
         }
@@ -185,9 +186,9 @@ impl SessionMemory {
     }
 }
 
-/// The users whose names are to be read, and the user agents: of the changed users those that the index
-/// knows, and what the sessions need and the index does not know. A user who was removed and is known stays
-/// as they are: no session is theirs, and another user who gets their key is a change.
+/// The users whose names must be read, and the user agents: of the changed users those that the
+/// index knows, and those that the sessions refer to and the index does not know. A removed user
+/// stays in the index: no session refers to them, and a later user with the same key is a change.
 fn needed(index: &SessionIndex, changed: Vec<i64>, sessions: &[Entry]) -> (Vec<i64>, Vec<i64>) {
     let mut users: Vec<i64> = changed.into_iter().filter(|id| index.has_user(*id)).collect();
     users.extend(sessions.iter().map(|session| session.user_id).filter(|id| !index.has_user(*id)));

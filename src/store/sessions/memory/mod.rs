@@ -1,10 +1,11 @@
-//! The sessions that this node holds in memory ([`crate::store::sessions::index`]): when they are read,
-//! how they follow the database, and who waits for them.
+//! The sessions that this node holds in memory ([`crate::store::sessions::index`]): when they are
+//! read, how they follow the database, and how questions wait for them.
 //!
-//! They hold no truth. One task reads them, when the server is ready and there are many, when a question
-//! needs them, or when lists come often. They are dropped when no question came for a while. Before each
-//! answer they follow the log of changes ([`crate::store::sessions::change_log`]), so an answer is as new as
-//! one of the database, whichever process wrote.
+//! They are a cache of the database. One task reads them: at the start when there are many, when a
+//! question needs them, or when lists are frequent. They are dropped after some time without a
+//! question. Before each answer they follow the change log
+//! ([`crate::store::sessions::change_log`]), so an answer is as new as one of the database,
+//! whichever process wrote.
 
 mod fill;
 mod follow;
@@ -21,10 +22,10 @@ use crate::store::sessions::index::{Changes, SessionIndex};
 use crate::store::sessions::memory::position::{Bursts, Position};
 use crate::store::{BoxFuture, CountKey, Db, StoreError};
 
-/// How many lists in a minute are reason enough to hold sessions in memory.
+/// Sessions are read into memory when there are this many lists in a minute.
 const OFTEN: u32 = 60;
-/// From this many sessions on they are read when the server is ready. Fewer are read within half a second,
-/// when a question needs them: a server that is not asked keeps that memory free.
+/// From this number of sessions on, they are read when the server is ready. Fewer are read within
+/// half a second, when a question needs them; an idle server keeps that memory free.
 const EAGER: i64 = 200_000;
 /// Sessions are dropped after this time without a question.
 const IDLE: Duration = Duration::from_secs(15 * 60);
@@ -42,7 +43,8 @@ pub(in crate::store) struct SessionMemory {
     is_working: watch::Sender<bool>,
     waiting: Semaphore,
     last_asked: Mutex<Instant>,
-    /// How many lists, since the last [rest](SessionMemory::rest), could have been answered from memory.
+    /// The number of lists since the last [rest](SessionMemory::rest) that memory could have
+    /// answered.
     missed: AtomicU32,
     bursts: Mutex<Bursts>,
 }
@@ -65,7 +67,7 @@ impl State {
         let is_worn = index.is_worn();
         self.position = after.clone();
         if is_worn {
-            // On a thread of its own: hundreds of megabytes are given back.
+            // On a thread of its own, since it frees hundreds of megabytes.
             let old = std::mem::take(self);
             drop(std::thread::Builder::new().name("rollcall-index".into()).spawn(move || drop(old)));
         }
@@ -73,19 +75,19 @@ impl State {
     }
 }
 
-/// What came of a question to memory.
+/// The outcome of a question to memory.
 #[derive(Debug)]
 pub(in crate::store) enum Asked<R> {
     /// The answer.
     Answered(R),
     /// Sessions must be read again first.
     Lost,
-    /// Much has changed, and is being read: SQL is to answer.
+    /// Many changes are being read: SQL must answer.
     Behind,
 }
 
 impl SessionMemory {
-    /// One that holds nothing until it is [allowed](SessionMemory::allow) to.
+    /// An empty one that reads no sessions before it is [allowed](SessionMemory::allow) to.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             limit: AtomicI64::new(0),
@@ -142,14 +144,14 @@ impl SessionMemory {
             return Ok(false);
         }
         *lock(&self.last_asked) = Instant::now();
-        // A lock that is held is held by a task that changes the sessions: they are there.
+        // A lock that is held is held by a task that changes the sessions, so they are filled.
         if self.try_read().is_none_or(|state| state.index.is_some()) {
             return Ok(true);
         }
         let _place = self.waiting.try_acquire().map_err(|_| StoreError::Busy)?;
         let until = tokio::time::Instant::now() + PATIENCE;
         let mut is_working = self.is_working.subscribe();
-        // The task that is waited for first may be one that follows changes.
+        // The first task to wait for may be one that follows changes.
         for _ in 0..2 {
             if !self.begin_to_fill(db).await? {
                 return Ok(false);
@@ -163,8 +165,8 @@ impl SessionMemory {
         Err(StoreError::Unavailable("sessions could not be read into memory".into()))
     }
 
-    /// Asks the sessions, once they have caught up with the database. On PostgreSQL `ask` runs on a thread
-    /// of its own, on SQLite on this one: for a long read.
+    /// Asks the sessions, once they include all changes of the database. On PostgreSQL `ask` runs
+    /// on a thread of its own, on SQLite on this one: for a long read.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -190,8 +192,8 @@ impl SessionMemory {
         Ok(answer.await?.map_or(Asked::Lost, Asked::Answered))
     }
 
-    /// Asks the sessions on this thread, if they are up to date or soon are, and no lock is waited for.
-    /// `asked` is when the question was asked; `None`: now.
+    /// Asks the sessions on this thread, if they are up to date or soon are, without waiting for a
+    /// lock. `asked` is the time of the request; `None`: now.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -221,7 +223,7 @@ impl SessionMemory {
         state.index.as_ref().map(|_| state.position.clone())
     }
 
-    /// Whether to read all sessions again takes less time than to read this many changes.
+    /// Whether reading all sessions again is faster than reading this many changes.
     fn is_sooner_anew(&self, changes: usize) -> bool {
         let held = self.read().index.as_ref().map_or(0, SessionIndex::len);
         changes > held / 2 + follow::STEP
@@ -231,7 +233,7 @@ impl SessionMemory {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, unless it would have to be waited for.
+    /// The same; `None` if the lock is held.
     fn try_read(&self) -> Option<RwLockReadGuard<'_, State>> {
         match self.state.try_read() {
             Ok(state) => Some(state),
@@ -253,17 +255,18 @@ impl SessionMemory {
     }
 }
 
-/// The right to read sessions, or many changes: one task at a time has it.
+/// The permit to read sessions, or many changes: one task at a time holds it.
 struct Turn(Arc<SessionMemory>);
 
 impl Turn {
-    /// Takes the turn, unless a task has it.
+    /// Takes the permit, unless a task holds it.
     fn take(memory: &Arc<SessionMemory>) -> Option<Self> {
         let is_taken = memory.is_working.send_if_modified(|is_working| !std::mem::replace(is_working, true));
         is_taken.then(|| Self(Arc::clone(memory)))
     }
 
-    /// Runs work in a task of its own, which waits for no request and which no request waits for.
+    /// Runs work in a task of its own: it does not end with a request, and requests do not wait for
+    /// it.
     fn spend<W>(self, db: &Db<'_>, work: W) -> Result<(), StoreError>
     where
         W: for<'t> FnOnce(&'t Arc<SessionMemory>, &'t Db<'t>) -> BoxFuture<'t, Result<(), StoreError>> + Send + 'static,
@@ -304,8 +307,8 @@ fn report(result: Result<(), StoreError>) {
     }
 }
 
-/// Runs work that takes some time: on PostgreSQL on a thread of its own, on SQLite at once, since long reads
-/// have threads of their own there.
+/// Runs work that takes some time: on PostgreSQL on a blocking thread, on SQLite at once, since its
+/// long reads run on threads of their own.
 async fn compute<R: Send + 'static>(db: &Db<'_>, work: impl FnOnce() -> R + Send + 'static) -> Result<R, StoreError> {
     if db.is_sqlite() {
         return Ok(work());

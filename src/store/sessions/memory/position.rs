@@ -1,21 +1,22 @@
-//! How far the log of changes is read.
+//! The position up to which the change log is read.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::store::sessions::change_log::{Change, ChangeRow};
 
-/// More changes within this time after as many are the middle of a very large end, or of an import.
+/// Many changes within this time after as many before are part of a very large end, or of an
+/// import.
 const BURST: Duration = Duration::from_millis(500);
-/// How much later they are read.
+/// The delay after which changes of a burst are read.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How long the end of a transaction may take: a position that stays empty longer belongs to one that was
 /// rolled back.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How far back from the newest position a transaction under way may still write one.
+/// How far before the newest position a transaction in progress may still write.
 pub(super) const WINDOW: i64 = 1000;
 
-/// How far the log is read.
+/// The position up to which the change log is read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Position {
     /// The newest position that was read.
@@ -32,8 +33,8 @@ impl Position {
         self.missing.is_empty() && self.last >= last
     }
 
-    /// Moves on by rows of the log and gives what changed. `None`: the log does not say it any more, and all
-    /// sessions must be read again.
+    /// Advances over rows of the log and returns what changed. `None`: the log does not reach back
+    /// far enough, and all sessions must be read again.
     pub fn advance(&mut self, rows: &[ChangeRow], now: Instant) -> Option<Vec<Change>> {
         let is_there = rows.iter().any(|row| row.seq == self.last);
         let is_restarted = rows.iter().any(|row| row.seq > self.last && row.changes.is_empty());
@@ -54,8 +55,9 @@ impl Position {
     }
 }
 
-/// When much changed. In the middle of a very large end, to read each change as it comes would take the
-/// processor time of that end; so changes are read together some seconds later, and SQL answers until then.
+/// Detects bursts. During a very large end, reading each change as it comes would take as much
+/// processor time as the end itself; so changes are read in one go some seconds later, and SQL
+/// answers until then.
 #[derive(Default)]
 pub(super) struct Bursts {
     last: Option<Instant>,
@@ -68,7 +70,8 @@ impl Bursts {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// Notes that much changed. Gives whether that is a burst: then the changes are to be read later.
+    /// Notes that many changes came. Returns whether that is a burst: then the changes are read
+    /// later.
     pub fn note(&mut self, now: Instant) -> bool {
         let goes_on = self.last.is_some_and(|last| now.duration_since(last) < BURST);
         self.last = Some(now);
