@@ -84,8 +84,8 @@ pub fn create_folder(path: &Path) -> std::io::Result<()> {
     std::iter::once(path).chain(new).try_for_each(sync_entry)
 }
 
-/// Flushes the names of a folder's files to disk. A file that was flushed is still lost in a loss
-/// of power when its name was not.
+/// Flushes the directory entries of a folder to disk. After a power loss, a file that was flushed
+/// is still missing if its name was not.
 ///
 /// # Errors
 /// When the disk fails. A folder that this process may not open, or that the file system cannot
@@ -136,7 +136,7 @@ pub fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
         writeln!(file, "{text}")?;
         file.sync_all()
     });
-    // A rename would replace the file of another process that does the same.
+    // A rename would replace the file of another process that creates it at the same time.
     let linked = written.and_then(|()| std::fs::hard_link(draft, path));
     let removed = std::fs::remove_file(draft);
     linked.and(removed)?;

@@ -39,7 +39,7 @@ impl InstanceKey {
         }
         match files::write_file(path, &STANDARD_NO_PAD.encode(key)) {
             Ok(()) => Ok(Self(key)),
-            // Another process made it at the same time: both have to use the same.
+            // Another process created it at the same time: both must use the same key.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Self::load(path),
             Err(error) => Err(failed(&error)),
         }
@@ -72,8 +72,8 @@ impl InstanceKey {
         cookie::Key::derive_from(&self.0)
     }
 
-    /// Seals a secret for `purpose` to the one place where it belongs (AES-256-GCM, a random nonce first):
-    /// elsewhere it does not open.
+    /// Seals a secret for `purpose` to the one place where it belongs (AES-256-GCM, a random nonce
+    /// first): it cannot be opened for another purpose or place.
     ///
     /// # Errors
     /// When the operating system has no randomness to give.

@@ -36,7 +36,8 @@ pub fn render() -> Option<String> {
     HANDLE.get().map(PrometheusHandle::render)
 }
 
-/// Drains what histograms observed into their buckets, so that it does not pile up between scrapes.
+/// Moves the samples of histograms into their buckets, so that they do not accumulate between
+/// scrapes.
 pub fn upkeep() {
     if let Some(handle) = HANDLE.get() {
         handle.run_upkeep();

@@ -1,5 +1,5 @@
-//! The server: the routes, the layers around them, and what answers where there is no route. The one
-//! file that knows all faces.
+//! The server: the routes, the layers around them, and the answers where there is no route. The
+//! only file that knows pages, API and transport.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

@@ -99,7 +99,7 @@ fn main() {
     }
 }
 
-/// A server with so many sessions.
+/// A server with `sessions` sessions.
 struct Subject {
     server: Server,
     place: Place,
@@ -190,11 +190,12 @@ fn reads(options: &Options, subjects: &[Subject], operations: &[Vec<Operation>])
     cheapest
 }
 
-/// The first search reads the sessions into memory, beside the requests.
+/// Waits until the sessions are in memory: the first search makes the server read them, in the
+/// background.
 fn wait_for_index(server: &Server) {
     let mut client = client::Client::connect(&server.address);
     let (mut quickest, mut asked) = (f64::INFINITY, 0);
-    // What is read when it is there takes much less than what is not.
+    // A search in memory takes much less time than one in the database.
     while asked < 400 && quickest > 30.0 {
         let started = Instant::now();
         client.get_json(&format!("{}?search=zz{asked}", operations::SESSIONS), &operations::bearer());
@@ -237,11 +238,11 @@ fn writes(options: &Options, subject: &Subject, report: &mut Report) {
     let bulk = measure::bulk_end(server, &tenth);
     let [signing_out, moving] = bulk.waits;
     report.note(&format!(
-        "{BULK_ENDS} signed out {} sessions of {} users in {:.2} s; meanwhile no list or check waited longer than {:.1} ms, no sign-in longer than {:.1} ms",
+        "{BULK_ENDS} signed out {} sessions of {} users in {:.2} s; during that time no list or check waited longer than {:.1} ms, no sign-in longer than {:.1} ms",
         bulk.sessions, bulk.users, bulk.seconds, signing_out.read, signing_out.sign_in
     ));
     report.note(&format!(
-        "they were among the ended sessions {:.1} s later; meanwhile no list or check waited longer than {:.1} ms, no sign-in longer than {:.1} ms",
+        "they were among the ended sessions {:.1} s later; during that time no list or check waited longer than {:.1} ms, no sign-in longer than {:.1} ms",
         bulk.moving, moving.read, moving.sign_in
     ));
 }

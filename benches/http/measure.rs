@@ -163,7 +163,7 @@ pub fn ends(server: &Server, place: &Place, time: Duration) -> Measured {
             Ask { method: "DELETE", path, head: bearer(), body: String::new() }
         })
         .collect();
-    beside_others(server, place, &list, &ends, time)
+    while_others_ask(server, place, &list, &ends, time)
 }
 
 /// Checks cookies while sixteen others search for one letter, which is the slowest search.
@@ -171,18 +171,18 @@ pub fn checks(server: &Server, place: &Place, time: Duration) -> Measured {
     let letters = [Ask::get(format!("{SESSIONS}?search=e"), &bearer())];
     // The last of these people are not among those whose sessions end.
     let check = Ask::get("/sign-in", &format!("Cookie: rollcall_session=key-{}\r\n", KNOWN - 1));
-    beside_others(server, place, &letters, &vec![check; 100_000], time)
+    while_others_ask(server, place, &letters, &vec![check; 100_000], time)
 }
 
 /// Asks one question after the other, each once, while sixteen others ask theirs again and again.
-fn beside_others(server: &Server, place: &Place, theirs: &[Ask], ours: &[Ask], time: Duration) -> Measured {
+fn while_others_ask(server: &Server, place: &Place, theirs: &[Ask], ours: &[Ask], time: Duration) -> Measured {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
                 let mut client = Client::connect(&server.address);
                 for ask in theirs.iter().cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
-                    // 503: more wait than may.
+                    // 503: the queue is full.
                     assert!(matches!(client.ask(ask), 200 | 503));
                 }
             });
@@ -204,7 +204,7 @@ fn beside_others(server: &Server, place: &Place, theirs: &[Ask], ours: &[Ask], t
             waits
         });
         is_over.store(true, Ordering::Relaxed);
-        // What the others cost is in it: only the waits mean something here.
+        // The cost includes that of the other requests, so only the waits are kept.
         Measured { server_micros: f64::NAN, database_micros: f64::NAN, ..measured }
     })
 }
@@ -218,7 +218,7 @@ pub struct Bulk {
     pub seconds: f64,
     /// From then until all were among the ended sessions.
     pub moving: f64,
-    /// How long others waited at most until all were signed out, and from then on.
+    /// The longest waits of other requests until all were signed out, and from then on.
     pub waits: [Waits; 2],
 }
 
@@ -277,7 +277,8 @@ pub fn bulk_end(server: &Server, users: &[i64]) -> Bulk {
             sessions += client.json()["deleted"].as_i64().unwrap();
         }
         let signed_out = Instant::now();
-        // Whoever signs in replaces a session, which joins the ended ones too: this may be over a moment early.
+        // A sign-in ends the session that it replaces, which is counted here too: the loop may end
+        // a moment early.
         while count_ended(&mut client) < ended_before + sessions {
             std::thread::sleep(Duration::from_millis(100));
         }

@@ -10,15 +10,15 @@ use crate::server::{Place, Server, TOKEN};
 pub const SESSIONS: &str = "/api/v3/core/authenticated_sessions/";
 /// The row of the check that every request with a cookie makes.
 pub const CHECK: &str = "check a cookie (and redirect)";
-/// So many sessions whose keys are known, of people who have ten each.
+/// The number of sessions whose keys are known; their users have ten each.
 pub const KNOWN: u32 = 2000;
 /// The people whose password is known, for sign-ins. Their hash is cheap: hashing is not what is measured.
 pub const VISITORS: u32 = 64;
 pub const PASSWORD: &str = "correct horse battery staple";
 const CHEAP_HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$YmVuY2hiZW5jaA$";
 
-/// What one operation may cost, in milliseconds of processor time: of the server on SQLite, of the
-/// server and the database on PostgreSQL.
+/// The upper bound of an operation's cost, in milliseconds of processor time: of the server on
+/// SQLite, of the server and the database on PostgreSQL.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound(pub f64, pub f64);
 
@@ -27,11 +27,11 @@ pub struct Operation {
     pub name: &'static str,
     pub asks: Vec<Ask>,
     pub bound: Option<Bound>,
-    /// Whether sessions come and go meanwhile, so that no answer can be kept.
+    /// Whether sessions begin and end during the measurement, so that no answer can be cached.
     pub is_disturbed: bool,
 }
 
-/// What was found among the sessions that were made.
+/// Samples of the generated sessions.
 pub struct Samples {
     uuids: Vec<String>,
     usernames: Vec<String>,
@@ -45,7 +45,8 @@ pub struct Samples {
     pub count: i64,
 }
 
-/// People and sessions beside the made ones: with keys that the benchmark knows.
+/// Import lines of users and sessions with keys that the benchmark knows, in addition to the
+/// generated ones.
 pub fn known_lines() -> String {
     let mut lines = String::new();
     for n in 0..KNOWN / 10 {

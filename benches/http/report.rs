@@ -35,7 +35,7 @@ impl Report {
         println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     }
 
-    /// Says something beside the table.
+    /// Prints a line below the table.
     pub fn note(&mut self, words: &str) {
         println!("\n{words}");
         self.notes.push(words.to_owned());

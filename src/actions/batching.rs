@@ -29,20 +29,20 @@ pub type Work<J, A> = fn(Arc<Core>, Batch<J, A>) -> BoxFuture<'static, Result<Ve
 pub struct Batching<J, A>(Arc<Shared<J, A>>);
 
 struct Shared<J, A> {
-    line: Mutex<Line<J, A>>,
+    queue: Mutex<Queue<J, A>>,
     work: Work<J, A>,
     /// The most batches that run at the same time.
     most_at_once: usize,
     /// The most jobs in one batch.
-    most_together: usize,
+    most_jobs: usize,
 }
 
-struct Line<J, A> {
-    waiting: VecDeque<(J, Answer<A>)>,
-    at_work: usize,
+struct Queue<J, A> {
+    jobs: VecDeque<(J, Answer<A>)>,
+    running: usize,
     /// Whether a batch that was started has not taken its jobs yet. Jobs that arrive until then
     /// join it, so no other batch starts.
-    is_one_open: bool,
+    has_untaken_batch: bool,
 }
 
 /// One batch: it holds no jobs until [`Batch::take`].
@@ -68,16 +68,16 @@ pub fn at_once() -> usize {
 
 impl<J: Send + 'static, A: Send + 'static> Batching<J, A> {
     /// An empty queue. At most `most_at_once` batches of `work` run at the same time, each with at
-    /// most `most_together` jobs.
-    pub fn new(work: Work<J, A>, most_at_once: usize, most_together: usize) -> Self {
-        let line = Mutex::new(Line { waiting: VecDeque::new(), at_work: 0, is_one_open: false });
-        Self(Arc::new(Shared { line, work, most_at_once, most_together }))
+    /// most `most_jobs` jobs.
+    pub fn new(work: Work<J, A>, most_at_once: usize, most_jobs: usize) -> Self {
+        let queue = Mutex::new(Queue { jobs: VecDeque::new(), running: 0, has_untaken_batch: false });
+        Self(Arc::new(Shared { queue, work, most_at_once, most_jobs }))
     }
 
     /// The number of jobs in the queue, whose batch has not taken them yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        lock(&self.0.line).waiting.len()
+        lock(&self.0.queue).jobs.len()
     }
 
     /// Queues a job and waits for its answer. Once a batch took the job, it is done even when the
@@ -90,27 +90,27 @@ impl<J: Send + 'static, A: Send + 'static> Batching<J, A> {
     pub async fn ask(&self, core: &Arc<Core>, job: J) -> Result<A, StoreError> {
         let (answer, answered) = oneshot::channel();
         {
-            let mut line = lock(&self.0.line);
-            if line.waiting.len() >= MOST_WAITING {
+            let mut queue = lock(&self.0.queue);
+            if queue.jobs.len() >= MOST_WAITING {
                 return Err(StoreError::Busy);
             }
-            line.waiting.push_back((job, answer));
-            self.0.begin(&mut line, core, &Handle::current());
+            queue.jobs.push_back((job, answer));
+            self.0.start_batch(&mut queue, core, &Handle::current());
         }
         let answered = tokio::time::timeout(WAIT, answered).await.map_err(|_| StoreError::Busy)?;
-        answered.map_err(|_| StoreError::Failed("nobody answered".into()))?
+        answered.map_err(|_| StoreError::Failed("the batch ended without an answer".into()))?
     }
 }
 
 impl<J: Send + 'static, A: Send + 'static> Shared<J, A> {
     /// Starts a batch, if jobs are queued, no started batch is still without its jobs, and fewer
     /// than `most_at_once` run.
-    fn begin(self: &Arc<Self>, line: &mut Line<J, A>, core: &Arc<Core>, runtime: &Handle) {
-        if line.is_one_open || line.waiting.is_empty() || line.at_work >= self.most_at_once {
+    fn start_batch(self: &Arc<Self>, queue: &mut Queue<J, A>, core: &Arc<Core>, runtime: &Handle) {
+        if queue.has_untaken_batch || queue.jobs.is_empty() || queue.running >= self.most_at_once {
             return;
         }
-        line.is_one_open = true;
-        line.at_work += 1;
+        queue.has_untaken_batch = true;
+        queue.running += 1;
         let (shared, core, same) = (Arc::clone(self), Arc::clone(core), runtime.clone());
         runtime.spawn(async move {
             let answers = Answers::default();
@@ -126,16 +126,16 @@ impl<J: Send + 'static, A: Send + 'static> Shared<J, A> {
             // A batch that failed before it took its jobs: takes them now, so that they get the
             // error.
             drop(batch().take());
-            tell(done, lock(&answers).take().unwrap_or_default());
-            let mut line = lock(&shared.line);
-            line.at_work = line.at_work.saturating_sub(1);
-            shared.begin(&mut line, &core, &same);
+            send(done, lock(&answers).take().unwrap_or_default());
+            let mut queue = lock(&shared.queue);
+            queue.running = queue.running.saturating_sub(1);
+            shared.start_batch(&mut queue, &core, &same);
         });
     }
 }
 
 /// Sends the answers, or the error, to the callers. A caller that is gone is skipped.
-fn tell<A>(done: Result<Vec<A>, StoreError>, answers: Vec<Answer<A>>) {
+fn send<A>(done: Result<Vec<A>, StoreError>, answers: Vec<Answer<A>>) {
     match done {
         Ok(done) => done.into_iter().zip(answers).for_each(|(done, answer)| drop(answer.send(Ok(done)))),
         Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
@@ -143,7 +143,7 @@ fn tell<A>(done: Result<Vec<A>, StoreError>, answers: Vec<Answer<A>>) {
 }
 
 impl<J: Send + 'static, A: Send + 'static> Batch<J, A> {
-    /// Takes the queued jobs, at most `most_together` of them, without those whose callers are
+    /// Takes the queued jobs, at most `most_jobs` of them, without those whose callers are
     /// gone. A second call returns none.
     #[must_use]
     pub fn take(&self) -> Vec<J> {
@@ -151,13 +151,13 @@ impl<J: Send + 'static, A: Send + 'static> Batch<J, A> {
         if answers.is_some() {
             return Vec::new();
         }
-        let mut line = lock(&self.shared.line);
-        line.waiting.retain(|(_, answer)| !answer.is_closed());
-        let these = line.waiting.len().min(self.shared.most_together);
-        let (jobs, these) = line.waiting.drain(..these).unzip();
+        let mut queue = lock(&self.shared.queue);
+        queue.jobs.retain(|(_, answer)| !answer.is_closed());
+        let these = queue.jobs.len().min(self.shared.most_jobs);
+        let (jobs, these) = queue.jobs.drain(..these).unzip();
         *answers = Some(these);
-        line.is_one_open = false;
-        self.shared.begin(&mut line, &self.core, &self.runtime);
+        queue.has_untaken_batch = false;
+        self.shared.start_batch(&mut queue, &self.core, &self.runtime);
         jobs
     }
 }

@@ -39,8 +39,8 @@ pub enum ActionError {
     /// The name is taken.
     #[error("{0} exists already")]
     Exists(String),
-    /// The user has as many sessions as they may have.
-    #[error("the user has as many sessions as they may have")]
+    /// The user's session limit is reached.
+    #[error("the session limit of the user is reached")]
     AtLimit,
     /// The session limit is reached, and the user may choose a session to end; the proof of their
     /// password waits.

@@ -40,13 +40,14 @@ pub enum ApiError {
     Search(&'static str),
     /// 400: the body cannot be read.
     Malformed(String),
-    /// 409: there are so many, not as many as expected.
+    /// 409: this number of sessions matches, not the expected one.
     Changed(u64),
     /// 413: the body is too large.
     TooLarge,
     /// 415: the body is in a form we do not read.
     UnsupportedMediaType(String),
-    /// 429: too many wrong passwords or codes; for so many seconds none is looked at.
+    /// 429: too many wrong passwords or codes; the next one is checked after this number of
+    /// seconds.
     Throttled(u64),
     /// 503: part of it was done.
     Stopped(Value),
@@ -142,17 +143,17 @@ pub struct GenericError {
     code: Option<String>,
 }
 
-/// Said to whoever has as many sessions as they may have.
-pub const AT_LIMIT: &str = "You have as many sessions as you may have. End one of them first.";
-/// Said to whoever has a second factor and did not prove it.
+/// The answer to a sign-in above the session limit.
+pub const AT_LIMIT: &str = "Your session limit is reached. End one of your sessions first.";
+/// The answer to a user who has a second factor and did not prove it.
 pub const FACTOR_NEEDED: &str = "Prove your second factor first.";
 
-/// Said when the user's credentials changed during a sign-in.
-pub const PROOF_OUTDATED: &str = "Your password or your second factors changed meanwhile. Please start again.";
+/// The answer when the user's credentials changed during a sign-in.
+pub const PROOF_OUTDATED: &str = "Your password or your second factors changed during the sign-in. Please start again.";
 
-/// Said to a session that is used from elsewhere.
+/// The answer to a session that is used from another network or place than the one it is bound to.
 const UNPROVED: &str = "This session is used from elsewhere than it was proved. Confirm it first, at /confirm.";
-/// Said to one that ended for it.
+/// The answer to a session that ended for that reason.
 const MOVED: &str = "This session has ended: it was used from elsewhere than it was proved.";
 
 fn detail(text: &str) -> Value {

@@ -24,7 +24,7 @@ use crate::http::query::Query;
 const DEFAULT_PAGE_SIZE: i64 = 20;
 const MAX_PAGE_SIZE: i64 = 100;
 
-/// What all lists take besides filters.
+/// The parameters that all lists have, in addition to filters.
 const COMMON: [&str; 4] = ["ordering", "page", "page_size", "search"];
 
 /// How a resource is listed. `F` are its filters, `K` is what it is ordered by.
@@ -255,7 +255,7 @@ fn value(kind: Kind, text: &str) -> Result<String, &'static str> {
 #[derive(Serialize)]
 pub struct Empty {}
 
-/// Where a page stands among the others.
+/// The number of a page and those of its neighbours.
 #[derive(Serialize, ToSchema)]
 pub struct Pagination {
     /// Number of the next page, 0 for none.
@@ -275,7 +275,7 @@ pub struct Pagination {
 }
 
 impl Pagination {
-    /// Where a page of a list is among the others.
+    /// The pagination of a page of a list.
     ///
     /// # Errors
     /// [`ApiError::InvalidPage`] when there is no page of that number.

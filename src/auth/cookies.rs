@@ -41,7 +41,8 @@ pub fn values(app: &App, headers: &HeaderMap, name: &str) -> Vec<String> {
     values
 }
 
-/// What may stand around a name and a value (RFC 6265bis, 5.6): nothing else that looks blank.
+/// The white space that is allowed around a name and a value (RFC 6265bis, 5.6); other blanks are
+/// part of it.
 const BLANKS: [char; 2] = [' ', '\t'];
 
 /// The value of the cookie with that name. Quotes around a value are not part of it.
@@ -102,8 +103,9 @@ pub fn set_both(headers: &mut HeaderMap, app: &App, name: &'static str, value: &
     set(headers, &build(&app.config, own_name(app, name), value.to_owned(), max_age));
 }
 
-/// Makes the browser forget what [`set_both`] set. The value under the shared name stays when it is
-/// another instance's: when the request holds it beside another one of ours, or when `is_ours` is false.
+/// Deletes the cookies that [`set_both`] set. The shared name keeps its value if it is another
+/// instance's: if the request has another value under this instance's own name, or if `is_ours` is
+/// false.
 pub fn remove_both(headers: &mut HeaderMap, app: &App, name: &'static str, request: &HeaderMap, is_ours: bool) {
     let own_name = own_name(app, name);
     let (shared, own) = (find(request, name), find(request, &own_name));

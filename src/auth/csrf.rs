@@ -1,5 +1,5 @@
-//! Proof that a state-changing request with a cookie was meant: authentik's double-submitted token on
-//! the API (`docs/compat.md` 5), a keyed proof in the forms of the pages, and the browser's own word
+//! CSRF protection of state-changing requests with a cookie: authentik's double-submitted token on
+//! the API (`docs/compat.md` 5), a keyed proof in the forms of the pages, and the browser's headers
 //! (`Origin`, `Sec-Fetch-Site`) on both.
 
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -52,9 +52,9 @@ fn check_origin(headers: &HeaderMap, client: &ClientInfo, app: &App) -> Result<(
     Err(format!("Referer checking failed - {referer} does not match any trusted origins."))
 }
 
-/// Checks the `Origin` header, if there is one. A page whose referrer policy is `no-referrer`, which a
-/// proxy may have added, sends `null` with its own forms: then the browser's other word counts
-/// (`Sec-Fetch-Site`, which pages cannot forge). The request's own proof is checked besides.
+/// Checks the `Origin` header, if there is one. A page whose referrer policy is `no-referrer`,
+/// which a proxy may have added, sends `null` with its own forms: then `Sec-Fetch-Site` decides,
+/// which pages cannot forge. The request's own proof is checked in addition.
 fn check_named_origin(headers: &HeaderMap, client: &ClientInfo, app: &App) -> Result<(), String> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let (Some(origin), None) = (origins.next(), origins.next()) else {

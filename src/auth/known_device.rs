@@ -1,5 +1,5 @@
-//! The cookie by which a browser is known: a random secret, kept for long, that says "somebody signed
-//! in here before". It gives nothing by itself and replaces no proof.
+//! The cookie of a known device: a long-lived random secret which shows that a user signed in with
+//! this browser before. It opens nothing and replaces no proof.
 
 use axum::http::HeaderMap;
 
@@ -13,7 +13,7 @@ pub fn name(config: &Config) -> &'static str {
     if config.is_https() { "__Host-rollcall_device" } else { "rollcall_device" }
 }
 
-/// What the secret that a request's cookie holds hashes to, known or not.
+/// The hash of the secret in a request's cookie, known or not.
 #[must_use]
 pub fn secret(config: &Config, headers: &HeaderMap) -> Option<HashedSecret> {
     let secret = cookies::find(headers, name(config)).filter(|secret| !secret.is_empty())?;

@@ -28,15 +28,16 @@ use crate::store::people::users::UserRow;
 /// Why a caller is refused.
 #[derive(Debug)]
 pub enum AuthError {
-    /// No credentials, or a cookie that opens nothing.
+    /// No credentials, or a cookie that is not accepted.
     Missing,
-    /// An `Authorization` header that opens nothing.
+    /// An `Authorization` header that is not accepted.
     Refused(&'static str),
     /// A cookie without its proof.
     Csrf(String),
-    /// A cookie whose session is used from elsewhere, and must be proved there first.
+    /// A cookie whose session is used from another network or place than the one it is bound to,
+    /// and needs a re-authentication.
     Unproved,
-    /// A cookie whose session ended, since it was used from elsewhere.
+    /// A cookie whose session ended, since it was used from another network or place.
     Moved,
     /// The database failed.
     Store(StoreError),
@@ -134,20 +135,20 @@ pub async fn start_session(
     begin_session(app, headers, client, Proved::by_password(proved), Wish { is_remembered, ends: None }).await
 }
 
-/// How somebody wishes to sign in.
+/// The options of a sign-in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wish {
     /// To stay signed in.
     pub is_remembered: bool,
-    /// The session to end, where the limit leaves no room for one more.
+    /// The session to end, if the session limit is reached.
     pub ends: Option<SessionId>,
 }
 
 /// Starts a session as [`start_session`] does, however its user proved who they are.
 ///
 /// # Errors
-/// As for [`start_session`]; [`ActionError::AtLimit`] and [`ActionError::ChooseEnd`] when the user has
-/// as many sessions as they may have.
+/// As for [`start_session`]; [`ActionError::AtLimit`] and [`ActionError::ChooseEnd`] when the
+/// session limit is reached.
 pub async fn begin_session(
     app: &App,
     headers: &HeaderMap,

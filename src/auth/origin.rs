@@ -1,4 +1,4 @@
-//! Origins (RFC 6454): where a browser says that a request comes from, and where this server is. They are
+//! Origins (RFC 6454): the one that a browser reports for a request, and this server's. They are
 //! compared by their parts, since one origin can be written in several ways.
 
 use std::net::Ipv6Addr;

@@ -1,11 +1,13 @@
-//! For whom passkeys are made: the host people reach the server by. Without `http.public_url` that is
-//! `localhost` alone, since a request's `Host` is whatever its sender likes.
+//! The relying party of passkeys: the host by which people reach the server. Without
+//! `http.public_url` only `localhost` is accepted, since a request's `Host` is chosen by its
+//! sender.
 
 use crate::actions::app::App;
 use crate::domain::webauthn::RelyingParty;
 use crate::http::client::ClientInfo;
 
-/// Whom a request's browser makes passkeys for. `None` when browsers make none for this address.
+/// The relying party for which a request's browser makes passkeys. `None` when browsers make none
+/// for this address.
 #[must_use]
 pub fn of(app: &App, client: &ClientInfo) -> Option<RelyingParty> {
     match &app.config.http.public_url {

@@ -14,7 +14,7 @@ use crate::enrich::user_agents::UserAgents;
 use crate::keys::InstanceKey;
 use crate::store::{Store, StoreError, foreign_schema, migrations};
 
-/// A MaxMind file older than this is worth a word, in days: they come out twice a week.
+/// A MaxMind file older than this causes a warning, in days: new files come out twice a week.
 const OLD: u64 = 30;
 
 struct Report {
@@ -226,7 +226,8 @@ impl Holds {
     }
 }
 
-/// Proxies that are trusted may say where a client comes from. A network of everybody lets everybody say so.
+/// A trusted proxy says which address a client has. A network of all addresses lets every client
+/// choose its own.
 fn trusted_proxies(config: &Config, report: &mut Report) -> Outcome {
     /// Networks up to this prefix hold a good part of all addresses.
     const WIDE: (u8, u8) = (7, 19);
@@ -235,7 +236,7 @@ fn trusted_proxies(config: &Config, report: &mut Report) -> Outcome {
         ipnet::IpNet::V4(network) => (network.prefix_len(), WIDE.0),
         ipnet::IpNet::V6(network) => (network.prefix_len(), WIDE.1),
     };
-    let cure = "Name the addresses of the proxies themselves: whoever is trusted says which address a client has.";
+    let cure = "Name the addresses of the proxies themselves: a trusted peer decides which address a client has.";
     if let Some(all) = networks.iter().find(|network| network.prefix_len() == 0) {
         return report.bad("trusted proxies", &format!("http.trusted_proxies holds {all}, which is everybody"), cure);
     }

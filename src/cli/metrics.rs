@@ -55,7 +55,7 @@ async fn show(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-/// What is not counted as it happens but looked at now.
+/// Samples the values that are not counted as they change.
 async fn look(app: &App) {
     if let Ok(sessions) = app.store.read().count_sessions_of(&CountKey::All).await {
         gauge!("rollcall_sessions").set(as_f64(sessions));

@@ -146,7 +146,7 @@ pub fn main() -> ExitCode {
         };
         flags.values.push((key.trim().to_owned(), value.to_owned(), "--set"));
     }
-    // These need no configuration, so a wrong one does not stand in their way.
+    // These commands need no configuration, so they also work with a wrong one.
     match cli.command {
         Command::Openapi => return finish(openapi()),
         Command::Completions { shell } => {
@@ -190,7 +190,7 @@ pub fn main() -> ExitCode {
             Command::Openapi | Command::Completions { .. } => Ok(()),
         }
     });
-    // Nothing is left to wait for; a hash or a look-up under way is of no use to anyone.
+    // Nothing is left to wait for; nobody needs the result of a running hash or look-up.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     finish(outcome)
 }
@@ -198,7 +198,7 @@ pub fn main() -> ExitCode {
 fn finish(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads has read enough, as `head` does.
+        // The reader closed the pipe, as `head` does: that is no failure.
         Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => {
             ExitCode::SUCCESS
         }
@@ -260,9 +260,9 @@ async fn open(config: Config) -> Result<App, Failure> {
     open_or_create(config).await
 }
 
-/// Opens an instance, and makes it where there is none: for commands that fill one.
+/// Opens an instance, and creates it if there is none: for commands that fill one.
 async fn open_or_create(mut config: Config) -> Result<App, Failure> {
-    // One question is answered sooner by the database than all sessions are read.
+    // Reading all sessions into memory takes longer than one question to the database.
     config.sessions.index_limit = 0;
     Ok(App::start(config, Clock::System).await?)
 }

@@ -19,7 +19,7 @@ pub(super) fn line(text: &str) -> Outcome {
     write(format!("{text}\n").as_bytes())
 }
 
-/// Says something to whoever runs the command.
+/// Writes a message for the person who runs the command.
 pub(super) fn say(text: &str) {
     // Without a standard error there is nobody to tell.
     drop(writeln!(std::io::stderr(), "{}", printable(text)));

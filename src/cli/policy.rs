@@ -18,7 +18,8 @@ use crate::store::people::policies::PolicyOwner;
 /// What to do with policies.
 #[derive(Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Show what the instance, a group or a user has, and what holds together: the smallest of each
+    /// Show the policy of the instance, a group or a user, and the limits that apply: the smallest
+    /// of each
     Show {
         #[command(flatten)]
         whose: WhoseArgs,
@@ -30,10 +31,10 @@ pub(super) enum PolicyCommand {
     Set {
         #[command(flatten)]
         whose: WhoseArgs,
-        /// A session not used for so long ends, such as 30m; none: no limit here
+        /// A session that is not used for this long ends, such as 30m; none: no limit here
         #[arg(long, value_name = "DURATION")]
         idle_timeout: Option<String>,
-        /// A session ends so long after its sign-in, such as 8h; none: no limit here
+        /// A session ends this long after its sign-in, such as 8h; none: no limit here
         #[arg(long, value_name = "DURATION")]
         absolute_timeout: Option<String>,
         /// The same with "stay signed in"; 0: not offered; none: no limit here
@@ -42,10 +43,11 @@ pub(super) enum PolicyCommand {
         /// The most sessions one user has at once; none: no limit here
         #[arg(long, value_name = "NUMBER")]
         max_sessions: Option<String>,
-        /// What happens to one more: refuse, ask (which to end), end_oldest; none: not said here
+        /// What happens to a sign-in above the limit: refuse, ask (which to end), end_oldest; none:
+        /// not set here
         #[arg(long, value_name = "OUTCOME")]
         at_limit: Option<String>,
-        /// Whether signing in takes a second factor: true; none: not said here
+        /// Whether signing in needs a second factor: true; none: not set here
         #[arg(long, value_name = "TRUE")]
         require_factor: Option<String>,
     },

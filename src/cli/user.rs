@@ -51,7 +51,7 @@ pub(super) enum UserCommand {
     },
     /// Print a link with which a user sets a password once; ends their sessions when it is used
     RecoveryLink {
-        /// For whom
+        /// Username
         username: String,
     },
     /// Let a user sign in again
@@ -127,7 +127,9 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
             let key = users::make_recovery_link(&app, By::Cli, &find(&app, &username).await?).await?;
             output::line(&format!("{}/set-up/{}", serve::origin(&app).await?, key.expose()))?;
             let minutes = app.config.sign_in.link_timeout.as_secs().div_ceil(60);
-            output::say(&format!("the link works once, for {minutes} minutes; whoever opens it sets the password of {username}"));
+            output::say(&format!(
+                "the link works once, for {minutes} minutes; the person who opens it sets the password of {username}"
+            ));
         }
         UserCommand::Activate { username } => {
             users::set_active(&app, By::Cli, &find(&app, &username).await?, true).await?;

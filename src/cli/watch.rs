@@ -10,7 +10,7 @@ use crate::domain::event::{EventContent, EventKind};
 use crate::store::events::feed::EventFeed;
 use crate::store::events::rows::EventRow;
 
-/// How often is looked.
+/// How often the database is polled.
 const PERIOD: Duration = Duration::from_millis(250);
 /// Beginnings and ends of sessions.
 const SHOWN: [EventKind; 5] =

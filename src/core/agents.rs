@@ -83,8 +83,9 @@ impl Agents {
         Ok(found)
     }
 
-    /// The key of a text that was [learnt](Agents::learn_key). The entry may be gone by now, if nothing
-    /// referred to it any more: whoever refers to it then fails, and [forgets](Agents::forget_key) the key.
+    /// The cached key of a text that was [learnt](Agents::learn_key). The entry may have been
+    /// deleted since, if nothing referred to it: the write that uses the key then fails, and its
+    /// caller [forgets](Agents::forget_key) the key.
     #[must_use]
     pub fn key(&self, text: &str) -> Option<i64> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&hash(text)).copied()
@@ -99,12 +100,12 @@ impl Agents {
         keys.insert(hash(text), key);
     }
 
-    /// Forgets the key of a text, and gives whether it was remembered.
+    /// Forgets the key of a text, and returns whether it was cached.
     pub fn forget_key(&self, text: &str) -> bool {
         self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(&hash(text)).is_some()
     }
 
-    /// Forgets cached entries: newer rules have read them anew.
+    /// Forgets cached entries: newer rules parsed them again.
     pub fn forget(&self) {
         self.cache.write().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -49,10 +49,10 @@ impl Address {
         key
     }
 
-    /// The address that counts: the IPv4 address that an IPv6 address holds, in any form in which
-    /// its user cannot choose it, or the address itself. Two texts of one host have the same one.
-    /// It is for limits, places and bindings, and not for what is stored, shown, filtered or
-    /// ordered.
+    /// The address by which a host is judged: the IPv4 address that an IPv6 address holds, in any
+    /// form in which its user cannot choose it, or the address itself. Two texts of one host have
+    /// the same one. It is for limits, places and bindings, and not for what is stored, shown,
+    /// filtered or ordered.
     #[must_use]
     pub fn effective(self) -> Self {
         match self.form() {
@@ -79,9 +79,8 @@ impl Address {
         }
     }
 
-    /// The name of all addresses that share a limit with this one: an IPv4 address, or the /64 of
-    /// an IPv6 address as 16 hexadecimal digits at most, since who has one address of it has all of
-    /// them.
+    /// The key of a rate limit by address: an IPv4 address, or the /64 of an IPv6 address as at
+    /// most 16 hexadecimal digits, since a host usually has all addresses of its /64.
     #[must_use]
     pub fn limit_key(self) -> String {
         match self.effective().0 {

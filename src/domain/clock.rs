@@ -13,7 +13,8 @@ use crate::domain::clock_guard::{ClockGuard, Steady};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);
 
-/// How far the clocks of two nodes may differ before what one stored is not believed by the other.
+/// How far the clocks of two nodes may differ. A time that is further in the future was stored
+/// under a wrong clock.
 pub const AHEAD: Duration = Duration::from_secs(300);
 
 /// The latest instant with a year of four digits: 9999-12-31T23:59:59.999999Z.
@@ -44,8 +45,8 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Whether this is less than `within` away from `now`, before or after it. What is remembered with an instant is
-    /// compared so, that a clock that was ahead for a while does not make it last.
+    /// Whether this is less than `within` away from `now`, before or after it. Remembered times are
+    /// compared this way, so that a clock that was ahead for a while does not make them last.
     #[must_use]
     pub fn is_near(self, now: Self, within: Duration) -> bool {
         now.since(self).max(self.since(now)) < within

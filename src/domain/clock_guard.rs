@@ -1,8 +1,9 @@
 //! A clock that is compared with one that cannot be set, so that a jump of the first is noticed.
 //!
-//! The wall clock says what time it is and can be set, by hand, by NTP, or by a machine that wakes up. The steady clock
-//! counts since the machine started and cannot. Where the two went different ways, the wall clock is in doubt: nothing
-//! may be deleted by it, and it does not go back, until it agrees again or somebody confirms it.
+//! The wall clock can be set: by hand, by NTP, or when a machine wakes up. The steady clock counts
+//! since the machine started and cannot be set. When the two drift apart, the wall clock is in
+//! doubt: nothing is deleted by it, and it does not go back, until it agrees again or an operator
+//! confirms it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,8 @@ use crate::domain::clock::{Clock, Timestamp};
 
 /// How far the two clocks may differ since they were last compared: NTP corrects clocks in small steps.
 pub const TOLERANCE: Duration = Duration::from_secs(60);
-/// A clock that is in doubt and runs on evenly for this long is confirmed by that. Long enough for people to notice.
+/// A clock in doubt that runs on evenly for this long is confirmed. Long enough for people to
+/// notice.
 pub const SETTLES_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// The longest time between two runs of the server that is taken for a pause. After a longer one the clock is in doubt.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -88,7 +90,8 @@ struct State {
     /// The steady clock at that moment.
     steady: i64,
     uptime: Option<i64>,
-    /// Whether the time that is expected is the database's: then it is right, whichever way the wall clock went.
+    /// Whether the expected time is the database's: then it is right, whichever way the wall clock
+    /// went.
     is_database: bool,
     /// The doubt, and the steady time since which it has been the same.
     doubt: Option<(Doubt, i64)>,
@@ -109,8 +112,8 @@ impl ClockGuard {
         Self { wall, steady, state: Mutex::new(state), was_doubted: AtomicBool::new(false) }
     }
 
-    /// The present instant. In doubt it is the later of the two, so that what was over stays so; the database's where
-    /// the database has a clock of its own.
+    /// The present instant. In doubt it is the later of the two, so that what had expired stays
+    /// expired; if the database has a clock of its own, it is the database's.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let wall = self.wall.now();
@@ -176,8 +179,8 @@ impl ClockGuard {
         self.expect(self.wall.now(), false);
     }
 
-    /// Follows a believed wall clock in small steps, as NTP makes them: what it says is expected from now on. Does
-    /// nothing in doubt.
+    /// Follows a believed wall clock in small steps, as NTP makes them: its time becomes the
+    /// expected one. Does nothing in doubt.
     pub fn follow(&self) {
         if self.doubt().is_none() {
             let is_database = self.lock().is_database;
@@ -185,7 +188,7 @@ impl ClockGuard {
         }
     }
 
-    /// Whether the doubt began or went since this was last asked: once for each, to log it.
+    /// Whether the doubt began or ended since the last call: true once for each change, to log it.
     #[must_use]
     pub fn has_turned(&self) -> bool {
         let is_doubted = self.doubt().is_some();
@@ -201,7 +204,7 @@ impl ClockGuard {
         }
     }
 
-    /// What the wall clock should say, whether it does or not.
+    /// The expected time of the wall clock, in doubt or not.
     #[must_use]
     pub fn expected(&self) -> Timestamp {
         self.lock().expected(self.steady.now())
@@ -355,7 +358,7 @@ mod tests {
         it.set_back(HOUR / 3);
         it.guard.follow_database(right);
         assert_eq!(it.guard.doubt(), None);
-        // A jump that the database made, too, was none.
+        // If the database's clock jumped too, there was no jump.
         it.set_ahead(HOUR);
         assert!(it.guard.doubt().is_some());
         it.guard.follow_database(right.plus(HOUR));

@@ -64,8 +64,8 @@ impl Form {
         matches!(self, Self::Mapped | Self::Translated | Self::Compatible | Self::Nat64 | Self::LocalNat64(_))
     }
 
-    /// Whether whoever uses the address cannot choose the IPv4 address in it. Who has a prefix of
-    /// their own gives themselves any ISATAP interface in it.
+    /// Whether the IPv4 address in it was assigned, so that the user of the address cannot choose
+    /// it. A user with a prefix of their own can choose any ISATAP interface in it.
     pub fn is_given(self) -> bool {
         self != Self::Isatap
     }
@@ -100,7 +100,7 @@ impl Form {
 
 /// Where the octets are in an address of `64:ff9b:1::/48`. RFC 6052 puts them behind prefixes of
 /// 48, 56, 64 or 96 bits, leaves out byte 8, and fills up with zeros. No host's address begins or
-/// ends with zero, which tells the forms apart.
+/// ends with zero, so the forms can be distinguished.
 fn local_octets(bytes: [u8; 16]) -> [usize; 4] {
     let [_, _, _, _, _, _, six, seven, eight, nine, ten, eleven, twelve, rest @ ..] = bytes;
     if eight != 0 || rest != [0; 3] || [nine, ten, eleven] == [0; 3] {

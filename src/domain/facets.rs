@@ -4,7 +4,7 @@ use crate::domain::{Address, Timestamp};
 
 /// How many kinds of each are given.
 pub const KINDS: usize = 8;
-/// How many days back are counted one by one.
+/// How many days back have a count of their own.
 pub const DAYS: i64 = 14;
 /// Microseconds of a day.
 pub const DAY: i64 = 86_400_000_000;
@@ -14,9 +14,9 @@ pub const DAY: i64 = 86_400_000_000;
 pub struct Facets {
     /// How many users they are of.
     pub users: i64,
-    /// ISO codes, `""` for none known.
+    /// ISO codes, `""` for an unknown country.
     pub countries: Vec<(String, i64)>,
-    /// Autonomous systems, each with an address in it; none known is left out.
+    /// Autonomous systems, each with an address in it; unknown ones are left out.
     pub networks: Vec<NetworkCount>,
     /// Families.
     pub browsers: Vec<(String, i64)>,

@@ -1,5 +1,5 @@
-//! How somebody proves who they are: the methods a session was proved with, the kinds of
-//! authenticators, and how many wrong codes are taken.
+//! How users authenticate: the methods a session was proved with, the kinds of authenticators, and
+//! how many wrong codes are accepted.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::clock::Timestamp;
 
-/// What names an authenticator.
+/// The public identifier of an authenticator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FactorId(pub Uuid);
 
@@ -33,7 +33,7 @@ impl fmt::Display for FactorId {
 pub enum Method {
     /// A password.
     Password,
-    /// A code that is used once: from an authenticator app, or a recovery code.
+    /// A code that works once: from an authenticator app, or a recovery code.
     OneTimeCode,
     /// A key that does not leave its device.
     HardwareKey,
@@ -79,8 +79,8 @@ impl Methods {
         Self::default().with(Method::Password)
     }
 
-    /// These and one more. A password and another method are several factors; a passkey that checked
-    /// who holds it is, too, and says so with [`Method::SeveralFactors`].
+    /// These and one more. A password and another method are several factors; so is a passkey whose
+    /// authenticator verified the user, which is marked with [`Method::SeveralFactors`].
     #[must_use]
     pub fn with(self, method: Method) -> Self {
         let both = Self(self.0 | method.bit());
@@ -93,7 +93,7 @@ impl Methods {
         Method::ALL.into_iter().filter(|method| other.has(*method)).fold(self, Self::with)
     }
 
-    /// Whether this method is among them.
+    /// Whether this method is included.
     #[must_use]
     pub fn has(self, method: Method) -> bool {
         self.0 & method.bit() != 0
@@ -105,14 +105,14 @@ impl Methods {
         [Method::OneTimeCode, Method::HardwareKey, Method::SoftwareKey].into_iter().any(|method| self.has(method))
     }
 
-    /// Whether more than one factor was proved: a password and something one has, or a passkey that
-    /// checked who holds it.
+    /// Whether more than one factor was proved: a password and a device, or a passkey whose
+    /// authenticator verified the user.
     #[must_use]
     pub fn is_multi_factor(self) -> bool {
         self.has(Method::SeveralFactors)
     }
 
-    /// Reads what is stored. Words that nobody knows any more are left out.
+    /// Reads what is stored. Unknown words are skipped.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let known = |word: &str| Method::ALL.into_iter().find(|method| method.as_str() == word);
@@ -173,24 +173,24 @@ pub const MAX_FACTORS: usize = 20;
 /// The longest name of an authenticator, in characters.
 pub const MAX_FACTOR_NAME_LENGTH: usize = 60;
 
-/// Wrong codes in a row, and until when no further one is looked at.
+/// The number of wrong codes in a row, and until when no further one is checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tries {
-    /// How many were wrong since the last right one.
+    /// The number of wrong codes since the last right one.
     pub failures: u32,
-    /// When the next one is looked at.
+    /// When the next one is checked.
     pub blocked_until: Timestamp,
 }
 
 impl Tries {
-    /// So many wrong codes cost nothing.
+    /// Below this number, wrong codes cause no wait.
     const FREE: u32 = 5;
-    /// What the next one costs; each further one twice as much.
+    /// The wait after [`Tries::FREE`] wrong codes; each further one doubles it.
     const FIRST_WAIT: Duration = Duration::from_secs(30);
-    /// What one costs at most: some 24 tries a day for strangers, of a million codes.
+    /// The longest wait: about 24 attempts a day for strangers, of a million codes.
     const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
-    /// Whether a code is looked at now.
+    /// Whether a code is checked now.
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.blocked_until <= now
@@ -207,15 +207,15 @@ impl Tries {
         }
     }
 
-    /// The same wrong codes with the wait that they cost from `now`, where the stored one is longer than any: a clock
-    /// was ahead when it was stored. `None` where it is not.
+    /// The same number with the wait that it causes from `now`, if the stored wait is longer: a
+    /// clock was ahead when it was stored. `None` if it is not.
     #[must_use]
     pub fn bounded(&self, now: Timestamp) -> Option<Self> {
         let latest = now.plus(Self::wait(self.failures));
         self.blocked_until.is_ahead(latest).then_some(Self { blocked_until: latest, ..*self })
     }
 
-    /// What the last of this many wrong codes in a row costs.
+    /// The wait after this number of wrong codes in a row.
     fn wait(failures: u32) -> Duration {
         let Some(beyond) = failures.checked_sub(Self::FREE) else { return Duration::ZERO };
         Self::FIRST_WAIT.saturating_mul(1 << beyond.min(16)).min(Self::LONGEST_WAIT)

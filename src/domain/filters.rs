@@ -35,7 +35,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What stands for a value in help texts, such as `NUMBER`.
+    /// The placeholder of a value in help texts, such as `NUMBER`.
     #[must_use]
     pub fn placeholder(self) -> &'static str {
         match self {
@@ -170,7 +170,7 @@ pub static SESSIONS: &[Filter<SessionFilter>] = &[
         "All but the session of this uuid", &[]),
 ];
 
-/// The filters that ended sessions have besides those of sessions.
+/// The filters that only ended sessions have.
 #[rustfmt::skip]
 pub static ENDED: &[Filter<EndedFilter>] = &[
     filter!("ended_gte", ended_gte, Kind::Instant, instant, Timestamp::to_string,

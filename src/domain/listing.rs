@@ -10,11 +10,12 @@ use crate::domain::factor::{Method, Methods};
 use crate::domain::session::SessionId;
 use crate::domain::user::UserId;
 
-/// Which sessions. All that is given applies together; nothing given is all of them.
+/// Which sessions. All given filters apply together; without any, all sessions match.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SessionFilter {
-    /// Only this user's: what the caller may see. Nothing else in the filter can widen it.
+    /// Only this user's: the limit of what the caller may see. Nothing else in the filter can widen
+    /// it.
     pub visible_to: Option<UserId>,
     /// The username, exactly.
     pub username: Option<String>,
@@ -49,11 +50,11 @@ pub struct SessionFilter {
     /// Folded terms ([`crate::domain::search::folded_terms`]), each of which must be part of the username,
     /// the address or the user agent.
     pub search: Vec<String>,
-    /// All but this one.
+    /// All except this one.
     pub except: Option<SessionId>,
 }
 
-/// Which ended sessions. All that is given applies together.
+/// Which ended sessions. All given filters apply together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndedFilter {
     /// What they were when they ended.
@@ -69,7 +70,7 @@ pub struct EndedFilter {
 }
 
 impl SessionFilter {
-    /// What is given, by field, as text: for the record of what was done with it.
+    /// The given filters by field, as text: for events.
     #[must_use]
     pub fn terms(&self) -> FilterTerms {
         let Ok(Value::Object(fields)) = serde_json::to_value(self) else { return FilterTerms::new() };
@@ -87,8 +88,8 @@ impl SessionFilter {
     }
 }
 
-/// What filters and rows ask of a session that is yes or no, in one byte: the index in memory keeps one for
-/// each session.
+/// The yes-or-no properties of a session that filters and rows need, in one byte: the index in
+/// memory holds one for each session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts(u8);
 
@@ -96,7 +97,8 @@ impl Facts {
     /// The bit of "stay signed in". Those below it are of the methods.
     const REMEMBERED: u8 = 1 << 7;
 
-    /// Of a session whose user asked to stay signed in, or did not, and proved who they are by these methods.
+    /// The facts of a session that was proved by these methods, and whether its user asked to stay
+    /// signed in.
     #[must_use]
     pub fn new(is_remembered: bool, methods: Methods) -> Self {
         let remembered = if is_remembered { Self::REMEMBERED } else { 0 };
@@ -206,9 +208,9 @@ impl Sort {
 /// A session as lists show it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionRow {
-    /// What names it.
+    /// The session's UUID.
     pub uuid: SessionId,
-    /// Whose it is.
+    /// Its user.
     pub user_id: UserId,
     /// When it began.
     pub created_at: Timestamp,

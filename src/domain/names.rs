@@ -1,9 +1,9 @@
 //! The names of people and things: one rule for usernames, e-mail addresses, full names, and the names
 //! of sessions, factors, groups and tokens.
 //!
-//! A name is trimmed and kept in Unicode's normalisation form C. It holds no character that cannot be
-//! seen and none that changes the direction of text, since such names look like others. Two names are
-//! the same when their [`key`]s are equal: case does not count.
+//! A name is trimmed and stored in Unicode's normalisation form C. It holds no invisible character
+//! and none that changes the direction of text, since such names look like others. Two names are
+//! the same when their [`key`]s are equal: letter case does not count.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};

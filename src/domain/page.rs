@@ -1,4 +1,4 @@
-//! Pages of lists: which one is wanted, and what was found.
+//! Pages of lists: the requested one, and its rows.
 
 use std::time::Instant;
 
@@ -28,14 +28,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The page with this number, from 1, of pages with `size` rows. Where there are fewer pages, it has no
-    /// rows.
+    /// The page with this number, from 1, of pages with `size` rows. It has no rows if there are
+    /// fewer pages.
     #[must_use]
     pub fn page(number: i64, size: i64) -> Self {
         Self { which: Which::Number(number), size: size.max(1), asked: None }
     }
 
-    /// The same; where there are fewer pages, the last one.
+    /// The same; the last page if there are fewer pages.
     #[must_use]
     pub fn page_or_last(number: i64, size: i64) -> Self {
         Self { which: Which::NumberOrLast(number.max(1)), ..Self::page(number, size) }
@@ -53,20 +53,20 @@ impl Wanted {
         Self { which: Which::Last, ..Self::page(1, size) }
     }
 
-    /// Says when the question was asked: all that was acknowledged before is in the answer. Without it, that
-    /// is when the store is asked.
+    /// Sets the time of the request: all changes that were acknowledged before it are in the
+    /// answer. Without it, that is the time of the call to the store.
     #[must_use]
     pub fn asked_at(self, instant: Instant) -> Self {
         Self { asked: Some(instant), ..self }
     }
 
-    /// When the question was asked, if that was said.
+    /// The time of the request, if it was set.
     #[must_use]
     pub fn asked(self) -> Option<Instant> {
         self.asked
     }
 
-    /// Its window, as far as that is known without the number of rows; `None`: it is the last page.
+    /// Its window, if it is known without the number of rows; `None`: it is the last page.
     #[must_use]
     pub fn window_at_most(self) -> Option<Window> {
         match self.which {
@@ -82,7 +82,7 @@ impl Wanted {
         (1..=self.pages(count)).contains(&number).then(|| self.window_of(number))
     }
 
-    /// What was found: the number of rows in all, and those of the page.
+    /// The result: the number of all rows, and the rows of the page.
     #[must_use]
     pub fn found<R>(self, count: i64, rows: Vec<R>) -> Found<R> {
         Found { count, number: self.number(count), size: self.size, pages: self.pages(count), rows }

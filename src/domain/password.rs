@@ -1,5 +1,5 @@
-//! What a password may be (OWASP ASVS v5.0.0-6.2): long enough, and none that is tried first. Any
-//! character is allowed, none is required, and it is taken as it was typed.
+//! Rules for passwords (OWASP ASVS v5.0.0-6.2): a minimal length, and none of the common ones. Any
+//! character is allowed, none is required, and the password is used as it was typed.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -9,8 +9,8 @@ pub const MIN_LENGTH: usize = 8;
 /// The longest password, in bytes: far above the 64 characters of ASVS v5.0.0-6.2.9, and a bound on
 /// what a stranger can make the server hash.
 pub const MAX_LENGTH: usize = 4096;
-/// A password that holds a word of its context needs so many characters beside it.
-const BESIDE_WORDS: usize = 6;
+/// A password that contains a word of its context needs at least this number of other characters.
+const OTHER_CHARACTERS: usize = 6;
 /// Shorter words are in many passwords by chance.
 const SHORTEST_WORD: usize = 3;
 
@@ -27,7 +27,7 @@ pub enum PasswordRule {
     /// Too long.
     #[error("a password has at most {MAX_LENGTH} bytes")]
     Long,
-    /// In the list.
+    /// A common password.
     #[error("this password is one that many people have, and is tried first")]
     Common,
     /// Little but a name.
@@ -35,8 +35,8 @@ pub enum PasswordRule {
     Name,
 }
 
-/// What else a password is judged by: words that are easy to think of for whoever knows the user and
-/// the server (ASVS v5.0.0-6.2.11).
+/// The context of a password: words that are easy to guess for somebody who knows the user and the
+/// server (ASVS v5.0.0-6.2.11).
 #[derive(Clone, Debug, Default)]
 pub struct Context(Vec<String>);
 
@@ -48,7 +48,7 @@ impl Context {
         let parts = names.iter().flat_map(|name| name.split(|c: char| !c.is_alphanumeric()));
         let mut words: Vec<String> = names.iter().map(String::as_str).chain(parts).map(str::to_owned).collect();
         words.retain(|word| word.chars().count() >= SHORTEST_WORD);
-        // The longest first: what is left of it would hide the others.
+        // The longest first, since a shorter word would leave a part of it.
         words.sort_by_key(|word| std::cmp::Reverse(word.len()));
         Self(words)
     }
@@ -69,8 +69,8 @@ pub fn check(password: &str, context: &Context) -> Result<(), PasswordRule> {
     if COMMON.contains(lower.as_str()) {
         return Err(PasswordRule::Common);
     }
-    let beside = context.0.iter().fold(lower.clone(), |left, word| left.replace(word.as_str(), ""));
-    if beside != lower && beside.chars().count() < BESIDE_WORDS {
+    let rest = context.0.iter().fold(lower.clone(), |left, word| left.replace(word.as_str(), ""));
+    if rest != lower && rest.chars().count() < OTHER_CHARACTERS {
         return Err(PasswordRule::Name);
     }
     Ok(())

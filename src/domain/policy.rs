@@ -1,5 +1,5 @@
-//! Policies: the limits sessions live under. The instance has one, groups and users may; of what
-//! several say, the smallest wins.
+//! Policies: the limits of sessions. The instance has one, groups and users may have one; of
+//! several, the smallest limit applies.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,14 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::domain::clock::Timestamp;
 use crate::domain::session::Lifetime;
 
-/// What happens to a sign-in of someone who has as many sessions as they may have. The strictest
-/// first: of several, it wins.
+/// What happens to a sign-in above the session limit. The strictest first: of several, it applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AtLimit {
     /// It is refused.
     Refuse,
-    /// Whoever signs in is asked which session to end.
+    /// The user is asked which session to end.
     Ask,
     /// The session that began first ends.
     EndOldest,
@@ -43,14 +42,14 @@ impl AtLimit {
     }
 }
 
-/// What one of instance, group and user says; `None`: nothing.
+/// The policy of the instance, a group or a user; `None`: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Policy {
-    /// A session not used for so long ends.
+    /// A session that is not used for this long ends.
     #[serde(with = "seconds")]
     pub idle_timeout: Option<Duration>,
-    /// A session ends so long after its sign-in.
+    /// A session ends this long after its sign-in.
     #[serde(with = "seconds")]
     pub absolute_timeout: Option<Duration>,
     /// The same with "stay signed in"; zero: not offered.
@@ -58,9 +57,9 @@ pub struct Policy {
     pub remember_timeout: Option<Duration>,
     /// The most sessions one user has at once.
     pub max_sessions: Option<u32>,
-    /// What happens to one more.
+    /// What happens to a sign-in above that.
     pub at_limit: Option<AtLimit>,
-    /// Whether signing in takes a second factor: what one of them asks for, none lifts.
+    /// Whether signing in needs a second factor: if one policy requires it, it is required.
     pub is_factor_required: bool,
 }
 
@@ -78,7 +77,7 @@ impl Policy {
         }
     }
 
-    /// Whether it says nothing.
+    /// Whether it sets no limit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -86,7 +85,7 @@ impl Policy {
 }
 
 impl fmt::Display for Policy {
-    /// What it says, in a line: for events.
+    /// Its limits, in one line: for events.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let duration = |limit: Option<Duration>| limit.map(|limit| humantime::format_duration(limit).to_string());
         let parts = [
@@ -126,19 +125,19 @@ fn smaller<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     }
 }
 
-/// What holds for one user: what the instance says, and what their groups and they themselves have.
+/// The limits of one user: the instance's policy, and those of their groups and their own.
 ///
-/// "Stay signed in" lifts the timeouts of the instance in favour of its own; those of groups and users
-/// hold all the same, since somebody set them on purpose.
+/// "Stay signed in" replaces the timeouts of the instance by its own; those of groups and users
+/// apply nevertheless, since they were set on purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// What the instance says.
+    /// The policy of the instance.
     pub instance: Policy,
-    /// What the user's groups and the user say, together.
+    /// The policies of the user's groups and of the user, combined.
     pub own: Policy,
 }
 
-/// What of a living session its limits depend on.
+/// The properties of a living session that its limits depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Living {
     /// When it began.
@@ -147,12 +146,13 @@ pub struct Living {
     pub lifetime: Lifetime,
     /// Whether "stay signed in" holds for it.
     pub is_remembered: bool,
-    /// Whether it was imported, and keeps its end but for what groups and users have.
+    /// Whether it was imported: it keeps its expiry, unless the policy of a group or the user is
+    /// stricter.
     pub is_imported: bool,
 }
 
 impl Limits {
-    /// All of it together.
+    /// All policies combined.
     #[must_use]
     pub fn effective(&self) -> Policy {
         self.instance.and(self.own)
@@ -164,13 +164,13 @@ impl Limits {
         self.effective().remember_timeout.is_some_and(|limit| !limit.is_zero())
     }
 
-    /// What happens to one session more than may be.
+    /// What happens to a sign-in above the session limit.
     #[must_use]
     pub fn at_limit(&self) -> AtLimit {
         self.effective().at_limit.unwrap_or(AtLimit::EndOldest)
     }
 
-    /// A session that begins now, when "stay signed in" is wished for or not.
+    /// The limits of a session that begins now, with or without "stay signed in".
     #[must_use]
     pub fn begin(&self, now: Timestamp, is_remember_wished: bool) -> Living {
         let is_remembered = is_remember_wished && self.is_remember_offered();
@@ -180,8 +180,8 @@ impl Limits {
         Living { created_at: now, lifetime, is_remembered, is_imported: false }
     }
 
-    /// The session under these limits, where they are tighter than what it was given; `None` when they
-    /// are not. What it was given is never extended.
+    /// The session under these limits, if they are stricter than its own; `None` if they are not.
+    /// Limits are never extended.
     #[must_use]
     pub fn tighten(&self, session: &Living) -> Option<Living> {
         let is_remembered = session.is_remembered && self.is_remember_offered();

@@ -1,12 +1,13 @@
 //! The generation of a user's credentials: what a stored proof was checked against.
 //!
-//! Whatever waits for a further step of a sign-in keeps the generation that it was proved for, and is compared with
-//! the user's present one when it is used (`docs/sessions.md`, "What a proof hangs on").
+//! A proof that is stored for a later step of a sign-in holds the generation of the user's
+//! credentials, which is compared with the present one when the proof is used (`docs/sessions.md`,
+//! "What a proof hangs on").
 
 use sha2::{Digest, Sha256};
 
-/// A digest of a user's password hash and of the number of changes to their other credentials. Two that are equal
-/// mean that nothing changed in between. It gives away neither the password nor its hash.
+/// A digest of a user's password hash and of the number of changes to their other credentials. If
+/// two are equal, nothing changed in between. It reveals neither the password nor its hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Generation(pub [u8; 32]);
 
@@ -22,8 +23,8 @@ impl Generation {
         Self(digest.finalize().into())
     }
 
-    /// Whether what was proved for this generation still proves who somebody is, whose credentials are of the generation
-    /// `current` now. Every door asks this, by the user's row.
+    /// Whether a proof of this generation is still valid for a user whose credentials have the
+    /// generation `current` now. Every check of a stored proof calls it, with the user's row.
     #[must_use]
     pub fn holds(self, current: Self, is_active: bool) -> bool {
         is_active && self == current

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::clock::Timestamp;
 use crate::domain::names::{self, NameRule};
 
-/// What names a session in the API. It is not its key and opens nothing.
+/// The public identifier of a session in the API. It is not its key and opens nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub Uuid);
 
@@ -24,9 +24,9 @@ impl SessionId {
         Ok(Self::from_parts(now, random))
     }
 
-    /// A version 7 UUID (RFC 9562): the millisecond of `at`, which is 1970 for earlier ones, then 74 of the `random`
-    /// bits. Sessions that begin at the same time stand beside each other in the indexes that go by it, where wholly
-    /// random ids are each a page of their own to read and to write.
+    /// A version 7 UUID (RFC 9562): the millisecond of `at`, which is 1970 for earlier ones, then
+    /// 74 of the `random` bits. Sessions that begin at the same time are neighbours in the indexes
+    /// by UUID; with wholly random UUIDs, each would read and write another page.
     #[must_use]
     pub fn from_parts(at: Timestamp, random: [u8; 10]) -> Self {
         let millis = u64::try_from(at.0 / 1000).unwrap_or(0);
@@ -56,7 +56,7 @@ impl Serialize for SessionId {
 /// How long a session may live: OWASP's idle timeout and absolute timeout (ASVS v5.0.0-7.3.1, 7.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    /// It ends when it was not used for so long; `None`: no such limit.
+    /// It ends when it was not used for this long; `None`: no such limit.
     pub idle_timeout: Option<Duration>,
     /// It ends at this instant, used or not.
     pub absolute_expires_at: Timestamp,
@@ -72,9 +72,9 @@ impl Lifetime {
         }
     }
 
-    /// Whether a use at `now` is worth writing down: at most once per `touch_interval` (zero: never),
-    /// and often enough that the idle timeout stays true to a tenth. A last use that is [ahead](Timestamp::is_ahead) of
-    /// `now` was written by a wrong clock, and is replaced.
+    /// Whether a use at `now` must be written: at most once per `touch_interval` (zero: never), and
+    /// often enough that the idle timeout is exact to a tenth. A last use that is
+    /// [ahead](Timestamp::is_ahead) of `now` was written under a wrong clock, and is replaced.
     #[must_use]
     pub fn is_touch_due(&self, last_used_at: Timestamp, now: Timestamp, touch_interval: Duration) -> bool {
         if touch_interval.is_zero() {
@@ -88,14 +88,14 @@ impl Lifetime {
 /// The longest name of a session, in characters.
 pub const MAX_LABEL_LENGTH: usize = 60;
 
-/// Why a session cannot be called so.
+/// Why a name of a session is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelRule {
     /// Too long.
     #[error("a name has at most {MAX_LABEL_LENGTH} characters")]
     Long,
     /// A character that no name may hold.
-    #[error("a name may not be so: {0}")]
+    #[error("this name is not allowed: {0}")]
     Name(#[from] NameRule),
 }
 
@@ -122,7 +122,7 @@ pub enum EndReason {
     Expired,
     /// Its browser signed in again.
     Replaced,
-    /// Its user's password was set anew.
+    /// Its user's password was changed.
     PasswordChanged,
     /// Its user's second factors changed.
     FactorsChanged,
@@ -130,9 +130,9 @@ pub enum EndReason {
     UserDeactivated,
     /// Its user was removed.
     UserRemoved,
-    /// Its user has no more sessions than they may have.
+    /// The session limit of its user was reached.
     LimitReached,
-    /// It was used from another network or place than it was proved in, and is bound to that.
+    /// It was used from another network or place than the one it is bound to.
     Moved,
 }
 

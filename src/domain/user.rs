@@ -45,7 +45,7 @@ pub enum UserRule {
     #[error("a username has at most {MAX_USERNAME_LENGTH} characters")]
     LongName,
     /// A name with a character that no name may hold.
-    #[error("a name may not be so: {0}")]
+    #[error("this name is not allowed: {0}")]
     Name(#[from] NameRule),
     /// An e-mail address without `@`, too long, or with control characters.
     #[error("not an e-mail address")]
@@ -56,14 +56,14 @@ pub enum UserRule {
     /// The key of a token that may not be.
     #[error(transparent)]
     TokenKey(#[from] TokenKeyRule),
-    /// A link for somebody it would not let in.
+    /// A link for an inactive user, who could not sign in with it.
     #[error("an inactive user has no use for a link; make them active first")]
     Inactive,
-    /// A limit of zero, which nobody could live under.
+    /// A limit of zero, with which nobody could sign in.
     #[error("a timeout and a number of sessions must be above zero")]
     Policy,
-    /// As many authenticators as may be.
-    #[error("there are as many second factors as there may be; remove one first")]
+    /// The user has as many authenticators as allowed.
+    #[error("the limit of second factors is reached; remove one first")]
     Factors,
     /// An authenticator without a name.
     #[error("a second factor has a name")]

@@ -151,7 +151,7 @@ impl GeoIp {
     /// Reads files that changed on disk. Where the new one is broken, that is logged and the old
     /// one stays in use. Returns whether any was replaced. Blocks while the disk is read.
     pub fn reload_changed(&self) -> bool {
-        // Both are looked at, so no `||` here.
+        // Both must be read, so no `||` here.
         let (city, asn) = (self.city.reload_if_changed(), self.asn.reload_if_changed());
         city || asn
     }

@@ -76,9 +76,9 @@ pub async fn identify(State(app): State<App>, mut request: Request, next: Next) 
     response
 }
 
-/// The client's address: `X-Forwarded-For` is read from its right end for as long as what passed it
-/// on is trusted. An entry that is no address ends the walk: nothing left of it counts, and the
-/// nearest proven address stands.
+/// The client's address: `X-Forwarded-For` is read from its right end while the sender is a trusted
+/// proxy. An entry that is no address ends the walk: nothing left of it is used, and the result is
+/// the last address that a trusted peer reported.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[ipnet::IpNet]) -> IpAddr {
     let mut address = peer;
     let lines = headers.get_all("x-forwarded-for").iter().rev();
@@ -101,7 +101,7 @@ fn parse_entry(text: &str) -> Option<IpAddr> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(ip.to_canonical());
     }
-    // A zone means something to the machine it is on alone.
+    // A zone has a meaning only on the machine itself.
     if text.contains('%') {
         return None;
     }

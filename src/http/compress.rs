@@ -1,13 +1,13 @@
 //! Compression of large answers, for clients that accept it: zstd, else gzip.
 //!
-//! Compressed are JSON, public files (styles, scripts, pictures), and pages that a browser says no other
-//! site asked for. Pages hold the proofs of forms next to text from the address, and the length of a
-//! compressed page would tell about the proof to an attacker who can choose addresses and have them
-//! opened (BREACH).
+//! JSON, public files (styles, scripts, pictures) and some pages are compressed: those for which
+//! the browser says that no other site requested them. Pages hold the proofs of forms next to text
+//! from the address, and the length of a compressed page would reveal the proof to an attacker who
+//! can choose addresses and have them opened (BREACH).
 //!
 //! Nothing is compressed on the threads that serve: files that do not change are compressed once
-//! ([`StaticFile`]), all else on blocking threads, as many at a time as there are processors. An answer
-//! that finds them all at work goes out as it is.
+//! ([`StaticFile`]), all else on blocking threads, as many at a time as there are processors. If
+//! all are busy, the answer is sent uncompressed.
 
 use std::io::Write;
 use std::sync::{Arc, LazyLock};
@@ -116,8 +116,8 @@ fn coded(mut parts: axum::http::response::Parts, coding: Coding, compressed: Byt
     Response::from_parts(parts, Body::from(compressed))
 }
 
-/// Whether a browser says that a person or this site asked for it, and no other site. Browsers that say
-/// nothing, and plain http but on the same machine, count as the other.
+/// Whether the browser says that a person or this site requested it, and no other site. Without
+/// that header, and over plain http except on the same machine, another site is assumed.
 fn is_own(headers: &HeaderMap) -> bool {
     matches!(headers.get("sec-fetch-site").map(HeaderValue::as_bytes), Some(b"same-origin" | b"none"))
 }
@@ -154,7 +154,7 @@ fn accepted(headers: &HeaderMap) -> Option<Coding> {
             }
         }
     }
-    // A `*` stands for what is not named.
+    // A `*` covers every coding that is not listed.
     found.filter(|_| !is_gzip_refused)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lets some lines through per period, and counts those that it holds back. One for each kind of line.
+/// A rate limit on log lines of one kind, which counts the lines that it drops.
 #[derive(Debug)]
 pub struct LogLimit {
     most: u32,

@@ -1,4 +1,4 @@
-//! How many connections there may be: in all, and from one address.
+//! Limits on connections: in all, and from one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -21,12 +21,13 @@ pub struct Bounds {
     pub in_all: usize,
     /// The most at once from one address, or from one IPv6 network of /64.
     pub per_address: usize,
-    /// Peers that the bound of an address does not hold for: proxies, which bring everybody's.
+    /// Trusted proxies, which have no limit by address, since they pass on the connections of all
+    /// clients.
     pub trusted: Vec<IpNet>,
 }
 
 impl Default for Bounds {
-    /// What the settings have where none is set.
+    /// The defaults of the settings.
     fn default() -> Self {
         Self { in_all: 8192, per_address: 512, trusted: Vec::new() }
     }
@@ -53,7 +54,7 @@ pub fn descriptors() -> Option<usize> {
     limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
 }
 
-/// The places of a listener.
+/// The free and used connections of a listener.
 #[derive(Debug)]
 pub struct Places {
     all: Arc<Semaphore>,
@@ -61,7 +62,7 @@ pub struct Places {
     bounds: Bounds,
 }
 
-/// A connection's place. It is given back when dropped.
+/// A connection's permit, given back when dropped.
 #[derive(Debug)]
 pub struct Place {
     _one: OwnedSemaphorePermit,
@@ -76,12 +77,12 @@ impl Places {
         Self { all: Arc::new(Semaphore::new(bounds.in_all)), of_addresses: Arc::default(), bounds }
     }
 
-    /// Waits until there is a place for one more connection, from wherever it comes.
+    /// Waits until one more connection is allowed, from any address.
     pub async fn free(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.all).acquire_owned().await.ok()
     }
 
-    /// Gives the place to a peer; `None` when its address has as many as it may have.
+    /// Gives the permit to a peer; `None` when its address has reached its limit.
     #[must_use]
     pub fn take(&self, one: OwnedSemaphorePermit, peer: SocketAddr) -> Option<Place> {
         let ip = peer.ip().to_canonical();

@@ -48,7 +48,8 @@ impl StaticFile {
             Coding::Zstd => &self.zstd,
             Coding::Gzip => &self.gzip,
         };
-        // Those who ask at the same time wait for one compression; an empty value stands for none.
+        // Concurrent requests wait for one compression. An empty value means that there is no
+        // compressed form.
         let compressed = cell.get_or_init(|| async move {
             let done = tokio::task::spawn_blocking(move || coding.compress_once(&self.content)).await;
             done.ok().and_then(Result::ok).filter(|bytes| bytes.len() < self.content.len()).unwrap_or_default()

@@ -48,7 +48,7 @@ impl Runner {
         });
     }
 
-    /// Lets what runs finish, and starts nothing more.
+    /// Waits for the running jobs, and starts no more.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
         while self.running.join_next().await.is_some() {}

@@ -1,4 +1,4 @@
-//! What runs by the clock while the server serves: a table of actions, and how often each is called.
+//! The scheduled jobs of the server: a table of actions, and how often each is called.
 
 pub mod every;
 
@@ -19,13 +19,14 @@ use crate::store::StoreError;
 
 /// How often uses are written. A crash loses at most these and the last touch interval.
 const FLUSH: Duration = Duration::from_secs(1);
-/// How often GeoIP files and the clock are looked at.
+/// How often GeoIP files and the clock are checked.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often what is stored is compared with the files and the settings, and what is old is removed.
+/// How often stored data is compared with the files and the settings, and old data is removed.
 const UPKEEP: Duration = Duration::from_secs(60);
-/// How often sessions with a pending end are moved to the history, for half of that time: others write, too.
+/// How often sessions with a pending end are moved to the history, each time for half of this
+/// period, so that other writes get in between.
 const MOVE: Duration = Duration::from_secs(1);
-/// How often it is looked for an end of many sessions that no process runs.
+/// How often the node looks for an end job that no process runs.
 const RESUME: Duration = Duration::from_secs(1);
 /// How often user agents that nothing refers to are removed.
 const PRUNE: Duration = Duration::from_secs(3600);
@@ -34,7 +35,8 @@ const PRUNE: Duration = Duration::from_secs(3600);
 pub struct Jobs(Runner);
 
 impl Jobs {
-    /// Starts all jobs. With `sessions.purge_interval` 0 nothing is swept, and no address is taken off.
+    /// Starts all jobs. If `sessions.purge_interval` is 0, expired sessions are not swept and
+    /// addresses are not removed.
     #[must_use]
     pub fn start(app: &App) -> Self {
         let mut jobs = Runner::new();
@@ -91,7 +93,7 @@ impl Jobs {
         Self(jobs)
     }
 
-    /// Lets what runs finish, and starts nothing more.
+    /// Waits for the running jobs, and starts no more.
     pub async fn stop(self) {
         self.0.stop().await;
     }

@@ -34,7 +34,7 @@ const LARGEST_RING: usize = 3;
 struct Import {
     line: usize,
     path: Vec<String>,
-    /// Whether it stands in a `pub use`.
+    /// Whether it is in a `pub use`.
     is_reexport: bool,
 }
 

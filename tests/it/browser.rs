@@ -14,9 +14,9 @@ async fn start() -> Option<(Home, Server, Chromium)> {
     Some((home, server, browser))
 }
 
-/// The texts of the cards on the page, once it stands still.
+/// The texts of the cards on the page, once they do not change any more.
 async fn cards(browser: &Chromium) -> Vec<String> {
-    eventually("a page that stands still", || cards_now(browser)).await
+    eventually("a page that does not change any more", || cards_now(browser)).await
 }
 
 /// The texts of the cards on the page; `None` when it was left while they were read.
@@ -148,7 +148,7 @@ async fn a_wrong_password_gives_nothing_away_and_the_right_one_leads_on_but_neve
         browser.arrives_at(leads_to).await;
         assert!(browser.client.current_url().await.unwrap().as_str().starts_with(&server.origin), "{next}");
     }
-    // Whoever is signed in passes on.
+    // A signed-in user is redirected at once.
     browser.open_page(&server, "/sign-in?next=/sign-out").await;
     browser.arrives_at("/sign-out").await;
     browser.open_page(&server, "/sign-in?next=//example.com/").await;

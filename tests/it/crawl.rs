@@ -29,7 +29,7 @@ async fn addresses(app: &TestApp, admin: &TestUser<'_>, uuid: &str) -> Vec<Strin
         ] {
             let filled = path.replace("{flow_slug}", slug).replace("{uuid}", uuid).replace("{key}", key).replace("{file}", file);
             let filled = filled.replace("{id}", &admin.id.0.to_string()).replace("{name}", "x");
-            assert!(!filled.contains('{'), "{filled}: say in tests/it/crawl.rs what stands for this part");
+            assert!(!filled.contains('{'), "{filled}: add a sample for this part to tests/it/crawl.rs");
             addresses.push(filled);
         }
     }
@@ -159,7 +159,7 @@ db_test!(nothing_that_a_cookie_authorises_is_done_without_its_proof, |db| async 
     for how in FORGERIES {
         let (caller, proof) = forge(&app, &browser, how);
         for path in &addresses {
-            // Without a word of a browser, whoever calls the flows is no browser.
+            // A caller of the flows without a browser's headers is no browser.
             if how == "no token" && path.contains("/flows/") || how == "another's token" && path.contains("/flows/") {
                 continue;
             }

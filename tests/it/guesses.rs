@@ -168,10 +168,10 @@ db_test!(time_and_right_passwords_give_guesses_back, |db| async move {
     app.advance(Duration::from_secs(90));
     submit(&app.anonymous(), "alice", "wrong").await.assert_status(200);
     submit(&app.anonymous(), "alice", "wrong").await.assert_status(429);
-    assert_eq!(app.count_events("sign_in_limited").await, 1, "it was not as good as new meanwhile");
+    assert_eq!(app.count_events("sign_in_limited").await, 1, "the limit was never full in between");
     app.advance(Duration::from_secs(900 + 3600));
     guesses::sweep(&app.app, By::System).await.unwrap();
-    assert_eq!(app.number("SELECT count(*) FROM guess_limits").await, 0, "what is as good as new is forgotten within an hour");
+    assert_eq!(app.number("SELECT count(*) FROM guess_limits").await, 0, "a full limit is deleted within an hour");
     for _ in 0..10 {
         submit(&app.anonymous(), "alice", "wrong").await.assert_status(200);
     }

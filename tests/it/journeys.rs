@@ -57,7 +57,7 @@ async fn an_administrator_finds_sessions_and_ends_them() {
     // Live: one more comes by itself, and one that ends is struck through.
     others.push(Person::signed_in(&server, "akadmin").await);
     eventually("four rows by themselves", || async { (rows(&browser).await == 4).then_some(()) }).await;
-    // The counts beside it follow, and the focus stays on the link it is on.
+    // The counts next to it follow, and the focus stays on the link it is on.
     let focused = "const link = [...document.querySelectorAll('.facet a')].find(it => it.textContent.includes('Firefox'));
         if (document.activeElement === document.body) link.focus();
         return document.activeElement === link ? link.textContent.trim() : null;";

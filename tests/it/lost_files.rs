@@ -8,7 +8,7 @@ use reqwest::Method;
 
 use crate::process::{Home, PASSWORD, Person, SESSIONS, Server, TOKEN, eventually};
 
-/// How files get lost: by whom, how that is undone, and what the log says.
+/// A way to lose files: the command, its undo, and what the log says.
 struct Harm {
     what: &'static str,
     /// Shell commands that run next to the data folder.

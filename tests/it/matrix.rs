@@ -170,7 +170,8 @@ impl<'a> Cast<'a> {
         self.app.app.store.write(move |db| Box::pin(async move { db.execute(&sql, &[]).await })).await.unwrap();
     }
 
-    /// What stands for the parts of an address: the row's name, and the address to ask.
+    /// The addresses to request for a route: the row's name, and the address with its parts filled
+    /// in.
     fn samples(&self, route: &str) -> Vec<(String, String)> {
         let owner = self.users[0].id.0;
         let parts: &[(&str, &str)] = match route {
@@ -199,7 +200,7 @@ impl<'a> Cast<'a> {
             samples.push((route.replace(unknown, "unknown"), route.replace(unknown, nothing)));
         }
         for (_, path) in &samples {
-            assert!(!path.contains('{'), "{path}: say in tests/it/matrix.rs what stands for this part");
+            assert!(!path.contains('{'), "{path}: add a sample for this part to tests/it/matrix.rs");
         }
         samples
     }
@@ -256,7 +257,7 @@ async fn table(app: &TestApp) -> String {
                 for column in 0..names.len() {
                     let path = cast.samples(route)[nth].1.clone();
                     let mut cell = cast.ask(column, method, &path).await;
-                    // Whoever was let do something may have changed what the next one finds.
+                    // A request that succeeded may have changed what the next one finds.
                     let is_done = cell.starts_with('2') || cell.starts_with('3') || cell == "out";
                     if is_done && method != "GET" && method != "OPTIONS" {
                         if !cast.is_there().await {

@@ -33,7 +33,7 @@ use rollcall::store::people::users::{NewUser, Rights, UserRow};
 use crate::support::TestApp;
 use crate::support::app::TestUser;
 
-/// Public functions that take no caller, and what stands for the right.
+/// Public functions that take no caller, and why they need none.
 const DOORS: &[(&str, &str)] = &[
     ("app.rs start", "the process starts"),
     ("batching.rs ask", "runs what an action asks"),
@@ -42,7 +42,7 @@ const DOORS: &[(&str, &str)] = &[
     ("people/passwords.rs verify", "computes"),
     ("people/users.rs find_link", "the link is the right"),
     ("people/users.rs redeem_link", "the link is the right"),
-    ("policies.rs limits", "a read for whoever begins a session"),
+    ("policies.rs limits", "a read, for a session that begins"),
     ("sessions/bulk_end.rs move_some", "moves what ended already; the command line waits for it"),
     ("sessions/check.rs check", "the session key is the right"),
     ("sessions/check.rs check_again", "the session key is the right"),
@@ -61,7 +61,7 @@ const DOORS: &[(&str, &str)] = &[
     ("sign_in/guesses.rs settle", "the guess that was taken is the right"),
     ("sign_in/guesses.rs take", "a limit"),
     ("sign_in/passkeys/mod.rs list", "a read, for pages of its owner and of administrators"),
-    ("sign_in/passkeys/mod.rs options_for", "what a browser is asked; its caller knows whom"),
+    ("sign_in/passkeys/mod.rs options_for", "options for a browser; the caller proved which user it is"),
     ("sign_in/passkeys/mod.rs prove_alone", "proves"),
     ("sign_in/passkeys/mod.rs prove_by", "proves"),
     ("sign_in/proof.rs find", "the ticket is the right"),
@@ -256,7 +256,7 @@ fn every_action_says_who_does_it_or_why_not() {
     assert_eq!(stale, Vec::<&&str>::new(), "these are gone, or take a caller now");
 }
 
-db_test!(whoever_has_no_right_is_refused_by_every_action, |db| async move {
+db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
     let app = TestApp::new(db).await;
     let alice = app.user_with_password("alice").await;
     let session = SessionId::parse(&alice.session().await.uuid).unwrap();

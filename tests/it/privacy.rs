@@ -153,7 +153,7 @@ db_test!(addresses_can_be_cleared_or_kept_instead, |db| async move {
     browser.get(SESSIONS).await.assert_status(200);
 });
 
-/// Alice with everything that can be kept of somebody, and Bob, whom she met.
+/// Alice with everything that can be stored about a user, and Bob, who appears in her events.
 async fn alice(app: &TestApp) -> (crate::support::app::Browser, String) {
     let line = json!({"kind": "user", "username": "alice.zebra", "name": "Alice Zebrafish", "email": "zebra@example.com",
         "permissions": ["authentik_core.delete_authenticatedsession", "authentik_core.view_authenticatedsession"]});

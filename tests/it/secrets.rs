@@ -52,7 +52,7 @@ impl Secrets {
         let holds = |bytes: &[u8], part: &str| bytes.windows(part.len()).any(|window| window == part.as_bytes());
         let is_in = |secret: &str| {
             let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
-            // The first and the last group depend on what is beside them.
+            // The first and the last group depend on the bytes next to them.
             let base64 = STANDARD.encode(&secret.as_bytes()[..secret.len() / 3 * 3]);
             holds(bytes, secret) || holds(&lower, &hex) || holds(bytes, &base64)
         };

@@ -38,8 +38,8 @@ pub enum EndTarget {
     Named(Vec<SessionId>),
 }
 
-/// An [`EndTarget`] as stored, with the uuid of the user that its filter names: the job stops if
-/// the key belongs to another user by then.
+/// An [`EndTarget`] as stored, with the uuid of the user that its filter names: a continued job
+/// stops if the key belongs to another user by then.
 #[derive(Serialize, Deserialize)]
 struct StoredTarget {
     target: EndTarget,

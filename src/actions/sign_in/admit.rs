@@ -159,7 +159,7 @@ pub(in crate::actions) async fn begin_alone(
 }
 
 /// Begins the sessions that nothing refuses. Writes nothing for the others, and does not wait for a
-/// user whom another transaction holds.
+/// user that another transaction has locked.
 async fn begin_together(
     db: &Db<'_>,
     entrants: &[Arc<Entrant>],

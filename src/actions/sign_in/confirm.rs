@@ -43,8 +43,8 @@ pub enum Confirmation {
 }
 
 /// Checks a signed-in user's password once more, and a code of their second factor if they have
-/// one. The session continues under a new key; the old keys, which are `keys`, are refused from now
-/// on.
+/// one. The session continues under a new key; its old key, which is one of `keys`, is refused from
+/// now on.
 ///
 /// # Errors
 /// [`ActionError::NotFound`] when the session ended since the request began;

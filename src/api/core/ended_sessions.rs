@@ -13,7 +13,7 @@ use crate::api::list::{Empty, Pagination};
 
 /// The list's address.
 pub fn collection() -> MethodRouter<App> {
-    let endpoint = Endpoint::new("Ended Session List", "Sessions that ended, with when, by whom and why");
+    let endpoint = Endpoint::new("Ended Session List", "Sessions that ended: when, who ended them and why");
     endpoint.needs(collection_permission).on(Method::GET, list).route()
 }
 

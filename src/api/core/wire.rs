@@ -24,7 +24,7 @@ use crate::store::sessions::user_agents::{SaidAgent, UserAgentRow};
 #[derive(Serialize, ToSchema)]
 #[schema(as = PaginatedAuthenticatedSessionList)]
 pub struct Page<'a> {
-    /// Where the page stands among the others.
+    /// The number of the page and those of its neighbours.
     pub pagination: Pagination,
     /// The sessions of this page.
     pub results: Vec<AuthenticatedSession<'a>>,
@@ -37,7 +37,7 @@ pub struct Page<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = PaginatedEndedSessionList)]
 pub struct EndedPage<'a> {
-    /// Where the page stands among the others.
+    /// The number of the page and those of its neighbours.
     pub pagination: Pagination,
     /// The ended sessions of this page.
     pub results: Vec<EndedSession<'a>>,
@@ -96,7 +96,7 @@ pub struct EndedSession<'a> {
     pub ended_by: &'a str,
     /// Why: `signed_out`, `revoked`, `expired`, `replaced` and so on.
     pub reason: &'a str,
-    /// Why, in the words of whoever ended it, or `""`.
+    /// The comment of the person who ended it, or `""`.
     pub comment: &'a str,
 }
 

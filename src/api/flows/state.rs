@@ -38,7 +38,7 @@ pub enum Stage {
 pub struct State {
     /// The step it waits for.
     pub stage: Stage,
-    /// The name that was given, whoever has it.
+    /// The name as it was given, whether a user has it or not.
     pub uid: String,
     /// The key of the proved password, once there is one.
     pub proof: Option<String>,

@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 
-/// How many sessions there are to one user agent of the tail.
+/// The number of sessions for each user agent of the tail.
 const SHARE: u32 = 50;
 /// Of a hundred sessions, how many have a user agent of the tail.
 const TAIL: u8 = 10;
@@ -20,7 +20,7 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    /// For so many sessions.
+    /// The user agents of a load with this number of sessions.
     pub fn new(seed: u64, sessions: u32) -> Self {
         Self { seed, tail: (sessions / SHARE).clamp(5, 100_000) }
     }

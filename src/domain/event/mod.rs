@@ -101,7 +101,8 @@ macro_rules! event_kinds {
             }
         }
 
-        /// What an event says beside when, by whom, about whom and from where.
+        /// The content of an event: everything except its time, its author, the user that it is
+        /// about, and the address.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind", content = "content")]
         pub enum EventContent {
@@ -246,7 +247,7 @@ event_kinds! {
     RecoveryCodesRenewed = "recovery_codes_renewed" {}
     /// The policy of a group or a user was set.
     PolicySet = "policy_set" {
-        /// The group; null: the user whom the event is about.
+        /// The group; null: the user that the event is about.
         group: Option<String>,
         /// The new policy.
         policy: Policy,

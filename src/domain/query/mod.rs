@@ -127,8 +127,8 @@ impl SessionQuery {
         self.tokens.iter().filter_map(|token| token.meaning.as_ref().ok())
     }
 
-    /// The filter it stands for at `now`; families are as typed
-    /// ([`crate::actions::sessions::question::spelled`] puts their letter case right).
+    /// The filter that the query means at `now`; families are as typed
+    /// ([`crate::actions::sessions::question::spelled`] corrects their letter case).
     ///
     /// # Errors
     /// [`Mistakes`] when a part of it was not understood: what is left would match more than was meant.
@@ -154,7 +154,7 @@ impl SessionQuery {
         rest.collect::<Vec<_>>().join(" ")
     }
 
-    /// The same with one more token, which takes the place of those of its field.
+    /// The same with one more token, which replaces those of its field.
     #[must_use]
     pub fn with(&self, text: &str) -> String {
         let new = read(text).ok();
@@ -172,8 +172,8 @@ impl SessionQuery {
         self.tokens.iter().any(|token| token.meaning == Ok(Meaning::NotCurrent))
     }
 
-    /// The filter that the understood part of it stands for at `now`, for showing sessions and never for
-    /// ending them.
+    /// The filter that the understood part of the query means at `now`: for showing sessions, never
+    /// for ending them.
     #[must_use]
     pub fn understood(&self, now: Timestamp) -> SessionFilter {
         let mut filter = SessionFilter::default();
@@ -194,7 +194,7 @@ impl SessionQuery {
                 }
             }
         }
-        // There are no more of them than may be: `parse` saw to it.
+        // `parse` checked that there are not too many.
         filter.search = folded_terms(self.terms()).unwrap_or_default();
         filter
     }

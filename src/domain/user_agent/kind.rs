@@ -96,7 +96,7 @@ impl Kind {
     }
 }
 
-/// Libraries that uap-core counts as spiders, though whoever uses them is no crawler.
+/// Libraries that uap-core counts as spiders, though their users are not crawlers.
 const LIBRARIES: &[&str] = &["java", "jnlp", "python-urllib", "winhttp", "google-http-java-client", "http%20client"];
 
 /// Systems of computers. Linux is none of them: it is on everything.

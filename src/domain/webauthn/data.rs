@@ -9,7 +9,7 @@ use crate::domain::webauthn::{Asked, Refusal};
 /// How deep CBOR may be nested. What is expected is two deep; statements may be a little deeper.
 const MAX_DEPTH: usize = 8;
 
-/// The browser's account (Level 3, 5.8.1). What it may hold beside is of no use here.
+/// The client data that the browser collected (Level 3, 5.8.1). Its other fields are not used.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ClientData {
@@ -30,7 +30,7 @@ impl ClientData {
         self.challenge
     }
 
-    /// It is an answer to this question, given on this site.
+    /// Checks that it answers this challenge, on this site.
     pub(super) fn check(&self, kind: &str, asked: Asked<'_>) -> Result<(), Refusal> {
         if self.kind != kind {
             return Err(Refusal::Type);
@@ -50,25 +50,25 @@ impl ClientData {
 pub struct Flags(pub(super) u8);
 
 impl Flags {
-    /// Somebody was there.
+    /// Whether a person touched the authenticator.
     #[must_use]
     pub fn is_present(self) -> bool {
         self.0 & 1 != 0
     }
 
-    /// It was checked who.
+    /// Whether the authenticator verified that person.
     #[must_use]
     pub fn is_verified(self) -> bool {
         self.0 & (1 << 2) != 0
     }
 
-    /// The key may be copied to other devices of its owner.
+    /// Whether the key may be copied to other devices of its owner.
     #[must_use]
     pub fn is_backup_eligible(self) -> bool {
         self.0 & (1 << 3) != 0
     }
 
-    /// It has been.
+    /// Whether it has been copied.
     #[must_use]
     pub fn is_backed_up(self) -> bool {
         self.0 & (1 << 4) != 0

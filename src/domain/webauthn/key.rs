@@ -9,7 +9,8 @@ use sha2::Sha256;
 use crate::domain::webauthn::Refusal;
 use crate::domain::webauthn::data::{read_map, take_one};
 
-/// What is asked for, best liked first: ES256, EdDSA with Ed25519, and RS256, which older Windows makes.
+/// The offered algorithms, the preferred one first: ES256, EdDSA with Ed25519, and RS256, which
+/// older Windows makes.
 pub const ALGORITHMS: [i64; 3] = [ES256, EDDSA, RS256];
 const ES256: i64 = -7;
 const EDDSA: i64 = -8;

@@ -15,12 +15,12 @@ pub use wire::{Assertion, Attestation, decode, encode};
 
 use crate::domain::webauthn::data::{AuthenticatorData, ClientData};
 
-/// The longest name a credential has for itself, in bytes (Level 3, 5.8.3).
+/// The longest credential id, in bytes (Level 3, 5.8.3).
 const MAX_CREDENTIAL_ID: usize = 1023;
 /// The ways a browser may reach an authenticator; other words are not kept.
 const TRANSPORTS: [&str; 6] = ["usb", "nfc", "ble", "smart-card", "hybrid", "internal"];
 
-/// Whom keys are made for: a domain, and the origin of the pages that use them.
+/// The relying party that keys are made for: a domain, and the origin of the pages that use them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelyingParty {
     /// The domain: `sessions.example.com`.
@@ -30,8 +30,8 @@ pub struct RelyingParty {
 }
 
 impl RelyingParty {
-    /// Of an origin. `None` when browsers make no keys for it: they want a name, no address, and https
-    /// but for `localhost`.
+    /// The relying party of an origin. `None` when browsers make no keys for it: it must have a
+    /// name instead of an address, and https, except for `localhost`.
     #[must_use]
     pub fn of_origin(origin: &str) -> Option<Self> {
         let origin = origin.to_ascii_lowercase();
@@ -54,11 +54,11 @@ impl RelyingParty {
 /// What was asked of a browser.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// For whom.
+    /// The relying party.
     pub party: &'a RelyingParty,
     /// The challenge, in URL-safe base64.
     pub challenge: &'a str,
-    /// Whether the authenticator must have checked who holds it, by a PIN, a finger or a face.
+    /// Whether the authenticator must have verified the user, by a PIN, a finger or a face.
     pub is_verification_required: bool,
 }
 
@@ -89,16 +89,16 @@ pub enum Refusal {
     /// The key is of a kind that was not asked for.
     #[error("the algorithm is none of those that were offered")]
     Algorithm,
-    /// It was made with another key than the one that is known.
+    /// It was made with a key other than the known one.
     #[error("another credential")]
     Credential,
-    /// It is somebody else's.
+    /// It belongs to another user.
     #[error("another user's credential")]
     User,
     /// The signature does not hold.
     #[error("the signature is wrong")]
     Signature,
-    /// The challenge is over, was used, or was given to somebody else.
+    /// The challenge expired, was used, or belongs to another session.
     #[error("the challenge is over")]
     Stale,
     /// It is known already.
@@ -112,7 +112,7 @@ pub enum Refusal {
 /// A key that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewKey {
-    /// What it calls itself.
+    /// Its credential id.
     pub credential_id: Vec<u8>,
     /// The public key, as the authenticator wrote it (COSE).
     pub public_key: Vec<u8>,
@@ -129,7 +129,7 @@ pub struct NewKey {
 /// A key that is known, as far as it matters to an assertion.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownKey<'a> {
-    /// What it calls itself.
+    /// Its credential id.
     pub credential_id: &'a [u8],
     /// The public key (COSE).
     pub public_key: &'a [u8],
@@ -137,14 +137,14 @@ pub struct KnownKey<'a> {
     pub counter: u32,
     /// Whether it may be copied to other devices of its owner.
     pub is_backup_eligible: bool,
-    /// What its user is called towards authenticators.
+    /// The user handle that authenticators store for its user.
     pub user_handle: &'a [u8],
 }
 
 /// What a key proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// The signature counter; 0: the authenticator keeps none.
+    /// The signature counter; 0: the authenticator has none.
     pub counter: u32,
     /// What the authenticator says.
     pub flags: Flags,
@@ -201,7 +201,8 @@ pub fn check_assertion(answer: &Assertion, known: KnownKey<'_>, asked: Asked<'_>
     if !PublicKey::from_cose(known.public_key)?.is_signature(&message, &answer.signature) {
         return Err(Refusal::Signature);
     }
-    // Only a key that signed is worth this word: it may have been copied.
+    // Checked only after the signature: the counter of a valid one shows that the key may have been
+    // copied.
     if (data.counter > 0 || known.counter > 0) && data.counter <= known.counter {
         return Err(Refusal::Counter);
     }

@@ -28,7 +28,7 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
 /// An answer to "make a key".
 #[derive(Clone, Debug)]
 pub struct Attestation {
-    /// What the key calls itself.
+    /// The credential id.
     pub credential_id: Vec<u8>,
     /// The browser's account.
     pub client_data: Vec<u8>,
@@ -41,7 +41,7 @@ pub struct Attestation {
 /// An answer to "prove that you hold a key".
 #[derive(Clone, Debug)]
 pub struct Assertion {
-    /// What the key calls itself.
+    /// The credential id.
     pub credential_id: Vec<u8>,
     /// The browser's account.
     pub client_data: Vec<u8>,
@@ -49,7 +49,7 @@ pub struct Assertion {
     pub authenticator_data: Vec<u8>,
     /// The signature.
     pub signature: Vec<u8>,
-    /// What its user is called towards authenticators.
+    /// The user handle that the authenticator stores.
     pub user_handle: Option<Vec<u8>>,
 }
 

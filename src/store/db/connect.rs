@@ -45,8 +45,8 @@ pub(super) struct Target {
 /// Reads a URL: libpq's form, with its `sslmode` and `sslrootcert`.
 ///
 /// # Errors
-/// [`StoreError::Unusable`], with the parameter that is wrong. Values are never shown: one may be a
-/// password.
+/// [`StoreError::Unusable`], with the parameter that is wrong. The message shows no value: one may
+/// be a password.
 pub(super) fn target(url: &str) -> Result<Target, StoreError> {
     let (mut mode, mut root) = ("prefer".to_owned(), None);
     // A password may hold a question mark; the query begins behind it.

@@ -27,8 +27,8 @@ use crate::ui::submission::Submission;
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, assets, page};
 
-/// Said when the user's credentials changed during a sign-in.
-const OUTDATED: &str = "Your password or your second factors changed meanwhile. Please sign in again.";
+/// Shown when the user's credentials changed during a sign-in.
+const OUTDATED: &str = "Your password or your second factors changed during the sign-in. Please sign in again.";
 
 #[derive(Template)]
 #[template(path = "pages/sign_in.html")]
@@ -39,9 +39,9 @@ struct SignInPage<'a> {
     next: &'a str,
     error: &'a str,
     is_remember_offered: bool,
-    /// The session they had ended, since it was used from elsewhere.
+    /// Whether their session ended, since it was used from another network or place.
     is_moved: bool,
-    /// They sent a form, and their session had ended.
+    /// Whether they sent a form after their session had ended.
     is_form_lost: bool,
     /// For those who cannot sign in (`sign_in.help`).
     help: &'a str,
@@ -95,8 +95,8 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     guess.give_back_concurrently(&app, finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next)).await
 }
 
-/// Starts the session of a user who proved who they are, or asks for what is missing: a second factor, or
-/// where to sign out instead. All sign-ins by the pages end here.
+/// Starts the session of a user who proved who they are, or asks for what is missing: a second
+/// factor, or the session to end. All sign-ins by the pages end here.
 pub(in crate::ui) async fn finish(
     app: &App,
     visitor: &Visitor,
@@ -122,8 +122,8 @@ pub(in crate::ui) async fn finish(
     }
 }
 
-/// The answer to a form of a sign-in that was refused: the form again, which is more use than a refusal.
-/// A browser that has signed in since, in another tab, goes on to `next`.
+/// The answer to a form of a sign-in that was refused: the form again, since a mere refusal would
+/// not help. A browser that has signed in since, in another tab, continues to `next`.
 pub(in crate::ui) fn refused(app: &App, visitor: &Visitor, refusal: &Refusal, uid: &str, next: &str) -> PageResult {
     if visitor.session.is_some() && *refusal == Refusal::TooOld {
         return Ok(Redirect::to(next).into_response());

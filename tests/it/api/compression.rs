@@ -33,7 +33,8 @@ db_test!(large_json_is_compressed_for_those_who_accept_it, |db| async move {
         let answer = admin.with_header("accept-encoding", accepted).get(path).await.assert_status(200);
         assert_eq!(answer.header("content-encoding"), None, "{accepted} {path}");
     }
-    // To whoever has pages opened, the length of a compressed one would tell about the proofs in its forms.
+    // The length of a compressed page would reveal the proofs in its forms to a site that has it
+    // opened.
     let root = app.superuser("root").await.session().await;
     let caller = root.caller.with_header("accept-encoding", "gzip, zstd");
     for (site, coding) in [

@@ -83,7 +83,7 @@ db_test!(a_token_decides_who_asks_and_a_cookie_what_is_current, |db| async move 
     let both = other.with_bearer(&key);
     assert_eq!(current(&both).await, [other.uuid.clone()]);
     assert_eq!(both.get(&browser.url()).await.json()["current"], false);
-    // Somebody else's token beside the cookie: theirs is the list, and no CSRF proof is needed.
+    // A cookie and another user's token: the token decides, so no CSRF proof is needed.
     let key = bob.token_key(TokenIntent::Api, None).await;
     assert_eq!(browser.with_bearer(&key).get(SESSIONS).await.count(), 0);
     browser.with_bearer(&key).delete(&browser.url()).await.assert_status(404);

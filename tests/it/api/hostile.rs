@@ -171,5 +171,5 @@ db_test!(odd_requests_are_answered_or_refused, |db| async move {
     assert_eq!(ask("GET", "/api/v3/core/%ff%fe/", &[]).await, 404);
     assert_eq!(ask("GET", "/sessions/%ff/end", &[]).await / 100, 4);
     let out: Value = app.anonymous().post_bytes(SIGN_OUT_FLOW, b"\xff".to_vec()).await.assert_status(200).json();
-    assert_eq!(out["component"], "xak-flow-redirect", "signing out is done already for whoever has no session");
+    assert_eq!(out["component"], "xak-flow-redirect", "without a session, signing out is done already");
 });

@@ -61,7 +61,7 @@ db_test!(zero_never_writes, |db| async move {
     assert_eq!(shown(&admin).await["last_used"], "2026-11-01T12:00:00Z");
 });
 
-db_test!(a_token_beside_a_cookie_uses_it_too_and_a_dead_one_is_not_used, |db| async move {
+db_test!(a_request_with_token_and_cookie_is_a_use_of_the_session_unless_it_has_ended, |db| async move {
     let app = TestApp::new(db).await;
     let (browser, admin) = (browser(&app).await, app.admin_token().await);
     let key = app.user("bob").await.token_key(rollcall::domain::user::TokenIntent::Api, None).await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{SESSIONS, TestApp, TestDb, geoip, seed};
 
-/// Makes a file look changed to whoever compares its time: two writes may come within one tick.
+/// Changes a file's time, since two writes may come within one tick of the clock.
 fn age(path: &Path, by: u64) {
     let file = std::fs::File::options().write(true).open(path).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + by)).unwrap();

@@ -137,7 +137,7 @@ db_test!(credentials, |db| async move {
             with_lines(request, &header::COOKIE, cookies).body(Body::empty()).unwrap()
         };
         let (api, page) = (send(&router, request(SESSIONS)).await, send(&router, request("/sessions")).await);
-        // Whoever is let in has brought a key that is good, whole and unchanged.
+        // A request that is accepted holds a valid key, whole and unchanged.
         let is_in_cookies = cookies.iter().any(|line| contains(line, SESSION_KEY) || contains(line, &good_jwt));
         assert!([200, 403].contains(&api.status.as_u16()), "{}", api.status);
         if api.status == 200 {

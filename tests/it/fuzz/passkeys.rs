@@ -13,7 +13,7 @@ use crate::support::passkey::Passkey;
 const ORIGIN: &str = "http://localhost:9000";
 const CHALLENGE: &str = "c29tZSBjaGFsbGVuZ2U";
 const HANDLE: &[u8] = b"somebody";
-/// Stands between the parts of an input: what is base64 in an answer is mutated as the bytes it says.
+/// Separates the parts of an input: base64 in an answer is mutated as the bytes that it encodes.
 const BETWEEN: &[u8] = b"----";
 
 /// The bytes that an answer holds in base64.

@@ -82,7 +82,7 @@ db_test!(each_is_judged_by_themselves, |db| async move {
         .await
         .map_err(|error: StoreError| error)
         .unwrap();
-    // Whoever proved the old password.
+    // A sign-in that proved the old password.
     users::set_password(&app.app, By::Cli, &changed, "another long password".into()).await.unwrap();
     let (uuid, secret) =
         if app.db.is_sqlite() { ("randomblob(16)", "x'00'") } else { ("gen_random_uuid()", "decode('00', 'hex')") };
@@ -140,7 +140,7 @@ db_test!(of_many_at_once_no_more_begin_than_may, |db| async move {
     app.assert_counts().await;
 });
 
-db_test!(nobody_waits_for_whom_another_holds_up, |db| async move {
+db_test!(a_locked_user_delays_no_other_sign_in, |db| async move {
     let app = TestApp::new(db).await;
     // SQLite has one writer, and everybody waits for it.
     if app.db.is_sqlite() {
@@ -285,7 +285,7 @@ db_test!(more_wait_than_one_transaction_takes, |db| async move {
 });
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_done_for_who_hung_up() {
+async fn no_job_is_done_for_a_caller_that_hung_up() {
     let app = TestApp::new(TestDb::sqlite()).await.app.clone();
     let line = Arc::new(Batching::new(double, 4, 1));
     let shut = Job { gate: Arc::new(Semaphore::new(0)), ..Job::new(0) };

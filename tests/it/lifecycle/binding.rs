@@ -166,7 +166,7 @@ db_test!(what_a_moved_session_asks_for_is_not_done, |db| async move {
         assert_eq!(answer.status, if action == "confirm" { 403 } else { 303 }, "{}", answer.text());
         holder(server, &other.key, HOME).get(SESSIONS).await.assert_status(200);
     }
-    // Nor beside a token: that opens what it opens, and the session counts for nothing.
+    // Nor with a token: the token decides, and the session is ignored.
     let bindings = [("SESSIONS__GEOIP_BINDING", "bind_continent"), ("SESSIONS__GEOIP_BINDING_ACTION", "confirm")];
     let (_bound, server) = bound(&app, &files, &bindings).await;
     let session = alice.session_on(HOME, "").await;

@@ -87,7 +87,7 @@ db_test!(removal_ends_sessions_and_tokens_and_keeps_the_history, |db| async move
     assert_dead(&token).await;
     assert!(tokens::remove(&app.app, By::Cli, "nobody's").await.is_err());
     assert!(users::remove(&app.app, By::Cli, &row).await.is_err(), "once is enough");
-    // Whoever gets their key by an import sees nothing of theirs.
+    // A user who gets their key by an import sees nothing of theirs.
     let key = json!({"kind": "token", "key": "a-token-of-the-heir", "intent": "api", "user": alice.id, "expiring": false, "expires": "2099-01-01T00:00:00Z"});
     app.import(&[seed::user(alice.id.0, "heir"), key]).await;
     let ended = "/api/v3/core/ended_sessions/";

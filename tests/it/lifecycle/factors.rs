@@ -36,13 +36,13 @@ impl Phone {
         self.code_at(app, 0)
     }
 
-    /// What it shows so many steps later.
+    /// The code that it shows `drift` steps later.
     fn code_at(&self, app: &TestApp, drift: i64) -> String {
         self.app.code(app.app.clock.now(), drift)
     }
 }
 
-/// What stands between two texts.
+/// The text between two others.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).unwrap_or_else(|| panic!("{before}: {text}")).0
 }
@@ -162,14 +162,14 @@ db_test!(a_password_alone_starts_no_session_anywhere, |db| async move {
     // Nor by what comes later in the conversation.
     let later = caller.post_json(SIGN_IN_FLOW, &json!({"component": "ak-stage-user-login", "remember_me": true})).await;
     assert!(!is_signed_in(&later) && later.json()["component"] == "ak-stage-authenticator-validate");
-    // A link that sets the password stands in for it, and for no more.
+    // A link that sets the password replaces the password, not the second factor.
     let link = format!("/set-up/{}", alice.token_key(TokenIntent::Recovery, Some(Duration::from_secs(60))).await);
     let visitor = app.anonymous();
     let set = submit(&visitor, &link, &link, &[("password", "another long password"), ("again", "another long password")]).await;
     assert!(!is_signed_in(&set.clone().assert_status(200)));
     assert_eq!(give_code(&visitor, &set, &phone.code(&app)).await.redirects_to(), "/sessions");
     assert!(count > 0 && app.count_events("sign_in").await == 2, "alice’s first one, and this one");
-    // Whoever calls, the action itself starts none.
+    // The action itself starts no session, whichever page or flow calls it.
     let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
     let client =
         rollcall::domain::caller::Client { ip: rollcall::domain::Address::parse("192.0.2.1").unwrap(), user_agent: String::new() };
@@ -177,7 +177,8 @@ db_test!(a_password_alone_starts_no_session_anywhere, |db| async move {
     assert!(matches!(refused, Err(rollcall::actions::ActionError::FactorNeeded)), "{refused:?}");
 });
 
-/// So many second steps at once, each behind a password of its own, with one code. Gives how many signed in.
+/// A hundred second steps at once, each after a password of its own, with one code. Returns how
+/// many signed in.
 async fn race(app: &TestApp, user: &TestUser<'_>, code: &str) -> usize {
     let row = app.app.store.read().find_user(user.id).await.unwrap().unwrap();
     let callers: Vec<Caller> = (0..100).map(|_| app.anonymous()).collect();
@@ -234,7 +235,7 @@ db_test!(wrong_codes_are_counted_and_cost_time, |db| async move {
     assert_eq!(answers.iter().filter(|answer| **answer == Checked::Wrong).count(), 5, "of 200 at once");
     assert_eq!(app.count_events("factor_failed").await, 5);
     assert!(matches!(check(&phone.code(&app)).await, Checked::Blocked(_)), "a right one is not looked at, either");
-    // Whoever is in stays in, and another person is not concerned.
+    // A signed-in browser stays signed in, and other users are not affected.
     browser.get("/sessions").await.assert_status(200);
     app.advance(Duration::from_secs(30));
     assert_eq!(check(WRONG).await, Checked::Wrong);
@@ -494,6 +495,6 @@ db_test!(as_many_as_may_be_and_no_more, |db| async move {
         add_app(&app, &browser, "").await;
     }
     let full = submit(&browser, "/security", "/security/totp", &[]).await.assert_status(422);
-    assert!(full.text().contains("as many second factors as there may be"));
+    assert!(full.text().contains("the limit of second factors is reached"));
     assert_eq!(app.number("SELECT count(*) FROM authenticators").await, 20);
 });

@@ -107,7 +107,7 @@ db_test!(every_page_of_someone_signed_in_offers_to_sign_out, |db| async move {
         }
         let path = path.replace("{uuid}", &browser.uuid).replace("{id}", &root.id.0.to_string());
         let path = path.replace("{name}", "no-such-end");
-        assert!(!path.contains('{'), "{path}: say here what stands for this part");
+        assert!(!path.contains('{'), "{path}: add a sample for this part here");
         let answer = browser.get(&path).await;
         if answer.status == 200 && answer.header("content-type").is_some_and(|form| form.starts_with("text/html")) {
             seen += 1;

@@ -70,7 +70,7 @@ db_test!(known_browsers_are_forgotten, |db| async move {
     assert!(!is_known(&app, &laptop, alice.id).await, "nobody used it for long");
     sign_in(&app, &laptop, "alice").await;
     assert!(is_known(&app, &laptop, alice.id).await);
-    // Whoever knew the old password may have signed in with it.
+    // A browser may be known by a sign-in of somebody who knew the old password.
     let row = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
     users::set_password(&app.app, By::Cli, &row, "another long password".into()).await.unwrap();
     assert!(!is_known(&app, &laptop, alice.id).await);

@@ -46,7 +46,7 @@ db_test!(one_more_is_refused, |db| async move {
     let app = with_limit(db, "refuse").await;
     let alice = app.user_with_password("alice").await;
     let (first, second) = (alice.session().await, alice.session().await);
-    let text = "You have as many sessions as you may have. End one of them first.";
+    let text = "Your session limit is reached. End one of your sessions first.";
     let denied = sign_in_as(&app.anonymous(), "alice", PASSWORD, false).await;
     assert_eq!((&denied.json()["component"], &denied.json()["error_message"]), (&json!("ak-stage-access-denied"), &json!(text)));
     let browser = app.anonymous();
@@ -71,7 +71,7 @@ db_test!(what_expired_does_not_count, |db| async move {
     alice.sign_in().await.get(SESSIONS).await.assert_status(200);
 });
 
-db_test!(whoever_signs_in_is_asked_which, |db| async move {
+db_test!(the_user_is_asked_which_session_to_end, |db| async move {
     let app = with_limit(db, "ask").await;
     let alice = app.user_with_password("alice").await;
     let (first, second) = (alice.session_on("192.0.2.1", "curl/8").await, alice.session_on("192.0.2.2", "").await);

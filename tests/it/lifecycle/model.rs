@@ -184,7 +184,7 @@ impl Model<'_> {
             ..Policy::default()
         };
         let owner = whose.map_or(self.group, |user| PolicyOwner::User(self.users[user].id));
-        policies::set(&self.server, By::Cli, owner, "whoever", policy).await.unwrap();
+        policies::set(&self.server, By::Cli, owner, "the-owner", policy).await.unwrap();
         self.own.insert(whose, limits);
         for session in self.sessions.iter_mut().flatten() {
             if whose.map_or(session.user < 2, |user| user == session.user) {

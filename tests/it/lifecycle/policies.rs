@@ -16,7 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn set(app: &TestApp, owner: PolicyOwner, policy: Policy) -> u64 {
-    policies::set(&app.app, By::Cli, owner, "whoever", policy).await.unwrap()
+    policies::set(&app.app, By::Cli, owner, "the-owner", policy).await.unwrap()
 }
 
 fn idle(limit: Duration) -> Policy {

@@ -248,7 +248,7 @@ db_test!(a_link_is_dead_after_each_change_and_its_page_says_so, |db| async move 
     }
 });
 
-db_test!(an_imported_link_dies_with_the_password_it_was_imported_beside, |db| async move {
+db_test!(an_imported_link_dies_with_the_password_it_was_imported_with, |db| async move {
     let app = TestApp::new(db).await;
     let token = |n: i64| {
         json!({"kind": "token", "user": n, "key": format!("a-key-for-the-link-{n}"), "intent": "recovery",

@@ -21,11 +21,11 @@ use trace::{Disk, Loss};
 use crate::process::{Home, PASSWORD, Server, eventually, within};
 use crate::support::Dice;
 
-/// How much is acknowledged at least until the WAL was copied and started again.
+/// The least number of acknowledged writes in a round in which the WAL was copied and restarted.
 const MUCH: u64 = 500;
-/// And when it was not copied yet.
+/// And in one in which it was not copied yet.
 const LITTLE: u64 = 60;
-/// At how many times power is lost in each round, besides the end.
+/// The number of power losses in each round before its end.
 const TIMES: usize = 12;
 /// How long a busy server may take, however slow the machine.
 const PATIENCE: Duration = Duration::from_secs(120);

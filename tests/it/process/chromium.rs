@@ -190,7 +190,7 @@ impl Chromium {
         self.text_of("body").await
     }
 
-    /// The text of an element, read again when the page was left meanwhile.
+    /// The text of an element, read again if the page changed during the read.
     async fn text_of(&self, css: &str) -> String {
         eventually(css, || async { self.client.find(Locator::Css(css)).await.ok()?.text().await.ok() }).await
     }

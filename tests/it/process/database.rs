@@ -135,7 +135,7 @@ impl PostgresProxy {
         self.running = Some(tokio::spawn(forward(listener, self.target.clone(), Arc::clone(&self.ports))));
     }
 
-    /// From which ports it reached the database so far; 0 stands for a socket without any.
+    /// From which ports it reached the database so far; 0 is a socket without a port.
     pub fn ports(&self) -> Vec<u16> {
         self.ports.lock().unwrap().clone()
     }

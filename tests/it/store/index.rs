@@ -60,7 +60,7 @@ db_test!(networks_of_one_country_are_one_place_in_its_order, |db| async move {
         }
         assert!(app.app.store.is_index_filled());
         assert!(seen == want, "{round}: by name, whatever their network is");
-        // What ends leaves the order, wherever it stands.
+        // A session that ends leaves the order, at any position.
         for gone in want.extract_if(.., |uuid| uuid[..8].ends_with('7')).take(20).collect::<Vec<_>>() {
             admin.delete(&format!("{SESSIONS}{gone}/")).await.assert_status(204);
         }
@@ -112,8 +112,8 @@ db_test!(searches_know_a_user_by_the_new_name_alone, |db| async move {
     assert_eq!((count("user__username=marianne").await, count("user__username=bertrand").await), (0, 3));
 
     // A rename, by another node.
-    let beside = app.restarted(&[]).await;
-    let renamed = beside.store.write(|db| Box::pin(async move { db.update_username(UserId(7), "zacharias").await }));
+    let second = app.restarted(&[]).await;
+    let renamed = second.store.write(|db| Box::pin(async move { db.update_username(UserId(7), "zacharias").await }));
     renamed.await.unwrap();
     assert_eq!((count("search=bertrand").await, count("search=zacharias").await), (0, 3));
     let last = admin.get(&format!("{SESSIONS}?search=s&ordering=-username&page_size=3")).await.assert_status(200);

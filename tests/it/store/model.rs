@@ -194,7 +194,7 @@ impl Question {
 enum Step {
     Add(Vec<Known>),
     /// By another process, as far as this one can tell.
-    AddBeside(Vec<Known>),
+    AddOnSecond(Vec<Known>),
     End(prop::sample::Index),
     EndAllOf(usize),
     /// A user gets this name, if nobody has it.
@@ -204,7 +204,7 @@ enum Step {
     /// An import brings another user with the key of one who was removed.
     Heir(usize, usize),
     Ask(Question),
-    /// What was asked before: another page of it, and others wrote meanwhile.
+    /// A repeated question: another page of it, after other writes.
     AskAgain(usize, prop::sample::Index),
 }
 
@@ -259,7 +259,7 @@ fn question() -> impl Strategy<Value = Question> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => prop::collection::vec(known(), 1..20).prop_map(Step::Add),
-        1 => prop::collection::vec(known(), 1..20).prop_map(Step::AddBeside),
+        1 => prop::collection::vec(known(), 1..20).prop_map(Step::AddOnSecond),
         3 => any::<prop::sample::Index>().prop_map(Step::End),
         1 => (0..USERS).prop_map(Step::EndAllOf),
         2 => (0..USERS, 0..NAMES.len()).prop_map(|(user, name)| Step::Rename(user, name)),
@@ -300,13 +300,13 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
     lines.extend(world.add(&many));
     app.import(&lines).await;
     let admin = app.admin_token().await;
-    let beside = app.restarted(&settings).await;
+    let second = app.restarted(&settings).await;
     let steps = prop::collection::vec(step(), 350).new_tree(&mut runner).unwrap().current();
     let mut heirs = 0;
     for step in &steps {
         match step {
             Step::Add(new) => drop(app.import(&world.add(new)).await),
-            Step::AddBeside(new) => import_beside(&beside, &world.add(new)).await,
+            Step::AddOnSecond(new) => import_on(&second, &world.add(new)).await,
             Step::End(which) if !world.sessions.is_empty() => {
                 let gone = world.sessions.remove(which.index(world.sessions.len()));
                 admin.delete(&format!("{SESSIONS}{}/", seed::uuid(gone.number))).await.assert_status(204);
@@ -316,7 +316,7 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
             Step::EndAllOf(_) => {}
             Step::Rename(user, name) if world.names[*user].is_some() && world.is_free(NAMES[*name]) => {
                 let (id, name) = (key(*user), NAMES[*name]);
-                let written = beside.store.write(move |db| Box::pin(async move { db.update_username(id, name).await }));
+                let written = second.store.write(move |db| Box::pin(async move { db.update_username(id, name).await }));
                 written.await.expect("a name that is free");
                 world.names[*user] = Some(name);
             }
@@ -327,7 +327,7 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
                 world.sessions.retain(|known| known.user != *user);
             }
             Step::Heir(user, name) if world.names[*user].is_none() && world.is_free(NAMES[*name]) => {
-                import_beside(&beside, &[seed::user(key(*user).0, NAMES[*name])]).await;
+                import_on(&second, &[seed::user(key(*user).0, NAMES[*name])]).await;
                 world.names[*user] = Some(NAMES[*name]);
                 heirs += 1;
             }
@@ -345,10 +345,10 @@ fn key(user: usize) -> UserId {
 }
 
 /// Imports lines in another process, as far as the one that is asked can tell.
-async fn import_beside(beside: &App, lines: &[Value]) {
+async fn import_on(second: &App, lines: &[Value]) {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let source = Box::new(std::io::Cursor::new(text.into_bytes()));
-    import::run(beside, By::Cli, source, false, Box::new(|_| {})).await.expect("lines that can be imported");
+    import::run(second, By::Cli, source, false, Box::new(|_| {})).await.expect("lines that can be imported");
 }
 
 /// Ends a user's sessions: some as very large ends do, which are moved later, or are not when this ends.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{SESSIONS, TestApp, seed};
 
-/// Alice with so many sessions, and Bob with one.
+/// Alice with `count` sessions, and Bob with one.
 fn people(count: u32) -> Vec<Value> {
     let mut lines = vec![seed::user(1, "alice"), seed::user(2, "bob"), seed::session(10_000, 2, json!({}))];
     lines.extend((0..count).map(|n| seed::session(n, 1, json!({"last_ip": "198.51.100.7", "last_user_agent": "curl/8"}))));
@@ -127,8 +127,8 @@ db_test!(a_move_that_is_stopped_goes_on, |db| async move {
     assert!(waiting(&app).await.1 > 0);
     app.assert_counts().await;
     // Another server takes over.
-    let beside = app.restarted(&[]).await;
-    assert!(!bulk_end::move_some(&beside, Duration::MAX).await.unwrap());
+    let second = app.restarted(&[]).await;
+    assert!(!bulk_end::move_some(&second, Duration::MAX).await.unwrap());
     assert_eq!(waiting(&app).await, (0, 0));
     assert_eq!(app.number("SELECT count(*) FROM ended_sessions").await, 250);
     app.assert_counts().await;
@@ -157,15 +157,15 @@ db_test!(many_ways_at_once_end_each_once, |db| async move {
     let app = std::sync::Arc::new(TestApp::new(db).await);
     app.import(&people(300)).await;
     let admin = app.admin_token().await;
-    let beside = app.restarted(&[]).await;
+    let second = app.restarted(&[]).await;
     let mut work = tokio::task::JoinSet::new();
     for n in 0..60_u32 {
-        let (caller, app, beside) = (admin.clone(), std::sync::Arc::clone(&app), beside.clone());
+        let (caller, app, second) = (admin.clone(), std::sync::Arc::clone(&app), second.clone());
         work.spawn(async move {
             match n % 6 {
                 0 => drop(app.record_ends_of(1, 20).await),
                 1 => drop(caller.delete(&format!("{SESSIONS}{}/", seed::uuid(n))).await),
-                2 => drop(bulk_end::move_some(&beside, Duration::MAX).await.expect("they are moved")),
+                2 => drop(bulk_end::move_some(&second, Duration::MAX).await.expect("they are moved")),
                 3 => drop(bulk_end::move_some(&app.app, Duration::MAX).await.expect("they are moved")),
                 4 => drop(caller.delete(&format!("{SESSIONS}bulk_delete/?user_pks=1")).await.assert_status(200)),
                 _ => {

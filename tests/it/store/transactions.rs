@@ -19,7 +19,7 @@ db_test!(a_write_that_is_dropped_leaves_nothing, |db| async move {
         Box::pin(async move {
             let generation = Generation::of(None, 0);
             db.insert_pending_sign_in(PlainSecret::generate()?.hash(), (alice, Methods::password()), generation, now).await?;
-            // As when whoever asked hangs up; SQLite's writer takes this for an error.
+            // As when a client hangs up; SQLite's writer takes this for an error.
             std::future::pending::<Result<(), ActionError>>().await
         })
     });

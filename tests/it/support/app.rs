@@ -49,7 +49,7 @@ pub const COUNTED_ROWS: &str = "SELECT 'all/', count(*) FROM sessions HAVING cou
     UNION ALL SELECT 'ended/', count(*) FROM ended_sessions HAVING count(*) > 0 \
     UNION ALL SELECT 'ended_user/' || DIGITS, count(*) FROM ended_sessions GROUP BY user_uuid";
 
-/// A running server with a clock that stands still. No jobs run: tests do by hand what the clock would.
+/// A running server with a clock that only tests move. No jobs run: tests call their actions.
 pub struct TestApp {
     pub app: App,
     pub address: SocketAddr,
@@ -153,7 +153,7 @@ impl TestApp {
         import::run(&self.app, By::Cli, source, is_replacing, Box::new(|_| {})).await
     }
 
-    /// The events so far, as kind and whom they concern.
+    /// The events so far: the kind, and the user that each is about.
     pub async fn events(&self) -> Vec<(String, String)> {
         let events = self.app.store.read().list_events(0, 100_000).await.expect("events");
         events.into_iter().map(|event| (event.kind().to_owned(), event.username)).collect()
@@ -175,7 +175,7 @@ impl TestApp {
         self.app.store.read().one::<i64>(sql, &[]).await.expect("a query that can be run").expect("a row")
     }
 
-    /// Why and by whom a session ended.
+    /// Why a session ended, and who ended it.
     pub async fn ending(&self, uuid: &str) -> Option<(String, String)> {
         let id = SessionId::parse(uuid).expect("a uuid");
         let ended = self.app.store.read().find_ended_session(id).await.expect("an answer");

@@ -18,7 +18,7 @@ impl Authenticator {
         Self { seed }
     }
 
-    /// What it shows so many steps after an instant.
+    /// The code that it shows `drift` steps after an instant.
     pub fn code(&self, now: Timestamp, drift: i64) -> String {
         totp::code(&self.seed, totp::step_at(now) + drift)
     }

@@ -38,7 +38,7 @@ impl TestDb {
         Config::load(&flags, environment).expect("settings that can be used")
     }
 
-    /// Runs statements beside the server, as nobody but a test would.
+    /// Runs statements on the database directly, without the server.
     pub async fn run(&self, sql: &str) {
         match self.url.strip_prefix("sqlite:") {
             Some(path) => {

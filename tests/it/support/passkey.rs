@@ -61,7 +61,7 @@ impl Passkey {
         bytes
     }
 
-    /// Makes its key for whoever asks, as `navigator.credentials.create` answers.
+    /// Makes its key, and answers as `navigator.credentials.create` does.
     pub fn create(&mut self, options: &Value) -> String {
         let handle = options["user"]["id"].as_str().expect("a user handle");
         self.user_handle = Some(URL_SAFE_NO_PAD.decode(handle).expect("base64"));

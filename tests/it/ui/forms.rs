@@ -19,7 +19,7 @@ db_test!(a_null_origin_is_settled_by_the_browsers_other_word, |db| async move {
         sign_in(&null.with_header("sec-fetch-site", "cross-site"), &proof, "/").await,
         sign_in(&null.with_header("sec-fetch-site", "same-site"), &proof, "/").await,
         sign_in(&null.with_header("sec-fetch-site", "none"), &proof, "/").await,
-        // The form's own proof is checked besides.
+        // The form's own proof is checked in addition.
         sign_in(&null.with_header("sec-fetch-site", "same-origin"), "", "/").await,
         sign_in(&null.with_header("sec-fetch-site", "same-origin"), &other, "/").await,
     ] {

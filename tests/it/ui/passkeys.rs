@@ -25,7 +25,7 @@ async fn start(db: TestDb) -> TestApp {
     TestApp::with(db, &[("HTTP__PUBLIC_URL", ORIGIN)]).await
 }
 
-/// Adds a passkey to whoever is signed in, as the page does, and gives the answer.
+/// Adds a passkey to the signed-in user, as the page does, and returns the answer.
 async fn add(caller: &Caller, key: &mut Passkey, name: &str) -> Answer {
     let page = caller.get("/security").await.assert_status(200);
     let passkey = key.create(&question(&page.text(), "/security/passkeys"));
@@ -195,7 +195,7 @@ db_test!(of_100_uses_of_one_challenge_one_succeeds, |db| async move {
     let app = start(db).await;
     let alice = app.user("alice").await;
     let mut key = Passkey::new(1, ORIGIN);
-    // Without a counter, so that nothing but the challenge stands between.
+    // Without a counter, so that only the challenge prevents a second use.
     key.counter = 0;
     give(&alice, &mut key).await;
     let browser = app.anonymous();
@@ -266,7 +266,7 @@ db_test!(passkeys_are_added_named_and_removed, |db| async move {
     assert_eq!(again["user"]["id"], options["user"]["id"], "the same user, the same handle");
     assert_ne!(again["challenge"], options["challenge"]);
 
-    // Known is known, whoever asks; and nothing is added by an answer that is none.
+    // A known passkey is refused for another user too; an invalid answer adds nothing.
     let known = add(&here, &mut key.clone(), "again").await.assert_status(422);
     assert!(known.text().contains("This passkey is known already."));
     let bob = app.user("bob").await.session().await;

@@ -27,7 +27,7 @@ async fn submit(caller: &Caller, path: &str, proof: &str, password: &str) -> Ans
     caller.post_form(path, &[("proof", proof), ("password", password), ("again", password)]).await
 }
 
-db_test!(whoever_has_the_link_sets_a_password_once, |db| async move {
+db_test!(a_link_sets_a_password_once, |db| async move {
     let app = TestApp::new(db).await;
     let (admin, alice) = (app.superuser("root").await.session().await, app.user_with_password("alice").await);
     let old = alice.session().await;

@@ -61,7 +61,7 @@ db_test!(one_is_ended_by_its_button, |db| async move {
     end("nonsense", &proof).await.assert_status(404);
     end(&foreign.uuid, &proof).await;
     foreign.get(SESSIONS).await.assert_status(200);
-    // The page is about one's own alone, whoever one is.
+    // The page shows the visitor's own sessions only, for administrators too.
     let root_proof = foreign.get("/sessions").await.proof();
     foreign.post_form(&format!("/sessions/{}/end", third.uuid), &[("proof", &root_proof)]).await;
     third.get(SESSIONS).await.assert_status(200);
@@ -173,7 +173,7 @@ db_test!(this_was_not_me_leads_through, |db| async move {
     assert_eq!(app.anonymous().get(&path).await.redirects_to(), back);
 });
 
-db_test!(errors_lead_on_for_whoever_is_signed_in, |db| async move {
+db_test!(error_pages_have_the_navigation_of_a_signed_in_user, |db| async move {
     let app = TestApp::new(db).await;
     let browser = app.user("alice").await.session().await;
     for (method, path, status) in [("GET", "/nothing", 404), ("POST", "/sessions/end-others", 403), ("DELETE", "/sessions", 405)] {
@@ -185,6 +185,6 @@ db_test!(errors_lead_on_for_whoever_is_signed_in, |db| async move {
     }
     assert!(
         browser.request("DELETE", "/sessions").await.header("allow").is_some(),
-        "what a dressed answer said before, it says still"
+        "the headers of the answer are kept when it becomes a page"
     );
 });

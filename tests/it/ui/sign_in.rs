@@ -19,7 +19,7 @@ db_test!(the_form_signs_in_and_leads_back, |db| async move {
     let answer = submit(&caller, "alice", PASSWORD, "/sessions").await;
     assert_eq!(answer.redirects_to(), "/sessions");
     assert!(caller.get("/sessions").await.assert_status(200).text().contains("alice"));
-    assert_eq!(caller.get("/sign-in?next=/sessions").await.redirects_to(), "/sessions", "whoever is signed in goes on");
+    assert_eq!(caller.get("/sign-in?next=/sessions").await.redirects_to(), "/sessions", "a signed-in user is redirected at once");
     for evil in ["//evil.example", "https://evil.example/", "/\\evil.example"] {
         assert_eq!(caller.get(&format!("/sign-in?next={}", crate::support::encode(evil))).await.redirects_to(), "/");
         assert_eq!(submit(&app.anonymous(), "alice", PASSWORD, evil).await.redirects_to(), "/", "{evil}");

@@ -91,7 +91,7 @@ impl SessionIndex {
         self.table.count()
     }
 
-    /// Whether so many of its entries are unused that a new index takes much less memory.
+    /// Whether it has enough unused entries that a new index would take much less memory.
     pub fn is_worn(&self) -> bool {
         self.table.is_worn()
     }
