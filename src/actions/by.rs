@@ -11,7 +11,7 @@ use crate::domain::caller::Actor;
 pub enum By<'a> {
     /// A caller who proved who they are, by the rights that they have; and the request: its address and its id.
     Principal(&'a Principal, &'a Actor),
-    /// Somebody at the command line. They hold the database and the instance key, and may do everything.
+    /// The command line. Its user has the database and the instance key, and may do everything.
     Cli,
     /// Rollcall itself: its start and its jobs.
     System,

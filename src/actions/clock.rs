@@ -54,9 +54,10 @@ pub async fn resume(app: &App, by: By<'_>) -> Result<(), ActionError> {
     keep(app, by).await
 }
 
-/// Compares the clocks, follows a believed one, and logs a doubt that begins or goes. A job calls it every few seconds.
-/// Where the database has a clock of its own that one decides; else a doubt goes when somebody confirms the clock or it
-/// settled, and the server writes down how its clock is.
+/// Compares the clocks, follows a believed one, and logs a doubt that begins or goes. A job calls
+/// it every few seconds. If the database has a clock of its own, that clock decides; else a doubt
+/// ends when an operator confirms the clock or it has settled, and the server stores the state of
+/// its clock.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] for callers of the server; when the database does not answer.
@@ -97,7 +98,7 @@ async fn confirm(app: &App, guard: &ClockGuard) -> Result<(), ActionError> {
     Ok(())
 }
 
-/// Whether somebody confirmed the clock since the last look.
+/// Whether an operator confirmed the clock since the last look.
 async fn take_confirmation(app: &App, guard: &ClockGuard) -> Result<bool, StoreError> {
     let given = app.store.read().find_setting(CONFIRMED_SETTING).await?.and_then(|text| text.parse().ok());
     let Some(given) = given.map(Timestamp) else { return Ok(false) };

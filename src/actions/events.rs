@@ -6,7 +6,7 @@ use crate::domain::{SessionId, Timestamp, UserId, UserKey};
 use crate::store::events::rows::NewEvent;
 
 impl EventContent {
-    /// An event with this content, done by `actor` at `at`, about nobody in particular.
+    /// An event with this content, done by `actor` at `at`, about no particular user.
     #[must_use]
     pub fn by(self, actor: &Actor, at: Timestamp) -> NewEvent {
         NewEvent {

@@ -187,7 +187,7 @@ pub async fn run(app: &App, by: By<'_>, source: Source, is_replacing: bool, prog
                 import.read(db, source, &progress).await?;
                 let done = import.done;
                 db.advance_user_keys().await?;
-                // Another process's files may differ: the server then looks all places up anew.
+                // Another process's files may differ: the server then looks all places up again.
                 let places = db.find_setting(PLACES_SETTING).await?;
                 if places.as_deref() != Some(&import.geoip.fingerprint()) {
                     db.update_setting(PLACES_SETTING, "mixed").await?;

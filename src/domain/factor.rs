@@ -39,7 +39,7 @@ pub enum Method {
     HardwareKey,
     /// A key that is kept by software, as a synchronised passkey is.
     SoftwareKey,
-    /// Somebody touched the device that holds a key.
+    /// A person touched the device that holds a key.
     Presence,
     /// More than one factor.
     SeveralFactors,

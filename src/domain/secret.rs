@@ -22,7 +22,7 @@ impl PlainSecret {
         Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
     }
 
-    /// Takes a secret somebody presented or imported.
+    /// A secret that was sent or imported.
     #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())

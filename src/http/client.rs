@@ -46,7 +46,7 @@ impl ClientInfo {
         Client { ip: self.ip, user_agent: user_agent::storable(agent.as_deref().unwrap_or_default()) }
     }
 
-    /// Somebody who has not proved who they are.
+    /// The actor of a request whose sender is not authenticated.
     #[must_use]
     pub fn as_anonymous(&self) -> Actor {
         Actor { id: None, name: "anonymous".into(), ip: Some(self.ip), request_id: self.request_id.clone() }

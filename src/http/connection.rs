@@ -39,7 +39,7 @@ impl<S> Paced<S> {
         Self { stream, pace, give_up, deadline: None, taken: 0 }
     }
 
-    /// Starts the clock unless it runs, and says whether the time is over.
+    /// Starts the clock unless it runs, and returns whether the deadline has passed.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let time = self.pace.time;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + time)));

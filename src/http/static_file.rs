@@ -1,5 +1,5 @@
-//! Files that never change while the server runs. Each is compressed once for each coding, at its first
-//! use, on a thread that serves nobody; after that an answer is a pointer to the bytes.
+//! Files that never change while the server runs. Each is compressed once for each coding, at its
+//! first use, on a thread that serves no requests; after that an answer is a pointer to the bytes.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::secret::hex;
 use crate::http::static_file::StaticFile;
 
-/// Its name stays when it changes, so it is kept for a day.
+/// Its name does not change with its content, so browsers keep it for a day only.
 static ICON: LazyLock<StaticFile> =
     LazyLock::new(|| StaticFile::new("image/svg+xml", "public, max-age=86400", include_str!("../../static/icon.svg")));
 
@@ -38,7 +38,7 @@ static JS: LazyLock<Asset> = LazyLock::new(|| Asset::new("rollcall", "js", JS_KI
 static PASSKEYS_JS: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("passkeys", "js", JS_KIND, include_str!("../../static/passkeys.js")));
 
-/// It names the other module, whose name changes.
+/// It contains the name of the other module, which changes.
 static LIVE_JS: LazyLock<Asset> = LazyLock::new(|| {
     let name = JS.path.trim_start_matches("/static/");
     Asset::new("live", "js", JS_KIND, include_str!("../../static/live.js").replace("ROLLCALL_JS", name))
@@ -68,7 +68,8 @@ pub fn passkeys_js() -> &'static str {
     &PASSKEYS_JS.path
 }
 
-/// `/static/{file}`: may be kept for ever, but for the icon, whose name stays.
+/// `/static/{file}`: browsers may keep these files without limit, except the icon, whose name does
+/// not change.
 pub async fn serve(Path(file): Path<String>) -> Response {
     if file == "icon.svg" {
         return ICON.answer();

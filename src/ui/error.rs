@@ -1,4 +1,4 @@
-//! Errors as pages: what happened, and a way on.
+//! Errors as pages: what happened, and what to do.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::ui::sealed::Pending;
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
-/// Everything a page answers but success.
+/// All answers of pages except success.
 #[derive(Debug)]
 pub enum PageError {
     /// 404.
@@ -32,19 +32,24 @@ pub enum PageError {
     Forbidden,
     /// 403: the session limit is reached.
     AtLimit,
-    /// Nobody is signed in: to the sign-in page, and back to this path.
+    /// Nobody is signed in: redirects to the sign-in page, and then back to this path.
     SignedOut(String),
-    /// Nobody is signed in any more, since the session was used from elsewhere: likewise, and told so.
+    /// The session ended, since it was used from another network or place: redirects likewise, and
+    /// says so.
     Moved(String),
-    /// Signed in, and not proved lately: to the page that asks for the password, and back to this path.
+    /// The session needs a re-authentication: redirects to the page for it, and then back to this
+    /// path.
     Unconfirmed(String),
-    /// 403: a form needs a fresh proof, and is done once it is there. Shown as the page that asks for it.
+    /// 403: a form needs a re-authentication, and is done after it. Shown as the page that asks for
+    /// it.
     Interrupted(Box<Pending>),
-    /// 409: the proof came, and the form that waited for it was too old. Nothing was done.
+    /// 409: the re-authentication came too late for the form that waited for it. Nothing was done.
     FormExpired,
-    /// Nobody is signed in any more, and a form came: to the sign-in page, which says that nothing was done.
+    /// A form was sent after the session had ended: redirects to the sign-in page, which says that
+    /// nothing was done.
     SignedOutForm(String),
-    /// Signed in, without the second factor that they must have: to the page that adds one.
+    /// The session lacks the second factor that its user must have: redirects to the page that adds
+    /// one.
     FactorMissing,
     /// 405.
     MethodNotAllowed,
@@ -58,11 +63,11 @@ pub enum PageError {
     Limited(Duration),
     /// 503: try again later.
     Unavailable,
-    /// 500: our mistake.
+    /// 500: a fault of the server.
     Internal,
 }
 
-/// What an error page says, kept with the answer until the visitor is known.
+/// The content of an error page, attached to the answer until the visitor is known.
 #[derive(Clone)]
 struct Failure {
     status: StatusCode,
@@ -79,9 +84,10 @@ struct ErrorPage<'a> {
     status: u16,
     title: &'a str,
     text: &'a str,
-    /// What finds it in the log, for errors that are ours.
+    /// The request id, which is in the log, for faults of the server.
     request_id: &'a str,
-    /// Whether the same address may be tried again: that of a form has no page, or would send it twice.
+    /// Whether to offer the same address again: a form's address has no page, or would send the
+    /// form twice.
     may_retry: bool,
 }
 
@@ -138,7 +144,7 @@ impl PageError {
                 "Nothing was done",
                 "The form waited too long for your password, so it was not done. Go back to its page, and send it again.",
             ),
-            // Redirects and pages of their own; never shown.
+            // Redirects, or pages of their own: never shown as an error page.
             Self::Interrupted(_) | Self::Unconfirmed(_) => (StatusCode::FORBIDDEN, "Confirm first", ""),
             Self::FactorMissing => (StatusCode::FORBIDDEN, "Add a second factor first", ""),
             Self::SignedOut(_) | Self::SignedOutForm(_) | Self::Moved(_) => (StatusCode::FORBIDDEN, "Sign in first", ""),
@@ -222,8 +228,8 @@ pub(in crate::ui) fn conflict(shown_again: PageResult) -> PageResult {
     })
 }
 
-/// Gives error pages the frame of their visitor, so that they lead on, and a page to what broke on the way
-/// to one.
+/// Shows errors in the frame of the visitor's pages, with the navigation, and turns other failures
+/// on the way to a page into a page.
 pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if path.starts_with("/api/") || path.starts_with("/-/") || path.starts_with("/static/") {
@@ -237,7 +243,7 @@ pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Resp
         None => return response,
     };
     let request_id = parts.extensions.get::<ClientInfo>().map(|client| client.request_id.clone()).unwrap_or_default();
-    // When it is the server's own fault, the database may be what failed: it is not asked again.
+    // After a fault of the server, the database may be what failed: it is not asked again.
     let is_ours = failure.status.is_server_error();
     if is_ours {
         // The number that the page gives finds this line; the cause was logged just before.
@@ -248,7 +254,7 @@ pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Resp
     let mut dressed = failure.page(frame, &request_id, matches!(parts.method, Method::GET | Method::HEAD));
     let own: Vec<_> = dressed.headers().keys().cloned().collect();
     for (name, value) in response.headers().iter().filter(|(name, _)| !own.contains(name)) {
-        // Cookies among them, of which an answer may set several.
+        // Among them cookies, of which an answer may set several.
         dressed.headers_mut().append(name, value.clone());
     }
     dressed.headers_mut().remove(header::CONTENT_LENGTH);

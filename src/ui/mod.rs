@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use crate::store::people::users::Rights;
 use crate::ui::error::PageError;
 
-/// `/`: leads to the user's own sessions.
+/// `/`: redirects to the user's own sessions.
 pub async fn home() -> Redirect {
     Redirect::to("/sessions")
 }
@@ -39,9 +39,9 @@ fn page(status: StatusCode, template: &impl Template) -> Response {
     }
 }
 
-/// What every page shows around its content.
+/// The frame of every page.
 struct Frame {
-    /// Who is signed in, for the bar at the top.
+    /// The name of the signed-in user, for the bar at the top.
     username: Option<String>,
     /// The style sheet's address, with its hash.
     css: &'static str,
@@ -51,12 +51,12 @@ struct Frame {
     proof: String,
     /// The server's time, by which scripts correct the browser's clock; `""` on a page without times.
     now: String,
-    /// Where the visitor may go.
+    /// The links of the navigation.
     nav: Vec<NavItem>,
 }
 
 impl Frame {
-    /// Around a page that is the same for everybody, without forms.
+    /// The frame of a page that is the same for everybody and has no forms.
     fn bare() -> Self {
         Self { username: None, css: assets::css(), js: assets::js(), proof: String::new(), now: String::new(), nav: Vec::new() }
     }
@@ -69,7 +69,7 @@ struct NavItem {
     is_here: bool,
 }
 
-/// The parts of the pages that the navigation names.
+/// The sections of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Section {
     /// The user's own sessions.
@@ -86,14 +86,14 @@ enum Section {
     Tokens,
     /// What happened.
     Events,
-    /// What the server runs with.
+    /// The settings of the server.
     Settings,
     /// None of those above.
     Elsewhere,
 }
 
 impl Section {
-    /// Where a visitor with these rights may go.
+    /// The navigation of a visitor with these rights.
     fn nav(self, rights: Rights) -> Vec<NavItem> {
         let (sees_all, rules) = (rights.may_view_sessions, rights.is_superuser);
         let all = [

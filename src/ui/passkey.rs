@@ -1,4 +1,4 @@
-//! Forms that ask the browser for a passkey. `static/passkeys.js` asks it, and sends what it answers.
+//! Forms that ask the browser for a passkey. `static/passkeys.js` asks for it and sends the answer.
 
 use serde::Deserialize;
 
@@ -14,15 +14,15 @@ use crate::ui::visitor::Visitor;
 
 /// A form that asks for a passkey.
 pub(in crate::ui) struct Ask {
-    /// Where the answer goes.
+    /// The address that the answer is sent to.
     pub(in crate::ui) action: String,
     /// `get` or `create`.
     pub(in crate::ui) kind: &'static str,
-    /// What the browser is asked, as JSON.
+    /// The options for the browser, as JSON.
     pub(in crate::ui) options: String,
     /// What its button says.
     pub(in crate::ui) label: &'static str,
-    /// Whether browsers offer passkeys where they offer names.
+    /// Whether the browser offers passkeys in the field of the name.
     pub(in crate::ui) is_offered: bool,
 }
 
@@ -34,10 +34,10 @@ pub(in crate::ui) struct PasskeyForm {
     pub passkey: String,
     #[serde(default)]
     pub next: String,
-    /// A form that is done once the proof is there.
+    /// A sealed form that is done after the proof.
     #[serde(default)]
     pub sealed: String,
-    /// The password, for a passkey that does not check who holds it.
+    /// The password, for a passkey whose authenticator does not verify the user.
     #[serde(default)]
     pub password: String,
     /// The name of a new one.
@@ -46,7 +46,7 @@ pub(in crate::ui) struct PasskeyForm {
     pub remember: Option<String>,
 }
 
-/// Asks for a passkey to sign in with; `None` when browsers have none for this address.
+/// The form for a sign-in by passkey; `None` when browsers have none for this address.
 pub(in crate::ui) fn ask_alone(app: &App, visitor: &Visitor) -> Result<Option<Ask>, PageError> {
     let Some(party) = relying_party::of(app, &visitor.client) else { return Ok(None) };
     let options = passkeys::options_alone(app, &party, Purpose::SignIn(visitor.bound_to()))?.to_string();
@@ -68,13 +68,13 @@ pub(in crate::ui) async fn ask_for(
     Ok(Some(Ask { action, kind: "get", options, label: "Use a passkey", is_offered: false }))
 }
 
-/// Asks for a passkey of the user of a session, for a fresh proof.
+/// The form for a re-authentication by passkey.
 pub(in crate::ui) async fn ask_to_confirm(app: &App, visitor: &Visitor, session: &LiveSession) -> Result<Option<Ask>, PageError> {
     let bound_to = session.uuid.to_string();
     ask_for(app, visitor, session.user_id, Purpose::Confirm(&bound_to), "/confirm/passkey").await
 }
 
-/// Asks for a new passkey; `None` when browsers make none for this address.
+/// The form for a new passkey; `None` when browsers make none for this address.
 pub(in crate::ui) async fn ask_for_new(app: &App, visitor: &Visitor, session: &LiveSession) -> Result<Option<Ask>, PageError> {
     let Some(party) = relying_party::of(app, &visitor.client) else { return Ok(None) };
     let bound_to = session.uuid.to_string();

@@ -1,5 +1,5 @@
-//! A question before something ends or is removed: what will happen, and to what. Nothing happens by looking
-//! at it.
+//! The page that asks before something is ended or removed: it says what will happen. It changes
+//! nothing.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::ui::visitor::Visitor;
 use crate::ui::words::{Moment, Whereabouts, describe, grouped};
 use crate::ui::{Frame, Section, page};
 
-/// A user's live sessions in words, but for one: how many there are, and the first of them, the last used
+/// A user's live sessions in words, except one: their number, and the first of them, the last used
 /// first.
 pub(in crate::ui) async fn sessions(app: &App, user: UserId, but: Option<SessionId>) -> Result<(usize, Vec<String>), StoreError> {
     let now = app.clock.now();
@@ -33,7 +33,7 @@ pub(in crate::ui) async fn sessions(app: &App, user: UserId, but: Option<Session
     Ok((usize::try_from(found.count).unwrap_or(0), lines.collect()))
 }
 
-/// What happens to sessions, in a sentence.
+/// A sentence about sessions that will end.
 pub(in crate::ui) fn sessions_end(count: usize, whose: &str) -> String {
     match count {
         0 => format!("No session of {whose} ends: there is none."),
@@ -47,21 +47,21 @@ const LISTED: usize = 10;
 
 /// What is asked.
 pub(in crate::ui) struct Question {
-    /// What is done, such as `Deactivate`; the question's first word, and its button.
+    /// The action, such as `Deactivate`: the first word of the question, and its button.
     pub verb: &'static str,
     /// What it is done to: a name that users chose, or a few words.
     pub object: String,
     /// The page to go back to: its address and its name.
     pub back: (String, String),
-    /// What follows, a sentence each.
+    /// The consequences, one sentence each.
     pub follows: Vec<String>,
-    /// Over the list of what ends.
+    /// The heading of the list.
     pub heading: &'static str,
-    /// What ends, each in words.
+    /// What ends, in words.
     pub listed: Vec<String>,
-    /// How many there are in all; the list may hold the first of them.
+    /// The number of all; the list may hold only the first.
     pub count: usize,
-    /// Where the answer goes, and what it carries.
+    /// The address of the form, and its hidden fields.
     pub action: String,
     pub fields: Vec<(&'static str, String)>,
 }

@@ -10,12 +10,13 @@ use crate::http::log_limit::LogLimit;
 pub enum Refusal {
     /// The browser says that another site sent it. With the reason.
     OtherSite(String),
-    /// People reach the server over https, and the form came over http: browsers keep no cookies there.
+    /// People reach the server over https, but the form came over http, where browsers keep no
+    /// `Secure` cookies.
     NotHttps,
     /// No cookie came with it, though its page set one.
     NoCookie,
-    /// Its cookie is there, and its proof is another one's: the page is from before a sign-in, a sign-out,
-    /// or a new instance key.
+    /// Its cookie is there, but its proof belongs to another one: the page is from before a
+    /// sign-in, a sign-out, or a new instance key.
     TooOld,
     /// A part of the form is missing, or it is no form. With the reason.
     Incomplete(String),
@@ -54,7 +55,7 @@ impl Refusal {
         }
     }
 
-    /// The same for a page that has no form to try again with.
+    /// The same for a page without a form to try again.
     #[must_use]
     pub fn text_without_form(&self) -> &'static str {
         match self {
@@ -63,13 +64,13 @@ impl Refusal {
         }
     }
 
-    /// The cause of a form that came without its cookie.
+    /// The cause, for a form that came without its cookie.
     #[must_use]
     pub fn without_cookie(config: &Config, client: &ClientInfo) -> Self {
         if config.is_https() && !client.is_https { Self::NotHttps } else { Self::NoCookie }
     }
 
-    /// Writes it to the log, within a limit: anybody can send forms.
+    /// Writes it to the log, within a rate limit: anybody can send forms.
     pub fn log(&self, client: &ClientInfo) {
         static LINES: LogLimit = LogLimit::ten_a_minute();
         let Some(held_back) = LINES.admit() else { return };

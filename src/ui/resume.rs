@@ -1,5 +1,5 @@
-//! Takes a form through `/confirm`: shows the page that asks for the proof in place of the answer to a form
-//! that needs one, and does the form once the proof is there.
+//! Carries a form through `/confirm`: if a form needs a re-authentication, the answer is the page
+//! that asks for it, and the form is done afterwards.
 
 use axum::Router;
 use axum::body::Body;
@@ -16,8 +16,8 @@ use crate::ui::error::PageError;
 use crate::ui::sealed::{Opened, Pending};
 use crate::ui::sign_in::confirm;
 
-/// The layer around all pages.
-/// `routes` are all routes, to one of which a form goes that is done after its proof.
+/// The layer around all pages. `routes` are all routes: the form is sent to one of them after the
+/// re-authentication.
 pub async fn carry(State((app, mut routes)): State<(App, Router)>, request: Request, next: Next) -> Response {
     if *request.method() != Method::POST || request.uri().path().starts_with("/api/") {
         return next.run(request).await;
@@ -26,7 +26,7 @@ pub async fn carry(State((app, mut routes)): State<(App, Router)>, request: Requ
     let asked = parts.clone();
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if let Some(form) = response.extensions_mut().remove::<Opened>() {
-        // The proof gave the session a new key, which the form is done with.
+        // The re-authentication gave the session a new key, with which the form is sent.
         let Some(request) = form_again(&asked, response.headers(), form) else {
             return PageError::Internal.into_response();
         };
@@ -43,12 +43,12 @@ pub async fn carry(State((app, mut routes)): State<(App, Router)>, request: Requ
     }
 }
 
-/// The request that sent a form, as the browser would send it now: with the cookies of the answer to its
-/// proof.
+/// The form's request, as the browser would send it now: with the cookies of the answer to the
+/// re-authentication.
 fn form_again(asked: &Parts, answer: &HeaderMap, form: Opened) -> Option<Request> {
     let mut parts = asked.clone();
     parts.uri = form.path.parse::<Uri>().ok()?;
-    // What else the request carries is about its own address.
+    // The other extensions belong to the address of `/confirm`.
     parts.extensions = Extensions::new();
     if let Some(client) = asked.extensions.get::<ClientInfo>() {
         parts.extensions.insert(client.clone());
@@ -74,7 +74,7 @@ fn name_and_value(header: &HeaderValue) -> Option<(&[u8], &[u8])> {
     Some((pair.get(..sign)?.trim_ascii(), pair.get(sign + 1..)?.trim_ascii()))
 }
 
-/// Adds the cookies of one answer to another, but for those that it sets anew.
+/// Adds the cookies of one answer to another, except those that it sets itself.
 fn hand_on_cookies(from: &HeaderMap, to: &mut HeaderMap) {
     let set: Vec<Vec<u8>> =
         to.get_all(header::SET_COOKIE).iter().filter_map(name_and_value).map(|(name, _)| name.to_vec()).collect();

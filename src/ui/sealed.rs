@@ -1,7 +1,7 @@
-//! Forms on their way through `/confirm`. A form that needs a fresh proof, and comes without one, is sealed
-//! with the instance key into the page that asks for the proof, and done once the proof is there. It is
-//! sealed to its session, names its address, and opens for [`LIVES`]. What was typed, passwords among it, is
-//! so neither in an address, nor in a log, nor in the database.
+//! Forms on their way through `/confirm`. A form that needs a re-authentication is sealed with the
+//! instance key into the page that asks for it, and done afterwards. It is sealed to its session,
+//! holds its address, and can be opened for [`LIVES`]. So the typed data, which may include
+//! passwords, is in no address, no log and no database.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::actions::app::App;
 use crate::domain::{SessionId, Timestamp};
 
-/// How long a sealed form opens.
+/// How long a sealed form can be opened.
 const LIVES: Duration = Duration::from_secs(15 * 60);
 const PURPOSE: &str = "form on its way through /confirm";
 
-/// A form that waits for a fresh proof.
+/// A form that waits for a re-authentication.
 #[derive(Clone, Debug)]
 pub struct Pending {
     /// The form, sealed, in URL-safe base64.
     pub sealed: String,
-    /// The page to go back to, when the form is given up.
+    /// The page to return to if the user cancels.
     pub back: String,
 }
 
@@ -44,7 +44,7 @@ pub(in crate::ui) fn seal(app: &App, session: SessionId, form: &Opened) -> Resul
     Ok(URL_SAFE_NO_PAD.encode(sealed))
 }
 
-/// Opens a form that [`seal`] sealed to this session, while it is not too old.
+/// Opens a form that [`seal`] sealed to this session, if it is not too old.
 pub(in crate::ui) fn open(app: &App, session: SessionId, sealed: &str) -> Option<Opened> {
     let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
     let content = app.instance_key.open(PURPOSE, session.to_string().as_bytes(), &sealed)?;
@@ -53,6 +53,6 @@ pub(in crate::ui) fn open(app: &App, session: SessionId, sealed: &str) -> Option
     let path = String::from_utf8(parts.next()?.to_vec()).ok()?;
     let body = parts.next()?.to_vec();
     let now = app.clock.now();
-    // One from the future, as a clock that went back makes it, does not open either.
+    // A form from the future, as a clock that went back makes it, is refused too.
     (now < until && until.since(now) <= LIVES).then_some(Opened { path, body })
 }

@@ -1,4 +1,4 @@
-//! A form that came in: who sent it, what it holds, and the checks that it passed.
+//! A form that was sent: its sender, its fields, and the checks that it passed.
 
 use axum::Form;
 use axum::body::{Body, Bytes};
@@ -32,7 +32,7 @@ pub(in crate::ui) struct Submission<T> {
     proof: String,
 }
 
-/// A form that is a button and nothing else.
+/// A form that consists of a button.
 #[derive(Deserialize)]
 pub(in crate::ui) struct NoFields {}
 
@@ -43,8 +43,8 @@ struct ProofField {
 }
 
 impl<T: DeserializeOwned> Submission<T> {
-    /// Reads a form of anybody. Its proof is not checked: for pages that show the form again when
-    /// [`examine`](Self::examine) refuses it.
+    /// Reads a form, of a signed-in user or not. Its proof is not checked: for pages that show the
+    /// form again when [`examine`](Self::examine) refuses it.
     ///
     /// # Errors
     /// [`PageError::TooLarge`]; [`PageError::Forged`] when the body is no form, or not one of such fields.
@@ -63,7 +63,7 @@ impl<T: DeserializeOwned> Submission<T> {
         Ok(Self { parts, visitor, form, body, proof })
     }
 
-    /// Reads a form of anybody, which must be one of this site's.
+    /// Reads a form, of a signed-in user or not, which must be one of this site's.
     ///
     /// # Errors
     /// As [`read`](Self::read), and [`PageError::Forged`].
@@ -88,7 +88,7 @@ impl<T: DeserializeOwned> Submission<T> {
         Ok(submission)
     }
 
-    /// Reads a form of a user who is signed in and proved lately who they are.
+    /// Reads a form of a signed-in user with a recent re-authentication.
     ///
     /// # Errors
     /// As [`signed_in`](Self::signed_in). Without a fresh proof the form is done after `/confirm`:
@@ -114,7 +114,7 @@ impl<T: DeserializeOwned> Submission<T> {
         Ok(submission)
     }
 
-    /// Asks for a fresh proof, which not every use of a form needs.
+    /// Asks for a re-authentication, for forms that need one only in some cases.
     ///
     /// # Errors
     /// [`PageError::Interrupted`].
@@ -146,7 +146,8 @@ impl<T: DeserializeOwned> Submission<T> {
         auth::session_keys(app, &self.parts.headers).iter().map(PlainSecret::hash).collect()
     }
 
-    /// Seals the form, to be done after a proof. One that is not this site's is refused before.
+    /// Seals the form, to be done after a re-authentication. A form of another site is refused
+    /// first.
     fn interrupt(&self, app: &App, back: &str) -> PageError {
         if let Err(error) = self.check(app) {
             return error;

@@ -1,6 +1,6 @@
-//! Who visits a page: from where, with which session and rights, and with which fresh proof. The proof that
-//! a form is one of this site's is bound to the session, or, before there is one, to a cookie of its own;
-//! and the browser must not say that the form came from another site.
+//! The visitor of a page: address, session, rights, and whether the re-authentication is recent.
+//! The proof that a form is one of this site's is bound to the session or, before there is one, to
+//! a cookie of its own; and the browser must not say that the form came from another site.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
@@ -20,25 +20,26 @@ use crate::ui::error::PageError;
 use crate::ui::refusal::Refusal;
 use crate::ui::{Frame, Section, assets};
 
-/// A page's caller: where from, and the session they have, if any.
+/// The visitor of a page: the client, and the session, if any.
 pub struct Visitor {
     /// From where.
     pub client: ClientInfo,
     /// Their session.
     pub session: Option<LiveSession>,
-    /// The session they have, and may not use before it is proved anew: it is used from elsewhere.
+    /// A session that needs a re-authentication before it can be used: it is used from another
+    /// network or place.
     pub unproved: Option<LiveSession>,
-    /// Whether this request ended their session, since it came from elsewhere.
+    /// Whether this request ended the session, since it came from another network or place.
     pub is_moved: bool,
-    /// What they may do.
+    /// Their rights.
     pub rights: Rights,
-    /// Whether they must have a second factor, and their session has proved none.
+    /// Whether they must have a second factor that their session has not proved.
     is_factor_missing: bool,
-    /// What proofs are bound to.
+    /// The value that form proofs are bound to.
     bound_to: String,
     /// A cookie to set, when `bound_to` is new.
     new_cookie: Option<String>,
-    /// The path that was asked for, with its query; `None` for a form.
+    /// The requested path with its query; `None` for a form.
     asked: Option<String>,
 }
 
@@ -47,7 +48,7 @@ fn cookie_name(config: &Config) -> &'static str {
 }
 
 impl Visitor {
-    /// Finds out who asks for a page.
+    /// Reads the visitor of a request for a page.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -92,9 +93,9 @@ impl Visitor {
         Ok(Self { bound_to, new_cookie, ..unknown })
     }
 
-    /// Their session; without one, to the sign-in page and back to `path`, with one that is used from
-    /// elsewhere, to the page that asks for a proof, and without the second factor that they must have,
-    /// to the page that adds one.
+    /// Their session. Without one, redirects to the sign-in page and back to `path`; with one that
+    /// is used from another network or place, to the re-authentication; without the second factor
+    /// that they must have, to the page that adds one.
     ///
     /// # Errors
     /// [`PageError::SignedOut`], [`PageError::Moved`], [`PageError::Unconfirmed`] and
@@ -116,8 +117,8 @@ impl Visitor {
         })
     }
 
-    /// Where to go on after a sign-in or a proof: to `path`, with the query that was asked for when that was
-    /// a page at `path`.
+    /// The address to return to after a sign-in or a re-authentication: `path`, with the query of
+    /// the request if that was for a page at `path`.
     fn back_to(&self, path: &str) -> String {
         let path_alone = |text: &str| text.split('?').next().unwrap_or_default().to_owned();
         match &self.asked {
@@ -126,7 +127,8 @@ impl Visitor {
         }
     }
 
-    /// Their session, whether or not it must be proved anew: for what proves it, and what ends it.
+    /// Their session, also one that needs a re-authentication: for the re-authentication itself,
+    /// and for signing out.
     ///
     /// # Errors
     /// [`PageError::SignedOut`] and [`PageError::Moved`].
@@ -134,8 +136,9 @@ impl Visitor {
         self.unproved.as_ref().map_or_else(|| self.signed_in_at_all(path), Ok)
     }
 
-    /// Their session, with a fresh proof of who they are; without one, to the page that asks for it and
-    /// back to `path`. What changes how one signs in needs it, and what ends other people's sessions.
+    /// Their session with a recent re-authentication; without one, redirects to the page that asks
+    /// for it and back to `path`. Changes to how a user signs in need it, and ends of other
+    /// people's sessions.
     ///
     /// # Errors
     /// [`PageError::SignedOut`] and [`PageError::Unconfirmed`].
@@ -153,8 +156,8 @@ impl Visitor {
         if proof::is_fresh(app, session) { Ok(session) } else { Err(PageError::Unconfirmed(self.back_to(path))) }
     }
 
-    /// The visitor as a caller with all their rights; without a session, to the sign-in page and
-    /// back to `path`.
+    /// The visitor as a caller with all their rights; without a session, redirects to the sign-in
+    /// page and back to `path`.
     ///
     /// # Errors
     /// [`PageError::SignedOut`].
@@ -164,13 +167,13 @@ impl Visitor {
         Ok(Principal { user_id, username, rights: self.rights, session: Some(session.clone()) })
     }
 
-    /// Who does what this request asks for.
+    /// The author of what this request does.
     pub fn actor(&self) -> Actor {
         let anonymous = self.client.as_anonymous();
         self.session.as_ref().map_or(anonymous.clone(), |session| anonymous.as_user(session.user_id, &session.username))
     }
 
-    /// What a page shows around its content: where the visitor is, and where they may go.
+    /// The frame of a page: the present section, and the navigation.
     pub fn frame(&self, app: &App, here: Section) -> Frame {
         let username = self.session.as_ref().or(self.unproved.as_ref()).map(|session| session.username.clone());
         let nav = if self.session.is_some() && !self.is_factor_missing { here.nav(self.rights) } else { Vec::new() };
@@ -178,7 +181,7 @@ impl Visitor {
         Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), now, nav }
     }
 
-    /// What this visitor's proofs and challenges are bound to.
+    /// The value that this visitor's proofs and challenges are bound to.
     pub fn bound_to(&self) -> &str {
         &self.bound_to
     }
@@ -188,7 +191,7 @@ impl Visitor {
         csrf::form_proof(app, &self.bound_to)
     }
 
-    /// Checks a form that came in. A refusal is in the log.
+    /// Checks a form. A refusal is logged.
     ///
     /// # Errors
     /// [`PageError::Forged`] unless it carries its proof and came from this site.

@@ -1,4 +1,4 @@
-//! What pages say in words: times, devices, places, how and why.
+//! Words on pages: times, devices, places, methods and reasons.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,20 +26,20 @@ pub(in crate::ui) struct Moment {
 }
 
 impl Moment {
-    /// How far it is away, such as `in 5 minutes`.
+    /// The time in words, such as `in 5 minutes`.
     pub fn words(&self) -> &str {
         &self.words
     }
 
-    /// When something was done. An instant that is not over yet is another node's, whose clock is ahead:
-    /// it counts as now.
+    /// A time in the past. A later one was written by another node, whose clock is ahead: it is
+    /// shown as now.
     pub fn new(at: Timestamp, now: Timestamp) -> Self {
         let ago = now.since(at);
         let words = if ago < MINUTE { "just now".into() } else { format!("{} ago", spell(ago)) };
         Self { at, words, is_deadline: false }
     }
 
-    /// When something ends.
+    /// The time of an end.
     pub fn until(at: Timestamp, now: Timestamp) -> Self {
         let past = Self::new(at, now);
         let words = if at > now { format!("in {}", spell(at.since(now))) } else { past.words };
@@ -47,7 +47,7 @@ impl Moment {
     }
 }
 
-/// What is less than this ago is "just now".
+/// Less than this ago is "just now".
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl fmt::Display for Moment {
@@ -80,9 +80,9 @@ pub(in crate::ui) fn spell(duration: Duration) -> String {
     format!("{count} {unit}{}", plural(count))
 }
 
-/// A name that a user chose, inside a sentence of ours: isolated (Unicode's FSI and PDI), so that it turns
-/// nothing around it. A name in ASCII cannot, and stays as it is. For attributes and titles; elements have
-/// `<bdi>`.
+/// A name that a user chose, inside a sentence: isolated (Unicode's FSI and PDI), so that it does
+/// not change the direction of the text around it. ASCII names need no isolation. For attributes
+/// and titles; elements have `<bdi>`.
 pub(in crate::ui) fn isolate(name: impl fmt::Display) -> String {
     let name = name.to_string();
     if name.is_ascii() { name } else { format!("\u{2068}{name}\u{2069}") }
@@ -137,11 +137,11 @@ pub(in crate::ui) fn describe(agent: Option<&Arc<UserAgentRow>>) -> String {
     agent.map_or_else(|| "Unknown browser".to_owned(), |agent| agent.about().words.clone())
 }
 
-/// Where an address is: place and network, as far as the files know.
+/// The place of an address: city, country and network, as far as the GeoIP files have it.
 pub(in crate::ui) struct Whereabouts {
-    /// `Berlin, Germany`; `Private network` for addresses that are nowhere in particular.
+    /// `Berlin, Germany`; `Private network` for private addresses.
     pub place: String,
-    /// Who runs the network, or `""`.
+    /// The organisation of the network, or `""`.
     pub network: String,
 }
 
@@ -156,7 +156,7 @@ impl Whereabouts {
     }
 }
 
-/// How somebody proved who they are, from what is stored of it.
+/// The methods of an authentication, in words.
 pub(in crate::ui) fn methods(stored: Methods) -> String {
     let words = [
         ("password", stored.has(Method::Password)),
@@ -185,19 +185,19 @@ pub(in crate::ui) struct EventLine {
     pub at: Moment,
     pub kind: String,
     pub words: String,
-    /// The key of an event that has parts: they are a page of their own. 0: it has none.
+    /// The key of an event with parts, which have a page of their own. 0: it has none.
     pub parts: i64,
-    /// The user that it is about, if there still is that user.
+    /// The user that it is about, if that user still exists.
     pub user_id: Option<i64>,
     pub username: String,
-    /// Where it was done from, if the viewer may know.
+    /// The address of the request, if the viewer may know it.
     pub ip: String,
     pub place: String,
     pub session: Option<SessionId>,
 }
 
 impl EventLine {
-    /// As seen by a user, who may not know where others are; `None`: by an administrator.
+    /// For this user, who may not know the addresses of others; `None`: for an administrator.
     pub fn new(app: &App, event: &EventRow, now: Timestamp, seen_by: Option<UserId>) -> Self {
         let is_open = seen_by.is_none_or(|viewer| event.actor_uuid.is_none() || event.actor_id == Some(viewer.0));
         let ip = if is_open { event.ip.clone() } else { String::new() };

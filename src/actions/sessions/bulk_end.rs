@@ -105,7 +105,7 @@ impl<'a> ManyEnds<'a> {
     /// Ends all that `which` names.
     ///
     /// # Errors
-    /// When the database cannot be written; what ended until then stays so.
+    /// When the database cannot be written; the sessions that ended until then stay ended.
     pub async fn end(&mut self, which: Which) -> Result<(), StoreError> {
         loop {
             let which = which.clone();

@@ -30,7 +30,7 @@ pub enum Admission {
 /// is cached, so an ended session is refused from the next request on.
 ///
 /// # Errors
-/// When the database does not answer: then nobody is let in.
+/// When the database does not answer: the request is then refused.
 pub async fn check(app: &App, key: &PlainSecret, client: &Client, request_id: &str) -> Result<Admission, StoreError> {
     let admission = check_again(app, key.hash(), client, request_id).await?;
     if let Admission::Open(session) | Admission::FactorMissing(session) = &admission {

@@ -1,4 +1,4 @@
-//! Beginning a session for somebody who proved who they are.
+//! Begins a session for a user who proved who they are.
 
 use std::sync::Arc;
 

@@ -13,41 +13,42 @@ use crate::store::{Db, StoreError};
 
 /// How long a proof waits for the next step of its sign-in.
 pub const LIVES: Duration = Duration::from_secs(15 * 60);
-/// The latest end, from now, that is believed: one beyond it was stored by a clock that was ahead.
+/// The latest expiry, from now, that is accepted: a later one was stored under a clock that was
+/// ahead.
 const LATEST: Duration = LIVES.saturating_add(AHEAD);
 
 /// A session that was started.
 #[derive(Debug)]
 pub struct Started {
-    /// Its key, for the cookie; it is known to nobody else and not again.
+    /// Its key, for the cookie: the server stores only its hash.
     pub key: PlainSecret,
     /// Its name.
     pub uuid: SessionId,
     /// For how long the cookie may be kept; `None`: until the browser closes.
     pub cookie_max_age: Option<std::time::Duration>,
-    /// The secret by which the browser is known from now on, when it was not a known one.
+    /// The secret of the browser, which is known from now on, if it was not known before.
     pub device: Option<PlainSecret>,
 }
 
-/// A user, and how they proved who they are.
+/// A user, and the methods by which they authenticated.
 #[derive(Clone, Debug)]
 pub struct Proved {
     /// The user, as they were then: their [generation](UserRow::generation) is what was proved.
     pub user: UserRow,
-    /// How.
+    /// The methods.
     pub methods: Methods,
 }
 
 impl Proved {
-    /// By a password alone: enough for those who have no second factor.
+    /// Proved by a password alone: enough for users without a second factor.
     #[must_use]
     pub fn by_password(user: UserRow) -> Self {
         Self { user, methods: Methods::password() }
     }
 }
 
-/// Whether the user of a session proved who they are so short a while ago (`sessions.confirm_timeout`) that it counts. A
-/// proof from the future, as a clock that went back makes one, does not.
+/// Whether the user of a session proved who they are recently enough (`sessions.confirm_timeout`).
+/// A proof from the future, as a clock that went back makes one, does not.
 #[must_use]
 pub fn is_fresh(app: &App, session: &LiveSession) -> bool {
     let now = app.clock.now();

@@ -13,9 +13,9 @@ use crate::config::KNOWN_DEVICE_LIVES;
 /// it.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Ends the sessions whose time is over, and removes old end jobs, pending sign-ins and challenges that ended, and known
-/// browsers that nobody signed in with for [`KNOWN_DEVICE_LIVES`]. Gives how many sessions ended. Does nothing while the
-/// clock is [in doubt](clock::doubt).
+/// Ends expired sessions, and removes old end jobs, expired pending sign-ins and challenges, and
+/// known browsers that no sign-in used for [`KNOWN_DEVICE_LIVES`]. Returns how many sessions ended.
+/// Does nothing while the clock is [in doubt](clock::doubt).
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written, and the next run goes on

@@ -106,7 +106,7 @@ impl FlowCall<'_> {
                 let Some(uid) = uid else {
                     return self.present_and_keep(&flow, Some(("uid_field", "This field is required."))).await;
                 };
-                // What is longer than any name is nobody's.
+                // No user has a name that is longer.
                 flow.uid = uid.chars().take(MAX_EMAIL_LENGTH).collect();
                 flow.stage = Stage::Password;
                 self.present_and_keep(&flow, None).await
@@ -277,7 +277,7 @@ impl FlowCall<'_> {
         Ok(response)
     }
 
-    /// Tells somebody why they do not get in. The conversation is over.
+    /// The last stage, which says why the sign-in is refused. The conversation ends.
     fn denied(&self, name: &str, why: &str) -> Response {
         let mut response = ok(&json!({
             "component": component(Stage::Denied), "flow_info": flow_info("Welcome to Rollcall!"), "pending_user": name,

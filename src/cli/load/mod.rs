@@ -32,8 +32,8 @@ use crate::store::people::users::NewUser;
 use crate::store::sessions::rows::{NewSession, Origin};
 use crate::store::{Db, StoreError};
 
-/// How many sessions one transaction adds. Each writes anew the pages of all indexes that it touches,
-/// which soon are most of them: few large ones write far less than many small ones.
+/// How many sessions one transaction adds. Each writes all index pages that it touches, which soon
+/// are most of them: few large transactions write far less than many small ones.
 const CHUNK: u32 = 100_000;
 /// How many things are added between two looks at whether to stop.
 const STEP: u32 = 5_000;
@@ -80,7 +80,7 @@ pub enum GenerateError {
     Store(#[from] StoreError),
 }
 
-/// Told what was made so far; gives whether to go on.
+/// Called with what was made so far; returns whether to continue.
 pub type Progress = Arc<dyn Fn(Made) -> bool + Send + Sync>;
 
 /// Makes users, then sessions. Whatever was made when `progress` wants it to stop is whole: a session

@@ -124,7 +124,7 @@ impl Db<'_> {
         Ok(self.tally())
     }
 
-    /// The last statements, in the order in which they are to lock what they lock.
+    /// The last statements, in the order in which their rows must be locked.
     pub(in crate::store) fn last_statements(&self) -> Vec<Statement> {
         let Some(pending) = self.pending() else { return Vec::new() };
         pending::last_statements(pending)

@@ -63,7 +63,7 @@ impl EventFeed {
         Ok(found)
     }
 
-    /// Goes on to a place, and notes those that are passed over.
+    /// Advances to a position, and notes those that are skipped.
     fn pass(&mut self, id: i64, now: Instant) {
         for missing in (self.last + 1..id).rev().take(1000) {
             self.missing.insert(missing, now);

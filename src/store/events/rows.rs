@@ -160,7 +160,7 @@ impl Db<'_> {
         Ok(())
     }
 
-    /// Adds an event and gives its key: others are to be its parts.
+    /// Adds an event and gives its key: further events will be its parts.
     ///
     /// # Errors
     /// When the database does not answer.

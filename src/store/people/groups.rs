@@ -1,4 +1,4 @@
-//! Groups, their global permissions, and who is in them.
+//! Groups, their global permissions, and their members.
 
 use crate::domain::names;
 use crate::domain::{Permission, UserId, secret};

@@ -61,8 +61,8 @@ impl Db<'_> {
         Ok(exhausted)
     }
 
-    /// Takes guesses for several requests: from each of these limits as many as it is listed, or
-    /// none. Returns the limits that they were taken from.
+    /// Takes guesses for several requests: from each of these limits one for each time that it is
+    /// listed, or none. Returns the limits that they were taken from.
     ///
     /// # Errors
     /// When the database does not answer; some may be taken then.
@@ -82,7 +82,7 @@ impl Db<'_> {
         Ok(taken)
     }
 
-    /// Gives guesses back: to each of these limits as many as it is listed.
+    /// Gives guesses back: to each of these limits one for each time that it is listed.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -1,4 +1,4 @@
-//! `/sessions`: where the user is signed in, and signing out from there.
+//! `/sessions`: the user's own sessions, and ending them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -36,7 +36,7 @@ const ENDED: i64 = 20;
 /// How many events.
 const EVENTS: i64 = 30;
 const PATH: &str = "/sessions";
-/// Means all others where the address says what was ended just now.
+/// The value of `ended` in the address for "all others".
 const OTHERS: &str = "others";
 const NOT_ME: &str = "/sessions/not-me";
 
@@ -47,11 +47,11 @@ struct DevicesPage {
     count: i64,
     cards: Vec<Card>,
     ended: Vec<Ended>,
-    /// The session this page was asked with.
+    /// The session that requested this page.
     current: SessionId,
     number: i64,
     pages: i64,
-    /// What was done just now, in a sentence.
+    /// What was just done, in a sentence.
     done: String,
     error: String,
 }
@@ -70,7 +70,7 @@ struct Card {
     methods: String,
     is_remembered: bool,
     ends: Moment,
-    /// What follows on when it ends: ` unless used`.
+    /// What follows the time of the end: ` unless used`.
     why_ends: &'static str,
 }
 
@@ -128,7 +128,8 @@ async fn list(app: &App, visitor: &Visitor, number: i64, just_ended: Option<&str
     Ok(page(status, &DevicesPage { frame, count, cards, ended, current: session.uuid, number, pages, done, error }))
 }
 
-/// What was ended, if it is so: the address says it, and what is stored has to agree.
+/// A sentence about what was just ended. The address names it, and it is shown only if the stored
+/// state agrees.
 fn done(just_ended: Option<&str>, ended: &[Ended], count: i64) -> String {
     match just_ended {
         Some(OTHERS) if count == 1 => "You are signed out everywhere else.".into(),
@@ -141,8 +142,8 @@ fn done(just_ended: Option<&str>, ended: &[Ended], count: i64) -> String {
     }
 }
 
-/// What is live of a person's sessions by the door's own rule: what is over at this instant is not
-/// shown, swept or not.
+/// The filter for a user's live sessions, with the rule of the check: a session that has expired is
+/// not shown, swept or not.
 fn live_of(session: &LiveSession, now: Timestamp) -> SessionFilter {
     let after_now = now.plus(Duration::from_micros(1));
     SessionFilter { visible_to: Some(session.user_id), expires_gte: Some(after_now), ..SessionFilter::default() }
@@ -196,7 +197,7 @@ pub async fn end(State(app): State<App>, Path(uuid): Path<String>, request: Requ
     }
     let Submission { parts, visitor, .. } = &submission;
     match end::end_session(&app, &owner(session), id, &visitor.actor()).await {
-        // It has ended by itself: what was asked for is so.
+        // It has ended already, which was the purpose.
         Ok(()) | Err(ActionError::NotFound) => {}
         Err(error) => return Err(error.into()),
     }
@@ -211,7 +212,7 @@ pub async fn end(State(app): State<App>, Path(uuid): Path<String>, request: Requ
 /// What the button that ends all others sends.
 #[derive(Deserialize)]
 pub(in crate::ui) struct OthersForm {
-    /// `not-me`: back to the path of "this wasn't me".
+    /// `not-me`: return to the steps of "this wasn't me".
     #[serde(default)]
     next: String,
 }
@@ -264,7 +265,7 @@ pub(in crate::ui) struct NameForm {
     label: String,
 }
 
-/// Names one of the user's own sessions.
+/// Renames one of the user's own sessions.
 pub async fn rename(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> PageResult {
     let Submission { visitor, form, .. } = Submission::<NameForm>::signed_in(&app, request, PATH).await?;
     let session = visitor.signed_in(PATH)?;
@@ -328,7 +329,7 @@ pub async fn not_me(State(app): State<App>, request: Request) -> PageResult {
     Ok(page(StatusCode::OK, &template))
 }
 
-/// The visitor, with no rights beyond their own sessions: this page is about those alone.
+/// The visitor with no rights except on their own sessions: this page shows only those.
 fn owner(session: &LiveSession) -> Principal {
     Principal {
         user_id: session.user_id,

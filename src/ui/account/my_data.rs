@@ -1,4 +1,4 @@
-//! `/my-data`: everything that is kept about the user, as a file.
+//! `/my-data`: all data that is stored about the user, as a file.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -13,7 +13,7 @@ use crate::ui::visitor::Visitor;
 
 const PATH: &str = "/my-data";
 
-/// The file. It needs a fresh proof: it tells more than any page does.
+/// The file. It needs a re-authentication, since it reveals more than any page does.
 pub async fn download(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;

@@ -1,4 +1,4 @@
-//! `/password`: sets the user's own password. It needs a fresh proof of the old one.
+//! `/password`: sets the user's own password. It needs a re-authentication with the old one.
 
 use askama::Template;
 use axum::extract::{Request, State};

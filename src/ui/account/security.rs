@@ -1,5 +1,6 @@
-//! `/security`: a user's own second factors. Adding and removing one needs a fresh proof, and so do new
-//! recovery codes. A user who must have a second factor and has none is led here from every other page.
+//! `/security`: a user's own second factors. Adding one, removing one and new recovery codes need a
+//! re-authentication. A user who must have a second factor and has none is redirected here from
+//! every other page.
 
 use std::fmt::Write;
 
@@ -39,11 +40,11 @@ struct SecurityPage {
     frame: Frame,
     factors: Vec<FactorLine>,
     codes_left: i64,
-    /// Whether nothing else opens until a second factor is added.
+    /// Whether all other pages are refused until a second factor is added.
     is_missing: bool,
     error: String,
     longest: usize,
-    /// What adds a passkey, where there is a fresh proof.
+    /// The form that adds a passkey, after a re-authentication.
     ask: Option<passkey::Ask>,
     is_fresh: bool,
     /// Whether browsers make passkeys for this address.
@@ -66,11 +67,11 @@ struct TotpPage {
     frame: Frame,
     id: FactorId,
     name: String,
-    /// What the QR code says.
+    /// The text in the QR code.
     uri: String,
     /// The seed in groups of four, to type it.
     seed: String,
-    /// How many modules the QR code has on a side, and a path around each dark one.
+    /// The number of modules on a side of the QR code, and an SVG path around each dark one.
     qr_size: usize,
     qr_path: String,
     error: String,
@@ -96,13 +97,14 @@ async fn list(app: &App, visitor: &Visitor, error: String) -> PageResult {
     let factors = lines(app, session).await?;
     let is_missing = factors::is_missing(app, session);
     if is_missing && !factors.is_empty() {
-        // They have one, and this session has not proved it.
+        // The user has a second factor that this session has not proved.
         return Err(PageError::Unconfirmed(PATH.to_owned()));
     }
     let codes_left = app.store.read().count_recovery_codes(session.user_id).await?;
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let frame = visitor.frame(app, Section::Security);
-    // A fresh proof is asked for before a passkey is made: afterwards it would be made in vain.
+    // The re-authentication comes before a passkey is made: a passkey that is made before would be
+    // lost.
     let is_fresh = visitor.confirmed_at_all(app, PATH).is_ok();
     let ask = if is_fresh { passkey::ask_for_new(app, visitor, session).await? } else { None };
     let has_passkeys = relying_party::of(app, &visitor.client).is_some();
@@ -154,7 +156,7 @@ pub async fn begin_totp(State(app): State<App>, request: Request) -> PageResult 
     }
 }
 
-/// The page again, for what breaks a rule.
+/// The page again, with the rule that was broken.
 async fn sorry(app: &App, visitor: &Visitor, error: ActionError) -> PageResult {
     match error {
         ActionError::Rule(rule) => list(app, visitor, format!("Sorry: {rule}.")).await,
@@ -186,8 +188,8 @@ async fn totp_form(app: &App, visitor: &Visitor, id: FactorId, error: String) ->
     Ok(page(status, &TotpPage { frame, id, name: factor.name, uri, seed: groups.join(" "), qr_size, qr_path, error }))
 }
 
-/// A QR code as an SVG path of one square a dark module, with the number of modules on a side. Nothing
-/// when the text is too long for one: the seed can be typed.
+/// A QR code as an SVG path of one square for each dark module, with the number of modules on a
+/// side. Empty when the text is too long for one: the seed can be typed.
 fn qr(text: &str) -> (usize, String) {
     let Ok(code) = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::M) else { return (0, String::new()) };
     let size = code.width();
@@ -213,10 +215,11 @@ pub async fn confirm_totp(State(app): State<App>, Path(id): Path<String>, reques
     }
 }
 
-/// Shows recovery codes, the one time that there is; or leads back when there are none to show.
+/// Shows recovery codes, which is done only once; or redirects when there are none to show.
 fn added_page(app: &App, visitor: &Visitor, added: Added, is_first: bool) -> PageResult {
     let mut response: Response = match added.codes {
-        // The answer holds them and is no redirect: nothing else may ever hold them.
+        // The codes are in the answer itself, not in a redirect or an address, so that they are
+        // stored nowhere.
         Some(codes) => page(StatusCode::OK, &CodesPage { frame: visitor.frame(app, Section::Security), codes, is_first }),
         None => Redirect::to(PATH).into_response(),
     };
@@ -272,7 +275,7 @@ pub async fn ask_renew_codes(State(app): State<App>, request: Request) -> PageRe
     ask_first(&app, &parts, Asked::Renew).await
 }
 
-/// Draws new recovery codes.
+/// Generates new recovery codes.
 pub async fn renew_codes(State(app): State<App>, request: Request) -> PageResult {
     let submission = Submission::<NoFields>::confirmed_at_all(&app, request, PATH).await?;
     let (keys, visitor) = (submission.keys(&app), &submission.visitor);
@@ -310,7 +313,7 @@ pub async fn add_passkey(State(app): State<App>, request: Request) -> PageResult
     }
 }
 
-/// Names an authenticator.
+/// Renames an authenticator.
 pub async fn rename(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
     let Submission { visitor, form, .. } = Submission::<FactorForm>::signed_in(&app, request, PATH).await?;
     let session = visitor.signed_in(PATH)?;

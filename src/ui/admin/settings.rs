@@ -1,5 +1,5 @@
-//! `/settings`: what the server runs with and where each value came from, for administrators. They
-//! are set where the server is started, so here they are read only.
+//! `/settings`: the settings of the server and where each value came from, for administrators.
+//! Settings are changed where the server is started; this page only shows them.
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -22,7 +22,7 @@ struct SettingsPage {
 struct SettingLine {
     path: &'static str,
     about: String,
-    /// What holds when it is not given.
+    /// The value when it is not set.
     default: &'static str,
     given: Option<String>,
     source: String,

@@ -27,7 +27,7 @@ use crate::ui::{Frame, PageResult, Section, page};
 const PATH: &str = "/tokens";
 /// The longest identifier and description, in characters.
 const LONGEST: usize = 200;
-/// What can be asked for, in days; 0: for ever.
+/// The offered lifetimes, in days; 0: without end.
 const DAYS: [u64; 5] = [1, 30, 90, 365, 0];
 
 #[derive(Template)]
@@ -35,12 +35,13 @@ const DAYS: [u64; 5] = [1, 30, 90, 365, 0];
 struct TokensPage {
     frame: Frame,
     rows: Vec<TokenLine>,
-    /// A key that was made just now, and its identifier.
+    /// The key of a token that was just made, and its identifier.
     made: Option<(String, String)>,
     origin: String,
     error: String,
     given: TokenForm,
-    /// What a token without an identifier is called: sent twice, it is made once.
+    /// The identifier of a token whose form leaves it empty: if the form is sent twice, one token
+    /// is made.
     made_up: String,
 }
 
@@ -95,7 +96,8 @@ async fn list(app: &App, visitor: &Visitor, made: Option<(String, String)>, erro
     Ok(page(status, &TokensPage { frame, rows: rows.collect(), made, origin, error, given, made_up }))
 }
 
-/// Makes a token. The answer holds its key and is no redirect: nothing else may ever hold it.
+/// Makes a token. Its key is in the answer itself, not in a redirect or an address, so that it is
+/// stored nowhere.
 pub async fn add(State(app): State<App>, request: Request) -> PageResult {
     let Submission { visitor, form, .. } = Submission::<TokenForm>::confirmed(&app, request, PATH).await?;
     let who = visitor.principal(PATH)?;
@@ -181,7 +183,7 @@ pub async fn remove(State(app): State<App>, request: Request) -> PageResult {
     let Submission { visitor, form, .. } = Submission::<RemoveForm>::confirmed(&app, request, PATH).await?;
     let who = visitor.principal(PATH)?;
     match tokens::remove(&app, By::Principal(&who, &visitor.actor()), &form.identifier).await {
-        // Somebody else removed it: what was asked for is so.
+        // Another administrator removed it, which was the purpose.
         Ok(()) | Err(ActionError::NotFound) => Ok(Redirect::to(PATH).into_response()),
         Err(error) => Err(error.into()),
     }

@@ -1,4 +1,4 @@
-//! `/users/{id}`: everything about one user, for administrators; and what can be done.
+//! `/users/{id}`: everything about one user, and the actions on them, for administrators.
 
 use askama::Template;
 use axum::extract::{Path, Request, State};
@@ -57,7 +57,7 @@ struct UserPage {
     events_url: String,
     is_self: bool,
     error: String,
-    /// A link that was made just now, and how long it is good.
+    /// A link that was just made, and how long it is valid.
     link: String,
     link_minutes: u64,
     shortest: usize,
@@ -174,7 +174,8 @@ pub async fn set_password(State(app): State<App>, Path(id): Path<String>, reques
     }
 }
 
-/// Makes a recovery link. The answer holds it and is no redirect: nothing else may ever hold it.
+/// Makes a recovery link. It is in the answer itself, not in a redirect or an address, so that it
+/// is stored nowhere.
 pub async fn make_link(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
     let id = user_id(&id)?;
     let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &path(id)).await?;
@@ -222,7 +223,7 @@ pub async fn ask_deactivate(State(app): State<App>, Path(id): Path<String>, requ
     Ok(question::ask(&app, &visitor, Section::Users, question))
 }
 
-/// What the button that switches a user on or off sends.
+/// What the button that activates or deactivates a user sends.
 #[derive(Deserialize)]
 pub(in crate::ui) struct ActiveForm {
     #[serde(default)]

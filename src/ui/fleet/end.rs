@@ -1,5 +1,5 @@
-//! Ending many sessions: the page shows which sessions will end, asks for their number, and tells what came of
-//! it.
+//! Ends many sessions: shows which sessions will end, asks for their number, and shows the
+//! progress.
 
 use std::time::Duration;
 
@@ -28,11 +28,11 @@ use crate::ui::visitor::Visitor;
 use crate::ui::words::grouped;
 use crate::ui::{Frame, PageResult, Section, page};
 
-/// How many of them are shown before.
+/// The number of sessions on the page that asks.
 const SHOWN: i64 = 8;
-/// How many can be picked one by one.
+/// The most sessions that can be picked one by one.
 const MOST_PICKED: usize = 500;
-/// How long the answer waits for the end, so that few sessions need no second page.
+/// How long the answer waits for the end, so that a small end needs no second page.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
 #[derive(Template)]
@@ -49,7 +49,7 @@ struct EndPage {
     /// The search, for all that match.
     query: String,
     back: String,
-    /// Whether the session that asks is among them.
+    /// Whether the requesting session is among them.
     has_own: bool,
     comment: String,
     error: String,
@@ -63,19 +63,19 @@ pub(in crate::ui) struct EndForm {
     ids: String,
     #[serde(default)]
     q: String,
-    /// How many were shown.
+    /// The number that was shown.
     #[serde(default)]
     expected: String,
-    /// How many the person typed.
+    /// The number that the user typed.
     #[serde(default)]
     typed: String,
     #[serde(default)]
     comment: String,
-    /// Leave the session that asks alone.
+    /// Whether to keep the requesting session.
     spare: Option<String>,
 }
 
-/// What is asked to end.
+/// The sessions that a form asks to end.
 struct Asked {
     look: Look,
     target: EndTarget,
@@ -90,7 +90,7 @@ struct Hit {
     has_own: bool,
 }
 
-/// Shows which sessions will end. Nothing ends by looking.
+/// Shows which sessions will end. This page ends nothing.
 pub async fn preview(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
@@ -158,7 +158,7 @@ fn back_query(q: &str) -> String {
     if q.is_empty() { String::new() } else { url.trim_start_matches('?').to_owned() }
 }
 
-/// What is asked, if the visitor may ask it.
+/// The requested end, if the visitor may do it.
 async fn asked(app: &App, visitor: &Visitor, view: View, ids: &str) -> Result<Asked, PageError> {
     let mut look = crate::ui::fleet::look(visitor, view)?;
     if !visitor.rights.may_delete_sessions {
@@ -233,7 +233,7 @@ struct EndedPage {
     back: String,
 }
 
-/// How far it is, and what came of it.
+/// The progress and the result.
 pub async fn result(State(app): State<App>, Path(name): Path<String>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;

@@ -22,8 +22,8 @@ use crate::ui::visitor::Visitor;
 /// How many rows are read at once.
 const STEP: usize = 500;
 
-/// `?format=csv` or `jsonl`, with the view's own parameters. Each session is in it once; those that end
-/// while it is written may be left out. A search with a mistake exports nothing.
+/// `?format=csv` or `jsonl`, with the view's own parameters. Each session is in it once; those that
+/// end during the export may be missing. A search with a mistake exports nothing.
 pub async fn download(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
@@ -46,7 +46,8 @@ pub async fn download(State(app): State<App>, request: Request) -> PageResult {
             if step.is_empty() && !(at == 0 && is_csv) {
                 return None;
             }
-            // A client may take minutes to read it. An answer that breaks off is not taken for a whole one.
+            // The rights are checked again for each part, since a client may take minutes to read
+            // it. An answer that breaks off is not mistaken for a complete one.
             let part = match viewer.session(&app).await {
                 Ok(Some(_)) => read(&app, step, is_csv, at == 0).await,
                 Ok(None) => Err(StoreError::Failed("the viewer may not look any longer".into())),

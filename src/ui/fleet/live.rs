@@ -1,6 +1,7 @@
-//! The table as it changes: server-sent events. A viewer is sent what their page shows and no more. Each
-//! look asks the check of sessions again, as each request of a page does: the stream ends when the session
-//! ends, must prove a second factor, is used from elsewhere, or may not look any longer.
+//! The live table: server-sent events. A viewer is sent what their page shows and no more. Each
+//! look repeats the check of the session, as each request of a page does: the stream ends when the
+//! session ends, must prove a second factor, is used from another network or place, or loses the
+//! right.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -25,18 +26,19 @@ use crate::ui::fleet::viewer::Viewer;
 use crate::ui::visitor::Visitor;
 use crate::ui::words::{end_reason, grouped};
 
-/// How often it is looked whether something changed.
+/// How often the database is checked for changes.
 const TICK: Duration = Duration::from_secs(1);
-/// How many looks without a change pass before a comment is sent, which finds out that a viewer has left.
+/// The number of looks without a change after which a comment is sent, which detects a viewer that
+/// has left.
 const QUIET: u32 = 15;
 
-/// What a stream knows.
+/// The state of a stream.
 struct Watch {
     app: App,
     viewer: Viewer,
     view: View,
     place: StreamPlace,
-    /// Where the log of changes stood at the last look.
+    /// The position of the change log at the last look.
     position: Option<i64>,
     sent: Vec<RenderedRow>,
     count: i64,
@@ -57,12 +59,12 @@ pub async fn stream(State(app): State<App>, request: Request) -> PageResult {
         let event = watch.next().await?;
         Some((Ok::<_, Infallible>(event), watch))
     });
-    // Proxies shall hand each event on at once.
+    // Tells proxies not to buffer events.
     Ok(([(header::HeaderName::from_static("x-accel-buffering"), "no")], Sse::new(events)).into_response())
 }
 
 impl Watch {
-    /// The next event; `None`: there will be no more.
+    /// The next event; `None`: the stream ends.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if self.position.is_some() && !self.place.wait(TICK).await {
@@ -86,7 +88,7 @@ impl Watch {
         }
     }
 
-    /// Whether something changed: `Some(None)` when the viewer may not look any longer.
+    /// Whether something changed: `Some(None)` when the viewer has lost the right.
     async fn look(&mut self) -> Result<Option<Option<Event>>, StoreError> {
         let Some(viewer) = self.viewer.session(&self.app).await? else { return Ok(Some(None)) };
         let (db, now) = (self.app.store.read(), self.app.clock.now());
@@ -106,7 +108,7 @@ impl Watch {
         let found = self.app.store.page(&filter, &look.view.sorts(), look.view.wanted()).await?;
         let (count, rows) = (found.count, crate::ui::fleet::rows::render(&self.app, &db, &found.rows, &look, now).await?);
         if (count, &rows) == (self.count, &self.sent) && !is_first {
-            // Somewhere else in the table: the counts next to it may be different now.
+            // The change is on another page of the table: only the counts next to it may differ.
             return Ok(Some(Some(Event::default().event("changed").data(grouped(count)))));
         }
         let gone = self.gone(&rows).await?;

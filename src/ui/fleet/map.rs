@@ -1,4 +1,4 @@
-//! `/map`: where the sessions are, drawn by the server on outlines of land; and the same as a table.
+//! `/map`: the places of the sessions, drawn by the server on outlines of land, and as a table.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -25,12 +25,13 @@ const LAND: &str = include_str!("../../../static/land.path");
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 391.0;
 const NORTH: f64 = 84.0;
-/// The radius of the smallest circle, and of the largest: none is drawn over the edge.
+/// The radius of the smallest circle, and of the largest: centres keep this distance from the edges
+/// of the map.
 const SMALLEST: f64 = 8.0;
 const LARGEST: f64 = 22.0;
 /// How wide a letter of a number is.
 const LETTER: f64 = 7.0;
-/// The most addresses that are looked up, the busiest first: it bounds what a page costs.
+/// The most addresses that are looked up, the most frequent first: this limits the cost of a page.
 const LOOKED_UP: usize = 50_000;
 /// The most rows of the table.
 const ROWS: usize = 100;
@@ -43,11 +44,11 @@ struct MapPage {
     total: i64,
     dots: Vec<Dot>,
     places: Vec<PlaceLine>,
-    /// How many places there are beyond the table's end.
+    /// The number of places that the table leaves out.
     more: usize,
-    /// How many sessions are nowhere that is known.
+    /// The number of sessions without a known place.
     nowhere: i64,
-    /// How many are at addresses too rare to be looked up.
+    /// The number of sessions at addresses that are not looked up.
     rare: i64,
     table_url: String,
 }
@@ -110,14 +111,15 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     Ok(page(StatusCode::OK, &template))
 }
 
-/// How many sessions match, where they are, the busiest place first, and how many of them that
-/// covers.
+/// The number of matching sessions, their places, the busiest first, and the number of sessions
+/// that this covers.
 async fn spots(app: &App, filter: SessionFilter) -> Result<(i64, Vec<Spot>, i64), StoreError> {
     let total = app.store.count_sessions(&filter).await?;
     let addresses = app.store.count_addresses(&filter, LOOKED_UP).await?;
     let looked_up = addresses.iter().map(|address| address.count).sum();
     let app_too = app.clone();
-    // As many look-ups in the GeoIP files as there are addresses: among the long reads, which are bounded.
+    // One look-up in the GeoIP files for each address: run among the long reads, whose number is
+    // limited.
     let spots = app.store.long_read(move |_| Box::pin(async move { Ok::<_, StoreError>(gather(&app_too, &addresses)) }));
     Ok((total, spots.await?, looked_up))
 }
@@ -179,7 +181,8 @@ impl<'a> Cluster<'a> {
 fn dots(spots: &[Spot], url: impl Fn(&str) -> String) -> Vec<Dot> {
     let mut clusters: Vec<Cluster<'_>> = Vec::new();
     for cluster in spots.iter().filter_map(Cluster::of) {
-        // Whatever their numbers, these touch: it leaves few to compare with each other below.
+        // These overlap at any size of their numbers: merging them first leaves few to compare
+        // below.
         let is_near = |known: &&mut Cluster<'_>| (known.at.0 - cluster.at.0).hypot(known.at.1 - cluster.at.1) < SMALLEST * 2.0;
         match clusters.iter_mut().find(is_near) {
             Some(known) => known.take(&cluster),
@@ -214,7 +217,7 @@ fn dot(cluster: &Cluster<'_>, most: i64, url: &impl Fn(&str) -> String) -> Dot {
         (1, places) => format!("{first} and {} more in {name}", grouped(places - 1)),
         (countries, places) => format!("{first} and {} more in {countries} countries", grouped(places - 1)),
     };
-    // One search finds the sessions of one country; the table below the map has those of several.
+    // A search can select one country only; the table below the map lists the sessions of several.
     let (url, leads_to) = if cluster.countries.len() == 1 {
         (url(&cluster.first.country), format!("To all of {name}"))
     } else {

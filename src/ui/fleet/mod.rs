@@ -1,4 +1,4 @@
-//! `/sessions/all`: everybody's sessions, for those who may see them.
+//! `/sessions/all`: the sessions of all users, for visitors who may see them.
 
 pub mod end;
 pub mod export;
@@ -50,7 +50,7 @@ struct SessionsPage {
     offers: Offers,
 }
 
-/// What is counted on the page, without the rest of it: fetched again as sessions change.
+/// The counts of the page, without the rest of it: fetched again when sessions change.
 #[derive(Template)]
 #[template(path = "parts/counts.html")]
 struct CountsPart {
@@ -74,7 +74,7 @@ struct Facet {
 struct FacetEntry {
     label: String,
     count: i64,
-    /// Of a hundred.
+    /// In percent.
     share: i64,
     url: String,
     is_on: bool,
@@ -83,13 +83,13 @@ struct FacetEntry {
 /// The head of a column.
 struct Heading {
     text: &'static str,
-    /// Where it leads: the table ordered by it.
+    /// The address of the table ordered by it.
     url: String,
-    /// How the table is ordered by it now, in ARIA's words.
+    /// The present order by this column, in ARIA's words.
     order: Option<&'static str>,
 }
 
-/// What the database says about a view.
+/// The result of a view.
 struct Found {
     count: i64,
     pages: i64,
@@ -98,7 +98,7 @@ struct Found {
     view: View,
 }
 
-/// What a request asks of the sessions, and who asks.
+/// The question of a request, and who asks it.
 struct Asked {
     visitor: Visitor,
     names: Option<ApiNames>,
@@ -157,7 +157,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     Ok(page(StatusCode::OK, &template))
 }
 
-/// What is counted on a view's page.
+/// The counts of a view's page.
 pub async fn counts(State(app): State<App>, request: Request) -> PageResult {
     let Asked { look, filter, now, .. } = asked(&app, request).await?;
     let (count, found) = (app.store.count_sessions(&filter).await?, app.store.count_facets(&filter, now).await?);
@@ -172,7 +172,7 @@ pub async fn counts(State(app): State<App>, request: Request) -> PageResult {
 fn look(visitor: &Visitor, view: View) -> Result<Look, PageError> {
     let principal = visitor.principal(&view.url())?;
     principal.must_see_all()?;
-    // What a mistaken search shows is more than was meant: none of it is offered to be ended.
+    // A search with a mistake shows more than was meant, so ending its matches is not offered.
     let is_exact = view.query.mistakes().is_none();
     Ok(Look {
         view,
@@ -182,14 +182,14 @@ fn look(visitor: &Visitor, view: View) -> Result<Look, PageError> {
     })
 }
 
-/// Which sessions a view shows; never more than the visitor may see.
+/// The sessions that a view shows; never more than the visitor may see.
 async fn shown(app: &App, visitor: &Visitor, view: &View, now: Timestamp) -> Result<SessionFilter, PageError> {
     let current = visitor.session.as_ref().map(|session| session.uuid);
     let filter = view.shown(app, now, current).await?;
     Ok(SessionFilter { visible_to: visitor.principal(PATH)?.visible(), ..filter })
 }
 
-/// Which sessions a view is about, for ending or exporting them; never more than the visitor may see.
+/// The sessions to end or export for a view; never more than the visitor may see.
 ///
 /// # Errors
 /// [`PageError::Mistaken`] when a part of the search was not understood.

@@ -9,11 +9,12 @@ use crate::domain::query::Meaning;
 use crate::http::client::ClientInfo;
 use crate::ui::fleet::view::{View, address};
 
-/// How the API names a filter of sessions. Pages do not know the API: the routes give it to them.
+/// The API's names of the filters of sessions. Pages do not import the API: the routes pass the
+/// names.
 #[derive(Clone, Copy)]
 pub struct ApiNames(pub fn(&About) -> Cow<'static, str>);
 
-/// What a view can be copied as.
+/// The lines of a view.
 pub(in crate::ui) struct Offers {
     pub curl: String,
     pub command: String,
@@ -47,7 +48,7 @@ fn parameters(names: Option<ApiNames>, view: &View, filter: &SessionFilter) -> V
     all
 }
 
-/// The command reads the search as it was typed, but for `-current`: it has no session of its own.
+/// The command takes the search as it was typed, except `-current`: it has no session of its own.
 fn command(view: &View, filter: &SessionFilter) -> String {
     let understood = view.query.tokens.iter().filter(|token| !matches!(token.meaning, Err(_) | Ok(Meaning::NotCurrent)));
     let query: Vec<&str> = understood.map(|token| token.text.as_str()).collect();
@@ -62,13 +63,13 @@ fn command(view: &View, filter: &SessionFilter) -> String {
     parts.join(" ")
 }
 
-/// One term to the API's search, whatever it holds.
+/// One search term of the API, quoted.
 fn quoted_term(term: &str) -> String {
     let is_plain = !term.is_empty() && !term.contains(|c: char| c.is_whitespace() || matches!(c, ',' | '"' | '\'' | '\\'));
     if is_plain { term.to_owned() } else { format!("\"{}\"", term.replace('\\', "\\\\").replace('"', "\\\"")) }
 }
 
-/// One word to a shell, whatever it holds.
+/// One word of a shell, quoted.
 fn quoted(text: &str) -> String {
     let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:,@%+=".contains(&b));
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }

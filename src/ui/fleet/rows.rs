@@ -16,11 +16,11 @@ use crate::ui::words::{Device, Moment, Whereabouts, describe, methods};
 /// The picture of the link to a session's own page.
 const MORE: &str = include_str!("../../../templates/parts/more.svg");
 
-/// How a table's rows are shown, and what their viewer may do.
+/// How the rows of a table are shown, and the rights of their viewer.
 #[derive(Clone, Debug)]
 pub(in crate::ui) struct Look {
     pub view: View,
-    /// The session that asks.
+    /// The requesting session.
     pub current: Option<SessionId>,
     /// Whether they may end sessions.
     pub may_end: bool,
@@ -42,7 +42,7 @@ struct RowTemplate<'a> {
     ip: String,
     used: Moment,
     signed_in: Moment,
-    /// How they proved who they are, and whether they are to stay signed in.
+    /// How the user authenticated, and whether they asked to stay signed in.
     how: String,
     ends: Moment,
     is_ended_by_idling: bool,
@@ -55,7 +55,7 @@ pub(in crate::ui) struct RenderedRow {
     pub html: String,
 }
 
-/// Renders rows, with what their addresses and user agents say.
+/// Renders rows, with the place of the address and the parsed user agent.
 pub(in crate::ui) async fn render(
     app: &App,
     db: &Db<'_>,
@@ -68,7 +68,7 @@ pub(in crate::ui) async fn render(
     users.sort_unstable();
     users.dedup();
     let names: HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
-    // What only two columns show is read only for them.
+    // Read only if one of the two columns that show it is visible.
     let ids: Vec<SessionId> = rows.iter().map(|row| row.uuid).collect();
     let details = if look.view.shows(Column::SignedIn) || look.view.shows(Column::Ends) {
         db.list_session_details(&ids).await?

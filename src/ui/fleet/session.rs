@@ -27,7 +27,7 @@ const EVENTS: i64 = 100;
 struct SessionPage {
     frame: Frame,
     id: SessionId,
-    /// What it is called: its name, or its browser.
+    /// Its title: the session's name, or its browser.
     title: String,
     device: Device,
     agent: String,
@@ -50,13 +50,13 @@ struct SessionPage {
     others_url: String,
 }
 
-/// Whether it lives.
+/// The state of the session.
 enum Life {
-    /// Until then, and why.
+    /// Live: when it ends, and why.
     Until(Moment, &'static str),
-    /// Its time is over; it will be swept.
+    /// Expired; it will be swept.
     Over(Moment),
-    /// When it ended, why, and a comment.
+    /// Ended: when, why, and a comment.
     Ended(Moment, String, String),
 }
 
@@ -69,7 +69,7 @@ struct Other {
     used: Moment,
 }
 
-/// What a page about a session is made of, whether it lives or ended.
+/// The data of the page, for a live or an ended session.
 struct Facts {
     user_id: UserId,
     username: String,
@@ -133,7 +133,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     Ok(page(StatusCode::OK, &template))
 }
 
-/// Finds a session among the living and the ended, if the caller may see it.
+/// Finds a live or an ended session, if the caller may see it.
 async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Result<Facts, PageError> {
     let db = app.store.read();
     if let Some((detail, username)) = look::find_details(app, who, id).await? {
@@ -177,7 +177,7 @@ fn how(facts: &Facts) -> String {
     format!("{with}{from}{}", if facts.is_remembered { ", to stay signed in" } else { "" })
 }
 
-/// Who runs the network, its number, and the network itself.
+/// The organisation, the number and the network of an address.
 fn network(app: &App, ip: Address) -> String {
     let Some(known) = app.geoip.autonomous_system(ip) else { return String::new() };
     let name = known.organization.map(|name| format!("{name}, ")).unwrap_or_default();

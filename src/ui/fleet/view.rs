@@ -1,5 +1,6 @@
-//! What the page of all sessions shows. What is found is in its address: search, order, page. How it is drawn
-//! (columns, rows on a page, compact) is remembered in a cookie, and is in the address where it differs.
+//! The state of the page of all sessions. What is listed is in its address: search, order, page.
+//! How it is drawn (columns, rows on a page, compact) is remembered in a cookie, and is in the
+//! address where it differs from the cookie.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -26,11 +27,11 @@ pub(in crate::ui) const PATH: &str = "/sessions/all";
 /// How many rows a page may have.
 pub(in crate::ui) const SIZES: [i64; 4] = [10, 25, 50, 100];
 const SIZE: i64 = 25;
-/// Characters that are not encoded in our addresses, so that people can read them.
+/// Characters that stay unencoded in addresses, so that people can read them.
 const READABLE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':').remove(b'/').remove(b',').remove(b'@');
 
-/// A column that can be left out.
+/// A column that can be hidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ui) enum Column {
     Agent,
@@ -67,7 +68,7 @@ impl Column {
         }
     }
 
-    /// What the table is ordered by at a click on it, under the API's name.
+    /// The order that a click on its heading selects, under the API's name.
     pub fn order(self) -> &'static str {
         match self {
             Self::Agent => "last_user_agent",
@@ -79,7 +80,7 @@ impl Column {
     }
 }
 
-/// How the table is drawn, where the address does not say it.
+/// How the table is drawn, unless the address says otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::ui) struct Remembered {
     size: i64,
@@ -97,7 +98,7 @@ impl Remembered {
     /// The cookie that holds it.
     const COOKIE: &str = "rollcall_view";
 
-    /// What a browser remembers; what is not understood is as if it were not there.
+    /// What a browser remembers; invalid parts are ignored.
     fn of(headers: &HeaderMap) -> Self {
         cookies::find(headers, Self::COOKIE).and_then(|text| Self::parse(&text)).unwrap_or_default()
     }
@@ -130,31 +131,31 @@ pub(in crate::ui) struct View {
     pub size: i64,
     pub columns: Vec<Column>,
     pub is_dense: bool,
-    /// What the address leaves out.
+    /// The parts that the address leaves out.
     remembered: Remembered,
 }
 
 const ORDER: &str = "-last_used";
-/// How long a browser remembers; browsers keep no cookie for longer.
+/// How long a browser remembers it; browsers keep no cookie for longer.
 const KEPT: Duration = Duration::from_secs(400 * 86_400);
 
-/// Whether a query comes from the form with the view's options, and they are to be remembered.
+/// Whether a query comes from the form with the view's options, which are then remembered.
 pub(in crate::ui) fn is_kept(query: &Query) -> bool {
     query.last("keep") == Some("1")
 }
 
 impl View {
-    /// The view that an address asks for, where nothing is remembered.
+    /// The view of an address, for a browser that remembers nothing.
     pub fn read(query: &Query) -> Self {
         Self::drawn(query, Remembered::default())
     }
 
-    /// The view that a request asks for, drawn as its browser remembers.
+    /// The view of a request, drawn as its browser remembers.
     pub fn of(parts: &Parts) -> Self {
         Self::drawn(&Query::parse(parts.uri.query().unwrap_or_default()), Remembered::of(&parts.headers))
     }
 
-    /// Has a browser remember how this view is drawn.
+    /// Stores in a cookie how this view is drawn.
     pub fn keep(&self, config: &Config, answer: &mut HeaderMap) {
         let remembered = Remembered { size: self.size, columns: self.columns.clone(), is_dense: self.is_dense };
         cookies::set(answer, &cookies::build(config, Remembered::COOKIE, remembered.to_string(), Some(KEPT)));
@@ -167,9 +168,9 @@ impl View {
     }
 
     fn drawn(query: &Query, remembered: Remembered) -> Self {
-        // The form with these options says all of them: a box that is not ticked is not sent.
+        // The form sends all options: a box that is not ticked is missing.
         let remembered = if is_kept(query) { Remembered::default() } else { remembered };
-        // The address of a session was a column of its own once.
+        // Old addresses: the address of a session once had a column of its own.
         let named: Vec<&str> = query.all("col").map(|name| if name == "ip" { "place" } else { name }).collect();
         let columns: Vec<Column> = Column::ALL.into_iter().filter(|column| named.contains(&column.name())).collect();
         let order = query.last("order").filter(|order| is_order(order)).unwrap_or(ORDER);
@@ -201,7 +202,7 @@ impl View {
         Wanted::page_or_last(self.page, self.size)
     }
 
-    /// What of the view the address has to say, as names and values.
+    /// The parameters of this view's address, as names and values.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let mut parameters = Vec::new();
         let query = self.query.to_string();
@@ -226,7 +227,8 @@ impl View {
         parameters
     }
 
-    /// The same without those of these names: what a form with fields for these has to send, too.
+    /// The same except those with these names: the hidden fields of a form that has fields for
+    /// these.
     pub fn parameters_but(&self, names: &[&str]) -> Vec<(&'static str, String)> {
         self.parameters().into_iter().filter(|(name, _)| !names.contains(name)).collect()
     }
@@ -245,7 +247,7 @@ impl View {
         Self { query: SessionQuery::parse(text), page: 1, ..self.clone() }
     }
 
-    /// The address with one more token, or without it where it is there already; and whether it is.
+    /// The address with one more token, or without it if it is there already; and whether it is.
     pub fn url_toggling(&self, token: &str) -> (String, bool) {
         let there = self.query.tokens.iter().position(|known| known.text.eq_ignore_ascii_case(token));
         let text = there.map_or_else(|| self.query.with(token), |at| self.query.without(at));
@@ -256,8 +258,8 @@ impl View {
         Self { page, ..self.clone() }.url()
     }
 
-    /// The address ordered by a column, the other way round where it is ordered so already; and how
-    /// it is ordered now, in ARIA's words.
+    /// The address ordered by a column, in the other direction if it is ordered by it already; and
+    /// the present order, in ARIA's words.
     pub fn url_ordered_by(&self, name: &str) -> (String, Option<&'static str>) {
         let (now, order) = match (self.order.strip_prefix('-'), self.order.as_str()) {
             (Some(by), _) if by == name => (Some("descending"), name.to_owned()),
@@ -274,7 +276,7 @@ impl View {
         self.complete(app, self.query.understood(now), current).await
     }
 
-    /// The filter for what does more than show sessions.
+    /// The filter for everything except showing sessions.
     ///
     /// # Errors
     /// [`PageError::Mistaken`] when a part of the search was not understood.

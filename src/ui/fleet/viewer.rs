@@ -1,5 +1,5 @@
-//! The viewer of an answer that goes on, as a live view and a download do. What a request may see is
-//! checked when it comes; here it is checked again with each part of its answer.
+//! The viewer of a streamed answer, such as a live view or a download. The rights of a request are
+//! checked at its start; here they are checked again for each part of the answer.
 
 use axum::http::request::Parts;
 
@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::store::sessions::rows::LiveSession;
 use crate::ui::visitor::Visitor;
 
-/// The cookies a viewer came with, and from where.
+/// The cookies and the address of a viewer.
 #[derive(Clone, Debug)]
 pub(in crate::ui) struct Viewer {
     keys: Vec<HashedSecret>,
@@ -27,8 +27,8 @@ impl Viewer {
         Self { keys, client: visitor.client.as_client(&parts.headers), request_id: visitor.client.request_id.clone() }
     }
 
-    /// The session that may go on looking at everybody's sessions; `None` once it ended, must prove a
-    /// second factor, is used from elsewhere, or lost the right.
+    /// The session, if it may still see the sessions of all users; `None` once it ended, must prove
+    /// a second factor, is used from another network or place, or lost the right.
     ///
     /// # Errors
     /// When the database does not answer.

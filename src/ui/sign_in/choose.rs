@@ -1,4 +1,4 @@
-//! `/sign-in/choose`: a user who has reached the session limit chooses where to sign out.
+//! `/sign-in/choose`: a user who has reached the session limit chooses a session to end.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::ui::visitor::Visitor;
 use crate::ui::words::{Moment, describe};
 use crate::ui::{Frame, PageResult, Section, page};
 
-/// How many sessions are offered, those that were used longest ago.
+/// The number of sessions that are offered: those that were used longest ago.
 const OFFERED: i64 = 50;
 
 #[derive(Template)]
@@ -29,7 +29,7 @@ const OFFERED: i64 = 50;
 struct LimitPage<'a> {
     frame: Frame,
     next: &'a str,
-    /// Says that the password was proved; used up by the answer.
+    /// The key of the proof of the password; used up by the answer.
     ticket: &'a str,
     is_remembered: bool,
     choices: Vec<Choice>,
@@ -55,7 +55,7 @@ pub struct ChoiceForm {
     remember: Option<String>,
 }
 
-/// Asks someone who proved who they are.
+/// Asks a user who proved who they are.
 pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, next: &str, is_remembered: bool) -> PageResult {
     let user = proved.user.id;
     let ticket = proof::remember(app, proved).await?;
@@ -79,7 +79,7 @@ pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, ne
     Ok(response)
 }
 
-/// Signs out there and in here.
+/// Ends the chosen session and signs in.
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let submission = Submission::<ChoiceForm>::read(&app, request).await?;
     let next = redirect::safe(&app.config, Some(&submission.form.next));
@@ -91,6 +91,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         return stale(&app, &visitor, &next);
     };
     let wish = auth::Wish { is_remembered: form.remember.is_some(), ends: SessionId::parse(&form.choice) };
-    // What was chosen may have ended by itself, and another one begun: then there is a new choice to make.
+    // The chosen session may have ended by itself, and another one begun: then the user chooses
+    // again.
     finish(&app, &visitor, &parts.headers, proved, wish, &next).await
 }

@@ -30,12 +30,12 @@ use crate::ui::{Frame, PageResult, Section, assets, page};
 struct FactorPage<'a> {
     frame: Frame,
     next: &'a str,
-    /// Says that the password was proved; used up by the answer.
+    /// The key of the proof of the password; used up by the answer.
     ticket: &'a str,
     is_remembered: bool,
     /// Whether there is an app that shows codes.
     has_app: bool,
-    /// What asks for a passkey, when they have one.
+    /// The form for a passkey, if they have one.
     ask: Option<passkey::Ask>,
     passkeys_js: &'static str,
     error: String,
@@ -56,14 +56,14 @@ pub struct FactorForm {
     remember: Option<String>,
 }
 
-/// What a sign-in under way wishes.
+/// The options of a pending sign-in.
 pub(in crate::ui) struct Asked<'a> {
     pub next: &'a str,
     pub is_remembered: bool,
     pub error: String,
 }
 
-/// Asks someone whose password was proved.
+/// Asks a user whose password was proved.
 pub(in crate::ui) async fn ask(app: &App, visitor: &Visitor, proved: &Proved, asked: Asked<'_>) -> PageResult {
     let ticket = proof::remember(app, proved).await?;
     let known = app.store.read().list_factors(proved.user.id).await?;
@@ -101,7 +101,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     finish(&app, &visitor, &parts.headers, proved, auth::Wish { is_remembered, ends: None }, &next).await
 }
 
-/// Checks the passkey or the code, and gives what it proved, or what is said of it.
+/// Checks the passkey or the code, and returns what it proved, or the message about it.
 async fn check(
     app: &App,
     visitor: &Visitor,

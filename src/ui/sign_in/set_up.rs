@@ -46,7 +46,7 @@ pub struct SetUpForm {
     again: String,
 }
 
-/// The form, while the link is good. Looking at it does not use it up.
+/// The form, while the link is valid. Opening it does not use it up.
 pub async fn show(State(app): State<App>, Path(key): Path<String>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
@@ -70,7 +70,7 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
     finish(&app, &visitor, &parts.headers, Proved::by_password(user), auth::Wish::default(), "/sessions").await
 }
 
-/// What is said of a link that opens nothing: the same for one that was used and one that never was.
+/// The page about an invalid link: the same for one that was used and one that never existed.
 fn dead(app: &App, visitor: &Visitor) -> Response {
     page(StatusCode::NOT_FOUND, &DeadLinkPage { frame: visitor.frame(app, Section::Elsewhere) })
 }

@@ -17,7 +17,7 @@ struct SignOutPage {
     frame: Frame,
 }
 
-/// Asks: a link alone signs nobody out.
+/// Asks first: a link alone signs nobody out.
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;

@@ -169,7 +169,7 @@ impl Cache {
         table.count_addresses(&self.matches(table, question), limit)
     }
 
-    /// Counts by block that were made before, or are to be made.
+    /// The cached counts by block, or new ones.
     fn counts(&self, question: &Question, key: SortKey) -> Option<Arc<Mutex<Counts>>> {
         let mut counted = lock(&self.counted);
         let at = counted.iter().position(|counted| counted.key == key && counted.question == *question)?;

@@ -144,7 +144,7 @@ impl Table {
         keyed.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    /// The beginning of what a session is sorted by, as a number: who has a lower one comes first.
+    /// The beginning of what a session is sorted by, as a number: a lower one comes first.
     pub fn beginning(&self, key: SortKey, slot: u32) -> u64 {
         match key {
             SortKey::Uuid => (at(&self.uuids, slot) >> 64) as u64,

@@ -65,7 +65,7 @@ pub(super) struct Bursts {
 }
 
 impl Bursts {
-    /// Whether a burst goes on.
+    /// Whether a burst is in progress.
     pub fn is_on(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
     }
