@@ -57,7 +57,7 @@ pub struct Begun {
 /// The most sign-ins in one transaction.
 pub const MOST_IN_BATCH: usize = 32;
 
-/// The outcome of a sign-in; `None`: it needs a transaction of its own ([`begin_alone`]).
+/// The outcome of a sign-in; `None`: it needs a transaction of its own (`begin_alone`).
 pub type Entry = Option<Result<Begun, ActionError>>;
 
 /// Begins the sessions of a batch of sign-ins.

@@ -12,9 +12,10 @@ use crate::domain::event::{EventContent, SignInRefusal};
 use crate::domain::{PlainSecret, SessionId};
 use crate::store::StoreError;
 
-/// Starts a session as [`start_session`](crate::actions::sign_in::start_session) does, within the user's limits ([`Limits`]),
-/// however they proved who they are. Every session begins here: a password alone begins none for a user who has
-/// a second factor, whichever page or flow it came from.
+/// Starts a session as [`start_session`](crate::actions::sign_in::start_session) does, within the
+/// user's limits (`domain::policy::Limits`), however they proved who they are. Every session begins
+/// here: a password alone begins none for a user who has a second factor, whichever page or flow it
+/// came from.
 ///
 /// # Errors
 /// As for [`start_session`](crate::actions::sign_in::start_session).

@@ -1,7 +1,7 @@
 //! The search language: `user:alice country:germany idle:>30d -current`, and plain words.
 //!
 //! The search box of the page of all sessions and the command line read it. A key is a word of
-//! [`crate::domain::filters`] or one of [`TIMES`]; both are explained by [`words`]. A mistake is said in
+//! [`crate::domain::filters`] or one of `TIMES`; both are explained by [`words`]. A mistake is said in
 //! a sentence. What was understood can still be shown ([`SessionQuery::understood`]), but sessions end only
 //! by a query without a mistake ([`SessionQuery::filter`]).
 

@@ -11,7 +11,7 @@ use crate::store::db::value::{FromRow, Value};
 use crate::store::db::{postgres, sqlite};
 use crate::store::error::StoreError;
 
-/// A future in a box, as the closures of [`Store::write`] give.
+/// A future in a box, as the closures of [`Store::write`](crate::store::Store::write) give.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A way to run statements: on its own, or inside a transaction.

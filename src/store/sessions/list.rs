@@ -1,7 +1,7 @@
 //! The list of sessions by SQL: one query for the rows of a page, one for their number.
 //!
 //! Names and user agents are resolved to keys before the sessions are looked at, so that filters are
-//! plain comparisons on indexed columns ([`crate::store::sessions::conditions`]).
+//! plain comparisons on indexed columns (`store::sessions::conditions`).
 //!
 //! A page is read in one of two ways, the one that reads fewer rows: along the index of the order,
 //! skipping rows that do not match; or through the filter's index, sorting the matches. PostgreSQL

@@ -3,7 +3,7 @@
 //! look whether it is still a session in a second statement. On PostgreSQL a statement sees what was
 //! committed before it began, not what it waited for, so one statement alone cannot do both.
 //!
-//! The type enforces the rule: [`LockedRows`] is made by locking, and all statements that change or
+//! The type enforces the rule: `LockedRows` is made by locking, and all statements that change or
 //! delete rows are its methods, which look again. No other file writes to rows that are there
 //! (`tests/it/store/locked_rows.rs`). Rows are locked in the order of their keys, before anything else of
 //! them. SQLite has one writer and needs no locks.

@@ -1,5 +1,5 @@
 //! Updates of sessions: uses, keys, names, places, limits. All of them write through
-//! [`crate::store::sessions::locked::LockedRows`].
+//! `store::sessions::locked::LockedRows`.
 
 use crate::domain::clock::AHEAD;
 use crate::domain::policy::Living;
