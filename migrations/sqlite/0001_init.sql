@@ -157,7 +157,7 @@ CREATE INDEX sessions_by_last_ip ON session_rows (last_ip_key, uuid);
 CREATE INDEX sessions_by_user_agent ON session_rows (user_agent_id, uuid);
 
 -- Pending ends. An end of very many sessions first records their keys, and a job moves the rows to
--- `ended_sessions` later. A row holds what the history needs: when, by whom, why, and the request.
+-- `ended_sessions` later. A row holds what the history needs: when, who ended it, why, and the request.
 CREATE TABLE pending_ends (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     ended_at INTEGER NOT NULL,
@@ -207,7 +207,7 @@ CREATE TABLE session_changes (
 ) STRICT;
 INSERT INTO session_changes (ids) VALUES (x'');
 
--- History: sessions that ended, with when, by whom and why. `username` is the name at that time.
+-- History: sessions that ended, with when, who ended them and why. `username` is the name at that time.
 CREATE TABLE ended_sessions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid BLOB NOT NULL,

@@ -211,9 +211,8 @@ mod tests {
             check_head(&request.body(()).unwrap()).map_err(|(status, _)| status.as_u16())
         };
         assert_eq!(request(100, 100), Ok(()));
-        assert_eq!(request(16 * 1024, 15 * 1024), Ok(()));
-        assert_eq!(request(16 * 1024, 17 * 1024), Err(431));
-        assert_eq!(request(33 * 1024, 0), Err(431));
-        assert_eq!(request(0, 33 * 1024), Err(431));
+        assert_eq!(request(60 * 1024, 67 * 1024), Ok(()));
+        assert_eq!(request(60 * 1024, 69 * 1024), Err(431));
+        assert_eq!(request(0, 129 * 1024), Err(431));
     }
 }
