@@ -56,5 +56,6 @@ mod settings;
 mod speed;
 mod store;
 mod strangers;
+mod tls_database;
 mod ui;
 mod upgrade;

@@ -20,7 +20,7 @@ on_both!(expired_sessions_are_swept_and_live_ones_never, |home| async move {
     assert!(person.is_signed_in().await);
     let shown: Value = serde_json::from_str(&home.ok(&["session", "show", &uuid(699), "--json"])).unwrap();
     assert_eq!((shown["reason"].as_str(), shown["username"].as_str()), (Some("expired"), Some("alice")));
-    let events = home.rows(&["export", "--events"]);
+    let events = home.rows(&["export", "--events", "--parts"]);
     assert_eq!(events.iter().filter(|event| event["kind"] == "session_expired").count(), 700, "each is told once");
 });
 
