@@ -88,6 +88,7 @@ pub fn routes() -> Routes {
         .route("/users/{id}/active", get(ui::admin::user::ask_deactivate).post(ui::admin::user::set_active))
         .route("/users/{id}/remove-factors", get(ui::admin::user::ask_remove_factors).post(ui::admin::user::remove_factors))
         .route("/tokens", get(ui::admin::tokens::show).post(ui::admin::tokens::add))
+        .route("/tokens/new", get(ui::admin::tokens::show_form))
         .route("/tokens/remove", get(ui::admin::tokens::ask_remove).post(ui::admin::tokens::remove))
         .route("/events", get(ui::admin::events::show))
         .route("/settings", get(ui::admin::settings::show))

@@ -96,6 +96,8 @@ async fn a_token_is_made_and_used_with_curl() {
     let Some((_home, server, browser)) = start().await else { return };
     click_link(&browser, "Tokens").await;
     browser.arrives_at("/tokens").await;
+    click_link(&browser, "Make a token").await;
+    browser.arrives_at("/tokens/new").await;
     browser.button("Make token").await.click().await.unwrap();
     let key = eventually("the key", || async { browser.client.find(Locator::Css("#key")).await.ok()?.text().await.ok() }).await;
     let url = format!("{}/api/v3/core/authenticated_sessions/", server.origin);
@@ -130,6 +132,7 @@ async fn pages(server: &Server) -> Vec<(&'static str, String)> {
         ("deactivate", "/users/4/active".into()),
         ("user", "/users/1".into()),
         ("tokens", "/tokens".into()),
+        ("token-new", "/tokens/new".into()),
         ("events", "/events".into()),
         ("settings", "/settings".into()),
         ("password", "/password".into()),
@@ -245,6 +248,7 @@ async fn screenshots() {
         ("deactivate", "/users/4/active".into()),
         ("user", "/users/4".into()),
         ("tokens", "/tokens".into()),
+        ("token-new", "/tokens/new".into()),
         ("events", "/events".into()),
         ("settings", "/settings".into()),
         ("password", "/password".into()),

@@ -102,7 +102,7 @@ fn postgres_is_verified_as_the_url_says() {
         ("localhost", "sslmode=disable".into(), false),
     ] {
         let done = server.check(host, &parameters);
-        let said = done.out.lines().find(|line| line.contains("  database  ")).unwrap_or_else(|| panic!("{done:?}"));
+        let said = done.out.lines().find(|line| line.contains(" database: ")).unwrap_or_else(|| panic!("{done:?}"));
         assert_eq!(!said.starts_with("wrong"), is_accepted, "{host} {parameters}: {said}");
         assert!(!is_accepted || said.contains("PostgreSQL"), "{said}");
     }

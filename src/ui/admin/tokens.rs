@@ -1,4 +1,5 @@
-//! `/tokens`: API credentials, for administrators. A key is shown once, when it is made.
+//! `/tokens`: API credentials, for administrators; and `/tokens/new`, which makes one. A key is shown once,
+//! when it is made.
 
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::ui::words::{Moment, isolate};
 use crate::ui::{Frame, PageResult, Section, page};
 
 const PATH: &str = "/tokens";
+/// The page with the form.
+const NEW: &str = "/tokens/new";
 /// The longest identifier and description, in characters.
 const LONGEST: usize = 200;
 /// The offered lifetimes, in days; 0: without end.
@@ -38,6 +41,12 @@ struct TokensPage {
     /// The key of a token that was just made, and its identifier.
     made: Option<(String, String)>,
     origin: String,
+}
+
+#[derive(Template)]
+#[template(path = "pages/token_new.html")]
+struct NewTokenPage {
+    frame: Frame,
     error: String,
     given: TokenForm,
     /// The identifier of a token whose form leaves it empty: if the form is sent twice, one token
@@ -70,14 +79,28 @@ pub(in crate::ui) struct TokenForm {
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
+    list(&app, &visitor, None).await
+}
+
+/// The form for a new token: for the user that the parameter `user` names, else for the visitor.
+pub async fn show_form(State(app): State<App>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let username = query.last("user").map(str::to_owned);
     let own = visitor.session.as_ref().map(|session| session.username.clone());
     let given = TokenForm { username: username.or(own).unwrap_or_default(), days: "90".into(), ..TokenForm::default() };
-    list(&app, &visitor, None, String::new(), given).await
+    form_page(&app, &visitor, String::new(), given)
 }
 
-async fn list(app: &App, visitor: &Visitor, made: Option<(String, String)>, error: String, given: TokenForm) -> PageResult {
+fn form_page(app: &App, visitor: &Visitor, error: String, given: TokenForm) -> PageResult {
+    visitor.principal(NEW)?.must_administer()?;
+    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let made_up = format!("api-{}", secret::random_alphanumeric(10).map_err(ActionError::from)?);
+    Ok(page(status, &NewTokenPage { frame: visitor.frame(app, Section::Tokens), error, given, made_up }))
+}
+
+async fn list(app: &App, visitor: &Visitor, made: Option<(String, String)>) -> PageResult {
     visitor.principal(PATH)?.must_administer()?;
     let now = app.clock.now();
     let rows = app.store.read().list_tokens(None).await?.into_iter().map(|token| TokenLine {
@@ -89,24 +112,22 @@ async fn list(app: &App, visitor: &Visitor, made: Option<(String, String)>, erro
         intent: token.intent,
         username: token.username,
     });
-    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let origin = visitor.client.public_origin(app);
-    let made_up = format!("api-{}", secret::random_alphanumeric(10).map_err(ActionError::from)?);
     let frame = visitor.frame(app, Section::Tokens);
-    Ok(page(status, &TokensPage { frame, rows: rows.collect(), made, origin, error, given, made_up }))
+    Ok(page(StatusCode::OK, &TokensPage { frame, rows: rows.collect(), made, origin }))
 }
 
 /// Makes a token. Its key is in the answer itself, not in a redirect or an address, so that it is
 /// stored nowhere.
 pub async fn add(State(app): State<App>, request: Request) -> PageResult {
-    let Submission { visitor, form, .. } = Submission::<TokenForm>::confirmed(&app, request, PATH).await?;
-    let who = visitor.principal(PATH)?;
+    let Submission { visitor, form, .. } = Submission::<TokenForm>::confirmed(&app, request, NEW).await?;
+    let who = visitor.principal(NEW)?;
     let identifier = if form.identifier.trim().is_empty() { form.made_up.trim() } else { form.identifier.trim() };
     let is_text = |text: &str| text.chars().count() <= LONGEST && !text.chars().any(char::is_control);
     let days = form.days.parse::<u64>().ok().filter(|days| DAYS.contains(days));
     let (Some(days), true) = (days, is_text(identifier) && is_text(&form.description) && !identifier.is_empty()) else {
         let error = format!("Identifier and description are one line of at most {LONGEST} characters each.");
-        return list(&app, &visitor, None, error, form).await;
+        return form_page(&app, &visitor, error, form);
     };
     let request = TokenRequest {
         intent: TokenIntent::Api,
@@ -117,8 +138,7 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
     };
     let error = match add_for(&app, By::Principal(&who, &visitor.actor()), form.username.trim(), request).await {
         Ok((identifier, key)) => {
-            let given = TokenForm { username: form.username, days: form.days, ..TokenForm::default() };
-            return list(&app, &visitor, Some((identifier, key.expose().to_owned())), String::new(), given).await;
+            return list(&app, &visitor, Some((identifier, key.expose().to_owned()))).await;
         }
         Err(ActionError::Exists(_)) if form.identifier.trim().is_empty() => {
             return Err(PageError::Conflict(
@@ -127,12 +147,12 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
             ));
         }
         Err(ActionError::Exists(what)) => {
-            return conflict(list(&app, &visitor, None, format!("Sorry: there is {what} already."), form).await);
+            return conflict(form_page(&app, &visitor, format!("Sorry: there is {what} already."), form));
         }
         Err(ActionError::NotFound) => format!("Sorry: there is no user named {:?}.", form.username.trim()),
         Err(error) => return Err(error.into()),
     };
-    list(&app, &visitor, None, error, form).await
+    form_page(&app, &visitor, error, form)
 }
 
 /// Makes a token for the user of that name.

@@ -119,7 +119,7 @@ db_test!(the_query_of_a_page_is_kept_through_a_sign_in, |db| async move {
         "/events?user=2&kind=sign_in&before=100",
         "/users?q=zo%C3%AB",
         "/users/1?tab=events",
-        "/tokens?user=alice",
+        "/tokens/new?user=alice",
         "/settings?x=1",
         "/sessions?ended=others",
         "/sessions/not-me?x=1",

@@ -40,6 +40,7 @@ async fn pages(app: &TestApp, root: &Browser, uuid: &str) -> Vec<(String, String
         "/security/codes".into(),
         format!("/users/{user}"),
         "/tokens".into(),
+        "/tokens/new".into(),
         "/events".into(),
         "/events?kind=import".into(),
         "/settings".into(),

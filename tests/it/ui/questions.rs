@@ -28,7 +28,10 @@ db_test!(what_cannot_be_undone_is_asked_first_and_a_look_changes_nothing, |db| a
 db_test!(a_token_is_removed_after_a_question, |db| async move {
     let app = TestApp::new(db).await;
     let root = app.superuser("root").await.session().await;
-    let proof = root.get("/tokens").await.proof();
+    let proof = root.get("/tokens/new").await.proof();
+    let wrong = [("proof", proof.as_str()), ("username", "nobody"), ("identifier", "kept"), ("days", "1")];
+    let wrong = root.post_form("/tokens", &wrong).await.assert_status(422).text();
+    assert!(wrong.contains("id=\"error\" tabindex=\"-1\" autofocus") && wrong.contains("value=\"kept\""), "{wrong}");
     let fields = [("proof", proof.as_str()), ("username", "root"), ("identifier", "a b&c"), ("days", "1")];
     root.post_form("/tokens", &fields).await.assert_status(200);
     let list = root.get("/tokens").await.text();
