@@ -132,12 +132,12 @@ pub async fn start_session(
     proved: UserRow,
     is_remembered: bool,
 ) -> Result<Started, ActionError> {
-    begin_session(app, headers, client, Proved::by_password(proved), Wish { is_remembered, ends: None }).await
+    begin_session(app, headers, client, Proved::by_password(proved), SignInWish { is_remembered, ends: None }).await
 }
 
 /// The options of a sign-in.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wish {
+pub struct SignInWish {
     /// To stay signed in.
     pub is_remembered: bool,
     /// The session to end, if the session limit is reached.
@@ -154,7 +154,7 @@ pub async fn begin_session(
     headers: &HeaderMap,
     client: &ClientInfo,
     proved: Proved,
-    wish: Wish,
+    wish: SignInWish,
 ) -> Result<Started, ActionError> {
     let replaces = session_keys(app, headers).iter().map(PlainSecret::hash).collect();
     let wish = sign_in::Wish {

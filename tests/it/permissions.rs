@@ -45,7 +45,7 @@ const DOORS: &[(&str, &str)] = &[
     ("policies.rs limits", "a read, for a session that begins"),
     ("sessions/bulk_end.rs move_some", "moves what ended already; the command line waits for it"),
     ("sessions/check.rs check", "the session key is the right"),
-    ("sessions/check.rs check_again", "the session key is the right"),
+    ("sessions/check.rs check_without_use", "the session key is the right"),
     ("sessions/end.rs sign_out", "the session key is the right"),
     ("sessions/end_jobs.rs stop", "the process stops"),
     ("sessions/end_job.rs find", "takes the user who began it, and gives nobody else's"),

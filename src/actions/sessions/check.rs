@@ -32,7 +32,7 @@ pub enum Admission {
 /// # Errors
 /// When the database does not answer: the request is then refused.
 pub async fn check(app: &App, key: &PlainSecret, client: &Client, request_id: &str) -> Result<Admission, StoreError> {
-    let admission = check_again(app, key.hash(), client, request_id).await?;
+    let admission = check_without_use(app, key.hash(), client, request_id).await?;
     if let Admission::Open(session) | Admission::FactorMissing(session) = &admission {
         app.touches.note(app, session, client.ip, &client.user_agent);
     }
@@ -44,7 +44,7 @@ pub async fn check(app: &App, key: &PlainSecret, client: &Client, request_id: &s
 ///
 /// # Errors
 /// When the database does not answer: then the answer ends.
-pub async fn check_again(app: &App, key: HashedSecret, client: &Client, request_id: &str) -> Result<Admission, StoreError> {
+pub async fn check_without_use(app: &App, key: HashedSecret, client: &Client, request_id: &str) -> Result<Admission, StoreError> {
     let Some(session) = app.store.read().find_live_session(key, app.clock.now()).await? else { return Ok(Admission::None) };
     if session.proved_ip != Some(client.ip) && app.config.sessions.bindings().is_any() {
         match binding::judge(app, &session, client, request_id).await? {

@@ -22,7 +22,7 @@ impl ChangeLog {
     /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
     pub async fn shorten(&self, app: &App, by: By<'_>) -> Result<(), ActionError> {
         by.must_operate()?;
-        let newest = app.store.read().find_last_change().await?;
+        let newest = app.store.read().newest_change().await?;
         let Some(old) = self.note(newest) else { return Ok(()) };
         while app.store.write(move |db| Box::pin(async move { db.delete_changes(old).await })).await? {}
         Ok(())

@@ -265,7 +265,7 @@ impl FlowCall<'_> {
     async fn finish(&self, proved: Proved, is_remembered: bool) -> Result<Response, ApiError> {
         let headers = &self.parts.headers;
         let name = proved.user.username.clone();
-        let wish = auth::Wish { is_remembered, ends: None };
+        let wish = auth::SignInWish { is_remembered, ends: None };
         let started = match auth::begin_session(self.app, headers, self.client, proved, wish).await {
             Err(ActionError::AtLimit | ActionError::ChooseEnd) => return Ok(self.denied(&name, AT_LIMIT)),
             Err(ActionError::ProofOutdated) => return self.start_again(PROOF_OUTDATED).await,

@@ -74,7 +74,7 @@ impl Db<'_> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn find_last_change(&self) -> Result<i64, StoreError> {
+    pub async fn newest_change(&self) -> Result<i64, StoreError> {
         let last = self.one("SELECT seq FROM session_changes ORDER BY seq DESC LIMIT 1", &[]).await?;
         last.ok_or(StoreError::Corrupt("no log of changes"))
     }

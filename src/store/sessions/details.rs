@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::session::Lifetime;
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId};
 use crate::store::sessions::history::USER_NOW;
-use crate::store::sessions::live::NOT_MOVED;
+use crate::store::sessions::pending_rows::NOT_MOVED;
 use crate::store::sessions::rows::{SESSION_COLUMNS, SessionRow};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;

@@ -1,7 +1,7 @@
 //! History: what is kept of an ended session, with the time, the actor and the reason.
 
 use crate::domain::{EndReason, SessionId, Timestamp, UserKey};
-use crate::store::sessions::live::NOT_MOVED;
+use crate::store::sessions::pending_rows::NOT_MOVED;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 

@@ -13,7 +13,7 @@ use crate::domain::{SessionId, Timestamp, UserId};
 use crate::store::db::statements::{Statement, insert_shaped, named};
 use crate::store::events::rows::user_key;
 use crate::store::sessions::history::{ENDED_SHAPE, End, INSERT_ENDED_SESSIONS};
-use crate::store::sessions::live::IS_LIVE;
+use crate::store::sessions::pending_rows::IS_NOT_PENDING;
 use crate::store::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
@@ -164,7 +164,7 @@ impl Db<'_> {
             Taking::Locked(rows) => format!("{} AND ", named("id", &mut values, &rows.ids)),
             Taking::LockedBy(_) => String::new(),
         };
-        let is_live = if kind == Kind::Live { format!(" AND {IS_LIVE}") } else { String::new() };
+        let is_live = if kind == Kind::Live { format!(" AND {IS_NOT_PENDING}") } else { String::new() };
         let delete = format!("DELETE FROM session_rows WHERE {of_these}{condition}{is_live} RETURNING {REMOVED_COLUMNS}");
         let removed: Vec<RemovedRow> = match &taking {
             Taking::LockedBy(lock) if !self.is_sqlite() => {
@@ -276,7 +276,8 @@ impl LockedRows<'_> {
         }
         let mut values = values;
         let named = named("session_rows.id", &mut values, &ids);
-        let sql = format!("UPDATE session_rows SET {set} WHERE {condition} AND {named} AND {IS_LIVE} RETURNING session_rows.id");
+        let sql =
+            format!("UPDATE session_rows SET {set} WHERE {condition} AND {named} AND {IS_NOT_PENDING} RETURNING session_rows.id");
         self.db.all(&sql, &values).await
     }
 
@@ -292,7 +293,7 @@ impl LockedRows<'_> {
         let mut values = values;
         let named = named("session_rows.id", &mut values, &self.ids);
         let sql = format!(
-            "UPDATE session_rows SET {set} FROM ({source}) AS v WHERE session_rows.id = v.id AND {named} AND {IS_LIVE} \
+            "UPDATE session_rows SET {set} FROM ({source}) AS v WHERE session_rows.id = v.id AND {named} AND {IS_NOT_PENDING} \
              RETURNING session_rows.id"
         );
         self.db.all(&sql, &values).await

@@ -1,4 +1,4 @@
-//! Sessions. `sessions` is what lists, checks and ends read; it is a view of `session_rows` without
+//! The rows of sessions. `sessions` is what lists, checks and ends read; it is a view of `session_rows` without
 //! the rows that a pending end refers to ([`crate::store::sessions::pending_end`]). Writes go to
 //! `session_rows`.
 
@@ -184,7 +184,7 @@ impl Db<'_> {
         self.one(SQL, &values![key, now]).await
     }
 
-    /// The session with this UUID, live or not.
+    /// The session with this UUID, expired or not.
     ///
     /// # Errors
     /// When the database does not answer.

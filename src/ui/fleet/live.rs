@@ -92,7 +92,7 @@ impl Watch {
     async fn look(&mut self) -> Result<Option<Option<Event>>, StoreError> {
         let Some(viewer) = self.viewer.session(&self.app).await? else { return Ok(Some(None)) };
         let (db, now) = (self.app.store.read(), self.app.clock.now());
-        let position = db.find_last_change().await?;
+        let position = db.newest_change().await?;
         if self.position == Some(position) {
             return Ok(None);
         }

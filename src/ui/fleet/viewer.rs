@@ -4,7 +4,7 @@
 use axum::http::request::Parts;
 
 use crate::actions::app::App;
-use crate::actions::sessions::check::{Admission, check_again};
+use crate::actions::sessions::check::{Admission, check_without_use};
 use crate::auth;
 use crate::domain::caller::Client;
 use crate::domain::{HashedSecret, PlainSecret};
@@ -34,7 +34,7 @@ impl Viewer {
     /// When the database does not answer.
     pub(in crate::ui) async fn session(&self, app: &App) -> Result<Option<LiveSession>, StoreError> {
         for key in &self.keys {
-            match check_again(app, *key, &self.client, &self.request_id).await? {
+            match check_without_use(app, *key, &self.client, &self.request_id).await? {
                 Admission::None => {}
                 Admission::Open(session) => return Ok(Some(session).filter(|session| session.rights.may_view_sessions)),
                 Admission::FactorMissing(_) | Admission::Unproved(_) | Admission::Moved => return Ok(None),

@@ -90,7 +90,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let Some(proved) = proof::take(&app, &PlainSecret::from_text(form.ticket)).await? else {
         return stale(&app, &visitor, &next);
     };
-    let wish = auth::Wish { is_remembered: form.remember.is_some(), ends: SessionId::parse(&form.choice) };
+    let wish = auth::SignInWish { is_remembered: form.remember.is_some(), ends: SessionId::parse(&form.choice) };
     // The chosen session may have ended by itself, and another one begun: then the user chooses
     // again.
     finish(&app, &visitor, &parts.headers, proved, wish, &next).await

@@ -98,7 +98,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
             return ask(&app, &visitor, &proved, Asked { next: &next, is_remembered, error }).await;
         }
     }
-    finish(&app, &visitor, &parts.headers, proved, auth::Wish { is_remembered, ends: None }, &next).await
+    finish(&app, &visitor, &parts.headers, proved, auth::SignInWish { is_remembered, ends: None }, &next).await
 }
 
 /// Checks the passkey or the code, and returns what it proved, or the message about it.

@@ -91,7 +91,7 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let Some((user, guess)) = sign_in::prove_password(&app, &uid, form_data.password, device, &actor).await? else {
         return form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong.");
     };
-    let wish = auth::Wish { is_remembered: form_data.remember.is_some(), ends: None };
+    let wish = auth::SignInWish { is_remembered: form_data.remember.is_some(), ends: None };
     guess.give_back_concurrently(&app, finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next)).await
 }
 
@@ -102,7 +102,7 @@ pub(in crate::ui) async fn finish(
     visitor: &Visitor,
     headers: &HeaderMap,
     proved: Proved,
-    wish: auth::Wish,
+    wish: auth::SignInWish,
     next: &str,
 ) -> PageResult {
     let is_remembered = wish.is_remembered;

@@ -29,6 +29,6 @@ pub async fn sign_in(State(app): State<App>, request: Request) -> PageResult {
         }
         other => other?,
     };
-    let wish = auth::Wish { is_remembered: given.remember.is_some(), ends: None };
+    let wish = auth::SignInWish { is_remembered: given.remember.is_some(), ends: None };
     sign_in::finish(&app, &visitor, &parts.headers, proved, wish, &next).await
 }

@@ -67,7 +67,7 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
         other => other?,
     };
     // The link replaces the password, not a second factor.
-    finish(&app, &visitor, &parts.headers, Proved::by_password(user), auth::Wish::default(), "/sessions").await
+    finish(&app, &visitor, &parts.headers, Proved::by_password(user), auth::SignInWish::default(), "/sessions").await
 }
 
 /// The page about an invalid link: the same for one that was used and one that never existed.

@@ -126,7 +126,7 @@ pub(super) async fn read_names(db: &Db<'_>, users: &[i64], agents: &[i64]) -> Re
 
 /// The newest position of the log.
 async fn find_position(db: &Db<'_>) -> Result<Position, StoreError> {
-    let last = db.find_last_change().await?;
+    let last = db.newest_change().await?;
     if db.is_sqlite() {
         // One writer: positions are taken in the order of commits.
         return Ok(Position { last, ..Position::default() });

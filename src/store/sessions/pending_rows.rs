@@ -1,8 +1,9 @@
-//! Which rows of `session_rows` are sessions, in SQL. A pending end refers to rows that have ended
-//! and are not moved to the history yet.
+//! Which rows of `session_rows` have a pending end, in SQL: they have ended and are not moved to
+//! the history yet. All others are sessions.
 
 /// True for a row of `session_rows` that no pending end refers to.
-pub(in crate::store) const IS_LIVE: &str = "NOT EXISTS (SELECT 1 FROM pending_end_sessions p WHERE p.session_id = session_rows.id)";
+pub(in crate::store) const IS_NOT_PENDING: &str =
+    "NOT EXISTS (SELECT 1 FROM pending_end_sessions p WHERE p.session_id = session_rows.id)";
 
 /// The tables that hold what is stored about sessions with a pending end: `s` the session, `u` its
 /// user, `r` the pending end.
