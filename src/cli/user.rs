@@ -44,12 +44,14 @@ pub(super) enum UserCommand {
         #[arg(long)]
         csv: bool,
     },
-    /// Set a password, asked for or read from standard input; ends the user's sessions
+    /// Set a password, asked for or read from standard input; ends the user's sessions, unless
+    /// sessions.end_on_password_change is off
     SetPassword {
         /// Who
         username: String,
     },
-    /// Print a link with which a user sets a password once; ends their sessions when it is used
+    /// Print a link with which a user sets a password once, which ends their sessions, unless
+    /// sessions.end_on_password_change is off
     RecoveryLink {
         /// Username
         username: String,
@@ -121,7 +123,9 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
         UserCommand::SetPassword { username } => {
             let user = find(&app, &username).await?;
             users::set_password(&app, By::Cli, &user, output::new_password()?).await?;
-            output::say(&format!("set the password of {username} and ended their sessions"));
+            let is_ending = app.config.sessions.end_on_password_change;
+            let ended = if is_ending { " and ended their sessions" } else { "; their sessions go on" };
+            output::say(&format!("set the password of {username}{ended}"));
         }
         UserCommand::RecoveryLink { username } => {
             let key = users::make_recovery_link(&app, By::Cli, &find(&app, &username).await?).await?;

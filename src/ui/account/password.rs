@@ -47,7 +47,8 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     Ok(form(&app, &visitor, session, StatusCode::OK, ""))
 }
 
-/// Sets the password. All other sessions end, and this one gets a new key.
+/// Sets the password. All other sessions end, unless `sessions.end_on_password_change` is off, and
+/// this one gets a new key.
 pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let submission = Submission::<PasswordForm>::confirmed(&app, request, PATH).await?;
     let keys = submission.keys(&app);

@@ -56,6 +56,8 @@ struct UserPage {
     events: Vec<EventLine>,
     events_url: String,
     is_self: bool,
+    /// Whether a new password ends the user's sessions.
+    is_ending: bool,
     error: String,
     /// A link that was just made, and how long it is valid.
     link: String,
@@ -124,6 +126,7 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
         events: events.iter().map(|event| EventLine::new(app, event, now, None)).collect(),
         events_url: address("/events", &[("user", user.username.clone())]),
         is_self: visitor.session.as_ref().is_some_and(|session| session.user_id == user.id),
+        is_ending: app.config.sessions.end_on_password_change,
         error,
         link,
         link_minutes: app.config.sign_in.link_timeout.as_secs().div_ceil(60),

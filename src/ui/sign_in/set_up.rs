@@ -27,8 +27,10 @@ struct SetUpPage<'a> {
     username: &'a str,
     error: &'a str,
     min_length: usize,
-    /// Whether there is a password already, and sessions that end with it.
+    /// Whether there is a password already.
     is_anew: bool,
+    /// Whether a new password ends sessions.
+    is_ending: bool,
 }
 
 #[derive(Template)]
@@ -80,8 +82,10 @@ async fn form(app: &App, visitor: &Visitor, key: &PlainSecret, error: &str) -> R
         Err(ActionError::NotFound) => return Ok(dead(app, visitor)),
         found => found?,
     };
+    let is_ending = app.config.sessions.end_on_password_change;
     let (frame, is_anew) = (visitor.frame(app, Section::Elsewhere), user.password_hash.is_some());
-    let template = SetUpPage { frame, username: &user.username, error, min_length: password::MIN_LENGTH, is_anew };
+    let (username, min_length) = (user.username.as_str(), password::MIN_LENGTH);
+    let template = SetUpPage { frame, username, error, min_length, is_anew, is_ending };
     let mut response = page(StatusCode::OK, &template);
     visitor.keep(app, response.headers_mut());
     Ok(response)

@@ -55,6 +55,20 @@ on_both!(what_is_done_to_users_shows_at_the_running_server, |home| async move {
     assert!(bystander.is_signed_in().await);
 });
 
+on_both!(set_password_says_that_sessions_end_only_where_they_do, |home| async move {
+    let home = home.with_administrator();
+    home.import(&people());
+    let password = "a quite different one\n";
+    assert_eq!(listed(&home, &["--user", "alice"]).len(), 2);
+    let keeping = &["--set", "sessions.end_on_password_change=false", "user", "set-password", "alice"];
+    let done = home.run_with(keeping, password);
+    assert_eq!((done.code, done.err.trim()), (0, "set the password of alice; their sessions go on"), "{done:?}");
+    assert_eq!(listed(&home, &["--user", "alice"]).len(), 2);
+    let done = home.run_with(&["user", "set-password", "alice"], password);
+    assert_eq!((done.code, done.err.trim()), (0, "set the password of alice and ended their sessions"), "{done:?}");
+    home.fails(3, &["session", "list", "--user", "alice"]);
+});
+
 on_both!(policies_are_shown_and_set, |home| async move {
     home.import(&[
         json!({"kind": "group", "name": "staff"}),

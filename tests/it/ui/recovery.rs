@@ -7,7 +7,7 @@ use rollcall::actions::by::By;
 use rollcall::actions::people::users;
 
 use crate::support::app::{Browser, PASSWORD, sign_in_as};
-use crate::support::{Answer, Caller, SESSIONS, TestApp};
+use crate::support::{Answer, Caller, SESSIONS, TestApp, TestDb};
 
 const NEW: &str = "a password after the old one";
 
@@ -55,6 +55,35 @@ db_test!(a_link_sets_a_password_once, |db| async move {
     // At rest there is a hash of it alone.
     let key = path.rsplit('/').next().unwrap();
     assert_eq!(app.number(&format!("SELECT count(*) FROM events WHERE content LIKE '%{key}%'")).await, 0);
+});
+
+/// What the pages about passwords say of sessions, and what happens, with this setting.
+async fn assert_pages_say_what_a_new_password_ends(db: TestDb, is_ending: bool) {
+    let app = TestApp::with(db, &[("SESSIONS__END_ON_PASSWORD_CHANGE", &is_ending.to_string())]).await;
+    let (root, alice) = (app.superuser("root").await, app.user_with_password("alice").await);
+    let (admin, session) = (root.session().await, alice.session().await);
+    let made = make(&admin, alice.id.0).await.assert_status(200).text();
+    let (path, caller) = (path_of(&made, &app.origin()), app.anonymous());
+    let form = caller.get(&path).await.assert_status(200);
+    let own = admin.get(&format!("/users/{}", root.id.0)).await.assert_status(200).text();
+    for (page, says) in [
+        (&made, "characters. All their sessions end."),
+        (&made, "All their sessions end when they use it."),
+        (&form.text(), "All sessions of this account end."),
+        (&own, "characters. You are signed out everywhere, here too."),
+    ] {
+        assert_eq!(page.contains(says), is_ending, "{says}");
+    }
+    assert_eq!(submit(&caller, &path, &form.proof(), NEW).await.redirects_to(), "/sessions");
+    session.get(SESSIONS).await.assert_status(if is_ending { 403 } else { 200 });
+}
+
+db_test!(pages_say_that_a_new_password_ends_sessions, |db| async move {
+    assert_pages_say_what_a_new_password_ends(db, true).await;
+});
+
+db_test!(pages_say_nothing_of_sessions_where_a_new_password_ends_none, |db| async move {
+    assert_pages_say_what_a_new_password_ends(db, false).await;
 });
 
 db_test!(of_a_hundred_at_once_one_succeeds, |db| async move {
