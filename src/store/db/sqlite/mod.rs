@@ -1,7 +1,7 @@
 //! SQLite: reads on one connection for each thread, all writes on one thread, which batches them.
 //!
 //! Reads never wait for writers (WAL mode). A write is answered when its commit is on disk; a write
-//! of [`Kind::Soon`] is answered when it is committed. Writes that wait at the same time share a
+//! of [`Kind::Soon`] is answered when it is committed, and is on disk a second later. Writes that wait at the same time share a
 //! transaction, and transactions share an fsync. A failed fsync ends the process (`wal.rs`), and
 //! while a path does not lead to the open file, nothing is read or acknowledged (`open_files.rs`).
 

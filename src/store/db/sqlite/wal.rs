@@ -1,4 +1,5 @@
-//! The write-ahead log (WAL). The flusher thread fsyncs it before a durable write is acknowledged.
+//! The write-ahead log (WAL). The flusher thread fsyncs it before a durable write is acknowledged,
+//! and within a second after any other commit.
 //! The checkpointer thread copies it into the database file. The writer thread waits for neither.
 //!
 //! # When a flush fails
@@ -29,6 +30,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -48,6 +50,8 @@ const CHECKPOINT_AT: i32 = 2048;
 const RESTART_AT: i32 = 15 * 1024;
 /// The most commits that wait for the flusher. With more, the writer waits, too.
 const MAX_UNFLUSHED: usize = 64;
+/// How long a commit that nobody waits for may be without an fsync.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 /// How often the checkpointer checks that the files are still the open ones.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// The checkpointer's connection holds no pages for long.
@@ -92,6 +96,7 @@ pub(super) struct Wal {
     files: Arc<OpenFiles>,
     checkpointer: SyncSender<()>,
     flusher: SyncSender<Vec<Answer>>,
+    is_flush_due: Arc<AtomicBool>,
 }
 
 impl Wal {
@@ -114,8 +119,9 @@ impl Wal {
         let wal = wal.map_err(|error| StoreError::Unavailable(format!("{}: {error}", files.wal().display())))?;
         settle(&connection, &files, &wal)?;
         let checkpointer = start_checkpointer(connection, Arc::clone(&files))?;
-        let flusher = start_flusher(wal, Arc::clone(&files))?;
-        Ok(Self { files, checkpointer, flusher })
+        let is_flush_due = Arc::new(AtomicBool::new(false));
+        let flusher = start_flusher(move || wal.sync_data(), Arc::clone(&files), Arc::clone(&is_flush_due))?;
+        Ok(Self { files, checkpointer, flusher, is_flush_due })
     }
 
     /// The files of the database.
@@ -152,6 +158,12 @@ impl Wal {
             tell(refused.0, &Err(reason.clone()));
             reason
         })
+    }
+
+    /// Has all that was committed so far fsynced within a second ([`FLUSH_WITHIN`]). Nothing waits
+    /// for it.
+    pub(super) fn flush_soon(&self) {
+        self.is_flush_due.store(true, Ordering::Release);
     }
 }
 
@@ -247,19 +259,35 @@ fn checkpoint(connection: &Connection, files: &OpenFiles) -> bool {
     })
 }
 
-/// The thread that fsyncs the WAL: once for all commits that wait.
-fn start_flusher(wal: File, files: Arc<OpenFiles>) -> Result<SyncSender<Vec<Answer>>, StoreError> {
+/// The thread that fsyncs the WAL: once for all commits that wait, and each second if there was a
+/// commit since the last fsync that nothing waits for.
+fn start_flusher(
+    mut fsync: impl FnMut() -> std::io::Result<()> + Send + 'static,
+    files: Arc<OpenFiles>,
+    is_flush_due: Arc<AtomicBool>,
+) -> Result<SyncSender<Vec<Answer>>, StoreError> {
     let (sender, receiver) = sync_channel::<Vec<Answer>>(MAX_UNFLUSHED);
     start("rollcall-flush", move || {
-        while let Ok(first) = receiver.recv() {
-            let answers: Vec<Answer> = first.into_iter().chain(receiver.try_iter().flatten()).collect();
-            if let Err(error) = wal.sync_data() {
+        loop {
+            let (answers, is_last): (Vec<Answer>, _) = match receiver.recv_timeout(FLUSH_WITHIN) {
+                Ok(first) => (first.into_iter().chain(receiver.try_iter().flatten()).collect(), false),
+                Err(reason) => (Vec::new(), reason == RecvTimeoutError::Disconnected),
+            };
+            // Cleared before the fsync: a commit during it makes another one due.
+            if (is_flush_due.swap(false, Ordering::AcqRel) || !answers.is_empty())
+                && let Err(error) = fsync()
+            {
                 // No answer is given: the clients see a broken connection, and their writes may be
                 // done or not.
                 exit_unflushed(files.wal(), &error);
             }
-            // After the flush, so that what is acknowledged was on disk under its name.
-            tell(answers, &files.check());
+            if !answers.is_empty() {
+                // After the flush, so that what is acknowledged was on disk under its name.
+                tell(answers, &files.check());
+            }
+            if is_last {
+                break;
+            }
         }
     })?;
     Ok(sender)
@@ -270,6 +298,18 @@ impl Wal {
     /// This WAL with another flusher.
     pub(super) fn flushed_by(self, flusher: SyncSender<Vec<Answer>>) -> Self {
         Self { flusher, ..self }
+    }
+
+    /// This WAL with a flusher that also calls `tell` at each fsync.
+    pub(super) fn told_of_each_fsync(self, tell: impl Fn() + Send + 'static) -> Self {
+        let wal = OpenOptions::new().write(true).open(self.files.wal()).unwrap();
+        let fsync = move || {
+            tell();
+            wal.sync_data()
+        };
+        let is_flush_due = Arc::new(AtomicBool::new(false));
+        let flusher = start_flusher(fsync, Arc::clone(&self.files), Arc::clone(&is_flush_due)).unwrap();
+        Self { is_flush_due, ..self.flushed_by(flusher) }
     }
 }
 

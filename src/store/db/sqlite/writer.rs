@@ -43,7 +43,8 @@ pub(in crate::store) struct Outcome {
 pub enum Kind {
     /// It is on disk before it is answered.
     Durable,
-    /// It is answered after the commit. A power loss in the next second may undo it; a crash of the
+    /// It is answered after the commit. The flusher fsyncs it within a second or with the next
+    /// durable write ([`Wal::flush_soon`]); until then a power loss may undo it. A crash of the
     /// process does not.
     Soon,
     /// Durable, in a transaction of its own. With others it would need a savepoint, and after one
@@ -90,10 +91,11 @@ impl Writer {
         }
         let durable: Vec<_> = answers.extract_if(.., |(kind, _)| *kind != Kind::Soon).map(|(_, answer)| answer).collect();
         tell(answers.into_iter().map(|(_, answer)| answer), &result);
-        if result.is_ok() && !durable.is_empty() {
-            return self.wal.flush(durable);
+        match result {
+            Ok(()) if durable.is_empty() => self.wal.flush_soon(),
+            Ok(()) => return self.wal.flush(durable),
+            Err(_) => tell(durable, &result),
         }
-        tell(durable, &result);
         result
     }
 }
@@ -269,6 +271,26 @@ mod tests {
         drop(unflushed);
         assert!(write("durable", Kind::Durable).is_err());
         assert_eq!(told(&tells, 2), [("durable", false), ("soon", true)]);
+    }
+
+    #[test]
+    fn a_write_that_is_not_durable_is_on_disk_soon_with_no_other_write() {
+        let (_folder, path) = file();
+        let (fsync, fsyncs) = channel();
+        let Writer { connection, wal } = writer(&path);
+        let wal = wal.told_of_each_fsync(move || fsync.send(()).unwrap());
+        let writer = Writer { connection, wal };
+        let (tell, tells) = channel();
+        for name in ["a", "b"] {
+            writer.run(vec![job(name, Kind::Soon, true, &tell)]).unwrap();
+            assert_eq!(told(&tells, 1), [(name, true)]);
+            fsyncs.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        // A durable write has the others fsynced, too, so that none is due afterwards.
+        writer.run(vec![job("c", Kind::Soon, true, &tell), job("d", Kind::Durable, true, &tell)]).unwrap();
+        assert_eq!(told(&tells, 2), [("c", true), ("d", true)]);
+        assert_eq!(fsyncs.try_iter().count(), 1);
+        assert!(fsyncs.recv_timeout(Duration::from_millis(1200)).is_err(), "nothing was written since");
     }
 
     #[test]
