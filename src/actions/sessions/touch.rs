@@ -8,7 +8,7 @@ use crate::domain::{Address, Timestamp};
 use crate::store::StoreError;
 use crate::store::sessions::rows::{LiveSession, Origin, Touch};
 
-/// The most uses in the queue; further ones are dropped.
+/// The most sessions in the queue; uses of further ones are dropped.
 const MOST: usize = 100_000;
 /// The most uses in one transaction, so that other writers do not wait long.
 const BATCH: usize = 200;
@@ -35,14 +35,20 @@ impl Touches {
         if !is_due(session.last_used_at) {
             return;
         }
-        let mut uses = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if uses.get(&session.id).is_some_and(|noted| !is_due(noted.at)) || uses.len() >= MOST {
-            return;
-        }
-        uses.insert(session.id, Use { at: now, ip, user_agent: user_agent.to_owned() });
+        self.queue(session.id, is_due, || Use { at: now, ip, user_agent: user_agent.to_owned() });
     }
 
-    /// Writes the queued uses. Those that cannot be written now stay in the queue.
+    /// Queues a use, unless the queue is full or has one of the same session after which none is
+    /// due yet.
+    fn queue(&self, id: i64, is_due: impl FnOnce(Timestamp) -> bool, new: impl FnOnce() -> Use) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_place = noted.get(&id).map_or(noted.len() < MOST, |earlier| is_due(earlier.at));
+        if has_place {
+            noted.insert(id, new());
+        }
+    }
+
+    /// Writes the queued uses. Those that cannot be written now stay in the queue, if it has room.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -54,15 +60,24 @@ impl Touches {
         while !uses.is_empty() {
             let rest = uses.split_off(uses.len().min(BATCH));
             if let Err(error) = write(core, &uses).await {
-                let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-                for (id, kept) in uses.into_iter().chain(rest) {
-                    noted.entry(id).or_insert(kept);
-                }
+                self.put_back(uses.into_iter().chain(rest));
                 return Err(error);
             }
             uses = rest;
         }
         Ok(())
+    }
+
+    /// Queues uses again that could not be written, as far as there is room. A later use of the
+    /// same session replaces them.
+    fn put_back(&self, uses: impl Iterator<Item = (i64, Use)>) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, kept) in uses {
+            if noted.len() >= MOST {
+                break;
+            }
+            noted.entry(id).or_insert(kept);
+        }
     }
 }
 
@@ -101,4 +116,46 @@ async fn user_agent_key(core: &Core, user_agent: &str) -> Result<i64, StoreError
     let parsed = tokio::task::spawn_blocking(move || (parser.parse(&text), text)).await;
     let (parsed, text) = parsed.map_err(|error| StoreError::Failed(error.to_string()))?;
     core.store.write(move |db| Box::pin(async move { db.insert_user_agent(&text, &parsed, &rules).await })).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Uses of the sessions with these keys, all at one time.
+    fn uses(ids: std::ops::Range<i64>, at: i64) -> impl Iterator<Item = (i64, Use)> {
+        let ip = Address::parse("192.0.2.7").unwrap();
+        ids.map(move |id| (id, Use { at: Timestamp(at), ip, user_agent: String::new() }))
+    }
+
+    #[test]
+    fn uses_of_more_sessions_than_the_bound_are_not_noted() {
+        let most = i64::try_from(MOST).unwrap();
+        let touches = Touches::default();
+        let queue = |id: i64, at: i64, is_due: bool| {
+            let (_, new) = uses(id..id + 1, at).next().unwrap();
+            touches.queue(id, |_| is_due, || new);
+        };
+        (0..=most).for_each(|id| queue(id, 1, true));
+        queue(0, 2, true);
+        queue(1, 2, false);
+        let noted = touches.noted.lock().unwrap();
+        let at = |id: i64| noted.get(&id).map(|noted| noted.at.0);
+        assert_eq!(noted.len(), MOST);
+        assert_eq!((at(most - 1), at(most)), (Some(1), None), "the newest is dropped");
+        assert_eq!((at(0), at(1)), (Some(2), Some(1)), "a noted session keeps its place");
+    }
+
+    #[test]
+    fn uses_that_could_not_be_written_do_not_make_the_queue_longer_than_its_bound() {
+        let most = i64::try_from(MOST).unwrap();
+        let touches = Touches::default();
+        // Noted while older ones were written, which failed.
+        touches.noted.lock().unwrap().extend(uses(0..most - 10, 2));
+        touches.put_back(uses(most - 15..most + 85, 1));
+        let noted = touches.noted.lock().unwrap();
+        assert_eq!(noted.len(), MOST);
+        let at = |id: i64| noted.get(&id).map(|noted| noted.at.0);
+        assert_eq!((at(most - 11), at(most - 10), at(most - 1), at(most)), (Some(2), Some(1), Some(1), None));
+    }
 }

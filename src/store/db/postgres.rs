@@ -33,7 +33,7 @@ pub struct Postgres {
     writes: Pool,
     soon: Pool,
     long_reads: Arc<tokio::sync::Semaphore>,
-    long_reads_admitted: Arc<tokio::sync::Semaphore>,
+    long_reads_waiting: Arc<tokio::sync::Semaphore>,
     slots: Arc<Slots>,
     doubt: Arc<Doubt>,
     seen_log: Arc<SeenLog>,
@@ -89,7 +89,7 @@ impl Postgres {
             writes: pool(sizes.writes, QueueMode::Lifo, true).build().map_err(unusable)?,
             soon: pool(sizes.quick_writes, QueueMode::Lifo, true).post_create(wait_for_no_disk).build().map_err(unusable)?,
             long_reads: Arc::new(tokio::sync::Semaphore::new(LONG_READERS)),
-            long_reads_admitted: Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
+            long_reads_waiting: Arc::new(tokio::sync::Semaphore::new(LONG_READ_QUEUE)),
             slots: Arc::new(Slots::new()),
             doubt,
             seen_log: Arc::default(),
@@ -152,7 +152,7 @@ impl Postgres {
     pub(in crate::store) fn pool_use(&self) -> Vec<((&'static str, &'static str), usize)> {
         let pools = [&self.reads, &self.writes, &self.soon].map(Pool::status);
         let sum = |count: fn(&Status) -> usize| pools.iter().map(count).sum();
-        let free = self.long_reads_admitted.available_permits();
+        let free = self.long_reads_waiting.available_permits();
         vec![
             (("connections", "open"), sum(|status| status.size)),
             (("connections", "idle"), sum(|status| status.available)),
@@ -167,9 +167,10 @@ impl Postgres {
     /// # Errors
     /// [`StoreError::Busy`] when the queue is full.
     pub(in crate::store) async fn long_read_turn(&self) -> Result<LongReadTurn, StoreError> {
-        let place = Arc::clone(&self.long_reads_admitted).try_acquire_owned().map_err(|_| StoreError::Busy)?;
+        let place = Arc::clone(&self.long_reads_waiting).try_acquire_owned().map_err(|_| StoreError::Busy)?;
         let turn = Arc::clone(&self.long_reads).acquire_owned().await.map_err(|_| StoreError::Busy)?;
-        Ok(LongReadTurn { _place: place, _turn: turn })
+        drop(place);
+        Ok(LongReadTurn { _turn: turn })
     }
 
     /// A connection whose commits do not wait for the disk (`synchronous_commit = off`).
@@ -186,7 +187,6 @@ impl Postgres {
 
 /// A permit to run a long read, given back when dropped.
 pub(in crate::store) struct LongReadTurn {
-    _place: tokio::sync::OwnedSemaphorePermit,
     _turn: tokio::sync::OwnedSemaphorePermit,
 }
 

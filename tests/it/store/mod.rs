@@ -7,6 +7,7 @@ mod history;
 mod import;
 mod index;
 mod locked_rows;
+mod long_reads;
 mod model;
 mod pending_ends;
 mod secrets;
