@@ -121,7 +121,7 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
         return Report::warn("database", &detail, "The first `rollcall serve` makes it.");
     }
     let cure = "Look at database.url, and whether the database runs and takes connections from here.";
-    let store = match Store::open_with(&config.database, config.pool).await {
+    let store = match Store::open(&config.database, config.pool).await {
         Ok(store) => store,
         Err(error) => return report.bad("database", &error.to_string(), cure),
     };

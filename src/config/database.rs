@@ -58,13 +58,6 @@ pub struct PoolConfig {
     pub age: Option<Duration>,
 }
 
-impl std::default::Default for PoolConfig {
-    /// What the settings have where none is set.
-    fn default() -> Self {
-        Self { reads: 6, writes: 10, quick_writes: 4, age: Some(Duration::from_secs(1800)) }
-    }
-}
-
 impl DatabaseConfig {
     /// The given database, or the SQLite file in the data directory.
     pub(super) fn location(self, data_dir: &Path) -> Location {

@@ -40,19 +40,12 @@ enum Database {
 }
 
 impl Store {
-    /// Opens the database, creating a SQLite file that does not exist. Migrates nothing.
+    /// Opens the database, creating a SQLite file that does not exist. `pool` is for PostgreSQL.
+    /// Migrates nothing.
     ///
     /// # Errors
     /// When it cannot be opened or reached.
-    pub async fn open(location: &Location) -> Result<Self, StoreError> {
-        Self::open_with(location, PoolConfig::default()).await
-    }
-
-    /// As [`Store::open`], with these pool sizes for PostgreSQL.
-    ///
-    /// # Errors
-    /// As for [`Store::open`].
-    pub async fn open_with(location: &Location, pool: PoolConfig) -> Result<Self, StoreError> {
+    pub async fn open(location: &Location, pool: PoolConfig) -> Result<Self, StoreError> {
         let database = match location {
             Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path)?),
             Location::Postgres(url) => Database::Postgres(postgres::Postgres::open(url, pool).await?),
@@ -177,8 +170,10 @@ impl Store {
     /// changes survive a crash and a power loss.
     ///
     /// # Errors
-    /// Any error of `work`; [`StoreError::Unavailable`] when the commit fails. When the disk fails,
-    /// the changes may be committed nevertheless.
+    /// Any error of `work`; [`StoreError::Unavailable`] when the commit fails. The changes may be
+    /// done all the same when PostgreSQL's connection is lost during the commit, or when a file of
+    /// SQLite is found missing or replaced after the fsync. When the fsync itself fails, this does
+    /// not return: the process exits (`db/sqlite/wal.rs`).
     pub async fn write<R, E, F>(&self, work: F) -> Result<R, E>
     where
         F: for<'t> FnOnce(&'t Db<'t>) -> BoxFuture<'t, Result<R, E>> + Send + 'static,
@@ -191,10 +186,11 @@ impl Store {
         }
     }
 
-    /// Runs statements whose effect a power loss in the next second may undo: guesses. On
-    /// PostgreSQL they run without a transaction: each locks its rows only while it runs, not until
-    /// they are on disk, and a crash of PostgreSQL may undo them, too. Every reader sees the
-    /// changes at once.
+    /// Runs statements whose effect a power loss within about a second may undo: guesses. SQLite's
+    /// WAL is fsynced each second if they wrote to it. On PostgreSQL they run without a transaction
+    /// and without `synchronous_commit`: each locks its rows only while it runs, not until they are
+    /// on disk, which takes up to three times `wal_writer_delay` (200 ms), and a crash of PostgreSQL
+    /// may undo them, too. Every reader sees the changes at once.
     ///
     /// # Errors
     /// As for [`Store::write`].
