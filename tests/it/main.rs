@@ -50,6 +50,7 @@ mod passkeys;
 mod permissions;
 mod power_loss;
 mod privacy;
+mod scripts;
 mod secrets;
 mod serve;
 mod settings;
