@@ -4,9 +4,9 @@
 //! A request passes the layers of [`http`], its line in [`routes`], a handler in [`api`] or [`ui`],
 //! an action in [`actions`], and a statement in [`store`].
 //!
-//! Imports point down only: `main → cli → server → {api, ui, jobs} → {auth, http} → actions → core →
-//! {enrich, store} → {config, domain}`. [`metrics`] and [`files`] are leaves: they import nothing of
-//! this crate.
+//! Imports point down only: `main → cli → {server, routes} → {api, ui, jobs} → {auth, http} → actions
+//! → {core, keys} → {enrich, store} → {config, domain}`. [`metrics`] and [`files`] are leaves: they
+//! import nothing of this crate.
 
 pub mod actions;
 pub mod api;

@@ -1,5 +1,5 @@
-//! The server: the routes, the layers around them, and the answers where there is no route. The
-//! only file that knows pages, API and transport.
+//! The server: the routes, the layers around them, and the answers where there is no route. It
+//! knows pages, API and transport; of all other files only `routes.rs` knows both pages and API.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

@@ -62,7 +62,7 @@ pub struct Word {
     pub about: &'static str,
 }
 
-/// What all faces need to know of a filter.
+/// What API, pages and command line need to know of a filter.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
     /// Its name, in lower case with `_`. The command line's flag is the same with `-`.
@@ -78,7 +78,7 @@ pub struct About {
 
 /// A filter of a resource whose filters together are an `F`.
 pub struct Filter<F: 'static> {
-    /// What all faces need to know of it.
+    /// What API, pages and command line need to know of it.
     pub about: About,
     /// Reads a value into the filters; `Err` says in a sentence which values there are.
     set: fn(&mut F, &str) -> Result<(), &'static str>,

@@ -36,7 +36,7 @@ const GRACE: Duration = Duration::from_secs(8);
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// What the faces of the server add to the transport.
+/// What API and pages add to the transport.
 #[derive(Clone, Copy, Debug)]
 pub struct Hooks {
     /// Changes each request before it is routed.

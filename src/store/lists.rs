@@ -1,4 +1,4 @@
-//! The door to lists: [`Store::page`]. It takes a question, an order and a page, and decides where the answer
+//! The one entry to lists: [`Store::page`]. It takes a question, an order and a page, and decides where the answer
 //! comes from and which thread reads it.
 
 use std::future::Future;

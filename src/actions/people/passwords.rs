@@ -3,6 +3,8 @@
 //! The bound belongs to the work: a permit is moved into the thread that hashes and is given back
 //! when the hash is done, also when the client hung up. The memory of a hash is kept for the next
 //! one, so that resident memory does not grow with the number of sign-ins.
+//!
+//! What follows a new password, such as the end of sessions: `users::replace_password`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

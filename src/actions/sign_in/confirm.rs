@@ -1,5 +1,5 @@
-//! Re-authentication: sensitive actions ask the user to prove once more who they are. The session
-//! then gets a new key (OWASP ASVS v5.0.0-7.2.4, 7.5.1).
+//! Re-authentication, and setting one's own password. Sensitive actions ask the user to prove once
+//! more who they are; the session then gets a new key (OWASP ASVS v5.0.0-7.2.4, 7.5.1).
 
 use crate::actions::ActionError;
 use crate::actions::app::App;

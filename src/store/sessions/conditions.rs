@@ -13,7 +13,8 @@ const SMALL: i64 = 500;
 /// A filter as SQL.
 #[derive(Default)]
 pub(in crate::store) struct Conditions {
-    /// Each begins with a column of `sessions s`.
+    /// Joined by `AND`. Each begins with an expression that has a value, such as a column, a
+    /// function or a subquery, so that a `+` may be put before it ([`Conditions::where_clause`]).
     pub sql: Vec<String>,
     pub values: Vec<Value>,
     /// Whether all matching sessions are of one user.
@@ -62,7 +63,7 @@ impl Conditions {
     }
 
     /// The `WHERE` clause, with `joins` after the filter. A `+` before a column keeps SQLite from
-    /// using its index.
+    /// using its index; before anything else it changes nothing.
     pub fn where_clause(&self, joins: &[&str], is_filter_indexed: bool) -> String {
         let plus = if is_filter_indexed { "" } else { "+" };
         let filters = self.sql.iter().map(|sql| format!("{plus}{sql}"));

@@ -1,7 +1,9 @@
 //! The list of sessions by SQL: one query for the rows of a page, one for their number.
 //!
-//! Names and user agents are resolved to keys before the sessions are looked at, so that filters are
-//! plain comparisons on indexed columns (`store::sessions::conditions`).
+//! Names and user agents are resolved to keys before the sessions are looked at, so that most
+//! filters compare a column (`store::sessions::conditions`). User, user agent, address,
+//! last use and expiry have an index. Country and autonomous system have none: `store::sessions::page`
+//! asks the index in memory for these, and without one SQL reads the whole table.
 //!
 //! A page is read in one of two ways, the one that reads fewer rows: along the index of the order,
 //! skipping rows that do not match; or through the filter's index, sorting the matches. PostgreSQL

@@ -161,7 +161,7 @@ db_test!(questions_wait_until_the_sessions_are_in_memory, |db| async move {
     assert_eq!((found.count, found.rows.len()), (i64::from(SESSIONS), 20));
 });
 
-db_test!(users_and_events_are_listed_by_the_same_door, |db| async move {
+db_test!(users_and_events_are_listed_by_the_same_function, |db| async move {
     let app = TestApp::new(db).await;
     let lines: Vec<_> = (1..=45).map(|id| seed::user(id, &format!("user-{id:02}"))).collect();
     app.import(&lines).await;
