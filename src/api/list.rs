@@ -170,8 +170,8 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
     /// The search and the filters as fields of an object, for the description of a body.
     #[must_use]
     pub fn fields(&self) -> Vec<(String, Schema)> {
-        let search =
-            ("search".to_owned(), ObjectBuilder::new().schema_type(Type::String).description(Some(self.search_help)).into());
+        let types = utoipa::openapi::schema::SchemaType::from_iter([Type::String, Type::Null]);
+        let search = ("search".to_owned(), ObjectBuilder::new().schema_type(types).description(Some(self.search_help)).into());
         let filters = F::all().map(|about| {
             // A whole number may be written as a text, too; null is no filter.
             let schema = match schema_of(about.kind) {
