@@ -4,7 +4,7 @@
 use axum::http::Method;
 use axum::routing::MethodRouter;
 use serde_json::{Map, Value, json};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -43,14 +43,16 @@ impl PartialSchema for RevokeSessionsRequest {
             Type::Integer,
             "How many sessions the list with these filters showed. A number that differs by more than 1 % is refused.",
         );
-        let everyone = of(Type::Boolean, "Must be true when there is no filter: all sessions that the caller may end.");
-        let reason = of(Type::String, "Why, in your words, for events and ended sessions.");
+        // Null is as if it was not sent.
+        let optional = |kind: Type, about: &str| of(kind.clone(), about).schema_type(SchemaType::from_iter([kind, Type::Null]));
+        let everyone = optional(Type::Boolean, "Must be true when there is no filter: all sessions that the caller may end.");
+        let reason = optional(Type::String, "Why, in your words, for events and ended sessions.");
         let own = ObjectBuilder::new()
             .description(Some("Which sessions to end: the list's filters, all of which apply together, and how many there are."))
             .property(EXPECTED_COUNT, count.minimum(Some(0)).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))))
             .required(EXPECTED_COUNT)
             .property(EVERYONE, everyone)
-            .property(EXCEPT_CURRENT, of(Type::Boolean, "Keep the session of the request's own cookie."))
+            .property(EXCEPT_CURRENT, optional(Type::Boolean, "Keep the session of the request's own cookie."))
             .property(REASON, reason.max_length(Some(MAX_COMMENT_LENGTH)));
         SESSIONS.fields().into_iter().fold(own, |object, (name, schema)| object.property(name, schema)).into()
     }
