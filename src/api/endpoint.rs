@@ -23,6 +23,7 @@ use serde_json::{Map, Value, json};
 
 use crate::actions::app::App;
 use crate::actions::principal::Principal;
+use crate::api::body::type_name;
 use crate::api::error::{ApiError, NON_FIELD_ERRORS, json_response};
 use crate::api::negotiate;
 use crate::auth;
@@ -184,6 +185,14 @@ impl Call {
     /// # Errors
     /// 413 for more than [`MAX_BODY`], 415 for another media type, 400 for what is no JSON object.
     pub async fn read_object(&mut self) -> Result<Map<String, Value>, ApiError> {
+        self.read_object_within(MAX_BODY).await
+    }
+
+    /// The same for a body of at most `most` bytes.
+    ///
+    /// # Errors
+    /// As for [`Call::read_object`].
+    pub async fn read_object_within(&mut self, most: usize) -> Result<Map<String, Value>, ApiError> {
         let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
         if body.is_end_stream() {
             return Ok(Map::new());
@@ -193,16 +202,12 @@ impl Call {
         if !form.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
             return Err(ApiError::UnsupportedMediaType(form));
         }
-        let bytes = to_bytes(std::mem::take(body), MAX_BODY).await.map_err(|_| ApiError::TooLarge)?;
+        let bytes = to_bytes(std::mem::take(body), most).await.map_err(|_| ApiError::TooLarge)?;
         let value = serde_json::from_slice(&bytes).map_err(|error| ApiError::Malformed(format!("JSON parse error - {error}")))?;
         let kind = match value {
             Value::Object(fields) => return Ok(fields),
             Value::Null => return Err(ApiError::parameter(NON_FIELD_ERRORS, "No data provided")),
-            Value::Bool(_) => "bool",
-            Value::Number(number) if number.is_f64() => "float",
-            Value::Number(_) => "int",
-            Value::String(_) => "str",
-            Value::Array(_) => "list",
+            other => type_name(&other),
         };
         Err(ApiError::parameter(NON_FIELD_ERRORS, &format!("Invalid data. Expected a dictionary, but got {kind}.")))
     }

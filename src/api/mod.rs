@@ -1,6 +1,7 @@
 //! authentik's REST API. The path mirrors the address: `/api/v3/core/authenticated_sessions/` is
 //! `api/core/authenticated_sessions/`. Only this module speaks authentik's dialect.
 
+pub mod body;
 pub mod core;
 mod django;
 pub mod endpoint;

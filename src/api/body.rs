@@ -1,0 +1,499 @@
+//! Fields of a body, read and refused as Django REST Framework's serializers do, in their words.
+//!
+//! All wrong fields are reported together, in the order in which they are read:
+//!
+//! ```ignore
+//! let mut body = Body::of(&mut call).await?;
+//! let username = body.field("username").required().text(150);
+//! let is_active = body.field("is_active").boolean();
+//! body.finish()?;
+//! ```
+//!
+//! A reader gives `None` for a field that was not sent, and for one that is wrong; [`Body::finish`] tells the two apart.
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::api::django::{self, Int};
+use crate::api::endpoint::{Call, NO_BOOLEAN, NO_INTEGER, NO_STRING, REQUIRED};
+use crate::api::error::ApiError;
+use crate::domain::Timestamp;
+use crate::domain::user::{MAX_EMAIL_LENGTH, check_email};
+
+/// 400: null, where null is no value.
+const NO_NULL: &str = "This field may not be null.";
+/// 400: an empty text, where a text is needed.
+const BLANK: &str = "This field may not be blank.";
+/// 400: a text with U+0000.
+const NULL_CHARACTER: &str = "Null characters are not allowed.";
+const NO_EMAIL: &str = "Enter a valid email address.";
+const NO_SLUG: &str = "Enter a valid \"slug\" consisting of letters, numbers, underscores or hyphens.";
+const NO_INSTANT: &str =
+    "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].";
+const NO_OBJECT: &str = "Value must be a dictionary, and not have any duplicate keys.";
+
+/// The largest body whose fields are read, in bytes: a group with 100,000 members fits.
+pub const MAX_FIELDS: usize = 1024 * 1024;
+/// The largest object in a field, in bytes of its JSON text.
+pub const MAX_OBJECT: usize = 128 * 1024;
+
+/// The fields of a body, and what is wrong with them.
+pub struct Body {
+    fields: Map<String, Value>,
+    errors: Map<String, Value>,
+    /// Whether no field has to be sent (`PATCH`).
+    is_partial: bool,
+}
+
+impl Body {
+    /// Reads the body of a request. For `PATCH` no field is required.
+    ///
+    /// # Errors
+    /// 413 for more than [`MAX_FIELDS`], 415 for another media type, 400 for what is no JSON object.
+    pub async fn of(call: &mut Call) -> Result<Self, ApiError> {
+        let fields = call.read_object_within(MAX_FIELDS).await?;
+        Ok(Self::new(fields, *call.method() == Method::PATCH))
+    }
+
+    /// These fields; with `is_partial` none is required.
+    #[must_use]
+    pub fn new(fields: Map<String, Value>, is_partial: bool) -> Self {
+        Self { fields, errors: Map::new(), is_partial }
+    }
+
+    /// The field of that name, to be read. It may be missing unless it is said to be [required](Field::required).
+    pub fn field(&mut self, name: &'static str) -> Field<'_> {
+        Field { body: self, name, is_required: false, is_blank_allowed: false, is_trimmed: true }
+    }
+
+    /// Whether the field was sent, with whichever value.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// Whether the request changes some fields and leaves the others as they are (`PATCH`).
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
+    /// Notes what is wrong with a field, unless something is noted already.
+    pub fn wrong(&mut self, name: &str, why: impl Into<String>) {
+        self.errors.entry(name).or_insert_with(|| json!([why.into()]));
+    }
+
+    /// Whether something is wrong with this field.
+    #[must_use]
+    pub fn is_wrong(&self, name: &str) -> bool {
+        self.errors.contains_key(name)
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// 400 that names all wrong fields.
+    pub fn finish(self) -> Result<(), ApiError> {
+        if self.errors.is_empty() { Ok(()) } else { Err(ApiError::Parameters(self.errors)) }
+    }
+}
+
+/// A field of a body that is about to be read.
+pub struct Field<'a> {
+    body: &'a mut Body,
+    name: &'static str,
+    is_required: bool,
+    is_blank_allowed: bool,
+    is_trimmed: bool,
+}
+
+impl Field<'_> {
+    /// It must be sent, but with `PATCH`.
+    #[must_use]
+    pub fn required(mut self) -> Self {
+        self.is_required = true;
+        self
+    }
+
+    /// An empty text is a value.
+    #[must_use]
+    pub fn or_blank(mut self) -> Self {
+        self.is_blank_allowed = true;
+        self
+    }
+
+    /// Blanks around the text belong to it, as those of a password do.
+    #[must_use]
+    pub fn untrimmed(mut self) -> Self {
+        self.is_trimmed = false;
+        self
+    }
+
+    /// A text of at most `most` characters, without blanks around it. A number is taken as a text.
+    pub fn text(self, most: usize) -> Option<String> {
+        let (is_blank_allowed, is_trimmed) = (self.is_blank_allowed, self.is_trimmed);
+        self.value(|value| text(value, is_blank_allowed, is_trimmed, most))
+    }
+
+    /// The same; the inner `None` is null.
+    #[expect(clippy::option_option, reason = "not sent is not null")]
+    pub fn text_or_null(self, most: usize) -> Option<Option<String>> {
+        let (is_blank_allowed, is_trimmed) = (self.is_blank_allowed, self.is_trimmed);
+        self.value_or_null(|value| text(value, is_blank_allowed, is_trimmed, most))
+    }
+
+    /// An e-mail address, or an empty text.
+    pub fn email(self) -> Option<String> {
+        self.value(|value| {
+            let email = text(value, true, true, MAX_EMAIL_LENGTH)?;
+            check_email(&email).map_err(|_| NO_EMAIL.to_owned())
+        })
+    }
+
+    /// A text of ASCII letters, digits, `-` and `_`, of at most `most` characters.
+    pub fn slug(self, most: usize) -> Option<String> {
+        self.value(|value| {
+            let slug = text(value, false, true, most)?;
+            let is_slug = slug.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            if is_slug { Ok(slug) } else { Err(NO_SLUG.to_owned()) }
+        })
+    }
+
+    /// A boolean, or a word or number for one.
+    pub fn boolean(self) -> Option<bool> {
+        self.value(boolean)
+    }
+
+    /// An integer, or a text of one. What does not fit is refused.
+    pub fn integer(self) -> Option<i64> {
+        self.value(|value| integer(value)?.value().ok_or_else(|| NO_INTEGER.to_owned()))
+    }
+
+    /// An instant.
+    pub fn instant(self) -> Option<Timestamp> {
+        self.value(instant)
+    }
+
+    /// An instant; the inner `None` is null.
+    #[expect(clippy::option_option, reason = "not sent is not null")]
+    pub fn instant_or_null(self) -> Option<Option<Timestamp>> {
+        self.value_or_null(instant)
+    }
+
+    /// A word that `read` knows.
+    pub fn choice<T>(self, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        self.value(|value| {
+            let word = match value {
+                Value::String(word) => word.clone(),
+                other => python_text(other),
+            };
+            read(&word).ok_or_else(|| format!("\"{word}\" is not a valid choice."))
+        })
+    }
+
+    /// A JSON object, of at most [`MAX_OBJECT`] bytes of text, in its text form.
+    pub fn object(self) -> Option<Map<String, Value>> {
+        self.value(|value| {
+            let Value::Object(object) = value else { return Err(NO_OBJECT.to_owned()) };
+            if value.to_string().len() > MAX_OBJECT {
+                return Err(format!("Ensure this value has no more than {MAX_OBJECT} bytes as JSON."));
+            }
+            if holds_null_character(value) { Err(NULL_CHARACTER.to_owned()) } else { Ok(object.clone()) }
+        })
+    }
+
+    /// The primary key of an object of integer keys. Whether there is such an object is for the caller to find out, who
+    /// says so with [`no_such_pk`]. A key that no object can have is -1.
+    pub fn key(self) -> Option<i64> {
+        self.value(key)
+    }
+
+    /// A list of such primary keys. The first wrong one is reported.
+    pub fn keys(self) -> Option<Vec<i64>> {
+        self.list(key)
+    }
+
+    /// A list of primary keys that are UUIDs.
+    pub fn uuids(self) -> Option<Vec<Uuid>> {
+        self.list(uuid_key)
+    }
+
+    /// A list whose items `read` takes, or says what is wrong with. The first wrong item is reported.
+    pub fn list<T>(self, read: impl Fn(&Value) -> Result<T, String>) -> Option<Vec<T>> {
+        self.value(|value| match value {
+            Value::Array(items) => items.iter().map(read).collect(),
+            other => Err(format!("Expected a list of items but got type \"{}\".", type_name(other))),
+        })
+    }
+
+    /// The field's value, which may not be null, read by `read`; or what is wrong with it.
+    pub fn value<T>(self, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+        let is_null = self.body.fields.get(self.name).is_some_and(Value::is_null);
+        if is_null {
+            self.body.wrong(self.name, NO_NULL);
+            return None;
+        }
+        self.value_or_null(read).flatten()
+    }
+
+    /// The field's value, read by `read`; the inner `None` is null.
+    #[expect(clippy::option_option, reason = "not sent is not null")]
+    pub fn value_or_null<T>(self, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<Option<T>> {
+        let Self { body, name, is_required, .. } = self;
+        match body.fields.get(name).map(|value| if value.is_null() { Ok(None) } else { read(value).map(Some) }) {
+            Some(Ok(value)) => Some(value),
+            Some(Err(why)) => {
+                body.wrong(name, why);
+                None
+            }
+            None => {
+                if is_required && !body.is_partial {
+                    body.wrong(name, REQUIRED);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What is wrong with a reference to nothing.
+#[must_use]
+pub fn no_such_pk(pk: impl std::fmt::Display) -> String {
+    format!("Invalid pk \"{pk}\" - object does not exist.")
+}
+
+/// What Python calls the type of a JSON value.
+#[must_use]
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+/// A value as Python's `str()` writes it, as far as messages show it.
+fn python_text(value: &Value) -> String {
+    match value {
+        Value::Null => "None".into(),
+        Value::Bool(true) => "True".into(),
+        Value::Bool(false) => "False".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn text(value: &Value, is_blank_allowed: bool, is_trimmed: bool, most: usize) -> Result<String, String> {
+    let text = match value {
+        Value::String(text) if is_trimmed => text.trim_matches(django::is_space).to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(NO_STRING.into()),
+    };
+    if text.trim_matches(django::is_space).is_empty() && (text.is_empty() || is_trimmed) && !is_blank_allowed {
+        return Err(BLANK.into());
+    }
+    if text.contains('\0') {
+        return Err(NULL_CHARACTER.into());
+    }
+    if text.chars().count() > most {
+        return Err(format!("Ensure this field has no more than {most} characters."));
+    }
+    Ok(text)
+}
+
+fn boolean(value: &Value) -> Result<bool, String> {
+    let is = |words: &[&str], text: &str| {
+        let title = |word: &str| {
+            let mut letters = word.chars();
+            letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+        };
+        words.iter().any(|word| text == *word || text == word.to_ascii_uppercase() || text == title(word))
+    };
+    match value {
+        Value::Bool(flag) => Ok(*flag),
+        Value::String(text) if is(&["t", "y", "yes", "true", "on", "1"], text) => Ok(true),
+        Value::String(text) if is(&["f", "n", "no", "false", "off", "0"], text) => Ok(false),
+        Value::Number(number) if number.as_f64() == Some(1.0) => Ok(true),
+        Value::Number(number) if number.as_f64() == Some(0.0) => Ok(false),
+        _ => Err(NO_BOOLEAN.into()),
+    }
+}
+
+/// An integer as `IntegerField` reads it: `6.0` is 6.
+fn integer(value: &Value) -> Result<Int, String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(NO_INTEGER.into()),
+    };
+    if text.chars().count() > 1000 {
+        return Err("String value too large.".into());
+    }
+    let trimmed = text.trim_end_matches(django::is_space);
+    let whole = trimmed.trim_end_matches('0').strip_suffix('.').unwrap_or(&text);
+    django::int(whole).ok_or_else(|| NO_INTEGER.into())
+}
+
+fn instant(value: &Value) -> Result<Timestamp, String> {
+    value.as_str().and_then(Timestamp::parse).ok_or_else(|| NO_INSTANT.into())
+}
+
+fn key(value: &Value) -> Result<i64, String> {
+    let number = match value {
+        Value::String(text) => django::int(text),
+        Value::Number(number) => django::int(&number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    match number {
+        Some(Int::Fits(key)) => Ok(key),
+        Some(Int::TooLarge | Int::TooSmall) => Err(no_such_pk(python_text(value))),
+        None => Err(format!("Incorrect type. Expected pk value, received {}.", type_name(value))),
+    }
+}
+
+fn uuid_key(value: &Value) -> Result<Uuid, String> {
+    match value {
+        Value::String(text) => django::uuid(text).map(|id| id.0).ok_or_else(|| format!("“{text}” is not a valid UUID.")),
+        // Django reads an integer as the UUID of that number.
+        Value::Number(number) => match number.as_u64() {
+            Some(number) => Ok(Uuid::from_u128(number.into())),
+            None => Err(format!("“{number}” is not a valid UUID.")),
+        },
+        other => Err(format!("Incorrect type. Expected pk value, received {}.", type_name(other))),
+    }
+}
+
+/// Whether a text or a name in the value holds U+0000, which PostgreSQL cannot keep.
+fn holds_null_character(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_null_character),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_null_character(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(fields: Value) -> Body {
+        Body::new(fields.as_object().unwrap().clone(), false)
+    }
+
+    fn errors(body: Body) -> Value {
+        match body.finish() {
+            Ok(()) => Value::Null,
+            Err(ApiError::Parameters(errors)) => Value::Object(errors),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    /// What a reader gives for one value, and what it finds wrong with it.
+    fn read<T>(value: Value, read: impl Fn(Field<'_>) -> Option<T>) -> Result<T, String> {
+        let mut body = body(json!({ "f": value }));
+        let got = read(body.field("f"));
+        match errors(body) {
+            Value::Null => Ok(got.unwrap()),
+            errors => Err(errors["f"][0].as_str().unwrap().to_owned()),
+        }
+    }
+
+    #[test]
+    fn texts_as_django_rest_framework_reads_them() {
+        let text = |value| read(value, |field| field.text(5));
+        assert_eq!(text(json!(" a\u{a0}")), Ok("a".into()));
+        assert_eq!(text(json!(12)), Ok("12".into()));
+        assert_eq!(text(json!("ääääää")), Err("Ensure this field has no more than 5 characters.".into()));
+        assert_eq!(text(json!("")), Err(BLANK.into()));
+        assert_eq!(text(json!("  ")), Err(BLANK.into()));
+        assert_eq!(text(json!(null)), Err(NO_NULL.into()));
+        for bad in [json!(true), json!([]), json!({})] {
+            assert_eq!(text(bad), Err(NO_STRING.into()));
+        }
+        assert_eq!(text(json!("a\0")), Err(NULL_CHARACTER.into()));
+        assert_eq!(read(json!(" "), |field| field.or_blank().text(5)), Ok(String::new()));
+        assert_eq!(read(json!(" a "), |field| field.untrimmed().text(5)), Ok(" a ".into()));
+        assert_eq!(read(json!(""), |field| field.untrimmed().text(5)), Err(BLANK.into()));
+        assert_eq!(read(json!(null), |field| field.text_or_null(5)), Ok(None));
+    }
+
+    #[test]
+    fn booleans_integers_and_instants() {
+        let boolean = |value| read(value, Field::boolean);
+        for yes in [json!(true), json!("t"), json!("Yes"), json!("ON"), json!("1"), json!(1), json!(1.0)] {
+            assert_eq!(boolean(yes), Ok(true));
+        }
+        for no in [json!(false), json!("N"), json!("False"), json!("off"), json!(0)] {
+            assert_eq!(boolean(no), Ok(false));
+        }
+        for bad in [json!("tRue"), json!("maybe"), json!(2), json!([]), json!("")] {
+            assert_eq!(boolean(bad), Err(NO_BOOLEAN.into()));
+        }
+        let integer = |value| read(value, Field::integer);
+        assert_eq!((integer(json!("6.0")), integer(json!(6.0)), integer(json!(-7))), (Ok(6), Ok(6), Ok(-7)));
+        for bad in [json!("x"), json!(1.5), json!(true), json!([1]), json!("99999999999999999999")] {
+            assert_eq!(integer(bad), Err(NO_INTEGER.into()));
+        }
+        let instant = |value| read(value, Field::instant);
+        assert_eq!(instant(json!("1970-01-01T00:00:01+00:00")), Ok(Timestamp(1_000_000)));
+        for bad in [json!("soon"), json!(5), json!("")] {
+            assert_eq!(instant(bad), Err(NO_INSTANT.into()));
+        }
+        assert_eq!(read(json!(null), Field::instant_or_null), Ok(None));
+    }
+
+    #[test]
+    fn words_addresses_and_objects() {
+        let choice = |value| read(value, |field| field.choice(|word| (word == "api").then_some(1)));
+        assert_eq!(choice(json!("api")), Ok(1));
+        assert_eq!(choice(json!("weird")), Err("\"weird\" is not a valid choice.".into()));
+        assert_eq!(choice(json!(true)), Err("\"True\" is not a valid choice.".into()));
+        assert_eq!(read(json!("a b"), |field| field.slug(255)), Err(NO_SLUG.into()));
+        assert_eq!(read(json!("a-B_1"), |field| field.slug(255)), Ok("a-B_1".into()));
+        assert_eq!(read(json!("a@b.example"), Field::email), Ok("a@b.example".into()));
+        assert_eq!(read(json!(""), Field::email), Ok(String::new()));
+        assert_eq!(read(json!("nobody"), Field::email), Err(NO_EMAIL.into()));
+        for bad in [json!([]), json!("{}"), json!(1)] {
+            assert_eq!(read(bad, Field::object), Err(NO_OBJECT.into()));
+        }
+        let large = json!({ "a": "x".repeat(MAX_OBJECT) });
+        assert!(read(large, Field::object).unwrap_err().contains("131072 bytes"));
+        assert_eq!(read(json!({ "a": [{ "b\0": 1 }] }), Field::object), Err(NULL_CHARACTER.into()));
+    }
+
+    #[test]
+    fn references() {
+        let keys = |value| read(value, Field::keys);
+        assert_eq!(keys(json!([1, "2"])), Ok(vec![1, 2]));
+        assert_eq!(keys(json!("1")), Err("Expected a list of items but got type \"str\".".into()));
+        assert_eq!(keys(json!(["a"])), Err("Incorrect type. Expected pk value, received str.".into()));
+        assert_eq!(keys(json!([true])), Err("Incorrect type. Expected pk value, received bool.".into()));
+        assert_eq!(
+            keys(json!(["99999999999999999999"])),
+            Err("Invalid pk \"99999999999999999999\" - object does not exist.".into())
+        );
+        let uuids = |value| read(value, Field::uuids);
+        assert_eq!(uuids(json!(["nope"])), Err("“nope” is not a valid UUID.".into()));
+        assert_eq!(uuids(json!([5])), Ok(vec![Uuid::from_u128(5)]));
+        assert_eq!(uuids(json!([true])), Err("Incorrect type. Expected pk value, received bool.".into()));
+    }
+
+    #[test]
+    fn all_wrong_fields_are_reported_together() {
+        let mut wrong = body(json!({ "is_active": "maybe", "unknown": 1 }));
+        assert_eq!(wrong.field("username").required().text(150), None);
+        assert_eq!(wrong.field("is_active").boolean(), None);
+        assert_eq!(wrong.field("email").email(), None);
+        assert_eq!(errors(wrong), json!({ "username": [REQUIRED], "is_active": [NO_BOOLEAN] }));
+        let mut partial = Body::new(Map::new(), true);
+        assert_eq!(partial.field("username").required().text(150), None);
+        assert_eq!(errors(partial), Value::Null);
+    }
+}
