@@ -36,7 +36,7 @@ const NO_OBJECT: &str = "Value must be a dictionary, and not have any duplicate 
 /// The largest body whose fields are read, in bytes: a group with 100,000 members fits.
 pub const MAX_FIELDS: usize = 1024 * 1024;
 /// The largest object in a field, in bytes of its JSON text.
-pub const MAX_OBJECT: usize = 128 * 1024;
+pub const MAX_OBJECT: usize = crate::domain::user::MAX_ATTRIBUTES;
 
 /// The fields of a body, and what is wrong with them.
 pub struct Body {

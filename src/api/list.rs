@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 
 use crate::api::django;
 use crate::api::django::Int;
@@ -30,7 +30,8 @@ const COMMON: [&str; 4] = ["ordering", "page", "page_size", "search"];
 /// How a resource is listed. `F` are its filters, `K` is what it is ordered by.
 pub struct ListTable<F, K> {
     /// Filters whose name in the API is another one: the filter's name, and authentik's. In all others
-    /// `_gte` and `_lte` become `__gte` and `__lte`, and the rest stays.
+    /// `_gte` and `_lte` become `__gte` and `__lte`, and the rest stays. A filter that is there again has
+    /// another name, which older clients use.
     pub names: &'static [(&'static str, &'static str)],
     /// Reads one name of an order, without its `-`.
     pub order: fn(&str) -> Option<K>,
@@ -85,20 +86,41 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
         mut errors: Map<String, Value>,
     ) -> Result<F, ApiError> {
         let mut filter = F::default();
+        let mut wrong_json = None;
         for about in F::all() {
-            let name = self.name_of(about);
-            let text = query.last(&name).unwrap_or_default().trim_matches(django::is_space);
-            if text.is_empty() {
-                continue;
-            }
-            let read = value(about.kind, text).and_then(|value| filter.set(about.name, &value));
-            if let Err(why) = read {
-                errors.insert(name.into_owned(), json!([why]));
+            for name in self.names_of(about) {
+                let texts = query.all(&name).map(|text| text.trim_matches(django::is_space));
+                let mut texts: Vec<&str> = texts.collect();
+                if !about.is_repeated {
+                    // The last one wins.
+                    texts.drain(..texts.len().saturating_sub(1));
+                }
+                for text in texts.into_iter().filter(|text| !text.is_empty()) {
+                    let before = filter.show(about.name).filter(|_| !about.is_repeated);
+                    let read = value(about.kind, text).and_then(|value| match value {
+                        Some(value) => filter.set(about.name, &value),
+                        None => Ok(()),
+                    });
+                    let is_other = before.is_some_and(|before| filter.show(about.name).is_none_or(|now| now != before));
+                    let read = if is_other { Err(TWO_NAMES) } else { read };
+                    match read {
+                        Ok(()) => {}
+                        Err(why) if matches!(about.kind, Kind::Json) => wrong_json = Some(why),
+                        Err(_) if about.is_repeated => {
+                            let why = no_such_choice(text);
+                            errors.entry(&*name).or_insert_with(|| json!([why]));
+                        }
+                        Err(why) => drop(errors.insert(name.clone().into_owned(), json!([why]))),
+                    }
+                }
             }
         }
         refuse_unknown(query, is_known, &mut errors);
         if !errors.is_empty() {
             return Err(ApiError::Parameters(errors));
+        }
+        if let Some(why) = wrong_json {
+            return Err(ApiError::Search(why));
         }
         let text = query.last("search").unwrap_or_default();
         if text.contains('\0') {
@@ -112,13 +134,19 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
     /// Whether a parameter says which rows, and not in which order or on which page.
     #[must_use]
     pub fn is_filter(&self, name: &str) -> bool {
-        name == "search" || F::all().any(|about| self.name_of(about) == name)
+        name == "search" || self.filter_of(name).is_some()
     }
 
     /// The filter of that parameter.
     #[must_use]
     pub fn filter_of(&self, name: &str) -> Option<&'static About> {
-        F::all().find(|about| self.name_of(about) == name)
+        F::all().find(|about| self.names_of(about).any(|known| known == name))
+    }
+
+    /// All names of a filter in the API, the one that it is described by first.
+    fn names_of(&self, about: &About) -> impl Iterator<Item = Cow<'static, str>> {
+        let others = self.names.iter().filter(|(name, _)| *name == about.name).skip(1).map(|(_, name)| (*name).into());
+        std::iter::once(self.name_of(about)).chain(others)
     }
 
     /// A filter's name in the API.
@@ -163,7 +191,11 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
             parameter("ordering", self.order_help, text()),
             parameter("search", self.search_help, text()),
         ];
-        let filters = F::all().map(|about| parameter(&self.name_of(about), &format!("{}.", about.help), schema_of(about.kind)));
+        let filters = F::all().map(|about| {
+            let schema = schema_of(about.kind);
+            let schema = if about.is_repeated { ArrayBuilder::new().items(RefOr::T(schema)).into() } else { schema };
+            parameter(&self.name_of(about), &format!("{}.", about.help), schema)
+        });
         common.into_iter().chain(filters).collect()
     }
 
@@ -206,7 +238,8 @@ fn parameter(name: &str, about: &str, schema: Schema) -> Parameter {
 fn schema_of(kind: Kind) -> Schema {
     let text = ObjectBuilder::new().schema_type(Type::String);
     match kind {
-        Kind::Text | Kind::Address | Kind::Network | Kind::Country => text,
+        Kind::Text | Kind::Address | Kind::Network | Kind::Country | Kind::Json => text,
+        Kind::Flag | Kind::Switch => ObjectBuilder::new().schema_type(Type::Boolean),
         Kind::Whole => ObjectBuilder::new().schema_type(Type::Integer),
         Kind::Instant => text.format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
         Kind::Uuid => text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))),
@@ -230,10 +263,18 @@ macro_rules! list_parameters {
 }
 pub(in crate::api) use list_parameters;
 
+/// A filter under two names with two values.
+const TWO_NAMES: &str = "This filter is given under another name, too, with another value.";
 const NO_NULL: &str = "Null characters are not allowed.";
 
-/// A parameter's text as authentik reads it → a text that the filter reads.
-fn value(kind: Kind, text: &str) -> Result<String, &'static str> {
+/// What is wrong with a value that is none of those there are.
+#[must_use]
+pub fn no_such_choice(value: impl std::fmt::Display) -> String {
+    format!("Select a valid choice. {value} is not one of the available choices.")
+}
+
+/// A parameter's text as authentik reads it → a text that the filter reads; `None`: no filter.
+fn value(kind: Kind, text: &str) -> Result<Option<String>, &'static str> {
     if text.contains('\0') {
         return Err(NO_NULL);
     }
@@ -241,13 +282,20 @@ fn value(kind: Kind, text: &str) -> Result<String, &'static str> {
         // A number that no key can be is one that nothing has.
         Kind::Whole => {
             let number = django::int(text).ok_or("Enter a whole number.")?;
-            Ok(number.value().unwrap_or(-1).to_string())
+            Ok(Some(number.value().unwrap_or(-1).to_string()))
         }
-        Kind::Uuid => django::uuid(text).map(|id| id.to_string()).ok_or("Enter a valid UUID."),
+        Kind::Uuid => django::uuid(text).map(|id| Some(id.to_string())).ok_or("Enter a valid UUID."),
         Kind::Country if text.len() != 2 || !text.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
             Err("Enter a country code of two letters.")
         }
-        Kind::Text | Kind::Instant | Kind::Address | Kind::Network | Kind::Country | Kind::Choice(_) => Ok(text.to_owned()),
+        Kind::Flag => Ok(matches!(text, "true" | "True" | "false" | "False").then(|| text.to_ascii_lowercase())),
+        Kind::Switch => Ok(Some((text == "true").to_string())),
+        Kind::Json => match serde_json::from_str::<Value>(text) {
+            Err(_) => Err("filter: failed to parse JSON"),
+            Ok(Value::Object(_)) => Ok(Some(text.to_owned())),
+            Ok(_) => Err("filter: value must be key:value mapping"),
+        },
+        Kind::Text | Kind::Instant | Kind::Address | Kind::Network | Kind::Country | Kind::Choice(_) => Ok(Some(text.to_owned())),
     }
 }
 

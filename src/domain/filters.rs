@@ -32,6 +32,12 @@ pub enum Kind {
     Country,
     /// One of these words.
     Choice(fn() -> Vec<&'static str>),
+    /// Yes or no.
+    Flag,
+    /// Yes or no, for a part of the answer that can be left out. The API takes anything but `true` as no.
+    Switch,
+    /// A JSON object.
+    Json,
 }
 
 impl Kind {
@@ -47,6 +53,8 @@ impl Kind {
             Self::Network => "CIDR",
             Self::Country => "COUNTRY",
             Self::Choice(_) => "WORD",
+            Self::Flag | Self::Switch => "true|false",
+            Self::Json => "JSON",
         }
     }
 }
@@ -74,6 +82,8 @@ pub struct About {
     /// The words of the search language that set it. A word that sets several filters sets the first one
     /// that takes the value.
     pub words: &'static [Word],
+    /// Whether it may have several values, any of which matches.
+    pub is_repeated: bool,
 }
 
 /// A filter of a resource whose filters together are an `F`.
@@ -81,9 +91,9 @@ pub struct Filter<F: 'static> {
     /// What API, pages and command line need to know of it.
     pub about: About,
     /// Reads a value into the filters; `Err` says in a sentence which values there are.
-    set: fn(&mut F, &str) -> Result<(), &'static str>,
+    pub(in crate::domain) set: fn(&mut F, &str) -> Result<(), &'static str>,
     /// The value as a text that `set` reads; `None` when the filter is not set.
-    show: fn(&F) -> Option<String>,
+    pub(in crate::domain) show: fn(&F) -> Option<String>,
 }
 
 /// The filters of a resource, set and read by name.
@@ -109,7 +119,7 @@ pub trait FilterSet: Clone + Default + PartialEq + Send + Sync + 'static {
 macro_rules! filter {
     ($name:literal, $field:ident, $kind:expr, $read:expr, $show:expr, $help:literal, $words:expr) => {
         Filter {
-            about: About { name: $name, kind: $kind, help: $help, words: $words },
+            about: About { name: $name, kind: $kind, help: $help, words: $words, is_repeated: false },
             set: |filters, text| {
                 filters.$field = Some($read(text)?);
                 Ok(())
@@ -118,6 +128,22 @@ macro_rules! filter {
         }
     };
 }
+pub(in crate::domain) use filter;
+
+/// A row whose field is a `Vec`, to which each value is added. The value shown is the last one.
+macro_rules! repeated_filter {
+    ($name:literal, $field:ident, $kind:expr, $read:expr, $show:expr, $help:literal) => {
+        Filter {
+            about: About { name: $name, kind: $kind, help: $help, words: &[], is_repeated: true },
+            set: |filters, text| {
+                filters.$field.push($read(text)?);
+                Ok(())
+            },
+            show: |filters| filters.$field.last().map($show),
+        }
+    };
+}
+pub(in crate::domain) use repeated_filter;
 
 const NETWORK: Word = Word { key: "network", example: "3320", about: "by number, or 10.0.0.0/8" };
 const IP: Word = Word { key: "ip", example: "192.0.2.7", about: "an address or a network" };
@@ -222,18 +248,18 @@ impl FilterSet for EndedFilter {
     }
 }
 
-const NO_SUCH_FILTER: &str = "There is no such filter.";
+pub(in crate::domain) const NO_SUCH_FILTER: &str = "There is no such filter.";
 
-fn find<F>(table: &'static [Filter<F>], name: &str) -> Option<&'static Filter<F>> {
+pub(in crate::domain) fn find<F>(table: &'static [Filter<F>], name: &str) -> Option<&'static Filter<F>> {
     table.iter().find(|filter| filter.about.name == name)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every reader of the table has this shape")]
-fn text(text: &str) -> Result<String, &'static str> {
+pub(in crate::domain) fn text(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-fn whole(text: &str) -> Result<i64, &'static str> {
+pub(in crate::domain) fn whole(text: &str) -> Result<i64, &'static str> {
     text.trim().parse().map_err(|_| "Enter a whole number.")
 }
 
@@ -263,8 +289,21 @@ fn method(text: &str) -> Result<Method, &'static str> {
     method.ok_or("Enter a method: pwd, otp, hwk, swk, user or mfa.")
 }
 
-fn instant(text: &str) -> Result<Timestamp, &'static str> {
+pub(in crate::domain) fn instant(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::parse(text).ok_or("Enter a valid date/time.")
+}
+
+/// `true` or `false`, in any letter case, or `yes` or `no`.
+pub(in crate::domain) fn flag(text: &str) -> Result<bool, &'static str> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" => Ok(true),
+        "false" | "no" => Ok(false),
+        _ => Err("Enter true or false."),
+    }
+}
+
+pub(in crate::domain) fn uuid(text: &str) -> Result<uuid::Uuid, &'static str> {
+    SessionId::parse(text).map(|id| id.0).ok_or("Enter a valid UUID.")
 }
 
 fn session(text: &str) -> Result<SessionId, &'static str> {
@@ -292,6 +331,8 @@ mod tests {
             Kind::Network => "10.0.0.0/8".into(),
             Kind::Country => "DE".into(),
             Kind::Choice(words) => words()[0].into(),
+            Kind::Flag | Kind::Switch => "true".into(),
+            Kind::Json => r#"{"a":1}"#.into(),
         }
     }
 
@@ -321,6 +362,8 @@ mod tests {
     fn each_row_reads_what_it_shows_and_sets_one_field() {
         check::<SessionFilter>();
         check::<EndedFilter>();
+        check::<crate::domain::people_lists::UserFilter>();
+        check::<crate::domain::people_lists::GroupFilter>();
     }
 
     #[test]

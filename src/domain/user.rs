@@ -47,6 +47,24 @@ pub enum UserRule {
     /// A name with a character that no name may hold.
     #[error("this name is not allowed: {0}")]
     Name(#[from] NameRule),
+    /// A full name that is too long.
+    #[error("a full name has at most {MAX_TEXT_LENGTH} characters")]
+    LongFullName,
+    /// No path, or one that is too long.
+    #[error("a path has 1 to {MAX_TEXT_LENGTH} characters")]
+    PathLength,
+    /// A path with `/` at an end.
+    #[error("a path has no / at its ends")]
+    PathEnds,
+    /// A path with two `/` in a row.
+    #[error("a path has no empty part")]
+    PathSegment,
+    /// More attributes than are kept.
+    #[error("attributes have at most {MAX_ATTRIBUTES} bytes as JSON")]
+    Attributes,
+    /// A user that authentik made for itself.
+    #[error("internal service accounts cannot be made or changed here")]
+    InternalServiceAccount,
     /// An e-mail address without `@`, too long, or with control characters.
     #[error("not an e-mail address")]
     Email,
@@ -101,6 +119,76 @@ pub fn check_email(email: &str) -> Result<String, UserRule> {
         return Ok(email);
     }
     Err(UserRule::Email)
+}
+
+/// What a user is, under authentik's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UserType {
+    /// A person of the organisation.
+    #[default]
+    Internal,
+    /// A person from elsewhere.
+    External,
+    /// A program.
+    ServiceAccount,
+    /// A program that authentik itself made; such users cannot be made or changed here.
+    InternalServiceAccount,
+}
+
+impl UserType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Internal, Self::External, Self::ServiceAccount, Self::InternalServiceAccount];
+
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::External => "external",
+            Self::ServiceAccount => "service_account",
+            Self::InternalServiceAccount => "internal_service_account",
+        }
+    }
+
+    /// The type of that name; `None` when there is none.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
+}
+
+/// The longest full name and the longest path, in characters.
+pub const MAX_TEXT_LENGTH: usize = 1000;
+/// The largest `attributes`, in bytes of JSON.
+pub const MAX_ATTRIBUTES: usize = 128 * 1024;
+/// The path of users that are not given another one.
+pub const DEFAULT_PATH: &str = "users";
+
+/// A user's path as it is stored: words with `/` between them.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check_path(path: &str) -> Result<String, UserRule> {
+    let path = names::tidy(path)?;
+    if path.is_empty() || path.chars().count() > MAX_TEXT_LENGTH {
+        return Err(UserRule::PathLength);
+    }
+    if path.starts_with('/') || path.ends_with('/') {
+        return Err(UserRule::PathEnds);
+    }
+    if path.contains("//") {
+        return Err(UserRule::PathSegment);
+    }
+    Ok(path)
+}
+
+/// A full name as it is stored; it may be empty.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn check_full_name(name: &str) -> Result<String, UserRule> {
+    let name = names::tidy(name)?;
+    if name.chars().count() > MAX_TEXT_LENGTH { Err(UserRule::LongFullName) } else { Ok(name) }
 }
 
 /// A global permission, under authentik's name.

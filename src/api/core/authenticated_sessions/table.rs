@@ -11,6 +11,9 @@ const NAMES: &[(&str, &str)] = &[
     ("user_pk", "user"),
     ("last_ip", "session__last_ip"),
     ("last_user_agent", "session__last_user_agent"),
+    // What clients of before 2025.4 say.
+    ("last_ip", "last_ip"),
+    ("last_user_agent", "last_user_agent"),
 ];
 
 const SEARCH: &str = "Terms, each of which must be part of the username, the address or the user agent.";
@@ -95,7 +98,12 @@ mod tests {
         for name in known.split_whitespace() {
             assert!(SESSIONS.is_filter(name), "{name}");
         }
-        for name in ["page", "ordering", "username", "last_ip", "last_used_gte", "user_pk"] {
+        for name in ["last_ip", "last_user_agent"] {
+            assert!(SESSIONS.is_filter(name) && ENDED.is_filter(name), "older clients say {name}");
+            let described = SESSIONS.parameters();
+            assert!(described.iter().all(|parameter| parameter.name != name), "one name of each is described");
+        }
+        for name in ["page", "ordering", "username", "last_used_gte", "user_pk"] {
             assert!(!SESSIONS.is_filter(name), "{name}");
         }
         assert!(ENDED.is_filter("ended__gte") && ENDED.is_filter("country") && !SESSIONS.is_filter("reason"));
