@@ -58,7 +58,9 @@ impl Store {
     /// # Errors
     /// When the database is of a newer Rollcall, or cannot be written.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        self.write(|db| Box::pin(migrate::apply(db))).await
+        let applied = self.write(|db| Box::pin(migrate::apply(db))).await?;
+        self.fill_new_columns().await?;
+        Ok(applied)
     }
 
     /// Whether the database has Rollcall's tables, of whichever version.

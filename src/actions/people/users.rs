@@ -107,6 +107,7 @@ pub async fn set_active(app: &App, by: By<'_>, user: &UserRow, is_active: bool) 
         .write(move |db| {
             Box::pin(async move {
                 db.update_is_active(id, is_active).await?;
+                db.note_user_update(id, now).await?;
                 let content = if is_active { EventContent::UserActivated {} } else { EventContent::UserDeactivated {} };
                 db.insert_events(&[content.by(&actor, now).about(id, &name)]).await?;
                 if !is_active {
@@ -252,7 +253,7 @@ pub(in crate::actions) async fn replace_password(
     actor: &Actor,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    db.update_password(new.user, new.hash).await?;
+    db.update_password(new.user, new.hash, now).await?;
     db.delete_known_devices(new.user).await?;
     db.insert_events(&[EventContent::PasswordSet {}.by(actor, now).about(new.user, new.name)]).await?;
     let Ends { kept, is_ending } = new.ends;

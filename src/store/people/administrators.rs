@@ -1,4 +1,5 @@
-//! Counts of users and of administrators who can sign in, for `rollcall check`.
+//! Administrators: superusers by themselves, by a group or by an ancestor of a group. How many can sign in, and whether
+//! one is left who can.
 
 use crate::store::{Db, FromRow, Row, StoreError};
 
@@ -19,17 +20,44 @@ impl FromRow for AdministratorCounts {
     }
 }
 
+/// The keys of all superusers, active or not. It reads an index of superusers and the members of groups of
+/// administrators, not all users.
+pub(in crate::store) const SUPERUSERS: &str = "SELECT su.id FROM users su WHERE su.is_superuser UNION \
+    SELECT sm.user_id FROM groups sg JOIN group_ancestors sa ON sa.ancestor_id = sg.id \
+    JOIN memberships sm ON sm.group_id = sa.group_id WHERE sg.is_superuser";
+/// Whether a user `a` can sign in.
+const IS_ABLE: &str = "(a.password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM authenticators f WHERE f.user_id = a.id \
+    AND f.kind = 'webauthn' AND f.is_confirmed))";
+
 impl Db<'_> {
     /// Counts them.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn count_administrators(&self) -> Result<AdministratorCounts, StoreError> {
-        let sql = "WITH administrators AS (SELECT u.id, u.password_hash FROM users u WHERE u.is_active AND (u.is_superuser OR EXISTS \
-            (SELECT 1 FROM memberships m JOIN groups g ON g.id = m.group_id WHERE m.user_id = u.id AND g.is_superuser))) \
-            SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM administrators), (SELECT count(*) FROM administrators a \
-            WHERE a.password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM authenticators f WHERE f.user_id = a.id \
-            AND f.kind = 'webauthn' AND f.is_confirmed))";
-        Ok(self.one(sql, &[]).await?.unwrap_or_default())
+        let sql = format!(
+            "WITH administrators AS (SELECT a.id, a.password_hash FROM users a WHERE a.is_active AND a.id IN ({SUPERUSERS})) \
+             SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM administrators), \
+             (SELECT count(*) FROM administrators a WHERE {IS_ABLE})"
+        );
+        Ok(self.one(&sql, &[]).await?.unwrap_or_default())
+    }
+
+    /// Whether there is an administrator who can sign in: active, with a password or a passkey.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_able_administrator(&self) -> Result<bool, StoreError> {
+        let sql = format!("SELECT a.id FROM users a WHERE a.is_active AND a.id IN ({SUPERUSERS}) AND {IS_ABLE} LIMIT 1");
+        Ok(self.one::<i64>(&sql, &[]).await?.is_some())
+    }
+
+    /// Holds off other transactions that could take the right of an administrator away, until this one ends: two of them
+    /// would each see the other's administrator.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock_administrators(&self) -> Result<(), StoreError> {
+        self.update_setting("administrators", "").await
     }
 }

@@ -1,10 +1,13 @@
 //! Users, groups, their policies and tokens.
 
 pub mod administrators;
+mod conditions;
+pub mod group_list;
 pub mod groups;
 pub mod names;
 pub mod policies;
 pub mod privacy;
+pub mod profiles;
 pub mod tokens;
 pub mod user_list;
 pub mod users;

@@ -32,7 +32,9 @@ impl PolicyOwner {
     fn holds_for(self) -> &'static str {
         match self {
             Self::User(_) => "= $1",
-            Self::Group(_) => "IN (SELECT user_id FROM memberships WHERE group_id = $1)",
+            Self::Group(_) => {
+                "IN (SELECT m.user_id FROM group_ancestors a JOIN memberships m ON m.group_id = a.group_id WHERE a.ancestor_id = $1)"
+            }
         }
     }
 
@@ -93,7 +95,7 @@ impl Db<'_> {
         Ok(self.one(&sql, &values![key]).await?.unwrap_or_default())
     }
 
-    /// What a user's groups and the user have, together.
+    /// What a user, the user's groups and the ancestors of those have, together.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -109,8 +111,8 @@ impl Db<'_> {
         let (list, values) = in_list([], users.iter().copied());
         let sql = format!(
             "SELECT p.user_id, {POLICY_COLUMNS} FROM user_policies p WHERE p.user_id IN ({list}) UNION ALL \
-             SELECT m.user_id, {POLICY_COLUMNS} FROM group_policies p JOIN memberships m ON m.group_id = p.group_id \
-             WHERE m.user_id IN ({list})"
+             SELECT m.user_id, {POLICY_COLUMNS} FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id \
+             JOIN group_policies p ON p.group_id = a.ancestor_id WHERE m.user_id IN ({list})"
         );
         let mut policies = HashMap::<i64, Policy>::new();
         for (user, policy) in self.all::<(i64, Policy)>(&sql, &values).await? {
@@ -120,14 +122,15 @@ impl Db<'_> {
         Ok(policies)
     }
 
-    /// What a user's groups have, by name.
+    /// What a user's groups and their ancestors have, by name.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn list_group_policies(&self, user: UserId) -> Result<Vec<(String, Policy)>, StoreError> {
         let sql = format!(
             "SELECT g.name, {POLICY_COLUMNS} FROM group_policies p JOIN groups g ON g.id = p.group_id \
-             JOIN memberships m ON m.group_id = p.group_id WHERE m.user_id = $1 ORDER BY g.name"
+             WHERE g.id IN (SELECT a.ancestor_id FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id \
+             WHERE m.user_id = $1) ORDER BY g.name"
         );
         self.all(&sql, &values![user]).await
     }

@@ -1,59 +1,139 @@
-//! Users as pages list them.
+//! Users as lists show them.
 
 use std::collections::HashMap;
 
+use crate::domain::UserId;
 use crate::domain::fold::fold;
 use crate::domain::listing::Sort;
 use crate::domain::page::{Found, Wanted};
+use crate::domain::people_lists::{UserFilter, UserSortKey};
+use crate::domain::user::UserType;
 use crate::store::lists::Listed;
+use crate::store::people::administrators::SUPERUSERS;
+use crate::store::people::conditions::Conditions;
+use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
+use crate::store::people::profiles::{PROFILE_COLUMNS, UserProfile};
 use crate::store::people::users::{UserRow, select_users};
-use crate::store::{Db, Store, StoreError, Value};
+use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
 use crate::values;
 
-/// Which users.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct UserFilter {
-    /// A part of the name, the full name or the e-mail address, letter case aside; `""`: all users.
-    pub part: String,
+/// A user of a list.
+#[derive(Clone, Debug)]
+pub struct ListedUser {
+    /// All that is known of the user.
+    pub profile: UserProfile,
+    /// The direct groups, by name.
+    pub groups: Vec<GroupRow>,
 }
 
-/// What users can be ordered by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserSortKey {
-    /// The primary key.
-    Id,
-    /// The name they sign in with.
-    Username,
-    /// The full name.
-    Name,
-    /// The e-mail address.
-    Email,
-    /// When they were added.
-    Created,
-    /// When they last signed in.
-    LastSignIn,
-}
-
-impl UserSortKey {
-    fn column(self) -> &'static str {
-        match self {
-            Self::Id => "u.id",
-            Self::Username => "u.username",
-            Self::Name => "u.name",
-            Self::Email => "u.email",
-            Self::Created => "u.created_at",
-            Self::LastSignIn => "COALESCE(u.last_sign_in_at, 0)",
-        }
+/// What a list sorts by: an expression that an index has.
+fn column(key: UserSortKey) -> &'static str {
+    match key {
+        UserSortKey::Id => "u.id",
+        UserSortKey::Username => "u.username",
+        UserSortKey::Name => "substr(u.name, 1, 200)",
+        UserSortKey::Active => "u.is_active",
+        UserSortKey::LastSignIn => "COALESCE(u.last_sign_in_at, 0)",
+        UserSortKey::Created => "u.created_at",
+        UserSortKey::Email => "u.email",
+        UserSortKey::Path => "substr(u.path, 1, 200)",
+        UserSortKey::Type => "u.type",
+        UserSortKey::Uuid => "u.uuid",
+        UserSortKey::PasswordChange => "COALESCE(u.password_changed_at, u.created_at)",
+        UserSortKey::Updated => "COALESCE(u.updated_at, u.created_at)",
+        UserSortKey::Attributes => "u.attributes",
     }
 }
 
 impl Listed for UserFilter {
     type Key = UserSortKey;
-    type Row = UserRow;
+    type Row = ListedUser;
 
-    async fn find(&self, store: &Store, order: &[Sort<UserSortKey>], wanted: Wanted) -> Result<Found<UserRow>, StoreError> {
+    async fn find(&self, store: &Store, order: &[Sort<UserSortKey>], wanted: Wanted) -> Result<Found<ListedUser>, StoreError> {
         let (filter, order) = (self.clone(), order.to_vec());
         store.long_read(move |db| Box::pin(async move { db.page_users(&filter, &order, wanted).await })).await
+    }
+}
+
+/// The first 200 characters, by which names and paths are indexed.
+fn start(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+impl Conditions {
+    /// The conditions on users `u`.
+    fn of_users(db: &Db<'_>, filter: &UserFilter) -> Self {
+        let mut it = Self::of(db);
+        it.with("u.username = ?", filter.username.as_ref());
+        it.with("u.email = ?", filter.email.as_ref());
+        it.with("substr(u.name, 1, 200) = ?", filter.name.as_deref().map(start));
+        it.with("u.name = ?", filter.name.as_ref());
+        it.with("substr(u.path, 1, 200) = ?", filter.path.as_deref().map(start));
+        it.with("u.path = ?", filter.path.as_ref());
+        if let Some(path) = &filter.path_start {
+            let first = start(path);
+            it.with("substr(u.path, 1, 200) < ?", Some(format!("{first}\u{10ffff}")));
+            it.with("substr(u.path, 1, 200) >= ?", Some(first));
+            it.with(&format!("substr(u.path, 1, {}) = ?", path.chars().count()), Some(path));
+        }
+        it.with("u.uuid = ?", filter.uuid);
+        it.with("u.is_active = ?", filter.active);
+        if let Some(is_superuser) = filter.superuser {
+            it.add(format!("u.id {}IN ({SUPERUSERS})", if is_superuser { "" } else { "NOT " }));
+        }
+        it.within("u.type IN (?)", filter.types.iter().map(|kind: &UserType| kind.as_str()));
+        let members = "u.id IN (SELECT m.user_id FROM groups g JOIN memberships m ON m.group_id = g.id WHERE g.";
+        it.within(&format!("{members}name IN (?))"), &filter.groups);
+        it.within(&format!("{members}uuid IN (?))"), filter.group_uuids.iter().copied());
+        if !(filter.roles.is_empty() && filter.role_uuids.is_empty()) {
+            it.add("1 = 0");
+        }
+        it.with_attributes("u.attributes", filter.attributes.as_ref());
+        for (expression, [at, before, after]) in [
+            ("u.created_at", [filter.created, filter.created_lt, filter.created_gt]),
+            ("COALESCE(u.updated_at, u.created_at)", [filter.updated, filter.updated_lt, filter.updated_gt]),
+            ("COALESCE(u.last_sign_in_at, 0)", [filter.last_sign_in, filter.last_sign_in_lt, filter.last_sign_in_gt]),
+        ] {
+            it.with(&format!("{expression} = ?"), at);
+            it.with(&format!("{expression} < ?"), before);
+            it.with(&format!("{expression} > ?"), after);
+        }
+        if [filter.last_sign_in, filter.last_sign_in_lt, filter.last_sign_in_gt].iter().any(Option::is_some) {
+            it.add("u.last_sign_in_at IS NOT NULL");
+        }
+        if let Some(never) = filter.never_signed_in {
+            it.add(format!("u.last_sign_in_at IS {}NULL", if never { "" } else { "NOT " }));
+        }
+        for term in &filter.search {
+            it.with_term(term);
+        }
+        it
+    }
+
+    /// A term that must be part of one of a user's texts.
+    fn with_term(&mut self, term: &str) {
+        let place = self.place(term);
+        let texts = ["u.username_folded", "u.email_folded", "COALESCE(u.name_folded, upper(u.name))"];
+        let mut any: Vec<String> = texts.iter().map(|text| self.contains(text, &place)).collect();
+        if term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            let uuid = if self.is_sqlite() {
+                let digits = |from: u8, count: u8| format!("substr(hex(u.uuid), {from}, {count})");
+                [digits(1, 8), digits(9, 4), digits(13, 4), digits(17, 4), digits(21, 12)].join(" || '-' || ")
+            } else {
+                "upper(CAST(u.uuid AS text))".to_owned()
+            };
+            any.push(self.contains(&uuid, &place));
+        }
+        self.add(format!("({})", any.join(" OR ")));
+    }
+}
+
+/// A group, and one of its members.
+struct GroupOf(i64, GroupRow);
+
+impl FromRow for GroupOf {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self(row.int()?, GroupRow::from_row(row)?))
     }
 }
 
@@ -63,27 +143,88 @@ impl Db<'_> {
         filter: &UserFilter,
         order: &[Sort<UserSortKey>],
         wanted: Wanted,
-    ) -> Result<Found<UserRow>, StoreError> {
-        let (condition, mut values) = self.holds_part(&filter.part);
-        let count: i64 = self.one(&format!("SELECT count(*) FROM users u WHERE {condition}"), &values).await?.unwrap_or(0);
+    ) -> Result<Found<ListedUser>, StoreError> {
+        let mut conditions = Conditions::of_users(self, filter);
+        let clause = conditions.clause();
+        let count = if clause.is_empty() {
+            self.one::<i64>("SELECT n FROM row_counts WHERE name = 'users'", &[]).await?
+        } else {
+            self.one::<i64>(&format!("SELECT count(*) FROM users u{clause}"), &conditions.values).await?
+        };
+        let count = count.unwrap_or(0);
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
-        let by = |sort: &Sort<UserSortKey>| format!("{}{}", sort.key.column(), if sort.is_descending { " DESC" } else { "" });
-        let order: Vec<String> = order.iter().map(by).chain(["u.id".to_owned()]).collect();
-        let next = values.len() + 1;
-        let sql =
-            format!("{} WHERE {condition} ORDER BY {} LIMIT ${next} OFFSET ${}", select_users!(""), order.join(", "), next + 1);
-        values.extend(values![window.limit, window.offset]);
-        Ok(wanted.found(count, self.all(&sql, &values).await?))
+        let by = |sort: &Sort<UserSortKey>| format!("{}{}", column(sort.key), if sort.is_descending { " DESC" } else { "" });
+        let mut terms: Vec<String> = order.iter().map(by).collect();
+        if order.iter().all(|sort| !matches!(sort.key, UserSortKey::Id | UserSortKey::Username | UserSortKey::Uuid)) {
+            terms.push("u.id".to_owned());
+        }
+        let terms = terms.join(", ");
+        let (limit, offset) = (conditions.place(window.limit), conditions.place(window.offset));
+        // What is skipped is read from the index alone.
+        let sql = format!(
+            "SELECT {PROFILE_COLUMNS} FROM users u WHERE u.id IN \
+             (SELECT u.id FROM users u{clause} ORDER BY {terms} LIMIT {limit} OFFSET {offset}) ORDER BY {terms}"
+        );
+        let profiles: Vec<UserProfile> = self.all(&sql, &conditions.values).await?;
+        let ids: Vec<i64> = profiles.iter().map(|profile| profile.user.id.0).collect();
+        let mut groups = self.list_groups_of_users(&ids).await?;
+        let with_groups = |profile: UserProfile| {
+            let groups = groups.remove(&profile.user.id.0).unwrap_or_default();
+            ListedUser { profile, groups }
+        };
+        Ok(wanted.found(count, profiles.into_iter().map(with_groups).collect()))
     }
 
-    /// The condition on users `u` for which one of three texts contains this part, and its values from `$1`.
-    fn holds_part(&self, part: &str) -> (String, Vec<Value>) {
-        if part.is_empty() {
-            return ("1 = 1".to_owned(), Vec::new());
+    /// The direct groups of these users, by name; a user without any is left out.
+    ///
+    /// # Errors
+    /// When the database does not answer, as for all of these.
+    pub async fn list_groups_of_users(&self, ids: &[i64]) -> Result<HashMap<i64, Vec<GroupRow>>, StoreError> {
+        let mut groups = HashMap::<i64, Vec<GroupRow>>::new();
+        if ids.is_empty() {
+            return Ok(groups);
         }
-        let find = if self.is_sqlite() { "instr" } else { "strpos" };
-        let sql = format!("({find}(u.username_folded, $1) > 0 OR {find}(u.email_folded, $1) > 0 OR {find}(lower(u.name), $2) > 0)");
-        (sql, values![fold(part), part.to_lowercase()].to_vec())
+        let (list, values) = crate::store::db::statements::in_list([], ids.iter().copied());
+        let sql = format!(
+            "SELECT m.user_id, {GROUP_COLUMNS} FROM memberships m JOIN groups g ON g.id = m.group_id WHERE m.user_id IN ({list}) \
+             ORDER BY g.name"
+        );
+        for GroupOf(user, group) in self.all(&sql, &values).await? {
+            groups.entry(user).or_default().push(group);
+        }
+        Ok(groups)
+    }
+
+    /// A user as lists show them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_listed_user(&self, id: UserId) -> Result<Option<ListedUser>, StoreError> {
+        let Some(profile) = self.find_profile(id).await? else { return Ok(None) };
+        let groups = self.list_groups_of_users(&[id.0]).await?.remove(&id.0).unwrap_or_default();
+        Ok(Some(ListedUser { profile, groups }))
+    }
+
+    /// All groups of a user, the ancestors of the direct ones too, by name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_all_groups_of(&self, id: UserId) -> Result<Vec<GroupRow>, StoreError> {
+        let sql = format!(
+            "SELECT {GROUP_COLUMNS} FROM groups g WHERE g.id IN (SELECT a.ancestor_id FROM memberships m \
+             JOIN group_ancestors a ON a.group_id = m.group_id WHERE m.user_id = $1) ORDER BY g.name"
+        );
+        self.all(&sql, &values![id]).await
+    }
+
+    /// The paths of users that match, each once, in order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_user_paths(&self, filter: &UserFilter) -> Result<Vec<String>, StoreError> {
+        let conditions = Conditions::of_users(self, filter);
+        let sql = format!("SELECT DISTINCT u.path FROM users u{} ORDER BY u.path", conditions.clause());
+        self.all(&sql, &conditions.values).await
     }
 
     /// Users whose name, full name or e-mail address holds `part`, letter case aside, by name; those
@@ -95,10 +236,13 @@ impl Db<'_> {
         if part.is_empty() {
             return self.list_users(after, limit).await;
         }
-        let (condition, mut values) = self.holds_part(part);
-        let sql = format!("{} WHERE {condition} AND u.username > $3 ORDER BY u.username LIMIT $4", select_users!(""));
-        values.extend(values![after, limit]);
-        self.all(&sql, &values).await
+        let filter = UserFilter { search: vec![fold(part)], ..UserFilter::default() };
+        let mut conditions = Conditions::of_users(self, &filter);
+        conditions.with("u.username > ?", Some(after));
+        let clause = conditions.clause();
+        let limit = conditions.place(limit);
+        let sql = format!("{}{clause} ORDER BY u.username LIMIT {limit}", select_users!(""));
+        self.all(&sql, &conditions.values).await
     }
 
     /// How many sessions each of these users has; those without any are left out.

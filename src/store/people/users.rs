@@ -117,12 +117,13 @@ pub struct Rights {
     pub may_delete_sessions: bool,
 }
 
-/// Columns of what a user `u` may do, by themselves and by their groups: a [`Rights`] is read of them.
+/// Columns of what a user `u` may do, by themselves, by their groups and by the ancestors of those: a [`Rights`] is
+/// read of them.
 macro_rules! rights_columns {
     () => {
         concat!(
-            "(u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN groups g ON g.id = m.group_id ",
-            "WHERE m.user_id = u.id AND g.is_superuser)), ",
+            "(u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id ",
+            "JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_superuser)), ",
             $crate::store::people::users::rights_columns!("authentik_core.view_authenticatedsession"),
             ", ",
             $crate::store::people::users::rights_columns!("authentik_core.delete_authenticatedsession"),
@@ -132,8 +133,8 @@ macro_rules! rights_columns {
         concat!(
             "(EXISTS (SELECT 1 FROM user_permissions p WHERE p.user_id = u.id AND p.permission = '",
             $permission,
-            "') OR EXISTS (SELECT 1 FROM memberships m JOIN group_permissions p ON p.group_id = m.group_id ",
-            "WHERE m.user_id = u.id AND p.permission = '",
+            "') OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id ",
+            "JOIN group_permissions p ON p.group_id = a.ancestor_id WHERE m.user_id = u.id AND p.permission = '",
             $permission,
             "'))",
         )
@@ -161,7 +162,7 @@ macro_rules! select_users {
 pub(in crate::store) use select_users;
 
 const NEW_USER: &str = "uuid, uid, username, username_folded, username_key, name, email, email_folded, email_key, password_hash, is_active, \
-     is_superuser, created_at";
+     is_superuser, created_at, name_folded";
 
 fn new_user(user: &NewUser, now: Timestamp) -> Result<Vec<Value>, StoreError> {
     let mut bits = [0; 32];
@@ -181,6 +182,7 @@ fn new_user(user: &NewUser, now: Timestamp) -> Result<Vec<Value>, StoreError> {
         user.is_active,
         user.is_superuser,
         now,
+        fold(&user.name),
     ]
     .to_vec())
 }
@@ -245,8 +247,8 @@ impl Db<'_> {
     /// # Errors
     /// [`StoreError::Conflict`] when the name, the key, the uuid or the uid is taken.
     pub async fn insert_user(&self, user: &NewUser, now: Timestamp) -> Result<UserId, StoreError> {
-        let (column, value) = if user.id.is_some() { ("id, ", "$14, ") } else { ("", "") };
-        let sql = format!("INSERT INTO users ({column}{NEW_USER}) VALUES ({value}{}) RETURNING id", placeholders(0, 13));
+        let (column, value) = if user.id.is_some() { ("id, ", "$15, ") } else { ("", "") };
+        let sql = format!("INSERT INTO users ({column}{NEW_USER}) VALUES ({value}{}) RETURNING id", placeholders(0, 14));
         let mut values = new_user(user, now)?;
         values.extend(user.id.map(Into::into));
         let id = self.one::<i64>(&sql, &values).await?.map(UserId).ok_or(StoreError::Corrupt("a user without a key"))?;
@@ -277,8 +279,10 @@ impl Db<'_> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn update_password(&self, id: UserId, hash: &str) -> Result<(), StoreError> {
-        self.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &values![id, hash]).await?;
+    pub async fn update_password(&self, id: UserId, hash: &str, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE users SET password_hash = $2, password_changed_at = $3 WHERE id = $1";
+        self.execute(sql, &values![id, hash, now]).await?;
+        self.note_user_update(id, now).await?;
         self.delete_tokens_of(id, TokenIntent::Recovery).await?;
         self.delete_pending_sign_ins_of(id).await
     }

@@ -176,8 +176,8 @@ impl Db<'_> {
             "SELECT s.id, s.uuid, s.user_id, u.username, s.last_used_at, s.absolute_expires_at, s.idle_timeout, s.proved_at, ",
             "s.proved_ip_key, s.is_remembered, s.methods, ",
             "(EXISTS (SELECT 1 FROM user_policies p WHERE p.user_id = s.user_id AND p.require_factor) ",
-            "OR EXISTS (SELECT 1 FROM memberships m JOIN group_policies p ON p.group_id = m.group_id ",
-            "WHERE m.user_id = s.user_id AND p.require_factor)), ",
+            "OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id ",
+            "JOIN group_policies p ON p.group_id = a.ancestor_id WHERE m.user_id = s.user_id AND p.require_factor)), ",
             rights_columns!(),
             " FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active"
         );
