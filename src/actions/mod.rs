@@ -16,6 +16,7 @@ pub mod sign_in;
 pub mod tokens;
 pub mod upkeep;
 
+use crate::domain::group::GroupRule;
 use crate::domain::session::LabelRule;
 use crate::domain::user::UserRule;
 use crate::domain::webauthn::Refusal;
@@ -33,6 +34,21 @@ pub enum ActionError {
     /// A name, an address or a password breaks a rule.
     #[error(transparent)]
     Rule(#[from] UserRule),
+    /// A group breaks a rule.
+    #[error(transparent)]
+    Group(#[from] GroupRule),
+    /// No administrator would be left who can sign in.
+    #[error("no administrator who can sign in would be left")]
+    LastAdministrator,
+    /// Somebody else changed it since it was read.
+    #[error("it was changed since it was read")]
+    Outdated,
+    /// A reference to a user who is not there.
+    #[error("there is no user with the primary key {0}")]
+    NoUser(i64),
+    /// A reference to a group that is not there.
+    #[error("there is no group with the uuid {0}")]
+    NoGroup(uuid::Uuid),
     /// The name breaks a rule of names of sessions.
     #[error(transparent)]
     Label(#[from] LabelRule),

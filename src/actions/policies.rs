@@ -11,6 +11,7 @@ use crate::domain::policy::{Limits, Policy};
 use crate::domain::user::UserRule;
 use crate::domain::{EndReason, Timestamp, UserId};
 use crate::store::people::policies::{LivingRow, PolicyOwner};
+use crate::store::people::users::Held;
 use crate::store::sessions::end::Which;
 use crate::store::{CountKey, Db, StoreError};
 
@@ -107,6 +108,35 @@ pub async fn hold_to_instance(app: &App, by: By<'_>) -> Result<u64, ActionError>
         }
     }
     app.store.write(move |db| Box::pin(async move { db.update_setting(INSTANCE_SETTING, &words).await })).await?;
+    Ok(changed)
+}
+
+/// Holds the living sessions of users to the policies of their own and of their groups, after they came under new ones.
+/// Gives how many were cut or ended.
+pub(in crate::actions) async fn hold_users(
+    db: &Db<'_>,
+    users: &[UserId],
+    instance: Policy,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let mut changed = 0;
+    for chunk in users.chunks(500) {
+        // A sign-in that read the older policies is over, or waits and reads the new ones.
+        db.lock_users_at_sign_in(chunk, Held::Wait).await?;
+        let mut policies: Vec<(i64, Policy)> = db.list_own_policies(chunk).await?.into_iter().collect();
+        policies.sort_by_key(|(user, _)| *user);
+        for (user, own) in policies {
+            let (owner, limits) = (PolicyOwner::User(UserId(user)), Limits { instance, own });
+            let mut after = 0;
+            while let Some((last, tightened)) = tighten_some(db, Some(owner), after, limits).await? {
+                (after, changed) = (last, changed + tightened);
+            }
+            if let Some(most) = own.max_sessions {
+                changed += end_beyond(db, UserId(user), most, actor, now).await?;
+            }
+        }
+    }
     Ok(changed)
 }
 

@@ -202,7 +202,12 @@ impl From<ActionError> for ApiError {
             // Rules that no handler expected to be broken: the caller's mistake all the same.
             ActionError::Rule(rule) => Self::broken(&rule),
             ActionError::Label(rule) => Self::broken(&rule),
-            ActionError::Exists(_) => Self::broken(&error),
+            ActionError::Group(rule) => Self::broken(&rule),
+            ActionError::Exists(_)
+            | ActionError::LastAdministrator
+            | ActionError::Outdated
+            | ActionError::NoUser(_)
+            | ActionError::NoGroup(_) => Self::broken(&error),
             ActionError::Store(error) => error.into(),
             other @ ActionError::Randomness(_) => {
                 tracing::error!(error = %other, "a request failed");

@@ -293,6 +293,15 @@ impl From<ActionError> for PageError {
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
             ActionError::Busy => Self::Unavailable,
             ActionError::Exists(what) => Self::Conflict(format!("There is {what} already. Go back and take another name.")),
+            ActionError::LastAdministrator => {
+                Self::Conflict("No administrator who can sign in would be left. Make somebody else an administrator first.".into())
+            }
+            ActionError::Outdated => Self::Conflict(
+                "Somebody else changed it since the page was loaded. Go back, reload the page, and try again.".into(),
+            ),
+            ActionError::NoUser(_) | ActionError::NoGroup(_) => {
+                Self::Conflict("A user or a group that was named is gone. Go back, reload the page, and try again.".into())
+            }
             ActionError::Limited(wait) => Self::Limited(wait),
             ActionError::Store(error) => error.into(),
             other => {

@@ -1,6 +1,9 @@
-//! Users: their accounts, passwords, data, and the first administrator.
+//! Users: their accounts, passwords, data, and the first administrator; and groups.
 
+mod administrators;
 pub mod bootstrap;
+pub mod changes;
+pub mod groups;
 pub mod passwords;
 pub mod privacy;
 pub mod users;

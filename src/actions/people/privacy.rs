@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::people::administrators::Administrators;
 use crate::actions::sessions::bulk_end::{move_all_of_user, settle_user};
 use crate::actions::sessions::end_in;
 use crate::actions::sessions::retention::{LEFTOVERS_SETTING, clear_leftovers};
@@ -163,7 +164,8 @@ fn own_part(event: &EventRow, user: Uuid) -> Value {
 /// somebody who was removed before, what is left under their name goes.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`] when nothing is kept of that name.
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`] when nothing is kept of that name;
+/// [`ActionError::LastAdministrator`].
 pub async fn erase(app: &App, by: By<'_>, username: &str) -> Result<Erased, ActionError> {
     by.must_administer()?;
     let (actor, now, name) = (by.actor(), app.clock.now(), username.to_owned());
@@ -173,10 +175,12 @@ pub async fn erase(app: &App, by: By<'_>, username: &str) -> Result<Erased, Acti
             Box::pin(async move {
                 let user = db.find_user_by_name(&name).await?.map(|user| (user.id, user.uuid));
                 if let Some((id, _)) = user {
+                    let administrators = Administrators::watch(db).await?;
                     db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
                     end_in::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
                     move_all_of_user(db, id).await?;
                     db.delete_user(id).await?;
+                    administrators.must_remain(db).await?;
                 }
                 let uuid = user.map(|(_, uuid)| uuid);
                 let sessions = db.erase_ended_sessions(uuid, &name).await?;

@@ -3,12 +3,14 @@
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::people::administrators::Administrators;
+use crate::actions::people::changes::{self, UserChange, named_conflict};
 use crate::actions::people::passwords;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
-use crate::domain::names;
-use crate::domain::user::{TokenIntent, UserRule, check_email, check_username};
+use crate::domain::policy::Policy;
+use crate::domain::user::{TokenIntent, UserRule, check_email, check_full_name, check_username};
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId, secret};
 use crate::store::people::tokens::NewToken;
 use crate::store::people::users::{NewUser, UserRow};
@@ -20,34 +22,54 @@ use crate::store::{Db, StoreError};
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::Rule`] when name, address or password break
 /// a rule; [`ActionError::Exists`] when a user has this name or one that is the same.
-pub async fn add(app: &App, by: By<'_>, mut user: NewUser, password: Option<String>) -> Result<UserId, ActionError> {
+pub async fn add(app: &App, by: By<'_>, user: NewUser, password: Option<String>) -> Result<UserId, ActionError> {
+    add_with(app, by, user, password, UserChange::default()).await
+}
+
+/// The same with more than a [`NewUser`] has: what `more` says.
+///
+/// # Errors
+/// As for [`add`]; [`ActionError::NoGroup`].
+pub async fn add_with(
+    app: &App,
+    by: By<'_>,
+    mut user: NewUser,
+    password: Option<String>,
+    more: UserChange,
+) -> Result<UserId, ActionError> {
     by.must_administer()?;
     user.username = check_username(&user.username)?;
-    user.name = names::tidy(&user.name).map_err(UserRule::Name)?;
+    user.name = check_full_name(&user.name)?;
     user.email = check_email(&user.email)?;
+    let more = more.tidy()?;
     if let Some(password) = password {
         passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
         user.password_hash = Some(app.passwords.hash(password).await?);
     }
     let (actor, now, name) = (by.actor(), app.clock.now(), user.username.clone());
-    let added = app
-        .store
-        .write(move |db| {
-            Box::pin(async move {
-                db.lock_names().await?;
-                if db.is_username_taken(&user.username).await? {
-                    return Err(StoreError::Conflict("a username that is the same".into()));
-                }
-                let id = db.insert_user(&user, now).await?;
-                db.insert_events(&[EventContent::UserAdded {}.by(&actor, now).about(id, &user.username)]).await?;
-                Ok(id)
-            })
-        })
-        .await;
-    match added {
-        Err(StoreError::Conflict(_)) => Err(ActionError::Exists(format!("a user named {name:?}"))),
-        other => Ok(other?),
+    let instance = app.config.sessions.policy();
+    let added = app.store.write(move |db| Box::pin(async move { add_in(db, &user, &more, instance, &actor, now).await })).await;
+    named_conflict(added, &name)
+}
+
+/// Adds a user in a transaction.
+pub(in crate::actions) async fn add_in(
+    db: &Db<'_>,
+    user: &NewUser,
+    more: &UserChange,
+    instance: Policy,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<UserId, ActionError> {
+    db.lock_names().await?;
+    if db.is_username_taken(&user.username).await? {
+        return Err(StoreError::Conflict("a username that is the same".into()).into());
     }
+    let id = db.insert_user(user, now).await?;
+    let added = db.find_profile(id).await?.ok_or(ActionError::NotFound)?;
+    db.insert_events(&[EventContent::UserAdded {}.by(actor, now).about(id, &user.username)]).await?;
+    changes::apply(db, &added, more, instance, actor, now).await?;
+    Ok(id)
 }
 
 /// The user of that name: exactly, else the only one whose name is the same.
@@ -96,7 +118,7 @@ pub async fn set_password(app: &App, by: By<'_>, user: &UserRow, password: Strin
 /// out.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] unless an administrator does it, and for oneself.
+/// [`ActionError::Forbidden`] unless an administrator does it, and for oneself; [`ActionError::LastAdministrator`].
 pub async fn set_active(app: &App, by: By<'_>, user: &UserRow, is_active: bool) -> Result<(), ActionError> {
     by.must_administer()?;
     if by.is(user.id) && !is_active {
@@ -106,6 +128,7 @@ pub async fn set_active(app: &App, by: By<'_>, user: &UserRow, is_active: bool) 
     app.store
         .write(move |db| {
             Box::pin(async move {
+                let administrators = Administrators::watch(db).await?;
                 db.update_is_active(id, is_active).await?;
                 db.note_user_update(id, now).await?;
                 let content = if is_active { EventContent::UserActivated {} } else { EventContent::UserDeactivated {} };
@@ -113,7 +136,7 @@ pub async fn set_active(app: &App, by: By<'_>, user: &UserRow, is_active: bool) 
                 if !is_active {
                     end_in::end_all_of_user(db, id, EndReason::UserDeactivated, &actor, now).await?;
                 }
-                Ok(())
+                administrators.must_remain(db).await
             })
         })
         .await
@@ -199,19 +222,21 @@ pub async fn redeem_link(app: &App, link: &PlainSecret, password: String, actor:
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`] when they were removed since they
-/// were read.
+/// were read; [`ActionError::LastAdministrator`].
 pub async fn remove(app: &App, by: By<'_>, user: &UserRow) -> Result<(), ActionError> {
     by.must_administer()?;
     let (actor, now, id, name) = (by.actor(), app.clock.now(), user.id, user.username.clone());
     app.store
         .write(move |db| {
             Box::pin(async move {
+                let administrators = Administrators::watch(db).await?;
                 db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
                 end_in::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
                 crate::actions::sessions::bulk_end::move_all_of_user(db, id).await?;
                 // Before the user is gone, whose uuid it names.
                 db.insert_events(&[EventContent::UserRemoved {}.by(&actor, now).about(id, &name)]).await?;
-                Ok(db.delete_user(id).await?)
+                db.delete_user(id).await?;
+                administrators.must_remain(db).await
             })
         })
         .await

@@ -78,6 +78,19 @@ pub enum SignInRefusal {
 /// Which sessions an end of many was about: names of filters with their values as text. Empty: all sessions.
 pub type FilterTerms = BTreeMap<String, String>;
 
+/// What something was before an act, and after it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Change {
+    /// What it was.
+    pub before: Value,
+    /// What it is now.
+    pub after: Value,
+}
+
+/// What an act changed, by name.
+pub type Changes = BTreeMap<String, Change>;
+
 macro_rules! event_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident = $word:literal {
         $($(#[doc = $field_doc:literal])+ $field:ident: $type:ty),* $(,)?
@@ -204,8 +217,42 @@ event_kinds! {
     UserActivated = "user_activated" {}
     /// A user was deactivated.
     UserDeactivated = "user_deactivated" {}
+    /// A user was changed.
+    UserChanged = "user_changed" {
+        /// What, without secrets.
+        changes: Changes,
+    }
     /// A user was removed.
     UserRemoved = "user_removed" {}
+    /// A group was added.
+    GroupAdded = "group_added" {
+        /// Its name.
+        group: String,
+        /// Its uuid, 32 hexadecimal digits.
+        group_uuid: String,
+        /// How many members it has.
+        members: u64,
+    }
+    /// A group was changed, or who is in it.
+    GroupChanged = "group_changed" {
+        /// Its name now.
+        group: String,
+        /// Its uuid, 32 hexadecimal digits.
+        group_uuid: String,
+        /// What, its members aside.
+        changes: Changes,
+        /// The uuids of new members.
+        added: Vec<String>,
+        /// The uuids of users who are members no longer.
+        removed: Vec<String>,
+    }
+    /// A group was removed.
+    GroupRemoved = "group_removed" {
+        /// Its name.
+        group: String,
+        /// Its uuid, 32 hexadecimal digits.
+        group_uuid: String,
+    }
     /// A user was erased: it is not recorded which.
     UserErased = "user_erased" {}
     /// A sign-in with a right password was refused.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::event::{ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit};
+use crate::domain::event::{Changes, ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit};
 use crate::domain::session::EndReason;
 
 /// The plural's `s`: none for one.
@@ -89,6 +89,16 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::RecoveryLinkMade {} => format!("{actor} made a recovery link for {user}"),
         EventContent::UserActivated {} => format!("{actor} made {user} active"),
         EventContent::UserDeactivated {} => format!("{actor} deactivated {user}"),
+        EventContent::UserChanged { changes } if is_own => format!("{actor} changed their own account{}", names_of(changes)),
+        EventContent::UserChanged { changes } => format!("{actor} changed {user}{}", names_of(changes)),
+        EventContent::GroupAdded { group, members: 0, .. } => format!("{actor} added the group {group}"),
+        EventContent::GroupAdded { group, members, .. } => {
+            format!("{actor} added the group {group} with {} member{}", grouped(members), plural(members))
+        }
+        EventContent::GroupChanged { group, changes, added, removed, .. } => {
+            group_changed(actor, user, group, changes, [added.len(), removed.len()])
+        }
+        EventContent::GroupRemoved { group, .. } => format!("{actor} removed the group {group}"),
         EventContent::UserRemoved {} => format!("{actor} removed the user {user}"),
         EventContent::UserErased {} => format!("{actor} erased a user, and what was kept of them"),
         EventContent::SignInRefused { .. } => format!("{user} was refused: session limit reached"),
@@ -116,6 +126,29 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             format!("{actor}{about}: {}", kind.replace('_', " "))
         }
     }
+}
+
+/// What changed, as the end of a sentence: `: email, is_active`.
+fn names_of(changes: &Changes) -> String {
+    let names: Vec<String> = changes.keys().map(|name| name.replace('_', " ")).collect();
+    if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
+}
+
+/// `members` are how many joined, and how many left. With `user`, it is the one who did.
+fn group_changed(actor: &str, user: &str, group: &str, changes: &Changes, members: [usize; 2]) -> String {
+    match members {
+        [1, 0] if changes.is_empty() && !user.is_empty() => return format!("{actor} put {user} into the group {group}"),
+        [0, 1] if changes.is_empty() && !user.is_empty() => return format!("{actor} took {user} out of the group {group}"),
+        _ => {}
+    }
+    let mut text = format!("{actor} changed the group {group}{}", names_of(changes));
+    let [added, removed] = members;
+    for (count, did) in [(added, "joined"), (removed, "left")] {
+        if count > 0 {
+            text.push_str(&format!("; {} member{} {did}", grouped(count), plural(count)));
+        }
+    }
+    text
 }
 
 fn limited(limit: GuessLimit, user: &str) -> String {

@@ -278,4 +278,44 @@ impl Db<'_> {
         }
         Ok(levels)
     }
+
+    /// The group with this primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_group_by_id(&self, id: i64) -> Result<Option<GroupRow>, StoreError> {
+        self.one(&format!("SELECT {GROUP_COLUMNS} FROM groups g WHERE g.id = $1"), &values![id]).await
+    }
+
+    /// The names of these groups, in order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_group_names(&self, ids: &[i64]) -> Result<Vec<String>, StoreError> {
+        let (list, values) = in_list([], ids.iter().copied());
+        self.all(&format!("SELECT g.name FROM groups g WHERE g.id IN ({list}) ORDER BY g.name"), &values).await
+    }
+
+    /// Whether a group or an ancestor of it has a policy.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_policy_above(&self, id: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT p.group_id FROM group_ancestors a JOIN group_policies p ON p.group_id = a.ancestor_id \
+            WHERE a.group_id = $1 LIMIT 1";
+        Ok(self.one::<i64>(sql, &values![id]).await?.is_some())
+    }
+
+    /// The uuids of these users, by primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_user_uuids(&self, ids: &[i64]) -> Result<Vec<Uuid>, StoreError> {
+        let mut uuids = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(500) {
+            let (list, values) = in_list([], chunk.iter().copied());
+            uuids.extend(self.all::<Uuid>(&format!("SELECT uuid FROM users WHERE id IN ({list}) ORDER BY id"), &values).await?);
+        }
+        Ok(uuids)
+    }
 }

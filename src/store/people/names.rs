@@ -1,5 +1,6 @@
 //! The user that a text names, and names that are the same.
 
+use crate::domain::UserId;
 use crate::domain::names;
 use crate::store::people::users::{UserRow, select_users};
 use crate::store::{Db, StoreError};
@@ -92,6 +93,15 @@ impl Db<'_> {
     pub async fn is_username_taken(&self, username: &str) -> Result<bool, StoreError> {
         let sql = "SELECT id FROM users WHERE username_key = $1 LIMIT 1";
         Ok(self.one::<i64>(sql, &values![names::key(username)]).await?.is_some())
+    }
+
+    /// Whether another user has this name or one that is the same.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_username_taken_by_other(&self, username: &str, than: UserId) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM users WHERE username_key = $1 AND id <> $2 LIMIT 1";
+        Ok(self.one::<i64>(sql, &values![names::key(username), than]).await?.is_some())
     }
 
     /// Names of users that are the same, and e-mail addresses that more than one user has: at most
