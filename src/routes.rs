@@ -6,8 +6,7 @@ use axum::{Extension, Router};
 use crate::actions::app::App;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::users::recovery;
-use crate::api::core::{authenticated_sessions, ended_sessions};
+use crate::api::core::{authenticated_sessions, ended_sessions, groups, users};
 use crate::api::{flows, health, schema};
 use crate::ui;
 use crate::ui::fleet::offers::ApiNames;
@@ -44,7 +43,19 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/authenticated_sessions/{uuid}/used_by/", authenticated_sessions::item_used_by())
         .route("/api/v3/core/authenticated_sessions/{uuid}/details/", details::address())
         .route("/api/v3/core/ended_sessions/", ended_sessions::collection())
-        .route("/api/v3/core/users/{id}/recovery/", recovery::address())
+        .route("/api/v3/core/users/", users::collection())
+        .route("/api/v3/core/users/me/", users::me::address())
+        .route("/api/v3/core/users/paths/", users::paths())
+        .route("/api/v3/core/users/{id}/", users::item())
+        .route("/api/v3/core/users/{id}/set_password/", users::password::address())
+        .route("/api/v3/core/users/{id}/set_password_hash/", users::password::hash_address())
+        .route("/api/v3/core/users/{id}/recovery/", users::recovery::address())
+        .route("/api/v3/core/users/{id}/used_by/", users::item_used_by())
+        .route("/api/v3/core/groups/", groups::collection())
+        .route("/api/v3/core/groups/{group_uuid}/", groups::item())
+        .route("/api/v3/core/groups/{group_uuid}/add_user/", groups::item_add_user())
+        .route("/api/v3/core/groups/{group_uuid}/remove_user/", groups::item_remove_user())
+        .route("/api/v3/core/groups/{group_uuid}/used_by/", groups::item_used_by())
         .route("/api/v3/flows/executor/{flow_slug}/", any(flows::executor::executor))
         .route("/api/v3/schema/", get(schema::schema))
         .route("/api/v3/", get(schema::browser))

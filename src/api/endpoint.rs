@@ -244,6 +244,16 @@ pub fn options(name: &str, description: &str) -> Response {
     ok(&json!({ "name": name, "description": description, "renders": media, "parses": media }))
 }
 
+/// 201 with a JSON body.
+pub fn created(body: &impl Serialize) -> Response {
+    json_response(StatusCode::CREATED, body)
+}
+
+/// 204, without a body.
+pub fn done() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
 /// 200 with a JSON body.
 pub fn ok(body: &impl Serialize) -> Response {
     json_response(StatusCode::OK, body)

@@ -69,10 +69,7 @@ impl ApiError {
     /// 400 for a rule that the request as a whole breaks: its sentence, with a capital letter and a full stop.
     #[must_use]
     pub fn broken(rule: &dyn std::fmt::Display) -> Self {
-        let rule = rule.to_string();
-        let mut letters = rule.chars();
-        let first: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
-        Self::parameter(NON_FIELD_ERRORS, &format!("{first}{}.", letters.as_str()))
+        Self::parameter(NON_FIELD_ERRORS, &sentence(rule))
     }
 
     /// The same error; [`ApiError::Missing`] names the kind of object that was looked for.
@@ -83,6 +80,14 @@ impl ApiError {
             other => other,
         }
     }
+}
+
+/// A rule that was broken, as a sentence with a capital letter and a full stop.
+pub fn sentence(rule: &dyn std::fmt::Display) -> String {
+    let rule = rule.to_string();
+    let mut letters = rule.chars();
+    let first: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
 }
 
 impl IntoResponse for ApiError {

@@ -13,8 +13,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder
 use utoipa::{Modify, OpenApi};
 
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::users::recovery;
-use crate::api::core::{authenticated_sessions as sessions, ended_sessions};
+use crate::api::core::{authenticated_sessions as sessions, ended_sessions, groups, users};
 use crate::api::error::GenericError;
 use crate::api::flows::executor;
 use crate::http::static_file::StaticFile;
@@ -39,7 +38,27 @@ pub const BASE: &str = "/api/v3";
         details::retrieve,
         revoke::revoke,
         ended_sessions::list,
-        recovery::create,
+        users::list,
+        users::create,
+        users::retrieve,
+        users::update,
+        users::partial_update,
+        users::destroy,
+        users::used_by,
+        users::list_paths,
+        users::me::retrieve,
+        users::password::set_password,
+        users::password::set_password_hash,
+        users::recovery::create,
+        groups::list,
+        groups::create,
+        groups::retrieve,
+        groups::update,
+        groups::partial_update,
+        groups::destroy,
+        groups::add_user,
+        groups::remove_user,
+        groups::used_by,
         executor::get,
         executor::solve
     ),

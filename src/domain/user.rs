@@ -71,6 +71,9 @@ pub enum UserRule {
     /// One that may not be.
     #[error(transparent)]
     Password(#[from] PasswordRule),
+    /// A hash of a password that cannot be checked here.
+    #[error("the hash of a password must be Argon2 in PHC form, within the costs that are checked here")]
+    Hash,
     /// The key of a token that may not be.
     #[error(transparent)]
     TokenKey(#[from] TokenKeyRule),

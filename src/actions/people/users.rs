@@ -101,11 +101,28 @@ pub async fn set_password(app: &App, by: By<'_>, user: &UserRow, password: Strin
     by.must_administer()?;
     passwords::check(app, &password, [&user.username, &user.name, &user.email])?;
     let hash = app.passwords.hash(password).await?;
+    store_password(app, by, user, hash).await
+}
+
+/// Sets the hash of a user's password, as [`set_password`] sets a password.
+///
+/// # Errors
+/// As for [`set_password`]; [`UserRule::Hash`] when the hash cannot be checked here.
+pub async fn set_password_hash(app: &App, by: By<'_>, user: &UserRow, hash: String) -> Result<(), ActionError> {
+    by.must_administer()?;
+    if !passwords::is_usable_hash(&hash) {
+        return Err(UserRule::Hash.into());
+    }
+    store_password(app, by, user, hash).await
+}
+
+async fn store_password(app: &App, by: By<'_>, user: &UserRow, hash: String) -> Result<(), ActionError> {
     let (actor, now, id, name) = (by.actor(), app.clock.now(), user.id, user.username.clone());
     let ends = Ends::by_setting(app, None);
     app.store
         .write(move |db| {
             Box::pin(async move {
+                db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
                 let new = NewPassword { user: id, name: &name, hash: &hash, ends };
                 replace_password(db, &new, &actor, now).await?;
                 Ok(())

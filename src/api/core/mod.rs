@@ -2,5 +2,6 @@
 
 pub mod authenticated_sessions;
 pub mod ended_sessions;
+pub mod groups;
 pub mod users;
 pub mod wire;

@@ -132,6 +132,22 @@ pub struct AuthenticatedSession<'a> {
     expires: Timestamp,
 }
 
+/// A UUID in its form with dashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dashed(pub uuid::Uuid);
+
+impl Serialize for Dashed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]))
+    }
+}
+
+/// A JSON object that is stored as text.
+#[must_use]
+pub fn json_object(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
 /// JSON that other answers have, too.
 struct Said(Arc<RawValue>);
 
@@ -206,7 +222,7 @@ pub struct AuthenticatedSessionAsn {
     network: String,
 }
 
-/// An object that refers to a session. There are none yet.
+/// An object that refers to the one that was asked about. None is listed.
 #[derive(Serialize, ToSchema)]
 pub struct UsedBy {
     app: String,

@@ -36,7 +36,7 @@ const TOO_MANY: &str = "Too many wrong passwords. Please try again later.";
 /// Said when what was proved is gone or does not hold any more.
 const TOO_LATE: &str = "The sign-in took too long. Please start again.";
 /// A small grey figure: the same for every name, since the name may not exist.
-const AVATAR: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='%23888'%3E%3Ccircle cx='12' cy='8' r='4'/%3E%3Cpath d='M4 20a8 8 0 0116 0z'/%3E%3C/svg%3E";
+pub(in crate::api) const AVATAR: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='%23888'%3E%3Ccircle cx='12' cy='8' r='4'/%3E%3Cpath d='M4 20a8 8 0 0116 0z'/%3E%3C/svg%3E";
 
 /// The address of every flow.
 pub async fn executor(State(app): State<App>, Path(slug): Path<String>, request: Request) -> Response {

@@ -6,10 +6,9 @@ use axum::routing::MethodRouter;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::users;
+use crate::api::core::users::fields::id_of;
 use crate::api::core::wire::Link;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
-use crate::api::error::ApiError;
-use crate::domain::UserId;
 
 /// The address. It is for administrators.
 pub fn address() -> MethodRouter<App> {
@@ -24,7 +23,7 @@ pub fn address() -> MethodRouter<App> {
     params(("id" = i64, Path)), responses((status = 200, body = Link, description = "The link, which is shown once."))
 )]
 pub(crate) async fn create(app: App, call: Call) -> Answer {
-    let id = call.part().parse().map(UserId).map_err(|_| ApiError::Missing)?;
+    let id = id_of(call.part())?;
     let by = By::Principal(&call.who, &call.actor);
     let user = users::find_by_id(&app, by, id).await?;
     let key = users::make_recovery_link(&app, by, &user).await?;
