@@ -10,7 +10,9 @@ use std::time::Duration;
 use rollcall::actions::ActionError;
 use rollcall::actions::by::By;
 use rollcall::actions::import::ImportError;
-use rollcall::actions::people::{bootstrap, privacy, users};
+use rollcall::actions::people::changes::UserChange;
+use rollcall::actions::people::groups::GroupChange;
+use rollcall::actions::people::{bootstrap, changes, groups, privacy, users};
 use rollcall::actions::principal::Principal;
 use rollcall::actions::sessions::end_job::EndTarget;
 use rollcall::actions::sessions::end_matching::{EndError, EndRequest};
@@ -29,6 +31,8 @@ use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Permission, SessionId};
 use rollcall::store::people::policies::PolicyOwner;
 use rollcall::store::people::users::{NewUser, Rights, UserRow};
+
+use serde_json::json;
 
 use crate::support::TestApp;
 use crate::support::app::TestUser;
@@ -198,9 +202,23 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("clock.rs request_confirmation", clock::request_confirmation(server, by));
     call!("import.rs run", import::run(server, by, source(), true, Box::new(|_| {})));
     call!("people/bootstrap.rs run", bootstrap::run(server, by));
+    let change = UserChange { name: Some("Changed".into()), ..UserChange::default() };
+    call!("people/changes.rs change", changes::change(server, by, alice.id, change));
+    let group = || GroupChange { name: Some("strangers".into()), ..GroupChange::default() };
+    let staff = match server.store.read().find_group_id("staff").await.unwrap() {
+        Some(id) => server.store.read().find_group_by_id(id).await.unwrap().unwrap().uuid,
+        None => uuid::Uuid::nil(),
+    };
+    call!("people/groups.rs add", groups::add(server, by, group()));
+    call!("people/groups.rs change", groups::change(server, by, staff, group()));
+    call!("people/groups.rs set_member", groups::set_member(server, by, staff, alice.id, true));
+    call!("people/groups.rs remove", groups::remove(server, by, staff));
     call!("people/privacy.rs export", privacy::export(server, by, alice));
     call!("people/privacy.rs erase", privacy::erase(server, by, &alice.username));
     call!("people/users.rs add", users::add(server, by, newcomer(), None));
+    call!("people/users.rs add_with", users::add_with(server, by, newcomer(), None, UserChange::default()));
+    let hash = alice.password_hash.clone().unwrap_or_default();
+    call!("people/users.rs set_password_hash", users::set_password_hash(server, by, alice, hash));
     call!("people/users.rs find", users::find(server, by, &alice.username));
     call!("people/users.rs find_by_id", users::find_by_id(server, by, alice.id));
     call!("people/users.rs set_password", users::set_password(server, by, alice, "a password of a stranger".into()));
@@ -264,6 +282,7 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
     tokens::add(&app.app, By::Cli, alice.id, "alice", token).await.unwrap();
     let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
     let mallory = app.user("mallory").await;
+    app.import(&[json!({"kind": "group", "name": "staff"})]).await;
     let before = app.events().await;
     let called = call_all(&app, &principal(&mallory, Rights::default()), &row, session).await;
     let wanted: BTreeSet<String> = actions().into_iter().filter(|(_, takes)| says_who(takes)).map(|(name, _)| name).collect();

@@ -7,9 +7,9 @@ use rollcall::actions::people::users;
 use rollcall::domain::UserId;
 use rollcall::domain::listing::{SessionFilter, Sort, SortKey};
 use rollcall::domain::page::Wanted;
+use rollcall::domain::people_lists::{UserFilter, UserSortKey};
 use rollcall::store::StoreError;
 use rollcall::store::events::list::EventFilter;
-use rollcall::store::people::user_list::{UserFilter, UserSortKey};
 use serde_json::json;
 
 use crate::support::{SESSIONS, TestApp, geoip, seed};
@@ -165,12 +165,15 @@ db_test!(users_and_events_are_listed_by_the_same_function, |db| async move {
     let app = TestApp::new(db).await;
     let lines: Vec<_> = (1..=45).map(|id| seed::user(id, &format!("user-{id:02}"))).collect();
     app.import(&lines).await;
-    let (store, part) = (&app.app.store, |part: &str| UserFilter { part: part.into() });
+    let (store, part) = (&app.app.store, |part: &str| {
+        let search = rollcall::domain::search::folded_terms([part]).unwrap();
+        UserFilter { search, ..UserFilter::default() }
+    });
     let by_name = [Sort { key: UserSortKey::Username, is_descending: true }];
     let found = store.page(&part(""), &by_name, Wanted::page(2, 20)).await.unwrap();
-    assert_eq!((found.count, found.pages, found.rows.first().map(|user| user.id)), (45, 3, Some(UserId(25))));
+    assert_eq!((found.count, found.pages, found.rows.first().map(|user| user.profile.user.id)), (45, 3, Some(UserId(25))));
     let found = store.page(&part("R-4"), &[], Wanted::last(4)).await.unwrap();
-    assert_eq!(found.rows.iter().map(|user| user.id.0).collect::<Vec<_>>(), [44, 45]);
+    assert_eq!(found.rows.iter().map(|user| user.profile.user.id.0).collect::<Vec<_>>(), [44, 45]);
     assert!(!store.page(&part("nobody"), &by_name, Wanted::page(2, 20)).await.unwrap().is_there());
     let imports = EventFilter { kind: Some("import".into()), ..EventFilter::default() };
     let found = store.page(&imports, &[], Wanted::first(20)).await.unwrap();

@@ -77,6 +77,10 @@ impl Caller {
         send(self.build("POST", path).json(body)).await
     }
 
+    pub async fn send_json(&self, method: &str, path: &str, body: &Value) -> Answer {
+        send(self.build(method, path).json(body)).await
+    }
+
     pub async fn post_form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         send(self.build("POST", path).form(fields)).await
     }
