@@ -20,7 +20,7 @@ CREATE INDEX users_without_folded_name ON users (id) WHERE name_folded IS NULL;
 -- PostgreSQL takes, so the first 200 characters decide.
 CREATE INDEX users_by_name ON users (substr(name, 1, 200), id);
 CREATE INDEX users_by_path ON users (substr(path, 1, 200), id);
-CREATE INDEX users_by_email ON users (email, id);
+CREATE INDEX users_by_address ON users (email, id);
 CREATE INDEX users_by_type ON users (type, id);
 CREATE INDEX users_by_activity ON users (is_active, id);
 CREATE INDEX users_by_creation ON users (created_at, id);
