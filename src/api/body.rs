@@ -131,19 +131,21 @@ impl Field<'_> {
     }
 
     /// A text of at most `most` characters, without blanks around it. A number is taken as a text.
+    #[must_use]
     pub fn text(self, most: usize) -> Option<String> {
         let (is_blank_allowed, is_trimmed) = (self.is_blank_allowed, self.is_trimmed);
         self.value(|value| text(value, is_blank_allowed, is_trimmed, most))
     }
 
     /// The same; the inner `None` is null.
-    #[expect(clippy::option_option, reason = "not sent is not null")]
+    #[must_use]
     pub fn text_or_null(self, most: usize) -> Option<Option<String>> {
         let (is_blank_allowed, is_trimmed) = (self.is_blank_allowed, self.is_trimmed);
         self.value_or_null(|value| text(value, is_blank_allowed, is_trimmed, most))
     }
 
     /// An e-mail address, or an empty text.
+    #[must_use]
     pub fn email(self) -> Option<String> {
         self.value(|value| {
             let email = text(value, true, true, MAX_EMAIL_LENGTH)?;
@@ -152,6 +154,7 @@ impl Field<'_> {
     }
 
     /// A text of ASCII letters, digits, `-` and `_`, of at most `most` characters.
+    #[must_use]
     pub fn slug(self, most: usize) -> Option<String> {
         self.value(|value| {
             let slug = text(value, false, true, most)?;
@@ -161,22 +164,25 @@ impl Field<'_> {
     }
 
     /// A boolean, or a word or number for one.
+    #[must_use]
     pub fn boolean(self) -> Option<bool> {
         self.value(boolean)
     }
 
     /// An integer, or a text of one. What does not fit is refused.
+    #[must_use]
     pub fn integer(self) -> Option<i64> {
         self.value(|value| integer(value)?.value().ok_or_else(|| NO_INTEGER.to_owned()))
     }
 
     /// An instant.
+    #[must_use]
     pub fn instant(self) -> Option<Timestamp> {
         self.value(instant)
     }
 
     /// An instant; the inner `None` is null.
-    #[expect(clippy::option_option, reason = "not sent is not null")]
+    #[must_use]
     pub fn instant_or_null(self) -> Option<Option<Timestamp>> {
         self.value_or_null(instant)
     }
@@ -193,6 +199,7 @@ impl Field<'_> {
     }
 
     /// A JSON object, of at most [`MAX_OBJECT`] bytes of text, in its text form.
+    #[must_use]
     pub fn object(self) -> Option<Map<String, Value>> {
         self.value(|value| {
             let Value::Object(object) = value else { return Err(NO_OBJECT.to_owned()) };
@@ -205,16 +212,19 @@ impl Field<'_> {
 
     /// The primary key of an object of integer keys. Whether there is such an object is for the caller to find out, who
     /// says so with [`no_such_pk`]. A key that no object can have is -1.
+    #[must_use]
     pub fn key(self) -> Option<i64> {
         self.value(key)
     }
 
     /// A list of such primary keys. The first wrong one is reported.
+    #[must_use]
     pub fn keys(self) -> Option<Vec<i64>> {
         self.list(key)
     }
 
     /// A list of primary keys that are UUIDs.
+    #[must_use]
     pub fn uuids(self) -> Option<Vec<Uuid>> {
         self.list(uuid_key)
     }
@@ -238,7 +248,6 @@ impl Field<'_> {
     }
 
     /// The field's value, read by `read`; the inner `None` is null.
-    #[expect(clippy::option_option, reason = "not sent is not null")]
     pub fn value_or_null<T>(self, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<Option<T>> {
         let Self { body, name, is_required, .. } = self;
         match body.fields.get(name).map(|value| if value.is_null() { Ok(None) } else { read(value).map(Some) }) {
@@ -383,7 +392,7 @@ fn holds_null_character(value: &Value) -> bool {
 mod tests {
     use super::*;
 
-    fn body(fields: Value) -> Body {
+    fn body(fields: &Value) -> Body {
         Body::new(fields.as_object().unwrap().clone(), false)
     }
 
@@ -396,18 +405,20 @@ mod tests {
     }
 
     /// What a reader gives for one value, and what it finds wrong with it.
-    fn read<T>(value: Value, read: impl Fn(Field<'_>) -> Option<T>) -> Result<T, String> {
-        let mut body = body(json!({ "f": value }));
-        let got = read(body.field("f"));
-        match errors(body) {
-            Value::Null => Ok(got.unwrap()),
-            errors => Err(errors["f"][0].as_str().unwrap().to_owned()),
-        }
+    macro_rules! read {
+        ($value:expr, $($reader:tt)+) => {{
+            let mut body = body(&json!({ "f": $value }));
+            let got = body.field("f").$($reader)+;
+            match errors(body) {
+                Value::Null => Ok(got.unwrap()),
+                errors => Err(errors["f"][0].as_str().unwrap().to_owned()),
+            }
+        }};
     }
 
     #[test]
     fn texts_as_django_rest_framework_reads_them() {
-        let text = |value| read(value, |field| field.text(5));
+        let text = |value: Value| read!(value, text(5));
         assert_eq!(text(json!(" a\u{a0}")), Ok("a".into()));
         assert_eq!(text(json!(12)), Ok("12".into()));
         assert_eq!(text(json!("ääääää")), Err("Ensure this field has no more than 5 characters.".into()));
@@ -418,15 +429,15 @@ mod tests {
             assert_eq!(text(bad), Err(NO_STRING.into()));
         }
         assert_eq!(text(json!("a\0")), Err(NULL_CHARACTER.into()));
-        assert_eq!(read(json!(" "), |field| field.or_blank().text(5)), Ok(String::new()));
-        assert_eq!(read(json!(" a "), |field| field.untrimmed().text(5)), Ok(" a ".into()));
-        assert_eq!(read(json!(""), |field| field.untrimmed().text(5)), Err(BLANK.into()));
-        assert_eq!(read(json!(null), |field| field.text_or_null(5)), Ok(None));
+        assert_eq!(read!(json!(" "), or_blank().text(5)), Ok(String::new()));
+        assert_eq!(read!(json!(" a "), untrimmed().text(5)), Ok(" a ".into()));
+        assert_eq!(read!(json!(""), untrimmed().text(5)), Err(BLANK.into()));
+        assert_eq!(read!(json!(null), text_or_null(5)), Ok(None));
     }
 
     #[test]
     fn booleans_integers_and_instants() {
-        let boolean = |value| read(value, |field| field.boolean());
+        let boolean = |value: Value| read!(value, boolean());
         for yes in [json!(true), json!("t"), json!("Yes"), json!("ON"), json!("1"), json!(1), json!(1.0)] {
             assert_eq!(boolean(yes), Ok(true));
         }
@@ -436,41 +447,41 @@ mod tests {
         for bad in [json!("tRue"), json!("maybe"), json!(2), json!([]), json!("")] {
             assert_eq!(boolean(bad), Err(NO_BOOLEAN.into()));
         }
-        let integer = |value| read(value, |field| field.integer());
+        let integer = |value: Value| read!(value, integer());
         assert_eq!((integer(json!("6.0")), integer(json!(6.0)), integer(json!(-7))), (Ok(6), Ok(6), Ok(-7)));
         for bad in [json!("x"), json!(1.5), json!(true), json!([1]), json!("99999999999999999999")] {
             assert_eq!(integer(bad), Err(NO_INTEGER.into()));
         }
-        let instant = |value| read(value, |field| field.instant());
+        let instant = |value: Value| read!(value, instant());
         assert_eq!(instant(json!("1970-01-01T00:00:01+00:00")), Ok(Timestamp(1_000_000)));
         for bad in [json!("soon"), json!(5), json!("")] {
             assert_eq!(instant(bad), Err(NO_INSTANT.into()));
         }
-        assert_eq!(read(json!(null), |field| field.instant_or_null()), Ok(None));
+        assert_eq!(read!(json!(null), instant_or_null()), Ok(None));
     }
 
     #[test]
     fn words_addresses_and_objects() {
-        let choice = |value| read(value, |field| field.choice(|word| (word == "api").then_some(1)));
+        let choice = |value: Value| read!(value, choice(|word| (word == "api").then_some(1)));
         assert_eq!(choice(json!("api")), Ok(1));
         assert_eq!(choice(json!("weird")), Err("\"weird\" is not a valid choice.".into()));
         assert_eq!(choice(json!(true)), Err("\"True\" is not a valid choice.".into()));
-        assert_eq!(read(json!("a b"), |field| field.slug(255)), Err(NO_SLUG.into()));
-        assert_eq!(read(json!("a-B_1"), |field| field.slug(255)), Ok("a-B_1".into()));
-        assert_eq!(read(json!("a@b.example"), |field| field.email()), Ok("a@b.example".into()));
-        assert_eq!(read(json!(""), |field| field.email()), Ok(String::new()));
-        assert_eq!(read(json!("nobody"), |field| field.email()), Err(NO_EMAIL.into()));
+        assert_eq!(read!(json!("a b"), slug(255)), Err(NO_SLUG.into()));
+        assert_eq!(read!(json!("a-B_1"), slug(255)), Ok("a-B_1".into()));
+        assert_eq!(read!(json!("a@b.example"), email()), Ok("a@b.example".into()));
+        assert_eq!(read!(json!(""), email()), Ok(String::new()));
+        assert_eq!(read!(json!("nobody"), email()), Err(NO_EMAIL.into()));
         for bad in [json!([]), json!("{}"), json!(1)] {
-            assert_eq!(read(bad, |field| field.object()), Err(NO_OBJECT.into()));
+            assert_eq!(read!(bad, object()), Err(NO_OBJECT.into()));
         }
         let large = json!({ "a": "x".repeat(MAX_OBJECT) });
-        assert!(read(large, |field| field.object()).unwrap_err().contains("131072 bytes"));
-        assert_eq!(read(json!({ "a": [{ "b\0": 1 }] }), |field| field.object()), Err(NULL_CHARACTER.into()));
+        assert!(read!(large, object()).unwrap_err().contains("131072 bytes"));
+        assert_eq!(read!(json!({ "a": [{ "b\0": 1 }] }), object()), Err(NULL_CHARACTER.into()));
     }
 
     #[test]
     fn references() {
-        let keys = |value| read(value, |field| field.keys());
+        let keys = |value: Value| read!(value, keys());
         assert_eq!(keys(json!([1, "2"])), Ok(vec![1, 2]));
         assert_eq!(keys(json!("1")), Err("Expected a list of items but got type \"str\".".into()));
         assert_eq!(keys(json!(["a"])), Err("Incorrect type. Expected pk value, received str.".into()));
@@ -479,7 +490,7 @@ mod tests {
             keys(json!(["99999999999999999999"])),
             Err("Invalid pk \"99999999999999999999\" - object does not exist.".into())
         );
-        let uuids = |value| read(value, |field| field.uuids());
+        let uuids = |value: Value| read!(value, uuids());
         assert_eq!(uuids(json!(["nope"])), Err("“nope” is not a valid UUID.".into()));
         assert_eq!(uuids(json!([5])), Ok(vec![Uuid::from_u128(5)]));
         assert_eq!(uuids(json!([true])), Err("Incorrect type. Expected pk value, received bool.".into()));
@@ -487,7 +498,7 @@ mod tests {
 
     #[test]
     fn all_wrong_fields_are_reported_together() {
-        let mut wrong = body(json!({ "is_active": "maybe", "unknown": 1 }));
+        let mut wrong = body(&json!({ "is_active": "maybe", "unknown": 1 }));
         assert_eq!(wrong.field("username").required().text(150), None);
         assert_eq!(wrong.field("is_active").boolean(), None);
         assert_eq!(wrong.field("email").email(), None);

@@ -250,6 +250,7 @@ pub fn created(body: &impl Serialize) -> Response {
 }
 
 /// 204, without a body.
+#[must_use]
 pub fn done() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }

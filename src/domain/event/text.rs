@@ -1,6 +1,6 @@
 //! The text of an event: one sentence, made from its content and the names of the time.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::domain::event::{Changes, ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit};
 use crate::domain::session::EndReason;
@@ -145,7 +145,7 @@ fn group_changed(actor: &str, user: &str, group: &str, changes: &Changes, member
     let [added, removed] = members;
     for (count, did) in [(added, "joined"), (removed, "left")] {
         if count > 0 {
-            text.push_str(&format!("; {} member{} {did}", grouped(count), plural(count)));
+            let _ = write!(text, "; {} member{} {did}", grouped(count), plural(count));
         }
     }
     text

@@ -68,8 +68,7 @@ impl Conditions {
                     self.all.push("1 = 0".to_owned());
                     continue;
                 }
-                let path: String = names.iter().map(|name| format!(".\"{name}\"")).collect();
-                let path = self.place(format!("${path}"));
+                let path = self.place(format!("$.\"{}\"", names.join("\".\"")));
                 self.all.push(format!("({column} -> {path}) = {value}"));
             } else {
                 let escaped = |name: &&str| format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
