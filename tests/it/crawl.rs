@@ -28,7 +28,7 @@ async fn addresses(app: &TestApp, admin: &TestUser<'_>, uuid: &str) -> Vec<Strin
             ("default-invalidation-flow", "00000000-0000-4000-8000-00000000dead", "x", "x.svg"),
         ] {
             let filled = path.replace("{flow_slug}", slug).replace("{uuid}", uuid).replace("{key}", key).replace("{file}", file);
-            let filled = filled.replace("{id}", &admin.id.0.to_string()).replace("{name}", "x");
+            let filled = filled.replace("{id}", &admin.id.0.to_string()).replace("{name}", "x").replace("{group_uuid}", uuid);
             assert!(!filled.contains('{'), "{filled}: add a sample for this part to tests/it/crawl.rs");
             addresses.push(filled);
         }

@@ -62,6 +62,8 @@ struct Cast<'a> {
     newcomer: TestUser<'a>,
     columns: Vec<Column>,
     uuid: String,
+    /// The group that addresses name.
+    group: String,
     /// Where that session was used: no other was.
     ip: String,
     link: String,
@@ -79,8 +81,8 @@ impl<'a> Cast<'a> {
             app.superuser("inactive").await,
         ];
         let newcomer = app.user("newcomer").await;
-        let (uuid, ip, link) = Default::default();
-        let mut this = Self { app, users, newcomer, columns: Vec::new(), uuid, ip, link };
+        let (uuid, group, ip, link) = Default::default();
+        let mut this = Self { app, users, newcomer, columns: Vec::new(), uuid, group, ip, link };
         this.name().await;
         for column in 0..columns().len() {
             let column = this.column(column).await;
@@ -100,10 +102,24 @@ impl<'a> Cast<'a> {
 
     /// A new session and a new link for addresses to name.
     async fn name(&mut self) {
+        self.restore().await;
         self.link = self.newcomer.token_key(TokenIntent::Recovery, None).await;
         let link: u32 = self.link.bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         self.ip = format!("2001:db8::{:x}:{:x}", link >> 16, link & 0xffff);
         self.uuid = self.users[0].session_on(&self.ip, "").await.uuid;
+    }
+
+    /// The user and the group that addresses name, again where they were removed.
+    async fn restore(&mut self) {
+        let (store, id) = (&self.app.app.store, self.newcomer.id);
+        if store.read().find_user(id).await.unwrap().is_none() {
+            self.app.import(&[json!({"kind": "user", "id": id, "username": "newcomer"})]).await;
+        }
+        if store.read().find_group_id("staff").await.unwrap().is_none() {
+            self.app.import(&[json!({"kind": "group", "name": "staff"})]).await;
+        }
+        let key = store.read().find_group_id("staff").await.unwrap().unwrap();
+        self.group = store.read().find_group_by_id(key).await.unwrap().unwrap().uuid.to_string();
     }
 
     async fn column(&self, column: usize) -> Column {
@@ -187,15 +203,15 @@ impl<'a> Cast<'a> {
         };
         let query = if route.ends_with("/bulk_delete/") { format!("?user_pks={owner}") } else { String::new() };
         let fill = |path: String| {
-            path.replace("{uuid}", &self.uuid).replace("{key}", &self.link).replace("{id}", &self.newcomer.id.0.to_string())
-                + &query
+            let path = path.replace("{uuid}", &self.uuid).replace("{group_uuid}", &self.group);
+            path.replace("{key}", &self.link).replace("{id}", &self.newcomer.id.0.to_string()) + &query
         };
         let mut samples: Vec<(String, String)> =
             parts.iter().map(|(name, part)| route.replace(name, part)).map(|path| (path.clone(), fill(path))).collect();
         if parts.is_empty() {
             samples.push((route.to_owned(), fill(route.to_owned())));
         }
-        for unknown in ["{uuid}", "{key}"].into_iter().filter(|name| route.contains(name)) {
+        for unknown in ["{uuid}", "{key}", "{group_uuid}"].into_iter().filter(|name| route.contains(name)) {
             let nothing = "00000000-0000-4000-8000-00000000dead";
             samples.push((route.replace(unknown, "unknown"), route.replace(unknown, nothing)));
         }

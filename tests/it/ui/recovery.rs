@@ -132,9 +132,11 @@ db_test!(administrators_alone_make_links, |db| async move {
     let made = admin.request("POST", &address).await.assert_status(200).json();
     let path = made["link"].as_str().unwrap().strip_prefix("https://sessions.example").unwrap().to_owned();
     app.anonymous().get(&path).await.assert_status(200);
-    for unknown in ["999999", "x", "-1"] {
+    for (unknown, why) in
+        [("999999", "No User matches the given query."), ("-1", "No User matches the given query."), ("x", "Not found.")]
+    {
         let answer = admin.request("POST", &format!("/api/v3/core/users/{unknown}/recovery/")).await;
-        answer.assert_detail(404, "No User matches the given query.");
+        answer.assert_detail(404, why);
     }
     let wrong = admin.get(&address).await.assert_status(405);
     assert_eq!(wrong.header("allow"), Some("POST, OPTIONS"));

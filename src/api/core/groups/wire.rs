@@ -18,7 +18,7 @@ use crate::store::people::groups::GroupRow;
 #[derive(Serialize, ToSchema)]
 #[schema(as = PaginatedGroupList)]
 pub struct GroupPage<'a> {
-    /// Where the page stands among the others.
+    /// The number of this page and of its neighbours.
     pub pagination: Pagination,
     /// The groups of this page.
     pub results: Vec<Group<'a>>,

@@ -44,7 +44,7 @@ impl From<UserType> for UserTypeEnum {
 #[derive(Serialize, ToSchema)]
 #[schema(as = PaginatedUserList)]
 pub struct UserPage<'a> {
-    /// Where the page stands among the others.
+    /// The number of this page and of its neighbours.
     pub pagination: Pagination,
     /// The users of this page.
     pub results: Vec<User<'a>>,
