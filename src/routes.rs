@@ -46,6 +46,7 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/users/", users::collection())
         .route("/api/v3/core/users/me/", users::me::address())
         .route("/api/v3/core/users/paths/", users::paths())
+        .route("/api/v3/core/users/service_account/", users::service_account::address())
         .route("/api/v3/core/users/{id}/", users::item())
         .route("/api/v3/core/users/{id}/set_password/", users::password::address())
         .route("/api/v3/core/users/{id}/set_password_hash/", users::password::hash_address())

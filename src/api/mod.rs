@@ -4,6 +4,7 @@
 pub mod body;
 pub mod core;
 mod django;
+pub mod duration;
 pub mod endpoint;
 pub mod error;
 pub mod flows;

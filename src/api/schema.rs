@@ -50,6 +50,7 @@ pub const BASE: &str = "/api/v3";
         users::password::set_password,
         users::password::set_password_hash,
         users::recovery::create,
+        users::service_account::create,
         groups::list,
         groups::create,
         groups::retrieve,

@@ -33,6 +33,9 @@ section! {
         /// How long a recovery link is valid, with which a user sets a password once.
         link_timeout: Duration = DURATION_ABOVE_ZERO, default "30m";
 
+        /// The longest time that a recovery link may be made for through the API (`token_duration`).
+        link_timeout_max: Duration = DURATION_ABOVE_ZERO, default "7d";
+
         /// What the sign-in page says to those who forgot their password.
         ///
         /// One line of text without markup; an empty one says nothing.

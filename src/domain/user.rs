@@ -80,6 +80,9 @@ pub enum UserRule {
     /// A link for an inactive user, who could not sign in with it.
     #[error("an inactive user has no use for a link; make them active first")]
     Inactive,
+    /// A link that would be valid for too long, or for no time.
+    #[error("a link is valid for some time, and at most for `sign_in.link_timeout_max`")]
+    LinkTime,
     /// A limit of zero, with which nobody could sign in.
     #[error("a timeout and a number of sessions must be above zero")]
     Policy,

@@ -50,14 +50,17 @@ impl GroupChange {
 }
 
 /// Who acts, when, and under which policy of the instance.
-struct Act {
-    actor: Actor,
-    now: Timestamp,
-    instance: Policy,
+pub(in crate::actions) struct Act {
+    /// What events remember of it.
+    pub actor: Actor,
+    /// When.
+    pub now: Timestamp,
+    /// The policy of the instance.
+    pub instance: Policy,
 }
 
 impl Act {
-    fn new(app: &App, by: By<'_>) -> Self {
+    pub fn new(app: &App, by: By<'_>) -> Self {
         Self { actor: by.actor(), now: app.clock.now(), instance: app.config.sessions.policy() }
     }
 }
@@ -86,7 +89,8 @@ pub async fn add(app: &App, by: By<'_>, group: GroupChange) -> Result<Uuid, Acti
     named_conflict(added, &name)
 }
 
-async fn add_in(db: &Db<'_>, name: &str, group: &GroupChange, act: &Act) -> Result<Uuid, ActionError> {
+/// Adds a group in a transaction.
+pub(in crate::actions) async fn add_in(db: &Db<'_>, name: &str, group: &GroupChange, act: &Act) -> Result<Uuid, ActionError> {
     let permissions = group.permissions.clone().unwrap_or_default();
     let id = db.insert_group(name, group.is_superuser.unwrap_or(false), &permissions).await?;
     let row = db.find_group_by_id(id).await?.ok_or(ActionError::NotFound)?;

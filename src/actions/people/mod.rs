@@ -6,4 +6,5 @@ pub mod changes;
 pub mod groups;
 pub mod passwords;
 pub mod privacy;
+pub mod service_accounts;
 pub mod users;

@@ -1,5 +1,7 @@
 //! Users: adding them, their passwords, whether they are active.
 
+use std::time::Duration;
+
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
@@ -166,10 +168,26 @@ pub async fn set_active(app: &App, by: By<'_>, user: &UserRow, is_active: bool) 
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::Rule`] for an inactive user;
 /// [`ActionError::NotFound`] when they were removed since they were read.
 pub async fn make_recovery_link(app: &App, by: By<'_>, user: &UserRow) -> Result<PlainSecret, ActionError> {
+    make_link(app, by, user, app.config.sign_in.link_timeout).await
+}
+
+/// The same for a link that is valid for another time.
+///
+/// # Errors
+/// As for [`make_recovery_link`]; [`UserRule::LinkTime`] for no time, and for more than `sign_in.link_timeout_max`.
+pub async fn make_recovery_link_for(app: &App, by: By<'_>, user: &UserRow, lives: Duration) -> Result<PlainSecret, ActionError> {
+    by.must_administer()?;
+    if lives.is_zero() || lives > app.config.sign_in.link_timeout_max {
+        return Err(UserRule::LinkTime.into());
+    }
+    make_link(app, by, user, lives).await
+}
+
+async fn make_link(app: &App, by: By<'_>, user: &UserRow, lives: Duration) -> Result<PlainSecret, ActionError> {
     by.must_administer()?;
     let key = PlainSecret::generate()?;
     let (actor, now, id, key_hash) = (by.actor(), app.clock.now(), user.id, key.hash());
-    let (identifier, lives) = (format!("recovery-{}", secret::random_alphanumeric(10)?), app.config.sign_in.link_timeout);
+    let identifier = format!("recovery-{}", secret::random_alphanumeric(10)?);
     app.store
         .write(move |db| {
             Box::pin(async move {

@@ -66,7 +66,7 @@ fn username(body: &mut Body) -> Option<String> {
 }
 
 /// A text that follows a rule of its own, in the form in which it is stored.
-fn checked(
+pub(super) fn checked(
     body: &mut Body,
     name: &'static str,
     read: impl FnOnce(&mut Body) -> Option<String>,

@@ -4,6 +4,7 @@ mod fields;
 pub mod me;
 pub mod password;
 pub mod recovery;
+pub mod service_account;
 pub mod table;
 pub mod wire;
 
