@@ -10,10 +10,12 @@ mod demo;
 mod export;
 mod filters;
 mod generate;
+mod group;
 mod import;
 pub mod load;
 pub mod metrics;
 mod output;
+mod people_filters;
 mod policy;
 mod serve;
 mod session;
@@ -22,6 +24,7 @@ mod token;
 #[cfg(feature = "otlp")]
 mod traces;
 mod user;
+mod user_fields;
 mod watch;
 
 use std::ffi::OsString;
@@ -59,9 +62,12 @@ enum Command {
     Export(export::ExportArgs),
     /// Make realistic load data: users and sessions in any number
     Generate(generate::GenerateArgs),
-    /// Users: add, list, set a password, activate, deactivate, remove
+    /// Users: add, change, show, list, set a password, activate, deactivate, remove
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Groups: add, change, show, list, remove, members
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// Tokens: add, list, remove
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -181,6 +187,7 @@ pub fn main() -> ExitCode {
             Command::Export(args) => export::run(config, args).await,
             Command::Generate(args) => generate::run(config, args).await,
             Command::User(command) => user::run(config, command).await,
+            Command::Group(command) => group::run(config, command).await,
             Command::Token(command) => token::run(config, command).await,
             Command::Policy(command) => policy::run(config, command).await,
             Command::Session(command) => session::run(config, *command).await,

@@ -50,6 +50,20 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Outcome {
     Ok(())
 }
 
+/// Writes the fields of a JSON object, one in each line.
+pub(super) fn facts(record: &serde_json::Value) -> Outcome {
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(items) => {
+            items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
+        }
+        serde_json::Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let fields = record.as_object().into_iter().flatten();
+    table(&["what", "value"], fields.map(|(name, value)| vec![name.replace('_', " "), text(value)]).collect())
+}
+
 /// Writes rows as CSV with a header, each cell harmless to a spreadsheet ([`crate::actions::csv`]).
 pub(super) fn csv(header: &[&str], rows: &[Vec<String>]) -> Outcome {
     write(&csv::rows([header])?)?;

@@ -7,9 +7,12 @@ use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::{privacy, users};
 use crate::actions::sign_in::factors;
+use crate::cli::people_filters::Filters;
+use crate::cli::user_fields::{self, SetArgs};
 use crate::cli::{Failure, Outcome, misused, output, serve};
 use crate::config::Config;
 use crate::domain::Permission;
+use crate::domain::people_lists::UserFilter;
 use crate::store::people::users::{NewUser, UserRow};
 
 /// What to do with users.
@@ -35,8 +38,20 @@ pub(super) enum UserCommand {
         #[arg(long)]
         no_password: bool,
     },
+    /// Change a user; what is not said stays
+    Set(Box<SetArgs>),
+    /// Show a user
+    Show {
+        /// Who
+        username: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List users by name
     List {
+        #[command(flatten)]
+        filters: Filters<UserFilter>,
         /// As JSON lines
         #[arg(long, conflicts_with = "csv")]
         json: bool,
@@ -119,7 +134,9 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
             users::add(&app, By::Cli, user, password).await?;
             output::say(&said);
         }
-        UserCommand::List { json, csv } => list(&app, json, csv).await?,
+        UserCommand::Set(args) => user_fields::set(&app, &args).await?,
+        UserCommand::Show { username, json } => user_fields::show(&app, find(&app, &username).await?.id, json).await?,
+        UserCommand::List { filters, json, csv } => user_fields::list(&app, &filters, json, csv).await?,
         UserCommand::SetPassword { username } => {
             let user = find(&app, &username).await?;
             users::set_password(&app, By::Cli, &user, output::new_password()?).await?;
@@ -195,43 +212,11 @@ pub(super) async fn find(app: &App, username: &str) -> Result<UserRow, Failure> 
     }
 }
 
-fn parse_permission(name: &str) -> Result<Permission, Failure> {
+/// The permission of that name.
+///
+/// # Errors
+/// Wrong usage when there is none.
+pub(super) fn parse_permission(name: &str) -> Result<Permission, Failure> {
     let known = Permission::ALL.map(Permission::as_str).join(", ");
     Permission::parse(name).ok_or_else(|| misused(format!("{name} is none of the permissions {known}")))
-}
-
-async fn list(app: &App, is_json: bool, is_csv: bool) -> Outcome {
-    const HEADER: [&str; 7] = ["id", "username", "name", "email", "active", "superuser", "last_sign_in"];
-    let mut rows = Vec::new();
-    let mut after = String::new();
-    loop {
-        let users = app.store.read().list_users(&after, 500).await?;
-        let Some(last) = users.last() else { break };
-        after.clone_from(&last.username);
-        for user in users {
-            let last = user.last_sign_in_at.map(|at| at.to_string()).unwrap_or_default();
-            if is_json {
-                output::line(&serde_json::to_string(&serde_json::json!({
-                    "id": user.id, "username": user.username, "name": user.name, "email": user.email,
-                    "active": user.is_active, "superuser": user.is_superuser, "last_sign_in": user.last_sign_in_at,
-                }))?)?;
-                continue;
-            }
-            let yes_no = |flag| if flag { "yes" } else { "no" }.to_owned();
-            rows.push(vec![
-                user.id.0.to_string(),
-                user.username,
-                user.name,
-                user.email,
-                yes_no(user.is_active),
-                yes_no(user.is_superuser),
-                last,
-            ]);
-        }
-    }
-    match (is_json, is_csv) {
-        (true, _) => Ok(()),
-        (_, true) => output::csv(&HEADER, &rows),
-        _ => output::table(&HEADER, rows),
-    }
 }

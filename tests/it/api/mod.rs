@@ -19,6 +19,7 @@ mod negotiation;
 mod ordering;
 mod paging;
 mod passkey_flow;
+mod people_lists;
 mod revoke;
 mod schema;
 mod search;

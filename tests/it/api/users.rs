@@ -277,3 +277,61 @@ db_test!(who_may_read_and_change_users, |db| async move {
     nobody.get(&format!("{USERS}me/")).await.assert_status(403);
     admin.send_json("DELETE", USERS, &json!({})).await.assert_status(405);
 });
+
+db_test!(a_recovery_link_holds_as_long_as_it_is_asked, |db| async move {
+    let app = TestApp::new(db).await;
+    let (admin, alice) = (app.admin_token().await, app.user("alice").await);
+    let address = format!("{USERS}{}/recovery/", alice.id.0);
+    for (body, hours) in
+        [(json!({}), 0), (json!({"token_duration": "hours=2;minutes=30"}), 2), (json!({"token_duration": "days=7"}), 167)]
+    {
+        let made = admin.post_json(&address, &body).await.assert_status(200).json();
+        let link = made["link"].as_str().unwrap().strip_prefix(&app.origin()).unwrap().to_owned();
+        app.advance(Duration::from_secs(hours * 3600 + 1740));
+        app.anonymous().get(&link).await.assert_status(200);
+        app.advance(Duration::from_secs(3600));
+        app.anonymous().get(&link).await.assert_status(404);
+    }
+    for (duration, why) in [
+        (json!("soon"), "soon is not in the correct format of 'hours=3;minutes=1'."),
+        (json!("days=8"), "A link is valid for some time, and at most for `sign_in.link_timeout_max`."),
+        (json!("seconds=0"), "A link is valid for some time, and at most for `sign_in.link_timeout_max`."),
+        (json!("days=-1"), "A link is valid for some time, and at most for `sign_in.link_timeout_max`."),
+        (json!([]), "Not a valid string."),
+    ] {
+        let answer = admin.post_json(&address, &json!({"token_duration": duration})).await.assert_status(400).json();
+        assert_eq!(answer, json!({"token_duration": [why]}), "{duration}");
+    }
+    admin.post_form(&address, &[("token_duration", "days=1")]).await.assert_status(415);
+});
+
+db_test!(a_service_account_is_a_user_with_an_application_password, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = app.admin_token().await;
+    let address = format!("{USERS}service_account/");
+    let made = admin.post_json(&address, &json!({"name": "Backup Job", "create_group": true})).await.assert_status(200).json();
+    let user = admin.get(&url(&made["user_pk"])).await.json();
+    assert_eq!((&made["username"], &made["user_uid"]), (&json!("Backup Job"), &user["uid"]));
+    assert_eq!((&user["type"], &user["path"]), (&json!("service_account"), &json!("goauthentik.io/service-accounts")));
+    assert_eq!((&user["name"], &user["attributes"]), (&json!("Backup Job"), &json!({"goauthentik.io/user/token-expires": true})));
+    assert_eq!(user["groups"], json!([made["group_pk"]]));
+    let key = made["token"].as_str().unwrap();
+    assert!(key.starts_with("rcp_"), "{key}");
+    app.anonymous().with_bearer(key).get(SESSIONS).await.assert_status(403);
+    let tokens = "SELECT count(*) FROM tokens WHERE identifier = 'service-account-backup-job-password' AND intent = 'app_password'";
+    assert_eq!(app.number(tokens).await, 1);
+    let again = admin.post_json(&address, &json!({"name": "backup job"})).await.assert_status(400).json();
+    assert_eq!(again, json!({"name": ["This field must be unique."]}));
+    // Another name with the same slug, and one whose group is there.
+    let details = json!({"non_field_errors": ["A user/group with these details already exists"]});
+    admin.post_json("/api/v3/core/groups/", &json!({"name": "taken"})).await.assert_status(201);
+    for body in [json!({"name": "backup-job"}), json!({"name": "taken", "create_group": true})] {
+        assert_eq!(admin.post_json(&address, &body).await.assert_status(400).json(), details, "{body}");
+    }
+    let bare = admin.post_json(&address, &json!({"name": "bare", "expiring": false})).await.assert_status(200).json();
+    assert!(bare.get("group_pk").is_none(), "{bare}");
+    assert_eq!(app.number("SELECT count(*) FROM users WHERE type = 'service_account'").await, 2);
+    let wrong = admin.post_json(&address, &json!({"expires": "soon"})).await.assert_status(400).json();
+    assert!(wrong["name"].is_array() && wrong["expires"].is_array(), "{wrong}");
+    assert!(!app.events().await.iter().any(|(_, text)| text.contains(key)));
+});

@@ -2,6 +2,7 @@
 
 mod check;
 mod export;
+mod groups;
 mod imports;
 mod migrate;
 mod sessions;
