@@ -34,7 +34,7 @@ pub fn parse(text: &str) -> Option<i64> {
     is_there.then_some(sum.round() as i64)
 }
 
-/// A duration of so many microseconds in the largest word that gives a whole number: `days=30`, `minutes=90`.
+/// A duration, given in microseconds, in the largest word that gives a whole number: `days=30`, `minutes=90`.
 #[must_use]
 pub fn format(micros: u128) -> String {
     let units: [(&str, u128); 6] = [

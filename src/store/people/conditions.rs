@@ -60,14 +60,14 @@ impl Conditions {
     pub fn with_attributes(&mut self, column: &str, filter: Option<&AttributeFilter>) {
         let Some(filter) = filter else { return };
         for (names, value) in filter.places() {
+            if self.is_sqlite && names.iter().any(|name| name.contains(['"', '\\'])) {
+                // A path of SQLite cannot name such an attribute.
+                self.all.push("1 = 0".to_owned());
+                continue;
+            }
             let value = self.place(value.to_string());
             self.all.push(format!("{column} <> '{{}}'"));
             if self.is_sqlite {
-                if names.iter().any(|name| name.contains(['"', '\\'])) {
-                    // A path of SQLite cannot name such an attribute.
-                    self.all.push("1 = 0".to_owned());
-                    continue;
-                }
                 let path = self.place(format!("$.\"{}\"", names.join("\".\"")));
                 self.all.push(format!("({column} -> {path}) = {value}"));
             } else {

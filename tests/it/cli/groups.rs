@@ -49,8 +49,8 @@ on_both!(groups_are_added_changed_shown_and_removed, |home| async move {
 });
 
 on_both!(users_are_changed_shown_and_found, |home| async move {
-    let home = home.with_administrator();
     home.import(&people());
+    home.ok_with(&["user", "add", "akadmin", "--superuser"], "correct horse battery\n");
     home.ok(&["group", "add", "staff"]);
     home.ok(&[
         "user",
