@@ -19,7 +19,7 @@ const SEARCH: &str = "search";
 pub(super) struct Filters<F> {
     search: Option<String>,
     flags: Vec<(&'static About, String)>,
-    filters: PhantomData<F>,
+    of: PhantomData<F>,
 }
 
 /// The filters that say which rows, and not what is shown of each.
@@ -60,7 +60,7 @@ impl<F: FilterSet> FromArgMatches for Filters<F> {
             values.map(move |value| (about, value)).collect::<Vec<_>>()
         };
         let search = matches.get_one::<String>(SEARCH).cloned();
-        Ok(Self { search, flags: rows_of::<F>().flat_map(values).collect(), filters: PhantomData })
+        Ok(Self { search, flags: rows_of::<F>().flat_map(values).collect(), of: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
