@@ -6,8 +6,9 @@ use axum::{Extension, Router};
 use crate::actions::app::App;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::{authenticated_sessions, ended_sessions, groups, users};
-use crate::api::{flows, health, schema};
+use crate::api::core::{authenticated_sessions, brands, ended_sessions, groups, users};
+use crate::api::empty::EMPTY_LISTS;
+use crate::api::{admin, authenticators, flows, health, root, schema};
 use crate::ui;
 use crate::ui::fleet::offers::ApiNames;
 
@@ -28,6 +29,10 @@ impl Routes {
         self.paths.push(path);
         self.router = self.router.route(path, answer);
         self
+    }
+
+    fn route_empty_lists(self) -> Self {
+        EMPTY_LISTS.iter().fold(self, |routes, list| routes.route(list.path, list.address()))
     }
 }
 
@@ -57,6 +62,15 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/groups/{group_uuid}/add_user/", groups::item_add_user())
         .route("/api/v3/core/groups/{group_uuid}/remove_user/", groups::item_remove_user())
         .route("/api/v3/core/groups/{group_uuid}/used_by/", groups::item_used_by())
+        .route("/api/v3/core/brands/current/", brands::current())
+        .route("/api/v3/root/config/", root::config::address())
+        .route("/api/v3/admin/version/", admin::version::address())
+        .route("/api/v3/admin/system/", admin::system::address())
+        .route("/api/v3/authenticators/all/", authenticators::own())
+        .route("/api/v3/authenticators/admin/all/", authenticators::everybodys())
+        .route("/api/v3/flows/instances/", flows::instances::collection())
+        .route("/api/v3/flows/instances/{slug}/", flows::instances::item())
+        .route_empty_lists()
         .route("/api/v3/flows/executor/{flow_slug}/", any(flows::executor::executor))
         .route("/api/v3/schema/", get(schema::schema))
         .route("/api/v3/", get(schema::browser))

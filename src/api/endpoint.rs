@@ -14,7 +14,7 @@ use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use futures_util::future::BoxFuture;
@@ -157,6 +157,12 @@ impl Call {
     #[must_use]
     pub fn method(&self) -> &Method {
         &self.parts.method
+    }
+
+    /// The request's headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
     }
 
     /// The part of the path that names an object, as text; `""` where there is none.

@@ -1,15 +1,22 @@
 //! authentik's REST API. The path mirrors the address: `/api/v3/core/authenticated_sessions/` is
 //! `api/core/authenticated_sessions/`. Only this module speaks authentik's dialect.
 
+pub mod admin;
+pub mod authenticators;
 pub mod body;
 pub mod core;
 mod django;
 pub mod duration;
+pub mod empty;
 pub mod endpoint;
 pub mod error;
 pub mod flows;
 pub mod health;
+mod id;
 pub mod list;
 mod negotiate;
+pub mod open;
 pub mod path;
+pub mod root;
 pub mod schema;
+pub mod small_list;

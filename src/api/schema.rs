@@ -13,9 +13,10 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder
 use utoipa::{Modify, OpenApi};
 
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::{authenticated_sessions as sessions, ended_sessions, groups, users};
+use crate::api::core::{authenticated_sessions as sessions, brands, ended_sessions, groups, users};
 use crate::api::error::GenericError;
 use crate::api::flows::executor;
+use crate::api::{admin, authenticators, empty, flows, root};
 use crate::http::static_file::StaticFile;
 
 /// What the paths of the description begin with. It is in `servers`, as in authentik's description.
@@ -68,6 +69,21 @@ pub const BASE: &str = "/api/v3";
 )]
 struct Description;
 
+/// The operations about the instance, its events and its tokens.
+#[derive(OpenApi)]
+#[openapi(paths(
+    root::config::retrieve,
+    admin::version::retrieve,
+    admin::system::retrieve,
+    admin::system::create,
+    brands::retrieve_current,
+    authenticators::list,
+    authenticators::list_admin,
+    flows::instances::list,
+    flows::instances::retrieve
+))]
+struct Instance;
+
 /// What all operations share: base address, credentials, and the errors that the scaffold answers.
 struct Common;
 
@@ -92,6 +108,8 @@ const ERRORS: [(u16, bool, &str); 8] = [
 
 impl Modify for Common {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        openapi.merge(Instance::openapi());
+        empty::describe(openapi);
         openapi.servers = Some(vec![ServerBuilder::new().url(BASE).build()]);
         let paths = std::mem::take(&mut openapi.paths.paths);
         let shortened = paths.into_iter().map(|(path, item)| (path.strip_prefix(BASE).unwrap_or(&path).to_owned(), item));

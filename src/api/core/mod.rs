@@ -1,6 +1,7 @@
 //! `/api/v3/core/`.
 
 pub mod authenticated_sessions;
+pub mod brands;
 pub mod ended_sessions;
 pub mod groups;
 pub mod users;

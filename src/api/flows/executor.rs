@@ -17,6 +17,7 @@ use crate::actions::{ActionError, sign_in};
 use crate::api::endpoint::{ok, options, with_allow};
 use crate::api::error::{AT_LIMIT, ApiError, PROOF_OUTDATED};
 use crate::api::flows::state::{Stage, State as Flow};
+use crate::api::flows::{SIGN_IN, SIGN_OUT};
 use crate::auth;
 use crate::auth::{csrf, known_device, redirect, relying_party};
 use crate::domain::PlainSecret;
@@ -26,8 +27,6 @@ use crate::http::MAX_BODY;
 use crate::http::client::ClientInfo;
 use crate::http::query::Query;
 
-const SIGN_IN: &str = "default-authentication-flow";
-const SIGN_OUT: &str = "default-invalidation-flow";
 const METHODS: &str = "GET, POST, HEAD, OPTIONS";
 /// Wrong passwords that one conversation may have.
 const MAX_FAILURES: u8 = 5;

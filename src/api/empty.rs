@@ -1,0 +1,123 @@
+//! Lists of what Rollcall does not have: administrators get 200 and no rows, so that reports over everything
+//! go through. The addresses, the answers and their description are made from one table.
+
+use axum::http::Method;
+use axum::routing::MethodRouter;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, PathItem};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Schema};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
+
+use crate::actions::app::App;
+use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
+use crate::api::list::ListTable;
+use crate::api::small_list::{self, FieldFilter, Fields};
+use crate::domain::filters::About;
+
+/// An address whose list is empty.
+pub struct EmptyList {
+    /// The address.
+    pub path: &'static str,
+    /// authentik's name of a row.
+    model: &'static str,
+}
+
+/// All of them.
+#[rustfmt::skip]
+pub const EMPTY_LISTS: &[EmptyList] = &[
+    EmptyList { path: "/api/v3/core/applications/", model: "Application" },
+    EmptyList { path: "/api/v3/core/brands/", model: "Brand" },
+    EmptyList { path: "/api/v3/core/user_consent/", model: "UserConsent" },
+    EmptyList { path: "/api/v3/providers/all/", model: "Provider" },
+    EmptyList { path: "/api/v3/providers/oauth2/", model: "OAuth2Provider" },
+    EmptyList { path: "/api/v3/providers/proxy/", model: "ProxyProvider" },
+    EmptyList { path: "/api/v3/providers/ldap/", model: "LDAPProvider" },
+    EmptyList { path: "/api/v3/providers/saml/", model: "SAMLProvider" },
+    EmptyList { path: "/api/v3/outposts/instances/", model: "Outpost" },
+    EmptyList { path: "/api/v3/outposts/service_connections/all/", model: "ServiceConnection" },
+    EmptyList { path: "/api/v3/sources/all/", model: "Source" },
+    EmptyList { path: "/api/v3/stages/all/", model: "Stage" },
+    EmptyList { path: "/api/v3/stages/email/", model: "EmailStage" },
+    EmptyList { path: "/api/v3/stages/prompt/prompts/", model: "Prompt" },
+    EmptyList { path: "/api/v3/stages/invitation/invitations/", model: "Invitation" },
+    EmptyList { path: "/api/v3/policies/all/", model: "Policy" },
+    EmptyList { path: "/api/v3/policies/bindings/", model: "PolicyBinding" },
+    EmptyList { path: "/api/v3/policies/reputation/scores/", model: "Reputation" },
+    EmptyList { path: "/api/v3/propertymappings/all/", model: "PropertyMapping" },
+    EmptyList { path: "/api/v3/rbac/roles/", model: "Role" },
+    EmptyList { path: "/api/v3/crypto/certificatekeypairs/", model: "CertificateKeyPair" },
+    EmptyList { path: "/api/v3/managed/blueprints/", model: "BlueprintInstance" },
+    EmptyList { path: "/api/v3/events/notifications/", model: "Notification" },
+    EmptyList { path: "/api/v3/events/rules/", model: "NotificationRule" },
+    EmptyList { path: "/api/v3/events/transports/", model: "NotificationTransport" },
+    EmptyList { path: "/api/v3/oauth2/access_tokens/", model: "TokenModel" },
+    EmptyList { path: "/api/v3/oauth2/refresh_tokens/", model: "TokenModel" },
+    EmptyList { path: "/api/v3/oauth2/authorization_codes/", model: "ExpiringBaseGrantModel" },
+    EmptyList { path: "/api/v3/enterprise/license/", model: "License" },
+];
+
+/// A list without filters: where there are no rows, all filters give the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Nothing;
+
+impl Fields for Nothing {
+    const FILTERS: &'static [About] = &[];
+    const NAMES: &'static [(&'static str, &'static str)] = &[];
+    const SEARCHED: &'static [&'static str] = &[];
+    const ORDERS: &'static [&'static str] = &[];
+}
+
+static NOTHING: ListTable<FieldFilter<Nothing>, &'static str> =
+    small_list::table("Changes nothing: the list is empty.", "Changes nothing: the list is empty.");
+
+impl EmptyList {
+    /// What answers at the address. It is for administrators.
+    pub fn address(&self) -> MethodRouter<App> {
+        Endpoint::new(self.model, "A list that is empty: Rollcall has none of these")
+            .needs(administrators)
+            .on(Method::GET, list)
+            .route()
+    }
+
+    /// The name of the operation: the address with `_`.
+    fn operation_id(&self) -> String {
+        let path = self.path.trim_start_matches("/api/v3/").trim_end_matches('/');
+        format!("{}_list", path.replace('/', "_"))
+    }
+
+    fn tag(&self) -> &'static str {
+        self.path.trim_start_matches("/api/v3/").split('/').next().unwrap_or_default()
+    }
+}
+
+async fn list(_: App, call: Call) -> Answer {
+    // No parameter is unknown: none could give rows.
+    Ok(ok(&small_list::page(&NOTHING, &call.query, false, Vec::new())?))
+}
+
+/// Adds the addresses and the models to the description.
+pub fn describe(openapi: &mut OpenApi) {
+    let components = openapi.components.get_or_insert_default();
+    for list in EMPTY_LISTS {
+        let row = ObjectBuilder::new()
+            .description(Some("Rollcall has none of these: the list is empty."))
+            .additional_properties(Some(AdditionalProperties::FreeForm(true)));
+        let page = ObjectBuilder::new()
+            .property("pagination", Ref::from_schema_name("Pagination"))
+            .property("results", ArrayBuilder::new().items(Ref::from_schema_name(list.model)))
+            .property("autocomplete", ObjectBuilder::new().description(Some("Always an empty object here.")));
+        let page: Schema = ["pagination", "results", "autocomplete"].into_iter().fold(page, ObjectBuilder::required).into();
+        let page_name = format!("Paginated{}List", list.model);
+        components.schemas.entry(list.model.to_owned()).or_insert_with(|| RefOr::T(row.into()));
+        components.schemas.entry(page_name.clone()).or_insert_with(|| RefOr::T(page));
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(page_name))).build();
+        let response = ResponseBuilder::new().description("An empty page.").content("application/json", content).build();
+        let operation = OperationBuilder::new()
+            .operation_id(Some(list.operation_id()))
+            .tag(list.tag())
+            .summary(Some(format!("Lists no rows: Rollcall has no {}.", list.model)))
+            .parameters(Some(NOTHING.parameters()))
+            .response("200", response)
+            .build();
+        openapi.paths.paths.insert(list.path.to_owned(), PathItem::new(HttpMethod::Get, operation));
+    }
+}

@@ -1,0 +1,3 @@
+//! `/api/v3/root/`.
+
+pub mod config;
