@@ -65,7 +65,16 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
     /// # Errors
     /// 400 with one key for each bad filter, or a list for a bad search.
     pub fn read(&self, query: &Query, is_strict: bool) -> Result<ListRequest<F, K>, ApiError> {
-        let is_known = |name: &str| !is_strict || name == "format" || COMMON.contains(&name) || self.is_filter(name);
+        self.read_with(query, is_strict, &[])
+    }
+
+    /// The same for an address that has parameters of its own: these are known, too.
+    ///
+    /// # Errors
+    /// As for [`ListTable::read`].
+    pub fn read_with(&self, query: &Query, is_strict: bool, own: &[&str]) -> Result<ListRequest<F, K>, ApiError> {
+        let is_common = |name: &str| name == "format" || COMMON.contains(&name) || own.contains(&name);
+        let is_known = |name: &str| !is_strict || is_common(name) || self.is_filter(name);
         Ok(ListRequest {
             filter: self.read_filter(query, is_known, Map::new())?,
             sorts: self.sorts(query.last("ordering").unwrap_or_default()),
@@ -224,7 +233,9 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
     }
 }
 
-fn parameter(name: &str, about: &str, schema: Schema) -> Parameter {
+/// An optional parameter of a query, for the description.
+#[must_use]
+pub fn parameter(name: &str, about: &str, schema: Schema) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Query)

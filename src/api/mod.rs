@@ -10,6 +10,7 @@ pub mod duration;
 pub mod empty;
 pub mod endpoint;
 pub mod error;
+pub mod events;
 pub mod flows;
 pub mod health;
 mod id;

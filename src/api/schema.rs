@@ -16,7 +16,7 @@ use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::{authenticated_sessions as sessions, brands, ended_sessions, groups, users};
 use crate::api::error::GenericError;
 use crate::api::flows::executor;
-use crate::api::{admin, authenticators, empty, flows, root};
+use crate::api::{admin, authenticators, empty, events, flows, root};
 use crate::http::static_file::StaticFile;
 
 /// What the paths of the description begin with. It is in `servers`, as in authentik's description.
@@ -80,7 +80,13 @@ struct Description;
     authenticators::list,
     authenticators::list_admin,
     flows::instances::list,
-    flows::instances::retrieve
+    flows::instances::retrieve,
+    events::list,
+    events::retrieve,
+    events::list_actions,
+    events::statistics::volume,
+    events::statistics::top,
+    events::statistics::stats
 ))]
 struct Instance;
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::error::ApiError;
 use crate::api::list::{Empty, ListTable, Pagination};
+use crate::domain::Timestamp;
 use crate::domain::filters::{About, FilterSet, Kind};
 use crate::domain::fold::fold;
 use crate::domain::listing::Sort;
@@ -27,12 +28,38 @@ pub trait Fields: Clone + Copy + Default + PartialEq + Send + Sync + 'static {
     const ORDERS: &'static [&'static str];
 }
 
+/// A row of [`Fields::FILTERS`].
+#[must_use]
+pub const fn about(name: &'static str, kind: Kind, help: &'static str) -> About {
+    About { name, kind, help, words: &[] }
+}
+
 /// What such a list is filtered by.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FieldFilter<L> {
     values: BTreeMap<&'static str, String>,
     search: Vec<String>,
     list: PhantomData<L>,
+}
+
+impl<L: Fields> FieldFilter<L> {
+    /// The value of a filter, as it was given.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The value of a filter that is an instant.
+    #[must_use]
+    pub fn instant(&self, name: &str) -> Option<Timestamp> {
+        self.get(name).and_then(Timestamp::parse)
+    }
+
+    /// The folded terms of the search.
+    #[must_use]
+    pub fn terms(&self) -> &[String] {
+        &self.search
+    }
 }
 
 impl<L: Fields> FilterSet for FieldFilter<L> {
@@ -42,6 +69,9 @@ impl<L: Fields> FilterSet for FieldFilter<L> {
 
     fn set(&mut self, name: &str, text: &str) -> Result<(), &'static str> {
         let about = L::FILTERS.iter().find(|about| about.name == name).ok_or("There is no such filter.")?;
+        if matches!(about.kind, Kind::Instant) {
+            Timestamp::parse(text).ok_or("Enter a valid date/time.")?;
+        }
         self.values.insert(about.name, text.to_owned());
         Ok(())
     }

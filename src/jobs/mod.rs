@@ -69,6 +69,9 @@ impl Jobs {
         jobs.every(UPKEEP, "removing old history", app, |app| async move {
             told("removed sessions that ended long ago", retention::purge(&app, By::System).await)
         });
+        jobs.every(UPKEEP, "removing old events", app, |app| async move {
+            told("removed old events", retention::purge_events(&app, By::System).await)
+        });
         jobs.every(
             RESUME,
             "going on with an end of many sessions",

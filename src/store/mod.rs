@@ -22,6 +22,7 @@ use std::sync::Arc;
 use crate::config::{Location, PoolConfig};
 use crate::domain::Timestamp;
 use crate::store::db::{migrate, postgres, sqlite};
+use crate::store::events::counts::EventCounts;
 use crate::store::sessions::memory::SessionMemory;
 
 /// The database, and the sessions that this process holds in memory. Cheap to clone.
@@ -29,6 +30,7 @@ use crate::store::sessions::memory::SessionMemory;
 pub struct Store {
     database: Database,
     memory: Arc<SessionMemory>,
+    event_counts: Arc<EventCounts>,
 }
 
 #[derive(Clone)]
@@ -50,7 +52,11 @@ impl Store {
             Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path)?),
             Location::Postgres(url) => Database::Postgres(postgres::Postgres::open(url, pool).await?),
         };
-        Ok(Self { database, memory: SessionMemory::new() })
+        Ok(Self { database, memory: SessionMemory::new(), event_counts: Arc::default() })
+    }
+
+    pub(in crate::store) fn event_counts(&self) -> &Arc<EventCounts> {
+        &self.event_counts
     }
 
     /// Brings the schema up to date, under a lock. Returns the names of the migrations it applied.

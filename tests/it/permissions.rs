@@ -248,6 +248,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sessions/retention.rs fade", retention::fade(server, by));
     call!("sessions/retention.rs clear_leftovers", retention::clear_leftovers(server, by));
     call!("sessions/retention.rs purge", retention::purge(server, by));
+    call!("sessions/retention.rs purge_events", retention::purge_events(server, by));
     call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
     call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
     call!("tokens.rs add", tokens::add(server, by, alice.id, &alice.username, request()));

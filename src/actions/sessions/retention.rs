@@ -172,3 +172,25 @@ pub async fn purge(app: &App, by: By<'_>) -> Result<u64, ActionError> {
         }
     }
 }
+
+/// Forgets events that happened longer ago than `history.event_retention`, the oldest first, and gives how many. Does
+/// nothing while the clock is [in doubt](clock::doubt).
+///
+/// # Errors
+/// When the database cannot be written; the next run goes on where this one stopped.
+pub async fn purge_events(app: &App, by: By<'_>) -> Result<u64, ActionError> {
+    by.must_operate()?;
+    let retention = app.config.history.event_retention;
+    if retention.is_zero() || clock::doubt(app).is_some() {
+        return Ok(0);
+    }
+    let before = app.clock.now().minus(retention);
+    let mut purged = 0;
+    loop {
+        let gone = app.store.write(move |db| Box::pin(async move { db.delete_oldest_events(before, PURGE_STEP).await })).await?;
+        purged += gone;
+        if gone < PURGE_STEP.unsigned_abs() {
+            return Ok(purged);
+        }
+    }
+}

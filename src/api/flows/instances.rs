@@ -14,7 +14,7 @@ use crate::api::error::ApiError;
 use crate::api::flows::{SIGN_IN, SIGN_OUT};
 use crate::api::id::Id;
 use crate::api::list::{ListTable, Pagination, list_parameters};
-use crate::api::small_list::{self, FieldFilter, Fields};
+use crate::api::small_list::{self, FieldFilter, Fields, about};
 use crate::domain::filters::{About, Kind};
 
 /// The primary keys of the two flows: the same everywhere and for ever.
@@ -128,16 +128,11 @@ pub struct Flows;
 
 impl Fields for Flows {
     const FILTERS: &'static [About] = &[
-        About { name: "pk", kind: Kind::Uuid, help: "The primary key", words: &[] },
-        About { name: "name", kind: Kind::Text, help: "The name, exactly", words: &[] },
-        About { name: "slug", kind: Kind::Text, help: "The slug, exactly", words: &[] },
-        About { name: "designation", kind: Kind::Choice(|| DESIGNATIONS.to_vec()), help: "What it is for", words: &[] },
-        About {
-            name: "denied_action",
-            kind: Kind::Choice(|| DENIED_ACTIONS.to_vec()),
-            help: "What it does when it refuses",
-            words: &[],
-        },
+        about("pk", Kind::Uuid, "The primary key"),
+        about("name", Kind::Text, "The name, exactly"),
+        about("slug", Kind::Text, "The slug, exactly"),
+        about("designation", Kind::Choice(|| DESIGNATIONS.to_vec()), "What it is for"),
+        about("denied_action", Kind::Choice(|| DENIED_ACTIONS.to_vec()), "What it does when it refuses"),
     ];
     const NAMES: &'static [(&'static str, &'static str)] = &[("pk", "flow_uuid")];
     const SEARCHED: &'static [&'static str] = &["name", "slug", "designation", "title"];

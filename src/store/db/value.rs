@@ -277,3 +277,9 @@ impl<A: FromRow, B: FromRow> FromRow for (A, B) {
         Ok((A::from_row(row)?, B::from_row(row)?))
     }
 }
+
+impl<A: FromRow, B: FromRow, C: FromRow> FromRow for (A, B, C) {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok((A::from_row(row)?, B::from_row(row)?, C::from_row(row)?))
+    }
+}

@@ -1,0 +1,169 @@
+//! Events in authentik's words.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::api::events::actions::{self, EventActions, Model, POLICY, SESSION, TOKEN, USER};
+use crate::api::id::Id;
+use crate::api::list::{Empty, Pagination};
+use crate::domain::event::EventContent;
+use crate::domain::{Methods, Timestamp};
+use crate::store::events::rows::EventRow;
+
+/// The end of the year 9999: what is kept for ever expires then.
+const NEVER: Timestamp = Timestamp(253_402_300_799_999_999);
+/// The one brand there is.
+pub const BRAND: &str = "Default";
+
+/// An event: what happened, who did it, and from where.
+#[derive(Serialize, ToSchema)]
+pub struct Event {
+    #[schema(value_type = String, format = Uuid)]
+    pk: Id,
+    /// Who did it: `pk`, `username` and `email`. The names are of that time, the e-mail address is of now; a user who is
+    /// gone has the primary key 0. Empty: no user did it.
+    #[schema(value_type = Object)]
+    user: Value,
+    action: EventActions,
+    /// The module of authentik that writes such events.
+    app: &'static str,
+    /// What it is about. It depends on the action; nothing in it is secret.
+    #[schema(value_type = Object)]
+    context: Value,
+    /// Null when it is not known, or not kept any more.
+    #[schema(required)]
+    client_ip: Option<String>,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    created: Timestamp,
+    /// When it is forgotten.
+    #[schema(value_type = String, format = DateTime)]
+    expires: Timestamp,
+    /// Always the same one.
+    #[schema(value_type = Object)]
+    brand: Value,
+}
+
+/// A page of events.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PaginatedEventList)]
+pub struct EventPage {
+    /// Where the page is among the others.
+    pub pagination: Pagination,
+    /// The events of this page.
+    pub results: Vec<Event>,
+    /// Always an empty object here.
+    #[schema(value_type = Object)]
+    pub autocomplete: Empty,
+}
+
+impl Event {
+    /// A stored event. `emails` are the addresses of the users who did it, by primary key; `kept` is how long events are
+    /// kept, zero for ever.
+    #[must_use]
+    pub fn new(row: &EventRow, emails: &HashMap<i64, String>, kept: Duration) -> Self {
+        let user = match row.actor_uuid {
+            None => json!({}),
+            Some(_) => {
+                let id = row.actor_id.unwrap_or(0);
+                json!({ "pk": id, "username": row.actor, "email": emails.get(&id).cloned().unwrap_or_default() })
+            }
+        };
+        Self {
+            pk: Id(row.uuid),
+            user,
+            action: actions::action(row.kind()),
+            app: actions::module(row.kind()),
+            context: Value::Object(context(row)),
+            client_ip: (!row.ip.is_empty()).then(|| row.ip.clone()),
+            created: row.at,
+            expires: if kept.is_zero() { NEVER } else { row.at.plus(kept) },
+            brand: json!({ "pk": "", "app": "authentik_brands", "name": BRAND, "model_name": "brand" }),
+        }
+    }
+
+    /// Whether each folded term is part of the uuid, the user, the action, the module, the context or the address.
+    #[must_use]
+    pub fn has_all(&self, terms: &[String]) -> bool {
+        let texts = [
+            self.pk.0.hyphenated().to_string(),
+            self.user.to_string(),
+            self.action.as_str().to_owned(),
+            self.app.to_owned(),
+            self.context.to_string(),
+            self.client_ip.clone().unwrap_or_default(),
+        ];
+        let texts = texts.map(|text| crate::domain::fold::fold(&text));
+        terms.iter().all(|term| texts.iter().any(|text| text.contains(term)))
+    }
+}
+
+/// What an event is about.
+fn context(row: &EventRow) -> Map<String, Value> {
+    let mut context = Map::new();
+    let mut put = |name: &str, value: Value| context.insert(name.to_owned(), value);
+    match actions::action(row.kind()) {
+        EventActions::Login => {
+            let methods = match &row.content {
+                EventContent::SignIn { methods } => Methods::parse(methods),
+                _ => Methods::default(),
+            };
+            let has_password = methods.words().contains(&"pwd");
+            put("auth_method", json!(if has_password { "password" } else { "auth_webauthn_pwl" }));
+            put("auth_method_args", json!({ "methods": methods }));
+        }
+        EventActions::LoginFailed => {
+            let (app, name) = match row.kind() {
+                "factor_failed" => ("authentik_stages_authenticator_validate", "authenticatorvalidatestage"),
+                _ => ("authentik_stages_password", "passwordstage"),
+            };
+            put("username", json!(row.username));
+            put("stage", json!({ "pk": "", "app": app, "name": row.kind(), "model_name": name }));
+        }
+        EventActions::Logout | EventActions::PasswordSet => {}
+        EventActions::SuspiciousRequest => {
+            put("message", json!(row.text()));
+        }
+        EventActions::SecretView => {
+            put("secret", object(row));
+        }
+        EventActions::ModelCreated | EventActions::ModelUpdated | EventActions::ModelDeleted => {
+            put("model", object(row));
+        }
+        _ => {
+            put("kind", json!(row.kind()));
+            put("message", json!(row.text()));
+            for (name, value) in row.content.to_json() {
+                put(&name, value);
+            }
+        }
+    }
+    if row.actor_uuid.is_some() || !row.request_id.is_empty() {
+        // The rest of the request is not stored.
+        let request = json!({ "path": "", "method": "", "args": {}, "user_agent": "", "request_id": row.request_id });
+        context.insert("http_request".to_owned(), request);
+    }
+    context
+}
+
+/// The object that an event is about: its primary key, its kind and its name.
+fn object(row: &EventRow) -> Value {
+    let Some(Model { app, name: model_name }) = actions::model(row.kind()) else { return json!({}) };
+    let content = row.content.to_json();
+    let text = |name: &str| content.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (pk, name) = match actions::model(row.kind()) {
+        Some(SESSION) => (json!(row.session.map(|id| id.0.simple().to_string()).unwrap_or_default()), row.username.clone()),
+        Some(USER) => (json!(row.user_id.unwrap_or(0)), row.username.clone()),
+        Some(TOKEN) => (json!(text("token_uuid")), text("token")),
+        Some(POLICY) => (json!(""), content.get("group").and_then(Value::as_str).map_or(row.username.clone(), str::to_owned)),
+        _ => match content.get("model") {
+            Some(Value::Object(model)) => return Value::Object(model.clone()),
+            _ => (json!(""), String::new()),
+        },
+    };
+    json!({ "pk": pk, "app": app, "name": name, "model_name": model_name })
+}

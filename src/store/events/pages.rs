@@ -1,0 +1,234 @@
+//! Pages of events for the API, and what it counts of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::domain::Timestamp;
+use crate::domain::listing::Sort;
+use crate::domain::page::{Found, Wanted};
+use crate::store::db::statements::placeholders;
+use crate::store::events::query::{Condition, EventOrder, EventQuery};
+use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
+use crate::store::lists::Listed;
+use crate::store::{Db, Store, StoreError, Value};
+use crate::values;
+
+/// How long one span of [`Store::count_event_spans`] is: six hours.
+const SPAN: i64 = 6 * 3600 * 1_000_000;
+
+impl Listed for EventQuery {
+    type Key = EventOrder;
+    type Row = EventRow;
+
+    async fn find(&self, store: &Store, order: &[Sort<EventOrder>], wanted: Wanted) -> Result<Found<EventRow>, StoreError> {
+        let (query, order, counts) = (self.clone(), order.to_vec(), Arc::clone(store.event_counts()));
+        let read = store.long_read(move |db| {
+            Box::pin(async move {
+                let count = if query.is_of_kinds() {
+                    counts.of(db, query.kinds.as_deref()).await?
+                } else {
+                    db.count_events(&query).await?
+                };
+                let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
+                let rows = db.read_events(&query, &order, window.limit, window.offset).await?;
+                Ok(wanted.found(count, rows))
+            })
+        });
+        read.await
+    }
+}
+
+impl Store {
+    /// The first events of a list, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn first_events(
+        &self,
+        query: EventQuery,
+        order: Vec<Sort<EventOrder>>,
+        limit: i64,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        self.long_read(move |db| Box::pin(async move { db.read_events(&query, &order, limit, 0).await })).await
+    }
+
+    /// How many events there are of each kind in each span of six hours from 0, 6, 12 and 18 h UTC: kind, the beginning
+    /// of the span, number. Spans without events are left out.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_event_spans(&self, query: EventQuery) -> Result<Vec<(String, Timestamp, i64)>, StoreError> {
+        let read = self.long_read(move |db| {
+            Box::pin(async move {
+                let condition = query.condition(db.is_sqlite());
+                let sql = format!(
+                    "SELECT e.kind, e.at / {SPAN}, count(*) FROM events e{} GROUP BY e.kind, e.at / {SPAN}",
+                    condition.sql()
+                );
+                db.all::<(String, i64, i64)>(&sql, &condition.values).await
+            })
+        });
+        let spans: Result<_, StoreError> = read.await;
+        let spans = spans?;
+        Ok(spans.into_iter().map(|(kind, span, count)| (kind, Timestamp(span.saturating_mul(SPAN)), count)).collect())
+    }
+
+    /// The applications that events are about, those with the most events first, at most `limit`: slug, number of events,
+    /// number of users who did them.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_event_applications(&self, query: EventQuery, limit: i64) -> Result<Vec<(String, i64, i64)>, StoreError> {
+        let read = self.long_read(move |db| {
+            Box::pin(async move {
+                let Condition { mut values, .. } = query.condition(db.is_sqlite());
+                let condition = query.condition(db.is_sqlite()).sql();
+                let and = if condition.is_empty() { " WHERE" } else { " AND" };
+                values.push(limit.into());
+                let sql = format!(
+                    "SELECT e.application, count(*), count(DISTINCT e.actor_uuid) FROM events e{condition}{and} e.application <> '' \
+                     GROUP BY e.application ORDER BY count(*) DESC, e.application LIMIT ${}",
+                    values.len()
+                );
+                db.all(&sql, &values).await
+            })
+        });
+        read.await
+    }
+
+    /// How many users did events, and how many events happened since each of these instants.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_event_users(&self, query: EventQuery, since: Vec<Timestamp>) -> Result<(i64, Vec<i64>), StoreError> {
+        let read = self.long_read(move |db| {
+            Box::pin(async move {
+                let condition = query.condition(db.is_sqlite());
+                let sql = format!("SELECT count(DISTINCT e.actor_uuid) FROM events e{}", condition.sql());
+                let users = db.one::<i64>(&sql, &condition.values).await?.unwrap_or(0);
+                let mut counts = Vec::new();
+                for instant in since {
+                    let from = query.from.map_or(instant, |from| from.max(instant));
+                    counts.push(db.count_events(&EventQuery { from: Some(from), ..query.clone() }).await?);
+                }
+                Ok::<_, StoreError>((users, counts))
+            })
+        });
+        read.await
+    }
+}
+
+impl Db<'_> {
+    /// The kinds of events there are, in no order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_event_kinds(&self) -> Result<Vec<String>, StoreError> {
+        // One look-up in the index for each kind.
+        let sql = "WITH RECURSIVE kinds (kind) AS (SELECT min(kind) FROM events UNION ALL \
+            SELECT (SELECT min(e.kind) FROM events e WHERE e.kind > kinds.kind) FROM kinds WHERE kinds.kind IS NOT NULL) \
+            SELECT kind FROM kinds WHERE kind IS NOT NULL";
+        self.all(sql, &[]).await
+    }
+
+    /// The event of that uuid.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_event(&self, uuid: Uuid) -> Result<Option<EventRow>, StoreError> {
+        self.one(&format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.uuid = $1"), &values![uuid]).await
+    }
+
+    /// Whether there are events about the session of that uuid.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_events_of_session(&self, uuid: Uuid) -> Result<bool, StoreError> {
+        Ok(self.one::<i64>("SELECT id FROM events WHERE session_uuid = $1 LIMIT 1", &values![uuid]).await?.is_some())
+    }
+
+    /// The e-mail addresses of these users, by primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_emails(&self, users: &[i64]) -> Result<HashMap<i64, String>, StoreError> {
+        if users.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sql = format!("SELECT id, email FROM users WHERE id IN ({})", placeholders(0, users.len()));
+        let values: Vec<Value> = users.iter().map(|id| (*id).into()).collect();
+        Ok(self.all::<(i64, String)>(&sql, &values).await?.into_iter().collect())
+    }
+
+    /// Removes the oldest events as long as they happened before this instant, of the first `limit` at most. Gives how
+    /// many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_oldest_events(&self, before: Timestamp, limit: i64) -> Result<u64, StoreError> {
+        let sql = "SELECT id, at FROM events ORDER BY id LIMIT $1";
+        let oldest: Vec<(i64, i64)> = self.all(sql, &values![limit]).await?;
+        match oldest.iter().take_while(|(_, at)| *at < before.0).last() {
+            Some((last, _)) => self.execute("DELETE FROM events WHERE id <= $1", &values![*last]).await,
+            None => Ok(0),
+        }
+    }
+
+    async fn count_events(&self, query: &EventQuery) -> Result<i64, StoreError> {
+        let condition = query.condition(self.is_sqlite());
+        let sql = format!("SELECT count(*) FROM events e{}", condition.sql());
+        Ok(self.one(&sql, &condition.values).await?.unwrap_or(0))
+    }
+
+    async fn read_events(
+        &self,
+        query: &EventQuery,
+        order: &[Sort<EventOrder>],
+        limit: i64,
+        offset: i64,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let terms: Vec<String> = order
+            .iter()
+            .map(|sort| format!("{}{}", sort.key.column(), if sort.is_descending { " DESC" } else { "" }))
+            .chain([format!("e.id{}", if order.first().is_some_and(|sort| sort.is_descending) { " DESC" } else { "" })])
+            .collect();
+        let order_sql = terms.join(", ");
+        if let Some(Sort { key: EventOrder::At, is_descending }) = order.first()
+            && let Some(branches) = query.branches(self.is_sqlite())
+        {
+            return self.read_branches(branches, *is_descending, limit, offset).await;
+        }
+        let mut condition = query.condition(self.is_sqlite());
+        let sql = condition.sql();
+        condition.values.extend(values![limit, offset]);
+        let next = condition.values.len() - 1;
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{sql} ORDER BY {order_sql} LIMIT ${next} OFFSET ${}", next + 1);
+        self.all(&sql, &condition.values).await
+    }
+
+    /// Merges what each condition gives in the order of time.
+    async fn read_branches(
+        &self,
+        (branches, mut values): (Vec<String>, Vec<Value>),
+        is_descending: bool,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let (turn, next) = (if is_descending { " DESC" } else { "" }, values.len() + 1);
+        values.extend(values![limit, offset, limit.saturating_add(offset)]);
+        let read = |(n, branch): (usize, &String)| {
+            let sql = format!("SELECT e.at, e.id FROM events e{branch} ORDER BY e.at{turn}, e.id{turn} LIMIT ${}", next + 2);
+            format!("SELECT * FROM ({sql}) AS branch_{n}")
+        };
+        let union: Vec<String> = branches.iter().enumerate().map(read).collect();
+        let sql = format!(
+            "SELECT {EVENT_COLUMNS} FROM (SELECT id FROM ({}) AS merged ORDER BY at{turn}, id{turn} LIMIT ${next} OFFSET ${}) AS page \
+             JOIN events e ON e.id = page.id ORDER BY e.at{turn}, e.id{turn}",
+            union.join(" UNION ALL "),
+            next + 1
+        );
+        self.all(&sql, &values).await
+    }
+}

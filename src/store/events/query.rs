@@ -1,0 +1,184 @@
+//! Events as the API lists them: by filters that are each answered by an index, in the order of time.
+
+use uuid::Uuid;
+
+use crate::domain::Timestamp;
+use crate::store::Value;
+use crate::store::db::statements::placeholders;
+
+/// The kinds of events about a sign-in that failed: the user is only the one whose name was given.
+pub const FAILED_KINDS: [&str; 3] = ["sign_in_failed", "sign_in_refused", "factor_failed"];
+/// The same as the index of names has it.
+const IS_FAILED: &str = "e.kind IN ('sign_in_failed', 'sign_in_refused', 'factor_failed')";
+
+/// Which events. All that is given applies together; parts of other events are events like all others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventQuery {
+    /// Of one of these kinds, which may be of another version; `None`: of any.
+    pub kinds: Option<Vec<String>>,
+    /// Done by a user of this name, or a failed sign-in with this name; exactly.
+    pub username: Option<String>,
+    /// From this address, as it is stored.
+    pub ip: Option<String>,
+    /// About this user.
+    pub user: Option<Uuid>,
+    /// About this session.
+    pub session: Option<Uuid>,
+    /// About an object that the content names by this text.
+    pub names: Option<String>,
+    /// About the application of this slug.
+    pub application: Option<String>,
+    /// At this instant or later.
+    pub from: Option<Timestamp>,
+    /// Later than this instant.
+    pub after: Option<Timestamp>,
+    /// At this instant or earlier.
+    pub to: Option<Timestamp>,
+    /// Earlier than this instant.
+    pub before: Option<Timestamp>,
+}
+
+/// What such a list is ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventOrder {
+    /// When they happened.
+    At,
+    /// The uuid, which grows with the time too.
+    Uuid,
+    /// The kind, by its place in a list of words: its index is the rank.
+    Kind(&'static [(&'static str, i64)]),
+    /// The name of who did it.
+    Actor,
+    /// The content as text.
+    Content,
+    /// The address as text.
+    Ip,
+}
+
+impl EventOrder {
+    /// What rows are ordered by, in SQL.
+    pub(in crate::store) fn column(self) -> String {
+        match self {
+            Self::At => "e.at".to_owned(),
+            Self::Uuid => "e.uuid".to_owned(),
+            Self::Kind(ranks) => {
+                let cases: String = ranks.iter().map(|(kind, rank)| format!(" WHEN '{kind}' THEN {rank}")).collect();
+                format!("CASE e.kind{cases} ELSE 0 END")
+            }
+            Self::Actor => "e.actor".to_owned(),
+            Self::Content => "e.content".to_owned(),
+            Self::Ip => "e.ip".to_owned(),
+        }
+    }
+}
+
+/// Conditions on events `e`, and their values.
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct Condition {
+    parts: Vec<String>,
+    pub values: Vec<Value>,
+}
+
+impl Condition {
+    /// Adds a condition that ends in front of its parameter.
+    fn push(&mut self, sql: &str, value: impl Into<Value>) {
+        self.values.push(value.into());
+        self.parts.push(format!("{sql} ${}", self.values.len()));
+    }
+
+    /// The `WHERE` clause.
+    pub(in crate::store) fn sql(&self) -> String {
+        if self.parts.is_empty() { String::new() } else { format!(" WHERE {}", self.parts.join(" AND ")) }
+    }
+}
+
+impl EventQuery {
+    /// Whether it asks for kinds alone: how many there are is then counted by kind.
+    pub(in crate::store) fn is_of_kinds(&self) -> bool {
+        Self { kinds: None, ..self.clone() } == Self::default()
+    }
+
+    /// One condition of which rows match.
+    pub(in crate::store) fn condition(&self, is_sqlite: bool) -> Condition {
+        let mut all = Condition::default();
+        if let Some(username) = &self.username {
+            all.values.push(username.into());
+            all.parts.push(format!("((e.actor = $1 AND e.actor_uuid IS NOT NULL) OR (e.username = $1 AND {IS_FAILED}))"));
+        }
+        self.add_rest(&mut all, is_sqlite);
+        self.add_kinds(&mut all);
+        all
+    }
+
+    /// Conditions that no event meets two of, and that together are [`EventQuery::condition`]: each reads one index in
+    /// the order of time. `None`: one condition does.
+    /// They share one list of values.
+    pub(in crate::store) fn branches(&self, is_sqlite: bool) -> Option<(Vec<String>, Vec<Value>)> {
+        if self.user.is_some() || self.session.is_some() || self.application.is_some() || self.names.is_some() {
+            return None;
+        }
+        if let Some(username) = &self.username {
+            let by = "e.actor_uuid IS NOT NULL AND e.actor =".to_owned();
+            let about = format!("{IS_FAILED} AND NOT (e.actor_uuid IS NOT NULL AND e.actor = e.username) AND e.username =");
+            let mut all = Condition::default();
+            let branches = [by, about].map(|sql| {
+                all.parts.clear();
+                all.push(&sql, username);
+                self.add_rest(&mut all, is_sqlite);
+                self.add_kinds(&mut all);
+                all.sql()
+            });
+            return Some((branches.into(), all.values));
+        }
+        if self.ip.is_some() {
+            return None;
+        }
+        let kinds = self.kinds.as_ref().filter(|kinds| kinds.len() > 1)?;
+        let mut all = Condition::default();
+        let branches = kinds.iter().map(|kind| {
+            all.parts.clear();
+            all.push("e.kind =", kind);
+            self.add_rest(&mut all, is_sqlite);
+            all.sql()
+        });
+        Some((branches.collect(), all.values))
+    }
+
+    fn add_kinds(&self, all: &mut Condition) {
+        match self.kinds.as_deref() {
+            None => {}
+            Some([]) => all.parts.push("1 = 0".to_owned()),
+            Some([kind]) => all.push("e.kind =", kind),
+            Some(kinds) => {
+                all.parts.push(format!("e.kind IN ({})", placeholders(all.values.len(), kinds.len())));
+                all.values.extend(kinds.iter().map(Into::into));
+            }
+        }
+    }
+
+    fn add_rest(&self, all: &mut Condition, is_sqlite: bool) {
+        if let Some(ip) = &self.ip {
+            all.push("e.ip <> '' AND e.ip =", ip);
+        }
+        if let Some(user) = self.user {
+            all.push("e.user_uuid =", user);
+        }
+        if let Some(session) = self.session {
+            all.push("e.session_uuid =", session);
+        }
+        if let Some(names) = &self.names {
+            all.values.push(names.into());
+            let find = if is_sqlite { "instr" } else { "strpos" };
+            all.parts.push(format!("{find}(e.content, ${}) > 0", all.values.len()));
+        }
+        if let Some(application) = &self.application {
+            all.push("e.application <> '' AND e.application =", application);
+        }
+        let bounds = [("e.at >=", self.from), ("e.at >", self.after), ("e.at <=", self.to), ("e.at <", self.before)];
+        for (sql, instant) in bounds {
+            if let Some(instant) = instant {
+                all.push(sql, instant);
+            }
+        }
+    }
+}
