@@ -243,13 +243,15 @@ fn periods_are_what_privacy_md_says() {
             "privacy.address_retention" => config.privacy.address_retention == duration(value),
             "privacy.address_cut" => config.privacy.address_cut.to_string() == value,
             "history.retention" => config.history.retention == duration(value),
+            "history.event_retention" => config.history.event_retention == duration(value),
             other => panic!("{other}: say here where its default is"),
         };
         let known = keys().find(|known| known.path == key).unwrap_or_else(|| panic!("there is no {key}"));
         assert!(is_so && known.default_text() == value, "{key} is not {value}");
         said.insert(key);
     }
-    assert_eq!(said, BTreeSet::from(["history.retention", "privacy.address_cut", "privacy.address_retention"]));
+    let should = ["history.event_retention", "history.retention", "privacy.address_cut", "privacy.address_retention"];
+    assert_eq!(said, BTreeSet::from(should));
 }
 
 #[test]

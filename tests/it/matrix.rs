@@ -198,6 +198,8 @@ impl<'a> Cast<'a> {
             ],
             "/api/v3/browser/{file}" => &[("{file}", "start.js"), ("{file}", "unknown.js")],
             _ if route.contains("{file}") => &[("{file}", "icon.svg"), ("{file}", "unknown.svg")],
+            _ if route.contains("{slug}") => &[("{slug}", "default-authentication-flow"), ("{slug}", "unknown-flow")],
+            _ if route.contains("{event_uuid}") => &[("{event_uuid}", "00000000-0000-4000-8000-00000000dead")],
             _ if route.contains("{name}") => &[("{name}", "unknown")],
             _ => &[],
         };

@@ -1,13 +1,17 @@
 //! Kinds of events in authentik's words: the action of each, the module that would have written it, and the
 //! object it is about.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 macro_rules! actions {
     ($($word:ident = $text:literal, $title:literal;)+) => {
         /// What happened, in authentik's words.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
         #[expect(missing_docs, reason = "the words are authentik's")]
         pub enum EventActions {
             $(#[serde(rename = $text)] $word,)+
@@ -73,6 +77,20 @@ actions! {
     Custom = "custom_", "Custom Prefix";
 }
 
+impl PartialSchema for EventActions {
+    fn schema() -> RefOr<Schema> {
+        let words = Self::ALL.iter().map(|action| action.as_str());
+        let about = "What happened, in authentik's words.";
+        ObjectBuilder::new().schema_type(Type::String).description(Some(about)).enum_values(Some(words)).into()
+    }
+}
+
+impl ToSchema for EventActions {
+    fn name() -> Cow<'static, str> {
+        "EventActions".into()
+    }
+}
+
 /// A kind of object that events are about: authentik's module and model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model {
@@ -105,6 +123,10 @@ fn said(kind: &str) -> (EventActions, &'static str, Option<Model>) {
         "sign_out" => (A::Logout, AUTH, None),
         "sign_in_limited" | "ends_refused" | "token_reused" => (A::SuspiciousRequest, AUTH, None),
         "password_set" => (A::PasswordSet, AUTH, None),
+        "application_opened" => (A::AuthorizeApplication, "authentik.providers.oauth2.views.authorize", None),
+        "identity_too_large" => (A::ConfigurationError, "authentik.events.models", None),
+        "notice_given_up" => (A::ConfigurationWarning, "authentik.events.models", None),
+        "client_secret_added" | "client_secret_removed" | "keys_rotated" => (A::SecretRotate, MODELS, None),
         "session_revoked" => (A::ModelDeleted, MODELS, Some(SESSION)),
         "user_added" => (A::ModelCreated, MODELS, Some(USER)),
         "user_changed" | "user_activated" | "user_deactivated" => (A::ModelUpdated, MODELS, Some(USER)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::Method;
 use axum::routing::MethodRouter;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::actions::app::App;
@@ -17,6 +17,7 @@ use crate::api::endpoint::{Answer, Call, Endpoint, NO_INTEGER, REQUIRED, adminis
 use crate::api::error::ApiError;
 use crate::api::events::actions::{self, EventActions};
 use crate::api::events::query::{EVENTS, EventFilterParameters, question};
+use crate::api::events::wire::application;
 use crate::domain::Timestamp;
 use crate::store::events::query::EventQuery;
 
@@ -80,6 +81,15 @@ async fn asked(app: &App, call: &Call, own: &[&str]) -> Result<Option<EventQuery
     question(app, &call.query, &request.filter).await
 }
 
+/// Leaves the events of one action.
+async fn of_action(app: &App, asked: EventQuery, wanted: EventActions) -> Result<EventQuery, ApiError> {
+    let kinds = match asked.kinds {
+        Some(kinds) => kinds,
+        None => app.store.read().list_event_kinds().await?,
+    };
+    Ok(EventQuery { kinds: Some(kinds.into_iter().filter(|kind| actions::action(kind) == wanted).collect()), ..asked })
+}
+
 /// A whole number of the query, at most `most`; `without` when it is not there.
 fn number(call: &Call, name: &str, most: i64, without: i64) -> Result<i64, ApiError> {
     match call.query.last(name).map(django::int) {
@@ -112,7 +122,7 @@ pub(crate) async fn volume(app: App, call: Call) -> Answer {
     Ok(ok(&all))
 }
 
-/// Lists the applications that most events are about.
+/// Lists the applications that most events are about: of the action `login`, unless `action` names another one.
 #[utoipa::path(
     get, path = "/api/v3/events/events/top_per_user/", operation_id = "events_events_top_per_user_list", tag = "events",
     params(EventFilterParameters, ("top_n" = Option<i64>, Query, description = "How many applications: 15 unless given.")),
@@ -120,14 +130,19 @@ pub(crate) async fn volume(app: App, call: Call) -> Answer {
 )]
 pub(crate) async fn top(app: App, call: Call) -> Answer {
     let limit = number(&call, "top_n", MOST_TOP, TOP)?;
+    let is_any_action = call.query.last("action").unwrap_or_default().is_empty();
     let found = match asked(&app, &call, &["top_n"]).await? {
         None => Vec::new(),
+        Some(asked) if is_any_action => {
+            let asked = of_action(&app, asked, EventActions::Login).await?;
+            app.store.count_event_applications(asked, limit).await?
+        }
         Some(asked) => app.store.count_event_applications(asked, limit).await?,
     };
     let all: Vec<EventTopPerUser> = found
         .into_iter()
         .map(|(slug, counted_events, unique_users)| EventTopPerUser {
-            application: json!({ "pk": "", "app": "authentik_core", "name": slug, "model_name": "application" }),
+            application: application(&slug),
             counted_events,
             unique_users,
         })

@@ -128,6 +128,9 @@ fn context(row: &EventRow) -> Map<String, Value> {
         EventActions::SuspiciousRequest => {
             put("message", json!(row.text()));
         }
+        EventActions::AuthorizeApplication => {
+            put("authorized_application", application(&row.application));
+        }
         EventActions::SecretView => {
             put("secret", object(row));
         }
@@ -148,6 +151,12 @@ fn context(row: &EventRow) -> Map<String, Value> {
         context.insert("http_request".to_owned(), request);
     }
     context
+}
+
+/// An application as events name it.
+#[must_use]
+pub fn application(slug: &str) -> Value {
+    json!({ "pk": "", "app": "authentik_core", "name": slug, "model_name": "application" })
 }
 
 /// The object that an event is about: its primary key, its kind and its name.

@@ -32,7 +32,7 @@ fn every_api_address_is_described() {
 }
 
 /// Checks an answer against what the description says of it.
-fn assert_described(path: &str, method: &str, answer: &Answer) {
+pub(super) fn assert_described(path: &str, method: &str, answer: &Answer) {
     let whole = serde_json::to_value(description()).unwrap();
     let response = &whole["paths"][path.strip_prefix("/api/v3").unwrap()][method]["responses"][answer.status.to_string()];
     assert!(response.is_object(), "{method} {path} does not say that it answers {}: {}", answer.status, answer.text());
@@ -49,7 +49,7 @@ fn assert_described(path: &str, method: &str, answer: &Answer) {
 }
 
 /// The schema of an object says all of its fields, and that all are there.
-fn assert_fields(name: &str, body: &Value) {
+pub(super) fn assert_fields(name: &str, body: &Value) {
     let whole = serde_json::to_value(description()).unwrap();
     let schema = &whole["components"]["schemas"][name];
     let there: BTreeSet<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();

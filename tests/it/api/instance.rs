@@ -1,0 +1,216 @@
+//! The addresses that tell about the instance: configuration, version, system, brand, flows, second factors,
+//! and the lists of what Rollcall does not have.
+
+use rollcall::api::empty::EMPTY_LISTS;
+use serde_json::json;
+
+use super::schema::{assert_described, assert_fields};
+use crate::support::{TestApp, geoip};
+
+/// Asks for it as administrator, as somebody else and without credentials, and gives the administrator's answer.
+async fn for_administrators(app: &TestApp, path: &str, route: &str) -> serde_json::Value {
+    let (admin, other) = (app.known("root").await.token().await, app.known("alice").await.token().await);
+    app.anonymous().get(path).await.assert_detail(403, "Authentication credentials were not provided.");
+    other.get(path).await.assert_detail(403, "You do not have permission to perform this action.");
+    let answer = admin.get(path).await.assert_status(200);
+    assert_described(route, "get", &answer);
+    answer.json()
+}
+
+db_test!(everybody_is_told_what_the_server_can_do, |db| async move {
+    let asn = db.dir.path().join("asn.mmdb");
+    geoip::write_asn(&asn, &[("198.51.100.0/24", 64500, "Example Net")]);
+    let asn = asn.display().to_string();
+    let app = TestApp::with(db, &[("GEOIP__ASN", &asn)]).await;
+    let path = "/api/v3/root/config/";
+    let answer = app.anonymous().get(path).await.assert_status(200);
+    assert_described(path, "get", &answer);
+    let body = answer.json();
+    assert_fields("Config", &body);
+    assert_fields("ErrorReportingConfig", &body["error_reporting"]);
+    assert_eq!(body["capabilities"], json!(["can_asn"]), "there is no City file");
+    assert_eq!(body["cache_timeout_reputation"], 300);
+    assert_eq!(body["error_reporting"]["enabled"], false);
+    let answer = app.anonymous().request("POST", path).await.assert_status(405);
+    assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"));
+    app.anonymous().request("OPTIONS", path).await.assert_status(200);
+    app.anonymous().with_header("accept", "text/html").get(path).await.assert_status(406);
+});
+
+db_test!(without_files_there_are_no_places, |db| async move {
+    let app = TestApp::new(db).await;
+    assert_eq!(app.anonymous().get("/api/v3/root/config/").await.json()["capabilities"], json!([]));
+});
+
+db_test!(everybody_is_told_what_the_pages_look_like, |db| async move {
+    let app = TestApp::new(db).await;
+    let path = "/api/v3/core/brands/current/";
+    let answer = app.anonymous().get(path).await.assert_status(200);
+    assert_described(path, "get", &answer);
+    let body = answer.json();
+    assert_fields("CurrentBrand", &body);
+    assert_eq!(body["flow_authentication"], "default-authentication-flow");
+    assert!(body.get("flow_recovery").is_none(), "a flow that is not there has no field");
+    app.anonymous().get(body["branding_logo"].as_str().unwrap()).await.assert_status(200);
+});
+
+db_test!(whoever_is_signed_in_is_told_the_version, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await.token().await;
+    let path = "/api/v3/admin/version/";
+    app.anonymous().get(path).await.assert_detail(403, "Authentication credentials were not provided.");
+    let answer = alice.get(path).await.assert_status(200);
+    assert_described(path, "get", &answer);
+    assert_fields("Version", &answer.json());
+    assert_eq!(answer.json()["version_current"], "2026.8.5");
+    assert_eq!(answer.json()["build_hash"], env!("CARGO_PKG_VERSION"));
+});
+
+db_test!(administrators_are_told_what_the_server_runs_on, |db| async move {
+    let app = TestApp::with(db, &[("HTTP__PUBLIC_URL", "https://sessions.example")]).await;
+    app.superuser("root").await;
+    app.user("alice").await;
+    let path = "/api/v3/admin/system/";
+    let body = for_administrators(&app, path, path).await;
+    assert_fields("SystemInfo", &body);
+    assert_fields("SystemInfoRuntime", &body["runtime"]);
+    assert_eq!(body["server_time"], "2026-11-01T12:00:00Z");
+    assert_eq!(body["base_url"], "https://sessions.example");
+    assert_eq!(body["http_host"], app.address.to_string());
+    assert!(body["http_headers"].get("authorization").is_none(), "{body}");
+    let admin = app.known("root").await.token().await.with_header("x-mark", "seen");
+    let answer = admin.request("POST", path).await.assert_status(200);
+    assert_described(path, "post", &answer);
+    assert_eq!(answer.json()["http_headers"]["x-mark"], "seen");
+    admin.request("PUT", path).await.assert_status(405);
+});
+
+db_test!(there_are_two_flows, |db| async move {
+    let app = TestApp::new(db).await;
+    app.superuser("root").await;
+    app.user("alice").await;
+    let path = "/api/v3/flows/instances/";
+    let body = for_administrators(&app, path, path).await;
+    assert_fields("PaginatedFlowList", &body);
+    assert_fields("Flow", &body["results"][0]);
+    let admin = app.known("root").await.token().await;
+    let slugs = async |query: &str| {
+        let body = admin.get(&format!("{path}?{query}")).await.assert_status(200).json();
+        let rows = body["results"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["slug"].as_str().unwrap().trim_start_matches("default-").to_owned()).collect::<Vec<_>>()
+    };
+    let (sign_in, sign_out) = ("authentication-flow", "invalidation-flow");
+    let pk = body["results"][1]["pk"].as_str().unwrap();
+    for (query, want) in [
+        ("", &[sign_in, sign_out][..]),
+        ("ordering=-slug", &[sign_out, sign_in]),
+        ("ordering=-title,nonsense", &[sign_in, sign_out]),
+        ("slug=default-authentication-flow", &[sign_in]),
+        ("slug=default", &[]),
+        ("designation=invalidation", &[sign_out]),
+        ("designation=recovery", &[]),
+        ("denied_action=message_continue", &[sign_in, sign_out]),
+        ("search=welcome", &[sign_in]),
+        ("search=default%20invalid", &[sign_out]),
+        ("page_size=1&page=2", &[sign_out]),
+        (&format!("flow_uuid={pk}"), &[sign_out]),
+        (&format!("flow_uuid={}", pk.replace('-', "").to_uppercase()), &[sign_out]),
+    ] {
+        assert_eq!(slugs(query).await, want, "{query}");
+    }
+    let wrong = admin.get(&format!("{path}?designation=nope&flow_uuid=x")).await.assert_status(400);
+    assert_eq!(wrong.json(), json!({"designation": ["Select a valid choice. nope is not one of the available choices."]}));
+    let wrong = admin.get(&format!("{path}?flow_uuid=x")).await.assert_status(400);
+    assert_eq!(wrong.json(), json!({"flow_uuid": ["Enter a valid UUID."]}));
+    admin.get(&format!("{path}?page=2")).await.assert_detail(404, "Invalid page.");
+    let one = for_administrators(&app, &format!("{path}default-invalidation-flow/"), &format!("{path}{{slug}}/")).await;
+    assert_eq!(one["pk"], *pk);
+    admin.get(&format!("{path}unknown/")).await.assert_detail(404, "No Flow matches the given query.");
+    admin.post_json(path, &json!({})).await.assert_status(405);
+});
+
+db_test!(lists_of_what_is_not_there_are_empty, |db| async move {
+    let app = TestApp::with(db, &[("API__STRICT_QUERY", "true")]).await;
+    app.superuser("root").await;
+    app.user("alice").await;
+    let admin = app.known("root").await.token().await;
+    for list in EMPTY_LISTS {
+        let path = list.path;
+        let body = for_administrators(&app, path, path).await;
+        let pagination = json!({
+            "next": 0, "previous": 0, "count": 0, "current": 1, "total_pages": 1, "start_index": 0, "end_index": 0,
+        });
+        assert_eq!(body, json!({"pagination": pagination, "results": [], "autocomplete": {}}), "{path}");
+        admin.get(&format!("{path}?page=2")).await.assert_detail(404, "Invalid page.");
+        admin.get(&format!("{path}?ordering=-x&search=y&user=1&page=last&page_size=7")).await.assert_status(200);
+        admin.get(&format!("{path}7/")).await.assert_detail(404, "Not found.");
+        admin.post_json(path, &json!({})).await.assert_status(405);
+    }
+});
+
+db_test!(second_factors_are_listed, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user_with_password("alice").await;
+    app.superuser("root").await;
+    let digits = if app.db.is_sqlite() { "x'0011'" } else { "'\\x0011'" };
+    let uuid = |n: u32| {
+        let text = format!("0000000000004000800000000000000{n}");
+        if app.db.is_sqlite() { format!("x'{text}'") } else { format!("'{text}'") }
+    };
+    for (n, kind, name, is_confirmed, used) in
+        [(1, "totp", "Phone", true, "1793534400000001"), (2, "webauthn", "Key", false, "NULL")]
+    {
+        app.db
+            .run(&format!(
+                "INSERT INTO authenticators (uuid, user_id, kind, name, secret, counter, is_confirmed, created_at, last_used_at) \
+                 VALUES ({}, {}, '{kind}', '{name}', {digits}, 0, {is_confirmed}, 1793534400000000, {used})",
+                uuid(n),
+                alice.id.0
+            ))
+            .await;
+    }
+    app.db
+        .run(&format!(
+            "INSERT INTO recovery_codes (user_id, code_hash, created_at) VALUES ({0}, {digits}, 1793534400000000)",
+            alice.id.0
+        ))
+        .await;
+    let (own, all) = ("/api/v3/authenticators/all/", "/api/v3/authenticators/admin/all/");
+    let token = alice.token().await;
+    let answer = token.get(own).await.assert_status(200);
+    assert_described(own, "get", &answer);
+    let devices = answer.json();
+    assert_fields("Device", &devices[0]);
+    let said: Vec<String> = devices
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|device| format!("{} {} {} {}", device["verbose_name"], device["name"], device["confirmed"], device["last_used"]))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            r#""TOTP Device" "Phone" true "2026-11-01T12:00:00.000001Z""#,
+            r#""WebAuthn Device" "Key" false null"#,
+            r#""Static Device" "Recovery codes" true null"#,
+        ]
+    );
+    assert_eq!(devices[0]["type"], "authentik_stages_authenticator_totp.TOTPDevice");
+    assert_eq!(devices[1]["meta_model_name"], "authentik_stages_authenticator_webauthn.webauthndevice");
+    assert_eq!(for_administrators(&app, all, all).await, devices, "everybody's");
+    let admin = app.known("root").await.token().await;
+    assert_eq!(admin.get(own).await.json(), json!([]), "the administrator's own");
+    assert_eq!(admin.get(&format!("{all}?user={}", alice.id.0)).await.json(), devices);
+    let root = app.known("root").await.id.0;
+    assert_eq!(admin.get(&format!("{all}?user={root}")).await.json(), json!([]));
+    for (user, why) in [
+        ("x", "A valid integer is required."),
+        ("", "A valid integer is required."),
+        ("999", "Invalid pk \"999\" - object does not exist."),
+        ("99999999999999999999", "Invalid pk \"99999999999999999999\" - object does not exist."),
+    ] {
+        let answer = admin.get(&format!("{all}?user={user}")).await.assert_status(400);
+        assert_eq!(answer.json(), json!({"user": [why]}), "{user}");
+    }
+    app.anonymous().get(own).await.assert_status(403);
+});
