@@ -98,12 +98,11 @@ pub(crate) async fn create(app: App, call: Call) -> Answer {
 
 /// The headers as texts, without those that hold credentials. Values of one name are joined.
 fn shown(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let mut shown: BTreeMap<String, String> = BTreeMap::new();
+    let mut shown: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| !SECRET_HEADERS.contains(&name.as_str())) {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        shown.entry(name.as_str().to_owned()).and_modify(|all| *all += &format!(", {value}")).or_insert_with(|| value.into_owned());
+        shown.entry(name.as_str().to_owned()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
     }
-    shown
+    shown.into_iter().map(|(name, values)| (name, values.join(", "))).collect()
 }
 
 fn runtime() -> SystemInfoRuntime {

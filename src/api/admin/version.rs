@@ -11,6 +11,7 @@ use crate::api::endpoint::{Answer, Call, Endpoint, ok};
 
 /// Which version this is.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are authentik's")]
 pub struct Version {
     /// The version of authentik whose API this is: clients parse it.
     version_current: &'static str,

@@ -132,6 +132,9 @@ fn chosen(query: &Query) -> Result<Vec<EventActions>, ApiError> {
     if errors.is_empty() { Ok(chosen) } else { Err(ApiError::Parameters(errors)) }
 }
 
+/// Whether events of a kind can match.
+type IsWanted<'a> = Box<dyn Fn(&str) -> bool + Send + 'a>;
+
 /// What a list with these filters asks the store for; `None`: no event can match.
 ///
 /// # Errors
@@ -156,7 +159,7 @@ pub async fn question(app: &App, query: &Query, filter: &FieldFilter<Events>) ->
     }
     let part = filter.get("action").map(str::to_lowercase);
     let (app_name, name) = (filter.get("context_model_app"), filter.get("context_model_name"));
-    let mut is_wanted: Vec<Box<dyn Fn(&str) -> bool + Send + '_>> = Vec::new();
+    let mut is_wanted: Vec<IsWanted<'_>> = Vec::new();
     if let Some(part) = &part {
         is_wanted.push(Box::new(move |kind| actions::action(kind).as_str().contains(part)));
     }

@@ -62,8 +62,8 @@ impl EventOrder {
             Self::At => "e.at".to_owned(),
             Self::Uuid => "e.uuid".to_owned(),
             Self::Kind(ranks) => {
-                let cases: String = ranks.iter().map(|(kind, rank)| format!(" WHEN '{kind}' THEN {rank}")).collect();
-                format!("CASE e.kind{cases} ELSE 0 END")
+                let cases: Vec<String> = ranks.iter().map(|(kind, rank)| format!("WHEN '{kind}' THEN {rank}")).collect();
+                format!("CASE e.kind {} ELSE 0 END", cases.join(" "))
             }
             Self::Actor => "e.actor".to_owned(),
             Self::Content => "e.content".to_owned(),
