@@ -55,6 +55,7 @@ fn describe() {
     describe_gauge!("rollcall_sessions", "Sessions there are now, those included whose time is over and that were not swept yet");
     describe_counter!("rollcall_sessions_created_total", "Sessions that began");
     describe_counter!("rollcall_sessions_ended_total", "Sessions that ended, by reason");
+    describe_counter!("rollcall_ends_refused_total", "Ends of single sessions that were refused to a token");
     describe_counter!("rollcall_sign_ins_total", "Sign-ins, by outcome");
     describe_counter!("rollcall_sign_in_limits_total", "Passwords and codes that were not looked at, by the limit that held them");
     describe_histogram!("rollcall_store_seconds", "Statements by kind and table: how many, and how long the database took");
@@ -117,6 +118,11 @@ pub(crate) fn count_ended(reason: &'static str, sessions: u64) {
 /// Counts a sign-in.
 pub fn count_sign_in(outcome: &'static str) {
     counter!("rollcall_sign_ins_total", "outcome" => outcome).increment(1);
+}
+
+/// Counts the end of a session that was refused to a token.
+pub fn count_refused_end() {
+    counter!("rollcall_ends_refused_total").increment(1);
 }
 
 /// Counts a guess that was not looked at.

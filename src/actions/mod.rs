@@ -71,6 +71,9 @@ pub enum ActionError {
     /// There were too many wrong passwords or codes; the next one is checked after this time.
     #[error("there were too many wrong passwords or codes")]
     Limited(std::time::Duration),
+    /// The token ended sessions of too many users one by one; so long from now it may end more.
+    #[error("the token ended sessions of too many users one by one")]
+    EndsRefused(std::time::Duration),
     /// A passkey's answer is refused.
     #[error(transparent)]
     Passkey(#[from] Refusal),

@@ -2,8 +2,20 @@
 
 use crate::actions::ActionError;
 use crate::domain::UserId;
+use crate::domain::scope::Scopes;
 use crate::store::people::users::Rights;
 use crate::store::sessions::rows::LiveSession;
+
+/// The token of a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerToken {
+    /// Its primary key.
+    pub id: i64,
+    /// What names it.
+    pub identifier: String,
+    /// What it may do of what its owner may.
+    pub scopes: Scopes,
+}
 
 /// A caller who has proved who they are.
 #[derive(Clone, Debug)]
@@ -14,6 +26,8 @@ pub struct Principal {
     pub username: String,
     /// What they may do.
     pub rights: Rights,
+    /// The token that says who calls; `None`: a session's cookie does.
+    pub token: Option<CallerToken>,
     /// The session of the request's cookie, if that is good, also when a token says who calls.
     pub session: Option<LiveSession>,
 }

@@ -25,7 +25,7 @@ use crate::actions::app::App;
 use crate::actions::principal::Principal;
 use crate::api::body::type_name;
 use crate::api::error::{ApiError, NON_FIELD_ERRORS, json_response};
-use crate::api::negotiate;
+use crate::api::{negotiate, scopes};
 use crate::auth;
 use crate::domain::SessionId;
 use crate::domain::caller::Actor;
@@ -149,6 +149,9 @@ impl Call {
         negotiate::check(&query, &parts.headers)?;
         let client = parts.extensions.get::<ClientInfo>().ok_or(ApiError::Internal)?;
         let who = auth::authenticate(app, &parts, client).await?;
+        if who.token.as_ref().is_some_and(|token| !token.scopes.permits(scopes::needed(&parts.method, parts.uri.path()))) {
+            return Err(ApiError::OutOfScope);
+        }
         let actor = client.as_anonymous().as_user(who.user_id, &who.username);
         Ok(Self { who, actor, query, asked, part, parts, body: Mutex::new(body) })
     }

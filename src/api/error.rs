@@ -32,6 +32,8 @@ pub enum ApiError {
     Refused(String),
     /// 403: known, and not allowed.
     Forbidden,
+    /// 403: the caller may, and not with this token.
+    OutOfScope,
     /// 405 for this method; the handler adds the allowed ones.
     MethodNotAllowed(String),
     /// 400: parameters and what is wrong with each.
@@ -49,6 +51,8 @@ pub enum ApiError {
     /// 429: too many wrong passwords or codes; the next one is checked after this number of
     /// seconds.
     Throttled(u64),
+    /// 429: too many sessions of other users, ended one by one; for so many seconds none is ended.
+    EndsRefused(u64),
     /// 503: part of it was done.
     Stopped(Value),
     /// 503: try again later.
@@ -100,6 +104,7 @@ impl IntoResponse for ApiError {
             Self::NotAuthenticated => (StatusCode::FORBIDDEN, detail("Authentication credentials were not provided.")),
             Self::Refused(why) => (StatusCode::FORBIDDEN, detail(why)),
             Self::Forbidden => (StatusCode::FORBIDDEN, detail("You do not have permission to perform this action.")),
+            Self::OutOfScope => (StatusCode::FORBIDDEN, detail("The scopes of this token do not permit this.")),
             Self::MethodNotAllowed(method) => {
                 (StatusCode::METHOD_NOT_ALLOWED, detail(&format!("Method \"{method}\" not allowed.")))
             }
@@ -117,6 +122,14 @@ impl IntoResponse for ApiError {
                 let text = format!("Request was throttled. Expected available in {wait} seconds.");
                 (StatusCode::TOO_MANY_REQUESTS, detail(&text))
             }
+            Self::EndsRefused(wait) => {
+                let text = format!(
+                    "This token ended sessions of too many users one by one; more can be ended in {wait} seconds. To end \
+                     those of certain users use bulk_delete/?user_pks=, to end all that match a filter use revoke/. \
+                     The setting safety.burst_sessions changes the limit. Nothing was ended."
+                );
+                (StatusCode::TOO_MANY_REQUESTS, detail(&text))
+            }
             Self::Stopped(body) => (StatusCode::SERVICE_UNAVAILABLE, body.clone()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, detail("The request body is too large.")),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, detail("The server cannot do this now. Try again in a moment.")),
@@ -125,7 +138,7 @@ impl IntoResponse for ApiError {
         };
         let mut response = json_response(status, &body);
         let wait = match &self {
-            Self::Throttled(wait) => Some(*wait),
+            Self::Throttled(wait) | Self::EndsRefused(wait) => Some(*wait),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(1),
             _ => None,
         };
@@ -134,6 +147,11 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+/// A time in seconds, not less.
+fn whole_seconds(wait: std::time::Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// What all errors but 400 say.
@@ -203,6 +221,7 @@ impl From<ActionError> for ApiError {
             ActionError::ProofOutdated => Self::Refused(PROOF_OUTDATED.to_owned()),
             ActionError::Passkey(refusal) => Self::Refused(format!("The passkey was refused: {refusal}.")),
             ActionError::Busy => Self::Unavailable,
+            ActionError::EndsRefused(wait) => Self::EndsRefused(whole_seconds(wait)),
             ActionError::Limited(wait) => Self::Throttled(wait.as_secs().saturating_add(1)),
             // Rules that no handler expected to be broken: the caller's mistake all the same.
             ActionError::Rule(rule) => Self::broken(&rule),

@@ -20,4 +20,5 @@ pub mod open;
 pub mod path;
 pub mod root;
 pub mod schema;
+mod scopes;
 pub mod small_list;

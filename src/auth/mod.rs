@@ -13,12 +13,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::actions::app::App;
-use crate::actions::principal::Principal;
+use crate::actions::principal::{CallerToken, Principal};
 use crate::actions::sessions::check;
 use crate::actions::sessions::check::Admission;
 use crate::actions::sessions::end;
 use crate::actions::sign_in::{Proved, Started};
-use crate::actions::{ActionError, sign_in};
+use crate::actions::{ActionError, sign_in, tokens};
 use crate::domain::user::TokenIntent;
 use crate::domain::{PlainSecret, SessionId, secret};
 use crate::http::client::ClientInfo;
@@ -63,22 +63,24 @@ pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Resu
         Admission::Moved if token.is_none() => return Err(AuthError::Moved),
         _ => (None, false),
     };
-    let (user_id, username, rights) = match (token, &session) {
-        (Some(key), _) => {
+    match (token, session) {
+        (Some(key), session) => {
             let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Api, app.clock.now()).await?;
             let owner = owner.ok_or(AuthError::Refused("Token invalid/expired"))?;
-            (owner.user_id, owner.username, owner.rights)
+            tokens::note_use(app, &owner).await?;
+            let token = CallerToken { id: owner.token_id, identifier: owner.identifier, scopes: owner.scopes };
+            Ok(Principal { user_id: owner.user_id, username: owner.username, rights: owner.rights, token: Some(token), session })
         }
         (None, Some(session)) => {
             csrf::check_api_request(&parts.method, &parts.headers, client, app).map_err(AuthError::Csrf)?;
             if is_factor_missing {
                 return Err(AuthError::Refused("Add a second factor first: your account must have one."));
             }
-            (session.user_id, session.username.clone(), session.rights)
+            let (user_id, username, rights) = (session.user_id, session.username.clone(), session.rights);
+            Ok(Principal { user_id, username, rights, token: None, session: Some(session) })
         }
-        (None, None) => return Err(AuthError::Missing),
-    };
-    Ok(Principal { user_id, username, rights, session })
+        (None, None) => Err(AuthError::Missing),
+    }
 }
 
 /// The key of an `Authorization: Bearer` header. `None` when there is no header, or none with two

@@ -16,6 +16,7 @@ use crate::actions::{import, tokens};
 use crate::cli::{Failure, Outcome, output, serve};
 use crate::config::Config;
 use crate::config::Location;
+use crate::domain::scope::Scopes;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent};
 use crate::domain::{Clock, SessionId, Timestamp, secret};
 
@@ -108,6 +109,8 @@ pub(super) async fn run(mut config: Config) -> Outcome {
         description: "printed by the demo".into(),
         lives: None,
         key: None,
+        scopes: Scopes::default(),
+        is_readable: false,
     };
     let (_, token) = tokens::add(&app, By::System, administrator.id, ADMINISTRATOR, request).await?;
     output::line(&format!(

@@ -9,6 +9,7 @@ use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
 use crate::cli::{Outcome, output, user};
 use crate::config::Config;
+use crate::domain::scope::Scopes;
 use crate::domain::user::TokenIntent;
 
 /// What to do with tokens.
@@ -75,7 +76,15 @@ pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
                 Intent::Verification => TokenIntent::Verification,
                 Intent::Recovery => TokenIntent::Recovery,
             };
-            let request = TokenRequest { intent, identifier, description, lives: expires_in, key: None };
+            let request = TokenRequest {
+                intent,
+                identifier,
+                description,
+                lives: expires_in,
+                key: None,
+                scopes: Scopes::default(),
+                is_readable: false,
+            };
             let (identifier, key) = tokens::add(&app, By::Cli, owner.id, &owner.username, request).await?;
             output::say(&format!("made the token {identifier} for {user}; this is its key, which is not shown again:"));
             output::line(key.expose())

@@ -15,6 +15,7 @@ mod kubernetes;
 mod log;
 mod metrics;
 mod privacy;
+mod safety;
 mod secret;
 mod section;
 mod server;
@@ -37,6 +38,7 @@ pub(crate) use kinds::parse_duration;
 pub use log::{LogConfig, LogFormat};
 pub use metrics::MetricsConfig;
 pub use privacy::PrivacyConfig;
+pub use safety::SafetyConfig;
 pub use secret::Secret;
 pub use section::{Default, Key, Section};
 pub use server::ServerConfig;
@@ -47,7 +49,7 @@ pub use sources::{ConfigError, Flags, Given};
 pub use user_agent::UserAgentConfig;
 
 /// All sections, in the order of the documents.
-pub const SECTIONS: [Section; 14] = [
+pub const SECTIONS: [Section; 15] = [
     ServerConfig::SECTION,
     DatabaseConfig::SECTION,
     GeoIpConfig::SECTION,
@@ -60,6 +62,7 @@ pub const SECTIONS: [Section; 14] = [
     BootstrapConfig::SECTION,
     AuthentikConfig::SECTION,
     ApiConfig::SECTION,
+    SafetyConfig::SECTION,
     MetricsConfig::SECTION,
     LogConfig::SECTION,
 ];
@@ -104,6 +107,8 @@ pub struct Config {
     pub authentik: AuthentikConfig,
     /// `[api]`
     pub api: ApiConfig,
+    /// `[safety]`
+    pub safety: SafetyConfig,
     /// `[metrics]`
     pub metrics: MetricsConfig,
     /// `[log]`
@@ -133,6 +138,7 @@ impl Config {
             bootstrap: BootstrapConfig::read(&values)?,
             authentik: AuthentikConfig::read(&values)?,
             api: ApiConfig::read(&values)?,
+            safety: SafetyConfig::read(&values)?,
             metrics: MetricsConfig::read(&values)?,
             log: LogConfig::read(&values)?,
             given: values.given(),

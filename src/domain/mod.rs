@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod binding;
+pub mod burst;
 pub mod caller;
 pub mod clock;
 pub mod clock_guard;
@@ -23,6 +24,7 @@ pub mod proof;
 pub mod query;
 pub mod rate;
 pub mod recovery;
+pub mod scope;
 pub mod search;
 pub mod secret;
 pub mod session;

@@ -302,7 +302,7 @@ impl From<ActionError> for PageError {
             ActionError::NoUser(_) | ActionError::NoGroup(_) => {
                 Self::Conflict("A user or a group that was named is gone. Go back, reload the page, and try again.".into())
             }
-            ActionError::Limited(wait) => Self::Limited(wait),
+            ActionError::Limited(wait) | ActionError::EndsRefused(wait) => Self::Limited(wait),
             ActionError::Store(error) => error.into(),
             other => {
                 tracing::error!(error = %other, "a page failed");

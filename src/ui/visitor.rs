@@ -164,7 +164,7 @@ impl Visitor {
     pub fn principal(&self, path: &str) -> Result<Principal, PageError> {
         let session = self.signed_in(path)?;
         let (user_id, username) = (session.user_id, session.username.clone());
-        Ok(Principal { user_id, username, rights: self.rights, session: Some(session.clone()) })
+        Ok(Principal { user_id, username, rights: self.rights, token: None, session: Some(session.clone()) })
     }
 
     /// The author of what this request does.

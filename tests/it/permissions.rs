@@ -28,6 +28,7 @@ use rollcall::actions::{clock, import, policies, tokens};
 use rollcall::domain::caller::Actor;
 use rollcall::domain::listing::SessionFilter;
 use rollcall::domain::policy::Policy;
+use rollcall::domain::scope::Scopes;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Permission, SessionId};
 use rollcall::store::people::policies::PolicyOwner;
@@ -160,7 +161,7 @@ impl<T> Outcome for Result<Option<T>, rollcall::store::StoreError> {
 
 /// A principal with these rights.
 fn principal(user: &TestUser<'_>, rights: Rights) -> Principal {
-    Principal { user_id: user.id, username: user.name.clone(), rights, session: None }
+    Principal { user_id: user.id, username: user.name.clone(), rights, token: None, session: None }
 }
 
 fn newcomer() -> NewUser {
@@ -179,7 +180,15 @@ fn newcomer() -> NewUser {
 }
 
 fn request() -> TokenRequest {
-    TokenRequest { intent: TokenIntent::Api, identifier: None, description: String::new(), lives: None, key: None }
+    TokenRequest {
+        intent: TokenIntent::Api,
+        identifier: None,
+        description: String::new(),
+        lives: None,
+        key: None,
+        scopes: Scopes::default(),
+        is_readable: false,
+    }
 }
 
 fn request_to_end() -> EndRequest {

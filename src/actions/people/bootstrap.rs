@@ -8,6 +8,7 @@ use crate::actions::people::{passwords, users};
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
 use crate::domain::event::EventContent;
+use crate::domain::scope::Scopes;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent, UserRule};
 use crate::domain::{PlainSecret, secret};
 use crate::store::StoreError;
@@ -45,6 +46,8 @@ pub async fn run(app: &App, by: By<'_>) -> Result<Option<PlainSecret>, ActionErr
         description: "set-up link".into(),
         lives: Some(LINK_LIVES),
         key: None,
+        scopes: Scopes::default(),
+        is_readable: false,
     };
     let (_, link) = tokens::add(app, by, id, ADMINISTRATOR, request).await?;
     Ok(Some(link))

@@ -5,12 +5,13 @@ use futures_util::future::join_all;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::principal::Principal;
+use crate::actions::principal::{CallerToken, Principal};
 use crate::actions::sessions::bulk_end::{Many, ManyEnds, begin_event, finish_event};
 use crate::actions::sessions::end_in::{CHUNK, Fold, events_of};
 use crate::actions::sessions::look;
+use crate::domain::burst::Verdict;
 use crate::domain::caller::Actor;
-use crate::domain::event::FilterTerms;
+use crate::domain::event::{EventContent, FilterTerms};
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp};
 use crate::store::StoreError;
 use crate::store::sessions::end::Which;
@@ -21,7 +22,8 @@ use crate::store::sessions::rows::LiveSession;
 ///
 /// # Errors
 /// [`ActionError::NotFound`] as for [`look::find`]; [`ActionError::Forbidden`] when the caller may see it
-/// and not end it.
+/// and not end it; [`ActionError::EndsRefused`] when the caller is a token that ended sessions of too many other users
+/// within a minute (`safety.burst_sessions`).
 pub async fn end_session(app: &App, who: &Principal, id: SessionId, actor: &Actor) -> Result<(), ActionError> {
     // For a caller who may see and end all sessions, the end itself shows whether there was one.
     if !(who.rights.may_view_sessions && who.rights.may_delete_sessions) {
@@ -30,7 +32,50 @@ pub async fn end_session(app: &App, who: &Principal, id: SessionId, actor: &Acto
             return Err(ActionError::Forbidden);
         }
     }
-    if end_one(app, id, EndReason::Revoked, actor).await? { Ok(()) } else { Err(ActionError::NotFound) }
+    let most = app.config.safety.burst_sessions;
+    match &who.token {
+        Some(token) if most > 0 => end_counted(app, who, token, id, actor).await,
+        _ if end_one(app, id, EndReason::Revoked, actor).await? => Ok(()),
+        _ => Err(ActionError::NotFound),
+    }
+}
+
+/// Ends one session for a token, and counts it in the same transaction, under the lock of the token's row: of
+/// many at once, on all nodes together, no more pass than the bound permits.
+async fn end_counted(app: &App, who: &Principal, token: &CallerToken, id: SessionId, actor: &Actor) -> Result<(), ActionError> {
+    let now = app.clock.now();
+    let (actor, end, most) = (actor.clone(), End::by(actor, now, EndReason::Revoked), app.config.safety.burst_sessions);
+    let (token, owner) = (token.clone(), (who.user_id, who.username.clone()));
+    let done = app.store.write(move |db| {
+        Box::pin(async move {
+            let mut burst = db.lock_burst(token.id).await?.ok_or(ActionError::NotFound)?;
+            let user = db.find_session_owner(id).await?.ok_or(ActionError::NotFound)?;
+            let was_refused = burst.is_refused;
+            let verdict = burst.count(user, now, most);
+            match verdict {
+                Verdict::Permitted => {
+                    let gone = db.end_one(id, &end).await?.ok_or(ActionError::NotFound)?;
+                    db.insert_events_last(&events_of(std::slice::from_ref(&gone), &end, &actor, None))?;
+                }
+                // Told once in that minute.
+                Verdict::Refused(_) if was_refused => return Ok(verdict),
+                Verdict::Refused(_) => {
+                    let users = u64::try_from(burst.ended.len()).unwrap_or(u64::MAX);
+                    let content = EventContent::EndsRefused { token: token.identifier, sessions: burst.sessions(), users };
+                    db.insert_events(&[content.by(&actor, now).about(owner.0, &owner.1)]).await?;
+                }
+            }
+            db.update_burst(token.id, &burst).await?;
+            Ok::<_, ActionError>(verdict)
+        })
+    });
+    match done.await? {
+        Verdict::Permitted => Ok(()),
+        Verdict::Refused(wait) => {
+            crate::metrics::count_refused_end();
+            Err(ActionError::EndsRefused(wait))
+        }
+    }
 }
 
 /// Ends all sessions of these users and gives how many there were.

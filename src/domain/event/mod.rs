@@ -313,6 +313,31 @@ event_kinds! {
         /// Its uuid, 32 hexadecimal digits.
         token_uuid: String,
     }
+    /// A token was changed.
+    TokenChanged = "token_changed" {
+        /// Its identifier.
+        token: String,
+        /// Its uuid, 32 hexadecimal digits.
+        token_uuid: String,
+        /// The names of what changed, separated by blanks.
+        fields: String,
+    }
+    /// The key of a token was shown.
+    TokenKeyShown = "token_key_shown" {
+        /// Its identifier.
+        token: String,
+        /// Its uuid, 32 hexadecimal digits.
+        token_uuid: String,
+    }
+    /// A token was kept from ending more sessions one by one.
+    EndsRefused = "ends_refused" {
+        /// Its identifier.
+        token: String,
+        /// How many sessions it had ended in that minute.
+        sessions: u64,
+        /// How many users they belonged to.
+        users: u64,
+    }
     /// Data was imported, or generated.
     Import = "import" {
         /// How many users.

@@ -115,6 +115,15 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::PolicySet { group: None, policy } => format!("{actor} set the policy of {user}: {policy}"),
         EventContent::TokenAdded { token, .. } => format!("{actor} made the token {token} for {user}"),
         EventContent::TokenRemoved { token, .. } => format!("{actor} removed the token {token} of {user}"),
+        EventContent::TokenChanged { token, fields, .. } => format!("{actor} changed the token {token} of {user}: {fields}"),
+        EventContent::TokenKeyShown { token, .. } => format!("{actor} was shown the key of the token {token} of {user}"),
+        EventContent::EndsRefused { token, sessions, users } => format!(
+            "The token {token} of {user} was kept from ending more sessions one by one: it had ended {} session{} of {} user{}",
+            grouped(sessions),
+            plural(sessions),
+            grouped(users),
+            plural(users)
+        ),
         EventContent::Import { users, tokens, sessions, is_generated } => {
             let did = if *is_generated { "generated" } else { "imported" };
             let tokens = if *is_generated { String::new() } else { format!("{} token{}, ", grouped(tokens), plural(tokens)) };

@@ -2,12 +2,14 @@
 
 pub mod administrators;
 mod conditions;
+pub mod bursts;
 pub mod group_list;
 pub mod groups;
 pub mod names;
 pub mod policies;
 pub mod privacy;
 pub mod profiles;
+pub mod token_list;
 pub mod tokens;
 pub mod user_list;
 pub mod users;

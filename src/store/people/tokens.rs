@@ -4,6 +4,7 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use crate::domain::clock::AHEAD;
+use crate::domain::scope::Scopes;
 use crate::domain::user::TokenIntent;
 use crate::domain::{Generation, HashedSecret, Timestamp, UserId, secret};
 use crate::store::people::users::{Rights, no_randomness, rights_columns};
@@ -81,9 +82,17 @@ impl FromRow for Link {
 /// Which links are good: those that have not ended, and were not made by a clock that was ahead of this one.
 const IS_GOOD_LINK: &str = "key_hash = $1 AND intent = $2 AND (NOT is_expiring OR expires_at > $3) AND created_at <= $4";
 
-/// The owner of a token that opens something, found by its key.
+/// The owner of a token that opens something, found by its key; and the token.
 #[derive(Clone, Debug)]
 pub struct TokenOwner {
+    /// The token's primary key.
+    pub token_id: i64,
+    /// What names the token.
+    pub identifier: String,
+    /// What the token may do of what its owner may.
+    pub scopes: Scopes,
+    /// When the token was last used, as far as that was written.
+    pub last_used_at: Option<Timestamp>,
     /// Primary key.
     pub user_id: UserId,
     /// Name.
@@ -94,7 +103,15 @@ pub struct TokenOwner {
 
 impl FromRow for TokenOwner {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { user_id: UserId(row.int()?), username: row.text()?, rights: Rights::from_row(row)? })
+        Ok(Self {
+            token_id: row.int()?,
+            identifier: row.text()?,
+            scopes: Scopes::from_stored(&row.text()?),
+            last_used_at: row.opt_int()?.map(Timestamp),
+            user_id: UserId(row.int()?),
+            username: row.text()?,
+            rights: Rights::from_row(row)?,
+        })
     }
 }
 
@@ -119,15 +136,28 @@ impl Db<'_> {
         now: Timestamp,
     ) -> Result<Option<TokenOwner>, StoreError> {
         const SQL: &str = concat!(
-            "SELECT u.id, u.username, ",
+            "SELECT t.id, t.identifier, t.scopes, t.last_used_at, u.id, u.username, ",
             rights_columns!(),
             // Most requests with a token ask for lists, which memory answers only when it has read the log so far.
             ", (SELECT max(seq) FROM session_changes)",
             " FROM tokens t JOIN users u ON u.id = t.user_id ",
             "WHERE t.key_hash = $1 AND t.intent = $2 AND u.is_active AND (NOT t.is_expiring OR t.expires_at > $3)"
         );
-        let began = Instant::now();
-        let Some(Looked(owner, last_change)) = self.one(SQL, &values![key, intent.as_str(), now]).await? else { return Ok(None) };
+        // The key before the last rotation, which is looked for when the newer one is not found.
+        const OLD: &str = concat!(
+            "SELECT t.id, t.identifier, t.scopes, t.last_used_at, u.id, u.username, ",
+            rights_columns!(),
+            ", (SELECT max(seq) FROM session_changes)",
+            " FROM tokens t JOIN users u ON u.id = t.user_id ",
+            "WHERE t.old_key_hash = $1 AND t.old_key_until > $3 AND t.intent = $2 AND u.is_active ",
+            "AND (NOT t.is_expiring OR t.expires_at > $3)"
+        );
+        let (began, values) = (Instant::now(), values![key, intent.as_str(), now]);
+        let looked = match self.one(SQL, &values).await? {
+            None => self.one(OLD, &values).await?,
+            found => found,
+        };
+        let Some(Looked(owner, last_change)) = looked else { return Ok(None) };
         if let (Some(last), Some(seen)) = (last_change, self.seen_log()) {
             seen.note(last, began);
         }

@@ -335,6 +335,7 @@ fn owner(session: &LiveSession) -> Principal {
         user_id: session.user_id,
         username: session.username.clone(),
         rights: crate::store::people::users::Rights::default(),
+        token: None,
         session: Some(session.clone()),
     }
 }

@@ -14,6 +14,7 @@ use crate::actions::by::By;
 use crate::actions::people::users;
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
+use crate::domain::scope::Scopes;
 use crate::domain::user::TokenIntent;
 use crate::domain::{PlainSecret, secret};
 use crate::http::query::Query;
@@ -135,6 +136,8 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
         description: form.description.trim().to_owned(),
         lives: (days > 0).then(|| Duration::from_secs(days * 86_400)),
         key: None,
+        scopes: Scopes::default(),
+        is_readable: false,
     };
     let error = match add_for(&app, By::Principal(&who, &visitor.actor()), form.username.trim(), request).await {
         Ok((identifier, key)) => {

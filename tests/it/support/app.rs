@@ -16,6 +16,7 @@ use rollcall::actions::tokens;
 use rollcall::actions::tokens::TokenRequest;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::caller::Client;
+use rollcall::domain::scope::Scopes;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Address, Clock, EndReason, Permission, SessionId, Timestamp, UserId};
 use rollcall::store::StoreError;
@@ -229,7 +230,15 @@ impl TestUser<'_> {
 
     /// The key of a new token.
     pub async fn token_key(&self, intent: TokenIntent, lives: Option<Duration>) -> String {
-        let request = TokenRequest { intent, identifier: None, description: String::new(), lives, key: None };
+        let request = TokenRequest {
+            intent,
+            identifier: None,
+            description: String::new(),
+            lives,
+            key: None,
+            scopes: Scopes::default(),
+            is_readable: false,
+        };
         let made = tokens::add(&self.app.app, By::Cli, self.id, &self.name, request).await;
         made.expect("a token can be made").1.expose().to_owned()
     }

@@ -1,0 +1,165 @@
+//! Tokens: API credentials, app passwords, and the single-use links of a first start.
+
+pub mod change;
+pub mod keys;
+
+use std::time::Duration;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::domain::event::EventContent;
+use crate::domain::scope::Scopes;
+use crate::domain::user::{TokenIntent, UserRule};
+use crate::domain::{PlainSecret, Timestamp, UserId, secret};
+use crate::store::StoreError;
+use crate::store::people::tokens::{NewToken, TokenOwner};
+
+/// What the key of an app password begins with.
+pub const APP_PASSWORD_PREFIX: &str = "rcp_";
+/// How long a key that was made through the API can be read again, without `api.readable_secrets`.
+pub const READABLE: Duration = Duration::from_secs(300);
+/// How old the last use of a token is at least when it is written again.
+const USE_STEP: Duration = Duration::from_secs(300);
+
+/// What a new token should be.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    /// What it opens.
+    pub intent: TokenIntent,
+    /// What names it; made up when `None`.
+    pub identifier: Option<String>,
+    /// What it is for, in its maker's words.
+    pub description: String,
+    /// How long it lives; `None`: for ever.
+    pub lives: Option<Duration>,
+    /// Its key; made up when `None`.
+    pub key: Option<PlainSecret>,
+    /// What it may do of what its owner may.
+    pub scopes: Scopes,
+    /// Whether its owner and administrators can read its key again for a while ([`keys::show`]).
+    pub is_readable: bool,
+}
+
+/// Makes a token for a user and gives its identifier and its key, which is shown this once.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] unless an administrator does it, or the user themselves for the intents `api` and
+/// `app_password`; [`ActionError::Exists`] when the identifier or the key is taken; [`ActionError::Rule`] for a given key
+/// that could be guessed.
+pub async fn add(
+    app: &App,
+    by: By<'_>,
+    user: UserId,
+    username: &str,
+    request: TokenRequest,
+) -> Result<(String, PlainSecret), ActionError> {
+    match request.intent {
+        TokenIntent::Api | TokenIntent::AppPassword if request.key.is_none() => by.must_own_or_administer(user)?,
+        _ => by.must_administer()?,
+    }
+    let key = match request.key {
+        Some(key) => {
+            secret::check_token_key(key.expose()).map_err(UserRule::from)?;
+            key
+        }
+        None => draw(request.intent)?,
+    };
+    let made_up = format!("{}-{}", request.intent.as_str(), secret::random_alphanumeric(10)?);
+    let identifier = request.identifier.unwrap_or(made_up);
+    let now = app.clock.now();
+    let mut token = NewToken {
+        key_hash: key.hash(),
+        identifier: identifier.clone(),
+        description: request.description,
+        intent: request.intent,
+        user,
+        expires: request.lives.map_or((false, now), |lives| (true, now.plus(lives))),
+        generation: None,
+    };
+    let (actor, username, name) = (by.actor(), username.to_owned(), identifier.clone());
+    let (app_too, sealed, scopes) = (app.clone(), request.is_readable.then(|| key.clone()), request.scopes);
+    let added = app
+        .store
+        .write(move |db| {
+            Box::pin(async move {
+                if token.intent == TokenIntent::Recovery {
+                    token.generation = db.lock_user(user).await?.map(|user| user.generation());
+                }
+                let uuid = db.insert_token(&token, now).await?;
+                if !scopes.is_whole() {
+                    db.update_token_scopes(uuid, &scopes).await?;
+                }
+                if let Some(key) = sealed {
+                    keys::keep_readable(&app_too, db, uuid, &key).await?;
+                }
+                let content = EventContent::TokenAdded { token: name, token_uuid: uuid.simple().to_string() };
+                db.insert_events(&[content.by(&actor, now).about(user, &username)]).await?;
+                Ok::<_, ActionError>(())
+            })
+        })
+        .await;
+    match added {
+        Err(ActionError::Store(StoreError::Conflict(_))) => {
+            Err(ActionError::Exists(format!("a token {identifier:?} or one with this key")))
+        }
+        other => Ok((identifier, other.map(|()| key)?)),
+    }
+}
+
+/// A new key for a token of this intent.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+fn draw(intent: TokenIntent) -> Result<PlainSecret, getrandom::Error> {
+    let key = PlainSecret::generate()?;
+    Ok(match intent {
+        TokenIntent::AppPassword => PlainSecret::from_text(format!("{APP_PASSWORD_PREFIX}{}", key.expose())),
+        _ => key,
+    })
+}
+
+/// Removes a token: it opens nothing from now on.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when there is none, or it is somebody else's and no administrator does it.
+pub async fn remove(app: &App, by: By<'_>, identifier: &str) -> Result<(), ActionError> {
+    let token = find(app, by, identifier).await?;
+    let (actor, now) = (by.actor(), app.clock.now());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let (owner, uuid) = db.delete_token(&token.identifier).await?.ok_or(ActionError::NotFound)?;
+                let name = db.find_user(owner).await?.map(|user| user.username).unwrap_or_default();
+                let content = EventContent::TokenRemoved { token: token.identifier, token_uuid: uuid.simple().to_string() };
+                db.insert_events(&[content.by(&actor, now).about(owner, &name)]).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// The token of that identifier: one's own, or anybody's for administrators.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when there is none, or it is somebody else's.
+pub async fn find(app: &App, by: By<'_>, identifier: &str) -> Result<crate::store::people::token_list::TokenDetail, ActionError> {
+    let token = app.store.read().find_token(identifier).await?.ok_or(ActionError::NotFound)?;
+    match by.must_own_or_administer(token.user_id) {
+        Ok(()) => Ok(token),
+        Err(_) => Err(ActionError::NotFound),
+    }
+}
+
+/// Notes that a token was used, at most once in five minutes for each, and never with `sessions.touch_interval` 0.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn note_use(app: &App, owner: &TokenOwner) -> Result<(), StoreError> {
+    let (id, now) = (owner.token_id, app.clock.now());
+    let is_noted = owner.last_used_at.is_some_and(|used: Timestamp| used.is_near(now, USE_STEP));
+    if is_noted || app.config.sessions.touch_interval.is_zero() {
+        return Ok(());
+    }
+    app.store.write_soon(move |db| Box::pin(async move { db.update_token_used(id, now).await })).await
+}
