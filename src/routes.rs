@@ -6,7 +6,7 @@ use axum::{Extension, Router};
 use crate::actions::app::App;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::{authenticated_sessions, brands, ended_sessions, groups, users};
+use crate::api::core::{authenticated_sessions, brands, ended_sessions, groups, tokens, users};
 use crate::api::empty::EMPTY_LISTS;
 use crate::api::{admin, authenticators, events, flows, health, root, schema};
 use crate::ui;
@@ -62,6 +62,11 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/groups/{group_uuid}/add_user/", groups::item_add_user())
         .route("/api/v3/core/groups/{group_uuid}/remove_user/", groups::item_remove_user())
         .route("/api/v3/core/groups/{group_uuid}/used_by/", groups::item_used_by())
+        .route("/api/v3/core/tokens/", tokens::collection())
+        .route("/api/v3/core/tokens/{identifier}/", tokens::item())
+        .route("/api/v3/core/tokens/{identifier}/view_key/", tokens::item_view_key())
+        .route("/api/v3/core/tokens/{identifier}/set_key/", tokens::item_set_key())
+        .route("/api/v3/core/tokens/{identifier}/used_by/", tokens::item_used_by())
         .route("/api/v3/core/brands/current/", brands::current())
         .route("/api/v3/root/config/", root::config::address())
         .route("/api/v3/admin/version/", admin::version::address())

@@ -22,6 +22,8 @@ pub enum ApiError {
     Missing,
     /// 404: the same, of this kind in authentik's words, such as `User`.
     NoObject(&'static str),
+    /// 404: there is no such thing any more; the text says why.
+    NotThere(&'static str),
     /// 404: no such page.
     InvalidPage,
     /// 406: the client accepts no JSON.
@@ -99,6 +101,7 @@ impl IntoResponse for ApiError {
         let (status, body) = match &self {
             Self::NotFound | Self::Missing => (StatusCode::NOT_FOUND, detail("Not found.")),
             Self::NoObject(kind) => (StatusCode::NOT_FOUND, detail(&format!("No {kind} matches the given query."))),
+            Self::NotThere(why) => (StatusCode::NOT_FOUND, detail(why)),
             Self::InvalidPage => (StatusCode::NOT_FOUND, detail("Invalid page.")),
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, detail("Could not satisfy the request Accept header.")),
             Self::NotAuthenticated => (StatusCode::FORBIDDEN, detail("Authentication credentials were not provided.")),

@@ -13,7 +13,6 @@ pub mod error;
 pub mod events;
 pub mod flows;
 pub mod health;
-mod id;
 pub mod list;
 mod negotiate;
 pub mod open;

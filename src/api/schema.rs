@@ -13,7 +13,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder
 use utoipa::{Modify, OpenApi};
 
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::{authenticated_sessions as sessions, brands, ended_sessions, groups, users};
+use crate::api::core::{authenticated_sessions as sessions, brands, ended_sessions, groups, tokens, users};
 use crate::api::error::GenericError;
 use crate::api::flows::executor;
 use crate::api::{admin, authenticators, empty, events, flows, root};
@@ -77,6 +77,15 @@ struct Description;
     admin::system::retrieve,
     admin::system::create,
     brands::retrieve_current,
+    tokens::list,
+    tokens::create,
+    tokens::retrieve,
+    tokens::update,
+    tokens::partial_update,
+    tokens::destroy,
+    tokens::view_key,
+    tokens::set_key,
+    tokens::used_by,
     authenticators::list,
     authenticators::list_admin,
     flows::instances::list,

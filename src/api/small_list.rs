@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::error::ApiError;
-use crate::api::list::{Empty, ListTable, Pagination};
+use crate::api::list::{Empty, ListTable, Pagination, no_such_choice};
 use crate::domain::Timestamp;
 use crate::domain::filters::{About, FilterSet, Kind};
 use crate::domain::fold::fold;
@@ -31,7 +31,7 @@ pub trait Fields: Clone + Copy + Default + PartialEq + Send + Sync + 'static {
 /// A row of [`Fields::FILTERS`].
 #[must_use]
 pub const fn about(name: &'static str, kind: Kind, help: &'static str) -> About {
-    About { name, kind, help, words: &[] }
+    About { name, kind, help, words: &[], is_repeated: false }
 }
 
 /// What such a list is filtered by.
@@ -141,22 +141,19 @@ pub fn page<L: Fields>(
 }
 
 /// Django's text for a value that is none of the choices names the value.
-fn refuse_choices<L: Fields>(list: &ListTable<FieldFilter<L>, &'static str>, query: &Query) -> Result<(), ApiError> {
+///
+/// # Errors
+/// 400.
+pub fn refuse_choices<L: Fields>(list: &ListTable<FieldFilter<L>, &'static str>, query: &Query) -> Result<(), ApiError> {
     let mut errors = Map::new();
     for about in L::FILTERS {
         let (Kind::Choice(words), name) = (about.kind, list.name_of(about)) else { continue };
         let given = query.last(&name).unwrap_or_default().trim();
         if !given.is_empty() && !words().contains(&given) {
-            errors.insert(name.into_owned(), json!([no_choice(given)]));
+            errors.insert(name.into_owned(), json!([no_such_choice(given)]));
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(ApiError::Parameters(errors)) }
-}
-
-/// 400: not one of the values that a filter takes.
-#[must_use]
-pub fn no_choice(given: &str) -> String {
-    format!("Select a valid choice. {given} is not one of the available choices.")
 }
 
 fn matches<L: Fields>(filter: &FieldFilter<L>, row: &Value) -> bool {

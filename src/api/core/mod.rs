@@ -4,5 +4,6 @@ pub mod authenticated_sessions;
 pub mod brands;
 pub mod ended_sessions;
 pub mod groups;
+pub mod tokens;
 pub mod users;
 pub mod wire;

@@ -6,8 +6,8 @@ use crate::actions::app::App;
 use crate::api::error::ApiError;
 use crate::api::events::actions::{self, EventActions, TOKEN, USER};
 use crate::api::events::wire::BRAND;
-use crate::api::list::{ListTable, parameter};
-use crate::api::small_list::{self, FieldFilter, Fields, about, no_choice};
+use crate::api::list::{ListTable, no_such_choice, parameter};
+use crate::api::small_list::{self, FieldFilter, Fields, about};
 use crate::domain::filters::{About, Kind};
 use crate::domain::listing::Sort;
 use crate::domain::{Address, UserId};
@@ -125,7 +125,7 @@ fn chosen(query: &Query) -> Result<Vec<EventActions>, ApiError> {
         match EventActions::ALL.iter().find(|action| action.as_str() == word) {
             Some(action) => chosen.push(*action),
             None => {
-                errors.entry("actions").or_insert_with(|| json!([no_choice(word)]));
+                errors.entry("actions").or_insert_with(|| json!([no_such_choice(word)]));
             }
         }
     }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::api::core::wire::Dashed;
 use crate::api::events::actions::{self, EventActions, Model, POLICY, SESSION, TOKEN, USER};
-use crate::api::id::Id;
 use crate::api::list::{Empty, Pagination};
 use crate::domain::event::EventContent;
 use crate::domain::{Methods, Timestamp};
@@ -23,7 +23,7 @@ pub const BRAND: &str = "Default";
 #[derive(Serialize, ToSchema)]
 pub struct Event {
     #[schema(value_type = String, format = Uuid)]
-    pk: Id,
+    pk: Dashed,
     /// Who did it: `pk`, `username` and `email`. The names are of that time, the e-mail address is of now; a user who is
     /// gone has the primary key 0. Empty: no user did it.
     #[schema(value_type = Object)]
@@ -74,7 +74,7 @@ impl Event {
             }
         };
         Self {
-            pk: Id(row.uuid),
+            pk: Dashed(row.uuid),
             user,
             action: actions::action(row.kind()),
             app: actions::module(row.kind()),

@@ -9,19 +9,19 @@ use uuid::uuid;
 
 use crate::actions::app::App;
 use crate::api::core::brands::ThemedUrls;
+use crate::api::core::wire::Dashed;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
 use crate::api::error::ApiError;
 use crate::api::flows::{SIGN_IN, SIGN_OUT};
-use crate::api::id::Id;
 use crate::api::list::{ListTable, Pagination, list_parameters};
 use crate::api::small_list::{self, FieldFilter, Fields, about};
 use crate::domain::filters::{About, Kind};
 
 /// The primary keys of the two flows: the same everywhere and for ever.
-const SIGN_IN_PK: Id = Id(uuid!("6f6c6c63-616c-4c00-8000-7369676e2d69"));
-const SIGN_OUT_PK: Id = Id(uuid!("6f6c6c63-616c-4c00-8000-7369676e2d6f"));
+const SIGN_IN_PK: Dashed = Dashed(uuid!("6f6c6c63-616c-4c00-8000-7369676e2d69"));
+const SIGN_OUT_PK: Dashed = Dashed(uuid!("6f6c6c63-616c-4c00-8000-7369676e2d6f"));
 /// The primary key of the stage that decides how long a session lives.
-pub const USER_LOGIN_STAGE_PK: Id = Id(uuid!("6f6c6c63-616c-4c00-8000-757365726c67"));
+pub const USER_LOGIN_STAGE_PK: Dashed = Dashed(uuid!("6f6c6c63-616c-4c00-8000-757365726c67"));
 
 const ABOUT: &str = "The flows that people run";
 
@@ -29,9 +29,9 @@ const ABOUT: &str = "The flows that people run";
 #[derive(Serialize, ToSchema)]
 pub struct Flow {
     #[schema(value_type = String, format = Uuid)]
-    pk: Id,
+    pk: Dashed,
     #[schema(value_type = String, format = Uuid)]
-    policybindingmodel_ptr_id: Id,
+    policybindingmodel_ptr_id: Dashed,
     name: &'static str,
     /// What names it in addresses.
     slug: &'static str,
@@ -47,10 +47,10 @@ pub struct Flow {
     background_themed_urls: Option<ThemedUrls>,
     /// The stages that can be changed.
     #[schema(value_type = Vec<String>)]
-    stages: Vec<Id>,
+    stages: Vec<Dashed>,
     /// Always empty.
     #[schema(value_type = Vec<String>)]
-    policies: Vec<Id>,
+    policies: Vec<Dashed>,
     /// Always 0.
     cache_count: i64,
     policy_engine_mode: PolicyEngineMode,
@@ -79,9 +79,9 @@ pub struct FlowPage {
 #[derive(Serialize, ToSchema)]
 pub struct FlowSet {
     #[schema(value_type = String, format = Uuid)]
-    pk: Id,
+    pk: Dashed,
     #[schema(value_type = String, format = Uuid)]
-    policybindingmodel_ptr_id: Id,
+    policybindingmodel_ptr_id: Dashed,
     name: &'static str,
     slug: &'static str,
     title: &'static str,

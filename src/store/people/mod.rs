@@ -1,8 +1,8 @@
 //! Users, groups, their policies and tokens.
 
 pub mod administrators;
-mod conditions;
 pub mod bursts;
+mod conditions;
 pub mod group_list;
 pub mod groups;
 pub mod names;

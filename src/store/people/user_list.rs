@@ -205,6 +205,25 @@ impl Db<'_> {
         Ok(Some(ListedUser { profile, groups }))
     }
 
+    /// These users as lists show them, by primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_listed_users(&self, ids: &[i64]) -> Result<HashMap<i64, ListedUser>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (list, values) = crate::store::db::statements::in_list([], ids.iter().copied());
+        let sql = format!("SELECT {PROFILE_COLUMNS} FROM users u WHERE u.id IN ({list})");
+        let profiles: Vec<UserProfile> = self.all(&sql, &values).await?;
+        let mut groups = self.list_groups_of_users(ids).await?;
+        let with_groups = |profile: UserProfile| {
+            let id = profile.user.id.0;
+            (id, ListedUser { groups: groups.remove(&id).unwrap_or_default(), profile })
+        };
+        Ok(profiles.into_iter().map(with_groups).collect())
+    }
+
     /// All groups of a user, the ancestors of the direct ones too, by name.
     ///
     /// # Errors

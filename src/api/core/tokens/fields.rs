@@ -1,0 +1,130 @@
+//! What a body says about a token, and the rules for it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::actions::app::App;
+use crate::actions::tokens::change::TokenChange;
+use crate::api::body::{Body, no_such_pk, type_name};
+use crate::api::duration;
+use crate::api::endpoint::{Call, NO_STRING};
+use crate::api::error::ApiError;
+use crate::domain::scope::{Scope, Scopes};
+use crate::domain::user::TokenIntent;
+use crate::domain::{Timestamp, UserId};
+use crate::store::people::token_list::TokenDetail;
+
+/// The attribute of a user that says how long their app passwords live at most.
+const MOST_ATTRIBUTE: &str = "goauthentik.io/user/token-maximum-lifetime";
+/// The longest description, in characters.
+const MOST_DESCRIPTION: usize = 10_000;
+/// The longest identifier, in characters.
+const MOST_IDENTIFIER: usize = 255;
+
+/// What a new token should be.
+pub struct NewToken {
+    /// Whose it is.
+    pub user: UserId,
+    /// The name of its owner.
+    pub username: String,
+    /// What it opens.
+    pub intent: TokenIntent,
+    /// How long it lives; `None`: for ever.
+    pub lives: Option<Duration>,
+    /// The other fields.
+    pub fields: TokenChange,
+}
+
+/// Reads the fields that a change and a new token have in common.
+async fn read(app: &App, body: &mut Body, owner: UserId, before: Option<&TokenDetail>) -> Result<TokenChange, ApiError> {
+    let identifier = body.field("identifier").required().slug(MOST_IDENTIFIER);
+    let intent = body.field("intent").choice(TokenIntent::parse);
+    if let Some(intent) = intent.filter(|intent| !matches!(intent, TokenIntent::Api | TokenIntent::AppPassword)) {
+        body.wrong("intent", format!("Invalid intent {}", intent.as_str()));
+    }
+    let description = body.field("description").or_blank().text(MOST_DESCRIPTION);
+    let expires = body.field("expires").instant_or_null().flatten();
+    let expiring = body.field("expiring").boolean();
+    let scopes = body.field("rollcall_scopes").list(scope);
+    if let Some(slug) = body.field("rollcall_applications").list(text).and_then(|slugs| slugs.into_iter().next()) {
+        body.wrong("rollcall_applications", no_such_pk(slug));
+    }
+    let will_expire = expiring.unwrap_or(before.is_none_or(|token| token.is_expiring));
+    let old_intent = before.and_then(|token| TokenIntent::parse(&token.intent)).unwrap_or(TokenIntent::Api);
+    let now = app.clock.now();
+    let ends = match (will_expire, intent.unwrap_or(old_intent)) {
+        (false, _) => None,
+        (true, TokenIntent::AppPassword) => {
+            let most = now.plus(longest(app, owner).await?);
+            let kept = before.filter(|token| token.is_expiring).map(|token| token.expires_at);
+            let ends = expires.or(kept).unwrap_or(most);
+            if expires.is_some_and(|ends| ends > most) {
+                body.wrong("expires", format!("Token expires exceeds maximum lifetime ({most} UTC)."));
+            }
+            Some(ends)
+        }
+        (true, _) => Some(now.plus(app.config.api.token_lifetime)),
+    };
+    Ok(TokenChange { identifier, description, intent, expires: Some(ends), scopes: scopes.map(Scopes::new) })
+}
+
+/// How long an app password of this user may live.
+async fn longest(app: &App, owner: UserId) -> Result<Duration, ApiError> {
+    let attributes = app.store.read().find_profile(owner).await?.map(|profile| profile.attributes).unwrap_or_default();
+    let attributes: Value = serde_json::from_str(&attributes).unwrap_or_default();
+    let own = attributes.get(MOST_ATTRIBUTE).and_then(Value::as_str).and_then(duration::parse);
+    let own = own.and_then(|micros| u64::try_from(micros).ok()).map(Duration::from_micros);
+    Ok(own.unwrap_or(app.config.api.token_lifetime))
+}
+
+/// Reads a token to make.
+///
+/// # Errors
+/// 400 that names all wrong fields.
+pub async fn new_token(app: &App, call: &Call, mut body: Body) -> Result<NewToken, ApiError> {
+    let mut owner = (call.who.user_id, call.who.username.clone());
+    let named = body.field("user").key();
+    // Everybody else makes their own, whatever is sent.
+    if let Some(id) = named.filter(|_| call.who.rights.is_superuser) {
+        match app.store.read().find_user(UserId(id)).await? {
+            Some(user) => owner = (user.id, user.username),
+            None => body.wrong("user", no_such_pk(id)),
+        }
+    }
+    let fields = read(app, &mut body, owner.0, None).await?;
+    body.finish()?;
+    let now = app.clock.now();
+    let lives = fields.expires.flatten().map(|ends: Timestamp| ends.since(now));
+    Ok(NewToken { user: owner.0, username: owner.1, intent: fields.intent.unwrap_or(TokenIntent::Api), lives, fields })
+}
+
+/// Reads what changes of a token.
+///
+/// # Errors
+/// 400 that names all wrong fields.
+pub async fn change(app: &App, mut body: Body, token: &TokenDetail) -> Result<TokenChange, ApiError> {
+    if body.field("user").key().is_some_and(|user| user != token.user_id.0) {
+        body.wrong("user", "User cannot be changed");
+    }
+    // A link for one purpose must not become a key for another one, or live longer.
+    if !matches!(TokenIntent::parse(&token.intent), Some(TokenIntent::Api | TokenIntent::AppPassword)) {
+        body.wrong("intent", format!("Invalid intent {}", token.intent));
+    }
+    let change = read(app, &mut body, token.user_id, Some(token)).await?;
+    body.finish()?;
+    Ok(change)
+}
+
+fn scope(value: &Value) -> Result<Scope, String> {
+    let word = text(value)?;
+    Scope::parse(&word).ok_or_else(|| format!("\"{word}\" is not a valid choice."))
+}
+
+fn text(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Null => Err(format!("Incorrect type. Expected str value, received {}.", type_name(value))),
+        _ => Err(NO_STRING.to_owned()),
+    }
+}
