@@ -8,7 +8,7 @@ use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::{authenticated_sessions, brands, ended_sessions, groups, tokens, users};
 use crate::api::empty::EMPTY_LISTS;
-use crate::api::{admin, authenticators, events, flows, health, root, schema};
+use crate::api::{admin, authenticators, events, flows, health, root, schema, stages};
 use crate::ui;
 use crate::ui::fleet::offers::ApiNames;
 
@@ -81,6 +81,8 @@ pub fn routes() -> Routes {
         .route("/api/v3/events/events/top_per_user/", events::statistics::top_address())
         .route("/api/v3/events/events/stats/", events::statistics::stats_address())
         .route("/api/v3/events/events/{event_uuid}/", events::item())
+        .route("/api/v3/stages/user_login/", stages::user_login::collection())
+        .route("/api/v3/stages/user_login/{stage_uuid}/", stages::user_login::item())
         .route_empty_lists()
         .route("/api/v3/flows/executor/{flow_slug}/", any(flows::executor::executor))
         .route("/api/v3/schema/", get(schema::schema))

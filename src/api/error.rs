@@ -53,7 +53,7 @@ pub enum ApiError {
     /// 429: too many wrong passwords or codes; the next one is checked after this number of
     /// seconds.
     Throttled(u64),
-    /// 429: too many sessions of other users, ended one by one; for so many seconds none is ended.
+    /// 429: too many sessions of other users, ended one by one; after this number of seconds the next one can be.
     EndsRefused(u64),
     /// 503: part of it was done.
     Stopped(Value),

@@ -21,3 +21,4 @@ pub mod root;
 pub mod schema;
 mod scopes;
 pub mod small_list;
+pub mod stages;

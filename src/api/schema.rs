@@ -16,7 +16,7 @@ use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::{authenticated_sessions as sessions, brands, ended_sessions, groups, tokens, users};
 use crate::api::error::GenericError;
 use crate::api::flows::executor;
-use crate::api::{admin, authenticators, empty, events, flows, root};
+use crate::api::{admin, authenticators, empty, events, flows, root, stages};
 use crate::http::static_file::StaticFile;
 
 /// What the paths of the description begin with. It is in `servers`, as in authentik's description.
@@ -95,7 +95,9 @@ struct Description;
     events::list_actions,
     events::statistics::volume,
     events::statistics::top,
-    events::statistics::stats
+    events::statistics::stats,
+    stages::user_login::list,
+    stages::user_login::retrieve
 ))]
 struct Instance;
 

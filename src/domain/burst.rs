@@ -1,5 +1,5 @@
-//! The bound on sessions that a token ends one by one: within a minute any number of one user, and so many
-//! of all others together. A script for one person stays below it; a client that lost its filter does not.
+//! The bound on sessions that a token ends one by one: within a minute any number of one user, and a limited
+//! number of all others together. A script for one person stays below it; a client that lost its filter does not.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(permitted(1..=100, 10), 11, "one, and ten others");
         assert_eq!(permitted((1..=100).chain(vec![1; 50]), 10), 61, "the one user goes on");
         assert_eq!(permitted(vec![1; 20].into_iter().chain(2..100), 10), 30);
-        assert_eq!(permitted((0..100).map(|n| n % 3), 10), 15, "three users, of whom none has most");
+        assert_eq!(permitted((0..100).map(|n| n % 3), 10), 15, "three users with equal numbers");
         assert_eq!(permitted([1, 2], 0), 1);
     }
 

@@ -16,7 +16,7 @@ use crate::api::core::authenticated_sessions::table::{SESSIONS, SessionListParam
 use crate::api::core::wire::{AuthenticatedSession, Page, UsedBy};
 use crate::api::django;
 use crate::api::endpoint::{Answer, Call, Endpoint, ok};
-use crate::api::error::{ApiError, written};
+use crate::api::error::{ApiError, GenericError, written};
 use crate::api::list::{Empty, Pagination};
 use crate::domain::SessionId;
 use crate::domain::listing::SessionFilter;
@@ -97,7 +97,13 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
 #[utoipa::path(
     delete, path = "/api/v3/core/authenticated_sessions/{uuid}/", operation_id = "core_authenticated_sessions_destroy", tag = "core",
     params(("uuid" = String, Path, format = Uuid)),
-    responses((status = 204, description = "It ended."))
+    responses(
+        (status = 204, description = "It ended."),
+        (
+            status = 429, body = GenericError,
+            description = "The token ended sessions of too many users one by one; `Retry-After` says when it can end more."
+        )
+    )
 )]
 pub(crate) async fn destroy(app: App, call: Call) -> Answer {
     end::end_session(&app, &call.who, id_of(&call)?, &call.actor).await?;

@@ -1,0 +1,3 @@
+//! `/api/v3/stages/`.
+
+pub mod user_login;
