@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::actions::csv;
 use crate::actions::sessions::records::{COLUMNS, cells, records};
-use crate::cli::{Outcome, output};
+use crate::cli::{Outcome, ended, output};
 use crate::config::Config;
 use crate::domain::SessionId;
 use crate::store::events::rows::EventRow;
@@ -53,6 +53,9 @@ struct What {
     /// Users
     #[arg(long)]
     users: bool,
+    /// Sessions that ended
+    #[arg(long)]
+    ended: bool,
     /// Events; an end of many is one of them
     #[arg(long)]
     events: bool,
@@ -93,6 +96,7 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
     let app = crate::cli::open(config).await?;
     let db = app.store.read();
     let columns: &[&str] = match (args.what.users, args.what.events) {
+        _ if args.what.ended => ended::COLUMNS,
         (true, _) => &[
             "id",
             "uuid",
@@ -139,6 +143,16 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
             sink.write(&records.collect::<Vec<_>>())?;
         }
     }
+    if args.what.ended {
+        let mut after = 0;
+        loop {
+            let sessions = db.list_ended_after(after, STEP).await?;
+            let Some((last, _)) = sessions.last() else { return Ok(()) };
+            after = *last;
+            let sessions: Vec<_> = sessions.into_iter().map(|(_, row)| row).collect();
+            sink.write(&ended::ended_records(&app, &sessions).await?)?;
+        }
+    }
     let mut after: Option<SessionId> = None;
     loop {
         let sessions = db.list_sessions_after(after, STEP).await?;
@@ -148,7 +162,8 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
     }
 }
 
-fn event_record(event: &EventRow) -> Map<String, Value> {
+/// An event under the names of [`EVENT_COLUMNS`].
+pub(super) fn event_record(event: &EventRow) -> Map<String, Value> {
     object(json!({
         "kind": event.kind(), "uuid": event.uuid.to_string(), "at": event.at, "actor": event.actor,
         "actor_uuid": event.actor_uuid.map(|uuid| uuid.to_string()), "user": event.user_id,

@@ -7,6 +7,8 @@
 mod check;
 mod clock;
 mod demo;
+mod ended;
+mod event;
 mod export;
 mod filters;
 mod generate;
@@ -58,7 +60,7 @@ enum Command {
     Demo(ServeArgs),
     /// Import users, tokens and sessions from JSON lines: all or nothing
     Import(import::ImportArgs),
-    /// Write sessions, users or events to standard output
+    /// Write sessions, ended sessions, users or events to standard output
     Export(export::ExportArgs),
     /// Make realistic load data: users and sessions in any number
     Generate(generate::GenerateArgs),
@@ -68,7 +70,7 @@ enum Command {
     /// Groups: add, change, show, list, remove, members
     #[command(subcommand)]
     Group(group::GroupCommand),
-    /// Tokens: add, list, remove
+    /// Tokens: add, list, rotate, remove
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Limits of groups and users: show, set
@@ -77,6 +79,9 @@ enum Command {
     /// Sessions: list, show, end, watch
     #[command(subcommand)]
     Session(Box<session::SessionCommand>),
+    /// Events: list, watch
+    #[command(subcommand)]
+    Event(Box<event::EventCommand>),
     /// Bring the database's schema up to date
     Migrate,
     /// Say what is wrong with configuration, database and files, and how to mend it
@@ -191,6 +196,7 @@ pub fn main() -> ExitCode {
             Command::Token(command) => token::run(config, command).await,
             Command::Policy(command) => policy::run(config, command).await,
             Command::Session(command) => session::run(config, *command).await,
+            Command::Event(command) => event::run(config, *command).await,
             Command::Migrate => migrate(config).await,
             Command::Check => check::run(config).await,
             Command::Clock(command) => clock::run(config, command).await,
@@ -225,10 +231,10 @@ fn finish(outcome: Outcome) -> ExitCode {
 #[error("{0}")]
 struct WrongUsage(String);
 
-/// The filters were understood, and no session matches them.
+/// The filters were understood, and none of these things matches them.
 #[derive(Debug, thiserror::Error)]
-#[error("no session matches")]
-struct NothingMatched;
+#[error("no {0} matches")]
+struct NothingMatched(&'static str);
 
 /// A [`Failure`] that is the command line's fault.
 fn misused(message: impl Into<String>) -> Failure {

@@ -8,7 +8,9 @@ use crate::actions::by::By;
 use crate::actions::sessions::end;
 use crate::actions::sessions::end_matching;
 use crate::actions::sessions::end_matching::{EndRequest, MAX_COMMENT_LENGTH};
+use crate::actions::sessions::question;
 use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
+use crate::cli::ended::EndedArgs;
 use crate::cli::filters::FilterArgs;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
 use crate::config::Config;
@@ -23,10 +25,13 @@ pub(super) enum SessionCommand {
     List {
         #[command(flatten)]
         filter: FilterArgs,
+        #[command(flatten)]
+        ended: EndedArgs,
         /// Names separated by commas, each with an optional -: uuid, user, username, last_ip,
         /// last_user_agent, last_used, expires, created, country
-        #[arg(long, default_value = "-last_used", allow_hyphen_values = true)]
-        ordering: String,
+        /// (the default is -last_used); of ended sessions also ended (the default is -ended)
+        #[arg(long, allow_hyphen_values = true)]
+        ordering: Option<String>,
         /// How many at most
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..))]
         limit: i64,
@@ -76,7 +81,16 @@ pub(super) enum SessionCommand {
 
 pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
     match command {
-        SessionCommand::List { filter, ordering, limit, json, csv } => {
+        SessionCommand::List { filter, ended, ordering, limit, json, csv } if ended.ended => {
+            let filter = filter.read(Clock::System.now())?;
+            let sorts = crate::cli::ended::orders(ordering.as_deref().unwrap_or("-ended"))?;
+            let app = crate::cli::open(config).await?;
+            // The users of ended sessions may be gone, so a name that nobody has is a name like all others.
+            let filter = question::spelled(&app, filter).await?;
+            crate::cli::ended::list(&app, (filter, &ended), &sorts, limit, (json, csv)).await
+        }
+        SessionCommand::List { filter, ended: _, ordering, limit, json, csv } => {
+            let ordering = ordering.unwrap_or_else(|| "-last_used".to_owned());
             let filter = filter.read(Clock::System.now())?;
             let sorts = Sort::parse_list(&ordering).map_err(|name| misused(format!("--ordering: there is no order {name:?}")))?;
             let app = crate::cli::open(config).await?;
@@ -113,7 +127,7 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
                 }
             };
             if ended == 0 && is_filtered {
-                return Err(NothingMatched.into());
+                return Err(NothingMatched("session").into());
             }
             output::say(&format!("ended {ended} session{}", if ended == 1 { "" } else { "s" }));
             Ok(())
@@ -186,7 +200,7 @@ async fn end_matching_sessions(app: &App, mut what: EndRequest, is_sure: bool) -
 async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {
     let found = app.store.page(filter, sorts, Wanted::first(limit)).await?;
     if found.count == 0 && FilterArgs::is_narrow(filter) {
-        return Err(NothingMatched.into());
+        return Err(NothingMatched("session").into());
     }
     let records = records(app, &found.rows).await?;
     if is_json {

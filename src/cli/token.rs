@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Subcommand, ValueEnum};
 
 use crate::actions::by::By;
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
 use crate::cli::{Outcome, output, user};
-use crate::config::Config;
-use crate::domain::scope::Scopes;
+use crate::config::{Config, parse_duration};
+use crate::domain::listing::Sort;
+use crate::domain::page::Wanted;
+use crate::domain::scope::{Scope, Scopes};
 use crate::domain::user::TokenIntent;
+use crate::store::people::token_list::{TokenFilter, TokenSortKey};
 
 /// What to do with tokens.
 #[derive(Subcommand)]
@@ -32,6 +36,9 @@ pub(super) enum TokenCommand {
         /// How long it lives, such as 30d; for ever when not given
         #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
         expires_in: Option<Duration>,
+        /// What it may do of what its owner may; may be repeated. Without any: all of it
+        #[arg(long, value_name = "SCOPE", value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)))]
+        scope: Vec<String>,
     },
     /// List tokens; their keys are not known any more
     List {
@@ -45,11 +52,23 @@ pub(super) enum TokenCommand {
         #[arg(long)]
         csv: bool,
     },
+    /// Give a token a new key and print it, this once, alone on standard output
+    Rotate {
+        /// What names it
+        identifier: String,
+        /// How long the key before opens the same, such as 1d; 0: not at all
+        #[arg(long, default_value = "1d", value_parser = keep_old, value_name = "DURATION")]
+        keep_old: Duration,
+    },
     /// Remove a token: it opens nothing from now on
     Remove {
         /// What names it
         identifier: String,
     },
+}
+
+fn keep_old(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("this is no duration such as 30m, 12h or 1d")
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -68,7 +87,7 @@ pub(super) enum Intent {
 pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
     let app = crate::cli::open(config).await?;
     match command {
-        TokenCommand::Add { user, intent, identifier, description, expires_in } => {
+        TokenCommand::Add { user, intent, identifier, description, expires_in, scope } => {
             let owner = user::find(&app, &user).await?;
             let intent = match intent {
                 Intent::Api => TokenIntent::Api,
@@ -82,7 +101,7 @@ pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
                 description,
                 lives: expires_in,
                 key: None,
-                scopes: Scopes::default(),
+                scopes: Scopes::new(scope.iter().filter_map(|word| Scope::parse(word)).collect()),
                 is_readable: false,
             };
             let (identifier, key) = tokens::add(&app, By::Cli, owner.id, &owner.username, request).await?;
@@ -90,17 +109,20 @@ pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
             output::line(key.expose())
         }
         TokenCommand::List { user, json, csv } => {
-            const HEADER: [&str; 6] = ["identifier", "user", "intent", "expires", "created", "description"];
+            const HEADER: [&str; 8] = ["identifier", "user", "intent", "expires", "created", "last used", "scopes", "description"];
             let owner = match user {
                 Some(name) => Some(user::find(&app, &name).await?.id),
                 None => None,
             };
-            let tokens = app.store.read().list_tokens(owner).await?;
+            let filter = TokenFilter { user: owner, ..TokenFilter::default() };
+            let order = [Sort { key: TokenSortKey::Identifier, is_descending: false }];
+            let tokens = app.store.page(&filter, &order, Wanted::first(i64::MAX)).await?.rows;
             if json {
                 for token in tokens {
                     output::line(&serde_json::to_string(&serde_json::json!({
                         "identifier": token.identifier, "user": token.username, "intent": token.intent,
                         "expires": token.is_expiring.then_some(token.expires_at), "created": token.created_at,
+                        "last_used": token.last_used_at, "scopes": token.scopes.words(), "old_key_until": token.old_key_until,
                         "description": token.description,
                     }))?)?;
                 }
@@ -110,11 +132,30 @@ pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
                 .into_iter()
                 .map(|token| {
                     let expires = if token.is_expiring { token.expires_at.to_string() } else { "never".into() };
-                    vec![token.identifier, token.username, token.intent, expires, token.created_at.to_string(), token.description]
+                    let used = token.last_used_at.map(|at| at.to_string()).unwrap_or_default();
+                    let scopes = token.scopes.to_string();
+                    vec![
+                        token.identifier,
+                        token.username,
+                        token.intent,
+                        expires,
+                        token.created_at.to_string(),
+                        used,
+                        scopes,
+                        token.description,
+                    ]
                 })
                 .collect();
             if csv { output::csv(&HEADER, &rows) } else { output::table(&HEADER, rows) }
         }
+        TokenCommand::Rotate { identifier, keep_old } => match tokens::keys::rotate(&app, By::Cli, &identifier, keep_old).await {
+            Err(ActionError::NotFound) => Err(format!("there is no token {identifier} that has a key to rotate").into()),
+            other => {
+                let key = other?;
+                output::say(&format!("this is the new key of {identifier}, which is not shown again:"));
+                output::line(key.expose())
+            }
+        },
         TokenCommand::Remove { identifier } => match tokens::remove(&app, By::Cli, &identifier).await {
             Err(ActionError::NotFound) => Err(format!("there is no token {identifier}").into()),
             other => {

@@ -1,4 +1,4 @@
-//! `rollcall session watch`.
+//! `rollcall session watch` and `rollcall event watch`.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,11 @@ const SHOWN: [EventKind; 5] =
 /// Follows sign-ins and ends until it is interrupted. The server may run anywhere: what it writes is in
 /// the database.
 pub(super) async fn run(app: &App, user: Option<&str>, is_json: bool) -> Outcome {
+    follow(app, is_json, |event| is_shown(event, user)).await
+}
+
+/// Follows the events that are wanted until it is interrupted.
+pub(super) async fn follow(app: &App, is_json: bool, is_wanted: impl Fn(&EventRow) -> bool) -> Outcome {
     let mut feed = EventFeed::from_now(&app.store.read(), Instant::now()).await?;
     output::say("watching; Ctrl-C stops");
     if !is_json {
@@ -41,7 +46,7 @@ pub(super) async fn run(app: &App, user: Option<&str>, is_json: bool) -> Outcome
         if std::mem::take(&mut is_away) {
             output::say("the database is back");
         }
-        for event in events.iter().filter(|event| is_shown(event, user)) {
+        for event in events.iter().filter(|event| is_wanted(event)) {
             output::line(&if is_json { json_line(event)? } else { line(event) })?;
         }
     }

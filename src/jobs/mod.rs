@@ -10,6 +10,7 @@ use crate::actions::by::By;
 use crate::actions::clock;
 use crate::actions::sessions::{end_job, retention};
 use crate::actions::sign_in::guesses;
+use crate::actions::tokens::keys;
 use crate::actions::upkeep::change_log::ChangeLog;
 use crate::actions::upkeep::dictionary::UnusedAgents;
 use crate::actions::upkeep::pending_ends::Moves;
@@ -69,6 +70,12 @@ impl Jobs {
         jobs.every(UPKEEP, "removing old history", app, |app| async move {
             told("removed sessions that ended long ago", retention::purge(&app, By::System).await)
         });
+        jobs.every(
+            UPKEEP,
+            "removing keys of tokens that were readable",
+            app,
+            |app| async move { keys::clear(&app, By::System).await },
+        );
         jobs.every(UPKEEP, "removing old events", app, |app| async move {
             told("removed old events", retention::purge_events(&app, By::System).await)
         });

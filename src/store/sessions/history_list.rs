@@ -103,6 +103,18 @@ impl Db<'_> {
         self.all(&sql, &conditions.values).await
     }
 
+    /// Ended sessions with keys above `after` (0: from the first), by key, at most `limit`; each with its key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_ended_after(&self, after: i64, limit: i64) -> Result<Vec<(i64, EndedListRow)>, StoreError> {
+        let sql = format!(
+            "SELECT s.id, s.uuid, {USER_NOW}, {AS_LISTED}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, \
+             s.comment FROM ended_sessions s WHERE s.id > $1 ORDER BY s.id LIMIT $2"
+        );
+        self.all(&sql, &values![after, limit]).await
+    }
+
     /// The filter as SQL. `None`: nothing can match.
     async fn conditions_of_ended(&self, filter: &EndedFilter) -> Result<Option<Conditions>, StoreError> {
         let session = &filter.session;

@@ -1,0 +1,141 @@
+//! Ended sessions at the command line: `rollcall session list --ended`, `rollcall export --ended`.
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use serde_json::{Map, Value, json};
+
+use crate::actions::app::App;
+use crate::actions::sessions::records::{cell, cells, records};
+use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
+use crate::domain::listing::{EndedFilter, EndedSortKey, SessionFilter, Sort};
+use crate::domain::page::Wanted;
+use crate::domain::{EndReason, Timestamp};
+use crate::store::sessions::history_list::EndedListRow;
+
+/// The columns of an ended session, in CSV and exports.
+pub(super) const COLUMNS: &[&str] = &[
+    "uuid",
+    "user",
+    "username",
+    "last_ip",
+    "city",
+    "country",
+    "asn",
+    "as_org",
+    "browser",
+    "os",
+    "device",
+    "created",
+    "last_used",
+    "expires",
+    "ended",
+    "ended_by",
+    "reason",
+    "comment",
+    "last_user_agent",
+];
+
+/// Which ended sessions: what sessions that are live have no answer to.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct EndedArgs {
+    /// Sessions that ended, the latest first
+    #[arg(long)]
+    pub ended: bool,
+    /// With --ended: for this reason
+    #[arg(long, requires = "ended", value_name = "WORD", value_parser = PossibleValuesParser::new(EndReason::ALL.map(EndReason::as_str)))]
+    reason: Option<String>,
+    /// With --ended: ended by this user, by cli or by system
+    #[arg(long, requires = "ended", value_name = "NAME")]
+    ended_by: Option<String>,
+    /// With --ended: at this instant or later
+    #[arg(long, requires = "ended", value_name = "INSTANT", value_parser = instant)]
+    ended_from: Option<Timestamp>,
+    /// With --ended: at this instant or earlier
+    #[arg(long, requires = "ended", value_name = "INSTANT", value_parser = instant)]
+    ended_to: Option<Timestamp>,
+}
+
+fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    Timestamp::parse(text).ok_or("this is no instant")
+}
+
+/// Reads an order of ended sessions.
+///
+/// # Errors
+/// Wrong usage that says which name is not known, or is there twice.
+pub(super) fn orders(text: &str) -> Result<Vec<Sort<EndedSortKey>>, Failure> {
+    let mut sorts: Vec<Sort<EndedSortKey>> = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        let (plain, is_descending) = name.strip_prefix('-').map_or((name, false), |rest| (rest, true));
+        let key = EndedSortKey::parse(plain).filter(|key| sorts.iter().all(|sort| sort.key != *key));
+        let key = key.ok_or_else(|| misused(format!("--ordering: there is no order {name:?}")))?;
+        sorts.push(Sort { key, is_descending });
+    }
+    Ok(sorts)
+}
+
+/// Lists ended sessions.
+///
+/// # Errors
+/// When nothing matches a filter; else when the database does not answer.
+pub(super) async fn list(
+    app: &App,
+    (session, args): (SessionFilter, &EndedArgs),
+    sorts: &[Sort<EndedSortKey>],
+    limit: i64,
+    (is_json, is_csv): (bool, bool),
+) -> Outcome {
+    let filter = EndedFilter {
+        session,
+        ended_gte: args.ended_from,
+        ended_lte: args.ended_to,
+        reason: args.reason.as_deref().and_then(EndReason::parse),
+        ended_by: args.ended_by.clone(),
+    };
+    let found = app.store.page(&filter, sorts, Wanted::first(limit)).await?;
+    if found.count == 0 && filter != EndedFilter::default() {
+        return Err(NothingMatched("session").into());
+    }
+    let records = ended_records(app, &found.rows).await?;
+    if is_json {
+        for record in &records {
+            output::line(&serde_json::to_string(record)?)?;
+        }
+        return Ok(());
+    }
+    if is_csv {
+        let rows: Vec<Vec<String>> = records.iter().map(|record| cells(record, COLUMNS)).collect();
+        return output::csv(COLUMNS, &rows);
+    }
+    let header = ["uuid", "username", "last_ip", "browser", "ended", "ended_by", "reason"];
+    let rows = records.iter().map(|record| header.map(|name| cell(record, name)).to_vec()).collect();
+    output::table(&header, rows)?;
+    let (shown, count) = (i64::try_from(found.rows.len()).unwrap_or(found.count), found.count);
+    if shown < count {
+        output::say(&format!("{shown} of {count} sessions; --limit shows more"));
+    }
+    Ok(())
+}
+
+/// Ended sessions under the names of [`COLUMNS`].
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn ended_records(app: &App, rows: &[EndedListRow]) -> Result<Vec<Map<String, Value>>, Failure> {
+    let sessions: Vec<_> = rows.iter().map(|row| row.session.clone()).collect();
+    let mut all = records(app, &sessions).await?;
+    for (record, row) in all.iter_mut().zip(rows) {
+        let end = &row.end;
+        for (name, value) in [
+            ("kind", json!("ended_session")),
+            ("username", json!(end.username)),
+            ("ended", json!(end.ended_at)),
+            ("ended_by", json!(end.ended_by)),
+            ("reason", json!(end.reason)),
+            ("comment", json!(end.comment)),
+        ] {
+            record.insert(name.to_owned(), value);
+        }
+    }
+    Ok(all)
+}
