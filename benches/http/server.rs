@@ -49,6 +49,7 @@ impl Place {
         // People sign in from addresses of their own, as behind a proxy: each has its limit of guesses.
         command.env("ROLLCALL_HTTP__TRUSTED_PROXIES", "127.0.0.1/32");
         command.env("ROLLCALL_LISTEN", "127.0.0.1:0").env("ROLLCALL_SESSIONS__PURGE_INTERVAL", "0");
+        command.env("ROLLCALL_SAFETY__BURST_SESSIONS", "0");
         command.env("ROLLCALL_GEOIP__CITY", folder.join("city.mmdb")).env("ROLLCALL_GEOIP__ASN", folder.join("asn.mmdb"));
         if let Some(database) = &self.database {
             command.env("ROLLCALL_DATABASE__URL", &database.url);

@@ -199,6 +199,10 @@ impl<'a> Cast<'a> {
             "/api/v3/browser/{file}" => &[("{file}", "start.js"), ("{file}", "unknown.js")],
             _ if route.contains("{file}") => &[("{file}", "icon.svg"), ("{file}", "unknown.svg")],
             _ if route.contains("{slug}") => &[("{slug}", "default-authentication-flow"), ("{slug}", "unknown-flow")],
+            _ if route.contains("{identifier}") => &[("{identifier}", "owners"), ("{identifier}", "unknown")],
+            _ if route.contains("{stage_uuid}") => {
+                &[("{stage_uuid}", "6f6c6c63-616c-4c00-8000-757365726c67"), ("{stage_uuid}", "unknown")]
+            }
             _ if route.contains("{event_uuid}") => &[("{event_uuid}", "00000000-0000-4000-8000-00000000dead")],
             _ if route.contains("{name}") => &[("{name}", "unknown")],
             _ => &[],

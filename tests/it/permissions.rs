@@ -19,7 +19,8 @@ use rollcall::actions::sessions::end_job::EndTarget;
 use rollcall::actions::sessions::end_matching::{EndError, EndRequest};
 use rollcall::actions::sessions::{end, end_job, end_matching, look, retention};
 use rollcall::actions::sign_in::{factors, guesses};
-use rollcall::actions::tokens::TokenRequest;
+use rollcall::actions::tokens::change::TokenChange;
+use rollcall::actions::tokens::{TokenRequest, keys};
 use rollcall::actions::upkeep::change_log::ChangeLog;
 use rollcall::actions::upkeep::dictionary::UnusedAgents;
 use rollcall::actions::upkeep::pending_ends::Moves;
@@ -30,7 +31,7 @@ use rollcall::domain::listing::SessionFilter;
 use rollcall::domain::policy::Policy;
 use rollcall::domain::scope::Scopes;
 use rollcall::domain::user::TokenIntent;
-use rollcall::domain::{Permission, SessionId};
+use rollcall::domain::{Permission, PlainSecret, SessionId};
 use rollcall::store::people::policies::PolicyOwner;
 use rollcall::store::people::users::{NewUser, Rights, UserRow};
 
@@ -59,6 +60,7 @@ const DOORS: &[(&str, &str)] = &[
     ("sessions/records.rs records", "formats rows that its caller may see"),
     ("sessions/touch.rs flush", "writes what `check` noted"),
     ("sessions/watch.rs wait", "waits"),
+    ("tokens/mod.rs note_use", "the token that was proved is the right"),
     ("sign_in/begin.rs begin", "the proof is the right"),
     ("sign_in/factors.rs check_code", "the proof of the password is the right"),
     ("sign_in/guesses.rs give_back_concurrently", "the guess that was taken is the right"),
@@ -260,8 +262,14 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sessions/retention.rs purge_events", retention::purge_events(server, by));
     call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
     call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
-    call!("tokens.rs add", tokens::add(server, by, alice.id, &alice.username, request()));
-    call!("tokens.rs remove", tokens::remove(server, by, "alices"));
+    call!("tokens/mod.rs add", tokens::add(server, by, alice.id, &alice.username, request()));
+    call!("tokens/mod.rs find", tokens::find(server, by, "alices"));
+    call!("tokens/change.rs change", tokens::change::change(server, by, "alices", TokenChange::default()));
+    call!("tokens/keys.rs show", keys::show(server, by, "alices"));
+    call!("tokens/keys.rs set", keys::set(server, by, "alices", PlainSecret::from_text("a-new-key-of-alices-token")));
+    call!("tokens/keys.rs rotate", keys::rotate(server, by, "alices", Duration::ZERO));
+    call!("tokens/keys.rs clear", keys::clear(server, by));
+    call!("tokens/mod.rs remove", tokens::remove(server, by, "alices"));
     call!("upkeep/change_log.rs shorten", ChangeLog::default().shorten(server, by));
     call!("upkeep/dictionary.rs prune", UnusedAgents::default().prune(server, by));
     call!("upkeep/pending_ends.rs go_on", Moves::default().go_on(server, by, Duration::ZERO));
@@ -330,7 +338,7 @@ db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_ser
             || name.starts_with("clock.rs")
             || name.contains("hold_")
             || name.contains("mark_policy")
-            || ["import.rs run", "people/bootstrap.rs run", "sign_in/guesses.rs sweep"].contains(name)
+            || ["import.rs run", "people/bootstrap.rs run", "sign_in/guesses.rs sweep", "tokens/keys.rs clear"].contains(name)
             || name.starts_with("sessions/retention.rs")
             || ["sessions/end_job.rs resume", "sessions/end.rs end_listed", "sessions/end.rs sweep"].contains(name)
             || *name == "sessions/end_matching.rs end_matching";

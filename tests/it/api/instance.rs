@@ -54,7 +54,7 @@ db_test!(everybody_is_told_what_the_pages_look_like, |db| async move {
     app.anonymous().get(body["branding_logo"].as_str().unwrap()).await.assert_status(200);
 });
 
-db_test!(whoever_is_signed_in_is_told_the_version, |db| async move {
+db_test!(signed_in_users_are_told_the_version, |db| async move {
     let app = TestApp::new(db).await;
     let alice = app.user("alice").await.token().await;
     let path = "/api/v3/admin/version/";
@@ -127,6 +127,50 @@ db_test!(there_are_two_flows, |db| async move {
     assert_eq!(one["pk"], *pk);
     admin.get(&format!("{path}unknown/")).await.assert_detail(404, "No Flow matches the given query.");
     admin.post_json(path, &json!({})).await.assert_status(405);
+});
+
+db_test!(the_sign_in_stage_is_the_instances_policy, |db| async move {
+    let settings = [
+        ("SESSIONS__ABSOLUTE_TIMEOUT", "36h"),
+        ("SESSIONS__REMEMBER_TIMEOUT", "30d"),
+        ("SESSIONS__MAX_PER_USER", "1"),
+        ("SESSIONS__NETWORK_BINDING", "bind_asn"),
+    ];
+    let app = TestApp::with(db, &settings).await;
+    app.superuser("root").await;
+    app.user("alice").await;
+    let path = "/api/v3/stages/user_login/";
+    let body = for_administrators(&app, path, path).await;
+    assert_fields("PaginatedUserLoginStageList", &body);
+    let stage = &body["results"][0];
+    assert_fields("UserLoginStage", stage);
+    assert_fields("FlowSet", &stage["flow_set"][0]);
+    for (field, want) in [
+        ("session_duration", json!("hours=36")),
+        ("remember_me_offset", json!("hours=684")),
+        ("terminate_other_sessions", json!(true)),
+        ("network_binding", json!("bind_asn")),
+        ("geoip_binding", json!("no_binding")),
+        ("remember_device", json!("days=400")),
+    ] {
+        assert_eq!(stage[field], want, "{field}");
+    }
+    let admin = app.known("root").await.token().await;
+    for (query, want) in
+        [("terminate_other_sessions=true", 1), ("terminate_other_sessions=false", 0), ("session_duration=hours%3D36", 1)]
+    {
+        assert_eq!(admin.get(&format!("{path}?{query}")).await.count(), want, "{query}");
+    }
+    let url = format!("{path}{}/", stage["pk"].as_str().unwrap());
+    assert_eq!(for_administrators(&app, &url, &format!("{path}{{stage_uuid}}/")).await, *stage);
+    let flow = admin.get("/api/v3/flows/instances/default-authentication-flow/").await.json();
+    assert_eq!(flow["stages"], json!([stage["pk"]]));
+    admin.get(&format!("{path}x/")).await.assert_detail(404, "Not found.");
+    let unknown = format!("{path}00000000-0000-4000-8000-00000000dead/");
+    admin.get(&unknown).await.assert_detail(404, "No UserLoginStage matches the given query.");
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        admin.request(method, &url).await.assert_status(405);
+    }
 });
 
 db_test!(lists_of_what_is_not_there_are_empty, |db| async move {

@@ -1,6 +1,7 @@
 //! authentik's API, address by address and rule by rule (`docs/compat.md`).
 
 mod bulk_delete;
+mod bursts;
 mod checks;
 mod client;
 mod compression;
@@ -25,6 +26,7 @@ mod people_lists;
 mod revoke;
 mod schema;
 mod search;
+mod tokens;
 mod touches;
 mod users;
 mod visibility;

@@ -1,6 +1,7 @@
 //! The command line: what goes where, with which exit code, and what it does to a server that runs.
 
 mod check;
+mod events;
 mod export;
 mod groups;
 mod imports;

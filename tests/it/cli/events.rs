@@ -1,0 +1,86 @@
+//! `rollcall event`, and ended sessions at the command line.
+
+use super::*;
+
+on_both!(events_are_listed_by_what_they_are_about, |home| async move {
+    let home = home.with_administrator();
+    let server = home.serve().await;
+    home.add_user("alice");
+    Person::signed_in(&server, "alice").await;
+    assert_eq!(Person::new(&server, "x").sign_in("alice", "a wrong password").await.status(), 200);
+    let kinds = |args: &[&str]| {
+        let rows = home.rows(&[&["event", "list", "--json"], args].concat());
+        rows.iter().map(|row| row["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&["--user", "alice"])[..3], ["sign_in_failed", "sign_in", "user_added"]);
+    assert_eq!(kinds(&["--kind", "sign_in", "--kind", "sign_in_failed"]), ["sign_in_failed", "sign_in"]);
+    assert_eq!(kinds(&["--by", "alice"]), ["sign_in_failed", "sign_in"]);
+    assert_eq!(kinds(&["--limit", "1"]).len(), 1);
+    assert_eq!(kinds(&["--search", "ALICE signed in"]), ["sign_in"]);
+    assert_eq!(kinds(&["--ip", "127.0.0.1", "--kind", "sign_in"]), ["sign_in"]);
+    assert_eq!(kinds(&["--from", "2020-01-01", "--to", "2099-01-01", "--kind", "sign_in"]), ["sign_in"]);
+    for text in [home.ok(&["event", "list", "--kind", "sign_in"]), home.ok(&["event", "list", "--kind", "sign_in", "--csv"])] {
+        assert!(text.contains("alice signed in") && text.lines().count() == 2, "{text}");
+    }
+    assert!(home.fails(2, &["event", "list", "--user", "nobody"]).contains("there is no user named nobody"));
+    assert!(home.fails(2, &["event", "list", "--by", "nobody"]).contains("there is no user named nobody"));
+    assert!(home.fails(2, &["event", "watch", "--user", "nobody"]).contains("there is no user named nobody"));
+    assert!(home.fails(2, &["event", "list", "--kind", "sign-in"]).contains("sign_in"));
+    assert!(home.fails(2, &["event", "list", "--from", "yesterday"]).contains("--from"));
+    assert!(home.fails(3, &["event", "list", "--search", "no such text"]).contains("no event matches"));
+});
+
+on_both!(ended_sessions_are_listed_and_exported, |home| async move {
+    let home = home.with_administrator();
+    home.import(&people());
+    home.ok(&["session", "end", &uuid(1), "--yes", "--reason", "left on a train"]);
+    home.ok(&["session", "end", "--user", "bob", "--yes"]);
+    let ended = |args: &[&str]| {
+        let rows = home.rows(&[&["session", "list", "--ended", "--json"], args].concat());
+        rows.iter().map(|row| row["uuid"].as_str().unwrap()[24..].parse::<u32>().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(ended(&["--ordering", "uuid"]), [1, 3, 4]);
+    assert_eq!(ended(&["--user", "alice"]), [1]);
+    assert_eq!(ended(&["browser:firefox"]), [1]);
+    assert_eq!(ended(&["--reason", "revoked", "--ended-by", "cli", "--ordering", "-uuid"]), [4, 3, 1]);
+    assert_eq!(ended(&["--ended-from", "2020-01-01", "--ended-to", "2099-01-01", "--ordering", "uuid"]), [1, 3, 4]);
+    let row = home.rows(&["session", "list", "--ended", "--json", "--user", "alice"]).remove(0);
+    assert_eq!((&row["ended_by"], &row["reason"], &row["comment"]), (&json!("cli"), &json!("revoked"), &json!("left on a train")));
+    for text in [home.ok(&["session", "list", "--ended"]), home.ok(&["session", "list", "--ended", "--csv"])] {
+        assert_eq!(text.lines().count(), 4, "{text}");
+    }
+    assert!(home.fails(3, &["session", "list", "--ended", "--user", "nobody"]).contains("no session matches"));
+    home.fails(3, &["session", "list", "--ended", "--ended-to", "2020-01-01"]);
+    home.fails(2, &["session", "list", "--ended", "--reason", "bored"]);
+    home.fails(2, &["session", "list", "--ended", "--ordering", "nonsense"]);
+    home.fails(2, &["session", "list", "--reason", "revoked"]);
+    assert_eq!(listed(&home, &[]), [2], "live ones are listed as before");
+    let exported: Vec<Value> = home.ok(&["export", "--ended"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(exported.len(), 3);
+    assert!(exported.iter().all(|row| row["kind"] == "ended_session" && row["ended"].is_string()), "{exported:?}");
+    let text = home.ok(&["export", "--ended", "--format", "csv"]);
+    assert_eq!((text.lines().count(), text.contains("left on a train")), (4, true));
+    home.fails(2, &["export", "--ended", "--events"]);
+});
+
+on_both!(a_token_is_rotated, |home| async move {
+    let home = home.with_administrator();
+    let server = home.serve().await;
+    let old = home.ok(&["token", "add", "--user", "akadmin", "--identifier", "ci", "--scope", "sessions:read"]);
+    let done = home.run(&["token", "rotate", "ci"]);
+    let new = done.out.trim().to_owned();
+    assert!(done.code == 0 && new.len() == 43 && !done.err.contains(&new), "{done:?}");
+    for key in [old.trim(), &new] {
+        assert_eq!(server.call(Method::GET, SESSIONS, key).await.status(), 200);
+        assert_eq!(server.call(Method::GET, "/api/v3/core/users/", key).await.status(), 403, "its scope is less");
+    }
+    let row = home.rows(&["token", "list", "--json"]).into_iter().find(|row| row["identifier"] == "ci").unwrap();
+    assert_eq!(row["scopes"], json!(["sessions:read"]));
+    assert!(row["old_key_until"].is_string() && row["last_used"].is_string(), "{row}");
+    let newest = home.ok(&["token", "rotate", "ci", "--keep-old", "0"]);
+    assert_eq!(server.call(Method::GET, SESSIONS, &new).await.status(), 403);
+    assert_eq!(server.call(Method::GET, SESSIONS, newest.trim()).await.status(), 200);
+    assert!(home.fails(1, &["token", "rotate", "none"]).contains("none"));
+    home.fails(2, &["token", "rotate", "ci", "--keep-old", "soon"]);
+    home.fails(2, &["token", "add", "--user", "akadmin", "--scope", "everything"]);
+});
