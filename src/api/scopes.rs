@@ -17,10 +17,11 @@ pub fn needed(method: &Method, path: &str) -> Need {
         // Who one is and which version answers: clients ask before everything else.
         (["core", "users", "me"] | ["admin", "version"] | ["events", "events", "actions"], true) => Need::Nothing,
         (["core", "users" | "groups", ..] | ["authenticators", ..], true) => Need::One(Scope::UsersRead),
-        (["core", "users", "service_account"], false) => Need::All,
-        (["core", "users" | "groups"] | ["core", "users" | "groups", _], false) => Need::One(Scope::UsersWrite),
-        (["core", "groups", _, "add_user" | "remove_user"], false) => Need::One(Scope::UsersWrite),
-        (["core", "tokens", .., "view_key"], _) => Need::All,
+        (["core", "users", "service_account"], false) | (["core", "tokens", .., "view_key"], _) => Need::All,
+        (
+            ["core", "users" | "groups"] | ["core", "users" | "groups", _] | ["core", "groups", _, "add_user" | "remove_user"],
+            false,
+        ) => Need::One(Scope::UsersWrite),
         (["core", "tokens", ..], true) => Need::One(Scope::TokensRead),
         (["events", "events", ..], true) => Need::One(Scope::EventsRead),
         (_, true) => Need::One(Scope::SystemRead),

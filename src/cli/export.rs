@@ -46,6 +46,7 @@ pub(super) struct ExportArgs {
 
 #[derive(Args)]
 #[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct What {
     /// Sessions (what is exported when nothing is named)
     #[arg(long)]
