@@ -118,6 +118,9 @@ impl<'a> Cast<'a> {
         if store.read().find_group_id("staff").await.unwrap().is_none() {
             self.app.import(&[json!({"kind": "group", "name": "staff"})]).await;
         }
+        if store.read().find_token("owners").await.unwrap().is_none() {
+            self.users[0].named_token("owners").await;
+        }
         let key = store.read().find_group_id("staff").await.unwrap().unwrap();
         self.group = store.read().find_group_by_id(key).await.unwrap().unwrap().uuid.to_string();
     }

@@ -243,6 +243,20 @@ impl TestUser<'_> {
         made.expect("a token can be made").1.expose().to_owned()
     }
 
+    /// Makes an API token of this identifier.
+    pub async fn named_token(&self, identifier: &str) {
+        let request = TokenRequest {
+            intent: TokenIntent::Api,
+            identifier: Some(identifier.to_owned()),
+            description: String::new(),
+            lives: None,
+            key: None,
+            scopes: Scopes::default(),
+            is_readable: true,
+        };
+        tokens::add(&self.app.app, By::Cli, self.id, &self.name, request).await.expect("a token can be made");
+    }
+
     /// A browser with a session that was started without the ceremony, and with a CSRF secret.
     pub async fn session(&self) -> Browser {
         self.session_on("192.0.2.1", "").await
