@@ -10,6 +10,7 @@ use crate::actions::sessions::touch::Touches;
 use crate::actions::sessions::watch::Streams;
 use crate::actions::sign_in::admit::{self, Entrant, Entry};
 use crate::actions::sign_in::guess_batch::{self, Ask, Taking};
+use crate::actions::tokens::uses::TokenUses;
 use crate::config::Config;
 use crate::core::{Core, StartError};
 use crate::domain::Clock;
@@ -26,6 +27,8 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Uses of sessions that are not written to the database yet.
     pub touches: Touches,
+    /// Tokens whose last use this process wrote lately.
+    pub token_uses: TokenUses,
     /// Batches sign-ins whose proofs are complete: a batch shares one transaction.
     pub sign_ins: Batching<Arc<Entrant>, Entry>,
     /// Batches guesses of passwords and codes: a batch shares one statement on the limits.
@@ -64,6 +67,7 @@ impl App {
             core: Arc::new(Core::start(config, clock).await?),
             passwords: Passwords::new(),
             touches: Touches::default(),
+            token_uses: TokenUses::default(),
             sign_ins: Batching::new(admit::admit_all, batching::at_once(), admit::MOST_IN_BATCH),
             guesses: Batching::new(guess_batch::ask_all, batching::at_once(), guess_batch::MOST_IN_BATCH),
             moves: Moves::default(),

@@ -67,7 +67,7 @@ pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Resu
         (Some(key), session) => {
             let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Api, app.clock.now()).await?;
             let owner = owner.ok_or(AuthError::Refused("Token invalid/expired"))?;
-            tokens::note_use(app, &owner).await?;
+            tokens::uses::note(app, &owner);
             let token = CallerToken { id: owner.token_id, identifier: owner.identifier, scopes: owner.scopes };
             Ok(Principal { user_id: owner.user_id, username: owner.username, rights: owner.rights, token: Some(token), session })
         }

@@ -4,7 +4,7 @@ use fantoccini::Locator;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::process::{Chromium, Home, PASSWORD, Person, SESSIONS, Server, TOKEN, eventually};
+use crate::process::{Chromium, Home, PASSWORD, Person, SESSIONS, Server, TOKEN, eventually, within};
 
 /// A server with an administrator, and a browser.
 async fn start() -> Option<(Home, Server, Chromium)> {
@@ -275,7 +275,8 @@ async fn the_page_to_browse_the_api_shows_every_operation() {
     for button in &buttons {
         button.click().await.unwrap();
     }
-    eventually("all of them open", || async {
+    // There are many, and each is drawn from its part of the description.
+    within(std::time::Duration::from_secs(120), "all of them open", || async {
         let open = browser.client.find_all(Locator::Css(".opblock.is-open .responses-wrapper")).await.unwrap();
         (open.len() == operations).then_some(())
     })

@@ -299,6 +299,7 @@ async fn kill_at_start(home: &Home, dice: &mut Dice) {
 on_both!(killed_at_any_moment_it_keeps_what_it_acknowledged, |home| async move {
     let kills: u32 = std::env::var("CRASH_KILLS").map_or(3, |kills| kills.parse().expect("CRASH_KILLS is a number"));
     let home = home.with_administrator().with("ROLLCALL_SESSIONS__REMEMBER_TIMEOUT", "0");
+    let home = home.with("ROLLCALL_SAFETY__BURST_SESSIONS", "0");
     // Uses are written all the time as well, and the sweep runs.
     let home = home.with("ROLLCALL_SESSIONS__TOUCH_INTERVAL", "50ms").with("ROLLCALL_SESSIONS__PURGE_INTERVAL", "1s");
     let hash = cheap_hash();

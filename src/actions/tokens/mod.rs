@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod keys;
+pub mod uses;
 
 use std::time::Duration;
 
@@ -11,16 +12,14 @@ use crate::actions::by::By;
 use crate::domain::event::EventContent;
 use crate::domain::scope::Scopes;
 use crate::domain::user::{TokenIntent, UserRule};
-use crate::domain::{PlainSecret, Timestamp, UserId, secret};
+use crate::domain::{PlainSecret, UserId, secret};
 use crate::store::StoreError;
-use crate::store::people::tokens::{NewToken, TokenOwner};
+use crate::store::people::tokens::NewToken;
 
 /// What the key of an app password begins with.
 pub const APP_PASSWORD_PREFIX: &str = "rcp_";
 /// How long a key that was made through the API can be read again, without `api.readable_secrets`.
 pub const READABLE: Duration = Duration::from_secs(300);
-/// How old the last use of a token is at least when it is written again.
-const USE_STEP: Duration = Duration::from_secs(300);
 
 /// What a new token should be.
 #[derive(Clone, Debug)]
@@ -149,17 +148,4 @@ pub async fn find(app: &App, by: By<'_>, identifier: &str) -> Result<crate::stor
         Ok(()) => Ok(token),
         Err(_) => Err(ActionError::NotFound),
     }
-}
-
-/// Notes that a token was used, at most once in five minutes for each, and never with `sessions.touch_interval` 0.
-///
-/// # Errors
-/// When the database cannot be written.
-pub async fn note_use(app: &App, owner: &TokenOwner) -> Result<(), StoreError> {
-    let (id, now) = (owner.token_id, app.clock.now());
-    let is_noted = owner.last_used_at.is_some_and(|used: Timestamp| used.is_near(now, USE_STEP));
-    if is_noted || app.config.sessions.touch_interval.is_zero() {
-        return Ok(());
-    }
-    app.store.write_soon(move |db| Box::pin(async move { db.update_token_used(id, now).await })).await
 }

@@ -205,6 +205,7 @@ pub(in crate::ui) struct RemoveForm {
 pub async fn remove(State(app): State<App>, request: Request) -> PageResult {
     let Submission { visitor, form, .. } = Submission::<RemoveForm>::confirmed(&app, request, PATH).await?;
     let who = visitor.principal(PATH)?;
+    who.must_administer()?;
     match tokens::remove(&app, By::Principal(&who, &visitor.actor()), &form.identifier).await {
         // Another administrator removed it, which was the purpose.
         Ok(()) | Err(ActionError::NotFound) => Ok(Redirect::to(PATH).into_response()),

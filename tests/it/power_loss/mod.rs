@@ -65,6 +65,7 @@ impl Machine {
     fn new() -> Option<Self> {
         let shim = Shim::new()?;
         let home = shim.record(Home::sqlite().with_administrator()).with("ROLLCALL_SESSIONS__REMEMBER_TIMEOUT", "0");
+        let home = home.with("ROLLCALL_SAFETY__BURST_SESSIONS", "0");
         let home = home.with("ROLLCALL_SESSIONS__TOUCH_INTERVAL", "50ms").with("ROLLCALL_SESSIONS__PURGE_INTERVAL", "1s");
         let mut this = Self { home, shim: Arc::new(shim), dice: Dice::new(), sessions: Vec::new(), disks: Vec::new() };
         this.begin();

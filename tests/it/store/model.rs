@@ -289,7 +289,7 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
     geoip::write_city(&city, &[("198.51.100.0/24", "EU", "DE", "Berlin"), ("203.0.113.0/24", "AS", "JP", "")]);
     geoip::write_asn(&asn, &[("198.51.100.0/24", 64500, "A"), ("2001:db8::/32", 64501, "")]);
     let (city, asn) = (city.display().to_string(), asn.display().to_string());
-    let settings = [("GEOIP__CITY", city.as_str()), ("GEOIP__ASN", &asn)];
+    let settings = [("GEOIP__CITY", city.as_str()), ("GEOIP__ASN", &asn), ("SAFETY__BURST_SESSIONS", "0")];
     let app = TestApp::with(db, &settings).await;
     let mut lines: Vec<Value> = (1..).zip(&NAMES[..USERS]).map(|(id, name)| seed::user(id, name)).collect();
     let names = std::array::from_fn(|user| Some(NAMES[user]));
