@@ -18,7 +18,7 @@ use crate::actions::sessions::check;
 use crate::actions::sessions::check::Admission;
 use crate::actions::sessions::end;
 use crate::actions::sign_in::{Proved, Started};
-use crate::actions::{ActionError, sign_in, tokens};
+use crate::actions::{ActionError, sign_in};
 use crate::domain::user::TokenIntent;
 use crate::domain::{PlainSecret, SessionId, secret};
 use crate::http::client::ClientInfo;
@@ -67,7 +67,7 @@ pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Resu
         (Some(key), session) => {
             let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Api, app.clock.now()).await?;
             let owner = owner.ok_or(AuthError::Refused("Token invalid/expired"))?;
-            tokens::uses::note(app, &owner);
+            app.token_uses.note(&app.core, &owner);
             let token = CallerToken { id: owner.token_id, identifier: owner.identifier, scopes: owner.scopes };
             Ok(Principal { user_id: owner.user_id, username: owner.username, rights: owner.rights, token: Some(token), session })
         }

@@ -1,10 +1,10 @@
 //! When tokens were last used. It is written in the background: no request waits for it or fails with it.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::actions::app::App;
+use crate::core::Core;
 use crate::domain::Timestamp;
 use crate::store::StoreError;
 use crate::store::people::tokens::TokenOwner;
@@ -19,6 +19,24 @@ const MOST: usize = 100_000;
 pub struct TokenUses(Mutex<HashMap<i64, Timestamp>>);
 
 impl TokenUses {
+    /// Notes that a token was used, at most once in five minutes for each, and never with `sessions.touch_interval` 0. A
+    /// write that fails is tried again after five minutes: a database that cannot be written is still read.
+    pub fn note(&self, core: &Arc<Core>, owner: &TokenOwner) {
+        let (id, now) = (owner.token_id, core.clock.now());
+        let is_noted = owner.last_used_at.is_some_and(|used| used.is_near(now, USE_STEP));
+        if is_noted || core.config.sessions.touch_interval.is_zero() || !self.begin(id, now) {
+            return;
+        }
+        let core = Arc::clone(core);
+        tokio::spawn(async move {
+            let written: Result<(), StoreError> =
+                core.store.write_soon(move |db| Box::pin(async move { db.update_token_used(id, now).await })).await;
+            if let Err(error) = written {
+                tracing::debug!(%error, "the last use of a token was not written");
+            }
+        });
+    }
+
     /// Whether a use at `now` is to be written; then it counts as tried.
     fn begin(&self, token: i64, now: Timestamp) -> bool {
         let mut tried = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -31,24 +49,6 @@ impl TokenUses {
         tried.insert(token, now);
         true
     }
-}
-
-/// Notes that a token was used, at most once in five minutes for each, and never with `sessions.touch_interval` 0. A
-/// write that fails is tried again after five minutes: a database that cannot be written is still read.
-pub fn note(app: &App, owner: &TokenOwner) {
-    let (id, now) = (owner.token_id, app.clock.now());
-    let is_noted = owner.last_used_at.is_some_and(|used| used.is_near(now, USE_STEP));
-    if is_noted || app.config.sessions.touch_interval.is_zero() || !app.token_uses.begin(id, now) {
-        return;
-    }
-    let app = app.clone();
-    tokio::spawn(async move {
-        let written: Result<(), StoreError> =
-            app.store.write_soon(move |db| Box::pin(async move { db.update_token_used(id, now).await })).await;
-        if let Err(error) = written {
-            tracing::debug!(%error, "the last use of a token was not written");
-        }
-    });
 }
 
 #[cfg(test)]
