@@ -19,6 +19,7 @@ use crate::api::django::{self, Int};
 use crate::api::endpoint::{Call, NO_BOOLEAN, NO_INTEGER, NO_STRING, REQUIRED};
 use crate::api::error::ApiError;
 use crate::domain::Timestamp;
+use crate::domain::people_lists::holds_null_character;
 use crate::domain::user::{MAX_EMAIL_LENGTH, check_email};
 
 /// 400: null, where null is no value.
@@ -375,16 +376,6 @@ fn uuid_key(value: &Value) -> Result<Uuid, String> {
             None => Err(format!("“{number}” is not a valid UUID.")),
         },
         other => Err(format!("Incorrect type. Expected pk value, received {}.", type_name(other))),
-    }
-}
-
-/// Whether a text or a name in the value holds U+0000, which PostgreSQL cannot keep.
-fn holds_null_character(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(holds_null_character),
-        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_null_character(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -19,6 +19,8 @@ impl AttributeFilter {
     /// A sentence that says what is expected.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         match serde_json::from_str(text) {
+            // PostgreSQL has no such texts.
+            Ok(value) if holds_null_character(&value) => Err("Null characters are not allowed."),
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             _ => Err("Enter a JSON object."),
         }
@@ -27,6 +29,17 @@ impl AttributeFilter {
     /// Where the values are: names from the outside in, and the value as JSON.
     pub fn places(&self) -> impl Iterator<Item = (Vec<&str>, &Value)> {
         self.0.iter().map(|(name, value)| (name.split("__").collect(), value))
+    }
+}
+
+/// Whether a text or a name in the value holds U+0000, which PostgreSQL cannot keep.
+#[must_use]
+pub fn holds_null_character(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_null_character),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || holds_null_character(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

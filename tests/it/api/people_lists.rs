@@ -104,6 +104,10 @@ db_test!(users_are_filtered_by_every_name_of_the_contract, |db| async move {
     {
         assert_eq!(admin.get(&format!("{USERS}?{query}")).await.assert_status(400).json(), json!([why]));
     }
+    for query in ["attributes={\"a\":\"\\u0000\"}", "attributes={\"a\\u0000\":1}", "attributes={\"a\":[{\"\\u0000\":1}]}"] {
+        let refused = admin.get(&format!("{USERS}?{query}")).await.assert_status(400);
+        assert!(refused.text().contains("Null characters are not allowed."), "{query}: {}", refused.text());
+    }
     let paths = admin.get(&format!("{USERS}paths/")).await.assert_status(200).json();
     assert_eq!(paths, json!({"paths": ["users", "users/north", "users/north/pole"]}));
     let paths = admin.get(&format!("{USERS}paths/?search=bob")).await.json();
