@@ -60,7 +60,6 @@ const DOORS: &[(&str, &str)] = &[
     ("sessions/records.rs records", "formats rows that its caller may see"),
     ("sessions/touch.rs flush", "writes what `check` noted"),
     ("sessions/watch.rs wait", "waits"),
-    ("tokens/uses.rs note", "the token that was proved is the right"),
     ("sign_in/begin.rs begin", "the proof is the right"),
     ("sign_in/factors.rs check_code", "the proof of the password is the right"),
     ("sign_in/guesses.rs give_back_concurrently", "the guess that was taken is the right"),
