@@ -82,7 +82,7 @@ impl Scopes {
         Self { scopes, has_unknown: false }
     }
 
-    /// Reads what [`Scopes::fmt`] wrote: words separated by blanks.
+    /// Reads what the `Display` form holds: words separated by blanks.
     #[must_use]
     pub fn from_stored(text: &str) -> Self {
         let words: Vec<&str> = text.split_whitespace().collect();
