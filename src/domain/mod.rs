@@ -1,6 +1,7 @@
 //! Rules and types. No I/O, no web, no SQL; time is always an argument.
 
 pub mod address;
+pub mod application;
 pub mod binding;
 pub mod burst;
 pub mod caller;
