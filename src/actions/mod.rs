@@ -2,6 +2,7 @@
 //! transaction, and writes the event; API, pages and command line all come through here.
 
 pub mod app;
+pub mod applications;
 pub mod batching;
 pub mod by;
 pub mod clock;
@@ -16,6 +17,7 @@ pub mod sign_in;
 pub mod tokens;
 pub mod upkeep;
 
+use crate::domain::application::ApplicationRule;
 use crate::domain::group::GroupRule;
 use crate::domain::session::LabelRule;
 use crate::domain::user::UserRule;
@@ -37,6 +39,9 @@ pub enum ActionError {
     /// A group breaks a rule.
     #[error(transparent)]
     Group(#[from] GroupRule),
+    /// An application breaks a rule.
+    #[error(transparent)]
+    Application(#[from] ApplicationRule),
     /// No administrator would be left who can sign in.
     #[error("no administrator who can sign in would be left")]
     LastAdministrator,
