@@ -15,6 +15,7 @@ pub mod factor;
 pub mod filters;
 pub mod fold;
 pub mod group;
+pub mod guard;
 pub mod listing;
 pub mod names;
 pub mod page;

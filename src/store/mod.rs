@@ -4,6 +4,7 @@
 pub mod db;
 pub mod error;
 pub mod events;
+pub mod guard;
 pub mod lists;
 pub mod people;
 pub mod sessions;
