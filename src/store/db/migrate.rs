@@ -29,7 +29,7 @@ macro_rules! migration {
 #[must_use]
 pub fn migrations() -> &'static [Migration] {
     const ALL: &[Migration] =
-        &[migration!("0001_init"), migration!("0002_people"), migration!("0003_tokens_events"), migration!("0004_applications")];
+        &[migration!("0001_init"), migration!("0002_people"), migration!("0003_tokens_events"), migration!("0004_applications"), migration!("0005_guard")];
     ALL
 }
 

@@ -6,23 +6,15 @@ use uuid::Uuid;
 
 use crate::domain::application::decide::Person;
 use crate::domain::application::values::Identity;
-use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::domain::{HashedSecret, Timestamp};
+use crate::store::applications::people::Subject;
 use crate::store::sessions::rows::{LiveSession, select_live};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
-/// The user of a guarded request.
+/// Whose an app key is.
 #[derive(Clone, Debug)]
-pub struct Who {
-    /// What demands are about.
-    pub person: Person,
-    /// What an app may be told.
-    pub identity: Identity,
-}
-
-/// What an app key opens.
-#[derive(Clone, Debug)]
-pub struct Opened {
+pub struct KeyHolder {
     /// The session.
     pub session: LiveSession,
     /// The hash of its own key.
@@ -32,27 +24,27 @@ pub struct Opened {
     /// When the app session was last used, as far as it was written.
     pub app_last_used_at: Timestamp,
     /// Its user.
-    pub who: Who,
-    /// The version of the applications, as it is stored.
-    pub version: String,
+    pub who: Subject,
+    /// The version of the applications at that moment.
+    pub version: i64,
 }
 
 /// A group in the JSON that the statements make.
 #[derive(Deserialize)]
 struct GroupJson(String, String);
 
-impl FromRow for Opened {
+impl FromRow for KeyHolder {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         let session = LiveSession::from_row(row)?;
         let session_key = HashedSecret(row.bytes()?.try_into().map_err(|_| StoreError::Corrupt("the hash of a key"))?);
         let (app_session_id, app_last_used_at) = (row.int()?, row.timestamp()?);
-        let version = row.opt_text()?.unwrap_or_default();
+        let version = row.text()?.parse().map_err(|_| StoreError::Corrupt("the version of the applications"))?;
         let who = read_who(row, session.username.clone())?;
         Ok(Self { session, session_key, app_session_id, app_last_used_at, who, version })
     }
 }
 
-fn read_who(row: &mut Row<'_>, username: String) -> Result<Who, StoreError> {
+fn read_who(row: &mut Row<'_>, username: String) -> Result<Subject, StoreError> {
     let (uuid, uid, name, email) = (row.uuid()?, row.text()?, row.text()?, row.text()?);
     let (is_email_verified, attributes) = (row.bool()?, row.text()?);
     let corrupt = || StoreError::Corrupt("the groups of a user");
@@ -66,10 +58,10 @@ fn read_who(row: &mut Row<'_>, username: String) -> Result<Who, StoreError> {
     // What is no object has no attributes.
     let attributes = serde_json::from_str(&attributes).unwrap_or_default();
     let identity = Identity { username, name, email, is_email_verified, uid, uuid, groups, attributes };
-    Ok(Who { person: Person::new(uuid, ids), identity })
+    Ok(Subject { person: Person::new(uuid, ids), identity, is_active: true })
 }
 
-/// The columns of a [`Who`] but for the username, of the user `u`; the groups in the JSON of one database.
+/// The columns of a [`Subject`] but for the username, of the user `u`; the groups in the JSON of one database.
 macro_rules! person_columns {
     ($groups:literal) => {
         concat!(
@@ -82,7 +74,7 @@ macro_rules! person_columns {
 }
 
 /// The statement of a check.
-macro_rules! select_opened {
+macro_rules! select_key_holder {
     ($groups:literal) => {
         select_live!(concat!(
             ", s.key_hash, k.app_session_id, o.last_used_at, (SELECT value FROM settings WHERE name = 'applications.version'), ",
@@ -94,44 +86,21 @@ macro_rules! select_opened {
     };
 }
 
-macro_rules! select_who {
-    ($groups:literal) => {
-        concat!("SELECT u.username, ", person_columns!($groups), "FROM users u WHERE u.id = $1 AND u.is_active")
-    };
-}
-
-impl FromRow for Who {
-    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        let username = row.text()?;
-        read_who(row, username)
-    }
-}
-
 impl Db<'_> {
     /// What a key opens on this host of this application, while its session is live and its user is active. Every
     /// check makes it, and nothing of it is cached.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn find_opened(
+    pub async fn find_key_holder(
         &self,
         key: HashedSecret,
         host: &str,
         application: i64,
         now: Timestamp,
-    ) -> Result<Option<Opened>, StoreError> {
-        const SQLITE: &str = select_opened!("json_group_array(json_array(hex(g.uuid), g.name))");
-        const POSTGRES: &str = select_opened!("CAST(COALESCE(json_agg(json_build_array(g.uuid, g.name)), '[]') AS TEXT)");
+    ) -> Result<Option<KeyHolder>, StoreError> {
+        const SQLITE: &str = select_key_holder!("json_group_array(json_array(hex(g.uuid), g.name))");
+        const POSTGRES: &str = select_key_holder!("CAST(COALESCE(json_agg(json_build_array(g.uuid, g.name)), '[]') AS TEXT)");
         self.one(if self.is_sqlite() { SQLITE } else { POSTGRES }, &values![key, host, application, now]).await
-    }
-
-    /// A user for a demand: with their groups and all that an app may be told. `None` when there is no such active user.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn find_who(&self, user: UserId) -> Result<Option<Who>, StoreError> {
-        const SQLITE: &str = select_who!("json_group_array(json_array(hex(g.uuid), g.name))");
-        const POSTGRES: &str = select_who!("CAST(COALESCE(json_agg(json_build_array(g.uuid, g.name)), '[]') AS TEXT)");
-        self.one(if self.is_sqlite() { SQLITE } else { POSTGRES }, &values![user]).await
     }
 }
