@@ -17,6 +17,7 @@ pub mod sign_in;
 pub mod tokens;
 pub mod upkeep;
 
+use crate::domain::application::ApplicationRule;
 use crate::domain::group::GroupRule;
 use crate::domain::session::LabelRule;
 use crate::domain::user::UserRule;
@@ -38,6 +39,9 @@ pub enum ActionError {
     /// A group breaks a rule.
     #[error(transparent)]
     Group(#[from] GroupRule),
+    /// An application breaks a rule.
+    #[error(transparent)]
+    Application(#[from] ApplicationRule),
     /// No administrator would be left who can sign in.
     #[error("no administrator who can sign in would be left")]
     LastAdministrator,

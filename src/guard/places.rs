@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::actions::app::App;
-use crate::actions::guard::check::{Judged, Question, Verdict, check};
+use crate::actions::guard::check::{Judged, Question, Verdict, check as judge};
 use crate::actions::guard::tickets;
 use crate::domain::PlainSecret;
 use crate::domain::guard::kind::Kind;
@@ -119,7 +119,7 @@ async fn denied(app: &App, visit: Visit<'_>) -> Result<Response, StoreError> {
         is_navigation: false,
         is_preflight: false,
     };
-    Ok(match check(app, question).await? {
+    Ok(match judge(app, question).await? {
         Some(Judged { application, verdict: Verdict::Refused(refusal) }) => {
             let guarded = Guarded { host: visit.guarded.host.clone(), application };
             answer::refused(app, &guarded, &refusal, visit.words)

@@ -35,6 +35,7 @@ mod files;
 mod filters;
 mod fuzz;
 mod generate;
+mod guard;
 mod guesses;
 mod hashing;
 mod incidents;

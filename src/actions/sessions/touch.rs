@@ -43,7 +43,7 @@ impl Touches {
     /// Notes that an app session is used now, if the last use that was written is older than `sessions.touch_interval`.
     pub fn note_app(&self, core: &Core, app_session: i64, last: Timestamp) {
         let (now, interval) = (core.clock.now(), core.config.sessions.touch_interval);
-        if last <= now && now.since(last) < interval {
+        if interval.is_zero() || (last <= now && now.since(last) < interval) {
             return;
         }
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
