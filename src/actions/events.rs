@@ -9,6 +9,7 @@ impl EventContent {
     /// An event with this content, done by `actor` at `at`, about no particular user.
     #[must_use]
     pub fn by(self, actor: &Actor, at: Timestamp) -> NewEvent {
+        let application = self.application().to_owned();
         NewEvent {
             at,
             content: self,
@@ -20,7 +21,7 @@ impl EventContent {
             request_id: actor.request_id.clone(),
             session: None,
             parent: None,
-            application: String::new(),
+            application,
         }
     }
 }

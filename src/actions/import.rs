@@ -195,7 +195,7 @@ pub async fn run(app: &App, by: By<'_>, source: Source, is_replacing: bool, prog
                 // They may be older than those that have lost their addresses.
                 db.update_setting(ADDRESSES_SETTING, "").await?;
                 let Summary { users, tokens, sessions, .. } = done;
-                let content = EventContent::Import { users, tokens, sessions, is_generated: false };
+                let content = EventContent::Import { users, tokens, sessions, applications: 0, is_generated: false };
                 db.insert_events(&[content.by(&actor, import.now)]).await?;
                 Ok(done)
             })

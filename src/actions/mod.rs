@@ -2,6 +2,7 @@
 //! transaction, and writes the event; API, pages and command line all come through here.
 
 pub mod app;
+pub mod applications;
 pub mod batching;
 pub mod by;
 pub mod clock;

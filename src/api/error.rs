@@ -230,6 +230,7 @@ impl From<ActionError> for ApiError {
             ActionError::Rule(rule) => Self::broken(&rule),
             ActionError::Label(rule) => Self::broken(&rule),
             ActionError::Group(rule) => Self::broken(&rule),
+            ActionError::Application(rule) => Self::broken(&rule),
             ActionError::Exists(_)
             | ActionError::LastAdministrator
             | ActionError::Outdated

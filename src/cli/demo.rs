@@ -109,6 +109,7 @@ pub(super) async fn run(mut config: Config) -> Outcome {
         description: "printed by the demo".into(),
         lives: None,
         key: None,
+        applications: Vec::new(),
         scopes: Scopes::default(),
         is_readable: false,
     };

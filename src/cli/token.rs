@@ -101,6 +101,7 @@ pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
                 description,
                 lives: expires_in,
                 key: None,
+                applications: Vec::new(),
                 scopes: Scopes::new(scope.iter().filter_map(|word| Scope::parse(word)).collect()),
                 is_readable: false,
             };

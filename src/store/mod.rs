@@ -1,6 +1,7 @@
 //! All SQL. One file a group of tables; each statement is written once, in what SQLite and
 //! PostgreSQL share. Nothing above this module knows which of the two it talks to.
 
+pub mod applications;
 pub mod db;
 pub mod error;
 pub mod events;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use crate::config::{Location, PoolConfig};
 use crate::domain::Timestamp;
+use crate::store::applications::cache::ApplicationCache;
 use crate::store::db::{migrate, postgres, sqlite};
 use crate::store::events::counts::EventCounts;
 use crate::store::sessions::memory::SessionMemory;
@@ -32,6 +34,7 @@ pub struct Store {
     database: Database,
     memory: Arc<SessionMemory>,
     event_counts: Arc<EventCounts>,
+    applications: Arc<ApplicationCache>,
 }
 
 #[derive(Clone)]
@@ -53,11 +56,15 @@ impl Store {
             Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path)?),
             Location::Postgres(url) => Database::Postgres(postgres::Postgres::open(url, pool).await?),
         };
-        Ok(Self { database, memory: SessionMemory::new(), event_counts: Arc::default() })
+        Ok(Self { database, memory: SessionMemory::new(), event_counts: Arc::default(), applications: Arc::default() })
     }
 
     pub(in crate::store) fn event_counts(&self) -> &Arc<EventCounts> {
         &self.event_counts
+    }
+
+    pub(in crate::store) fn application_cache(&self) -> &Arc<ApplicationCache> {
+        &self.applications
     }
 
     /// Brings the schema up to date, under a lock. Returns the names of the migrations it applied.

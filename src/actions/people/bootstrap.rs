@@ -46,6 +46,7 @@ pub async fn run(app: &App, by: By<'_>) -> Result<Option<PlainSecret>, ActionErr
         description: "set-up link".into(),
         lives: Some(LINK_LIVES),
         key: None,
+        applications: Vec::new(),
         scopes: Scopes::default(),
         is_readable: false,
     };

@@ -36,6 +36,8 @@ pub struct TokenRequest {
     pub key: Option<PlainSecret>,
     /// What it may do of what its owner may.
     pub scopes: Scopes,
+    /// Of an app password: the applications that it opens, by primary key.
+    pub applications: Vec<i64>,
     /// Whether its owner and administrators can read its key again for a while ([`keys::show`]).
     pub is_readable: bool,
 }
@@ -76,6 +78,7 @@ pub async fn add(
         expires: request.lives.map_or((false, now), |lives| (true, now.plus(lives))),
         generation: None,
     };
+    let applications = request.applications;
     let (actor, username, name) = (by.actor(), username.to_owned(), identifier.clone());
     let (app_too, sealed, scopes) = (app.clone(), request.is_readable.then(|| key.clone()), request.scopes);
     let added = app
@@ -89,6 +92,7 @@ pub async fn add(
                 if !scopes.is_whole() {
                     db.update_token_scopes(uuid, &scopes).await?;
                 }
+                db.insert_token_applications(uuid, &applications).await?;
                 if let Some(key) = sealed {
                     keys::keep_readable(&app_too, db, uuid, &key).await?;
                 }

@@ -108,6 +108,8 @@ pub const USER: Model = Model { app: "authentik_core", name: "user" };
 pub const GROUP: Model = Model { app: "authentik_core", name: "group" };
 /// A token.
 pub const TOKEN: Model = Model { app: "authentik_core", name: "token" };
+/// An application.
+pub const APPLICATION: Model = Model { app: "authentik_core", name: "application" };
 /// The policy of the instance, of a group or of a user.
 pub const POLICY: Model = Model { app: "authentik_stages_user_login", name: "userloginstage" };
 
@@ -138,6 +140,9 @@ fn said(kind: &str) -> (EventActions, &'static str, Option<Model>) {
         "token_added" => (A::ModelCreated, MODELS, Some(TOKEN)),
         "token_changed" => (A::ModelUpdated, MODELS, Some(TOKEN)),
         "token_removed" => (A::ModelDeleted, MODELS, Some(TOKEN)),
+        "application_added" => (A::ModelCreated, MODELS, Some(APPLICATION)),
+        "application_changed" => (A::ModelUpdated, MODELS, Some(APPLICATION)),
+        "application_removed" => (A::ModelDeleted, MODELS, Some(APPLICATION)),
         "token_key_shown" => (A::SecretView, MODELS, Some(TOKEN)),
         _ => (A::Custom, "authentik.events.models", None),
     }

@@ -97,8 +97,13 @@ pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, Gene
         add_sessions(app, plan, users, &progress, &mut made).await?;
     }
     let (at, actor) = (app.clock.now(), Actor::cli());
-    let content =
-        EventContent::Import { users: u64::from(made.users), tokens: 0, sessions: u64::from(made.sessions), is_generated: true };
+    let content = EventContent::Import {
+        users: u64::from(made.users),
+        tokens: 0,
+        sessions: u64::from(made.sessions),
+        applications: 0,
+        is_generated: true,
+    };
     let event = content.by(&actor, at);
     app.store
         .write(move |db| {

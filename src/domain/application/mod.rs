@@ -120,6 +120,24 @@ pub enum ApplicationRule {
     /// Too many applications.
     #[error("there are at most {MAX_APPLICATIONS} applications")]
     Many,
+    /// Two guards for one application.
+    #[error("the application has a guard already")]
+    GuardExists,
+    /// A guard that another application has.
+    #[error("another application has this provider")]
+    ProviderTaken,
+    /// A provider that there is not.
+    #[error("there is no provider with the primary key {0}")]
+    NoProvider(i64),
+    /// An application that there is not.
+    #[error("there is no application {0:?}")]
+    NoApplication(String),
+    /// What is no address.
+    #[error("{0:?} is not an address such as https://app.example.com/path")]
+    Url(String),
+    /// A host that no guard has.
+    #[error("no application has the host {0}")]
+    NoGuardedHost(String),
     /// A rule number that there is not.
     #[error("there is no rule {0}")]
     NoRule(usize),

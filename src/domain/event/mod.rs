@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::domain::application::session::AppEndReason;
 use crate::domain::policy::Policy;
 use crate::domain::session::EndReason;
 
@@ -338,6 +339,67 @@ event_kinds! {
         /// How many users they belonged to.
         users: u64,
     }
+    /// An application was added.
+    ApplicationAdded = "application_added" {
+        /// Its slug.
+        application: String,
+        /// Its name.
+        name: String,
+        /// Its uuid, 32 hexadecimal digits.
+        application_uuid: String,
+    }
+    /// An application was changed.
+    ApplicationChanged = "application_changed" {
+        /// Its slug now.
+        application: String,
+        /// Its uuid, 32 hexadecimal digits.
+        application_uuid: String,
+        /// The names of what changed.
+        fields: Vec<String>,
+    }
+    /// An application was removed.
+    ApplicationRemoved = "application_removed" {
+        /// Its slug.
+        application: String,
+        /// Its uuid, 32 hexadecimal digits.
+        application_uuid: String,
+    }
+    /// A guard that no application has was added, changed or removed.
+    GuardChanged = "guard_changed" {
+        /// Its name.
+        guard: String,
+        /// `added`, `changed` or `removed`.
+        act: String,
+    }
+    /// A session opened an application for the first time, or another host of it.
+    ApplicationOpened = "application_opened" {
+        /// Its slug.
+        application: String,
+        /// The guarded host; null: its client was opened.
+        host: Option<String>,
+        /// The client; null: a guarded host was opened.
+        client_id: Option<String>,
+        /// The scopes of the client, separated by blanks, or `""`.
+        scope: String,
+    }
+    /// A user was kept from opening an application.
+    AccessRefused = "access_refused" {
+        /// Its slug.
+        application: String,
+        /// The path rule that decided, counted from 1; null: the application's own access.
+        rule: Option<u64>,
+        /// What was missing, in words of `Missing`, separated by blanks.
+        reason: String,
+    }
+    /// A session's use of an application was ended, without the session.
+    AppSessionEnded = "app_session_ended" {
+        /// Its slug.
+        application: String,
+        /// Why.
+        reason: AppEndReason,
+        /// How many app sessions ended.
+        count: u64,
+    }
     /// Data was imported, or generated.
     Import = "import" {
         /// How many users.
@@ -346,12 +408,28 @@ event_kinds! {
         tokens: u64,
         /// How many sessions.
         sessions: u64,
+        /// How many applications.
+        applications: u64,
         /// Whether it is load data of `rollcall generate`.
         is_generated: bool,
     }
 }
 
 impl EventContent {
+    /// The slug of the application that it is about, or `""`.
+    #[must_use]
+    pub fn application(&self) -> &str {
+        match self {
+            Self::ApplicationAdded { application, .. }
+            | Self::ApplicationChanged { application, .. }
+            | Self::ApplicationRemoved { application, .. }
+            | Self::ApplicationOpened { application, .. }
+            | Self::AccessRefused { application, .. }
+            | Self::AppSessionEnded { application, .. } => application,
+            _ => "",
+        }
+    }
+
     /// The content without its kind, as it is stored and exported: a JSON object.
     #[must_use]
     pub fn to_json(&self) -> Map<String, Value> {

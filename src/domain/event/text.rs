@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::domain::application::session::AppEndReason;
 use crate::domain::event::{Changes, ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit};
 use crate::domain::session::EndReason;
 
@@ -124,15 +125,52 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             grouped(users),
             plural(users)
         ),
-        EventContent::Import { users, tokens, sessions, is_generated } => {
+        EventContent::ApplicationAdded { application, .. } => format!("{actor} added the application {application}"),
+        EventContent::ApplicationChanged { application, fields, .. } => {
+            let fields: Vec<String> = fields.iter().map(|name| name.replace('_', " ")).collect();
+            let of = if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) };
+            format!("{actor} changed the application {application}{of}")
+        }
+        EventContent::ApplicationRemoved { application, .. } => format!("{actor} removed the application {application}"),
+        EventContent::GuardChanged { guard, act } => {
+            format!("{actor} {} the guard {guard}", if act.is_empty() { "changed" } else { act })
+        }
+        EventContent::ApplicationOpened { application, host: Some(host), .. } => {
+            format!("{user} opened {application} at {host}")
+        }
+        EventContent::ApplicationOpened { application, .. } => format!("{user} opened {application}"),
+        EventContent::AccessRefused { application, rule, reason } => {
+            let rule = rule.map(|rule| format!(" by rule {rule}")).unwrap_or_default();
+            format!("{user} was kept from {application}{rule}: {}", reason.replace('_', " "))
+        }
+        EventContent::AppSessionEnded { application, reason, count } => {
+            app_session_ended(actor, &whose, application, *reason, *count)
+        }
+        EventContent::Import { users, tokens, sessions, applications, is_generated } => {
             let did = if *is_generated { "generated" } else { "imported" };
             let tokens = if *is_generated { String::new() } else { format!("{} token{}, ", grouped(tokens), plural(tokens)) };
             let users = format!("{} user{}, ", grouped(users), plural(users));
-            format!("{actor} {did} {users}{tokens}{} session{}", grouped(sessions), plural(sessions))
+            let apps = match applications {
+                0 => String::new(),
+                _ => format!(", {} application{}", grouped(applications), plural(applications)),
+            };
+            format!("{actor} {did} {users}{tokens}{} session{}{apps}", grouped(sessions), plural(sessions))
         }
         EventContent::Other { kind, .. } => {
             let about = if user.is_empty() || is_own { String::new() } else { format!(", {user}") };
             format!("{actor}{about}: {}", kind.replace('_', " "))
+        }
+    }
+}
+
+fn app_session_ended(actor: &str, whose: &str, application: &str, reason: AppEndReason, count: u64) -> String {
+    match reason {
+        AppEndReason::Revoked => format!("{actor} ended {whose} access to {application} in one session"),
+        AppEndReason::ApplicationRemoved => {
+            format!("{actor} removed {application}: {} app session{} ended", grouped(count), plural(count))
+        }
+        AppEndReason::AccessChanged => {
+            format!("{actor} ended {} app session{} of {application} that may not go on", grouped(count), plural(count))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::application::session::EndedAppSession;
 use crate::domain::session::Lifetime;
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId};
 use crate::store::sessions::history::USER_NOW;
@@ -81,6 +82,8 @@ pub struct EndedDetailRow {
     pub reason: String,
     /// Why, as a comment of the person who ended it, or `""`.
     pub comment: String,
+    /// The app sessions that it had.
+    pub applications: Vec<EndedAppSession>,
 }
 
 impl FromRow for EndedDetailRow {
@@ -98,12 +101,13 @@ impl FromRow for EndedDetailRow {
             ended_by: row.text()?,
             reason: row.text()?,
             comment: row.text()?,
+            applications: EndedAppSession::list_from_json(&row.text()?),
         })
     }
 }
 
 const ENDED_COLUMNS: &str = "s.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id";
-const END_COLUMNS: &str = "s.ended_at, s.ended_by_name, s.reason, s.comment";
+const END_COLUMNS: &str = "s.ended_at, s.ended_by_name, s.reason, s.comment, s.applications";
 
 impl Db<'_> {
     /// Everything about those of these sessions that exist, in no order.
@@ -132,9 +136,10 @@ impl Db<'_> {
         // it.
         let sql = format!(
             "SELECT s.uuid, s.user_id, u.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id, {SIGN_IN_COLUMNS}, \
-             r.ended_at, r.ended_by_name, r.reason, r.comment FROM {NOT_MOVED} WHERE s.uuid = $1"
+             r.ended_at, r.ended_by_name, r.reason, r.comment, '[]' FROM {NOT_MOVED} WHERE s.uuid = $1"
         );
-        if let Some(row) = self.one(&sql, &values![uuid]).await? {
+        if let Some(mut row) = self.one::<EndedDetailRow>(&sql, &values![uuid]).await? {
+            row.applications = self.list_pending_app_sessions(uuid).await?;
             return Ok(Some(row));
         }
         let sql = format!(

@@ -52,8 +52,8 @@ impl FromRow for EndedSessionRow {
 
 pub(in crate::store) const INSERT_ENDED_SESSIONS: &str = "INSERT INTO ended_sessions (uuid, user_uuid, username, username_folded, \
     created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, is_known_device, \
-    label, ended_at, ended_by_uuid, ended_by_name, reason, comment) VALUES ";
-pub(in crate::store) const ENDED_SHAPE: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    label, applications, ended_at, ended_by_uuid, ended_by_name, reason, comment) VALUES ";
+pub(in crate::store) const ENDED_SHAPE: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
     COALESCE(?, (SELECT uuid FROM users WHERE id = ?)), ?, ?, ?)";
 
 /// The primary key that the user of an ended session `s` has now; 0: the user is gone.

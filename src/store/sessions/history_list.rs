@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
+use crate::domain::application::session::EndedAppSession;
 use crate::domain::listing::{EndedFilter, EndedSortKey, Sort, SortKey};
 use crate::domain::page::{Found, Wanted, Window};
 use crate::store::lists::Listed;
@@ -25,11 +26,18 @@ pub struct EndedListRow {
     pub sign_in: SignInRow,
     /// How it ended.
     pub end: EndedSessionRow,
+    /// The app sessions that it had.
+    pub applications: Vec<EndedAppSession>,
 }
 
 impl FromRow for EndedListRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { session: SessionRow::from_row(row)?, sign_in: SignInRow::from_row(row)?, end: EndedSessionRow::from_row(row)? })
+        Ok(Self {
+            session: SessionRow::from_row(row)?,
+            sign_in: SignInRow::from_row(row)?,
+            end: EndedSessionRow::from_row(row)?,
+            applications: EndedAppSession::list_from_json(&row.text()?),
+        })
     }
 }
 
@@ -94,7 +102,7 @@ impl Db<'_> {
         let (tables, joins): (&str, &[&str]) =
             if is_by_agent { ("ended_sessions s, user_agents a", &["a.id = s.user_agent_id"]) } else { ("ended_sessions s", &[]) };
         let sql = format!(
-            "SELECT s.uuid, {USER_NOW}, {AS_LISTED}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment FROM {tables}{} \
+            "SELECT s.uuid, {USER_NOW}, {AS_LISTED}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment, s.applications FROM {tables}{} \
              ORDER BY {}",
             conditions.where_clause(joins, true),
             order.join(", ")
@@ -110,7 +118,7 @@ impl Db<'_> {
     pub async fn list_ended_after(&self, after: i64, limit: i64) -> Result<Vec<(i64, EndedListRow)>, StoreError> {
         let sql = format!(
             "SELECT s.id, s.uuid, {USER_NOW}, {AS_LISTED}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, \
-             s.comment FROM ended_sessions s WHERE s.id > $1 ORDER BY s.id LIMIT $2"
+             s.comment, s.applications FROM ended_sessions s WHERE s.id > $1 ORDER BY s.id LIMIT $2"
         );
         self.all(&sql, &values![after, limit]).await
     }

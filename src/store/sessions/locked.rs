@@ -8,8 +8,12 @@
 //! (`tests/it/store/locked_rows.rs`). Rows are locked in the order of their keys, before anything else of
 //! them. SQLite has one writer and needs no locks.
 
+use std::collections::HashMap;
+
+use crate::domain::application::session::EndedAppSession;
 use crate::domain::fold::fold;
 use crate::domain::{SessionId, Timestamp, UserId};
+use crate::store::applications::app_sessions::{EndedRow, by_session, delete_of_rows};
 use crate::store::db::statements::{Statement, insert_shaped, named};
 use crate::store::events::rows::user_key;
 use crate::store::sessions::history::{ENDED_SHAPE, End, INSERT_ENDED_SESSIONS};
@@ -151,7 +155,7 @@ impl Db<'_> {
 
     /// Removes rows from `session_rows` and adds them to the history. Every end uses this function:
     /// single ends, ends of many, pending ends that are moved, imports, removals and erasures of
-    /// users.
+    /// users. Their app sessions end first: no other code may delete them, and the foreign key makes sure.
     async fn take_rows(
         &self,
         taking: Taking<'_>,
@@ -161,20 +165,29 @@ impl Db<'_> {
     ) -> Result<Vec<GoneSession>, StoreError> {
         let mut values = values;
         let of_these = match &taking {
-            Taking::Locked(rows) => format!("{} AND ", named("id", &mut values, &rows.ids)),
+            Taking::Locked(rows) => named("id", &mut values, &rows.ids),
             Taking::LockedBy(_) => String::new(),
         };
+        let of_these = if of_these.is_empty() { of_these } else { format!("{of_these} AND ") };
         let is_live = if kind == Kind::Live { format!(" AND {IS_NOT_PENDING}") } else { String::new() };
-        let delete = format!("DELETE FROM session_rows WHERE {of_these}{condition}{is_live} RETURNING {REMOVED_COLUMNS}");
-        let removed: Vec<RemovedRow> = match &taking {
+        let condition = format!("{condition}{is_live}");
+        // The same keys under the other table's name for them.
+        let of_their_sessions = if of_these.is_empty() { String::new() } else { format!("session_{of_these}") };
+        let end_apps = delete_of_rows(&of_their_sessions, &condition);
+        let delete = format!("DELETE FROM session_rows WHERE {of_these}{condition} RETURNING {REMOVED_COLUMNS}");
+        let (apps, removed): (Vec<EndedRow>, Vec<RemovedRow>) = match &taking {
             Taking::LockedBy(lock) if !self.is_sqlite() => {
-                self.prepare(&[&lock.sql, &delete]).await?;
+                self.prepare(&[&lock.sql, &end_apps, &delete]).await?;
                 // Sent in one pipeline. The second statement begins when the first has the lock,
                 // and sees what the first waited for.
-                tokio::try_join!(biased; self.all::<i64>(&lock.sql, &lock.values), self.all(&delete, &values))?.1
+                let locked = self.all::<i64>(&lock.sql, &lock.values);
+                let (_, apps, removed) =
+                    tokio::try_join!(biased; locked, self.all(&end_apps, &values), self.all(&delete, &values))?;
+                (apps, removed)
             }
-            _ => self.all(&delete, &values).await?,
+            _ => (self.all(&end_apps, &values).await?, self.all(&delete, &values).await?),
         };
+        let apps = by_session(apps);
         if kind == Kind::Live {
             for row in &removed {
                 self.note_change(row.id);
@@ -182,7 +195,7 @@ impl Db<'_> {
             }
             self.note_ended(end.reason.as_str(), removed.len());
         }
-        let (gone, rows) = self.kept(removed, end);
+        let (gone, rows) = self.kept(removed, &apps, end);
         let inserts = insert_shaped(INSERT_ENDED_SESSIONS, ENDED_SHAPE, &rows, "");
         match taking {
             Taking::LockedBy(_) => self.run_last(inserts),
@@ -196,12 +209,18 @@ impl Db<'_> {
     }
 
     /// Removed sessions, and their rows of the history.
-    fn kept(&self, removed: Vec<RemovedRow>, end: &End) -> (Vec<GoneSession>, Vec<Vec<Value>>) {
+    fn kept(
+        &self,
+        removed: Vec<RemovedRow>,
+        apps: &HashMap<i64, Vec<EndedAppSession>>,
+        end: &End,
+    ) -> (Vec<GoneSession>, Vec<Vec<Value>>) {
         let mut rows = Vec::with_capacity(removed.len());
         let mut gone = Vec::with_capacity(removed.len());
         for row in removed {
             self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(row.user_uuid)], 1);
             let folded = fold(&row.username);
+            let applications = EndedAppSession::list_to_json(apps.get(&row.id).map(Vec::as_slice).unwrap_or_default());
             let (user_id, user_uuid) = (UserId(row.user_id), row.user_uuid);
             gone.push(GoneSession { uuid: row.uuid, user_id, user_uuid, username: row.username.clone() });
             let mut values = values![
@@ -221,6 +240,7 @@ impl Db<'_> {
                 row.is_remembered,
                 row.is_known_device,
                 row.label,
+                applications,
                 end.at,
             ]
             .to_vec();

@@ -136,6 +136,7 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
         description: form.description.trim().to_owned(),
         lives: (days > 0).then(|| Duration::from_secs(days * 86_400)),
         key: None,
+        applications: Vec::new(),
         scopes: Scopes::default(),
         is_readable: false,
     };

@@ -109,6 +109,7 @@ pub(crate) async fn create(app: App, mut call: Call) -> Answer {
         lives: new.lives,
         key: None,
         scopes: new.fields.scopes.unwrap_or_default(),
+        applications: Vec::new(),
         is_readable: true,
     };
     let by = By::Principal(&call.who, &call.actor);

@@ -1,0 +1,63 @@
+//! App sessions: listing them, and ending one without its session.
+
+use uuid::Uuid;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::domain::UserId;
+use crate::domain::application::session::AppEndReason;
+use crate::domain::event::EventContent;
+use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
+
+/// Whose app sessions a caller may see: everybody's (`None`), or one user's.
+#[must_use]
+pub fn visible(by: By<'_>) -> Option<UserId> {
+    match by {
+        By::Principal(who, _) => who.visible(),
+        By::Cli | By::System => None,
+    }
+}
+
+/// App sessions of live sessions that the caller may see, the latest used first: those after the first `skip`, at most
+/// `limit`; and how many there are.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    app: &App,
+    by: By<'_>,
+    filter: AppSessionFilter,
+    skip: i64,
+    limit: i64,
+) -> Result<(i64, Vec<AppSessionRow>), ActionError> {
+    let filter = AppSessionFilter { visible_to: visible(by), ..filter };
+    let db = app.store.read();
+    Ok((db.count_app_sessions(&filter).await?, db.list_app_sessions(&filter, skip, limit).await?))
+}
+
+/// Ends an app session: its session goes on, and must open the application anew.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when there is none, or the caller may not see it; [`ActionError::Forbidden`] when they may
+/// not end it.
+pub async fn end(app: &App, by: By<'_>, uuid: Uuid) -> Result<(), ActionError> {
+    let filter = AppSessionFilter { uuid: Some(uuid), visible_to: visible(by), ..AppSessionFilter::default() };
+    let row = app.store.read().list_app_sessions(&filter, 0, 1).await?.pop().ok_or(ActionError::NotFound)?;
+    if let By::Principal(who, _) = by
+        && !who.may_end(row.user_id)
+    {
+        return Err(ActionError::Forbidden);
+    }
+    let (actor, now) = (by.actor(), app.clock.now());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.end_app_sessions(&[row.id]).await?;
+                let content = EventContent::AppSessionEnded { application: row.slug, reason: AppEndReason::Revoked, count: 1 };
+                let event = content.by(&actor, now).about(row.user_id, &row.username).of_session(row.session);
+                Ok(db.insert_events(&[event]).await?)
+            })
+        })
+        .await
+}

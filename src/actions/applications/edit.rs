@@ -1,0 +1,307 @@
+//! Changes of applications. Each is one transaction that reads the application, changes it, writes it, raises the
+//! version and adds the event.
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::applications::{access, check_guard, named_conflict};
+use crate::actions::by::By;
+use crate::domain::application::demand::Demand;
+use crate::domain::application::guard::Guard;
+use crate::domain::application::session::AppEndReason;
+use crate::domain::application::values::GroupsSent;
+use crate::domain::application::{
+    Application, ApplicationRule, Binding, Display, MAX_APPLICATIONS, Provider, check_name, check_slug,
+};
+use crate::domain::caller::Actor;
+use crate::domain::event::EventContent;
+use crate::domain::{Timestamp, secret};
+use crate::store::Db;
+
+/// What to change of an application; `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct ApplicationChange {
+    /// The slug.
+    pub slug: Option<String>,
+    /// The name.
+    pub name: Option<String>,
+    /// The demand.
+    pub access: Option<Demand>,
+    /// How it is shown.
+    pub display: Option<Display>,
+    /// Which names of groups its headers carry.
+    pub groups_sent: Option<GroupsSent>,
+    /// The guard; `Some(None)` removes it.
+    pub guard: Option<Option<Guard>>,
+    /// Which provider it has, by primary key; `Some(None)`: none, and the one it had stays without an application.
+    pub provider: Option<Option<i64>>,
+    /// Whether app sessions end whose users may not open it any more.
+    pub apply_now: bool,
+}
+
+impl ApplicationChange {
+    /// Makes the change.
+    fn apply(self, application: &mut Application) {
+        if let Some(slug) = self.slug {
+            application.slug = slug;
+        }
+        if let Some(name) = self.name {
+            application.name = name;
+        }
+        if let Some(access) = self.access {
+            application.access = access;
+        }
+        if let Some(display) = self.display {
+            application.display = display;
+        }
+        if let Some(groups_sent) = self.groups_sent {
+            application.groups_sent = groups_sent;
+        }
+        match self.guard {
+            None => {}
+            Some(None) => application.provider = None,
+            Some(Some(guard)) => set_guard(application, guard),
+        }
+    }
+}
+
+/// Gives an application this guard: in place of its own, or as a new one that is called like the application.
+pub fn set_guard(application: &mut Application, guard: Guard) {
+    match &mut application.provider {
+        Some(provider) => provider.guard = guard,
+        None => {
+            let (name, application_id) = (application.name.clone(), Some(application.id));
+            application.provider = Some(Provider { id: 0, name, application: application_id, guard, kept: serde_json::Map::new() });
+        }
+    }
+}
+
+/// Checks all parts of an application.
+fn check(app: &App, application: Application) -> Result<Application, ApplicationRule> {
+    let mut checked = application;
+    checked.slug = check_slug(&checked.slug)?;
+    checked.name = check_name(&checked.name)?;
+    checked.access = std::mem::take(&mut checked.access).check()?;
+    checked.display = std::mem::take(&mut checked.display).check()?;
+    checked.groups_sent = std::mem::take(&mut checked.groups_sent).check()?;
+    if let Some(provider) = &mut checked.provider {
+        provider.name = check_name(&provider.name)?;
+        provider.guard = check_guard(app, std::mem::take(&mut provider.guard))?;
+    }
+    Ok(checked)
+}
+
+/// Adds an application, which opens for nobody unless the change says so, and gives it.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::Application`] for a rule that it breaks;
+/// [`ActionError::Exists`] when the slug is taken.
+pub async fn add(app: &App, by: By<'_>, wanted: ApplicationChange) -> Result<Application, ActionError> {
+    by.must_administer()?;
+    let (actor, now) = (by.actor(), app.clock.now());
+    let (uuid, slug) = (secret::random_uuid()?, wanted.slug.clone().unwrap_or_default());
+    let (app_too, slug_too) = (app.clone(), slug.clone());
+    let added = app.store.write(move |db| {
+        Box::pin(async move {
+            db.lock_applications().await?;
+            if usize::try_from(db.count_applications().await?).unwrap_or(MAX_APPLICATIONS) >= MAX_APPLICATIONS {
+                return Err(ApplicationRule::Many.into());
+            }
+            let mut application = Application::new(0, uuid, slug_too.clone(), slug_too, now);
+            let attached = wanted.provider;
+            wanted.apply(&mut application);
+            let mut application = check(&app_too, application)?;
+            application.settle_bindings(secret::random_uuid)?;
+            application.id = db.insert_application(&application).await?;
+            if let Some(provider) = &mut application.provider {
+                provider.application = Some(application.id);
+                provider.id = db.insert_guard(provider).await?;
+            }
+            if let Some(Some(id)) = attached {
+                attach(db, &mut application, id).await?;
+            }
+            let content = EventContent::ApplicationAdded {
+                application: application.slug.clone(),
+                name: application.name.clone(),
+                application_uuid: application.uuid.simple().to_string(),
+            };
+            db.insert_events(&[content.by(&actor, now)]).await?;
+            Ok(application.prepared())
+        })
+    });
+    named_conflict(added.await, &slug)
+}
+
+/// Gives an application the guard with this primary key.
+async fn attach(db: &Db<'_>, application: &mut Application, id: i64) -> Result<(), ActionError> {
+    let mut provider = db.find_guard(id).await?.ok_or(ApplicationRule::NoProvider(id))?;
+    if provider.application.is_some_and(|other| other != application.id) {
+        return Err(ApplicationRule::ProviderTaken.into());
+    }
+    provider.application = Some(application.id);
+    db.update_guard(&provider).await?;
+    application.provider = Some(provider);
+    Ok(())
+}
+
+/// Changes an application and gives it.
+///
+/// # Errors
+/// As for [`add`], and [`ActionError::NotFound`].
+pub async fn change(app: &App, by: By<'_>, slug: &str, wanted: ApplicationChange) -> Result<Application, ActionError> {
+    let (provider, apply_now) = (wanted.provider, wanted.apply_now);
+    let edit = move |application: &mut Application| {
+        wanted.apply(application);
+        Ok(())
+    };
+    edit_with(app, by, slug, provider, apply_now, edit).await
+}
+
+/// Changes an application by a function of it as it is, and gives it. The function and the write are one transaction, so
+/// that no concurrent change is lost.
+///
+/// # Errors
+/// As for [`change`], and any error of the function.
+pub async fn edit<F>(app: &App, by: By<'_>, slug: &str, change: F) -> Result<Application, ActionError>
+where
+    F: FnOnce(&mut Application) -> Result<(), ActionError> + Send + 'static,
+{
+    edit_with(app, by, slug, None, false, change).await
+}
+
+async fn edit_with<F>(
+    app: &App,
+    by: By<'_>,
+    slug: &str,
+    provider: Option<Option<i64>>,
+    apply_now: bool,
+    change: F,
+) -> Result<Application, ActionError>
+where
+    F: FnOnce(&mut Application) -> Result<(), ActionError> + Send + 'static,
+{
+    by.must_administer()?;
+    let (actor, now, app_too, slug_too) = (by.actor(), app.clock.now(), app.clone(), slug.to_owned());
+    let done = app.store.write(move |db| {
+        Box::pin(async move {
+            db.lock_applications().await?;
+            let before = db.lock_application(&slug_too).await?.ok_or(ActionError::NotFound)?;
+            let mut after = before.clone();
+            match provider {
+                Some(wanted) if wanted != before.provider.as_ref().map(|provider| provider.id) => {
+                    detach(db, &mut after).await?;
+                    if let Some(id) = wanted {
+                        attach(db, &mut after, id).await?;
+                    }
+                }
+                _ => {}
+            }
+            change(&mut after)?;
+            let mut after = check(&app_too, after)?;
+            after.settle_bindings(secret::random_uuid)?;
+            let fields = changed_fields(&before, &after);
+            if !fields.is_empty() {
+                after.updated_at = now;
+                db.update_application(&after).await?;
+                write_guard(db, &before, &mut after).await?;
+                let content = EventContent::ApplicationChanged {
+                    application: after.slug.clone(),
+                    application_uuid: after.uuid.simple().to_string(),
+                    fields,
+                };
+                db.insert_events(&[content.by(&actor, now)]).await?;
+            }
+            let after = after.prepared();
+            if before.provider.is_some() && after.provider.is_none() {
+                end_all(db, &after, AppEndReason::ApplicationRemoved, &actor, now).await?;
+            } else if apply_now {
+                access::end_refused(db, &after, &actor, now).await?;
+            }
+            Ok(after)
+        })
+    });
+    named_conflict(done.await, slug)
+}
+
+/// Leaves an application's guard without an application.
+async fn detach(db: &Db<'_>, application: &mut Application) -> Result<(), ActionError> {
+    if let Some(mut provider) = application.provider.take() {
+        provider.application = None;
+        db.update_guard(&provider).await?;
+    }
+    Ok(())
+}
+
+/// Writes a guard that was added or changed, and removes one that is gone. One that was detached is left.
+async fn write_guard(db: &Db<'_>, before: &Application, after: &mut Application) -> Result<(), ActionError> {
+    if let Some(old) = &before.provider
+        && after.provider.as_ref().is_none_or(|new| new.id != old.id)
+        && db.find_guard(old.id).await?.is_some_and(|stored| stored.application == Some(before.id))
+    {
+        db.delete_guard(old.id).await?;
+    }
+    match &mut after.provider {
+        Some(provider) if provider.id == 0 => provider.id = db.insert_guard(provider).await?,
+        Some(provider) if before.provider.as_ref() != Some(provider) => db.update_guard(provider).await?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The names of what differs.
+fn changed_fields(before: &Application, after: &Application) -> Vec<String> {
+    let bindings = |application: &Application| -> Vec<Binding> { application.bindings.clone() };
+    let guard = |application: &Application| application.provider.clone();
+    let parts = [
+        ("slug", before.slug != after.slug),
+        ("name", before.name != after.name),
+        ("access", before.access != after.access || bindings(before) != bindings(after)),
+        ("display", before.display != after.display),
+        ("groups_sent", before.groups_sent != after.groups_sent),
+        ("guard", guard(before) != guard(after)),
+    ];
+    parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Ends all app sessions of an application, with an event if there were any.
+async fn end_all(
+    db: &Db<'_>,
+    application: &Application,
+    reason: AppEndReason,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), ActionError> {
+    let count = db.end_app_sessions_of_application(application.id).await?;
+    if count > 0 {
+        let content = EventContent::AppSessionEnded { application: application.slug.clone(), reason, count };
+        db.insert_events(&[content.by(actor, now)]).await?;
+    }
+    Ok(())
+}
+
+/// Removes an application with its guard. Its app sessions end first.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`].
+pub async fn remove(app: &App, by: By<'_>, slug: &str) -> Result<(), ActionError> {
+    by.must_administer()?;
+    let (actor, now, slug) = (by.actor(), app.clock.now(), slug.to_owned());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.lock_applications().await?;
+                let application = db.lock_application(&slug).await?.ok_or(ActionError::NotFound)?;
+                end_all(db, &application, AppEndReason::ApplicationRemoved, &actor, now).await?;
+                if let Some(provider) = &application.provider {
+                    db.delete_guard(provider.id).await?;
+                }
+                db.delete_application(application.id).await?;
+                let content = EventContent::ApplicationRemoved {
+                    application: application.slug,
+                    application_uuid: application.uuid.simple().to_string(),
+                };
+                db.insert_events(&[content.by(&actor, now)]).await?;
+                Ok(())
+            })
+        })
+        .await
+}

@@ -1,0 +1,48 @@
+//! Applications: adding, changing and removing them and their guards, who may open them, and their app sessions.
+
+pub mod access;
+pub mod app_sessions;
+pub mod edit;
+pub mod guards;
+pub mod passwords;
+pub mod test;
+
+pub use edit::{ApplicationChange, add, change, edit, remove};
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::domain::application::ApplicationRule;
+use crate::domain::application::guard::Guard;
+use crate::domain::application::host::Host;
+use crate::store::StoreError;
+
+/// A guard as it is stored: with the rules that need the settings. Rollcall's own host belongs to no guard, though a
+/// pattern may fit it.
+fn check_guard(app: &App, guard: Guard) -> Result<Guard, ApplicationRule> {
+    let guard = guard.check()?;
+    let public = app.config.http.public_url.as_ref().ok_or(ApplicationRule::NoPublicUrl)?;
+    let own = own_host(public.origin());
+    match own.filter(|own| guard.hosts.iter().any(|host| !host.is_wildcard() && host.host() == own)) {
+        Some(own) => Err(ApplicationRule::OwnHost(own.to_string())),
+        None => Ok(guard),
+    }
+}
+
+/// The host of an origin such as `https://sessions.example.com`.
+fn own_host(origin: &str) -> Option<Host> {
+    Host::parse(origin.split_once("://").map_or(origin, |(_, host)| host))
+}
+
+/// A conflict with what is stored: the slug, or a host. `hosts` says whether hosts were written.
+fn named_conflict<T>(done: Result<T, ActionError>, slug: &str) -> Result<T, ActionError> {
+    match done {
+        Err(ActionError::Store(StoreError::Conflict(what))) if what.contains("app_hosts") => Err(ApplicationRule::HostTaken.into()),
+        Err(ActionError::Store(StoreError::Conflict(what))) if what.contains("providers") => {
+            Err(ApplicationRule::GuardExists.into())
+        }
+        Err(ActionError::Store(StoreError::Conflict(_))) => {
+            Err(ActionError::Exists(format!("an application with the slug {slug:?}")))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,332 @@
+//! App sessions: one row for each session and application. They end with their session: the function that takes rows
+//! of sessions out (`store/sessions/locked.rs`) takes them first, and the foreign key refuses anything else.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::domain::application::Application;
+use crate::domain::application::session::EndedAppSession;
+use crate::domain::{SessionId, Timestamp, UserId, secret};
+use crate::store::db::statements::named;
+use crate::store::people::users::no_randomness;
+use crate::store::{Db, FromRow, Row, StoreError, Value};
+use crate::values;
+
+/// An app session of a live session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppSessionRow {
+    /// Primary key.
+    pub id: i64,
+    /// What names it.
+    pub uuid: Uuid,
+    /// Its session.
+    pub session: SessionId,
+    /// The session's user.
+    pub user_id: UserId,
+    /// Their name.
+    pub username: String,
+    /// The application, by primary key.
+    pub application_id: i64,
+    /// The application's slug when it began.
+    pub slug: String,
+    /// The application's name when it began.
+    pub name: String,
+    /// The guarded hosts that were opened.
+    pub hosts: Vec<String>,
+    /// The client that was opened.
+    pub client_id: Option<String>,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it was last used.
+    pub last_used_at: Timestamp,
+}
+
+const APP_SESSION_COLUMNS: &str = "k.id, k.uuid, s.uuid, s.user_id, u.username, k.application_id, k.slug, k.name, k.hosts, k.client_id, \
+    k.created_at, k.last_used_at";
+
+impl FromRow for AppSessionRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.int()?,
+            uuid: row.uuid()?,
+            session: SessionId(row.uuid()?),
+            user_id: UserId(row.int()?),
+            username: row.text()?,
+            application_id: row.int()?,
+            slug: row.text()?,
+            name: row.text()?,
+            hosts: hosts(&row.text()?),
+            client_id: row.opt_text()?,
+            created_at: row.timestamp()?,
+            last_used_at: row.timestamp()?,
+        })
+    }
+}
+
+fn hosts(json: &str) -> Vec<String> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
+/// The columns of an [`EndedRow`], of the table `app_sessions`.
+const ENDED_COLUMNS: &str = "session_id, uuid, slug, name, hosts, client_id, created_at, last_used_at";
+
+/// An app session that was taken out, with the key of its session.
+pub(in crate::store) struct EndedRow(i64, EndedAppSession);
+
+impl FromRow for EndedRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let session = row.int()?;
+        Ok(Self(
+            session,
+            EndedAppSession {
+                uuid: row.uuid()?.hyphenated().to_string(),
+                slug: row.text()?,
+                name: row.text()?,
+                hosts: hosts(&row.text()?),
+                client_id: row.opt_text()?,
+                created: row.int()?,
+                last_used: row.int()?,
+            },
+        ))
+    }
+}
+
+/// App sessions by the key of their session.
+pub(in crate::store) fn by_session(rows: Vec<EndedRow>) -> HashMap<i64, Vec<EndedAppSession>> {
+    let mut by_session: HashMap<i64, Vec<EndedAppSession>> = HashMap::new();
+    for EndedRow(session, ended) in rows {
+        by_session.entry(session).or_default().push(ended);
+    }
+    for list in by_session.values_mut() {
+        list.sort_unstable_by(|a, b| (a.created, &a.uuid).cmp(&(b.created, &b.uuid)));
+    }
+    by_session
+}
+
+/// The statement that takes out the app sessions of those rows of `session_rows` for which the condition holds.
+pub(in crate::store) fn delete_of_rows(of_these: &str, condition: &str) -> String {
+    format!(
+        "DELETE FROM app_sessions WHERE {of_these}EXISTS (SELECT 1 FROM session_rows WHERE session_rows.id = app_sessions.session_id \
+         AND {condition}) RETURNING {ENDED_COLUMNS}"
+    )
+}
+
+/// What an application opened: a guarded host, or the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened<'a> {
+    /// This host of its guard.
+    Host(&'a str),
+    /// Its client.
+    Client(&'a str),
+}
+
+/// An app session that began or went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Primary key.
+    pub id: i64,
+    /// What names it.
+    pub uuid: Uuid,
+    /// Whether it is new, or what was opened is new to it.
+    pub is_new: bool,
+}
+
+/// Which app sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppSessionFilter {
+    /// Those of this session.
+    pub session: Option<SessionId>,
+    /// Those of this user.
+    pub user: Option<UserId>,
+    /// Those of the application with this slug.
+    pub application: Option<String>,
+    /// The one with this uuid.
+    pub uuid: Option<Uuid>,
+    /// Whose the caller may see; `None`: everybody's.
+    pub visible_to: Option<UserId>,
+}
+
+impl AppSessionFilter {
+    fn condition(&self) -> (String, Vec<Value>) {
+        let (mut sql, mut values) = (String::from("TRUE"), Vec::new());
+        let mut add = |condition: &str, value: Value| {
+            values.push(value);
+            sql.push_str(&format!(" AND {}", condition.replace('?', &format!("${}", values.len()))));
+        };
+        if let Some(session) = self.session {
+            add("s.uuid = ?", session.into());
+        }
+        for user in self.user.into_iter().chain(self.visible_to) {
+            add("s.user_id = ?", user.into());
+        }
+        if let Some(slug) = &self.application {
+            add("k.application_id = (SELECT a.id FROM applications a WHERE lower(a.slug) = lower(?))", slug.into());
+        }
+        if let Some(uuid) = self.uuid {
+            add("k.uuid = ?", uuid.into());
+        }
+        (sql, values)
+    }
+}
+
+const TABLES: &str = "app_sessions k JOIN sessions s ON s.id = k.session_id JOIN users u ON u.id = s.user_id";
+
+impl Db<'_> {
+    /// Begins the app session of a session and an application, or notes its use and what was opened. `None`: the session
+    /// or the application has ended.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn begin_app_session(
+        &self,
+        session: i64,
+        application: &Application,
+        opened: Opened<'_>,
+        sub: &str,
+        now: Timestamp,
+    ) -> Result<Option<Begun>, StoreError> {
+        // The session first, then the application: ends and removals lock in the same order.
+        let live = self.lock_rows(&[session]).await?.read::<i64>("s.id", ("TRUE", Vec::new())).await?;
+        let lock = if self.is_sqlite() { "" } else { " FOR KEY SHARE" };
+        let found = self.one::<i64>(&format!("SELECT id FROM applications WHERE id = $1{lock}"), &values![application.id]).await?;
+        if live.is_empty() || found.is_none() {
+            return Ok(None);
+        }
+        let (host, client) = match opened {
+            Opened::Host(host) => (Some(host.to_owned()), None),
+            Opened::Client(client) => (None, Some(client.to_owned())),
+        };
+        let sql = "SELECT id, uuid, hosts, client_id FROM app_sessions WHERE session_id = $1 AND application_id = $2";
+        if let Some(Known { id, uuid, mut hosts, client_id }) = self.one(sql, &values![session, application.id]).await? {
+            let mut is_new = client.is_some() && client_id.is_none();
+            if let Some(host) = host
+                && !hosts.contains(&host)
+            {
+                hosts.push(host);
+                is_new = true;
+            }
+            let sql = "UPDATE app_sessions SET hosts = $2, client_id = COALESCE($3, client_id), last_used_at = $4 WHERE id = $1";
+            self.execute(sql, &values![id, list(&hosts), client, now]).await?;
+            return Ok(Some(Begun { id, uuid, is_new }));
+        }
+        let uuid = secret::random_uuid().map_err(no_randomness)?;
+        let sql = "INSERT INTO app_sessions (uuid, session_id, application_id, slug, name, hosts, client_id, sub, created_at, last_used_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) RETURNING id";
+        let hosts: Vec<String> = host.into_iter().collect();
+        let Application { id: app, slug, name, .. } = application;
+        let id = self.one::<i64>(sql, &values![uuid, session, *app, slug, name, list(&hosts), client, sub, now]).await?;
+        Ok(Some(Begun { id: id.ok_or(StoreError::Corrupt("an app session without a key"))?, uuid, is_new: true }))
+    }
+
+    /// Notes the last uses of app sessions, by primary key. Those that have ended are passed over, and a later use stays.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_app_sessions_used(&self, uses: &[(i64, Timestamp)]) -> Result<(), StoreError> {
+        let mut uses = uses.to_vec();
+        uses.sort_unstable();
+        for (id, at) in uses {
+            let sql = "UPDATE app_sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2";
+            self.execute(sql, &values![id, at]).await?;
+        }
+        Ok(())
+    }
+
+    /// App sessions of live sessions, the latest used first; those after the first `skip`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_app_sessions(
+        &self,
+        filter: &AppSessionFilter,
+        skip: i64,
+        limit: i64,
+    ) -> Result<Vec<AppSessionRow>, StoreError> {
+        let (condition, mut values) = filter.condition();
+        values.extend(values![limit, skip]);
+        let (limit, skip) = (values.len() - 1, values.len());
+        let sql = format!(
+            "SELECT {APP_SESSION_COLUMNS} FROM {TABLES} WHERE {condition} ORDER BY k.last_used_at DESC, k.id LIMIT ${limit} OFFSET ${skip}"
+        );
+        self.all(&sql, &values).await
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_app_sessions(&self, filter: &AppSessionFilter) -> Result<i64, StoreError> {
+        let (condition, values) = filter.condition();
+        let sql = format!("SELECT count(*) FROM {TABLES} WHERE {condition}");
+        Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
+    }
+
+    /// The app sessions of these sessions.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_app_sessions_of(&self, sessions: &[SessionId]) -> Result<Vec<AppSessionRow>, StoreError> {
+        let mut rows = Vec::new();
+        for sessions in sessions.chunks(100) {
+            let (list, values) = crate::store::db::statements::in_list([], sessions.iter().copied());
+            let sql = format!("SELECT {APP_SESSION_COLUMNS} FROM {TABLES} WHERE s.uuid IN ({list}) ORDER BY k.created_at, k.id");
+            rows.extend(self.all::<AppSessionRow>(&sql, &values).await?);
+        }
+        Ok(rows)
+    }
+
+    /// The app sessions of a session with a pending end: they are not in the history yet.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_pending_app_sessions(&self, session: SessionId) -> Result<Vec<EndedAppSession>, StoreError> {
+        let sql = format!(
+            "SELECT {ENDED_COLUMNS} FROM app_sessions WHERE session_id = (SELECT id FROM session_rows WHERE session_rows.uuid = $1)"
+        );
+        let rows = self.all::<EndedRow>(&sql, &values![session]).await?;
+        Ok(by_session(rows).into_values().flatten().collect())
+    }
+
+    /// Ends app sessions by primary key, without their sessions.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_app_sessions(&self, ids: &[i64]) -> Result<(), StoreError> {
+        for ids in ids.chunks(500) {
+            let mut values = Vec::new();
+            let condition = named("id", &mut values, ids);
+            self.execute(&format!("DELETE FROM app_sessions WHERE {condition}"), &values).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends all app sessions of an application, whose row is locked; gives how many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_app_sessions_of_application(&self, application: i64) -> Result<u64, StoreError> {
+        if !self.is_sqlite() {
+            let sql = "SELECT id FROM app_sessions WHERE application_id = $1 ORDER BY id FOR UPDATE";
+            self.all::<i64>(sql, &values![application]).await?;
+        }
+        self.execute("DELETE FROM app_sessions WHERE application_id = $1", &values![application]).await
+    }
+}
+
+struct Known {
+    id: i64,
+    uuid: Uuid,
+    hosts: Vec<String>,
+    client_id: Option<String>,
+}
+
+impl FromRow for Known {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { id: row.int()?, uuid: row.uuid()?, hosts: hosts(&row.text()?), client_id: row.opt_text()? })
+    }
+}
+
+fn list(hosts: &[String]) -> String {
+    serde_json::Value::from(hosts.to_vec()).to_string()
+}

@@ -1,0 +1,141 @@
+//! The applications in memory, parsed. They are read again when the version in the database differs, so a change holds
+//! on every node from the next question on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use crate::domain::application::host::Host;
+use crate::domain::application::{Application, Provider};
+use crate::store::applications::rows::{ApplicationRow, ProviderRow};
+use crate::store::{Db, Store, StoreError};
+
+/// All applications at one version.
+#[derive(Debug, Default)]
+pub struct Applications {
+    version: i64,
+    /// By slug.
+    list: Vec<Arc<Application>>,
+    /// Guards that no application has.
+    unattached: Vec<Provider>,
+    by_slug: HashMap<String, usize>,
+    by_id: HashMap<i64, usize>,
+    by_host: HashMap<String, usize>,
+}
+
+impl Applications {
+    pub(in crate::store) fn new(version: i64, applications: Vec<ApplicationRow>, guards: Vec<ProviderRow>) -> Self {
+        let mut attached: HashMap<i64, Provider> = HashMap::new();
+        let mut all = Self { version, ..Self::default() };
+        for guard in guards.into_iter().map(ProviderRow::read_or_close) {
+            match guard.application {
+                Some(application) => drop(attached.insert(application, guard)),
+                None => all.unattached.push(guard),
+            }
+        }
+        for row in applications {
+            let id = row.id();
+            let application = row.read_or_close(attached.remove(&id));
+            let at = all.list.len();
+            all.by_slug.insert(application.slug.to_ascii_lowercase(), at);
+            all.by_id.insert(application.id, at);
+            for host in application.guard().into_iter().flat_map(|guard| &guard.hosts) {
+                all.by_host.insert(host.to_string(), at);
+            }
+            all.list.push(Arc::new(application));
+        }
+        all
+    }
+
+    /// The version that they were read at, or an earlier one.
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// All of them, by slug.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Application>] {
+        &self.list
+    }
+
+    /// Guards that no application has.
+    #[must_use]
+    pub fn unattached_guards(&self) -> &[Provider] {
+        &self.unattached
+    }
+
+    /// All guards by key, each with its application.
+    #[must_use]
+    pub fn guards(&self) -> Vec<(&Provider, Option<&Arc<Application>>)> {
+        let attached = self.list.iter().filter_map(|application| Some((application.provider.as_ref()?, Some(application))));
+        let mut guards: Vec<_> = attached.chain(self.unattached.iter().map(|guard| (guard, None))).collect();
+        guards.sort_unstable_by_key(|(guard, _)| guard.id);
+        guards
+    }
+
+    /// The application of this slug, in whatever case.
+    #[must_use]
+    pub fn by_slug(&self, slug: &str) -> Option<&Arc<Application>> {
+        self.list.get(*self.by_slug.get(&slug.to_ascii_lowercase())?)
+    }
+
+    /// The application with this primary key.
+    #[must_use]
+    pub fn by_id(&self, id: i64) -> Option<&Arc<Application>> {
+        self.list.get(*self.by_id.get(&id)?)
+    }
+
+    /// The application whose guard has this host: by its name, else by a pattern.
+    #[must_use]
+    pub fn by_host(&self, host: &Host) -> Option<&Arc<Application>> {
+        let exact = self.by_host.get(host.as_str());
+        let at = exact.or_else(|| self.by_host.get(&host.wildcard()?))?;
+        self.list.get(*at)
+    }
+}
+
+/// The applications that this process has read.
+#[derive(Debug, Default)]
+pub(in crate::store) struct ApplicationCache(ArcSwapOption<Applications>);
+
+impl Store {
+    /// The applications at this version, which the caller read in the statement that it decides by; or at a later one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn applications_at(&self, version: i64) -> Result<Arc<Applications>, StoreError> {
+        if let Some(cached) = self.application_cache().0.load_full()
+            && cached.version == version
+        {
+            return Ok(cached);
+        }
+        let db = self.read();
+        // The version is read before the rows: they may be newer than it says, and never older.
+        let version = db.find_applications_version().await?;
+        let read = Arc::new(db.read_applications(version).await?);
+        self.application_cache().0.store(Some(Arc::clone(&read)));
+        Ok(read)
+    }
+
+    /// The applications as they are now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn applications(&self) -> Result<Arc<Applications>, StoreError> {
+        let version = self.read().find_applications_version().await?;
+        self.applications_at(version).await
+    }
+}
+
+impl Db<'_> {
+    /// Reads all applications, without the cache: for transactions.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn read_applications(&self, version: i64) -> Result<Applications, StoreError> {
+        let (applications, guards) = self.list_application_rows().await?;
+        Ok(Applications::new(version, applications, guards))
+    }
+}
