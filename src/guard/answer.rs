@@ -39,7 +39,9 @@ pub fn allowed(kind: Kind, guarded: &Guarded, who: Option<&Subject>, caller: &He
         let (slug, provider) = (guarded.application.slug.as_str(), provider_name(&guarded.application));
         let to = SentTo { guard, groups: &guarded.application.groups_sent, slug, provider, words: seen.words };
         for (name, value) in identity::headers(&who.identity, to)? {
-            let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) else { return None };
+            let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) else {
+                return None;
+            };
             headers.insert(name, value);
         }
     }
@@ -109,7 +111,9 @@ fn target(config: &Config, guarded: &Guarded, caller: &HeaderMap, asked: &Asked)
     if referer.starts_with(&format!("{origin}/")) { referer.to_owned() } else { format!("{origin}/") }
 }
 
-fn challenge(guarded: &Guarded, lacks: Option<&Decision>) -> Response {
+/// 401 with what a program must send: a Bearer token, or a name and an app password where the guard asks for these.
+#[must_use]
+pub fn challenge(guarded: &Guarded, lacks: Option<&Decision>) -> Response {
     let mut response = StatusCode::UNAUTHORIZED.into_response();
     let bearer = match lacks {
         // RFC 9470.

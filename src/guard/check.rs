@@ -9,12 +9,13 @@ use crate::actions::app::App;
 use crate::actions::guard::check::{Judged, Question, Verdict, check as judge};
 use crate::domain::PlainSecret;
 use crate::domain::application::host::Host;
+use crate::domain::guard::credentials::{Ambiguous, Given};
 use crate::domain::guard::forwarded::{self, Asked, Check};
 use crate::domain::guard::headers::Headers;
 use crate::domain::guard::kind::Kind;
 use crate::domain::guard::navigation::{is_navigation, is_preflight};
 use crate::domain::guard::places::Words;
-use crate::domain::guard::{places, readings};
+use crate::domain::guard::{credentials, places, readings};
 use crate::guard::answer::{self, Needs, Seen};
 use crate::guard::cookies::{self, Name};
 use crate::guard::hosts::{self, Guarded};
@@ -134,7 +135,8 @@ async fn judged(
         if kind == Kind::Nginx {
             return Ok(answer::forbidden());
         }
-        let visit_of = Visit { guarded, place, words: place_words, query: asked.query.as_deref().unwrap_or_default(), parts, client };
+        let visit_of =
+            Visit { guarded, place, words: place_words, query: asked.query.as_deref().unwrap_or_default(), parts, client };
         let response = visit(app, visit_of).await?;
         // Whatever the page is: the request does not reach the app.
         return Ok(if response.status().is_success() { answer::forbidden() } else { response });
@@ -145,11 +147,16 @@ async fn judged(
     }
     let (headers, is_navigation) = (&parts.headers, is_navigation(asked.method(), &parts.headers));
     let key = cookies::find(&app.config, headers, &guarded.host, Name::App);
+    let password = match password(app, asked, headers) {
+        Ok(password) => password,
+        Err(Ambiguous) => return Ok(answer::challenge(guarded, None)),
+    };
     let question = Question {
         host: &guarded.host,
         readings: &readings,
         methods: &asked.methods,
         key: key.map(|key| PlainSecret::from_text(key).hash()),
+        password: password.as_ref(),
         client: &client.as_client(headers),
         request_id: &client.request_id,
         is_navigation,
@@ -163,17 +170,25 @@ async fn judged(
     Ok(match &verdict {
         Verdict::Anonymous => answer::allowed(kind, guarded, None, headers, seen).unwrap_or_else(answer::forbidden),
         Verdict::Allowed(who) => answer::allowed(kind, guarded, Some(who), headers, seen).unwrap_or_else(answer::forbidden),
+        Verdict::WrongPassword => answer::challenge(guarded, None),
         Verdict::SignIn => answer::sign_in(app, guarded, headers, needs(None)),
         Verdict::Prove(lacks) => answer::sign_in(app, guarded, headers, needs(Some(lacks))),
         Verdict::Refused(refusal) => answer::refused(app, guarded, refusal, words),
     })
 }
 
-/// The caller's `Authorization`, if it is there once: it is the app's own.
+/// The app password of a request. Over plain http it is refused: whoever reads it there could use it.
+fn password(app: &App, asked: &Asked, headers: &HeaderMap) -> Result<Option<Given>, Ambiguous> {
+    let given = credentials::app_password(headers)?;
+    let is_safe = !app.config.is_https() || asked.is_https == Some(true);
+    if given.is_some() && !is_safe { Err(Ambiguous) } else { Ok(given) }
+}
+
+/// The caller's `Authorization`, if it is there once and has no app password: then it is the app's own.
 fn foreign_authorization(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     match (lines.next(), lines.next()) {
-        (Some(only), None) => Some(only),
+        (Some(only), None) if !credentials::is_ours(only.as_bytes()) => Some(only),
         _ => None,
     }
 }

@@ -81,6 +81,7 @@ async fn hand_out(
         readings: &readings,
         methods: &methods,
         key: None,
+        password: None,
         client: &client.as_client(&parts.headers),
         request_id: &client.request_id,
         is_navigation: true,
@@ -93,7 +94,7 @@ async fn hand_out(
             let (origin, callback) = (guarded.origin(&app.config), state.words.callback());
             Ok(redirect(StatusCode::FOUND, &format!("{origin}{callback}?state={sealed}&ticket={}", ticket.expose())))
         }
-        Verdict::SignIn => Ok(redirect(StatusCode::SEE_OTHER, &format!("/sign-in?next={back}"))),
+        Verdict::SignIn | Verdict::WrongPassword => Ok(redirect(StatusCode::SEE_OTHER, &format!("/sign-in?next={back}"))),
         Verdict::Prove(lacks) => Ok(redirect(StatusCode::SEE_OTHER, &prove(&lacks, back))),
         Verdict::Refused(refusal) => Ok(answer::refused_at_home(app, guarded, &refusal)),
     }

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod callback;
 pub mod check;
+pub mod configuration;
 pub mod cookies;
 pub mod go;
 mod head;

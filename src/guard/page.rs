@@ -15,7 +15,8 @@ overflow-wrap:anywhere}h1{font-size:1.5rem;line-height:1.25}.actions a{display:i
 /// Nothing from elsewhere, no script, and this one style.
 static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
-    let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'");
+    let policy =
+        format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'");
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
@@ -42,7 +43,12 @@ impl Page {
     /// A page with this title and these paragraphs.
     #[must_use]
     pub fn new(title: impl Into<String>, texts: impl IntoIterator<Item = String>) -> Self {
-        Self { title: title.into(), texts: texts.into_iter().filter(|text| !text.is_empty()).collect(), links: Vec::new(), style: STYLE }
+        Self {
+            title: title.into(),
+            texts: texts.into_iter().filter(|text| !text.is_empty()).collect(),
+            links: Vec::new(),
+            style: STYLE,
+        }
     }
 
     /// The page with one more link.

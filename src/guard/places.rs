@@ -90,7 +90,8 @@ async fn who(app: &App, visit: Visit<'_>) -> Result<Response, StoreError> {
     let Some(key) = key(app, visit) else { return Ok(StatusCode::UNAUTHORIZED.into_response()) };
     let client = visit.client.as_client(&visit.parts.headers);
     let (host, application) = (visit.guarded.host.as_str(), visit.guarded.application.id);
-    let Some((session, who)) = tickets::holder(app, key.hash(), (host, application), &client, &visit.client.request_id).await? else {
+    let Some((session, who)) = tickets::holder(app, key.hash(), (host, application), &client, &visit.client.request_id).await?
+    else {
         return Ok(StatusCode::UNAUTHORIZED.into_response());
     };
     let until = session.lifetime.absolute_expires_at.to_string();
@@ -114,6 +115,7 @@ async fn denied(app: &App, visit: Visit<'_>) -> Result<Response, StoreError> {
         readings: &readings,
         methods: &asked.methods,
         key: key(app, visit).map(|key| key.hash()),
+        password: None,
         client: &visit.client.as_client(headers),
         request_id: &visit.client.request_id,
         is_navigation: false,

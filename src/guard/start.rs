@@ -97,7 +97,8 @@ pub fn stuck(guarded: &Guarded, what: &str) -> Response {
          the cookie."
             .to_owned(),
     ];
-    let mut response = Page::new(format!("{name}: the sign-in did not arrive"), texts).link("Try again", "/").answer(StatusCode::FORBIDDEN);
+    let mut response =
+        Page::new(format!("{name}: the sign-in did not arrive"), texts).link("Try again", "/").answer(StatusCode::FORBIDDEN);
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }

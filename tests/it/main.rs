@@ -51,6 +51,7 @@ mod passkeys;
 mod permissions;
 mod power_loss;
 mod privacy;
+mod proxies;
 mod scripts;
 mod secrets;
 mod serve;

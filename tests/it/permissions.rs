@@ -188,6 +188,7 @@ fn request() -> TokenRequest {
         lives: None,
         key: None,
         scopes: Scopes::default(),
+        applications: Vec::new(),
         is_readable: false,
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::actions::app::App;
+use crate::actions::guard::password;
 use crate::actions::sessions::check::{Admission, admit};
 use crate::domain::application::Application;
 use crate::domain::application::decide::{Ask, Decision, Door, Missing, Person, Proof};
@@ -12,6 +13,7 @@ use crate::domain::application::host::Host;
 use crate::domain::application::judge::{Judgement, Reading, judge};
 use crate::domain::caller::{Actor, Client};
 use crate::domain::event::EventContent;
+use crate::domain::guard::credentials::Given;
 use crate::domain::{HashedSecret, Methods, Timestamp};
 use crate::store::StoreError;
 use crate::store::applications::people::Subject;
@@ -29,6 +31,8 @@ pub struct Question<'a> {
     pub methods: &'a [String],
     /// The hash of the key in the host's cookie, if there is one.
     pub key: Option<HashedSecret>,
+    /// An app password that was sent with it.
+    pub password: Option<&'a Given>,
     /// Where it comes from.
     pub client: &'a Client,
     /// The id of the request.
@@ -48,6 +52,8 @@ pub enum Verdict {
     Allowed(Box<Subject>),
     /// Somebody must sign in first.
     SignIn,
+    /// An app password was sent that opens nothing here.
+    WrongPassword,
     /// The session must be proved better, or anew.
     Prove(Decision),
     /// It may not pass.
@@ -94,6 +100,17 @@ pub async fn check(app: &App, question: Question<'_>) -> Result<Option<Judged>, 
         };
         let unknown = judge_request(app, &application, question, None, now);
         let is_sign_in_alone = unknown.decision.missing() == [Missing::SignIn];
+        if let Some(given) = question.password.filter(|_| is_sign_in_alone) {
+            // It reads the rules itself.
+            let judged = password::check(app, &application, question, given, now).await?;
+            match judged {
+                Some(judged) => return Ok(Some(judged)),
+                None => {
+                    (known, is_verified) = (app.guarded.now(app).await?, true);
+                    continue;
+                }
+            }
+        }
         let Some(key) = question.key.filter(|_| is_sign_in_alone) else {
             let verdict = without_key(&application, question, &unknown);
             // An exception that was withdrawn ends at once. A sign-in leads to where the rules are read again.
@@ -156,7 +173,7 @@ pub(in crate::actions) async fn refuse(
     Ok(Verdict::Refused(Box::new(refusal)))
 }
 
-fn refusal(judgement: &Judgement, who: Option<String>) -> Refusal {
+pub(in crate::actions) fn refusal(judgement: &Judgement, who: Option<String>) -> Refusal {
     let rule = judgement.refused_by.flatten();
     Refusal { who, missing: judgement.decision.missing().to_vec(), rule }
 }
@@ -197,14 +214,23 @@ pub(in crate::actions) fn judge_request(
     user: Option<(&LiveSession, &Person)>,
     now: Timestamp,
 ) -> Judgement {
-    let proof = user.map_or(Proof { methods: Methods::default(), proved_at: Timestamp(0) }, |(session, _)| Proof {
-        methods: session.methods,
-        proved_at: session.proved_at,
-    });
+    let none = Proof { methods: Methods::default(), proved_at: Timestamp(0) };
+    let proof = user.map_or(none, |(session, _)| Proof { methods: session.methods, proved_at: session.proved_at });
+    judge_at(app, application, question, (Door::Session(proof), user.map(|(_, person)| person)), now)
+}
+
+/// The same at any door.
+pub(in crate::actions) fn judge_at(
+    app: &App,
+    application: &Application,
+    question: Question<'_>,
+    (door, person): (Door, Option<&Person>),
+    now: Timestamp,
+) -> Judgement {
     let address = Some(question.client.ip).filter(|ip| !ip.is_unknown());
     // A place is looked up only where a rule asks for one.
     let country = if asks_for_country(application) { app.geoip.country_and_asn(question.client.ip).0 } else { String::new() };
-    let ask = Ask { person: user.map(|(_, person)| person), door: Door::Session(proof), address, country: &country, now };
+    let ask = Ask { person, door, address, country: &country, now };
     let methods = match (question.methods, application.guard()) {
         ([], Some(guard)) => guard.all_methods(),
         (named, _) => named.iter().map(String::as_str).collect(),

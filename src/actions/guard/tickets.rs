@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::guard::check::{Question, Verdict, judge_request, refuse};
 use crate::actions::sessions::check::{Admission, admit};
 use crate::actions::sessions::end;
-use crate::actions::ActionError;
 use crate::domain::application::Application;
 use crate::domain::application::host::Host;
 use crate::domain::caller::{Actor, Client};
@@ -63,8 +63,7 @@ pub async fn issue(
     flow: HashedSecret,
 ) -> Result<PlainSecret, StoreError> {
     let secret = PlainSecret::generate().map_err(no_randomness)?;
-    let ticket =
-        Ticket { session_id: session.id, application_id: application.id, host: host.as_str().to_owned(), flow_hash: flow };
+    let ticket = Ticket { session_id: session.id, application_id: application.id, host: host.as_str().to_owned(), flow_hash: flow };
     let (hash, expires_at) = (secret.hash(), app.clock.now().plus(LIVES));
     app.store.write(move |db| Box::pin(async move { db.insert_ticket(hash, &ticket, expires_at).await })).await?;
     Ok(secret)
@@ -134,8 +133,12 @@ pub async fn redeem(app: &App, ticket: &PlainSecret, wanted: Wanted<'_>, actor: 
                 };
                 if begun.is_new {
                     let application = application.slug.clone();
-                    let content =
-                        EventContent::ApplicationOpened { application, host: Some(host.clone()), client_id: None, scope: String::new() };
+                    let content = EventContent::ApplicationOpened {
+                        application,
+                        host: Some(host.clone()),
+                        client_id: None,
+                        scope: String::new(),
+                    };
                     let actor = actor.as_user(session.user_id, &session.username);
                     let event = content.by(&actor, now).about(session.user_id, &session.username).of_session(session.uuid);
                     db.insert_events(&[event]).await?;

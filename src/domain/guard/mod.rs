@@ -2,6 +2,7 @@
 //! which requests are navigations, and which of a caller's headers an app may see.
 
 pub mod cookies;
+pub mod credentials;
 pub mod forwarded;
 pub mod headers;
 pub mod identity;

@@ -61,7 +61,11 @@ db_test!(a_request_without_a_session_is_answered_as_its_caller_can_read, |db| as
                 assert_eq!(answer.header(name), None, "{kind} {name}");
             }
         }
-        assert_eq!(browser.ask(kind, "shop", ("GET", SHOP, "/"), &PAGE).await.status, 403, "what nobody may open asks for no sign-in");
+        assert_eq!(
+            browser.ask(kind, "shop", ("GET", SHOP, "/"), &PAGE).await.status,
+            403,
+            "what nobody may open asks for no sign-in"
+        );
     }
 });
 
@@ -92,13 +96,31 @@ db_test!(what_is_not_clear_is_refused_before_a_session_is_looked_up, |db| async 
     app.user("alice").await;
     let browser = Browser::of(&app, "alice").await;
     assert_eq!(browser.open("caddy", "wiki", "https://wiki.example/").await.status, 200);
-    for path in ["/a%00", "/a%0d%0ab", "/%c0%ae/x", "/...", "/.rollcall/../admin", "/%2erollcall/start", "/.ROLLCALL/x", "/outpost.goauthentik.io/../x"] {
+    for path in [
+        "/a%00",
+        "/a%0d%0ab",
+        "/%c0%ae/x",
+        "/...",
+        "/.rollcall/../admin",
+        "/%2erollcall/start",
+        "/.ROLLCALL/x",
+        "/outpost.goauthentik.io/../x",
+    ] {
         for kind in ["nginx", "caddy", "traefik"] {
             let answer = browser.ask(kind, "wiki", ("GET", WIKI, path), &PAGE).await;
             assert_eq!((answer.status, answer.text().as_str()), (403, ""), "{kind} {path}");
         }
     }
-    for host in ["user@wiki.example", "wiki.example,shop.other", "wiki.example:1234", "wi%6bi.example", "wiki..example", "other.example", "", "wíki.example"] {
+    for host in [
+        "user@wiki.example",
+        "wiki.example,shop.other",
+        "wiki.example:1234",
+        "wi%6bi.example",
+        "wiki..example",
+        "other.example",
+        "",
+        "wíki.example",
+    ] {
         for kind in ["nginx", "caddy", "traefik"] {
             let cookie = browser.cookie_header(WIKI);
             let answer = browser.ask(kind, "-", ("GET", host, "/"), &[("cookie", &cookie)]).await;
@@ -112,7 +134,8 @@ db_test!(what_is_not_clear_is_refused_before_a_session_is_looked_up, |db| async 
     }
     // A doubled or an absent header.
     let cookie = browser.cookie_header(WIKI);
-    let good = [("host", "x"), ("x-forwarded-host", WIKI), ("x-forwarded-uri", "/"), ("x-forwarded-method", "GET"), ("cookie", &cookie)];
+    let good =
+        [("host", "x"), ("x-forwarded-host", WIKI), ("x-forwarded-uri", "/"), ("x-forwarded-method", "GET"), ("cookie", &cookie)];
     assert_eq!(browser.send_as("GET", "/guard/caddy/wiki", &good).await.status, 200);
     for at in 1..4 {
         let mut absent = good.to_vec();
@@ -135,7 +158,8 @@ db_test!(a_check_is_answered_to_named_proxies_and_not_at_home, |db| async move {
     let browser = Browser::of(&app, "alice").await;
     for kind in KINDS {
         assert_eq!(browser.ask(kind, "wiki", ("GET", WIKI, "/"), &PAGE).await.status, 403, "a stranger asks");
-        let at_home = browser.send("GET", HOME, &format!("/guard/{kind}/wiki/"), &[("x-original-url", "https://wiki.example/")]).await;
+        let at_home =
+            browser.send("GET", HOME, &format!("/guard/{kind}/wiki/"), &[("x-original-url", "https://wiki.example/")]).await;
         assert_eq!(at_home.status, 404, "{kind}");
     }
 });
@@ -166,10 +190,20 @@ db_test!(rules_of_paths_decide_in_every_reading, |db| async move {
     add_app(&app, "wiki", json!({"allow": "signed_in"}), json!({"hosts": [WIKI], "rules": rules})).await;
     app.user("alice").await;
     let stranger = Browser::new(&app);
-    let ask = async |browser: &Browser<'_>, method: &str, path: &str| browser.ask("caddy", "wiki", (method, WIKI, path), &[]).await.status;
+    let ask = async |browser: &Browser<'_>, method: &str, path: &str| {
+        browser.ask("caddy", "wiki", (method, WIKI, path), &[]).await.status
+    };
     assert_eq!(ask(&stranger, "GET", "/public/x").await, 200);
     assert_eq!(ask(&stranger, "GET", "/near/x").await, 200);
-    for path in ["/public/..%2fadmin", "/public/../x", "/public/%2e%2e/x", "/public/x/..;/..;/y", "/public%2f..%2f..", "/x/..%5cpublic", "//public/x"] {
+    for path in [
+        "/public/..%2fadmin",
+        "/public/../x",
+        "/public/%2e%2e/x",
+        "/public/x/..;/..;/y",
+        "/public%2f..%2f..",
+        "/x/..%5cpublic",
+        "//public/x",
+    ] {
         assert_ne!(ask(&stranger, "GET", path).await, 200, "{path}");
     }
     let alice = Browser::of(&app, "alice").await;

@@ -14,8 +14,7 @@ db_test!(each_credential_opens_one_door, |db| async move {
     app.superuser("alice").await;
     let alice = Browser::of(&app, "alice").await;
     assert_eq!(alice.open("caddy", "wiki", "https://wiki.example/").await.status, 200);
-    let (app_key, session_key) =
-        (alice.cookie(WIKI, APP_COOKIE).unwrap(), alice.cookie(HOME, "__Host-rollcall_session").unwrap());
+    let (app_key, session_key) = (alice.cookie(WIKI, APP_COOKIE).unwrap(), alice.cookie(HOME, "__Host-rollcall_session").unwrap());
     let token = app.known("alice").await.token_key(rollcall::domain::user::TokenIntent::Api, None).await;
     // A ticket that was not used.
     let go = alice.send("GET", WIKI, "/.rollcall/start?rd=%2F", &PAGE).await.header("location").unwrap().to_owned();
@@ -26,10 +25,23 @@ db_test!(each_credential_opens_one_door, |db| async move {
     let state = callback.split("state=").nth(1).unwrap().split('&').next().unwrap().to_owned();
 
     let stranger = Browser::new(&app);
-    let secrets = [("app key", &app_key), ("session", &session_key), ("token", &token), ("ticket", &ticket), ("nonce", &nonce), ("state", &state)];
+    let secrets = [
+        ("app key", &app_key),
+        ("session", &session_key),
+        ("token", &token),
+        ("ticket", &ticket),
+        ("nonce", &nonce),
+        ("state", &state),
+    ];
     for (what, secret) in secrets {
-        let cookie_names =
-            [APP_COOKIE, "rollcall_app", "__Host-rollcall_session", "rollcall_session", "authentik_session", "__Host-rollcall_start_00000000"];
+        let cookie_names = [
+            APP_COOKIE,
+            "rollcall_app",
+            "__Host-rollcall_session",
+            "rollcall_session",
+            "authentik_session",
+            "__Host-rollcall_start_00000000",
+        ];
         let cookies: Vec<String> = cookie_names.iter().map(|name| format!("{name}={secret}")).collect();
         let bearer = format!("Bearer {secret}");
         let basic = {
@@ -37,7 +49,11 @@ db_test!(each_credential_opens_one_door, |db| async move {
             format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("alice:{secret}")))
         };
         let mut credentials: Vec<(&str, &str)> = cookies.iter().map(|cookie| ("cookie", cookie.as_str())).collect();
-        credentials.extend([("authorization", bearer.as_str()), ("authorization", basic.as_str()), ("x-rollcall-key", secret.as_str())]);
+        credentials.extend([
+            ("authorization", bearer.as_str()),
+            ("authorization", basic.as_str()),
+            ("x-rollcall-key", secret.as_str()),
+        ]);
         for credential in &credentials {
             // The guard, on both hosts.
             for (slug, host) in [("wiki", WIKI), ("shop", SHOP)] {
@@ -101,7 +117,8 @@ db_test!(a_store_that_does_not_answer_lets_nobody_in, |db| async move {
     let alice = Browser::of(&app, "alice").await;
     assert_eq!(alice.open("caddy", "wiki", "https://wiki.example/").await.status, 200);
     // A database of a later time, whose table is gone.
-    let dropped = app.app.store.write(|db| Box::pin(async move { db.execute("ALTER TABLE app_keys RENAME TO gone", &[]).await })).await;
+    let dropped =
+        app.app.store.write(|db| Box::pin(async move { db.execute("ALTER TABLE app_keys RENAME TO gone", &[]).await })).await;
     let dropped: Result<u64, rollcall::store::StoreError> = dropped;
     dropped.unwrap();
     for kind in KINDS {

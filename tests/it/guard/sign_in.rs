@@ -291,7 +291,11 @@ db_test!(too_little_proof_leads_to_the_page_that_asks_for_more, |db| async move 
     let (proof, next) = (page.proof(), field(&page.text(), "next"));
     assert!(next.starts_with("/guard/go?state="), "{next}");
     let old_key = browser.cookie(WIKI, APP_COOKIE);
-    let form = format!("proof={proof}&password={}&next={}", crate::support::encode(crate::support::app::PASSWORD), crate::support::encode(&next));
+    let form = format!(
+        "proof={proof}&password={}&next={}",
+        crate::support::encode(crate::support::app::PASSWORD),
+        crate::support::encode(&next)
+    );
     let confirmed = confirm(&browser, &form).await;
     let answer = browser.open("caddy", "wiki", &format!("https://{HOME}{confirmed}")).await;
     assert_eq!((answer.status, answer.header("remote-user")), (200, Some("alice")));

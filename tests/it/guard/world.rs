@@ -42,15 +42,17 @@ pub async fn add_app(app: &TestApp, slug: &str, access: Value, guard: Value) -> 
                 db.lock_applications().await?;
                 let access: rollcall::domain::application::demand::Demand = serde_json::from_value(access).expect("a demand");
                 let guard = serde_json::from_value(guard).expect("a guard");
-                if let Some(known) = db.lock_application(&slug).await? {
-                    db.update_application(&Application { access, ..known.clone() }).await?;
+                if let Some(mut known) = db.lock_application(&slug).await? {
+                    known.access = access;
+                    db.update_application(&known).await?;
                     db.update_guard(&Provider { guard, ..known.provider.expect("a guard") }).await?;
                     return Ok(known.id);
                 }
                 let mut random = [0; 16];
                 getrandom::fill(&mut random).expect("randomness");
-                let new = Application::new(0, Uuid::from_bytes(random), slug.clone(), format!("The {slug}"), now);
-                let id = db.insert_application(&Application { access, ..new }).await?;
+                let mut new = Application::new(0, Uuid::from_bytes(random), slug.clone(), format!("The {slug}"), now);
+                new.access = access;
+                let id = db.insert_application(&new).await?;
                 let name = format!("Guard of {slug}");
                 db.insert_guard(&Provider { id: 0, name, application: Some(id), guard, kept: serde_json::Map::new() }).await?;
                 Ok(id)

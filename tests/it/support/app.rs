@@ -237,6 +237,7 @@ impl TestUser<'_> {
             lives,
             key: None,
             scopes: Scopes::default(),
+            applications: Vec::new(),
             is_readable: false,
         };
         let made = tokens::add(&self.app.app, By::Cli, self.id, &self.name, request).await;
@@ -252,6 +253,7 @@ impl TestUser<'_> {
             lives: None,
             key: None,
             scopes: Scopes::default(),
+            applications: Vec::new(),
             is_readable: true,
         };
         tokens::add(&self.app.app, By::Cli, self.id, &self.name, request).await.expect("a token can be made");
