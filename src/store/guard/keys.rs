@@ -42,7 +42,7 @@ impl Db<'_> {
         host: &str,
         since: Timestamp,
     ) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM app_keys WHERE hash = $1 AND app_session_id = $2 AND host = $3 AND created_at >= $4";
+        let sql = "SELECT created_at FROM app_keys WHERE hash = $1 AND app_session_id = $2 AND host = $3 AND created_at >= $4";
         let found: Option<i64> = self.one(sql, &values![hash, app_session_id, host, since]).await?;
         Ok(found.is_some())
     }

@@ -121,11 +121,14 @@ db_test!(what_is_not_clear_is_refused_before_a_session_is_looked_up, |db| async 
         "",
         "wíki.example",
     ] {
-        for kind in ["nginx", "caddy", "traefik"] {
-            let cookie = browser.cookie_header(WIKI);
+        let cookie = browser.cookie_header(WIKI);
+        for kind in ["caddy", "traefik"] {
             let answer = browser.ask(kind, "-", ("GET", host, "/"), &[("cookie", &cookie)]).await;
             assert_eq!((answer.status, answer.header("location")), (403, None), "{kind} {host}");
         }
+        let url = format!("https://{host}/");
+        let headers = [("host", "proxy"), ("x-original-url", url.as_str()), ("x-original-method", "GET"), ("cookie", &cookie)];
+        assert_eq!(browser.send_as("GET", "/guard/nginx/-", &headers).await.status, 403, "{host}");
     }
     for host in ["WIKI.example", "wiki.example.", "wiki.example:443"] {
         let cookie = browser.cookie_header(WIKI);

@@ -107,6 +107,7 @@ db_test!(a_ticket_works_once_here_in_time_and_in_the_browser_that_asked, |db| as
     two_apps(&app).await;
     add_app(&app, "shop", json!({"allow": "signed_in"}), json!({"hosts": [SHOP]})).await;
     app.user("alice").await;
+    app.superuser("root").await;
     let opened = |answer: &crate::support::Answer| answer.set_cookie(APP_COOKIE).is_some();
     let path = "/.rollcall/start?rd=%2F";
 

@@ -1,7 +1,8 @@
 //! A reverse proxy as a process.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -62,18 +63,28 @@ impl Proxy {
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         let child = command.spawn().expect("the proxy starts");
         let mut proxy = Self { child, port, _folder: folder };
-        proxy.wait();
+        proxy.wait(application.guard().and_then(|guard| guard.first_host()).map_or("", |host| host.as_str()));
         Some(proxy)
     }
 
-    fn wait(&mut self) {
+    /// Waits until it listens and knows the host: Traefik reads its routes a little later.
+    fn wait(&mut self, host: &str) {
         let until = Instant::now() + Duration::from_secs(20);
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while !self.knows(host) {
             let is_gone = !matches!(self.child.try_wait(), Ok(None));
             let log = || fs::read_to_string(self._folder.path().join("log")).unwrap_or_default();
             assert!(!is_gone && Instant::now() < until, "the proxy does not answer: {}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+}
+
+impl Proxy {
+    fn knows(&self, host: &str) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
+        let asked = write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && !answer.starts_with("HTTP/1.1 404")
     }
 }
 
