@@ -4,6 +4,7 @@
 //! Nothing but data goes to standard output; messages and progress go to standard error. Exit codes:
 //! 0 done, 1 failed, 2 wrong usage (a wrong setting is one), 3 no session matched.
 
+mod app;
 mod check;
 mod clock;
 mod demo;
@@ -73,6 +74,9 @@ enum Command {
     /// Tokens: add, list, rotate, remove
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Applications: add, set, list, show, remove, sessions, rule, test
+    #[command(subcommand)]
+    App(Box<app::AppCommand>),
     /// Limits of groups and users: show, set
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -194,6 +198,7 @@ pub fn main() -> ExitCode {
             Command::User(command) => user::run(config, command).await,
             Command::Group(command) => group::run(config, command).await,
             Command::Token(command) => token::run(config, command).await,
+            Command::App(command) => app::run(config, *command).await,
             Command::Policy(command) => policy::run(config, command).await,
             Command::Session(command) => session::run(config, *command).await,
             Command::Event(command) => event::run(config, *command).await,

@@ -5,10 +5,11 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Subcommand, ValueEnum};
 
+use crate::actions::applications::passwords;
 use crate::actions::by::By;
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
-use crate::cli::{Outcome, output, user};
+use crate::cli::{Outcome, misused, output, user};
 use crate::config::{Config, parse_duration};
 use crate::domain::listing::Sort;
 use crate::domain::page::Wanted;
@@ -36,6 +37,9 @@ pub(super) enum TokenCommand {
         /// How long it lives, such as 30d; for ever when not given
         #[arg(long, value_parser = humantime::parse_duration, value_name = "DURATION")]
         expires_in: Option<Duration>,
+        /// Of an app password: an application that it opens, by slug; may be repeated
+        #[arg(long = "app", value_name = "SLUG")]
+        apps: Vec<String>,
         /// What it may do of what its owner may; may be repeated. Without any: all of it
         #[arg(long, value_name = "SCOPE", value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)))]
         scope: Vec<String>,
@@ -87,7 +91,7 @@ pub(super) enum Intent {
 pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
     let app = crate::cli::open(config).await?;
     match command {
-        TokenCommand::Add { user, intent, identifier, description, expires_in, scope } => {
+        TokenCommand::Add { user, intent, identifier, description, expires_in, apps, scope } => {
             let owner = user::find(&app, &user).await?;
             let intent = match intent {
                 Intent::Api => TokenIntent::Api,
@@ -105,7 +109,13 @@ pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
                 scopes: Scopes::new(scope.iter().filter_map(|word| Scope::parse(word)).collect()),
                 is_readable: false,
             };
-            let (identifier, key) = tokens::add(&app, By::Cli, owner.id, &owner.username, request).await?;
+            if apps.is_empty() != (intent != TokenIntent::AppPassword) {
+                return Err(misused("an app password names the applications that it opens by --app, and no other token does"));
+            }
+            let (identifier, key) = match intent {
+                TokenIntent::AppPassword => passwords::add(&app, By::Cli, (owner.id, &owner.username), &apps, request).await?,
+                _ => tokens::add(&app, By::Cli, owner.id, &owner.username, request).await?,
+            };
             output::say(&format!("made the token {identifier} for {user}; this is its key, which is not shown again:"));
             output::line(key.expose())
         }

@@ -21,6 +21,7 @@ mod support;
 mod process;
 
 mod api;
+mod applications;
 mod architecture;
 mod browser;
 mod cli;

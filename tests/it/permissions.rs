@@ -8,6 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rollcall::actions::ActionError;
+use rollcall::actions::applications::guards::{self, GuardChange};
+use rollcall::actions::applications::test::Question;
+use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords};
 use rollcall::actions::by::By;
 use rollcall::actions::import::ImportError;
 use rollcall::actions::people::changes::UserChange;
@@ -31,18 +34,21 @@ use rollcall::domain::listing::SessionFilter;
 use rollcall::domain::policy::Policy;
 use rollcall::domain::scope::Scopes;
 use rollcall::domain::user::TokenIntent;
-use rollcall::domain::{Permission, PlainSecret, SessionId};
+use rollcall::domain::{Methods, Permission, PlainSecret, SessionId};
+use rollcall::store::applications::app_sessions::AppSessionFilter;
 use rollcall::store::people::policies::PolicyOwner;
 use rollcall::store::people::users::{NewUser, Rights, UserRow};
 
 use serde_json::json;
 
+use crate::applications::{add, open, server};
 use crate::support::TestApp;
 use crate::support::app::TestUser;
 
 /// Public functions that take no caller, and why they need none.
 const DOORS: &[(&str, &str)] = &[
     ("app.rs start", "the process starts"),
+    ("applications/passwords.rs app_password", "the app password is the right"),
     ("batching.rs ask", "runs what an action asks"),
     ("clock.rs find_note", "a read for `rollcall check`, of a database without an App"),
     ("people/passwords.rs hash", "computes"),
@@ -209,6 +215,32 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
             calls.insert($name, Outcome::refused($call.await));
         };
     }
+    let named = || ApplicationChange { slug: Some("new".into()), ..ApplicationChange::default() };
+    call!("applications/edit.rs add", applications::add(server, by, named()));
+    call!("applications/edit.rs change", applications::change(server, by, "wiki", ApplicationChange::default()));
+    call!("applications/edit.rs edit", applications::edit(server, by, "wiki", |_| Ok(())));
+    call!("applications/access.rs check", access::check(server, by, "wiki", alice.id));
+    call!("applications/access.rs list_allowed", access::list_allowed(server, by, alice.id));
+    call!("applications/guards.rs add", guards::add(server, by, GuardChange::default()));
+    call!("applications/guards.rs change", guards::change(server, by, 1, GuardChange::default()));
+    call!("applications/guards.rs remove", guards::remove(server, by, 1));
+    let owner_and_name = (alice.id, alice.username.as_str());
+    let app_password = TokenRequest { intent: TokenIntent::AppPassword, ..request() };
+    call!("applications/passwords.rs add", passwords::add(server, by, owner_and_name, &["wiki".into()], app_password));
+    let question = Question {
+        user: Some(alice.id),
+        url: "https://wiki.example.com/".into(),
+        method: "GET".into(),
+        from: None,
+        methods: Methods::default(),
+        age: None,
+    };
+    call!("applications/test.rs test", applications::test::test(server, by, &question));
+    let opened = app_sessions::list(server, by, AppSessionFilter::default(), 0, 1).await.map(|(_, rows)| rows);
+    let one = server.store.read().list_app_sessions(&AppSessionFilter::default(), 0, 1).await.unwrap().pop();
+    calls.insert("applications/app_sessions.rs list", opened.is_ok_and(|rows| rows.is_empty()) && one.is_some());
+    call!("applications/app_sessions.rs end", app_sessions::end(server, by, one.map(|row| row.uuid).unwrap_or_default()));
+    call!("applications/edit.rs remove", applications::remove(server, by, "wiki"));
     call!("clock.rs resume", clock::resume(server, by));
     call!("clock.rs keep", clock::keep(server, by));
     call!("clock.rs request_confirmation", clock::request_confirmation(server, by));
@@ -298,7 +330,7 @@ fn every_action_says_who_does_it_or_why_not() {
 }
 
 db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
-    let app = TestApp::new(db).await;
+    let app = server(db).await;
     let alice = app.user_with_password("alice").await;
     let session = SessionId::parse(&alice.session().await.uuid).unwrap();
     let token = TokenRequest { identifier: Some("alices".into()), ..request() };
@@ -306,6 +338,8 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
     let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
     let mallory = app.user("mallory").await;
     app.import(&[json!({"kind": "group", "name": "staff"})]).await;
+    let wiki = add(&app, "wiki", json!({"allow": "signed_in"}), "wiki.example.com").await;
+    open(&app, &session.to_string(), &wiki, "wiki.example.com").await.unwrap();
     let before = app.events().await;
     let called = call_all(&app, &principal(&mallory, Rights::default()), &row, session).await;
     let wanted: BTreeSet<String> = actions().into_iter().filter(|(_, takes)| says_who(takes)).map(|(name, _)| name).collect();
@@ -320,7 +354,8 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
     let rights = Rights { is_superuser: false, may_view_sessions: true, may_delete_sessions: true };
     let called = call_all(&app, &principal(&mallory, rights), &row, session).await;
     let done: Vec<_> = called.iter().filter(|(_, is_refused)| !**is_refused).map(|(name, _)| *name).collect();
-    assert!(done.iter().all(|name| name.starts_with("sessions/")), "{done:?}");
+    let is_of_sessions = |name: &str| name.starts_with("sessions/") || name.starts_with("applications/app_sessions.rs");
+    assert!(done.iter().all(|name| is_of_sessions(name)), "{done:?}");
     assert!(called["sessions/look.rs rename"], "a session is named by its owner alone");
 });
 

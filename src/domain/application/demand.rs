@@ -8,13 +8,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::domain::application::ApplicationRule;
+use crate::domain::application::rule::{ApplicationRule, MAX_AGE_LIMIT, MAX_ALLOWED};
 use crate::domain::{Method, Methods, Network, country};
-
-/// The most users and groups of one demand, and the most networks.
-pub const MAX_ALLOWED: usize = 500;
-/// The longest time that a demand may ask for.
-pub const MAX_AGE_LIMIT: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A user or a group, by uuid, so that renaming changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::application::demand::{Allow, Demand, DemandChange, Level};
+use crate::domain::application::header;
 use crate::domain::application::host::{Host, HostPattern};
 use crate::domain::application::path::PathPattern;
+use crate::domain::application::rule::{ApplicationRule, MAX_PARTS};
 use crate::domain::application::values::Source;
-use crate::domain::application::{ApplicationRule, header};
 use crate::domain::{Address, Network};
-
-/// The most hosts of a guard, rules of a guard, and paths of a rule.
-pub const MAX_PARTS: usize = 64;
 
 /// A rule of paths. The first one that fits decides; without one the application's own demand does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
-use crate::domain::application::ApplicationRule;
 use crate::domain::application::guard::Headers;
+use crate::domain::application::rule::ApplicationRule;
 use crate::domain::application::values::Source;
 
 /// The longest name.

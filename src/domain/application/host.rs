@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::domain::application::ApplicationRule;
+use crate::domain::application::rule::ApplicationRule;
 
 /// The longest host name (RFC 1035), in bytes.
 const MAX_NAME: usize = 253;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::domain::application::ApplicationRule;
+use crate::domain::application::rule::ApplicationRule;
 
 /// The longest pattern, in bytes.
 const MAX_LENGTH: usize = 500;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::domain::application::ApplicationRule;
+use crate::domain::application::rule::ApplicationRule;
 
 /// The longest constant and the longest path of an attribute, in bytes.
 const MAX_LENGTH: usize = 500;

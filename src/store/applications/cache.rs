@@ -9,12 +9,12 @@ use arc_swap::ArcSwapOption;
 use crate::domain::application::host::Host;
 use crate::domain::application::{Application, Provider};
 use crate::store::applications::rows::{ApplicationRow, ProviderRow};
-use crate::store::{Db, Store, StoreError};
+use crate::store::{Db, StoreError};
 
 /// All applications at one version.
 #[derive(Debug, Default)]
 pub struct Applications {
-    version: i64,
+    pub(in crate::store) version: i64,
     /// By slug.
     list: Vec<Arc<Application>>,
     /// Guards that no application has.
@@ -98,36 +98,7 @@ impl Applications {
 
 /// The applications that this process has read.
 #[derive(Debug, Default)]
-pub(in crate::store) struct ApplicationCache(ArcSwapOption<Applications>);
-
-impl Store {
-    /// The applications at this version, which the caller read in the statement that it decides by; or at a later one.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn applications_at(&self, version: i64) -> Result<Arc<Applications>, StoreError> {
-        if let Some(cached) = self.application_cache().0.load_full()
-            && cached.version == version
-        {
-            return Ok(cached);
-        }
-        let db = self.read();
-        // The version is read before the rows: they may be newer than it says, and never older.
-        let version = db.find_applications_version().await?;
-        let read = Arc::new(db.read_applications(version).await?);
-        self.application_cache().0.store(Some(Arc::clone(&read)));
-        Ok(read)
-    }
-
-    /// The applications as they are now.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn applications(&self) -> Result<Arc<Applications>, StoreError> {
-        let version = self.read().find_applications_version().await?;
-        self.applications_at(version).await
-    }
-}
+pub(in crate::store) struct ApplicationCache(pub(in crate::store) ArcSwapOption<Applications>);
 
 impl Db<'_> {
     /// Reads all applications, without the cache: for transactions.

@@ -5,3 +5,37 @@ pub mod cache;
 pub mod passwords;
 pub mod people;
 pub mod rows;
+
+use std::sync::Arc;
+
+use crate::store::applications::cache::Applications;
+use crate::store::{Store, StoreError};
+
+impl Store {
+    /// The applications at this version, which the caller read in the statement that it decides by; or at a later one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn applications_at(&self, version: i64) -> Result<Arc<Applications>, StoreError> {
+        if let Some(cached) = self.application_cache().0.load_full()
+            && cached.version == version
+        {
+            return Ok(cached);
+        }
+        let db = self.read();
+        // The version is read before the rows: they may be newer than it says, and never older.
+        let version = db.find_applications_version().await?;
+        let read = Arc::new(db.read_applications(version).await?);
+        self.application_cache().0.store(Some(Arc::clone(&read)));
+        Ok(read)
+    }
+
+    /// The applications as they are now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn applications(&self) -> Result<Arc<Applications>, StoreError> {
+        let version = self.read().find_applications_version().await?;
+        self.applications_at(version).await
+    }
+}

@@ -12,8 +12,13 @@ on_both!(tokens, |home| async move {
     assert!(key.len() >= 43 && !key.contains(char::is_whitespace) && !done.err.contains(&key), "{done:?}");
     assert_eq!(server.call(Method::GET, SESSIONS, &key).await.status(), 200);
 
-    for intent in ["app_password", "verification", "recovery"] {
-        let key = home.ok(&["token", "add", "--user", "akadmin", "--intent", intent]);
+    home.ok(&["app", "add", "wiki"]);
+    home.fails(2, &["token", "add", "--user", "akadmin", "--intent", "app_password"]);
+    home.fails(2, &["token", "add", "--user", "akadmin", "--app", "wiki"]);
+    home.fails(1, &["token", "add", "--user", "akadmin", "--intent", "app_password", "--app", "nothing"]);
+    for args in [&["app_password", "--app", "wiki"][..], &["verification"], &["recovery"]] {
+        let intent = args[0];
+        let key = home.ok(&[&["token", "add", "--user", "akadmin", "--intent"], args].concat());
         assert_eq!(server.call(Method::GET, SESSIONS, key.trim()).await.status(), 403, "{intent} does not open the API");
     }
     let short = home.ok(&["token", "add", "--user", "alice", "--expires-in", "1s", "--identifier", "short"]);

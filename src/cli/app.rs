@@ -1,0 +1,158 @@
+//! `rollcall app`.
+
+mod fields;
+mod rules;
+mod show;
+mod test;
+
+use clap::Subcommand;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::applications::{self, ApplicationChange, app_sessions};
+use crate::actions::by::By;
+use crate::cli::app::fields::{DemandArgs, FieldArgs};
+use crate::cli::{Failure, Outcome, output};
+use crate::config::Config;
+use crate::domain::application::Application;
+use crate::store::applications::app_sessions::AppSessionFilter;
+
+/// What to do with applications.
+#[derive(Subcommand)]
+pub(super) enum AppCommand {
+    /// Add an application; it opens for nobody unless --allow says for whom
+    Add {
+        /// What names it in addresses: letters, digits, - and _
+        slug: String,
+        #[command(flatten)]
+        demand: DemandArgs,
+        #[command(flatten)]
+        fields: FieldArgs,
+    },
+    /// Change an application; what is not said stays, and a repeated flag replaces its list
+    Set {
+        /// Which
+        slug: String,
+        /// Another slug
+        #[arg(long = "slug", value_name = "NEW")]
+        new_slug: Option<String>,
+        /// It has no guard any more, and its app sessions end
+        #[arg(long, conflicts_with = "hosts")]
+        remove_guard: bool,
+        /// End the app sessions of users who may not open it any more
+        #[arg(long)]
+        apply_now: bool,
+        #[command(flatten)]
+        demand: DemandArgs,
+        #[command(flatten)]
+        fields: FieldArgs,
+    },
+    /// List applications by slug
+    List {
+        /// As JSON lines
+        #[arg(long, conflicts_with = "csv")]
+        json: bool,
+        /// As CSV
+        #[arg(long)]
+        csv: bool,
+    },
+    /// Show an application with its rules
+    Show {
+        /// Which
+        slug: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an application with its guard; its app sessions end
+    Remove {
+        /// Which
+        slug: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List who has which application open
+    Sessions {
+        /// Only this application
+        slug: Option<String>,
+        /// As JSON lines
+        #[arg(long, conflicts_with = "csv")]
+        json: bool,
+        /// As CSV
+        #[arg(long)]
+        csv: bool,
+    },
+    /// The path rules of an application: list, add, remove
+    Rule(rules::RuleArgs),
+    /// Say whether a user may open an address, by which rule, and what is missing
+    Test(test::TestArgs),
+}
+
+pub(super) async fn run(config: Config, command: AppCommand) -> Outcome {
+    let app = crate::cli::open(config).await?;
+    match command {
+        AppCommand::Add { slug, demand, fields } => {
+            let wanted = fields.change(&app, None, &demand).await?;
+            let name = wanted.name.clone().unwrap_or_else(|| slug.clone());
+            let wanted = ApplicationChange { slug: Some(slug.clone()), name: Some(name), ..wanted };
+            applications::add(&app, By::Cli, wanted).await?;
+            output::say(&format!("added the application {slug}"));
+            Ok(())
+        }
+        AppCommand::Set { slug, new_slug, remove_guard, apply_now, demand, fields } => {
+            let before = find(&app, &slug).await?;
+            let mut wanted = fields.change(&app, Some(&before), &demand).await?;
+            wanted.slug = new_slug;
+            wanted.apply_now = apply_now;
+            if remove_guard {
+                wanted.guard = Some(None);
+            }
+            applications::change(&app, By::Cli, &slug, wanted).await?;
+            output::say(&format!("changed the application {slug}"));
+            Ok(())
+        }
+        AppCommand::List { json, csv } => show::list(&app, json, csv).await,
+        AppCommand::Show { slug, json } => show::show(&app, &*find(&app, &slug).await?, json).await,
+        AppCommand::Remove { slug, yes } => {
+            find(&app, &slug).await?;
+            if !yes && !output::confirm(&format!("Remove the application {slug}?"))? {
+                return Err("nothing was removed".into());
+            }
+            applications::remove(&app, By::Cli, &slug).await?;
+            output::say(&format!("removed the application {slug}"));
+            Ok(())
+        }
+        AppCommand::Sessions { slug, json, csv } => {
+            if let Some(slug) = &slug {
+                find(&app, slug).await?;
+            }
+            let filter = AppSessionFilter { application: slug, ..AppSessionFilter::default() };
+            let (_, rows) = app_sessions::list(&app, By::Cli, filter, 0, i64::MAX).await?;
+            show::sessions(&rows, json, csv)
+        }
+        AppCommand::Rule(args) => rules::run(&app, args).await,
+        AppCommand::Test(args) => test::run(&app, args).await,
+    }
+}
+
+/// The application of that slug, or a message that says there is none.
+///
+/// # Errors
+/// When there is none.
+async fn find(app: &App, slug: &str) -> Result<std::sync::Arc<Application>, Failure> {
+    let all = app.store.applications().await?;
+    all.by_slug(slug).cloned().ok_or_else(|| not_there(slug))
+}
+
+fn not_there(slug: &str) -> Failure {
+    format!("there is no application {slug}").into()
+}
+
+/// An edit's result, with a message for an application that is gone.
+fn edited<T>(done: Result<T, ActionError>, slug: &str) -> Result<T, Failure> {
+    match done {
+        Err(ActionError::NotFound) => Err(not_there(slug)),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,60 @@
+//! Applications: who may open them, their guards and rules, and the app sessions that end with their session.
+
+mod access;
+mod changes;
+mod ends;
+mod passwords;
+
+use rollcall::actions::applications::{self, ApplicationChange};
+use rollcall::actions::by::By;
+use rollcall::domain::SessionId;
+use rollcall::domain::application::Application;
+use rollcall::domain::application::demand::Demand;
+use rollcall::domain::application::guard::Guard;
+use rollcall::store::StoreError;
+use rollcall::store::applications::app_sessions::{Begun, Opened};
+use rollcall::values;
+use serde_json::{Value, json};
+
+use crate::support::{TestApp, TestDb};
+
+/// A server that has an address of its own, which guards need.
+pub async fn server(db: TestDb) -> TestApp {
+    TestApp::with(db, &[("HTTP__PUBLIC_URL", "http://login.example.com")]).await
+}
+
+/// A demand from JSON.
+pub fn demand(json: Value) -> Demand {
+    serde_json::from_value(json).expect("a demand")
+}
+
+/// A guard from JSON.
+pub fn guard(json: Value) -> Guard {
+    serde_json::from_value(json).expect("a guard")
+}
+
+/// Adds an application with this demand and a guard of this host.
+pub async fn add(app: &TestApp, slug: &str, access: Value, host: &str) -> Application {
+    let wanted = ApplicationChange {
+        slug: Some(slug.to_owned()),
+        name: Some(format!("The {slug}")),
+        access: Some(demand(access)),
+        guard: Some(Some(guard(json!({"hosts": [host]})))),
+        ..ApplicationChange::default()
+    };
+    applications::add(&app.app, By::Cli, wanted).await.expect("an application can be added")
+}
+
+/// Opens an application in a session, as the guard does.
+pub async fn open(app: &TestApp, session: &str, application: &Application, host: &str) -> Option<Begun> {
+    let uuid = SessionId::parse(session).expect("a uuid");
+    let id = app.app.store.read().one::<i64>("SELECT id FROM session_rows WHERE uuid = $1", &values![uuid]).await.unwrap();
+    let (application, host, now) = (application.clone(), host.to_owned(), app.app.clock.now());
+    let id = id.expect("the session has a row");
+    let begun: Result<_, StoreError> = app
+        .app
+        .store
+        .write(move |db| Box::pin(async move { db.begin_app_session(id, &application, Opened::Host(&host), "uid", now).await }))
+        .await;
+    begun.expect("the database answers")
+}
