@@ -32,6 +32,23 @@ impl Routes {
         self
     }
 
+    /// Reverse proxies ask here, in Rollcall's words and in authentik's; and the guarded hosts' own addresses.
+    fn route_guard(self) -> Self {
+        self.route("/guard/nginx/{app}", any(guard::check::nginx))
+            .route("/guard/caddy/{app}", any(guard::check::caddy))
+            .route("/guard/traefik/{app}", any(guard::check::traefik))
+            .route("/guard/envoy/{app}/", any(guard::check::envoy))
+            .route("/guard/envoy/{app}/{*path}", any(guard::check::envoy))
+            .route("/guard/go", get(guard::go::go))
+            .route("/outpost.goauthentik.io/auth/nginx", any(guard::check::authentik_nginx))
+            .route("/outpost.goauthentik.io/auth/caddy", any(guard::check::authentik_caddy))
+            .route("/outpost.goauthentik.io/auth/traefik", any(guard::check::authentik_traefik))
+            .route("/outpost.goauthentik.io/auth/envoy/", any(guard::check::authentik_envoy))
+            .route("/outpost.goauthentik.io/auth/envoy/{*path}", any(guard::check::authentik_envoy))
+            .route("/.rollcall/{page}", any(guard::places::show))
+            .route("/outpost.goauthentik.io/{page}", any(guard::places::show))
+    }
+
     fn route_empty_lists(self) -> Self {
         EMPTY_LISTS.iter().fold(self, |routes, list| routes.route(list.path, list.address()))
     }
@@ -134,20 +151,7 @@ pub fn routes() -> Routes {
         .route("/settings", get(ui::admin::settings::show))
         .route("/set-up/{key}", get(ui::sign_in::set_up::show).post(ui::sign_in::set_up::submit))
         .route("/static/{file}", get(ui::assets::serve))
-        // Reverse proxies ask here, in Rollcall's words and in authentik's; and the guarded hosts' own addresses.
-        .route("/guard/nginx/{app}", any(guard::check::nginx))
-        .route("/guard/caddy/{app}", any(guard::check::caddy))
-        .route("/guard/traefik/{app}", any(guard::check::traefik))
-        .route("/guard/envoy/{app}/", any(guard::check::envoy))
-        .route("/guard/envoy/{app}/{*path}", any(guard::check::envoy))
-        .route("/guard/go", get(guard::go::go))
-        .route("/outpost.goauthentik.io/auth/nginx", any(guard::check::authentik_nginx))
-        .route("/outpost.goauthentik.io/auth/caddy", any(guard::check::authentik_caddy))
-        .route("/outpost.goauthentik.io/auth/traefik", any(guard::check::authentik_traefik))
-        .route("/outpost.goauthentik.io/auth/envoy/", any(guard::check::authentik_envoy))
-        .route("/outpost.goauthentik.io/auth/envoy/{*path}", any(guard::check::authentik_envoy))
-        .route("/.rollcall/{page}", any(guard::places::show))
-        .route("/outpost.goauthentik.io/{page}", any(guard::places::show))
+        .route_guard()
         // For machines.
         .route("/-/health/live/", get(health::live))
         .route("/-/health/ready/", get(health::ready))

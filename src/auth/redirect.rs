@@ -2,13 +2,13 @@
 
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
-use crate::config::Config;
+use crate::config::{Config, PublicUrl};
 
 /// The `next` that was asked for, if it is a path of this server or an address under its public URL;
 /// else `/`.
 #[must_use]
 pub fn safe(config: &Config, next: Option<&str>) -> String {
-    let own = config.http.public_url.as_ref().map(|url| url.origin());
+    let own = config.http.public_url.as_ref().map(PublicUrl::origin);
     path_within(own.as_slice(), next.unwrap_or_default()).unwrap_or_else(|| "/".into())
 }
 

@@ -55,9 +55,9 @@ macro_rules! template {
     };
 }
 
-template!(Nginx, "guard/nginx.conf" { listen: &'a str, app: &'a str, hosts: &'a [String], names: &'a [Name], nginx_host: &'a str });
+template!(Nginx, "guard/nginx.conf" { listen: &'a str, app: &'a str, hosts: &'a [String], names: &'a [Name], host_variable: &'a str });
 template!(Caddy, "guard/caddy.conf" { app: &'a str, hosts: &'a [String], names: &'a [Name], hop: String });
-template!(Traefik, "guard/traefik.yml" { listen: &'a str, app: &'a str, own_names: &'a [Name], traefik_rule: String });
+template!(Traefik, "guard/traefik.yml" { listen: &'a str, app: &'a str, own_names: &'a [Name], rule: String });
 template!(Envoy, "guard/envoy.yml" {
     listen_address: &'a str,
     listen_port: &'a str,
@@ -65,9 +65,9 @@ template!(Envoy, "guard/envoy.yml" {
     app_port: &'a str,
     rollcall_address: &'a str,
     rollcall_port: &'a str,
-    envoy_domains: String,
-    envoy_strip: String,
-    envoy_upstream: String,
+    domains_text: String,
+    strip: String,
+    upstream: String,
 });
 
 /// The configuration of a proxy in front of an application; `None` when it has no guard.
@@ -95,11 +95,11 @@ pub fn of(kind: Kind, application: &Application, addresses: Addresses<'_>) -> Op
 fn nginx(filling: &Filling<'_>, guard: &Guard) -> Option<String> {
     // `$host` has no port, and `$http_host` is what the caller wrote.
     let has_port = guard.hosts.iter().any(|host| host.host().as_str().contains(':'));
-    let nginx_host = if has_port { "$host:$server_port" } else { "$host" };
+    let host_variable = if has_port { "$host:$server_port" } else { "$host" };
     // A server name has no port either.
     let hosts: Vec<String> = filling.hosts.iter().map(|host| host.split(':').next().unwrap_or_default().to_owned()).collect();
     let Addresses { listen, app, rollcall } = filling.addresses;
-    Nginx { slug: filling.slug, listen, app, rollcall, hosts: &hosts, names: &filling.names, nginx_host }.render().ok()
+    Nginx { slug: filling.slug, listen, app, rollcall, hosts: &hosts, names: &filling.names, host_variable }.render().ok()
 }
 
 fn caddy(filling: &Filling<'_>) -> Option<String> {
@@ -119,7 +119,7 @@ fn traefik(filling: &Filling<'_>, guard: &Guard) -> Option<String> {
     let Addresses { listen, app, rollcall } = filling.addresses;
     let listen = if listen.contains(':') { listen.to_owned() } else { format!(":{listen}") };
     let rule = guard.hosts.iter().map(traefik_host).collect::<Vec<_>>().join(" || ");
-    Traefik { slug: filling.slug, listen: &listen, app, rollcall, own_names: &filling.own_names, traefik_rule: rule }.render().ok()
+    Traefik { slug: filling.slug, listen: &listen, app, rollcall, own_names: &filling.own_names, rule }.render().ok()
 }
 
 fn traefik_host(host: &HostPattern) -> String {
@@ -133,14 +133,15 @@ fn envoy(filling: &Filling<'_>) -> Option<String> {
     let ((app_address, app_port), (rollcall_address, rollcall_port)) = (app.rsplit_once(':')?, rollcall.rsplit_once(':')?);
     let own: Vec<String> = filling.own_names.iter().map(|name| name.text.to_lowercase()).collect();
     // An app may read `.` and `_` in a name as `-`.
-    let spellings = own.iter().map(|name| format!("|{}", name.replace('-', "[-.]")));
-    let envoy_strip = format!("(remote|x[-.]authentik)[-.].*|x[-.]rollcall[-.]jwt{}", spellings.collect::<String>());
-    let envoy_upstream = match own.as_slice() {
+    let fixed = ["(remote|x[-.]authentik)[-.].*".to_owned(), "x[-.]rollcall[-.]jwt".to_owned()];
+    let spellings: Vec<String> = fixed.into_iter().chain(own.iter().map(|name| name.replace('-', "[-.]"))).collect();
+    let strip = spellings.join("|");
+    let upstream = match own.as_slice() {
         [] => ", {prefix: remote-}, {prefix: x-authentik-}".to_owned(),
-        own => own.iter().map(|name| format!(", {{exact: {name}}}")).collect(),
+        own => own.iter().map(|name| [", {exact: ", name, "}"].concat()).collect::<Vec<_>>().concat(),
     };
     let domains: Vec<String> = filling.hosts.iter().map(|host| format!("\"{host}\"")).collect();
-    let envoy_domains = domains.join(", ");
+    let domains_text = domains.join(", ");
     let slug = filling.slug;
     let addresses = Envoy {
         slug,
@@ -151,9 +152,9 @@ fn envoy(filling: &Filling<'_>) -> Option<String> {
         app_port,
         rollcall_address,
         rollcall_port,
-        envoy_domains,
-        envoy_strip,
-        envoy_upstream,
+        domains_text,
+        strip,
+        upstream,
     };
     addresses.render().ok()
 }

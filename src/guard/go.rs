@@ -27,6 +27,9 @@ use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::sessions::rows::LiveSession;
 
+/// The parameter of the address after a form of Rollcall's own was shown.
+const SHOWN: &str = "shown";
+
 /// Goes on with a sign-in to an app.
 pub async fn go(Shared(app): Shared<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
@@ -55,7 +58,8 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, StoreError> {
         return Ok(redirect(StatusCode::FOUND, &start::address(&guarded.origin(&app.config), &state, Tries::default())));
     }
     let back = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let back = utf8_percent_encode(back, NON_ALPHANUMERIC);
+    let back = if query.last(SHOWN).is_some() { back.to_owned() } else { format!("{back}&{SHOWN}=1") };
+    let back = utf8_percent_encode(&back, NON_ALPHANUMERIC);
     let session = match session_of_cookies(app, &parts.headers, client).await? {
         Admission::Open(session) => session,
         Admission::None => return Ok(redirect(StatusCode::SEE_OTHER, &format!("/sign-in?next={back}"))),
@@ -92,12 +96,25 @@ async fn hand_out(
             let ticket = tickets::issue(app, session, &guarded.application, &guarded.host, state.nonce()).await?;
             let sealed = Query::parse(parts.uri.query().unwrap_or_default()).last("state").unwrap_or_default().to_owned();
             let (origin, callback) = (guarded.origin(&app.config), state.words.callback());
-            Ok(redirect(StatusCode::FOUND, &format!("{origin}{callback}?state={sealed}&ticket={}", ticket.expose())))
+            let to = format!("{origin}{callback}?state={sealed}&ticket={}", ticket.expose());
+            let is_after_form = Query::parse(parts.uri.query().unwrap_or_default()).last(SHOWN).is_some();
+            Ok(if is_after_form { page_on_the_way(guarded, &to) } else { redirect(StatusCode::FOUND, &to) })
         }
         Verdict::SignIn | Verdict::WrongPassword => Ok(redirect(StatusCode::SEE_OTHER, &format!("/sign-in?next={back}"))),
         Verdict::Prove(lacks) => Ok(redirect(StatusCode::SEE_OTHER, &prove(&lacks, back))),
         Verdict::Refused(refusal) => Ok(answer::refused_at_home(app, guarded, &refusal)),
     }
+}
+
+/// Leads on by a page instead of a redirect: browsers refuse a redirect to another host that follows a form which may be
+/// sent to its own host only (`form-action` in Content Security Policy).
+fn page_on_the_way(guarded: &Guarded, to: &str) -> Response {
+    let page = Page::new(format!("Going on to {}", guarded.application.name), []).link("Go on", to);
+    let mut response = page.answer(StatusCode::OK);
+    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={to}")) {
+        response.headers_mut().insert(header::REFRESH, refresh);
+    }
+    response
 }
 
 /// Where a user proves what a demand asks for: `/confirm`, which is told how new and how good the proof must be.

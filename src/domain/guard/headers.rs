@@ -84,8 +84,8 @@ mod tests {
         assert_eq!(one(&[b""]).single("x"), Ok(Some("")));
         assert_eq!(one(&[b"a", b"a"]).single("x"), Err(Unclear::Doubled));
         assert_eq!(one(&[b"\xff"]).single("x"), Err(Unclear::NotUtf8));
-        assert_eq!(one(&[&[b'a'; MAX_VALUE]]).single("x").map(Option::unwrap).map(str::len), Ok(MAX_VALUE));
-        assert_eq!(one(&[&[b'a'; MAX_VALUE + 1]]).single("x"), Err(Unclear::TooLong));
+        assert_eq!(one(&[&vec![b'a'; MAX_VALUE]]).single("x").map(Option::unwrap).map(str::len), Ok(MAX_VALUE));
+        assert_eq!(one(&[&vec![b'a'; MAX_VALUE + 1]]).single("x"), Err(Unclear::TooLong));
         assert!(one(&[b" Navigate "]).is("x", "navigate") && !one(&[b"navigate", b"navigate"]).is("x", "navigate"));
     }
 }

@@ -45,8 +45,17 @@ impl FromRow for KeyHolder {
 }
 
 fn read_who(row: &mut Row<'_>, username: String) -> Result<Subject, StoreError> {
-    let (uuid, uid, name, email) = (row.uuid()?, row.text()?, row.text()?, row.text()?);
-    let (is_email_verified, attributes) = (row.bool()?, row.text()?);
+    let mut identity = Identity {
+        username,
+        uuid: row.uuid()?,
+        uid: row.text()?,
+        name: row.text()?,
+        email: row.text()?,
+        is_email_verified: row.bool()?,
+        // What is no object has no attributes.
+        attributes: serde_json::from_str(&row.text()?).unwrap_or_default(),
+        groups: Vec::new(),
+    };
     let corrupt = || StoreError::Corrupt("the groups of a user");
     let mut listed: Vec<GroupJson> = serde_json::from_str(&row.text()?).map_err(|_| corrupt())?;
     listed.sort_unstable_by(|one, other| one.1.cmp(&other.1));
@@ -55,10 +64,8 @@ fn read_who(row: &mut Row<'_>, username: String) -> Result<Subject, StoreError> 
         ids.push(Uuid::try_parse(&uuid).map_err(|_| corrupt())?);
         groups.push(name);
     }
-    // What is no object has no attributes.
-    let attributes = serde_json::from_str(&attributes).unwrap_or_default();
-    let identity = Identity { username, name, email, is_email_verified, uid, uuid, groups, attributes };
-    Ok(Subject { person: Person::new(uuid, ids), identity, is_active: true })
+    identity.groups = groups;
+    Ok(Subject { person: Person::new(identity.uuid, ids), identity, is_active: true })
 }
 
 /// The columns of a [`Subject`] but for the username, of the user `u`; the groups in the JSON of one database.

@@ -2,6 +2,7 @@
 //! proxy; `proxies/` has real ones.
 
 mod checks;
+mod documents;
 mod doors;
 mod sign_in;
 pub mod world;

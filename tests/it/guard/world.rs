@@ -194,7 +194,8 @@ impl<'a> Browser<'a> {
                 true => self.ask(kind, slug, ("GET", &host, &path), &PAGE).await,
                 false => self.send("GET", &host, &path, &PAGE).await,
             };
-            match answer.header("location") {
+            let next = answer.header("location").or_else(|| answer.header("refresh")?.strip_prefix("0; url="));
+            match next {
                 Some(to) if to.starts_with('/') => url = format!("https://{host}{to}"),
                 Some(to) => url = to.to_owned(),
                 None => return answer,

@@ -92,7 +92,7 @@ fn got(answer: &Answer, name: &str) -> Vec<String> {
     headers.filter(same).map(|header| header[1].as_str().unwrap().to_owned()).collect()
 }
 
-async fn the_app(app: &TestApp, slug: &str) -> Application {
+pub async fn the_app(app: &TestApp, slug: &str) -> Application {
     Application::clone(app.app.store.applications().await.unwrap().by_slug(slug).unwrap())
 }
 

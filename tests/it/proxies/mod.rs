@@ -3,4 +3,5 @@
 
 mod echo;
 mod guarded;
+mod journey;
 mod process;
