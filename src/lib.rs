@@ -4,7 +4,7 @@
 //! A request passes the layers of [`http`], its line in [`routes`], a handler in [`api`] or [`ui`],
 //! an action in [`actions`], and a statement in [`store`].
 //!
-//! Imports point down only: `main → cli → {server, routes} → {api, ui, jobs} → {auth, http} → actions
+//! Imports point down only: `main → cli → {server, routes} → {api, ui, guard, jobs} → {auth, http} → actions
 //! → {core, keys} → {enrich, store} → {config, domain}`. [`metrics`] and [`files`] are leaves: they
 //! import nothing of this crate.
 
@@ -17,6 +17,7 @@ pub mod core;
 pub mod domain;
 pub mod enrich;
 pub mod files;
+pub mod guard;
 pub mod http;
 pub mod jobs;
 pub mod keys;

@@ -9,6 +9,7 @@ use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::{app_sessions, applications, authenticated_sessions, brands, ended_sessions, groups, tokens, users};
 use crate::api::empty::EMPTY_LISTS;
 use crate::api::{admin, authenticators, events, flows, health, outposts, policies, providers, root, schema, stages};
+use crate::guard;
 use crate::ui;
 use crate::ui::fleet::offers::ApiNames;
 
@@ -29,6 +30,23 @@ impl Routes {
         self.paths.push(path);
         self.router = self.router.route(path, answer);
         self
+    }
+
+    /// Reverse proxies ask here, in Rollcall's words and in authentik's; and the guarded hosts' own addresses.
+    fn route_guard(self) -> Self {
+        self.route("/guard/nginx/{app}", any(guard::check::nginx))
+            .route("/guard/caddy/{app}", any(guard::check::caddy))
+            .route("/guard/traefik/{app}", any(guard::check::traefik))
+            .route("/guard/envoy/{app}/", any(guard::check::envoy))
+            .route("/guard/envoy/{app}/{*path}", any(guard::check::envoy))
+            .route("/guard/go", get(guard::go::go))
+            .route("/outpost.goauthentik.io/auth/nginx", any(guard::check::authentik_nginx))
+            .route("/outpost.goauthentik.io/auth/caddy", any(guard::check::authentik_caddy))
+            .route("/outpost.goauthentik.io/auth/traefik", any(guard::check::authentik_traefik))
+            .route("/outpost.goauthentik.io/auth/envoy/", any(guard::check::authentik_envoy))
+            .route("/outpost.goauthentik.io/auth/envoy/{*path}", any(guard::check::authentik_envoy))
+            .route("/.rollcall/{page}", any(guard::places::show))
+            .route("/outpost.goauthentik.io/{page}", any(guard::places::show))
     }
 
     fn route_empty_lists(self) -> Self {
@@ -148,6 +166,7 @@ pub fn routes() -> Routes {
         .route("/settings", get(ui::admin::settings::show))
         .route("/set-up/{key}", get(ui::sign_in::set_up::show).post(ui::sign_in::set_up::submit))
         .route("/static/{file}", get(ui::assets::serve))
+        .route_guard()
         // For machines.
         .route("/-/health/live/", get(health::live))
         .route("/-/health/ready/", get(health::ready))

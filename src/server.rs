@@ -12,6 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::actions::app::App;
 use crate::api;
 use crate::api::error::ApiError;
+use crate::guard;
 use crate::http::serve::{Bounds, Hooks, descriptors};
 use crate::http::{self, client, compress, headers, log};
 use crate::routes::routes;
@@ -34,6 +35,7 @@ pub fn layers(router: Router<App>, app: &App) -> Router<App> {
     router
         .layer(from_fn_with_state((app.clone(), all), ui::resume::carry))
         .layer(from_fn_with_state(app.clone(), ui::error::dress))
+        .layer(from_fn_with_state(app.clone(), guard::misdirected))
         .layer(from_fn_with_state(app.clone(), headers::add))
         .layer(from_fn_with_state(internal as fn() -> Response, compress::answer))
         .layer(from_fn(log::access))

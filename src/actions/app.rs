@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::actions::batching::{self, Batching};
+use crate::actions::guard::recent::Recent;
+use crate::actions::guard::refusals::Refusals;
 use crate::actions::people::passwords::Passwords;
 use crate::actions::sessions::end_jobs::EndJobs;
 use crate::actions::sessions::moves::Moves;
@@ -35,6 +37,10 @@ pub struct Parts {
     pub guesses: Batching<Ask, Taking>,
     /// Changes of address that an event was written for.
     pub moves: Moves,
+    /// Applications that were read lately, for the guard.
+    pub guarded: Recent,
+    /// Refusals of the guard that an event was written for.
+    pub refusals: Refusals,
     /// Open live views.
     pub streams: Streams,
     /// Ends of many sessions that run in this process.
@@ -71,6 +77,8 @@ impl App {
             sign_ins: Batching::new(admit::admit_all, batching::at_once(), admit::MOST_IN_BATCH),
             guesses: Batching::new(guess_batch::ask_all, batching::at_once(), guess_batch::MOST_IN_BATCH),
             moves: Moves::default(),
+            guarded: Recent::default(),
+            refusals: Refusals::default(),
             streams: Streams::default(),
             end_jobs: EndJobs::default(),
         })))

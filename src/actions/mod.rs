@@ -8,6 +8,7 @@ pub mod by;
 pub mod clock;
 pub mod csv;
 pub mod events;
+pub mod guard;
 pub mod import;
 pub mod people;
 pub mod policies;

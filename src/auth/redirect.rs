@@ -2,28 +2,33 @@
 
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
-use crate::config::Config;
+use crate::config::{Config, PublicUrl};
 
 /// The `next` that was asked for, if it is a path of this server or an address under its public URL;
 /// else `/`.
 #[must_use]
 pub fn safe(config: &Config, next: Option<&str>) -> String {
-    let next = next.unwrap_or_default();
+    let own = config.http.public_url.as_ref().map(PublicUrl::origin);
+    path_within(own.as_slice(), next.unwrap_or_default()).unwrap_or_else(|| "/".into())
+}
+
+/// The path, with its query, that an address names: a path, or an address below one of these origins
+/// (`https://host[:port]`). `None` for all others. No browser reads what is given as an address of another host.
+#[must_use]
+pub fn path_within(origins: &[&str], address: &str) -> Option<String> {
     // Browsers drop tabs and line breaks from addresses, and read `\` as `/`.
-    if next.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
-        return "/".into();
+    if address.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+        return None;
     }
-    let own = config.http.public_url.as_ref().and_then(|url| {
-        let start = next.get(..url.origin().len())?;
-        let rest = next.get(url.origin().len()..)?;
-        start.eq_ignore_ascii_case(url.origin()).then_some(rest)
-    });
-    let path = own.unwrap_or(next);
-    if path.starts_with('/') && !path.starts_with("//") {
-        // A header holds no other characters.
-        return utf8_percent_encode(path, CONTROLS).to_string();
-    }
-    "/".into()
+    let below = |origin: &&str| {
+        let start = address.get(..origin.len())?;
+        let rest = address.get(origin.len()..)?;
+        start.eq_ignore_ascii_case(origin).then_some(rest)
+    };
+    let path = origins.iter().filter_map(below).find(|rest| rest.starts_with('/')).unwrap_or(address);
+    let is_path = path.starts_with('/') && !path.starts_with("//");
+    // A header holds no other characters.
+    is_path.then(|| utf8_percent_encode(path, CONTROLS).to_string())
 }
 
 #[cfg(test)]

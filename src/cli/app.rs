@@ -1,5 +1,6 @@
 //! `rollcall app`.
 
+mod config;
 mod fields;
 mod rules;
 mod show;
@@ -87,6 +88,8 @@ pub(super) enum AppCommand {
     Rule(rules::RuleArgs),
     /// Say whether a user may open an address, by which rule, and what is missing
     Test(test::TestArgs),
+    /// Print the configuration of a reverse proxy in front of an application
+    Config(config::ConfigArgs),
 }
 
 pub(super) async fn run(config: Config, command: AppCommand) -> Outcome {
@@ -133,6 +136,7 @@ pub(super) async fn run(config: Config, command: AppCommand) -> Outcome {
         }
         AppCommand::Rule(args) => rules::run(&app, args).await,
         AppCommand::Test(args) => test::run(&app, args).await,
+        AppCommand::Config(args) => config::run(&app, args).await,
     }
 }
 

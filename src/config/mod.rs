@@ -8,6 +8,7 @@ mod authentik;
 mod bootstrap;
 mod database;
 mod geoip;
+mod guard;
 mod history;
 mod http;
 mod kinds;
@@ -32,6 +33,7 @@ pub use authentik::AuthentikConfig;
 pub use bootstrap::BootstrapConfig;
 pub use database::{DatabaseConfig, Location, PoolConfig};
 pub use geoip::GeoIpConfig;
+pub use guard::GuardConfig;
 pub use history::HistoryConfig;
 pub use http::{HttpConfig, PublicUrl};
 pub(crate) use kinds::parse_duration;
@@ -49,7 +51,7 @@ pub use sources::{ConfigError, Flags, Given};
 pub use user_agent::UserAgentConfig;
 
 /// All sections, in the order of the documents.
-pub const SECTIONS: [Section; 15] = [
+pub const SECTIONS: [Section; 16] = [
     ServerConfig::SECTION,
     DatabaseConfig::SECTION,
     GeoIpConfig::SECTION,
@@ -57,6 +59,7 @@ pub const SECTIONS: [Section; 15] = [
     HttpConfig::SECTION,
     SessionConfig::SECTION,
     SignInConfig::SECTION,
+    GuardConfig::SECTION,
     HistoryConfig::SECTION,
     PrivacyConfig::SECTION,
     BootstrapConfig::SECTION,
@@ -97,6 +100,8 @@ pub struct Config {
     pub sessions: SessionConfig,
     /// `[sign_in]`
     pub sign_in: SignInConfig,
+    /// `[guard]`
+    pub guard: GuardConfig,
     /// `[history]`
     pub history: HistoryConfig,
     /// `[privacy]`
@@ -133,6 +138,7 @@ impl Config {
             http: HttpConfig::read(&values)?,
             sessions: SessionConfig::read(&values)?,
             sign_in: SignInConfig::read(&values)?,
+            guard: GuardConfig::read(&values)?,
             history: HistoryConfig::read(&values)?,
             privacy: PrivacyConfig::read(&values)?,
             bootstrap: BootstrapConfig::read(&values)?,

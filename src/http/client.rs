@@ -114,7 +114,8 @@ fn parse_entry(text: &str) -> Option<IpAddr> {
 
 /// Whether an address is a trusted proxy's: as it is written, as the IPv4 address that a translator
 /// shows in IPv6, or as an IPv4-mapped one, where the setting names such a network.
-fn is_trusted(address: IpAddr, trusted: &[ipnet::IpNet]) -> bool {
+#[must_use]
+pub fn is_trusted(address: IpAddr, trusted: &[ipnet::IpNet]) -> bool {
     let translated = Address(address).translated().map(|address| address.0);
     let mapped = match address {
         IpAddr::V4(ip) => Some(ip.to_ipv6_mapped()),

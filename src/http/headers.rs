@@ -21,12 +21,16 @@ const HSTS: &str = "max-age=31536000";
 /// The same for all hosts below it, which are not all ours unless the settings say so.
 const HSTS_WITH_SUBDOMAINS: &str = "max-age=31536000; includeSubDomains";
 
+/// Marks an answer on a host that is not the server's own but an app's: nothing is said there about https.
+#[derive(Clone, Copy, Debug)]
+pub struct OnAppHost;
+
 /// Adds what a handler did not set itself (OWASP ASVS v5.0.0-3.4.1 to 3.4.8).
 pub async fn add(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_https = request.extensions().get::<ClientInfo>().is_some_and(|client| client.is_https);
     let mut response = next.run(request).await;
     complete(response.headers_mut());
-    if is_https {
+    if is_https && response.extensions().get::<OnAppHost>().is_none() {
         let value = if app.config.http.hsts_include_subdomains { HSTS_WITH_SUBDOMAINS } else { HSTS };
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::clock;
+use crate::actions::guard::tickets;
 use crate::actions::sessions::{end_job, retention};
 use crate::actions::sign_in::guesses;
 use crate::actions::tokens::keys;
@@ -62,6 +63,7 @@ impl Jobs {
         jobs.every(UPKEEP, "looking up places", app, |app| async move { places::refresh(&app, By::System).await });
         jobs.every(UPKEEP, "reading user agents again", app, |app| async move { user_agents::refresh(&app, By::System).await });
         jobs.every(UPKEEP, "removing limits on guesses", app, |app| async move { guesses::sweep(&app, By::System).await });
+        jobs.every(UPKEEP, "removing tickets", app, |app| async move { tickets::sweep(&app, By::System).await });
         jobs.every(UPKEEP, "freeing memory", app, |app| async move {
             app.user_agents.rest();
             app.store.rest();

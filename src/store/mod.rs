@@ -5,6 +5,7 @@ pub mod applications;
 pub mod db;
 pub mod error;
 pub mod events;
+pub mod guard;
 pub mod lists;
 pub mod people;
 pub mod sessions;

@@ -232,7 +232,9 @@ pub(in crate::ui) fn conflict(shown_again: PageResult) -> PageResult {
 /// on the way to a page into a page.
 pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if path.starts_with("/api/") || path.starts_with("/-/") || path.starts_with("/static/") {
+    // The guard has pages of its own.
+    let is_guards = path.starts_with("/guard/") || path.starts_with("/.rollcall/") || path.starts_with("/outpost.goauthentik.io/");
+    if is_guards || path.starts_with("/api/") || path.starts_with("/-/") || path.starts_with("/static/") {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();

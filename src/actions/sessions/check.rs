@@ -45,7 +45,24 @@ pub async fn check(app: &App, key: &PlainSecret, client: &Client, request_id: &s
 /// # Errors
 /// When the database does not answer: then the answer ends.
 pub async fn check_without_use(app: &App, key: HashedSecret, client: &Client, request_id: &str) -> Result<Admission, StoreError> {
-    let Some(session) = app.store.read().find_live_session(key, app.clock.now()).await? else { return Ok(Admission::None) };
+    match app.store.read().find_live_session(key, app.clock.now()).await? {
+        Some(session) => admit(app, session, key, client, request_id).await,
+        None => Ok(Admission::None),
+    }
+}
+
+/// What a live session opens for this client, by its binding and the second factor that its user must have. `key` is the
+/// hash of the session's own key.
+///
+/// # Errors
+/// When the database does not answer: the request is then refused.
+pub(in crate::actions) async fn admit(
+    app: &App,
+    session: LiveSession,
+    key: HashedSecret,
+    client: &Client,
+    request_id: &str,
+) -> Result<Admission, StoreError> {
     if session.proved_ip != Some(client.ip) && app.config.sessions.bindings().is_any() {
         match binding::judge(app, &session, client, request_id).await? {
             Some(moved) if moved.action == MoveAction::End => {

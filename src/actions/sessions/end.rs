@@ -155,9 +155,17 @@ pub async fn sign_out(app: &App, key: &PlainSecret, actor: &Actor) -> Result<boo
     let Some(session) = app.store.read().find_live_session(key.hash(), app.clock.now()).await? else {
         return Ok(false);
     };
-    let actor = actor.as_user(session.user_id, &session.username);
-    end_one(app, session.uuid, EndReason::SignedOut, &actor).await?;
+    sign_out_session(app, &session, actor).await?;
     Ok(true)
+}
+
+/// Ends a session that was opened: its owner signs out, on whichever host.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn sign_out_session(app: &App, session: &LiveSession, actor: &Actor) -> Result<(), StoreError> {
+    let actor = actor.as_user(session.user_id, &session.username);
+    end_one(app, session.uuid, EndReason::SignedOut, &actor).await.map(drop)
 }
 
 /// Ends the sessions with these UUIDs, of any user: for the command line, which has full access.

@@ -17,6 +17,8 @@ const BATCH: usize = 200;
 #[derive(Default)]
 pub struct Touches {
     noted: Mutex<HashMap<i64, Use>>,
+    /// Uses of app sessions.
+    apps: Mutex<HashMap<i64, Timestamp>>,
     /// Held during a write: a caller that gets it knows that all earlier uses are written.
     writing: tokio::sync::Mutex<()>,
 }
@@ -36,6 +38,18 @@ impl Touches {
             return;
         }
         self.queue(session.id, is_due, || Use { at: now, ip, user_agent: user_agent.to_owned() });
+    }
+
+    /// Notes that an app session is used now, if the last use that was written is older than `sessions.touch_interval`.
+    pub fn note_app(&self, core: &Core, app_session: i64, last: Timestamp) {
+        let (now, interval) = (core.clock.now(), core.config.sessions.touch_interval);
+        if interval.is_zero() || (last <= now && now.since(last) < interval) {
+            return;
+        }
+        let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        if apps.len() < MOST || apps.contains_key(&app_session) {
+            apps.insert(app_session, now);
+        }
     }
 
     /// Queues a use, unless the queue is full or has one of the same session after which none is
@@ -64,6 +78,13 @@ impl Touches {
                 return Err(error);
             }
             uses = rest;
+        }
+        let apps = std::mem::take(&mut *self.apps.lock().unwrap_or_else(PoisonError::into_inner));
+        let apps: Vec<(i64, Timestamp)> = apps.into_iter().collect();
+        for apps in apps.chunks(BATCH) {
+            // They are shown and decide nothing; those that cannot be written are dropped.
+            let apps = apps.to_vec();
+            core.store.write(move |db| Box::pin(async move { db.update_app_sessions_used(&apps).await })).await?;
         }
         Ok(())
     }

@@ -28,6 +28,8 @@ pub enum Guess<'a> {
     Code(UserId),
     /// What the user of a session proves once more.
     Confirmation(SessionId),
+    /// The key of an app password.
+    AppPassword,
 }
 
 impl Guess<'_> {
@@ -39,6 +41,7 @@ impl Guess<'_> {
             Self::Password(uid) => format!("password {}", names::key(uid)),
             Self::Code(user) => format!("code {}", user.0),
             Self::Confirmation(session) => format!("confirmation {session}"),
+            Self::AppPassword => "app password".to_owned(),
         }
     }
 }
@@ -254,6 +257,9 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
     } else if let Guess::Confirmation(_) = guess {
         // The caller is signed in. Guesses of strangers do not count against this limit.
         vec![limit(GuessLimit::Account, rates.account_limit, subject)]
+    } else if let Guess::AppPassword = guess {
+        // Nobody's account is named.
+        vec![limit(GuessLimit::Address, rates.address_limit, ip.unwrap_or(Address::UNKNOWN).limit_key())]
     } else {
         let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
         let (of_all, part) = rates.instance_limit.map(|rate| part_of(rate, &network)).unzip();

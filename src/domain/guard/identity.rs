@@ -86,6 +86,12 @@ pub fn headers(user: &Identity, to: SentTo<'_>) -> Option<Vec<(String, String)>>
     Some(headers)
 }
 
+/// The names of all headers that an application may be sent, in order.
+#[must_use]
+pub fn names(to: SentTo<'_>) -> Vec<String> {
+    table(to).into_iter().map(|(name, _)| name).collect()
+}
+
 /// Which header has which source.
 fn table(to: SentTo<'_>) -> Vec<(String, Source)> {
     let named = |names: &[(&str, Source)]| names.iter().map(|(name, source)| ((*name).to_owned(), source.clone())).collect();

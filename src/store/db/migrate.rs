@@ -28,8 +28,13 @@ macro_rules! migration {
 /// All migrations, oldest first. Append only: a released one never changes (migrations/README.md).
 #[must_use]
 pub fn migrations() -> &'static [Migration] {
-    const ALL: &[Migration] =
-        &[migration!("0001_init"), migration!("0002_people"), migration!("0003_tokens_events"), migration!("0004_applications")];
+    const ALL: &[Migration] = &[
+        migration!("0001_init"),
+        migration!("0002_people"),
+        migration!("0003_tokens_events"),
+        migration!("0004_applications"),
+        migration!("0005_guard"),
+    ];
     ALL
 }
 

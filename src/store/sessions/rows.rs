@@ -8,7 +8,7 @@ pub use crate::domain::listing::SessionRow;
 use crate::domain::session::Lifetime;
 use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::store::db::statements::insert_statements;
-use crate::store::people::users::{Rights, rights_columns};
+use crate::store::people::users::Rights;
 use crate::store::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
@@ -111,6 +111,22 @@ pub struct LiveSession {
     pub rights: Rights,
 }
 
+/// `SELECT` with the columns of a [`LiveSession`] of the session `s` and its user `u`, then the rest of the statement.
+macro_rules! select_live {
+    ($rest:expr) => {
+        concat!(
+            "SELECT s.id, s.uuid, s.user_id, u.username, s.last_used_at, s.absolute_expires_at, s.idle_timeout, s.proved_at, ",
+            "s.proved_ip_key, s.is_remembered, s.methods, ",
+            "(EXISTS (SELECT 1 FROM user_policies p WHERE p.user_id = s.user_id AND p.require_factor) ",
+            "OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id ",
+            "JOIN group_policies p ON p.group_id = a.ancestor_id WHERE m.user_id = s.user_id AND p.require_factor)), ",
+            $crate::store::people::users::rights_columns!(),
+            $rest
+        )
+    };
+}
+pub(in crate::store) use select_live;
+
 impl FromRow for LiveSession {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
@@ -172,13 +188,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_live_session(&self, key: HashedSecret, now: Timestamp) -> Result<Option<LiveSession>, StoreError> {
-        const SQL: &str = concat!(
-            "SELECT s.id, s.uuid, s.user_id, u.username, s.last_used_at, s.absolute_expires_at, s.idle_timeout, s.proved_at, ",
-            "s.proved_ip_key, s.is_remembered, s.methods, ",
-            "(EXISTS (SELECT 1 FROM user_policies p WHERE p.user_id = s.user_id AND p.require_factor) ",
-            "OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id ",
-            "JOIN group_policies p ON p.group_id = a.ancestor_id WHERE m.user_id = s.user_id AND p.require_factor)), ",
-            rights_columns!(),
+        const SQL: &str = select_live!(
             " FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.key_hash = $1 AND s.expires_at > $2 AND u.is_active"
         );
         self.one(SQL, &values![key, now]).await

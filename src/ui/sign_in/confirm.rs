@@ -1,6 +1,8 @@
 //! `/confirm`: a fresh proof of who the user is, for what needs one. Then on to the page that needed it, or
 //! the form that was interrupted for it is done.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -16,6 +18,7 @@ use crate::actions::sign_in::factors::Checked;
 use crate::actions::sign_in::{confirm, factors, proof};
 use crate::auth;
 use crate::auth::redirect;
+use crate::domain::application::demand::Level;
 use crate::http::query::Query;
 use crate::store::sessions::rows::LiveSession;
 use crate::ui::error::PageError;
@@ -71,12 +74,28 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let session = visitor.holder(PATH)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let next = redirect::safe(&app.config, query.last("next"));
+    let is_better_wanted = query.last("level").and_then(Level::parse).is_some_and(|level| Level::of(session.methods) < level);
+    if is_better_wanted && !app.store.read().has_factor(session.user_id).await? {
+        // There is nothing to prove it by: a factor is added first.
+        return Ok(Redirect::to("/security").into_response());
+    }
+    let is_enough = is_enough(&app, session, &query);
     // A user who still has to add a second factor has none to prove, and goes on to where it is added.
     let must_prove = factors::is_missing(&app, session) && app.store.read().has_factor(session.user_id).await?;
-    if visitor.unproved.is_none() && proof::is_fresh(&app, session) && !must_prove {
+    if visitor.unproved.is_none() && proof::is_fresh(&app, session) && is_enough && !must_prove {
         return Ok(Redirect::to(&next).into_response());
     }
     form(&app, &visitor, session, Goal { next: &next, sealed: "" }, "").await
+}
+
+/// Whether the proof of a session is as new and as good as an app asks for: `age` in seconds, and `level`. Both only ask
+/// for more than [`proof::is_fresh`] does.
+fn is_enough(app: &App, session: &LiveSession, query: &Query) -> bool {
+    let now = app.clock.now();
+    let age = query.last("age").map(|text| text.parse().map_or(Duration::ZERO, Duration::from_secs));
+    let level = query.last("level").and_then(Level::parse).unwrap_or_default();
+    let is_new = age.is_none_or(|age| session.proved_at <= now && now.since(session.proved_at) <= age);
+    is_new && Level::of(session.methods) >= level
 }
 
 /// The form, in place of the answer to one that needs a fresh proof.

@@ -59,7 +59,7 @@ pub async fn send(router: &Router, request: Request<Body>) -> Answered {
 }
 
 /// Bytes as a header's value; what no header can hold becomes `?`.
-fn header_value(bytes: &[u8]) -> HeaderValue {
+pub fn header_value(bytes: &[u8]) -> HeaderValue {
     let legal = |byte: &u8| if *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f) { *byte } else { b'?' };
     HeaderValue::from_bytes(&bytes.iter().map(legal).collect::<Vec<u8>>()).unwrap()
 }

@@ -10,6 +10,7 @@
 
 mod bodies;
 mod enrich;
+mod guard;
 mod http;
 mod passkeys;
 

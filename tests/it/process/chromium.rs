@@ -82,24 +82,40 @@ impl Chromium {
         Self::open_with(json!({"profile.managed_default_content_settings.javascript": 2})).await
     }
 
+    /// Opens a browser for which hosts are elsewhere: `MAP app.example:80 127.0.0.1:8080`, separated by commas.
+    pub async fn open_where(hosts: &str) -> Option<Self> {
+        Self::open_as(json!({}), &[format!("--host-resolver-rules={hosts}")]).await
+    }
+
     async fn open_with(preferences: Value) -> Option<Self> {
+        Self::open_as(preferences, &[]).await
+    }
+
+    async fn open_as(preferences: Value, flags: &[String]) -> Option<Self> {
         let place = PLACES.acquire().await.unwrap();
         if Command::new("chromium").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
             skip("there is no chromium");
             return None;
         }
-        Some(Self::connect(start_driver()?, tempfile::tempdir().unwrap(), place, preferences).await)
+        Some(Self::connect(start_driver()?, tempfile::tempdir().unwrap(), place, preferences, flags).await)
     }
 
     /// Closes the browser and opens it again, as people do: what it keeps is kept.
     pub async fn restarted(self) -> Self {
         let Self { client, driver, profile, place, .. } = self;
         client.close().await.unwrap();
-        Self::connect(driver, profile, place, json!({})).await
+        Self::connect(driver, profile, place, json!({}), &[]).await
     }
 
-    async fn connect(driver: Driver, profile: tempfile::TempDir, place: SemaphorePermit<'static>, preferences: Value) -> Self {
+    async fn connect(
+        driver: Driver,
+        profile: tempfile::TempDir,
+        place: SemaphorePermit<'static>,
+        preferences: Value,
+        more: &[String],
+    ) -> Self {
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
+        flags.extend_from_slice(more);
         flags.push(format!("--user-data-dir={}", profile.path().display()));
         let capabilities = json!({
             "goog:chromeOptions": {"args": flags, "prefs": preferences},

@@ -1,0 +1,26 @@
+-- The keys that guarded hosts' cookies hold, stored hashed. A key opens its application on its host while its
+-- session is live.
+CREATE TABLE app_keys (
+    hash BYTEA NOT NULL PRIMARY KEY,
+    app_session_id BIGINT NOT NULL REFERENCES app_sessions ON DELETE CASCADE,
+    -- That of the app session, so that a check of a key joins one table less.
+    session_id BIGINT NOT NULL REFERENCES session_rows,
+    host TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX app_keys_by_app_session ON app_keys (app_session_id, host, created_at);
+CREATE INDEX app_keys_by_session ON app_keys (session_id);
+
+-- A ticket carries a sign-in to an application's host: once, within a minute.
+CREATE TABLE tickets (
+    hash BYTEA NOT NULL PRIMARY KEY,
+    session_id BIGINT NOT NULL REFERENCES session_rows ON DELETE CASCADE,
+    application_id BIGINT NOT NULL REFERENCES applications ON DELETE CASCADE,
+    host TEXT COLLATE "C" NOT NULL,
+    -- The hash of the start cookie of the browser that asked for it.
+    flow_hash BYTEA NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX tickets_by_session ON tickets (session_id);
+CREATE INDEX tickets_by_application ON tickets (application_id);
+CREATE INDEX tickets_by_expiry ON tickets (expires_at);

@@ -1,0 +1,7 @@
+//! The guard: whether a request to an app's host may pass, and tickets that carry a sign-in there.
+
+pub mod check;
+mod password;
+pub mod recent;
+pub mod refusals;
+pub mod tickets;

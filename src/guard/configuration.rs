@@ -1,0 +1,164 @@
+//! Configurations of reverse proxies, as `rollcall app config` prints them, docs/guard.md shows them, and the tests run them.
+
+use askama::Template;
+
+use crate::domain::application::Application;
+use crate::domain::application::guard::{Guard, Headers};
+use crate::domain::application::host::HostPattern;
+use crate::domain::guard::identity::{SentTo, names};
+use crate::domain::guard::kind::Kind;
+use crate::domain::guard::places::Words;
+
+/// The addresses in a configuration, each `host:port`.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses<'a> {
+    /// Where the proxy listens: `80`, or with an address.
+    pub listen: &'a str,
+    /// Where the app listens.
+    pub app: &'a str,
+    /// Where Rollcall listens.
+    pub rollcall: &'a str,
+}
+
+impl Default for Addresses<'_> {
+    fn default() -> Self {
+        Self { listen: "80", app: "127.0.0.1:8080", rollcall: "127.0.0.1:9000" }
+    }
+}
+
+/// The name of an identity header.
+struct Name {
+    /// As it is sent.
+    text: String,
+    /// As nginx writes it in names of variables.
+    variable: String,
+}
+
+/// What all templates are filled with.
+struct Filling<'a> {
+    slug: &'a str,
+    hosts: Vec<String>,
+    names: Vec<Name>,
+    own_names: Vec<Name>,
+    addresses: Addresses<'a>,
+}
+
+macro_rules! template {
+    ($name:ident, $path:literal { $($field:ident: $type:ty),* $(,)? }) => {
+        #[derive(Template)]
+        #[template(path = $path, escape = "none")]
+        struct $name<'a> {
+            slug: &'a str,
+            rollcall: &'a str,
+            $($field: $type,)*
+        }
+    };
+}
+
+template!(Nginx, "guard/nginx.conf" { listen: &'a str, app: &'a str, hosts: &'a [String], names: &'a [Name], host_variable: &'a str });
+template!(Caddy, "guard/caddy.conf" { app: &'a str, hosts: &'a [String], names: &'a [Name], hop: String });
+template!(Traefik, "guard/traefik.yml" { listen: &'a str, app: &'a str, own_names: &'a [Name], rule: String });
+template!(Envoy, "guard/envoy.yml" {
+    listen_address: &'a str,
+    listen_port: &'a str,
+    app_address: &'a str,
+    app_port: &'a str,
+    rollcall_address: &'a str,
+    rollcall_port: &'a str,
+    domains_text: String,
+    strip: String,
+    upstream: String,
+});
+
+/// The configuration of a proxy in front of an application; `None` when it has no guard.
+#[must_use]
+pub fn of(kind: Kind, application: &Application, addresses: Addresses<'_>) -> Option<String> {
+    let guard = application.guard()?;
+    let to = SentTo { guard, groups: &application.groups_sent, slug: &application.slug, provider: "", words: Words::Own };
+    let name = |text: String| Name { variable: text.to_ascii_lowercase().replace('-', "_"), text };
+    let own = if matches!(guard.headers, Headers::Own(_)) { names(to) } else { Vec::new() };
+    let filling = Filling {
+        slug: &application.slug,
+        hosts: guard.hosts.iter().map(ToString::to_string).collect(),
+        names: names(to).into_iter().map(name).collect(),
+        own_names: own.into_iter().map(name).collect(),
+        addresses,
+    };
+    match kind {
+        Kind::Nginx => nginx(&filling, guard),
+        Kind::Caddy => caddy(&filling),
+        Kind::Traefik => traefik(&filling, guard),
+        Kind::Envoy => envoy(&filling),
+    }
+}
+
+fn nginx(filling: &Filling<'_>, guard: &Guard) -> Option<String> {
+    // `$host` has no port, and `$http_host` is what the caller wrote.
+    let has_port = guard.hosts.iter().any(|host| host.host().as_str().contains(':'));
+    let host_variable = if has_port { "$host:$server_port" } else { "$host" };
+    // A server name has no port either.
+    let hosts: Vec<String> = filling.hosts.iter().map(|host| host.split(':').next().unwrap_or_default().to_owned()).collect();
+    let Addresses { listen, app, rollcall } = filling.addresses;
+    Nginx { slug: filling.slug, listen, app, rollcall, hosts: &hosts, names: &filling.names, host_variable }.render().ok()
+}
+
+fn caddy(filling: &Filling<'_>) -> Option<String> {
+    let Addresses { listen, app, rollcall } = filling.addresses;
+    let hop: Vec<String> = ["remote", "authentik"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(filling.own_names.iter().map(|name| name.text.to_lowercase()))
+        .collect();
+    // Caddy takes https unless an address says otherwise.
+    let address = |host: &String| if listen == "80" { host.clone() } else { format!("http://{}:{}", host, port_of(listen)) };
+    let hosts: Vec<String> = filling.hosts.iter().map(address).collect();
+    Caddy { slug: filling.slug, app, rollcall, hosts: &hosts, names: &filling.names, hop: hop.join("|") }.render().ok()
+}
+
+fn traefik(filling: &Filling<'_>, guard: &Guard) -> Option<String> {
+    let Addresses { listen, app, rollcall } = filling.addresses;
+    let listen = if listen.contains(':') { listen.to_owned() } else { format!(":{listen}") };
+    let rule = guard.hosts.iter().map(traefik_host).collect::<Vec<_>>().join(" || ");
+    Traefik { slug: filling.slug, listen: &listen, app, rollcall, own_names: &filling.own_names, rule }.render().ok()
+}
+
+fn traefik_host(host: &HostPattern) -> String {
+    let name = host.host().name();
+    if host.is_wildcard() { format!("HostRegexp(`^[^.]+\\\\.{}$`)", name.replace('.', "\\\\.")) } else { format!("Host(`{name}`)") }
+}
+
+fn envoy(filling: &Filling<'_>) -> Option<String> {
+    let Addresses { listen, app, rollcall } = filling.addresses;
+    let (listen_address, listen_port) = listen.rsplit_once(':').unwrap_or(("0.0.0.0", listen));
+    let ((app_address, app_port), (rollcall_address, rollcall_port)) = (app.rsplit_once(':')?, rollcall.rsplit_once(':')?);
+    let own: Vec<String> = filling.own_names.iter().map(|name| name.text.to_lowercase()).collect();
+    // An app may read `.` and `_` in a name as `-`.
+    let fixed = ["(remote|x[-.]authentik)[-.].*".to_owned(), "x[-.]rollcall[-.]jwt".to_owned()];
+    let spellings: Vec<String> = fixed.into_iter().chain(own.iter().map(|name| name.replace('-', "[-.]"))).collect();
+    let strip = spellings.join("|");
+    let upstream = match own.as_slice() {
+        [] => ", {prefix: remote-}, {prefix: x-authentik-}".to_owned(),
+        own => own.iter().map(|name| [", {exact: ", name, "}"].concat()).collect::<Vec<_>>().concat(),
+    };
+    let domains: Vec<String> = filling.hosts.iter().map(|host| format!("\"{host}\"")).collect();
+    let domains_text = domains.join(", ");
+    let slug = filling.slug;
+    let addresses = Envoy {
+        slug,
+        rollcall,
+        listen_address,
+        listen_port,
+        app_address,
+        app_port,
+        rollcall_address,
+        rollcall_port,
+        domains_text,
+        strip,
+        upstream,
+    };
+    addresses.render().ok()
+}
+
+fn port_of(listen: &str) -> &str {
+    listen.rsplit_once(':').map_or(listen, |(_, port)| port)
+}

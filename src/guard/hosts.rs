@@ -1,0 +1,98 @@
+//! Which application a request's host belongs to; and requests that reach the wrong server.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::actions::app::App;
+use crate::config::Config;
+use crate::domain::application::Application;
+use crate::domain::application::host::Host;
+use crate::domain::guard::headers::Headers;
+use crate::domain::guard::places;
+use crate::guard::page::Page;
+use crate::http::client::is_trusted;
+use crate::http::headers::OnAppHost;
+use crate::http::log_limit::LogLimit;
+use crate::store::StoreError;
+
+/// A host that an application's guard has.
+#[derive(Clone, Debug)]
+pub struct Guarded {
+    /// The host.
+    pub host: Host,
+    /// Its application.
+    pub application: Arc<Application>,
+}
+
+impl Guarded {
+    /// `scheme://host` of the host: with the scheme of `http.public_url`.
+    #[must_use]
+    pub fn origin(&self, config: &Config) -> String {
+        format!("{}://{}", if config.is_https() { "https" } else { "http" }, self.host)
+    }
+
+    /// The guarded host that a request names by its `Host`, if it is one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn of_request(app: &App, headers: &HeaderMap) -> Result<Option<Self>, StoreError> {
+        let Ok(Some(text)) = headers.single("host") else { return Ok(None) };
+        let Some(host) = Host::parse(text) else { return Ok(None) };
+        if is_own(&app.config, &host) {
+            return Ok(None);
+        }
+        let application = app.guarded.of_host(app, &host).await?;
+        Ok(application.map(|application| Self { host, application }))
+    }
+}
+
+/// Whether a host is the one of `http.public_url`.
+#[must_use]
+pub fn is_own(config: &Config, host: &Host) -> bool {
+    let own = config.http.public_url.as_ref().and_then(|url| url.origin().split_once("://"));
+    own.and_then(|(_, authority)| Host::parse(authority)).is_some_and(|own| own == *host)
+}
+
+/// The address of the peer that a request came from, if it is a trusted proxy.
+#[must_use]
+pub fn trusted_peer(config: &Config, extensions: &Extensions) -> Option<IpAddr> {
+    let peer = peer(extensions)?;
+    is_trusted(peer, &config.http.trusted_proxies).then_some(peer)
+}
+
+/// Tells once a minute of a peer whose checks are refused.
+pub fn tell_of_stranger(extensions: &Extensions) {
+    static LINES: LogLimit = LogLimit::new(1, std::time::Duration::from_secs(60));
+    if let (Some(peer), Some(held_back)) = (peer(extensions), LINES.admit()) {
+        tracing::warn!(%peer, held_back, "a check was refused: its sender is not in http.trusted_proxies");
+    }
+}
+
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
+}
+
+/// The layer around all routes: on a guarded host only the guard's own addresses are answered. Anything else came here by
+/// a mistake in a proxy's configuration, and must not show Rollcall's sign-in on an app's host: 421.
+pub async fn misdirected(State(app): State<App>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_guards = path.starts_with("/guard/") || places::is_ours(path);
+    if is_guards || path.starts_with("/-/") || app.config.http.public_url.is_none() {
+        return next.run(request).await;
+    }
+    match Guarded::of_request(&app, request.headers()).await {
+        Ok(None) | Err(_) => next.run(request).await,
+        Ok(Some(_)) => {
+            let text = "This host is guarded by Rollcall, and its reverse proxy sent this request to Rollcall instead of the app.";
+            let page = Page::new("The reverse proxy is misconfigured", [text.to_owned()]);
+            let mut response = page.answer(StatusCode::MISDIRECTED_REQUEST);
+            response.extensions_mut().insert(OnAppHost);
+            response
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! docs/guard.md shows the configurations that `rollcall app config` prints, which the tests run.
+
+use rollcall::domain::Timestamp;
+use rollcall::domain::application::{Application, Provider};
+use rollcall::domain::guard::kind::Kind;
+use rollcall::guard::configuration::{self, Addresses};
+use serde_json::json;
+use uuid::Uuid;
+
+fn application(guard: serde_json::Value) -> Application {
+    let mut application = Application::new(1, Uuid::nil(), "app".into(), "app".into(), Timestamp(0));
+    let guard = serde_json::from_value(guard).unwrap();
+    application.provider = Some(Provider { id: 1, name: "app".into(), application: Some(1), guard, kept: serde_json::Map::new() });
+    application
+}
+
+#[test]
+fn the_document_shows_what_the_command_prints() {
+    let path = "docs/guard.md";
+    let mut text = std::fs::read_to_string(path).unwrap();
+    let before = text.clone();
+    for kind in Kind::ALL {
+        let printed = configuration::of(kind, &application(json!({"hosts": ["app.example.com"]})), Addresses::default()).unwrap();
+        let mark = format!("<!-- config: {kind} -->\n```");
+        let at = text.find(&mark).unwrap_or_else(|| panic!("no place for {kind}")) + mark.len();
+        let start = at + text[at..].find('\n').unwrap() + 1;
+        let end = start + text[start..].find("```").unwrap();
+        text.replace_range(start..end, &format!("{}\n", printed.trim_end()));
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &text).unwrap();
+    } else {
+        assert!(text == before, "UPDATE_DOCS=1 cargo test --test it guard::documents writes docs/guard.md");
+    }
+}
+
+#[test]
+fn a_configuration_names_every_header_that_the_application_sends() {
+    let own = application(json!({"hosts": ["app.example.com", "*.example.org"], "headers": {"X-WEBAUTH-USER": "username"}}));
+    for kind in Kind::ALL {
+        let printed = configuration::of(kind, &own, Addresses::default()).unwrap().to_lowercase();
+        assert!(printed.contains("x-webauth-user") || printed.contains("x[-.]webauth[-.]user"), "{kind}: {printed}");
+        assert!(
+            printed.contains("app.example.com") && printed.contains("example.org") || printed.contains("example\\\\.org"),
+            "{kind}: {printed}"
+        );
+        let mut none = own.clone();
+        none.provider = None;
+        assert_eq!(configuration::of(kind, &none, Addresses::default()), None);
+    }
+}

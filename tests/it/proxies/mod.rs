@@ -1,0 +1,7 @@
+//! Real reverse proxies in front of an app, with the configurations that `rollcall app config` prints. nginx comes from the
+//! distribution, the others from `scripts/fetch-proxies`; one that is missing is skipped aloud.
+
+mod echo;
+mod guarded;
+mod journey;
+mod process;
