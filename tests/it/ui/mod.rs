@@ -2,6 +2,7 @@
 
 mod administration;
 mod all_sessions;
+mod applications;
 mod confirm;
 mod forms;
 mod headers;

@@ -1,5 +1,6 @@
 //! `/api/v3/core/applications/`: what people open. The list is for everyone: what they may open.
 
+pub mod opened;
 pub mod wire;
 
 use std::sync::Arc;
