@@ -29,7 +29,7 @@ pub struct SessionApplication {
     /// When it was last used.
     #[schema(value_type = String, format = DateTime)]
     last_used: Timestamp,
-    /// For so many seconds requests can still succeed after an end.
+    /// For this number of seconds requests can still succeed after an end.
     ends_within: u64,
     /// The logout notice that is owed; always null so far.
     #[schema(required)]
