@@ -207,12 +207,14 @@ impl<'a> Cast<'a> {
                 &[("{stage_uuid}", "6f6c6c63-616c-4c00-8000-757365726c67"), ("{stage_uuid}", "unknown")]
             }
             _ if route.contains("{event_uuid}") => &[("{event_uuid}", "00000000-0000-4000-8000-00000000dead")],
+            _ if route.contains("{page}") => &[("{page}", "start"), ("{page}", "who"), ("{page}", "ping"), ("{page}", "unknown")],
+            _ if route.contains("{app}") => &[("{app}", "wiki")],
             _ if route.contains("{name}") => &[("{name}", "unknown")],
             _ => &[],
         };
         let query = if route.ends_with("/bulk_delete/") { format!("?user_pks={owner}") } else { String::new() };
         let fill = |path: String| {
-            let path = path.replace("{uuid}", &self.uuid).replace("{group_uuid}", &self.group);
+            let path = path.replace("{*path}", "x").replace("{uuid}", &self.uuid).replace("{group_uuid}", &self.group);
             path.replace("{key}", &self.link).replace("{id}", &self.newcomer.id.0.to_string()) + &query
         };
         let mut samples: Vec<(String, String)> =
