@@ -6,9 +6,9 @@ use axum::{Extension, Router};
 use crate::actions::app::App;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::{authenticated_sessions, brands, ended_sessions, groups, tokens, users};
+use crate::api::core::{app_sessions, applications, authenticated_sessions, brands, ended_sessions, groups, tokens, users};
 use crate::api::empty::EMPTY_LISTS;
-use crate::api::{admin, authenticators, events, flows, health, root, schema, stages};
+use crate::api::{admin, authenticators, events, flows, health, outposts, policies, providers, root, schema, stages};
 use crate::guard;
 use crate::ui;
 use crate::ui::fleet::offers::ApiNames;
@@ -85,6 +85,21 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/tokens/{identifier}/view_key/", tokens::item_view_key())
         .route("/api/v3/core/tokens/{identifier}/set_key/", tokens::item_set_key())
         .route("/api/v3/core/tokens/{identifier}/used_by/", tokens::item_used_by())
+        .route("/api/v3/core/applications/", applications::collection())
+        .route("/api/v3/core/applications/{slug}/", applications::item())
+        .route("/api/v3/core/applications/{slug}/check_access/", applications::item_check_access())
+        .route("/api/v3/core/applications/{slug}/used_by/", applications::item_used_by())
+        .route("/api/v3/core/app_sessions/", app_sessions::collection())
+        .route("/api/v3/core/app_sessions/{uuid}/", app_sessions::item())
+        .route("/api/v3/policies/bindings/", policies::bindings::collection())
+        .route("/api/v3/policies/bindings/{policy_binding_uuid}/", policies::bindings::item())
+        .route("/api/v3/providers/all/", providers::all::collection())
+        .route("/api/v3/providers/all/{id}/", providers::all::item())
+        .route("/api/v3/providers/proxy/", providers::proxy::collection())
+        .route("/api/v3/providers/proxy/{id}/", providers::proxy::item())
+        .route("/api/v3/providers/proxy/{id}/used_by/", providers::proxy::item_used_by())
+        .route("/api/v3/outposts/instances/", outposts::instances::collection())
+        .route("/api/v3/outposts/instances/{uuid}/", outposts::instances::item())
         .route("/api/v3/core/brands/current/", brands::current())
         .route("/api/v3/root/config/", root::config::address())
         .route("/api/v3/admin/version/", admin::version::address())

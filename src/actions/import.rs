@@ -1,4 +1,4 @@
-//! Import: users, groups, tokens and sessions as JSON lines, all or nothing.
+//! Import: users, groups, applications, tokens and sessions as JSON lines, all or nothing.
 //!
 //! One object a line; `kind` tells which. Users come before what refers to them. A session's key is
 //! stored hashed and serves both Rollcall's cookie and authentik's. A user keeps the `uuid` and the `uid` that
@@ -13,10 +13,12 @@ use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::applications::import::{ApplicationLine, LineFault, add_line};
 use crate::actions::by::By;
 use crate::actions::people::passwords;
 use crate::actions::sessions::bulk_end::end_everything_in;
 use crate::actions::sessions::retention::ADDRESSES_SETTING;
+use crate::actions::tokens::APP_PASSWORD_PREFIX;
 use crate::core::agents::Agents;
 use crate::domain::event::EventContent;
 use crate::domain::names;
@@ -49,6 +51,10 @@ pub struct Summary {
     pub tokens: u64,
     /// Sessions.
     pub sessions: u64,
+    /// Applications.
+    pub applications: u64,
+    /// App passwords whose key does not begin with `rcp_`: they open nothing.
+    pub powerless: u64,
 }
 
 /// Why nothing was imported.
@@ -87,6 +93,7 @@ impl ImportError {
 enum Line {
     Group(GroupLine),
     User(UserLine),
+    Application(ApplicationLine),
     Token(TokenLine),
     Session(SessionLine),
 }
@@ -136,6 +143,9 @@ struct TokenLine {
     identifier: Option<String>,
     #[serde(default)]
     description: String,
+    /// Of an app password: the slugs of the applications that it opens.
+    #[serde(default)]
+    applications: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -174,6 +184,8 @@ pub async fn run(app: &App, by: By<'_>, source: Source, is_replacing: bool, prog
         known_users: HashSet::new(),
         known_agents: HashMap::new(),
         are_keys_behind: false,
+        is_replacing,
+        app: app.clone(),
         done: Summary::default(),
     };
     let actor = by.actor();
@@ -194,8 +206,8 @@ pub async fn run(app: &App, by: By<'_>, source: Source, is_replacing: bool, prog
                 }
                 // They may be older than those that have lost their addresses.
                 db.update_setting(ADDRESSES_SETTING, "").await?;
-                let Summary { users, tokens, sessions, .. } = done;
-                let content = EventContent::Import { users, tokens, sessions, applications: 0, is_generated: false };
+                let Summary { users, tokens, sessions, applications, .. } = done;
+                let content = EventContent::Import { users, tokens, sessions, applications, is_generated: false };
                 db.insert_events(&[content.by(&actor, import.now)]).await?;
                 Ok(done)
             })
@@ -211,6 +223,9 @@ struct Import {
     known_agents: HashMap<String, i64>,
     /// Whether users brought keys that the database's own do not know of yet.
     are_keys_behind: bool,
+    /// Whether what is stored goes first.
+    is_replacing: bool,
+    app: App,
     done: Summary,
 }
 
@@ -225,6 +240,15 @@ impl From<StoreError> for Fault {
         match error {
             StoreError::Conflict(why) => Self::Line(format!("one like it exists already ({why})")),
             other => Self::Store(other),
+        }
+    }
+}
+
+impl From<LineFault> for Fault {
+    fn from(fault: LineFault) -> Self {
+        match fault {
+            LineFault::Line(why) => Self::Line(why),
+            LineFault::Store(error) => error.into(),
         }
     }
 }
@@ -276,6 +300,14 @@ impl Import {
                 self.done.groups += 1;
             }
             Line::User(line) => self.user(db, line).await?,
+            Line::Application(line) => {
+                // Applications that are stored go only where the file brings others.
+                if self.is_replacing && self.done.applications == 0 {
+                    db.delete_applications().await?;
+                }
+                add_line(db, &self.app, line).await?;
+                self.done.applications += 1;
+            }
             Line::Token(line) => self.token(db, line).await?,
             Line::Session(line) => self.session(db, line).await?,
         }
@@ -346,6 +378,11 @@ impl Import {
         // A link is good while its user's credentials stay as they are now.
         let owner = if intent == TokenIntent::Recovery { db.find_user(UserId(line.user)).await? } else { None };
         let made_up = secret::random_alphanumeric(10).map_err(|error| Fault::Line(error.to_string()))?;
+        let is_app_password = intent == TokenIntent::AppPassword;
+        if !line.applications.is_empty() && !is_app_password {
+            return Err(Fault::Line("applications are for the intent app_password".into()));
+        }
+        self.done.powerless += u64::from(is_app_password && !line.key.starts_with(APP_PASSWORD_PREFIX));
         let token = NewToken {
             key_hash: PlainSecret::from_text(line.key).hash(),
             identifier: line.identifier.unwrap_or_else(|| format!("imported-{made_up}")),
@@ -355,7 +392,13 @@ impl Import {
             expires: (line.expiring, instant("expires", &line.expires)?),
             generation: owner.map(|user| user.generation()),
         };
-        db.insert_token(&token, self.now).await?;
+        let uuid = db.insert_token(&token, self.now).await?;
+        let mut applications = Vec::with_capacity(line.applications.len());
+        for slug in &line.applications {
+            let id = db.find_application_id(slug).await?;
+            applications.push(id.ok_or_else(|| Fault::Line(format!("there is no application {slug:?}")))?);
+        }
+        db.insert_token_applications(uuid, &applications).await?;
         self.done.tokens += 1;
         Ok(())
     }

@@ -24,15 +24,11 @@ pub struct EmptyList {
 /// All of them.
 #[rustfmt::skip]
 pub const EMPTY_LISTS: &[EmptyList] = &[
-    EmptyList { path: "/api/v3/core/applications/", model: "Application" },
     EmptyList { path: "/api/v3/core/brands/", model: "Brand" },
     EmptyList { path: "/api/v3/core/user_consent/", model: "UserConsent" },
-    EmptyList { path: "/api/v3/providers/all/", model: "Provider" },
     EmptyList { path: "/api/v3/providers/oauth2/", model: "OAuth2Provider" },
-    EmptyList { path: "/api/v3/providers/proxy/", model: "ProxyProvider" },
     EmptyList { path: "/api/v3/providers/ldap/", model: "LDAPProvider" },
     EmptyList { path: "/api/v3/providers/saml/", model: "SAMLProvider" },
-    EmptyList { path: "/api/v3/outposts/instances/", model: "Outpost" },
     EmptyList { path: "/api/v3/outposts/service_connections/all/", model: "ServiceConnection" },
     EmptyList { path: "/api/v3/sources/all/", model: "Source" },
     EmptyList { path: "/api/v3/stages/all/", model: "Stage" },
@@ -40,7 +36,6 @@ pub const EMPTY_LISTS: &[EmptyList] = &[
     EmptyList { path: "/api/v3/stages/prompt/prompts/", model: "Prompt" },
     EmptyList { path: "/api/v3/stages/invitation/invitations/", model: "Invitation" },
     EmptyList { path: "/api/v3/policies/all/", model: "Policy" },
-    EmptyList { path: "/api/v3/policies/bindings/", model: "PolicyBinding" },
     EmptyList { path: "/api/v3/policies/reputation/scores/", model: "Reputation" },
     EmptyList { path: "/api/v3/propertymappings/all/", model: "PropertyMapping" },
     EmptyList { path: "/api/v3/rbac/roles/", model: "Role" },

@@ -13,10 +13,13 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, ServerBuilder
 use utoipa::{Modify, OpenApi};
 
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::{authenticated_sessions as sessions, brands, ended_sessions, groups, tokens, users};
+use crate::api::core::{
+    app_sessions, applications, authenticated_sessions as sessions, brands, ended_sessions, groups, tokens, users,
+};
 use crate::api::error::GenericError;
 use crate::api::flows::executor;
-use crate::api::{admin, authenticators, empty, events, flows, root, stages};
+use crate::api::policies::bindings;
+use crate::api::{admin, authenticators, empty, events, flows, outposts, providers, root, stages};
 use crate::http::static_file::StaticFile;
 
 /// What the paths of the description begin with. It is in `servers`, as in authentik's description.
@@ -101,6 +104,41 @@ struct Description;
 ))]
 struct Instance;
 
+/// The operations about applications.
+#[derive(OpenApi)]
+#[openapi(paths(
+    applications::list,
+    applications::create,
+    applications::retrieve,
+    applications::update,
+    applications::partial_update,
+    applications::destroy,
+    applications::check_access,
+    applications::used_by,
+    app_sessions::list,
+    app_sessions::destroy,
+    bindings::list,
+    bindings::create,
+    bindings::retrieve,
+    bindings::update,
+    bindings::partial_update,
+    bindings::destroy,
+    providers::all::list,
+    providers::all::retrieve,
+    providers::proxy::list,
+    providers::proxy::create,
+    providers::proxy::retrieve,
+    providers::proxy::update,
+    providers::proxy::partial_update,
+    providers::proxy::destroy,
+    providers::proxy::used_by,
+    outposts::instances::list,
+    outposts::instances::retrieve,
+    outposts::instances::update,
+    outposts::instances::partial_update
+))]
+struct Applications;
+
 /// What all operations share: base address, credentials, and the errors that the scaffold answers.
 struct Common;
 
@@ -126,6 +164,7 @@ const ERRORS: [(u16, bool, &str); 8] = [
 impl Modify for Common {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         openapi.merge(Instance::openapi());
+        openapi.merge(Applications::openapi());
         empty::describe(openapi);
         openapi.servers = Some(vec![ServerBuilder::new().url(BASE).build()]);
         let paths = std::mem::take(&mut openapi.paths.paths);

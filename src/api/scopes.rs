@@ -12,8 +12,8 @@ pub fn needed(method: &Method, path: &str) -> Need {
     let parts: Vec<&str> = path.split('/').collect();
     let is_read = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match (parts.as_slice(), is_read) {
-        (["core", "authenticated_sessions" | "ended_sessions", ..], true) => Need::One(Scope::SessionsRead),
-        (["core", "authenticated_sessions", ..], false) => Need::One(Scope::SessionsEnd),
+        (["core", "authenticated_sessions" | "ended_sessions" | "app_sessions", ..], true) => Need::One(Scope::SessionsRead),
+        (["core", "authenticated_sessions" | "app_sessions", ..], false) => Need::One(Scope::SessionsEnd),
         // Who one is and which version answers: clients ask before everything else.
         (["core", "users", "me"] | ["admin", "version"] | ["events", "events", "actions"], true) => Need::Nothing,
         (["core", "users" | "groups", ..] | ["authenticators", ..], true) => Need::One(Scope::UsersRead),
@@ -40,6 +40,10 @@ mod tests {
             (Method::HEAD, "core/ended_sessions/", Need::One(Scope::SessionsRead)),
             (Method::DELETE, "core/authenticated_sessions/x/", Need::One(Scope::SessionsEnd)),
             (Method::POST, "core/authenticated_sessions/revoke/", Need::One(Scope::SessionsEnd)),
+            (Method::GET, "core/app_sessions/", Need::One(Scope::SessionsRead)),
+            (Method::DELETE, "core/app_sessions/x/", Need::One(Scope::SessionsEnd)),
+            (Method::GET, "core/applications/", Need::One(Scope::SystemRead)),
+            (Method::POST, "policies/bindings/", Need::All),
             (Method::GET, "core/users/me/", Need::Nothing),
             (Method::GET, "core/users/7/", Need::One(Scope::UsersRead)),
             (Method::GET, "authenticators/admin/all/", Need::One(Scope::UsersRead)),

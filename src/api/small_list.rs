@@ -116,8 +116,22 @@ pub fn page<L: Fields>(
     is_strict: bool,
     rows: Vec<Value>,
 ) -> Result<SmallPage, ApiError> {
+    page_with(list, query, is_strict, &[], rows)
+}
+
+/// The same for an address that has parameters of its own.
+///
+/// # Errors
+/// As for [`page`].
+pub fn page_with<L: Fields>(
+    list: &ListTable<FieldFilter<L>, &'static str>,
+    query: &Query,
+    is_strict: bool,
+    own: &[&str],
+    rows: Vec<Value>,
+) -> Result<SmallPage, ApiError> {
     refuse_choices(list, query)?;
-    let request = list.read(query, is_strict)?;
+    let request = list.read_with(query, is_strict, own)?;
     let mut rows: Vec<Value> = rows.into_iter().filter(|row| matches(&request.filter, row)).collect();
     let by = |row: &Value, key: &str| text(row.get(if key.is_empty() { L::ORDERS.first().copied().unwrap_or("pk") } else { key }));
     rows.sort_by(|one, other| {

@@ -50,6 +50,13 @@ pub(super) async fn run(config: Config, args: ImportArgs) -> Outcome {
     .await;
     bar.finish_and_clear();
     let done = done.map_err(|error| format!("{}: {error}; nothing was imported", args.file.display()))?;
-    output::say(&format!("imported {} users, {} tokens, {} sessions", done.users, done.tokens, done.sessions));
+    let applications = if done.applications == 0 { String::new() } else { format!("{} applications, ", done.applications) };
+    output::say(&format!("imported {} users, {applications}{} tokens, {} sessions", done.users, done.tokens, done.sessions));
+    if done.powerless > 0 {
+        output::say(&format!(
+            "{} app passwords open no application: their keys do not begin with rcp_; `rollcall token rotate` makes new ones",
+            done.powerless
+        ));
+    }
     Ok(())
 }

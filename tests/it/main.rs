@@ -48,6 +48,7 @@ mod lost_files;
 mod matrix;
 mod metrics;
 mod names;
+mod operations;
 mod passkeys;
 mod permissions;
 mod power_loss;

@@ -240,6 +240,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     let one = server.store.read().list_app_sessions(&AppSessionFilter::default(), 0, 1).await.unwrap().pop();
     calls.insert("applications/app_sessions.rs list", opened.is_ok_and(|rows| rows.is_empty()) && one.is_some());
     call!("applications/app_sessions.rs end", app_sessions::end(server, by, one.map(|row| row.uuid).unwrap_or_default()));
+    let kept = applications::remove_and_keep_guard(server, by, "wiki").await;
+    calls.insert("applications/edit.rs remove_and_keep_guard", kept.refused());
     call!("applications/edit.rs remove", applications::remove(server, by, "wiki"));
     call!("clock.rs resume", clock::resume(server, by));
     call!("clock.rs keep", clock::keep(server, by));

@@ -98,37 +98,43 @@ fn check(app: &App, application: Application) -> Result<Application, Application
 pub async fn add(app: &App, by: By<'_>, wanted: ApplicationChange) -> Result<Application, ActionError> {
     by.must_administer()?;
     let (actor, now) = (by.actor(), app.clock.now());
-    let (uuid, slug) = (secret::random_uuid()?, wanted.slug.clone().unwrap_or_default());
-    let (app_too, slug_too) = (app.clone(), slug.clone());
+    let (slug, app_too) = (wanted.slug.clone().unwrap_or_default(), app.clone());
     let added = app.store.write(move |db| {
         Box::pin(async move {
-            db.lock_applications().await?;
-            if usize::try_from(db.count_applications().await?).unwrap_or(MAX_APPLICATIONS) >= MAX_APPLICATIONS {
-                return Err(ApplicationRule::Many.into());
-            }
-            let mut application = Application::new(0, uuid, slug_too.clone(), slug_too, now);
-            let attached = wanted.provider;
-            wanted.apply(&mut application);
-            let mut application = check(&app_too, application)?;
-            application.settle_bindings(secret::random_uuid)?;
-            application.id = db.insert_application(&application).await?;
-            if let Some(provider) = &mut application.provider {
-                provider.application = Some(application.id);
-                provider.id = db.insert_guard(provider).await?;
-            }
-            if let Some(Some(id)) = attached {
-                attach(db, &mut application, id).await?;
-            }
+            let application = insert(db, &app_too, wanted).await?;
             let content = EventContent::ApplicationAdded {
                 application: application.slug.clone(),
                 name: application.name.clone(),
                 application_uuid: application.uuid.simple().to_string(),
             };
             db.insert_events(&[content.by(&actor, now)]).await?;
-            Ok(application.prepared())
+            Ok(application)
         })
     });
     named_conflict(added.await, &slug)
+}
+
+/// Adds an application in a transaction, without an event, and gives it.
+pub(in crate::actions) async fn insert(db: &Db<'_>, app: &App, wanted: ApplicationChange) -> Result<Application, ActionError> {
+    db.lock_applications().await?;
+    if usize::try_from(db.count_applications().await?).unwrap_or(MAX_APPLICATIONS) >= MAX_APPLICATIONS {
+        return Err(ApplicationRule::Many.into());
+    }
+    let slug = wanted.slug.clone().unwrap_or_default();
+    let mut application = Application::new(0, secret::random_uuid()?, slug.clone(), slug, app.clock.now());
+    let attached = wanted.provider;
+    wanted.apply(&mut application);
+    let mut application = check(app, application)?;
+    application.settle_bindings(secret::random_uuid)?;
+    application.id = db.insert_application(&application).await?;
+    if let Some(provider) = &mut application.provider {
+        provider.application = Some(application.id);
+        provider.id = db.insert_guard(provider).await?;
+    }
+    if let Some(Some(id)) = attached {
+        attach(db, &mut application, id).await?;
+    }
+    Ok(application.prepared())
 }
 
 /// Gives an application the guard with this primary key.
@@ -283,6 +289,18 @@ async fn end_all(
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`].
 pub async fn remove(app: &App, by: By<'_>, slug: &str) -> Result<(), ActionError> {
+    take_out(app, by, slug, false).await
+}
+
+/// The same, and leaves its guard without an application, as authentik does.
+///
+/// # Errors
+/// As for [`remove`].
+pub async fn remove_and_keep_guard(app: &App, by: By<'_>, slug: &str) -> Result<(), ActionError> {
+    take_out(app, by, slug, true).await
+}
+
+async fn take_out(app: &App, by: By<'_>, slug: &str, keeps_guard: bool) -> Result<(), ActionError> {
     by.must_administer()?;
     let (actor, now, slug) = (by.actor(), app.clock.now(), slug.to_owned());
     app.store
@@ -291,7 +309,7 @@ pub async fn remove(app: &App, by: By<'_>, slug: &str) -> Result<(), ActionError
                 db.lock_applications().await?;
                 let application = db.lock_application(&slug).await?.ok_or(ActionError::NotFound)?;
                 end_all(db, &application, AppEndReason::ApplicationRemoved, &actor, now).await?;
-                if let Some(provider) = &application.provider {
+                if let Some(provider) = application.provider.as_ref().filter(|_| !keeps_guard) {
                     db.delete_guard(provider.id).await?;
                 }
                 db.delete_application(application.id).await?;

@@ -4,10 +4,11 @@ pub mod access;
 pub mod app_sessions;
 pub mod edit;
 pub mod guards;
+pub(in crate::actions) mod import;
 pub mod passwords;
 pub mod test;
 
-pub use edit::{ApplicationChange, add, change, edit, remove};
+pub use edit::{ApplicationChange, add, change, edit, remove, remove_and_keep_guard};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -28,8 +29,9 @@ fn check_guard(app: &App, guard: Guard) -> Result<Guard, ApplicationRule> {
     }
 }
 
-/// The host of an origin such as `https://sessions.example.com`.
-fn own_host(origin: &str) -> Option<Host> {
+/// The host of an origin such as `https://sessions.example.com`; `None` for an address of IPv6.
+#[must_use]
+pub fn own_host(origin: &str) -> Option<Host> {
     Host::parse(origin.split_once("://").map_or(origin, |(_, host)| host))
 }
 

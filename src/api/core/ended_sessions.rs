@@ -5,6 +5,7 @@ use axum::http::Method;
 use axum::routing::MethodRouter;
 
 use crate::actions::app::App;
+use crate::api::core::applications::wire::SessionApplication;
 use crate::api::core::authenticated_sessions::collection_permission;
 use crate::api::core::authenticated_sessions::table::{ENDED, EndedListParameters};
 use crate::api::core::wire::{AuthenticatedSession, EndedPage, EndedSession, SignIn};
@@ -39,6 +40,7 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
             ended_by: &row.end.ended_by,
             reason: &row.end.reason,
             comment: &row.end.comment,
+            applications: row.applications.iter().map(SessionApplication::ended).collect(),
         })
         .collect();
     Ok(ok(&EndedPage { pagination, results, autocomplete: Empty {} }))

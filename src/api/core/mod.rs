@@ -1,5 +1,7 @@
 //! `/api/v3/core/`.
 
+pub mod app_sessions;
+pub mod applications;
 pub mod authenticated_sessions;
 pub mod brands;
 pub mod ended_sessions;

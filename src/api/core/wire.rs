@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::fmt::Hyphenated;
 
 use crate::actions::app::App;
+use crate::api::core::applications::wire::SessionApplication;
 use crate::api::list::{Empty, Pagination};
 use crate::domain::address::AddressText;
 use crate::domain::clock::TimestampText;
@@ -57,6 +58,8 @@ pub struct DetailedSession<'a> {
     /// How it was signed in to.
     #[serde(flatten)]
     pub sign_in: SignIn<'a>,
+    /// What it opened.
+    pub applications: Vec<SessionApplication>,
 }
 
 /// How a session was signed in to, and what it is called.
@@ -98,6 +101,8 @@ pub struct EndedSession<'a> {
     pub reason: &'a str,
     /// The comment of the person who ended it, or `""`.
     pub comment: &'a str,
+    /// What it had opened.
+    pub applications: Vec<SessionApplication>,
 }
 
 /// A session.

@@ -1,4 +1,5 @@
-//! `/api/v3/flows/instances/`: the flows there are, signing in and signing out. They cannot be changed.
+//! `/api/v3/flows/instances/`: the flows there are, signing in and signing out, and those that providers name. They cannot be
+//! changed, and only the first two can be run.
 
 use axum::http::Method;
 use axum::routing::MethodRouter;
@@ -17,9 +18,15 @@ use crate::api::list::{ListTable, Pagination, list_parameters};
 use crate::api::small_list::{self, FieldFilter, Fields, about};
 use crate::domain::filters::{About, Kind};
 
-/// The primary keys of the two flows: the same everywhere and for ever.
+/// The primary keys of the two flows that can be run: the same everywhere and for ever.
 const SIGN_IN_PK: Dashed = Dashed(uuid!("6f6c6c63-616c-4c00-8000-7369676e2d69"));
 const SIGN_OUT_PK: Dashed = Dashed(uuid!("6f6c6c63-616c-4c00-8000-7369676e2d6f"));
+/// The primary keys of flows that providers name; they cannot be run.
+pub const IMPLICIT_CONSENT_PK: Dashed = Dashed(uuid!("6f6c6c63-616c-4c00-8000-696d706c6963"));
+/// The flow that asks for consent each time.
+pub const EXPLICIT_CONSENT_PK: Dashed = Dashed(uuid!("6f6c6c63-616c-4c00-8000-6578706c6963"));
+/// The flow that signs out of a provider.
+pub const INVALIDATION_PK: Dashed = Dashed(uuid!("6f6c6c63-616c-4c00-8000-696e76616c69"));
 /// The primary key of the stage that decides how long a session lives.
 pub const USER_LOGIN_STAGE_PK: Dashed = Dashed(uuid!("6f6c6c63-616c-4c00-8000-757365726c67"));
 
@@ -149,7 +156,7 @@ static FLOWS: ListTable<FieldFilter<Flows>, &'static str> = small_list::table(
 list_parameters!(FlowListParameters, FLOWS);
 
 /// The flows there are.
-fn flows() -> [Flow; 2] {
+fn flows() -> [Flow; 5] {
     let flow = |pk, slug, name, title, designation, stages| Flow {
         pk,
         policybindingmodel_ptr_id: pk,
@@ -180,13 +187,37 @@ fn flows() -> [Flow; 2] {
             vec![USER_LOGIN_STAGE_PK],
         ),
         flow(SIGN_OUT_PK, SIGN_OUT, "Sign out", "Sign out of Rollcall?", FlowDesignationEnum::Invalidation, Vec::new()),
+        flow(
+            IMPLICIT_CONSENT_PK,
+            "default-provider-authorization-implicit-consent",
+            "Authorize without asking",
+            "Redirecting",
+            FlowDesignationEnum::Authorization,
+            Vec::new(),
+        ),
+        flow(
+            EXPLICIT_CONSENT_PK,
+            "default-provider-authorization-explicit-consent",
+            "Authorize after asking",
+            "Redirecting",
+            FlowDesignationEnum::Authorization,
+            Vec::new(),
+        ),
+        flow(
+            INVALIDATION_PK,
+            "default-provider-invalidation-flow",
+            "Sign out of an application",
+            "You have signed out of the application",
+            FlowDesignationEnum::Invalidation,
+            Vec::new(),
+        ),
     ]
 }
 
 /// The flow that signs in, as other objects name it.
 #[must_use]
 pub fn sign_in_flow_set() -> FlowSet {
-    let [flow, _] = flows();
+    let [flow, ..] = flows();
     FlowSet {
         pk: flow.pk,
         policybindingmodel_ptr_id: flow.policybindingmodel_ptr_id,

@@ -8,6 +8,7 @@ use crate::domain::application::decide::Person;
 use crate::domain::application::demand::Party;
 use crate::domain::application::values::Identity;
 use crate::store::db::statements::in_list;
+use crate::store::people::users::{UserRow, select_users};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -52,6 +53,14 @@ impl Db<'_> {
         let (uuids, names) = groups.into_iter().unzip();
         identity.groups = names;
         Ok(Some(Subject { person: Person::new(identity.uuid, uuids), identity, is_active }))
+    }
+
+    /// The user with this uuid.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_user_by_uuid(&self, uuid: Uuid) -> Result<Option<UserRow>, StoreError> {
+        self.one(select_users!("WHERE u.uuid = $1"), &values![uuid]).await
     }
 
     /// The groups of a user by name: the direct ones and all their ancestors.

@@ -237,6 +237,24 @@ impl Db<'_> {
         self.one("SELECT slug FROM applications WHERE id = $1", &values![id]).await
     }
 
+    /// The primary key of the application of this slug, in whatever case.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_application_id(&self, slug: &str) -> Result<Option<i64>, StoreError> {
+        self.one("SELECT id FROM applications WHERE lower(slug) = lower($1)", &values![slug]).await
+    }
+
+    /// Removes all applications and all guards. Their app sessions have ended before.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when one of them has an app session.
+    pub async fn delete_applications(&self) -> Result<(), StoreError> {
+        self.lock_applications().await?;
+        self.execute("DELETE FROM providers", &[]).await?;
+        self.execute("DELETE FROM applications", &[]).await.map(drop)
+    }
+
     /// Adds an application without a guard and gives its primary key; the one it has is not looked at.
     ///
     /// # Errors

@@ -85,7 +85,7 @@ db_test!(administrators_are_told_what_the_server_runs_on, |db| async move {
     admin.request("PUT", path).await.assert_status(405);
 });
 
-db_test!(there_are_two_flows, |db| async move {
+db_test!(there_are_two_flows_and_those_that_providers_name, |db| async move {
     let app = TestApp::new(db).await;
     app.superuser("root").await;
     app.user("alice").await;
@@ -100,19 +100,23 @@ db_test!(there_are_two_flows, |db| async move {
         rows.iter().map(|row| row["slug"].as_str().unwrap().trim_start_matches("default-").to_owned()).collect::<Vec<_>>()
     };
     let (sign_in, sign_out) = ("authentication-flow", "invalidation-flow");
+    let (explicit, implicit) = ("provider-authorization-explicit-consent", "provider-authorization-implicit-consent");
+    let end = "provider-invalidation-flow";
     let pk = body["results"][1]["pk"].as_str().unwrap();
     for (query, want) in [
-        ("", &[sign_in, sign_out][..]),
-        ("ordering=-slug", &[sign_out, sign_in]),
-        ("ordering=-title,nonsense", &[sign_in, sign_out]),
+        ("", &[sign_in, sign_out, explicit, implicit, end][..]),
+        ("ordering=-slug", &[end, implicit, explicit, sign_out, sign_in]),
+        ("ordering=-title,nonsense&search=rollcall", &[sign_in, sign_out]),
         ("slug=default-authentication-flow", &[sign_in]),
         ("slug=default", &[]),
-        ("designation=invalidation", &[sign_out]),
+        ("designation=invalidation", &[sign_out, end]),
+        ("designation=authorization", &[explicit, implicit]),
         ("designation=recovery", &[]),
-        ("denied_action=message_continue", &[sign_in, sign_out]),
+        ("denied_action=message_continue", &[sign_in, sign_out, explicit, implicit, end]),
         ("search=welcome", &[sign_in]),
-        ("search=default%20invalid", &[sign_out]),
+        ("search=default%20invalid", &[sign_out, end]),
         ("page_size=1&page=2", &[sign_out]),
+        ("page_size=4&page=2", &[end]),
         (&format!("flow_uuid={pk}"), &[sign_out]),
         (&format!("flow_uuid={}", pk.replace('-', "").to_uppercase()), &[sign_out]),
     ] {

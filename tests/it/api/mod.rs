@@ -22,6 +22,7 @@ mod negotiation;
 mod ordering;
 mod paging;
 mod passkey_flow;
+mod people_at_once;
 mod people_lists;
 mod revoke;
 mod schema;

@@ -1,8 +1,10 @@
 //! Applications: who may open them, their guards and rules, and the app sessions that end with their session.
 
 mod access;
+mod api;
 mod changes;
 mod ends;
+mod imports;
 mod passwords;
 
 use rollcall::actions::applications::{self, ApplicationChange};

@@ -6,6 +6,7 @@ use axum::routing::MethodRouter;
 
 use crate::actions::app::App;
 use crate::actions::sessions::look;
+use crate::api::core::applications::wire::SessionApplication;
 use crate::api::core::authenticated_sessions::{KIND, id_of};
 use crate::api::core::wire::{AuthenticatedSession, DetailedSession, SignIn};
 use crate::api::endpoint::{Answer, Call, Endpoint, ok};
@@ -26,9 +27,11 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
     let found = look::find_details(&app, &call.who, id_of(&call)?).await?;
     let (detail, username) = found.ok_or(ApiError::Missing)?;
     let agents = app.user_agents.entries(&app.store.read(), [detail.row.user_agent_id]).await?;
+    let opened = app.store.read().list_app_sessions_of(&[detail.row.uuid]).await?;
     Ok(ok(&DetailedSession {
         session: AuthenticatedSession::new(&app, &detail.row, &agents, call.current()),
         username: &username,
         sign_in: SignIn::new(&detail.row, &detail.sign_in),
+        applications: opened.iter().map(SessionApplication::live).collect(),
     }))
 }

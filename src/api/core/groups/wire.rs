@@ -125,7 +125,9 @@ pub struct Shown {
 }
 
 impl<'a> RelatedGroup<'a> {
-    fn new(group: &'a GroupRow) -> Self {
+    /// A group as other objects name it.
+    #[must_use]
+    pub fn new(group: &'a GroupRow) -> Self {
         Self {
             pk: Dashed(group.uuid),
             name: &group.name,

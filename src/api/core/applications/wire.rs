@@ -1,0 +1,276 @@
+//! Applications in authentik's words.
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::api::core::wire::Dashed;
+use crate::api::list::Pagination;
+use crate::api::providers::wire::Provider;
+use crate::domain::Timestamp;
+use crate::domain::application::Application as Stored;
+use crate::domain::application::session::EndedAppSession;
+use crate::store::applications::app_sessions::AppSessionRow;
+
+/// An application.
+#[derive(Serialize, ToSchema)]
+pub struct Application {
+    /// What names it for ever.
+    #[schema(value_type = String, format = Uuid)]
+    pk: Dashed,
+    /// The same: what bindings name as their target.
+    #[schema(value_type = String, format = Uuid)]
+    pbm_uuid: Dashed,
+    /// Its name.
+    name: String,
+    /// What names it in addresses.
+    slug: String,
+    /// Its guard, by primary key; null: none.
+    #[schema(required)]
+    provider: Option<i64>,
+    /// The same with details.
+    #[schema(required)]
+    provider_obj: Option<Provider>,
+    /// Always empty.
+    backchannel_providers: [i64; 0],
+    /// Always empty.
+    backchannel_providers_obj: [Provider; 0],
+    /// Where it is opened; null: nowhere.
+    #[schema(required)]
+    launch_url: Option<String>,
+    /// Whether it is opened in a new tab.
+    open_in_new_tab: bool,
+    /// Where it is opened, if that was set, or `""`.
+    #[schema(format = "uri")]
+    meta_launch_url: String,
+    /// The address of its icon, or `""`.
+    meta_icon: String,
+    /// The same, or null.
+    #[schema(required)]
+    meta_icon_url: Option<String>,
+    /// Always null.
+    #[schema(required)]
+    meta_icon_themed_urls: Option<Value>,
+    /// What it is, or `""`.
+    meta_description: String,
+    /// Who makes it, or `""`.
+    meta_publisher: String,
+    /// Always `any`.
+    policy_engine_mode: &'static str,
+    /// The heading that it is listed under, or `""`.
+    group: String,
+    /// Whether My apps leaves it out.
+    meta_hide: bool,
+    /// The demand: what must hold before it opens. Ours.
+    rollcall_access: Value,
+}
+
+impl Application {
+    /// An application in authentik's words.
+    #[must_use]
+    pub fn new(stored: &Stored) -> Self {
+        let (display, uuid) = (&stored.display, Dashed(stored.uuid));
+        let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        Self {
+            pk: uuid,
+            pbm_uuid: uuid,
+            name: stored.name.clone(),
+            slug: stored.slug.clone(),
+            provider: stored.provider.as_ref().map(|provider| provider.id),
+            provider_obj: stored.provider.as_ref().map(|provider| Provider::new(provider, Some(stored))),
+            backchannel_providers: [],
+            backchannel_providers_obj: [],
+            launch_url: stored.launch_url(),
+            open_in_new_tab: display.open_in_new_tab,
+            meta_launch_url: display.launch_url.clone(),
+            meta_icon: display.icon.clone(),
+            meta_icon_url: text(&display.icon),
+            meta_icon_themed_urls: None,
+            meta_description: display.description.clone(),
+            meta_publisher: display.publisher.clone(),
+            policy_engine_mode: "any",
+            group: display.group.clone(),
+            meta_hide: display.is_hidden,
+            rollcall_access: serde_json::to_value(&stored.access).unwrap_or(Value::Null),
+        }
+    }
+}
+
+/// A page of applications.
+#[derive(ToSchema)]
+#[schema(as = PaginatedApplicationList)]
+#[expect(dead_code, reason = "describes what SmallPage writes")]
+pub struct ApplicationPage {
+    pagination: Pagination,
+    results: Vec<Application>,
+    /// Always an empty object here.
+    #[schema(value_type = Object)]
+    autocomplete: Value,
+}
+
+/// An application to add, or an application's fields.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is read field by field")]
+pub struct ApplicationRequest {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 150)]
+    name: String,
+    /// What names it in addresses: letters, digits, `-` and `_`.
+    #[schema(min_length = 1, max_length = 50)]
+    slug: String,
+    /// Its guard, by primary key; null: none.
+    provider: Option<i64>,
+    /// Must be empty.
+    #[schema(nullable = false)]
+    backchannel_providers: Option<Vec<i64>>,
+    /// Whether it is opened in a new tab.
+    #[schema(nullable = false)]
+    open_in_new_tab: Option<bool>,
+    /// Where it is opened: an http or https address, or `""`.
+    #[schema(nullable = false)]
+    meta_launch_url: Option<String>,
+    /// The address of its icon, or `""`.
+    #[schema(nullable = false)]
+    meta_icon: Option<String>,
+    /// What it is.
+    #[schema(nullable = false)]
+    meta_description: Option<String>,
+    /// Who makes it.
+    #[schema(nullable = false)]
+    meta_publisher: Option<String>,
+    /// Must be `any`.
+    #[schema(nullable = false)]
+    policy_engine_mode: Option<String>,
+    /// The heading that it is listed under.
+    #[schema(nullable = false)]
+    group: Option<String>,
+    /// Whether My apps leaves it out.
+    #[schema(nullable = false)]
+    meta_hide: Option<bool>,
+    /// The demand. A new application without one opens for everybody who is signed in, until its first binding. Ours.
+    #[schema(nullable = false)]
+    rollcall_access: Option<Value>,
+}
+
+/// Fields of an application to change.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is read field by field")]
+pub struct PatchedApplicationRequest {
+    /// Its name.
+    #[schema(nullable = false, min_length = 1, max_length = 150)]
+    name: Option<String>,
+    /// What names it in addresses.
+    #[schema(nullable = false, min_length = 1, max_length = 50)]
+    slug: Option<String>,
+    /// Its guard, by primary key; null: none.
+    provider: Option<i64>,
+    /// The demand. Ours.
+    #[schema(nullable = false)]
+    rollcall_access: Option<Value>,
+}
+
+/// Whether a user may open an application.
+#[derive(Serialize, ToSchema)]
+pub struct PolicyTestResult {
+    /// Whether they may.
+    pub passing: bool,
+    /// What is missing.
+    pub messages: Vec<String>,
+    /// Always empty.
+    #[schema(value_type = Vec<Value>)]
+    pub log_messages: [String; 0],
+}
+
+/// An app session: what a session opened of one application.
+#[derive(Serialize, ToSchema)]
+pub struct SessionApplication {
+    /// What names it.
+    uuid: String,
+    /// The application's slug when it began.
+    slug: String,
+    /// The application's name when it began.
+    name: String,
+    /// The guarded hosts that were opened.
+    hosts: Vec<String>,
+    /// The client that was opened; null: none.
+    #[schema(required)]
+    client_id: Option<String>,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    created: Timestamp,
+    /// When it was last used.
+    #[schema(value_type = String, format = DateTime)]
+    last_used: Timestamp,
+    /// For so many seconds requests can still succeed after an end.
+    ends_within: u64,
+    /// The logout notice that is owed; always null so far.
+    #[schema(required)]
+    notice: Option<Value>,
+    /// Its live tokens; always empty so far. Missing in the history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    tokens: Option<[Value; 0]>,
+}
+
+impl SessionApplication {
+    /// One of a live session.
+    #[must_use]
+    pub fn live(row: &AppSessionRow) -> Self {
+        Self {
+            uuid: row.uuid.hyphenated().to_string(),
+            slug: row.slug.clone(),
+            name: row.name.clone(),
+            hosts: row.hosts.clone(),
+            client_id: row.client_id.clone(),
+            created: row.created_at,
+            last_used: row.last_used_at,
+            ends_within: 0,
+            notice: None,
+            tokens: Some([]),
+        }
+    }
+
+    /// One of an ended session.
+    #[must_use]
+    pub fn ended(ended: &EndedAppSession) -> Self {
+        Self {
+            uuid: ended.uuid.clone(),
+            slug: ended.slug.clone(),
+            name: ended.name.clone(),
+            hosts: ended.hosts.clone(),
+            client_id: ended.client_id.clone(),
+            created: ended.created_at(),
+            last_used: ended.last_used_at(),
+            ends_within: 0,
+            notice: None,
+            tokens: None,
+        }
+    }
+}
+
+/// An app session in the list of all.
+#[derive(Serialize, ToSchema)]
+pub struct AppSession {
+    /// The app session.
+    #[serde(flatten)]
+    pub opened: SessionApplication,
+    /// Its session.
+    pub session: String,
+    /// The session's user, by primary key.
+    pub user: i64,
+    /// Their name.
+    pub username: String,
+}
+
+/// A page of app sessions.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PaginatedAppSessionList)]
+pub struct AppSessionPage {
+    /// The number of this page and of its neighbours.
+    pub pagination: Pagination,
+    /// The app sessions of this page.
+    pub results: Vec<AppSession>,
+    /// Always an empty object here.
+    #[schema(value_type = Object)]
+    pub autocomplete: crate::api::list::Empty,
+}

@@ -1,0 +1,3 @@
+//! `/api/v3/outposts/`: Rollcall itself, as authentik's embedded outpost.
+
+pub mod instances;

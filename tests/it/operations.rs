@@ -1,0 +1,83 @@
+//! `docs/operations.md`: every operation of the API, made from the description, which comes from the
+//! router. `UPDATE_DOCS=1` writes it. What the document calls absent must be absent.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use rollcall::api::schema::description;
+use serde_json::Value;
+
+const FILE: &str = "docs/operations.md";
+
+const HEAD: &str = "\
+# Operations of the API
+
+<!-- Made from the router by UPDATE_DOCS=1 cargo test --test it operations. A test compares them. -->
+
+Every operation under `/api/v3/`, by authentik's names where authentik has it. [API.md](API.md) explains them; [compat.md](compat.md) has the rules they share.
+
+";
+
+/// Paths of authentik's API that Rollcall does not answer, with what it says instead of them.
+const ABSENT: [(&str, &str); 14] = [
+    ("/core/applications/{slug}/metrics/", "numbers of sign-ins are in `/metrics`"),
+    ("/core/transactional/applications/", "an application and its provider are two calls"),
+    ("/core/users/{id}/impersonate/", "nobody acts as somebody else"),
+    ("/core/users/{id}/recovery_email/", "Rollcall sends no mail; `recovery/` gives the link"),
+    ("/core/users/account_lockdown/", "`is_active` and `bulk_delete/` do it"),
+    ("/enterprise/license/{license_uuid}/", "there is no licence"),
+    ("/events/rules/{pbm_uuid}/", "alerts are made from `/metrics` and the log"),
+    ("/flows/bindings/", "the two flows are fixed"),
+    ("/managed/blueprints/{instance_uuid}/", "`rollcall import` takes its place"),
+    ("/policies/expression/", "no code of users runs in the server"),
+    ("/providers/saml/{id}/", "there is no SAML"),
+    ("/providers/scim/", "there is no SCIM"),
+    ("/sources/oauth/", "people sign in here, not elsewhere"),
+    ("/stages/prompt/stages/", "the stages are fixed"),
+];
+
+fn document(description: &Value) -> String {
+    let mut text = HEAD.to_owned();
+    let mut tag = String::new();
+    let mut rows: Vec<(String, String)> = Vec::new();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let summary = operation["summary"].as_str().unwrap_or_default().replace('|', "\\|");
+            let id = operation["operationId"].as_str().unwrap();
+            let row = format!("| `{} {path}` | `{id}` | {summary} |", method.to_uppercase());
+            rows.push((operation["tags"][0].as_str().unwrap_or("other").to_owned(), row));
+        }
+    }
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    for (group, row) in rows {
+        if group != tag {
+            let gap = if tag.is_empty() { "" } else { "\n" };
+            writeln!(text, "{gap}## {group}\n\n| Method and address | Operation | |\n| --- | --- | --- |").unwrap();
+            tag = group;
+        }
+        writeln!(text, "{row}").unwrap();
+    }
+    text.push_str("\n## Not there\n\nThese addresses of authentik, and all that neither stand here nor above, are 404.\n\n");
+    text.push_str("| Address | Why |\n| --- | --- |\n");
+    for (path, why) in ABSENT {
+        writeln!(text, "| `{path}` | {why} |").unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_document_of_operations_is_what_the_router_has() {
+    let description = serde_json::to_value(description()).unwrap();
+    for (path, _) in ABSENT {
+        assert!(description["paths"][path].is_null(), "{path} is there; take it off the list of what is not");
+    }
+    let should = document(&description);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
+    let is = std::fs::read_to_string(&path).unwrap_or_default();
+    if is != should && std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &should).unwrap();
+        return;
+    }
+    let line = is.lines().zip(should.lines()).position(|(is, should)| is != should);
+    assert!(is == should, "{FILE} differs from line {line:?}; UPDATE_DOCS=1 writes it");
+}
