@@ -82,6 +82,8 @@ enum Section {
     Map,
     /// All users.
     Users,
+    /// All groups.
+    Groups,
     /// All tokens.
     Tokens,
     /// What happened.
@@ -102,6 +104,7 @@ impl Section {
             (Self::Sessions, "/sessions/all", "Sessions", sees_all),
             (Self::Map, "/map", "Map", sees_all),
             (Self::Users, "/users", "Users", rules),
+            (Self::Groups, "/groups", "Groups", rules),
             (Self::Tokens, "/tokens", "Tokens", rules),
             (Self::Events, "/events", "Events", rules),
             (Self::Settings, "/settings", "Settings", rules),

@@ -117,7 +117,11 @@ async fn a_token_is_made_and_used_with_curl() {
 }
 
 /// Every page there is, but for those that lead elsewhere: name and path.
-async fn pages(server: &Server) -> Vec<(&'static str, String)> {
+async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> {
+    home.ok(&["group", "add", "Zürich / IT アリス", "--member", "akadmin", "--superuser"]);
+    home.ok(&["group", "add", "on call", "--parent", "Zürich / IT アリス"]);
+    let uuid = home.texts("SELECT lower(hex(uuid)) FROM groups WHERE name LIKE 'Z%'").await.remove(0);
+    let group = format!("/groups/{uuid}");
     let uuid = server.sessions().await[0]["uuid"].as_str().unwrap().to_owned();
     vec![
         ("devices", "/sessions".to_owned()),
@@ -131,6 +135,13 @@ async fn pages(server: &Server) -> Vec<(&'static str, String)> {
         ("user-new", "/users/new".into()),
         ("deactivate", "/users/4/active".into()),
         ("user", "/users/1".into()),
+        ("user-edit", "/users/1/edit".into()),
+        ("user-remove", "/users/1/remove".into()),
+        ("groups", "/groups".into()),
+        ("group-new", "/groups/new".into()),
+        ("group", group.clone()),
+        ("group-edit", format!("{group}/edit")),
+        ("group-remove", format!("{group}/remove")),
         ("tokens", "/tokens".into()),
         ("token-new", "/tokens/new".into()),
         ("events", "/events".into()),
@@ -162,11 +173,11 @@ fn axe() -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_can_be_used_by_everybody_in_light_and_dark_and_on_a_phone() {
-    let Some((_home, server, browser)) = start().await else { return };
+    let Some((home, server, browser)) = start().await else { return };
     let axe = axe();
     // Some history to look at.
     drop(Person::signed_in(&server, "akadmin").await.submit("/sign-out", &[]).await);
-    let mut pages = pages(&server).await;
+    let mut pages = pages(&home, &server).await;
     pages.push(("sign-in", "/sign-in".into()));
     for scheme in ["light", "dark"] {
         show_as(&browser, scheme, 1280, 900).await;

@@ -58,6 +58,7 @@ mod settings;
 mod speed;
 mod store;
 mod strangers;
+mod tasks;
 mod tls_database;
 mod ui;
 mod upgrade;

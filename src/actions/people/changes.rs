@@ -11,6 +11,7 @@ use crate::actions::policies;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
 use crate::domain::event::{Change, Changes, EventContent};
+use crate::domain::people_lists::holds_null_character;
 use crate::domain::policy::Policy;
 use crate::domain::user::{MAX_ATTRIBUTES, UserRule, UserType, check_email, check_full_name, check_path, check_username};
 use crate::domain::{EndReason, Permission, Timestamp, UserId};
@@ -58,9 +59,7 @@ impl UserChange {
         self.name = self.name.as_deref().map(check_full_name).transpose()?;
         self.email = self.email.as_deref().map(check_email).transpose()?;
         self.path = self.path.as_deref().map(check_path).transpose()?;
-        if self.attributes.as_ref().is_some_and(|attributes| json!(attributes).to_string().len() > MAX_ATTRIBUTES) {
-            return Err(UserRule::Attributes);
-        }
+        self.attributes.as_ref().map_or(Ok(()), check_attributes)?;
         if self.kind == Some(UserType::InternalServiceAccount) {
             return Err(UserRule::InternalServiceAccount);
         }
@@ -71,6 +70,17 @@ impl UserChange {
     fn may_demote(&self) -> bool {
         self.is_active == Some(false) || self.is_superuser == Some(false) || self.groups.is_some()
     }
+}
+
+/// Whether attributes of a user or a group may be stored.
+///
+/// # Errors
+/// [`UserRule::Attributes`] when they are too long, [`UserRule::NullCharacter`].
+pub(in crate::actions) fn check_attributes(attributes: &Map<String, Value>) -> Result<(), UserRule> {
+    if attributes.iter().any(|(name, value)| name.contains('\0') || holds_null_character(value)) {
+        return Err(UserRule::NullCharacter);
+    }
+    if json!(attributes).to_string().len() > MAX_ATTRIBUTES { Err(UserRule::Attributes) } else { Ok(()) }
 }
 
 /// Changes a user, with what follows: of an inactive user all sessions end, and living sessions are held to the policies

@@ -7,13 +7,12 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::administrators::Administrators;
-use crate::actions::people::changes::changed_attributes;
+use crate::actions::people::changes::{changed_attributes, check_attributes};
 use crate::actions::policies;
 use crate::domain::caller::Actor;
 use crate::domain::event::{Change, Changes, EventContent};
 use crate::domain::group::{GroupRule, MAX_LEVELS, check_group_name};
 use crate::domain::policy::Policy;
-use crate::domain::user::{MAX_ATTRIBUTES, UserRule};
 use crate::domain::{Permission, Timestamp, UserId};
 use crate::store::people::groups::GroupRow;
 use crate::store::{Db, StoreError};
@@ -33,14 +32,14 @@ pub struct GroupChange {
     pub attributes: Option<Map<String, Value>>,
     /// Its permissions, all of them.
     pub permissions: Option<Vec<Permission>>,
+    /// Only if it has not changed since, its members aside: the version that was read ([`Db::find_group_version`]).
+    pub expected: Option<String>,
 }
 
 impl GroupChange {
     fn tidy(mut self) -> Result<Self, ActionError> {
         self.name = self.name.as_deref().map(check_group_name).transpose()?;
-        if self.attributes.as_ref().is_some_and(|attributes| json!(attributes).to_string().len() > MAX_ATTRIBUTES) {
-            return Err(UserRule::Attributes.into());
-        }
+        self.attributes.as_ref().map_or(Ok(()), check_attributes)?;
         if let Some(users) = &mut self.users {
             users.sort_unstable();
             users.dedup();
@@ -116,7 +115,8 @@ fn named_conflict<T>(done: Result<T, ActionError>, name: &str) -> Result<T, Acti
 /// Changes a group. Rights and policies of its members, and of those of groups within it, follow at once.
 ///
 /// # Errors
-/// As for [`add`], and [`ActionError::NotFound`]; [`ActionError::LastAdministrator`].
+/// As for [`add`], and [`ActionError::NotFound`]; [`ActionError::Outdated`] when it changed since it was read;
+/// [`ActionError::LastAdministrator`].
 pub async fn change(app: &App, by: By<'_>, uuid: Uuid, change: GroupChange) -> Result<(), ActionError> {
     by.must_administer()?;
     let change = change.tidy()?;
@@ -127,6 +127,11 @@ pub async fn change(app: &App, by: By<'_>, uuid: Uuid, change: GroupChange) -> R
             Box::pin(async move {
                 let administrators = Administrators::watch(db).await?;
                 let before = db.lock_group(uuid).await?.ok_or(ActionError::NotFound)?;
+                if let Some(expected) = &change.expected
+                    && *expected != db.find_group_version(&before).await?
+                {
+                    return Err(ActionError::Outdated);
+                }
                 let (changes, [added, removed]) = apply(db, &before, &change, &act).await?;
                 administrators.must_remain(db).await?;
                 if changes.is_empty() && added.is_empty() && removed.is_empty() {
@@ -202,6 +207,7 @@ async fn replace_members(db: &Db<'_>, group: i64, users: &[i64], act: &Act) -> R
     }
     db.delete_members(group, &gone).await?;
     db.insert_members(group, &new).await?;
+    db.note_user_updates(&[new.as_slice(), gone.as_slice()].concat(), act.now).await?;
     if db.has_policy_above(group).await? {
         let new: Vec<UserId> = new.iter().copied().map(UserId).collect();
         policies::hold_users(db, &new, act.instance, &act.actor, act.now).await?;
@@ -281,6 +287,8 @@ pub async fn set_member(app: &App, by: By<'_>, uuid: Uuid, user: UserId, is_memb
                     return Ok(group.name);
                 }
                 let mut moved = [Vec::new(), Vec::new()];
+                // A form of this user that shows older groups is told.
+                db.note_user_update(user, act.now).await?;
                 if is_member {
                     db.insert_members(group.id, &[user.0]).await?;
                     policies::hold_users(db, &[user], act.instance, &act.actor, act.now).await?;

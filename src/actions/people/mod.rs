@@ -1,6 +1,6 @@
 //! Users: their accounts, passwords, data, and the first administrator; and groups.
 
-mod administrators;
+pub(in crate::actions) mod administrators;
 pub mod bootstrap;
 pub mod changes;
 pub mod groups;

@@ -108,6 +108,14 @@ impl Db<'_> {
         Ok(groups)
     }
 
+    /// The first groups by name, `limit` at most.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_first_groups(&self, limit: i64) -> Result<Vec<GroupRow>, StoreError> {
+        self.all(&format!("SELECT {GROUP_COLUMNS} FROM groups g ORDER BY g.name LIMIT $1"), &values![limit]).await
+    }
+
     /// A group's own permissions.
     ///
     /// # Errors

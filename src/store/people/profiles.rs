@@ -4,6 +4,7 @@ use crate::domain::fold::fold;
 use crate::domain::names;
 use crate::domain::user::UserType;
 use crate::domain::{Timestamp, UserId};
+use crate::store::db::statements::in_list;
 use crate::store::people::users::UserRow;
 use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
 use crate::values;
@@ -51,9 +52,11 @@ pub(in crate::store) const PROFILE_COLUMNS: &str = "u.id, u.uuid, u.uid, u.usern
     (u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id \
     JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_superuser))";
 
-/// The statement that notes a change, after the one before: `$2` is now.
-const UPDATED: &str = "updated_at = CASE WHEN COALESCE(updated_at, created_at) >= $2 THEN COALESCE(updated_at, created_at) + 1 \
-    ELSE $2 END";
+/// The part of a statement that notes a change; `now` is the place of the time.
+fn updated(now: &str) -> String {
+    let last = "COALESCE(updated_at, created_at)";
+    format!("updated_at = CASE WHEN {last} >= {now} THEN {last} + 1 ELSE {now} END")
+}
 
 /// What to change of a user; `None` stays as it is.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +105,7 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn update_profile(&self, id: UserId, update: &ProfileUpdate, now: Timestamp) -> Result<(), StoreError> {
         let mut values = values![id, now].to_vec();
-        let mut changes = vec![UPDATED.to_owned()];
+        let mut changes = vec![updated("$2")];
         let mut set = |column: &str, value: Option<Value>| {
             let Some(value) = value else { return };
             values.push(value);
@@ -127,7 +130,19 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn note_user_update(&self, id: UserId, now: Timestamp) -> Result<(), StoreError> {
-        self.execute(&format!("UPDATE users SET {UPDATED} WHERE id = $1"), &values![id, now]).await.map(drop)
+        self.execute(&format!("UPDATE users SET {} WHERE id = $1", updated("$2")), &values![id, now]).await.map(drop)
+    }
+
+    /// The same of several users, by their keys.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn note_user_updates(&self, ids: &[i64], now: Timestamp) -> Result<(), StoreError> {
+        for chunk in ids.chunks(500) {
+            let (list, values) = in_list(values![now], chunk.iter().copied());
+            self.execute(&format!("UPDATE users SET {} WHERE id IN ({list})", updated("$1")), &values).await?;
+        }
+        Ok(())
     }
 
     /// Gives a user these permissions of their own, and no others.

@@ -1,7 +1,13 @@
 //! Pages for administrators.
 
+mod choices;
 pub mod events;
+pub mod group;
+pub mod group_edit;
+pub mod groups;
+mod page_links;
 pub mod settings;
 pub mod tokens;
 pub mod user;
+pub mod user_edit;
 pub mod users;

@@ -8,6 +8,7 @@ mod headers;
 mod live;
 mod markup;
 mod passkeys;
+mod people;
 mod questions;
 mod recovery;
 mod sessions;
