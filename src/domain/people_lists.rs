@@ -62,6 +62,8 @@ pub struct UserFilter {
     pub active: Option<bool>,
     /// Whether they are administrators, by themselves, by a group or by an ancestor of one.
     pub superuser: Option<bool>,
+    /// Whether they are auditors, by themselves, by a group or by an ancestor of one.
+    pub auditor: Option<bool>,
     /// What they are: one of these.
     pub types: Vec<UserType>,
     /// Direct members of a group of one of these names.
@@ -121,6 +123,8 @@ pub static USERS: &[Filter<UserFilter>] = &[
     filter!("active", active, Kind::Flag, flag, bool::to_string, "Whether they are active", &[]),
     filter!("superuser", superuser, Kind::Flag, flag, bool::to_string,
         "Whether they are administrators, by themselves or by a group", &[]),
+    filter!("auditor", auditor, Kind::Flag, flag, bool::to_string,
+        "Whether they are auditors, by themselves or by a group", &[]),
     repeated_filter!("type", types, Kind::Choice(|| UserType::ALL.map(UserType::as_str).to_vec()), user_type,
         |it: &UserType| it.as_str().to_owned(), "What they are; may be repeated"),
     repeated_filter!("group", groups, Kind::Text, text, String::clone,

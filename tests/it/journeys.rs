@@ -137,6 +137,10 @@ async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> {
         ("user", "/users/1".into()),
         ("user-edit", "/users/1/edit".into()),
         ("user-remove", "/users/1/remove".into()),
+        ("user-import", "/users/import".into()),
+        ("user-policy", "/users/1/policy".into()),
+        ("group-policy", format!("{group}/policy")),
+        ("instance-policy", "/settings/policy".into()),
         ("groups", "/groups".into()),
         ("group-new", "/groups/new".into()),
         ("group", group.clone()),
@@ -161,7 +165,7 @@ async fn show_as(browser: &Chromium, scheme: &str, width: u32, height: u32) {
 }
 
 /// Where axe-core lies: `AXE_SCRIPT`, or where `.ci/run` puts it.
-fn axe() -> Option<String> {
+pub fn axe() -> Option<String> {
     let path =
         std::env::var_os("AXE_SCRIPT").unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/target/axe/axe.min.js").into());
     let text = std::fs::read_to_string(path).ok();
@@ -212,7 +216,7 @@ async fn every_page_can_be_used_by_everybody_in_light_and_dark_and_on_a_phone() 
 
 /// Has axe-core look at the page that is open. It comes in through the driver, not through the page:
 /// the page's own policy would refuse it.
-async fn look(browser: &Chromium, axe: Option<&str>, page: &str) {
+pub async fn look(browser: &Chromium, axe: Option<&str>, page: &str) {
     let Some(axe) = axe else { return };
     browser.client.execute(&format!("{axe}; return null;"), vec![]).await.unwrap();
     let found = browser

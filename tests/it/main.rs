@@ -22,6 +22,7 @@ mod process;
 
 mod api;
 mod architecture;
+mod auditors;
 mod browser;
 mod cli;
 mod clock_jump;

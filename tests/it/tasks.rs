@@ -3,6 +3,7 @@
 use fantoccini::Locator;
 use serde_json::json;
 
+use crate::journeys::{axe, look};
 use crate::process::{Chromium, Home, PASSWORD, Server, eventually};
 
 /// The most clicks that a task takes.
@@ -83,7 +84,7 @@ impl Task<'_> {
     }
 }
 
-async fn users_and_groups(desk: &Desk) {
+async fn users_and_groups(desk: &Desk, axe: Option<&str>) {
     let mut task = desk.task("change a name and an address").await;
     task.link("Users").await;
     task.link("Edit bob").await;
@@ -137,19 +138,56 @@ async fn users_and_groups(desk: &Desk) {
     task.link("Never signed in").await;
     task.sees("Users", &["2 users"]).await;
 
+    let mut task = desk.task("make somebody an auditor").await;
+    task.link("Users").await;
+    task.link("Edit アリス").await;
+    task.tick("Auditor").await;
+    task.button("Save").await;
+    task.sees("アリス", &["See everything (set here)"]).await;
+
+    let mut task = desk.task("limit the sessions of a user").await;
+    task.link("Users").await;
+    task.link("bob").await;
+    task.link("Policy").await;
+    task.write("Idle timeout", "30m").await;
+    task.button("Save").await;
+    task.sees("Policy of bob", &["Set for bob.", "For the instance it is 12h."]).await;
+
+    let mut task = desk.task("limit everybody's sessions").await;
+    task.link("Settings").await;
+    task.link("Policy of the instance").await;
+    task.write("Absolute timeout", "5d").await;
+    task.button("Save").await;
+    task.sees("Policy of the instance", &["5d"]).await;
+
+    let mut task = desk.task("add users from a CSV").await;
+    task.link("Users").await;
+    task.link("Import a CSV").await;
+    task.write("The CSV", "username;name\nzoë;Zoë\nname\u{200b};x\n").await;
+    task.button("Show what would be added").await;
+    task.sees("Import users", &["1 fault: nothing was stored", "Line 3:"]).await;
+    look(&desk.browser, axe, "faults of a CSV").await;
+    task.write("The CSV", "username;name\nzoë;Zoë\n").await;
+    task.clicks = 2;
+    task.button("Show what would be added").await;
+    task.sees("Import users", &["1 user will be added", "Zoë"]).await;
+    look(&desk.browser, axe, "the preview of a CSV").await;
+    task.button("Add 1 user").await;
+    task.sees("Users", &["4 users", "zoë"]).await;
+
     let mut task = desk.task("remove a user").await;
     task.link("Users").await;
     task.link("アリス").await;
     task.link("Remove…").await;
     task.button("Remove アリス").await;
-    task.sees("Users", &["2 users"]).await;
-    assert_eq!(desk.home.texts("SELECT username FROM users ORDER BY id").await, ["akadmin", "bob"]);
+    task.sees("Users", &["3 users"]).await;
+    assert_eq!(desk.home.texts("SELECT username FROM users ORDER BY id").await, ["akadmin", "bob", "zoë"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_and_groups_are_kept_in_four_clicks_each() {
     let Some(desk) = Desk::open(true).await else { return };
-    users_and_groups(&desk).await;
+    users_and_groups(&desk, axe().as_deref()).await;
     desk.browser.assert_content().await;
     desk.browser.close().await;
 }
@@ -157,6 +195,6 @@ async fn users_and_groups_are_kept_in_four_clicks_each() {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_and_groups_are_kept_without_scripts() {
     let Some(desk) = Desk::open(false).await else { return };
-    users_and_groups(&desk).await;
+    users_and_groups(&desk, None).await;
     desk.browser.close().await;
 }

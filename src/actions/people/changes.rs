@@ -33,6 +33,8 @@ pub struct UserChange {
     pub is_active: Option<bool>,
     /// Whether they are a superuser by themselves.
     pub is_superuser: Option<bool>,
+    /// Whether they are an auditor by themselves.
+    pub is_auditor: Option<bool>,
     /// Their attributes, all of them.
     pub attributes: Option<Map<String, Value>>,
     /// Their path.
@@ -93,7 +95,7 @@ pub(in crate::actions) fn check_attributes(attributes: &Map<String, Value>) -> R
 pub async fn change(app: &App, by: By<'_>, id: UserId, change: UserChange) -> Result<(), ActionError> {
     by.must_administer()?;
     let change = change.tidy()?;
-    let (actor, now, instance) = (by.actor(), app.clock.now(), app.config.sessions.policy());
+    let (actor, now, instance) = (by.actor(), app.clock.now(), policies::instance(app).await?);
     let name = change.username.clone().unwrap_or_default();
     let changed = app
         .store
@@ -154,6 +156,7 @@ pub(in crate::actions) async fn apply(
         email: change.email.clone(),
         is_email_verified: change.is_email_verified,
         is_superuser: change.is_superuser,
+        is_auditor: change.is_auditor,
         attributes: change.attributes.as_ref().map(|attributes| json!(attributes).to_string()),
         path: change.path.clone(),
         kind: change.kind,
@@ -177,6 +180,7 @@ pub(in crate::actions) async fn apply(
         ("path", text(&update.path, &before.path)),
         ("type", (json!(before.kind.as_str()), json!(update.kind.unwrap_or(before.kind).as_str()))),
         ("is_superuser", (json!(user.is_superuser), json!(update.is_superuser.unwrap_or(user.is_superuser)))),
+        ("is_auditor", (json!(before.is_auditor), json!(update.is_auditor.unwrap_or(before.is_auditor)))),
         (
             "is_email_verified",
             (json!(before.is_email_verified), json!(update.is_email_verified.unwrap_or(before.is_email_verified))),

@@ -24,6 +24,8 @@ pub struct GroupChange {
     pub name: Option<String>,
     /// Whether its members, and those of groups within it, may do everything.
     pub is_superuser: Option<bool>,
+    /// Whether its members, and those of groups within it, are auditors.
+    pub is_auditor: Option<bool>,
     /// The groups that it is directly within, all of them.
     pub parents: Option<Vec<Uuid>>,
     /// The primary keys of its direct members, all of them.
@@ -59,8 +61,8 @@ pub(in crate::actions) struct Act {
 }
 
 impl Act {
-    pub fn new(app: &App, by: By<'_>) -> Self {
-        Self { actor: by.actor(), now: app.clock.now(), instance: app.config.sessions.policy() }
+    pub async fn new(app: &App, by: By<'_>) -> Result<Self, StoreError> {
+        Ok(Self { actor: by.actor(), now: app.clock.now(), instance: policies::instance(app).await? })
     }
 }
 
@@ -73,7 +75,7 @@ pub async fn add(app: &App, by: By<'_>, group: GroupChange) -> Result<Uuid, Acti
     by.must_administer()?;
     let group = group.tidy()?;
     let name = group.name.clone().ok_or(GroupRule::EmptyName)?;
-    let (act, wanted) = (Act::new(app, by), name.clone());
+    let (act, wanted) = (Act::new(app, by).await?, name.clone());
     let added = app
         .store
         .write(move |db| {
@@ -120,7 +122,7 @@ fn named_conflict<T>(done: Result<T, ActionError>, name: &str) -> Result<T, Acti
 pub async fn change(app: &App, by: By<'_>, uuid: Uuid, change: GroupChange) -> Result<(), ActionError> {
     by.must_administer()?;
     let change = change.tidy()?;
-    let (act, name) = (Act::new(app, by), change.name.clone().unwrap_or_default());
+    let (act, name) = (Act::new(app, by).await?, change.name.clone().unwrap_or_default());
     let changed = app
         .store
         .write(move |db| {
@@ -169,6 +171,7 @@ async fn apply(db: &Db<'_>, before: &GroupRow, change: &GroupChange, act: &Act) 
     let after = GroupRow {
         name: change.name.clone().unwrap_or_else(|| before.name.clone()),
         is_superuser: change.is_superuser.unwrap_or(before.is_superuser),
+        is_auditor: change.is_auditor.unwrap_or(before.is_auditor),
         attributes: change.attributes.as_ref().map_or_else(|| before.attributes.clone(), |it| json!(it).to_string()),
         ..before.clone()
     };
@@ -177,6 +180,7 @@ async fn apply(db: &Db<'_>, before: &GroupRow, change: &GroupChange, act: &Act) 
     }
     note("name", json!(before.name), json!(after.name));
     note("is_superuser", json!(before.is_superuser), json!(after.is_superuser));
+    note("is_auditor", json!(before.is_auditor), json!(after.is_auditor));
     if let Some(attributes) = &change.attributes {
         let (before, after) = changed_attributes(&before.attributes, attributes);
         note("attributes", before, after);
@@ -253,7 +257,7 @@ async fn replace_parents(db: &Db<'_>, group: i64, parents: &[Uuid], act: &Act) -
 /// [`ActionError::LastAdministrator`].
 pub async fn remove(app: &App, by: By<'_>, uuid: Uuid) -> Result<(), ActionError> {
     by.must_administer()?;
-    let act = Act::new(app, by);
+    let act = Act::new(app, by).await?;
     app.store
         .write(move |db| {
             Box::pin(async move {
@@ -276,7 +280,7 @@ pub async fn remove(app: &App, by: By<'_>, uuid: Uuid) -> Result<(), ActionError
 /// [`ActionError::NoUser`]; [`ActionError::LastAdministrator`].
 pub async fn set_member(app: &App, by: By<'_>, uuid: Uuid, user: UserId, is_member: bool) -> Result<String, ActionError> {
     by.must_administer()?;
-    let act = Act::new(app, by);
+    let act = Act::new(app, by).await?;
     app.store
         .write(move |db| {
             Box::pin(async move {

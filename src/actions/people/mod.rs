@@ -3,6 +3,7 @@
 pub(in crate::actions) mod administrators;
 pub mod bootstrap;
 pub mod changes;
+pub mod csv_import;
 pub mod groups;
 pub mod passwords;
 pub mod privacy;

@@ -28,7 +28,8 @@ macro_rules! migration {
 /// All migrations, oldest first. Append only: a released one never changes (migrations/README.md).
 #[must_use]
 pub fn migrations() -> &'static [Migration] {
-    const ALL: &[Migration] = &[migration!("0001_init"), migration!("0002_people"), migration!("0003_tokens_events")];
+    const ALL: &[Migration] =
+        &[migration!("0001_init"), migration!("0002_people"), migration!("0003_tokens_events"), migration!("0007_pages")];
     ALL
 }
 

@@ -260,7 +260,7 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn find_group_version(&self, group: &GroupRow) -> Result<String, StoreError> {
         let (permissions, parents) = (self.list_group_permissions(group.id).await?, self.list_parents(group.id).await?);
-        let state = json!([group.name, group.is_superuser, group.attributes, permissions, parents]);
+        let state = json!([group.name, group.is_superuser, group.is_auditor, group.attributes, permissions, parents]);
         Ok(hex(&Sha256::digest(state.to_string().as_bytes())))
     }
 

@@ -22,6 +22,8 @@ pub struct UserProfile {
     pub kind: UserType,
     /// Whether it is known that the e-mail address is theirs.
     pub is_email_verified: bool,
+    /// Whether they are an auditor by themselves.
+    pub is_auditor: bool,
     /// When the password was last set; without one, when they were added.
     pub password_changed_at: Timestamp,
     /// When any of it last changed: no two states of a user have the same.
@@ -38,6 +40,7 @@ impl FromRow for UserProfile {
             path: row.text()?,
             kind: UserType::parse(&row.text()?).ok_or(StoreError::Corrupt("a type of user"))?,
             is_email_verified: row.bool()?,
+            is_auditor: row.bool()?,
             password_changed_at: row.timestamp()?,
             updated_at: row.timestamp()?,
             is_administrator: row.bool()?,
@@ -47,7 +50,7 @@ impl FromRow for UserProfile {
 
 /// The columns of a [`UserProfile`], of the table that is called `u`.
 pub(in crate::store) const PROFILE_COLUMNS: &str = "u.id, u.uuid, u.uid, u.username, u.name, u.email, u.password_hash, u.is_active, \
-    u.is_superuser, u.created_at, u.last_sign_in_at, u.credential_changes, u.attributes, u.path, u.type, u.is_email_verified, \
+    u.is_superuser, u.created_at, u.last_sign_in_at, u.credential_changes, u.attributes, u.path, u.type, u.is_email_verified, u.is_auditor, \
     COALESCE(u.password_changed_at, u.created_at), COALESCE(u.updated_at, u.created_at), \
     (u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id \
     JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_superuser))";
@@ -69,6 +72,8 @@ pub struct ProfileUpdate {
     pub is_email_verified: Option<bool>,
     /// Whether they are a superuser by themselves.
     pub is_superuser: Option<bool>,
+    /// Whether they are an auditor by themselves.
+    pub is_auditor: Option<bool>,
     /// A JSON object, as text.
     pub attributes: Option<String>,
     /// The path.
@@ -118,6 +123,7 @@ impl Db<'_> {
         set("email_key", update.email.as_ref().map(|email| names::key(email).into()));
         set("is_email_verified", update.is_email_verified.map(Into::into));
         set("is_superuser", update.is_superuser.map(Into::into));
+        set("is_auditor", update.is_auditor.map(Into::into));
         set("attributes", update.attributes.as_ref().map(Into::into));
         set("path", update.path.as_ref().map(Into::into));
         set("type", update.kind.map(|kind| kind.as_str().into()));

@@ -8,7 +8,7 @@ use crate::domain::page::{Found, Wanted};
 use crate::domain::people_lists::{UserFilter, UserSortKey};
 use crate::domain::user::UserType;
 use crate::store::lists::Listed;
-use crate::store::people::administrators::SUPERUSERS;
+use crate::store::people::administrators::{AUDITORS, SUPERUSERS};
 use crate::store::people::conditions::Conditions;
 use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
 use crate::store::people::profiles::{PROFILE_COLUMNS, UserProfile};
@@ -78,6 +78,9 @@ impl Conditions {
         it.with("u.is_active = ?", filter.active);
         if let Some(is_superuser) = filter.superuser {
             it.add(format!("u.id {}IN ({SUPERUSERS})", if is_superuser { "" } else { "NOT " }));
+        }
+        if let Some(is_auditor) = filter.auditor {
+            it.add(format!("u.id {}IN ({AUDITORS})", if is_auditor { "" } else { "NOT " }));
         }
         it.within("u.type IN (?)", filter.types.iter().map(|kind: &UserType| kind.as_str()));
         let members = "u.id IN (SELECT m.user_id FROM groups g JOIN memberships m ON m.group_id = g.id WHERE g.";

@@ -158,24 +158,37 @@ pub(in crate::ui) fn type_words(kind: UserType) -> &'static str {
     }
 }
 
+/// What superusers may do.
+pub(in crate::ui) const SUPERUSER: &str = "See and do everything";
+/// What auditors may do.
+pub(in crate::ui) const AUDITOR: &str = "See everything";
+
 /// What a user may do beyond their own account, each with where it comes from. `groups` are all groups of the user,
 /// those above the direct ones too; `sources` are permissions with the group that gives each, or `""`.
-pub(in crate::ui) fn rights_words(is_superuser: bool, groups: &[GroupRow], sources: &[(String, String)]) -> Vec<String> {
-    let from = |own: bool, names: Vec<&str>| {
+pub(in crate::ui) fn rights_words(
+    (is_superuser, is_auditor): (bool, bool),
+    groups: &[GroupRow],
+    sources: &[(String, String)],
+) -> Vec<String> {
+    let from = |own: bool, names: &[&str]| {
         let mut places: Vec<String> = if own { vec!["set here".to_owned()] } else { Vec::new() };
         places.extend(names.iter().map(|name| format!("by the group {}", crate::ui::words::isolate(name))));
         places.join(", ")
     };
     let mut words = Vec::new();
-    let by: Vec<&str> = groups.iter().filter(|group| group.is_superuser).map(|group| group.name.as_str()).collect();
-    if is_superuser || !by.is_empty() {
-        words.push(format!("See and do everything ({})", from(is_superuser, by)));
+    let flags: [(bool, fn(&GroupRow) -> bool, &str); 2] =
+        [(is_superuser, |group| group.is_superuser, SUPERUSER), (is_auditor, |group| group.is_auditor, AUDITOR)];
+    for (own, is_of, what) in flags {
+        let by: Vec<&str> = groups.iter().filter(|group| is_of(group)).map(|group| group.name.as_str()).collect();
+        if own || !by.is_empty() {
+            words.push(format!("{what} ({})", from(own, &by)));
+        }
     }
     for permission in Permission::ALL {
         let these = || sources.iter().filter(|(name, _)| name == permission.as_str()).map(|(_, source)| source.as_str());
         let by: Vec<&str> = these().filter(|source| !source.is_empty()).collect();
         if these().next().is_some() {
-            words.push(format!("{} ({})", permission_words(permission), from(these().any(str::is_empty), by)));
+            words.push(format!("{} ({})", permission_words(permission), from(these().any(str::is_empty), &by)));
         }
     }
     words
@@ -186,7 +199,14 @@ mod tests {
     use super::*;
 
     fn group(name: &str, is_superuser: bool) -> GroupRow {
-        GroupRow { id: 1, uuid: Uuid::nil(), name: name.to_owned(), is_superuser, attributes: "{}".to_owned() }
+        GroupRow {
+            id: 1,
+            uuid: Uuid::nil(),
+            name: name.to_owned(),
+            is_superuser,
+            is_auditor: !is_superuser,
+            attributes: "{}".to_owned(),
+        }
     }
 
     #[test]
@@ -196,15 +216,16 @@ mod tests {
         let groups = [group("staff", false), group("ops", true)];
         let sources = [(see.clone(), String::new()), (see, "staff".to_owned()), (end, "staff".to_owned())];
         assert_eq!(
-            rights_words(false, &groups, &sources),
+            rights_words((false, true), &groups, &sources),
             [
                 "See and do everything (by the group ops)",
+                "See everything (set here, by the group staff)",
                 "See everybody’s sessions (set here, by the group staff)",
                 "End everybody’s sessions (by the group staff)",
             ]
         );
-        assert_eq!(rights_words(true, &[], &[]), ["See and do everything (set here)"]);
-        assert!(rights_words(false, &groups[..1], &[]).is_empty());
+        assert_eq!(rights_words((true, false), &[], &[]), ["See and do everything (set here)"]);
+        assert!(rights_words((false, false), &[], &[]).is_empty());
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(in crate::ui) async fn find(app: &App, uuid: &str) -> Result<GroupRow, PageE
 pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    visitor.principal(parts.uri.path())?.must_administer()?;
+    visitor.principal(parts.uri.path())?.must_inspect()?;
     let group = find(&app, &uuid).await?;
     let shown = Shown::read(&Query::parse(parts.uri.query().unwrap_or_default()));
     answer(&app, &visitor, group, shown, String::new(), String::new()).await
@@ -112,7 +112,8 @@ async fn answer(app: &App, visitor: &Visitor, group: GroupRow, shown: Shown, err
     let found = app.store.page(&filter, &order, Wanted::page_or_last(shown.number, PAGE_SIZE)).await?;
     let [parents, children] = db.find_group_relatives(group.id).await?;
     let permissions = db.list_group_permissions(group.id).await?;
-    let mut rights: Vec<String> = if group.is_superuser { vec!["See and do everything".to_owned()] } else { Vec::new() };
+    let flags = [(group.is_superuser, choices::SUPERUSER), (group.is_auditor, choices::AUDITOR)];
+    let mut rights: Vec<String> = flags.iter().filter(|(is_on, _)| *is_on).map(|(_, words)| (*words).to_owned()).collect();
     let known = permissions.iter().filter_map(|name| Permission::parse(name));
     rights.extend(known.map(|permission| choices::permission_words(permission).to_owned()));
     let members = found.rows.iter().map(|row| {

@@ -39,6 +39,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     let given = GroupForm {
         name: group.name.clone(),
         is_superuser: group.is_superuser,
+        is_auditor: group.is_auditor,
         permissions: db.list_group_permissions(group.id).await?,
         parents: parents.iter().map(|parent| parent.uuid).collect(),
         typed_parent: String::new(),

@@ -65,6 +65,7 @@ struct FormPage {
 pub(in crate::ui) struct GroupForm {
     pub name: String,
     pub is_superuser: bool,
+    pub is_auditor: bool,
     pub permissions: Vec<String>,
     pub parents: Vec<Uuid>,
     /// The name of one more parent.
@@ -80,6 +81,7 @@ impl GroupForm {
         Self {
             name: text("name"),
             is_superuser: form.last("superuser").is_some(),
+            is_auditor: form.last("auditor").is_some(),
             permissions: form.all("permission").map(str::to_owned).collect(),
             parents: form.all("parent").filter_map(|text| Uuid::parse_str(text).ok()).collect(),
             typed_parent: text("parent_name"),
@@ -103,6 +105,7 @@ impl GroupForm {
         Ok(Ok(GroupChange {
             name: Some(self.name.clone()),
             is_superuser: Some(self.is_superuser),
+            is_auditor: Some(self.is_auditor),
             parents: Some(parents),
             attributes,
             permissions: Some(choices::read_permissions(form)),
@@ -177,7 +180,7 @@ pub(in crate::ui) fn path(group: Uuid) -> String {
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    visitor.principal(PATH)?.must_administer()?;
+    visitor.principal(PATH)?.must_inspect()?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let search = query.last("q").unwrap_or_default().trim().replace('\0', "");
     let number = query.last("page").and_then(|text| text.parse().ok()).unwrap_or(1);

@@ -11,6 +11,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::users;
+use crate::actions::policies;
 use crate::actions::sign_in::factors;
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
 use crate::domain::page::Wanted;
@@ -76,6 +77,8 @@ struct About {
     is_email_verified: bool,
     /// Whether they are an administrator, by themselves or by a group.
     is_administrator: bool,
+    /// Whether they are an auditor, by themselves or by a group.
+    is_auditor: bool,
     /// The direct groups: uuid and name.
     groups: Vec<(Uuid, String)>,
     /// The groups that those are within.
@@ -84,6 +87,8 @@ struct About {
     rights: Vec<String>,
     /// The names of attributes.
     attributes: String,
+    /// What the policies of the instance, the groups and the user together allow.
+    policy: String,
 }
 
 impl About {
@@ -98,10 +103,12 @@ impl About {
             kind: choices::type_words(row.profile.kind),
             is_email_verified: row.profile.is_email_verified,
             is_administrator: row.profile.is_administrator,
+            is_auditor: row.profile.is_auditor || all.iter().any(|group| group.is_auditor),
             groups: row.groups.iter().map(named).collect(),
             inherited: all.iter().filter(|group| !is_direct(group)).map(named).collect(),
-            rights: choices::rights_words(user.is_superuser, &all, &sources),
+            rights: choices::rights_words((user.is_superuser, row.profile.is_auditor), &all, &sources),
             attributes: choices::attributes_words(&row.profile.attributes),
+            policy: policies::limits(app, user.id).await?.effective().to_string(),
             path: row.profile.path,
         })
     }
@@ -124,7 +131,7 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>, request: Reque
     let id = user_id(&id)?;
     let user = {
         let who = visitor.principal(parts.uri.path())?;
-        who.must_administer()?;
+        who.must_inspect()?;
         users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?
     };
     answer(&app, &visitor, user, String::new(), String::new()).await

@@ -60,6 +60,7 @@ struct Given {
     /// `None`: they are too long for a form, and stay.
     attributes: Option<String>,
     is_superuser: bool,
+    is_auditor: bool,
     permissions: Vec<String>,
     groups: Vec<Uuid>,
     typed_group: String,
@@ -78,6 +79,7 @@ impl Given {
             path: profile.path.clone(),
             attributes: choices::show_attributes(&profile.attributes),
             is_superuser: user.is_superuser,
+            is_auditor: profile.is_auditor,
             permissions,
             groups: row.groups.iter().map(|group| group.uuid).collect(),
             typed_group: String::new(),
@@ -96,6 +98,7 @@ impl Given {
             path: text("path"),
             attributes: form.last("attributes").map(str::to_owned),
             is_superuser: form.last("superuser").is_some(),
+            is_auditor: form.last("auditor").is_some(),
             permissions: form.all("permission").map(str::to_owned).collect(),
             groups: form.all("group").filter_map(|text| Uuid::parse_str(text).ok()).collect(),
             typed_group: text("group_name"),
@@ -129,6 +132,7 @@ impl Given {
         for (is_other, what) in [
             (json(&self.attributes) != json(&stored.attributes), "The attributes differ."),
             (self.is_superuser != stored.is_superuser, "Whether they are an administrator differs."),
+            (self.is_auditor != stored.is_auditor, "Whether they are an auditor differs."),
             (self.permissions != stored.permissions, "The permissions differ."),
             (sorted(&self.groups) != sorted(&stored.groups), "The groups differ."),
         ] {
@@ -157,6 +161,7 @@ impl Given {
             // Ticked as before, it says nothing of another address.
             is_email_verified: Some(self.is_verified).filter(|is_verified| *is_verified != stored.is_verified),
             is_superuser: Some(self.is_superuser).filter(|is_superuser| *is_superuser != stored.is_superuser),
+            is_auditor: Some(self.is_auditor),
             attributes,
             path: Some(self.path.clone()),
             kind: Some(kind),

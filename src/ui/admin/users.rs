@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::people::changes::UserChange;
 use crate::actions::people::users;
 use crate::domain::listing::Sort;
 use crate::domain::page::Wanted;
@@ -84,6 +85,7 @@ pub(in crate::ui) struct UserForm {
     email: String,
     password: String,
     superuser: Option<String>,
+    auditor: Option<String>,
 }
 
 /// The list, by name.
@@ -109,8 +111,9 @@ fn form_page(app: &App, visitor: &Visitor, error: String, given: UserForm) -> Re
 }
 
 /// A filter of the list that is one link: the parameter, its value, and what it is called.
-const TOGGLES: [(&str, &str, &str); 6] = [
+const TOGGLES: [(&str, &str, &str); 7] = [
     ("admin", "yes", "Administrators"),
+    ("auditor", "yes", "Auditors"),
     ("factor", "no", "Without a second factor"),
     ("signed_in", "never", "Never signed in"),
     ("active", "no", "Inactive"),
@@ -125,6 +128,7 @@ fn read(query: &Query) -> (UserFilter, Vec<(&'static str, String)>) {
     let either = |name: &str, yes: &str, no: &str| if is_on(name, yes) { Some(true) } else { is_on(name, no).then_some(false) };
     let filter = UserFilter {
         superuser: either("admin", "yes", "no"),
+        auditor: either("auditor", "yes", "no"),
         second_factor: either("factor", "yes", "no"),
         never_signed_in: either("signed_in", "never", "once"),
         active: either("active", "yes", "no"),
@@ -137,7 +141,7 @@ fn read(query: &Query) -> (UserFilter, Vec<(&'static str, String)>) {
     if !search.is_empty() {
         parameters.push(("q", search));
     }
-    for name in ["admin", "factor", "signed_in", "active", "type"] {
+    for name in ["admin", "auditor", "factor", "signed_in", "active", "type"] {
         parameters.extend(query.last(name).filter(|value| !value.is_empty()).map(|value| (name, value.replace('\0', ""))));
     }
     (filter, parameters)
@@ -157,7 +161,7 @@ fn toggles(parameters: &[(&'static str, String)]) -> Vec<Toggle> {
 }
 
 async fn list(app: &App, visitor: &Visitor, query: &Query) -> PageResult {
-    visitor.principal(PATH)?.must_administer()?;
+    visitor.principal(PATH)?.must_inspect()?;
     let now = app.clock.now();
     let (filter, parameters) = read(query);
     let number = query.last("page").and_then(|text| text.parse().ok()).unwrap_or(1);
@@ -209,8 +213,9 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
         is_superuser: form.superuser.is_some(),
         permissions: Vec::new(),
     };
+    let more = UserChange { is_auditor: form.auditor.is_some().then_some(true), ..UserChange::default() };
     let password = Some(form.password.clone()).filter(|password| !password.is_empty());
-    let error = match users::add(&app, By::Principal(&who, &visitor.actor()), user, password).await {
+    let error = match users::add_with(&app, By::Principal(&who, &visitor.actor()), user, password, more).await {
         Ok(id) => return Ok(Redirect::to(&format!("{PATH}/{}", id.0)).into_response()),
         Err(ActionError::Rule(rule)) => format!("Sorry: {rule}."),
         Err(ActionError::Exists(what)) => {
