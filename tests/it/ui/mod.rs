@@ -2,14 +2,19 @@
 
 mod administration;
 mod all_sessions;
+mod begin;
 mod confirm;
+mod form;
 mod forms;
 mod headers;
 mod live;
 mod markup;
 mod passkeys;
+mod people;
+mod policies;
 mod questions;
 mod recovery;
 mod sessions;
 mod set_up;
 mod sign_in;
+mod user_import;
