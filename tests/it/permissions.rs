@@ -12,6 +12,7 @@ use rollcall::actions::applications::guards::{self, GuardChange};
 use rollcall::actions::applications::test::Question;
 use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords};
 use rollcall::actions::by::By;
+use rollcall::actions::guard::tickets;
 use rollcall::actions::import::ImportError;
 use rollcall::actions::people::changes::UserChange;
 use rollcall::actions::people::groups::GroupChange;
@@ -51,6 +52,12 @@ const DOORS: &[(&str, &str)] = &[
     ("applications/passwords.rs app_password", "the app password is the right"),
     ("batching.rs ask", "runs what an action asks"),
     ("clock.rs find_note", "a read for `rollcall check`, of a database without an App"),
+    ("guard/check.rs check", "judges by the app key or the app password"),
+    ("guard/recent.rs applications", "what the guard decides by"),
+    ("guard/recent.rs now", "what the guard decides by"),
+    ("guard/recent.rs of_host", "what the guard decides by"),
+    ("guard/tickets.rs holder", "the app key is the right"),
+    ("guard/tickets.rs redeem", "the ticket is the right"),
     ("people/passwords.rs hash", "computes"),
     ("people/passwords.rs verify", "computes"),
     ("people/users.rs find_link", "the link is the right"),
@@ -286,6 +293,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sessions/end.rs end_of_users", end::end_of_users(server, who, vec![alice.id.0], &actor));
     let target = EndTarget::Matching(Box::default());
     call!("sessions/end_job.rs begin", end_job::begin(server, who, target, (1, String::new()), &actor));
+    call!("guard/tickets.rs sweep", tickets::sweep(server, by));
     call!("sessions/end_job.rs resume", end_job::resume(server, by));
     call!("sessions/end.rs end_listed", end::end_listed(server, by, &[session], ""));
     call!("sessions/end.rs sweep", end::sweep(server, by, app.app.clock.now()));
