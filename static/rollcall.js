@@ -106,7 +106,21 @@ document.addEventListener("change", (event) => {
     for (const box of all.form.querySelectorAll(`input[type="checkbox"][name="${all.dataset.all}"]`)) box.checked = all.checked;
   }
   recount(event.target.form);
+  const file = event.target.closest("input[data-into]");
+  if (file?.files.length) read(file.files[0]).then((text) => { document.getElementById(file.dataset.into).value = text; });
 });
+
+/** The text of a file: UTF-8, what its byte order mark says, or else what older spreadsheets write. */
+async function read(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return new TextDecoder("utf-16be").decode(bytes);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder("windows-1252").decode(bytes);
+  }
+}
 
 for (const button of document.querySelectorAll("[data-picked]")) recount(button.form);
 // A browser that comes back to a page ticks its boxes again, after this.

@@ -39,7 +39,26 @@ impl By<'_> {
         }
     }
 
+    /// Lets those pass who read everything: administrators, auditors, the command line, and Rollcall itself.
+    ///
+    /// # Errors
+    /// [`ActionError::Forbidden`].
+    pub fn must_inspect(self) -> Result<(), ActionError> {
+        match self {
+            Self::Principal(who, _) => who.must_inspect(),
+            Self::Cli | Self::System => Ok(()),
+        }
+    }
+
     /// The same, and lets a user pass for what is their own.
+    ///
+    /// # Errors
+    /// [`ActionError::Forbidden`].
+    pub fn must_own_or_inspect(self, owner: UserId) -> Result<(), ActionError> {
+        if self.is(owner) { Ok(()) } else { self.must_inspect() }
+    }
+
+    /// Lets those pass who administer, and a user for what is their own.
     ///
     /// # Errors
     /// [`ActionError::Forbidden`].

@@ -9,23 +9,28 @@ use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read};
 
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::applications::import::{ApplicationLine, LineFault, add_line};
 use crate::actions::by::By;
+use crate::actions::people::changes::check_attributes;
 use crate::actions::people::passwords;
 use crate::actions::sessions::bulk_end::end_everything_in;
 use crate::actions::sessions::retention::ADDRESSES_SETTING;
 use crate::actions::tokens::APP_PASSWORD_PREFIX;
 use crate::core::agents::Agents;
 use crate::domain::event::EventContent;
+use crate::domain::group::{GroupRule, MAX_LEVELS, check_group_name};
 use crate::domain::names;
 use crate::domain::session::Lifetime;
-use crate::domain::user::{TokenIntent, UserRule, check_email, check_username};
+use crate::domain::user::{TokenIntent, UserRule, UserType, check_email, check_path, check_username};
 use crate::domain::{Address, EndReason, Methods, Permission, PlainSecret, SessionId, Timestamp, UserId, secret, user_agent};
 use crate::enrich::geoip::GeoIp;
+use crate::store::people::groups::GroupRow;
+use crate::store::people::profiles::ProfileUpdate;
 use crate::store::people::tokens::NewToken;
 use crate::store::people::users::NewUser;
 use crate::store::sessions::history::End;
@@ -100,11 +105,20 @@ enum Line {
 
 #[derive(Deserialize)]
 struct GroupLine {
+    #[serde(default)]
+    uuid: Option<String>,
     name: String,
     #[serde(default)]
     is_superuser: bool,
     #[serde(default)]
+    is_auditor: bool,
+    #[serde(default)]
     permissions: Vec<String>,
+    /// Names of groups that it is within; they come before it.
+    #[serde(default)]
+    parents: Vec<String>,
+    #[serde(default)]
+    attributes: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +143,16 @@ struct UserLine {
     groups: Vec<String>,
     #[serde(default)]
     password_hash: Option<String>,
+    #[serde(default)]
+    is_auditor: bool,
+    #[serde(default)]
+    email_verified: bool,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    path: Option<String>,
+    #[serde(default)]
+    attributes: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -294,11 +318,7 @@ impl Import {
 
     async fn line(&mut self, db: &Db<'_>, line: Line) -> Result<(), Fault> {
         match line {
-            Line::Group(line) => {
-                let name = check_username(&line.name).map_err(Wrong)?;
-                db.insert_group(&name, line.is_superuser, &permissions(&line.permissions)?).await?;
-                self.done.groups += 1;
-            }
+            Line::Group(line) => self.group(db, line).await?,
             Line::User(line) => self.user(db, line).await?,
             Line::Application(line) => {
                 // Applications that are stored go only where the file brings others.
@@ -311,6 +331,32 @@ impl Import {
             Line::Token(line) => self.token(db, line).await?,
             Line::Session(line) => self.session(db, line).await?,
         }
+        Ok(())
+    }
+
+    async fn group(&mut self, db: &Db<'_>, line: GroupLine) -> Result<(), Fault> {
+        let name = check_group_name(&line.name).map_err(Wrong)?;
+        let uuid = line.uuid.as_deref().map(uuid_of).transpose()?;
+        line.attributes.as_ref().map_or(Ok(()), check_attributes).map_err(Wrong)?;
+        let id = db.insert_group(&name, line.is_superuser, &permissions(&line.permissions)?).await?;
+        if let Some(uuid) = uuid {
+            db.update_group_uuid(id, uuid).await?;
+        }
+        let Some(row) = db.find_group_by_id(id).await? else { return Err(Fault::Line("the group is gone".into())) };
+        let attributes = line.attributes.map_or_else(|| row.attributes.clone(), |attributes| json!(attributes).to_string());
+        db.update_group(&GroupRow { is_auditor: line.is_auditor, attributes, ..row }).await?;
+        let mut parents = Vec::new();
+        for parent in &line.parents {
+            let found = db.find_group_id(parent).await?.filter(|parent| *parent != id);
+            parents.push(found.ok_or_else(|| Fault::Line(format!("there is no group {parent:?} before this line")))?);
+        }
+        if !parents.is_empty() {
+            db.replace_parents(id, &parents).await?;
+            if db.count_levels(id, MAX_LEVELS + 1).await? > MAX_LEVELS {
+                return Err(Wrong(GroupRule::Depth).into());
+            }
+        }
+        self.done.groups += 1;
         Ok(())
     }
 
@@ -327,13 +373,8 @@ impl Import {
         {
             return Err(Fault::Line("password_hash must be an Argon2 hash in PHC form of at most 128 MiB, 16 passes and 16 lanes, and 512 MiB times passes".into()));
         }
-        let uuid = match &line.uuid {
-            Some(text) => Some(Uuid::parse_str(text).map_err(|_| Fault::Line(format!("uuid {text:?} is none")))?),
-            None => None,
-        };
-        if uuid.is_some_and(|uuid| uuid.is_nil()) {
-            return Err(Fault::Line("a user's uuid may not be the nil UUID".into()));
-        }
+        let uuid = line.uuid.as_deref().map(uuid_of).transpose()?;
+        let profile = profile(&line)?;
         if line.uid.as_ref().is_some_and(|uid| uid.is_empty() || uid.len() > MAX_UID || !uid.bytes().all(|b| b.is_ascii_graphic()))
         {
             return Err(Fault::Line(format!("a uid is 1 to {MAX_UID} visible ASCII characters")));
@@ -356,6 +397,9 @@ impl Import {
             db.advance_user_keys().await?;
         }
         let id = db.insert_user(&user, self.now).await?;
+        if let Some(profile) = profile {
+            db.update_profile(id, &profile, self.now).await?;
+        }
         for group in &line.groups {
             if !db.insert_membership(id, group).await? {
                 return Err(Fault::Line(format!("there is no group {group:?}")));
@@ -453,6 +497,32 @@ impl Import {
         self.known_agents.insert(text.to_owned(), id);
         Ok(id)
     }
+}
+
+/// The uuid that a line brings.
+fn uuid_of(text: &str) -> Result<Uuid, Fault> {
+    let uuid = Uuid::parse_str(text).map_err(|_| Fault::Line(format!("uuid {text:?} is none")))?;
+    if uuid.is_nil() { Err(Fault::Line("a uuid may not be the nil UUID".into())) } else { Ok(uuid) }
+}
+
+/// What a user's line says beyond a [`NewUser`]; `None`: nothing.
+fn profile(line: &UserLine) -> Result<Option<ProfileUpdate>, Fault> {
+    let types = UserType::ALL.map(UserType::as_str).join(", ");
+    let kind = line
+        .kind
+        .as_deref()
+        .map(|word| UserType::parse(word).ok_or_else(|| Fault::Line(format!("type {word:?} is none of {types}"))));
+    line.attributes.as_ref().map_or(Ok(()), check_attributes).map_err(Wrong)?;
+    let update = ProfileUpdate {
+        is_email_verified: line.email_verified.then_some(true),
+        is_auditor: line.is_auditor.then_some(true),
+        attributes: line.attributes.as_ref().map(|attributes| json!(attributes).to_string()),
+        path: line.path.as_deref().map(check_path).transpose().map_err(Wrong)?,
+        kind: kind.transpose()?,
+        ..ProfileUpdate::default()
+    };
+    let says = update.is_email_verified.or(update.is_auditor).is_some() || update.attributes.is_some();
+    Ok((says || update.path.is_some() || update.kind.is_some()).then_some(update))
 }
 
 fn permissions(names: &[String]) -> Result<Vec<Permission>, Fault> {

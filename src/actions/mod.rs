@@ -49,6 +49,9 @@ pub enum ActionError {
     /// Somebody else changed it since it was read.
     #[error("it was changed since it was read")]
     Outdated,
+    /// A setting gives this limit, so that what is stored would not hold: the setting, and where it is given.
+    #[error("`{0}` is set by {1}, which is stronger than what is stored")]
+    Given(&'static str, String),
     /// A reference to a user who is not there.
     #[error("there is no user with the primary key {0}")]
     NoUser(i64),

@@ -1,13 +1,17 @@
 //! Policies: the limits of sessions, and what happens to living sessions when a limit gets
 //! stricter.
 
+use std::sync::Arc;
+
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::sessions::end_in;
+use crate::config::Config;
+use crate::core::Core;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
-use crate::domain::policy::{Limits, Policy};
+use crate::domain::policy::{Limits, Policy, StoredLimits};
 use crate::domain::user::UserRule;
 use crate::domain::{EndReason, Timestamp, UserId};
 use crate::store::people::policies::{LivingRow, PolicyOwner};
@@ -25,7 +29,12 @@ const STEP: i64 = 2000;
 /// # Errors
 /// When the database does not answer.
 pub async fn limits(app: &App, user: UserId) -> Result<Limits, StoreError> {
-    Ok(Limits { instance: app.config.sessions.policy(), own: app.store.read().find_own_policy(user).await? })
+    Ok(Limits { instance: instance(app).await?, own: app.store.read().find_own_policy(user).await? })
+}
+
+/// The policy of the instance: settings, and where none is given, what is stored.
+pub(in crate::actions) async fn instance(core: &Core) -> Result<Policy, StoreError> {
+    Ok(core.config.policy(&core.store.read().find_stored_limits().await?))
 }
 
 /// Sets what a group or a user, whose name is `name`, has of its own. Living sessions that are longer
@@ -35,16 +44,36 @@ pub async fn limits(app: &App, user: UserId) -> Result<Limits, StoreError> {
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`UserRule::Policy`] when a limit is zero that may not be.
 pub async fn set(app: &App, by: By<'_>, owner: PolicyOwner, name: &str, policy: Policy) -> Result<u64, ActionError> {
+    set_if(app, by, owner, name, policy, None).await
+}
+
+/// The same, only if the policy has not changed since it was read.
+///
+/// # Errors
+/// As for [`set`]; [`ActionError::Outdated`] when it is not `expected`.
+pub async fn set_if(
+    app: &App,
+    by: By<'_>,
+    owner: PolicyOwner,
+    name: &str,
+    policy: Policy,
+    expected: Option<Policy>,
+) -> Result<u64, ActionError> {
     by.must_administer()?;
     let is_zero = |limit: Option<std::time::Duration>| limit.is_some_and(|limit| limit.is_zero());
     if is_zero(policy.idle_timeout) || is_zero(policy.absolute_timeout) || policy.max_sessions == Some(0) {
         return Err(UserRule::Policy.into());
     }
-    let (actor, now, instance, name) = (by.actor(), app.clock.now(), app.config.sessions.policy(), name.to_owned());
+    let (actor, now, instance, name) = (by.actor(), app.clock.now(), instance(app).await?, name.to_owned());
     app.store
         .write(move |db| {
             Box::pin(async move {
                 let users = db.lock_users_under(owner).await?;
+                if let Some(expected) = expected
+                    && expected != db.find_policy(owner).await?
+                {
+                    return Err(ActionError::Outdated);
+                }
                 db.update_policy(owner, &policy).await?;
                 let set = |group| EventContent::PolicySet { group, policy }.by(&actor, now);
                 let event = match owner {
@@ -89,7 +118,64 @@ pub async fn mark_policy_applied_if_empty(app: &App, by: By<'_>) -> Result<(), A
 /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written; the next start does what is left.
 pub async fn hold_to_instance(app: &App, by: By<'_>) -> Result<u64, ActionError> {
     by.must_operate()?;
-    let instance = app.config.sessions.policy();
+    hold_all(app).await
+}
+
+/// Stores limits of the instance, which hold where no setting gives them. Living sessions that are longer than they
+/// allow are cut before this returns, and those beyond the limit of a user end; none is extended. Gives how many were cut
+/// or ended.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] unless an administrator does it; [`UserRule::Policy`] when a limit is zero that may not be;
+/// [`ActionError::Given`] when a setting gives a limit that would change; [`ActionError::Outdated`] when the stored limits
+/// are not `expected`.
+pub async fn set_instance(app: &App, by: By<'_>, limits: StoredLimits, expected: Option<StoredLimits>) -> Result<u64, ActionError> {
+    by.must_administer()?;
+    if limits.absolute_timeout.is_some_and(|limit| limit.is_zero()) {
+        return Err(UserRule::Policy.into());
+    }
+    let (core, actor, now) = (Arc::clone(&app.core), by.actor(), app.clock.now());
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.lock_limits().await?;
+                let before = db.find_stored_limits().await?;
+                if expected.is_some_and(|expected| expected != before) {
+                    return Err(ActionError::Outdated);
+                }
+                if before == limits {
+                    return Ok(());
+                }
+                if let Some(path) = changed_setting(&core.config, &before, &limits) {
+                    let source = core.config.source_of(path).unwrap_or_default();
+                    return Err(ActionError::Given(path, source.to_owned()));
+                }
+                db.update_stored_limits(&limits).await?;
+                let (old, policy) = (core.config.policy(&before), core.config.policy(&limits));
+                let content = EventContent::InstancePolicySet { before: old, policy };
+                Ok(db.insert_events(&[content.by(&actor, now)]).await?)
+            })
+        })
+        .await?;
+    Ok(hold_all(app).await?)
+}
+
+/// A setting that is given, and whose stored limit would change.
+fn changed_setting(config: &Config, before: &StoredLimits, after: &StoredLimits) -> Option<&'static str> {
+    let changes = [
+        before.idle_timeout != after.idle_timeout,
+        before.absolute_timeout != after.absolute_timeout,
+        before.remember_timeout != after.remember_timeout,
+        before.max_sessions != after.max_sessions,
+        before.at_limit != after.at_limit,
+    ];
+    let settings = after.settings().into_iter().zip(changes);
+    settings.filter(|(_, is_changed)| *is_changed).map(|((path, _), _)| path).find(|path| config.source_of(path).is_some())
+}
+
+/// Holds all living sessions to the policy of the instance, unless that was done already.
+async fn hold_all(app: &App) -> Result<u64, ActionError> {
+    let instance = instance(app).await?;
     let words = instance.to_string();
     if app.store.read().find_setting(INSTANCE_SETTING).await?.as_deref() == Some(&words) {
         return Ok(0);

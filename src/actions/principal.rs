@@ -61,6 +61,14 @@ impl Principal {
         if self.rights.is_superuser { Ok(()) } else { Err(ActionError::Forbidden) }
     }
 
+    /// Lets only those pass who read everything: administrators and auditors.
+    ///
+    /// # Errors
+    /// [`ActionError::Forbidden`].
+    pub fn must_inspect(&self) -> Result<(), ActionError> {
+        if self.rights.may_inspect() { Ok(()) } else { Err(ActionError::Forbidden) }
+    }
+
     /// Whether the caller may end sessions of that user, once they may see them.
     #[must_use]
     pub fn may_end(&self, owner: UserId) -> bool {

@@ -231,12 +231,15 @@ pub const NO_STRING: &str = "Not a valid string.";
 /// 400: no whole number.
 pub const NO_INTEGER: &str = "A valid integer is required.";
 
-/// For administrators.
+/// For administrators; auditors may read.
 ///
 /// # Errors
 /// 403.
 pub fn administrators(call: &Call) -> Result<(), ApiError> {
-    Ok(call.who.must_administer()?)
+    match *call.method() {
+        Method::GET | Method::HEAD | Method::OPTIONS => Ok(call.who.must_inspect()?),
+        _ => Ok(call.who.must_administer()?),
+    }
 }
 
 /// Adds the address's methods: authentik names them in every answer.

@@ -234,6 +234,7 @@ impl From<ActionError> for ApiError {
             ActionError::Exists(_)
             | ActionError::LastAdministrator
             | ActionError::Outdated
+            | ActionError::Given(..)
             | ActionError::NoUser(_)
             | ActionError::NoGroup(_) => Self::broken(&error),
             ActionError::Store(error) => error.into(),

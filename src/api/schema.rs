@@ -100,7 +100,9 @@ struct Description;
     events::statistics::top,
     events::statistics::stats,
     stages::user_login::list,
-    stages::user_login::retrieve
+    stages::user_login::retrieve,
+    stages::user_login::update,
+    stages::user_login::partial_update
 ))]
 struct Instance;
 

@@ -1,5 +1,7 @@
 //! `rollcall export`.
 
+use std::collections::HashSet;
+
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -8,6 +10,7 @@ use crate::actions::sessions::records::{COLUMNS, cells, records};
 use crate::cli::{Outcome, ended, output};
 use crate::config::Config;
 use crate::domain::SessionId;
+use crate::store::Db;
 use crate::store::events::rows::EventRow;
 
 /// The columns of an event.
@@ -27,6 +30,29 @@ const EVENT_COLUMNS: &[&str] = &[
     "text",
     "content",
 ];
+
+/// The columns of a user.
+const USER_COLUMNS: &[&str] = &[
+    "id",
+    "uuid",
+    "uid",
+    "username",
+    "name",
+    "email",
+    "email_verified",
+    "is_active",
+    "is_superuser",
+    "is_auditor",
+    "type",
+    "path",
+    "permissions",
+    "groups",
+    "attributes",
+    "created",
+    "last_sign_in",
+];
+/// The columns of a group.
+const GROUP_COLUMNS: &[&str] = &["uuid", "name", "is_superuser", "is_auditor", "permissions", "parents", "members", "attributes"];
 
 /// How many rows are read at once.
 const STEP: i64 = 500;
@@ -54,6 +80,9 @@ struct What {
     /// Users
     #[arg(long)]
     users: bool,
+    /// Groups: those that others are within come first
+    #[arg(long)]
+    groups: bool,
     /// Sessions that ended
     #[arg(long)]
     ended: bool,
@@ -98,41 +127,18 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
     let db = app.store.read();
     let columns: &[&str] = match (args.what.users, args.what.events) {
         _ if args.what.ended => ended::COLUMNS,
-        (true, _) => &[
-            "id",
-            "uuid",
-            "uid",
-            "username",
-            "name",
-            "email",
-            "is_active",
-            "is_superuser",
-            "permissions",
-            "created",
-            "last_sign_in",
-        ],
+        _ if args.what.groups => GROUP_COLUMNS,
+        (true, _) => USER_COLUMNS,
         (_, true) => EVENT_COLUMNS,
         _ => COLUMNS,
     };
     let mut sink = Sink { format: args.format, columns, is_started: false };
     sink.write(&[])?;
+    if args.what.groups {
+        return export_groups(&db, &mut sink).await;
+    }
     if args.what.users {
-        let mut after = String::new();
-        loop {
-            let users = db.list_users(&after, STEP).await?;
-            let Some(last) = users.last() else { return Ok(()) };
-            after.clone_from(&last.username);
-            let mut records = Vec::with_capacity(users.len());
-            for user in users {
-                records.push(object(json!({
-                    "kind": "user", "id": user.id, "uuid": user.uuid.to_string(), "uid": user.uid, "username": user.username, "name": user.name, "email": user.email,
-                    "is_active": user.is_active, "is_superuser": user.is_superuser,
-                    "permissions": db.list_permissions(user.id).await?, "created": user.created_at,
-                    "last_sign_in": user.last_sign_in_at,
-                })));
-            }
-            sink.write(&records)?;
-        }
+        return export_users(&db, &mut sink).await;
     }
     if args.what.events {
         let mut after = 0;
@@ -161,6 +167,67 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
         after = Some(last.uuid);
         sink.write(&records(&app, &sessions).await?)?;
     }
+}
+
+/// Users as `rollcall import` reads them, but for passwords.
+async fn export_users(db: &Db<'_>, sink: &mut Sink) -> Outcome {
+    let mut after = String::new();
+    loop {
+        let users = db.list_users(&after, STEP).await?;
+        let Some(last) = users.last() else { return Ok(()) };
+        after.clone_from(&last.username);
+        let ids: Vec<i64> = users.iter().map(|user| user.id.0).collect();
+        let mut rows = db.list_listed_users(&ids).await?;
+        let mut records = Vec::with_capacity(users.len());
+        for user in users {
+            // A user may be gone since the first of the two reads.
+            let Some(row) = rows.remove(&user.id.0) else { continue };
+            let groups: Vec<&str> = row.groups.iter().map(|group| group.name.as_str()).collect();
+            records.push(object(json!({
+                "kind": "user", "id": user.id, "uuid": user.uuid.to_string(), "uid": user.uid, "username": user.username,
+                "name": user.name, "email": user.email, "email_verified": row.profile.is_email_verified,
+                "is_active": user.is_active, "is_superuser": user.is_superuser, "is_auditor": row.profile.is_auditor,
+                "type": row.profile.kind.as_str(), "path": row.profile.path,
+                "permissions": db.list_permissions(user.id).await?, "groups": groups,
+                "attributes": attributes(&row.profile.attributes), "created": user.created_at,
+                "last_sign_in": user.last_sign_in_at,
+            })));
+        }
+        sink.write(&records)?;
+    }
+}
+
+/// Groups as `rollcall import` reads them; each comes after the groups that it is within.
+async fn export_groups(db: &Db<'_>, sink: &mut Sink) -> Outcome {
+    let mut waiting: Vec<_> = db.list_first_groups(i64::MAX).await?;
+    let mut written = HashSet::new();
+    while !waiting.is_empty() {
+        let (mut records, mut left) = (Vec::new(), Vec::new());
+        for group in waiting {
+            let parents = db.list_parents(group.id).await?;
+            if !parents.iter().all(|parent| written.contains(parent)) {
+                left.push(group);
+                continue;
+            }
+            written.insert(group.id);
+            records.push(object(json!({
+                "kind": "group", "uuid": group.uuid.to_string(), "name": group.name, "is_superuser": group.is_superuser,
+                "is_auditor": group.is_auditor, "permissions": db.list_group_permissions(group.id).await?,
+                "parents": db.list_group_names(&parents).await?, "members": db.list_members(group.id).await?.len(),
+                "attributes": attributes(&group.attributes),
+            })));
+        }
+        if records.is_empty() {
+            return Err("a group was added within another one during the export; export again".into());
+        }
+        sink.write(&records)?;
+        waiting = left;
+    }
+    Ok(())
+}
+
+fn attributes(stored: &str) -> Value {
+    serde_json::from_str(stored).unwrap_or_default()
 }
 
 /// An event under the names of [`EVENT_COLUMNS`].

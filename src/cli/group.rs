@@ -112,6 +112,9 @@ pub(super) struct FieldArgs {
     /// A group that it is within, by name; may be repeated
     #[arg(long = "parent", value_name = "GROUP")]
     parents: Vec<String>,
+    /// Whether its members read everything that administrators read, and change nothing
+    #[arg(long, value_name = "true|false")]
+    auditor: Option<bool>,
     /// A global permission of its members, such as `authentik_core.view_authenticatedsession`; may be repeated
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<String>,
@@ -131,6 +134,7 @@ impl FieldArgs {
             parents: Some(parents).filter(|parents| !parents.is_empty()),
             permissions: Some(permissions).filter(|permissions| !permissions.is_empty()),
             attributes: self.attributes.as_deref().map(parse_attributes).transpose()?,
+            is_auditor: self.auditor,
             ..GroupChange::default()
         })
     }
@@ -222,6 +226,7 @@ fn record(row: &ListedGroup, permissions: &[String]) -> Value {
     let members: Vec<&str> = row.member_details.iter().flatten().map(|member| member.username.as_str()).collect();
     json!({
         "id": row.group.id, "uuid": row.group.uuid.to_string(), "name": row.group.name, "superuser": row.group.is_superuser,
+        "auditor": row.group.is_auditor,
         "parents": names(&row.parents), "children": names(&row.children), "members": members, "permissions": permissions,
         "attributes": serde_json::from_str::<Value>(&row.group.attributes).unwrap_or_default(),
     })

@@ -8,20 +8,71 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::actions::by::By;
 use crate::actions::import;
+use crate::actions::people::csv_import;
 use crate::cli::{Outcome, output};
 use crate::config::Config;
 
 /// What to import.
 #[derive(Args)]
 pub(super) struct ImportArgs {
-    /// JSON lines; - is standard input
+    /// JSON lines, or with --csv users as CSV, whose first line names the columns; - is standard input
     file: PathBuf,
     /// Remove all users, tokens and sessions first, in the same transaction
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     replace: bool,
+    /// The file is CSV: users, with the columns username, name, email, type, path, groups (names with | between them),
+    /// active, superuser, auditor and attributes
+    #[arg(long)]
+    csv: bool,
+    /// With --csv: say what would be added, and add nothing
+    #[arg(long, requires = "csv")]
+    dry_run: bool,
+}
+
+/// The most bytes of a CSV file.
+const MOST_CSV: u64 = 64 * 1024 * 1024;
+
+/// Adds the users of a CSV file, or says what would be added.
+async fn run_csv(config: Config, args: &ImportArgs) -> Outcome {
+    let source: Box<dyn Read> = if args.file.as_os_str() == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(&args.file).map_err(|error| format!("{}: {error}", args.file.display()))?)
+    };
+    let mut file = Vec::new();
+    source.take(MOST_CSV + 1).read_to_end(&mut file)?;
+    if file.len() as u64 > MOST_CSV {
+        return Err(format!("{}: longer than {MOST_CSV} bytes; divide it", args.file.display()).into());
+    }
+    let app = crate::cli::open_or_create(config).await?;
+    let preview = if args.dry_run {
+        csv_import::preview(&app, By::Cli, file).await?
+    } else {
+        csv_import::add_all(&app, By::Cli, file).await?
+    };
+    if !preview.faults.is_empty() {
+        for fault in &preview.faults {
+            output::say(&format!("line {}: {}", fault.line, fault.why));
+        }
+        let count = preview.faults.len();
+        return Err(format!("{}: {count} fault(s); no user was added", args.file.display()).into());
+    }
+    let count = preview.users.len();
+    if args.dry_run {
+        for user in &preview.users {
+            output::line(&format!("line {}: {}", user.line, user.username))?;
+        }
+        output::say(&format!("{count} users would be added; none was"));
+    } else {
+        output::say(&format!("added {count} users"));
+    }
+    Ok(())
 }
 
 pub(super) async fn run(config: Config, args: ImportArgs) -> Outcome {
+    if args.csv {
+        return run_csv(config, &args).await;
+    }
     let (reader, length): (Box<dyn Read + Send>, Option<u64>) = if args.file.as_os_str() == "-" {
         // Read to its end first: the import holds the database's write lock for as long as it reads.
         let mut spool = tempfile::tempfile()?;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::policies;
 use crate::cli::user::find;
 use crate::cli::{Failure, Outcome, misused, output};
 use crate::config::{Config, parse_duration};
-use crate::domain::policy::{AtLimit, Limits, Policy};
+use crate::domain::policy::{AtLimit, Limits, Policy, StoredLimits};
 use crate::domain::user::UserRule;
 use crate::store::people::policies::PolicyOwner;
 
@@ -27,7 +28,13 @@ pub(super) enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Set limits of a group or a user; living sessions are cut to them at once, never extended
+    /// List the policy of the instance, and those that groups and users have of their own
+    List {
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set limits of a group or a user, or of the instance where no setting gives them; living sessions are cut to them at once, never extended
     Set {
         #[command(flatten)]
         whose: WhoseArgs,
@@ -63,10 +70,14 @@ pub(super) struct WhoseArgs {
     /// This group's
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
+    /// The instance's
+    #[arg(long)]
+    instance: bool,
 }
 
 pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
     match command {
+        PolicyCommand::List { json } => list(&crate::cli::open(config).await?, json).await,
         PolicyCommand::Show { whose, json } => show(&crate::cli::open(config).await?, whose, json).await,
         PolicyCommand::Set { whose, idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, require_factor } => {
             let duration = |text: &str| parse_duration(text).ok_or_else(|| misused(format!("{text} is no duration such as 30m")));
@@ -90,8 +101,11 @@ pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
                 Ok(policy)
             };
             // What is wrong on the command line is said before the database is opened.
-            if whose.user.is_none() && whose.group.is_none() {
-                return Err(misused("say whose: --user or --group; the instance's limits are settings (sessions.…)"));
+            if whose.user.is_none() && whose.group.is_none() && !whose.instance {
+                return Err(misused("say whose: --user, --group or --instance"));
+            }
+            if whose.instance && require_factor.is_some() {
+                return Err(misused("--require-factor: for the instance it is a setting (sessions.require_factor)"));
             }
             change(Policy::default())?;
             if [&idle_timeout, &absolute_timeout, &remember_timeout, &max_sessions, &at_limit, &require_factor]
@@ -101,16 +115,35 @@ pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
                 return Err(misused("name a limit to set, such as --idle-timeout 30m"));
             }
             let app = crate::cli::open(config).await?;
+            if whose.instance {
+                return set_instance(&app, change).await;
+            }
             let (owner, name) = find_owner(&app, whose).await?.ok_or("nobody was named")?;
             let policy = change(app.store.read().find_policy(owner).await?)?;
             let changed = policies::set(&app, By::Cli, owner, &name, policy).await.map_err(|error| match error {
-                crate::actions::ActionError::Rule(UserRule::Policy) => misused(UserRule::Policy.to_string()),
+                ActionError::Rule(UserRule::Policy) => misused(UserRule::Policy.to_string()),
                 other => other.into(),
             })?;
             output::say(&format!("{name}: {policy}; {changed} living session(s) were cut or ended"));
             Ok(())
         }
     }
+}
+
+/// Stores limits of the instance: `change` makes new ones of those that are stored.
+async fn set_instance(app: &App, change: impl Fn(Policy) -> Result<Policy, Failure>) -> Outcome {
+    let stored = app.store.read().find_stored_limits().await?;
+    let StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit } = stored;
+    let before = Policy { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, is_factor_required: false };
+    let Policy { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, .. } = change(before)?;
+    let limits = StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit };
+    let changed = policies::set_instance(app, By::Cli, limits, Some(stored)).await.map_err(|error| match error {
+        ActionError::Rule(UserRule::Policy) => misused(UserRule::Policy.to_string()),
+        other => other.into(),
+    })?;
+    let policy = app.config.policy(&limits);
+    output::say(&format!("the instance: {policy}; {changed} living session(s) were cut or ended"));
+    Ok(())
 }
 
 /// A limit as the command line changes it: not named, it stays; `none` lifts it.
@@ -133,7 +166,7 @@ async fn find_owner(app: &App, whose: WhoseArgs) -> Result<Option<(PolicyOwner, 
 
 async fn show(app: &App, whose: WhoseArgs, is_json: bool) -> Outcome {
     let db = app.store.read();
-    let instance = app.config.sessions.policy();
+    let instance = app.config.policy(&db.find_stored_limits().await?);
     let mut rows = vec![("instance".to_owned(), instance)];
     let mut own = Policy::default();
     match find_owner(app, whose).await? {
@@ -151,6 +184,18 @@ async fn show(app: &App, whose: WhoseArgs, is_json: bool) -> Outcome {
         }
     }
     rows.push(("together".to_owned(), Limits { instance, own }.effective()));
+    print(rows, is_json)
+}
+
+async fn list(app: &App, is_json: bool) -> Outcome {
+    let db = app.store.read();
+    let mut rows = vec![("instance".to_owned(), app.config.policy(&db.find_stored_limits().await?))];
+    rows.extend(db.list_policies().await?.into_iter().map(|(kind, name, policy)| (format!("{kind} {name}"), policy)));
+    print(rows, is_json)
+}
+
+/// Prints policies, each with whose it is.
+fn print(rows: Vec<(String, Policy)>, is_json: bool) -> Outcome {
     let duration = |limit: Option<Duration>| limit.map(|limit| humantime::format_duration(limit).to_string());
     if is_json {
         for (whose, policy) in rows {

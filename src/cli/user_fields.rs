@@ -38,6 +38,9 @@ pub(super) struct SetArgs {
     /// Whether they may do everything, by themselves; groups may say so, too
     #[arg(long, value_name = "true|false")]
     superuser: Option<bool>,
+    /// Whether they read everything that administrators read, and change nothing
+    #[arg(long, value_name = "true|false")]
+    auditor: Option<bool>,
     /// What they are: internal, external or `service_account`
     #[arg(long = "type", value_name = "WORD")]
     kind: Option<String>,
@@ -81,6 +84,7 @@ impl SetArgs {
             email: self.email.clone(),
             is_email_verified: self.email_verified,
             is_superuser: self.superuser,
+            is_auditor: self.auditor,
             kind,
             path: self.path.clone(),
             attributes: self.attributes.as_deref().map(parse_attributes).transpose()?,
@@ -105,6 +109,7 @@ fn record(row: &ListedUser) -> Value {
     json!({
         "id": user.id, "uuid": user.uuid.to_string(), "username": user.username, "name": user.name, "email": user.email,
         "email_verified": profile.is_email_verified, "active": user.is_active, "superuser": profile.is_administrator,
+        "auditor": profile.is_auditor,
         "type": profile.kind.as_str(), "path": profile.path, "created": user.created_at, "last_sign_in": user.last_sign_in_at,
         "updated": profile.updated_at, "groups": row.groups.iter().map(|group| &group.name).collect::<Vec<_>>(),
         "attributes": serde_json::from_str::<Value>(&profile.attributes).unwrap_or_default(),

@@ -8,6 +8,7 @@ pub mod caller;
 pub mod clock;
 pub mod clock_guard;
 pub mod country;
+pub mod csv_users;
 mod embedded;
 pub mod event;
 pub mod facets;

@@ -62,6 +62,8 @@ pub struct UserFilter {
     pub active: Option<bool>,
     /// Whether they are administrators, by themselves, by a group or by an ancestor of one.
     pub superuser: Option<bool>,
+    /// Whether they are auditors, by themselves, by a group or by an ancestor of one.
+    pub auditor: Option<bool>,
     /// What they are: one of these.
     pub types: Vec<UserType>,
     /// Direct members of a group of one of these names.
@@ -94,6 +96,8 @@ pub struct UserFilter {
     pub last_sign_in_gt: Option<Timestamp>,
     /// Whether they never signed in.
     pub never_signed_in: Option<bool>,
+    /// Whether they have a second factor.
+    pub second_factor: Option<bool>,
     /// Whether each comes with its groups; `None`: yes.
     pub with_groups: Option<bool>,
     /// Whether each comes with its roles, of which there are none; `None`: yes.
@@ -119,6 +123,8 @@ pub static USERS: &[Filter<UserFilter>] = &[
     filter!("active", active, Kind::Flag, flag, bool::to_string, "Whether they are active", &[]),
     filter!("superuser", superuser, Kind::Flag, flag, bool::to_string,
         "Whether they are administrators, by themselves or by a group", &[]),
+    filter!("auditor", auditor, Kind::Flag, flag, bool::to_string,
+        "Whether they are auditors, by themselves or by a group", &[]),
     repeated_filter!("type", types, Kind::Choice(|| UserType::ALL.map(UserType::as_str).to_vec()), user_type,
         |it: &UserType| it.as_str().to_owned(), "What they are; may be repeated"),
     repeated_filter!("group", groups, Kind::Text, text, String::clone,
@@ -143,6 +149,7 @@ pub static USERS: &[Filter<UserFilter>] = &[
     filter!("last_sign_in_gt", last_sign_in_gt, Kind::Instant, instant, Timestamp::to_string,
         "Last signed in after this instant", &[]),
     filter!("never_signed_in", never_signed_in, Kind::Flag, flag, bool::to_string, "Whether they never signed in", &[]),
+    filter!("second_factor", second_factor, Kind::Flag, flag, bool::to_string, "Whether they have a second factor", &[]),
     filter!("with_groups", with_groups, Kind::Switch, flag, bool::to_string, "Whether each comes with its groups", &[]),
     filter!("with_roles", with_roles, Kind::Switch, flag, bool::to_string,
         "Whether each comes with its roles, of which there are none", &[]),

@@ -35,6 +35,16 @@ impl AtLimit {
         }
     }
 
+    /// What it means.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Refuse => "the sign-in is refused",
+            Self::Ask => "the user chooses which session ends",
+            Self::EndOldest => "the oldest session ends",
+        }
+    }
+
     /// The outcome of that word; `None` when there is none.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
@@ -99,6 +109,104 @@ impl fmt::Display for Policy {
         let said: Vec<String> = parts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
         f.write_str(if said.is_empty() { "none" } else { "" })?;
         f.write_str(&said.join(", "))
+    }
+}
+
+/// The limits of the instance that are stored in its database. They hold where no setting gives them. `None`: not stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoredLimits {
+    /// `sessions.idle_timeout`; zero: none.
+    #[serde(with = "seconds")]
+    pub idle_timeout: Option<Duration>,
+    /// `sessions.absolute_timeout`.
+    #[serde(with = "seconds")]
+    pub absolute_timeout: Option<Duration>,
+    /// `sessions.remember_timeout`; zero: not offered.
+    #[serde(with = "seconds")]
+    pub remember_timeout: Option<Duration>,
+    /// `sessions.max_per_user`; zero: no limit.
+    pub max_sessions: Option<u32>,
+    /// `sessions.at_limit`.
+    pub at_limit: Option<AtLimit>,
+}
+
+impl StoredLimits {
+    /// The settings that these would give, each with whether it is stored.
+    #[must_use]
+    pub fn settings(&self) -> [(&'static str, bool); 5] {
+        [
+            ("sessions.idle_timeout", self.idle_timeout.is_some()),
+            ("sessions.absolute_timeout", self.absolute_timeout.is_some()),
+            ("sessions.remember_timeout", self.remember_timeout.is_some()),
+            ("sessions.max_per_user", self.max_sessions.is_some()),
+            ("sessions.at_limit", self.at_limit.is_some()),
+        ]
+    }
+}
+
+/// One limit of several policies together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// The limit, in words.
+    pub limit: &'static str,
+    /// What holds; `none`: no policy has this limit.
+    pub value: String,
+    /// Whose policies say so.
+    pub by: Vec<String>,
+    /// Those with a weaker value, and that.
+    pub weaker: Vec<(String, String)>,
+}
+
+/// Of each limit what holds when these policies apply together, and whose it is. Each policy comes with whose it is.
+#[must_use]
+pub fn holding(policies: &[(String, Policy)]) -> Vec<Holding> {
+    vec![
+        hold("Idle timeout", policies, |policy| policy.idle_timeout, spell),
+        hold("Absolute timeout", policies, |policy| policy.absolute_timeout, spell),
+        hold(
+            "With “stay signed in”",
+            policies,
+            |policy| policy.remember_timeout,
+            |limit| {
+                if limit.is_zero() { "not offered".to_owned() } else { spell(limit) }
+            },
+        ),
+        hold("Most sessions", policies, |policy| policy.max_sessions, |most| most.to_string()),
+        hold("At the limit", policies, |policy| policy.at_limit, |outcome| outcome.words().to_owned()),
+        // What is required comes first in the order of strictness.
+        hold("Second factor", policies, |policy| policy.is_factor_required.then_some(0), |_| "required".to_owned()),
+    ]
+}
+
+/// A limit as settings are written, to the second: `14d`, `1h 30m`, `0`.
+#[must_use]
+pub fn spell(limit: Duration) -> String {
+    let mut seconds = limit.as_secs();
+    let mut parts = Vec::new();
+    for (unit, length) in [("d", 86400), ("h", 3600), ("m", 60), ("s", 1)] {
+        if seconds >= length {
+            parts.push(format!("{}{unit}", seconds / length));
+            seconds %= length;
+        }
+    }
+    if parts.is_empty() { "0".to_owned() } else { parts.join(" ") }
+}
+
+fn hold<T: Ord + Copy>(
+    limit: &'static str,
+    policies: &[(String, Policy)],
+    of: impl Fn(&Policy) -> Option<T>,
+    words: impl Fn(T) -> String,
+) -> Holding {
+    let values: Vec<(&String, T)> = policies.iter().filter_map(|(whose, policy)| Some((whose, of(policy)?))).collect();
+    let smallest = values.iter().map(|(_, value)| *value).min();
+    let (by, weaker): (Vec<_>, Vec<_>) = values.into_iter().partition(|(_, value)| Some(*value) == smallest);
+    Holding {
+        limit,
+        value: smallest.map_or_else(|| "none".to_owned(), &words),
+        by: by.into_iter().map(|(whose, _)| whose.clone()).collect(),
+        weaker: weaker.into_iter().map(|(whose, value)| (whose.clone(), words(value))).collect(),
     }
 }
 
@@ -218,6 +326,27 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn of_each_limit_it_is_said_whose_holds() {
+        let instance = Policy { idle_timeout: Some(12 * HOUR), absolute_timeout: Some(24 * HOUR), ..Policy::default() };
+        let group = Policy { idle_timeout: Some(HOUR), is_factor_required: true, ..Policy::default() };
+        let user = Policy { idle_timeout: Some(HOUR), max_sessions: Some(2), ..Policy::default() };
+        let all = [("instance", instance), ("staff", group), ("alice", user)].map(|(whose, policy)| (whose.to_owned(), policy));
+        let held = holding(&all);
+        let line = |at: usize| (held[at].value.as_str(), held[at].by.join(" "), held[at].weaker.len());
+        assert_eq!(line(0), ("1h", "staff alice".to_owned(), 1));
+        assert_eq!(held[0].weaker, [("instance".to_owned(), "12h".to_owned())]);
+        assert_eq!(line(1), ("1d", "instance".to_owned(), 0));
+        assert_eq!((spell(Duration::from_secs(5415)).as_str(), spell(Duration::ZERO).as_str()), ("1h 30m 15s", "0"));
+        assert_eq!(line(2), ("none", String::new(), 0));
+        assert_eq!(line(3), ("2", "alice".to_owned(), 0));
+        assert_eq!(line(5), ("required", "staff".to_owned(), 0));
+        let strict = Policy { at_limit: Some(AtLimit::Refuse), remember_timeout: Some(Duration::ZERO), ..Policy::default() };
+        let lax = Policy { at_limit: Some(AtLimit::EndOldest), remember_timeout: Some(HOUR), ..Policy::default() };
+        let held = holding(&[("lax".to_owned(), lax), ("strict".to_owned(), strict)]);
+        assert_eq!((held[2].value.as_str(), held[4].by.as_slice()), ("not offered", &["strict".to_owned()][..]));
+    }
 
     fn limits(own: Policy) -> Limits {
         let instance = Policy {

@@ -62,6 +62,9 @@ pub enum UserRule {
     /// More attributes than are kept.
     #[error("attributes have at most {MAX_ATTRIBUTES} bytes as JSON")]
     Attributes,
+    /// Attributes with U+0000, which PostgreSQL cannot compare.
+    #[error("attributes may not hold null characters")]
+    NullCharacter,
     /// A user that authentik made for itself.
     #[error("internal service accounts cannot be made or changed here")]
     InternalServiceAccount,

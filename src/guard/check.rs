@@ -24,7 +24,7 @@ use crate::guard::shelter::shelter;
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
 
-/// The slug that stands for the application that has the host.
+/// The slug that means the application that has the host.
 const BY_HOST: &str = "-";
 
 /// `/guard/nginx/{app}`
@@ -177,7 +177,7 @@ async fn judged(
     })
 }
 
-/// The app password of a request. Over plain http it is refused: whoever reads it there could use it.
+/// The app password of a request. Over plain http it is refused: anybody on the way could read and use it.
 fn password(app: &App, asked: &Asked, headers: &HeaderMap) -> Result<Option<Given>, Ambiguous> {
     let given = credentials::app_password(headers)?;
     let is_safe = !app.config.is_https() || asked.is_https == Some(true);

@@ -20,6 +20,8 @@ pub struct ClientInfo {
     pub ip: Address,
     /// Whether the client used https, as its browser sees it.
     pub is_https: bool,
+    /// Whether it says that it was forwarded, and came from an address that is not trusted to say so.
+    pub is_from_unknown_proxy: bool,
     /// The `Host` the client asked for.
     pub host: String,
     /// The request's id: in the log, in events, in the answer's `X-Request-Id`.
@@ -64,6 +66,7 @@ pub async fn identify(State(app): State<App>, mut request: Request, next: Next) 
     let info = ClientInfo {
         ip: peer.map_or(Address::UNKNOWN, |peer| Address(client_address(peer, headers, trusted))),
         is_https: scheme.map_or(app.config.is_https() && is_proxied, |scheme| scheme.eq_ignore_ascii_case(b"https")),
+        is_from_unknown_proxy: !is_proxied && headers.contains_key("x-forwarded-for"),
         host: host.unwrap_or_default(),
         request_id: secret::random_uuid().map(|id| id.simple().to_string()).unwrap_or_default(),
     };

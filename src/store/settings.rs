@@ -3,6 +3,9 @@
 use crate::store::{Db, StoreError};
 use crate::values;
 
+/// The key of PostgreSQL's advisory lock that sign-ins share, and that a change of the instance's limits holds alone.
+pub(in crate::store) const LIMITS_LOCK: i64 = 0x0526_f11c_a111;
+
 impl Db<'_> {
     /// A fact.
     ///

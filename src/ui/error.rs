@@ -55,6 +55,8 @@ pub enum PageError {
     MethodNotAllowed,
     /// 409: another request came first, in words.
     Conflict(String),
+    /// 409: no administrator who can sign in would be left.
+    LastAdministrator,
     /// 413.
     TooLarge,
     /// 429.
@@ -66,6 +68,10 @@ pub enum PageError {
     /// 500: a fault of the server.
     Internal,
 }
+
+/// Why nothing was done to the last administrator, and the way out.
+pub(in crate::ui) const LAST_ADMINISTRATOR: &str = "Nothing was changed: no administrator who can sign in would be left. \
+    Make another user with a password or a passkey an administrator first.";
 
 /// The content of an error page, attached to the answer until the visitor is known.
 #[derive(Clone)]
@@ -128,6 +134,7 @@ impl PageError {
                 let retry_after = Some(whole_seconds(*wait));
                 return Failure { status: StatusCode::TOO_MANY_REQUESTS, title: "Wait a little", text, retry_after };
             }
+            Self::LastAdministrator => (StatusCode::CONFLICT, "An administrator must be left", LAST_ADMINISTRATOR),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "That is too much", "The form is larger than the server accepts."),
             Self::TooMany => (
                 StatusCode::TOO_MANY_REQUESTS,
@@ -295,9 +302,7 @@ impl From<ActionError> for PageError {
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
             ActionError::Busy => Self::Unavailable,
             ActionError::Exists(what) => Self::Conflict(format!("There is {what} already. Go back and take another name.")),
-            ActionError::LastAdministrator => {
-                Self::Conflict("No administrator who can sign in would be left. Make somebody else an administrator first.".into())
-            }
+            ActionError::LastAdministrator => Self::LastAdministrator,
             ActionError::Outdated => Self::Conflict(
                 "Somebody else changed it since the page was loaded. Go back, reload the page, and try again.".into(),
             ),

@@ -54,12 +54,15 @@ struct Frame {
     now: String,
     /// The links of the navigation.
     nav: Vec<NavItem>,
+    /// Whether the visitor administers: auditors see the same pages without what changes something.
+    rules: bool,
 }
 
 impl Frame {
     /// The frame of a page that is the same for everybody and has no forms.
     fn bare() -> Self {
-        Self { username: None, css: assets::css(), js: assets::js(), proof: String::new(), now: String::new(), nav: Vec::new() }
+        let (proof, now, nav) = (String::new(), String::new(), Vec::new());
+        Self { username: None, css: assets::css(), js: assets::js(), proof, now, nav, rules: false }
     }
 }
 
@@ -87,6 +90,8 @@ enum Section {
     Users,
     /// All applications.
     Applications,
+    /// All groups.
+    Groups,
     /// All tokens.
     Tokens,
     /// What happened.
@@ -100,7 +105,7 @@ enum Section {
 impl Section {
     /// The navigation of a visitor with these rights.
     fn nav(self, rights: Rights) -> Vec<NavItem> {
-        let (sees_all, rules) = (rights.may_view_sessions, rights.is_superuser);
+        let (sees_all, rules) = (rights.may_view_sessions, rights.may_inspect());
         let all = [
             (Self::Devices, "/sessions", "My devices", true),
             (Self::Apps, "/apps", "My apps", true),
@@ -109,6 +114,7 @@ impl Section {
             (Self::Map, "/map", "Map", sees_all),
             (Self::Users, "/users", "Users", rules),
             (Self::Applications, "/applications", "Applications", rules),
+            (Self::Groups, "/groups", "Groups", rules),
             (Self::Tokens, "/tokens", "Tokens", rules),
             (Self::Events, "/events", "Events", rules),
             (Self::Settings, "/settings", "Settings", rules),

@@ -12,6 +12,7 @@ use crate::actions::app::App;
 use crate::auth;
 use crate::domain::{HashedSecret, PlainSecret};
 use crate::http::client::ClientInfo;
+use crate::http::query::Query;
 use crate::ui::error::PageError;
 use crate::ui::refusal::Refusal;
 use crate::ui::sealed;
@@ -35,6 +36,18 @@ pub(in crate::ui) struct Submission<T> {
 /// A form that consists of a button.
 #[derive(Deserialize)]
 pub(in crate::ui) struct NoFields {}
+
+/// A form of which a field may come several times, such as boxes to tick.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(in crate::ui) struct ManyFields(Vec<(String, String)>);
+
+impl ManyFields {
+    /// Its fields, in order.
+    pub fn query(self) -> Query {
+        Query::of(self.0)
+    }
+}
 
 #[derive(Deserialize)]
 struct ProofField {

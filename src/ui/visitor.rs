@@ -178,7 +178,8 @@ impl Visitor {
         let username = self.session.as_ref().or(self.unproved.as_ref()).map(|session| session.username.clone());
         let nav = if self.session.is_some() && !self.is_factor_missing { here.nav(self.rights) } else { Vec::new() };
         let now = app.clock.now().to_string();
-        Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), now, nav }
+        let rules = !nav.is_empty() && self.rights.is_superuser;
+        Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), now, nav, rules }
     }
 
     /// The value that this visitor's proofs and challenges are bound to.

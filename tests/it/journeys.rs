@@ -117,7 +117,11 @@ async fn a_token_is_made_and_used_with_curl() {
 }
 
 /// Every page there is, but for those that lead elsewhere: name and path.
-async fn pages(server: &Server) -> Vec<(&'static str, String)> {
+async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> {
+    home.ok(&["group", "add", "Zürich / IT アリス", "--member", "akadmin", "--superuser"]);
+    home.ok(&["group", "add", "on call", "--parent", "Zürich / IT アリス"]);
+    let uuid = home.texts("SELECT lower(hex(uuid)) FROM groups WHERE name LIKE 'Z%'").await.remove(0);
+    let group = format!("/groups/{uuid}");
     let uuid = server.sessions().await[0]["uuid"].as_str().unwrap().to_owned();
     vec![
         ("devices", "/sessions".to_owned()),
@@ -134,6 +138,17 @@ async fn pages(server: &Server) -> Vec<(&'static str, String)> {
         ("apps", "/apps".into()),
         ("applications", "/applications".into()),
         ("application-new", "/applications/new".into()),
+        ("user-edit", "/users/1/edit".into()),
+        ("user-remove", "/users/1/remove".into()),
+        ("user-import", "/users/import".into()),
+        ("user-policy", "/users/1/policy".into()),
+        ("group-policy", format!("{group}/policy")),
+        ("instance-policy", "/settings/policy".into()),
+        ("groups", "/groups".into()),
+        ("group-new", "/groups/new".into()),
+        ("group", group.clone()),
+        ("group-edit", format!("{group}/edit")),
+        ("group-remove", format!("{group}/remove")),
         ("tokens", "/tokens".into()),
         ("token-new", "/tokens/new".into()),
         ("events", "/events".into()),
@@ -153,7 +168,7 @@ async fn show_as(browser: &Chromium, scheme: &str, width: u32, height: u32) {
 }
 
 /// Where axe-core lies: `AXE_SCRIPT`, or where `.ci/run` puts it.
-fn axe() -> Option<String> {
+pub fn axe() -> Option<String> {
     let path =
         std::env::var_os("AXE_SCRIPT").unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/target/axe/axe.min.js").into());
     let text = std::fs::read_to_string(path).ok();
@@ -165,11 +180,11 @@ fn axe() -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_can_be_used_by_everybody_in_light_and_dark_and_on_a_phone() {
-    let Some((_home, server, browser)) = start().await else { return };
+    let Some((home, server, browser)) = start().await else { return };
     let axe = axe();
     // Some history to look at.
     drop(Person::signed_in(&server, "akadmin").await.submit("/sign-out", &[]).await);
-    let mut pages = pages(&server).await;
+    let mut pages = pages(&home, &server).await;
     pages.push(("sign-in", "/sign-in".into()));
     for scheme in ["light", "dark"] {
         show_as(&browser, scheme, 1280, 900).await;
@@ -204,7 +219,7 @@ async fn every_page_can_be_used_by_everybody_in_light_and_dark_and_on_a_phone() 
 
 /// Has axe-core look at the page that is open. It comes in through the driver, not through the page:
 /// the page's own policy would refuse it.
-async fn look(browser: &Chromium, axe: Option<&str>, page: &str) {
+pub async fn look(browser: &Chromium, axe: Option<&str>, page: &str) {
     let Some(axe) = axe else { return };
     browser.client.execute(&format!("{axe}; return null;"), vec![]).await.unwrap();
     let found = browser

@@ -24,13 +24,13 @@ const DAY: Duration = Duration::from_secs(86400);
 /// The columns: without credentials, with a token, with a session's cookie.
 const COLUMNS: [(&str, &[&str]); 3] = [
     ("", &["nobody"]),
-    ("token", &["owner", "other", "viewer", "deleter", "admin", "expired", "inactive", "intent"]),
-    ("cookie", &["owner", "other", "viewer", "deleter", "admin", "expired", "inactive", "unmeant"]),
+    ("token", &["owner", "other", "viewer", "deleter", "auditor", "admin", "expired", "inactive", "intent"]),
+    ("cookie", &["owner", "other", "viewer", "deleter", "auditor", "admin", "expired", "inactive", "unmeant"]),
 ];
 
 /// The columns of the owner's cookie with and without its proofs.
-const OWNER: usize = 9;
-const UNMEANT: usize = 16;
+const OWNER: usize = 10;
+const UNMEANT: usize = 18;
 
 /// Each column's kind and name.
 fn columns() -> Vec<(&'static str, &'static str)> {
@@ -43,7 +43,7 @@ tests/it/matrix.rs; a change here is a change of who may do what.
 
 Callers: nobody; with a token, and then with the cookie of a session and its proofs: the owner of the
 session, user or link that the address names; another user; one who may view all sessions; one who may
-delete them; an administrator; one whose time is over; one whose user is deactivated. `intent` is the
+delete them; an auditor; an administrator; one whose time is over; one whose user is deactivated. `intent` is the
 owner's token of another intent than `api`; `unmeant` is the owner's cookie without any proof that the
 request was meant (CSRF). `out` is 303 to the sign-in page; `end`: the owner's session ended.
 ";
@@ -76,6 +76,7 @@ impl<'a> Cast<'a> {
             app.user("other").await,
             app.user_who_may("viewer", &[Permission::ViewSessions]).await,
             app.user_who_may("deleter", &[Permission::DeleteSessions]).await,
+            app.auditor("auditor").await,
             app.superuser("admin").await,
             app.superuser("expired").await,
             app.superuser("inactive").await,
@@ -206,13 +207,18 @@ impl<'a> Cast<'a> {
             _ if route.contains("{stage_uuid}") => {
                 &[("{stage_uuid}", "6f6c6c63-616c-4c00-8000-757365726c67"), ("{stage_uuid}", "unknown")]
             }
+            _ if route.contains("{policy_binding_uuid}") => {
+                &[("{policy_binding_uuid}", "00000000-0000-4000-8000-00000000dead"), ("{policy_binding_uuid}", "unknown")]
+            }
             _ if route.contains("{event_uuid}") => &[("{event_uuid}", "00000000-0000-4000-8000-00000000dead")],
+            _ if route.contains("{page}") => &[("{page}", "start"), ("{page}", "who"), ("{page}", "ping"), ("{page}", "unknown")],
+            _ if route.contains("{app}") => &[("{app}", "wiki")],
             _ if route.contains("{name}") => &[("{name}", "unknown")],
             _ => &[],
         };
         let query = if route.ends_with("/bulk_delete/") { format!("?user_pks={owner}") } else { String::new() };
         let fill = |path: String| {
-            let path = path.replace("{uuid}", &self.uuid).replace("{group_uuid}", &self.group);
+            let path = path.replace("{*path}", "x").replace("{uuid}", &self.uuid).replace("{group_uuid}", &self.group);
             path.replace("{key}", &self.link).replace("{id}", &self.newcomer.id.0.to_string()) + &query
         };
         let mut samples: Vec<(String, String)> =
@@ -272,7 +278,7 @@ impl<'a> Cast<'a> {
 async fn table(app: &TestApp) -> String {
     let mut cast = Cast::of(app).await;
     let names: Vec<String> = columns().iter().map(|(_, name)| (*name).to_owned()).collect();
-    let mut text = format!("{ABOUT}\n{:24}  {:8} | {:71} | cookie\n{}", "", "", "token", line("", &names));
+    let mut text = format!("{ABOUT}\n{:24}  {:8} | {:80} | cookie\n{}", "", "", "token", line("", &names));
     for route in rollcall::routes::routes().paths {
         for nth in 0..cast.samples(route).len() {
             text += &format!("\n{}\n", cast.samples(route)[nth].0);

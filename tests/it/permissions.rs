@@ -12,11 +12,12 @@ use rollcall::actions::applications::guards::{self, GuardChange};
 use rollcall::actions::applications::test::Question;
 use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords};
 use rollcall::actions::by::By;
+use rollcall::actions::guard::tickets;
 use rollcall::actions::import::ImportError;
 use rollcall::actions::people::changes::UserChange;
 use rollcall::actions::people::groups::GroupChange;
 use rollcall::actions::people::service_accounts::NewServiceAccount;
-use rollcall::actions::people::{bootstrap, changes, groups, privacy, service_accounts, users};
+use rollcall::actions::people::{bootstrap, changes, csv_import, groups, privacy, service_accounts, users};
 use rollcall::actions::principal::Principal;
 use rollcall::actions::sessions::end_job::EndTarget;
 use rollcall::actions::sessions::end_matching::{EndError, EndRequest};
@@ -31,7 +32,7 @@ use rollcall::actions::upkeep::{places, sweep, user_agents};
 use rollcall::actions::{clock, import, policies, tokens};
 use rollcall::domain::caller::Actor;
 use rollcall::domain::listing::SessionFilter;
-use rollcall::domain::policy::Policy;
+use rollcall::domain::policy::{Policy, StoredLimits};
 use rollcall::domain::scope::Scopes;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Methods, Permission, PlainSecret, SessionId};
@@ -51,6 +52,12 @@ const DOORS: &[(&str, &str)] = &[
     ("applications/passwords.rs app_password", "the app password is the right"),
     ("batching.rs ask", "runs what an action asks"),
     ("clock.rs find_note", "a read for `rollcall check`, of a database without an App"),
+    ("guard/check.rs check", "judges by the app key or the app password"),
+    ("guard/recent.rs applications", "what the guard decides by"),
+    ("guard/recent.rs now", "what the guard decides by"),
+    ("guard/recent.rs of_host", "what the guard decides by"),
+    ("guard/tickets.rs holder", "the app key is the right"),
+    ("guard/tickets.rs redeem", "the ticket is the right"),
     ("people/passwords.rs hash", "computes"),
     ("people/passwords.rs verify", "computes"),
     ("people/users.rs find_link", "the link is the right"),
@@ -259,6 +266,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("people/groups.rs change", groups::change(server, by, staff, group()));
     call!("people/groups.rs set_member", groups::set_member(server, by, staff, alice.id, true));
     call!("people/groups.rs remove", groups::remove(server, by, staff));
+    call!("people/csv_import.rs preview", csv_import::preview(server, by, b"username\nx\n".to_vec()));
+    call!("people/csv_import.rs add_all", csv_import::add_all(server, by, b"username\nfrom a file\n".to_vec()));
     call!("people/privacy.rs export", privacy::export(server, by, alice));
     call!("people/privacy.rs erase", privacy::erase(server, by, &alice.username));
     call!("people/users.rs add", users::add(server, by, newcomer(), None));
@@ -276,12 +285,15 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("people/service_accounts.rs add", service_accounts::add(server, by, account));
     call!("people/users.rs remove", users::remove(server, by, alice));
     call!("policies.rs set", policies::set(server, by, owner, "alice", Policy::default()));
+    call!("policies.rs set_if", policies::set_if(server, by, owner, "alice", Policy::default(), None));
+    call!("policies.rs set_instance", policies::set_instance(server, by, StoredLimits::default(), None));
     call!("policies.rs mark_policy_applied_if_empty", policies::mark_policy_applied_if_empty(server, by));
     call!("policies.rs hold_to_instance", policies::hold_to_instance(server, by));
     call!("sessions/end.rs end_session", end::end_session(server, who, session, &actor));
     call!("sessions/end.rs end_of_users", end::end_of_users(server, who, vec![alice.id.0], &actor));
     let target = EndTarget::Matching(Box::default());
     call!("sessions/end_job.rs begin", end_job::begin(server, who, target, (1, String::new()), &actor));
+    call!("guard/tickets.rs sweep", tickets::sweep(server, by));
     call!("sessions/end_job.rs resume", end_job::resume(server, by));
     call!("sessions/end.rs end_listed", end::end_listed(server, by, &[session], ""));
     call!("sessions/end.rs sweep", end::sweep(server, by, app.app.clock.now()));
@@ -297,6 +309,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
     call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
     call!("tokens/mod.rs add", tokens::add(server, by, alice.id, &alice.username, request()));
+    call!("tokens/mod.rs look", tokens::look(server, by, "alices"));
     call!("tokens/mod.rs find", tokens::find(server, by, "alices"));
     call!("tokens/change.rs change", tokens::change::change(server, by, "alices", TokenChange::default()));
     call!("tokens/keys.rs show", keys::show(server, by, "alices"));
@@ -353,12 +366,44 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
     assert_eq!(users::find(&app.app, By::Cli, "alice").await.unwrap().password_hash, row.password_hash);
     alice.token().await.get(crate::support::SESSIONS).await.assert_status(200);
     // Those who may see and end sessions may do that, and nothing else of it.
-    let rights = Rights { is_superuser: false, may_view_sessions: true, may_delete_sessions: true };
+    let rights = Rights { may_view_sessions: true, may_delete_sessions: true, ..Rights::default() };
     let called = call_all(&app, &principal(&mallory, rights), &row, session).await;
     let done: Vec<_> = called.iter().filter(|(_, is_refused)| !**is_refused).map(|(name, _)| *name).collect();
     let is_of_sessions = |name: &str| name.starts_with("sessions/") || name.starts_with("applications/app_sessions.rs");
     assert!(done.iter().all(|name| is_of_sessions(name)), "{done:?}");
     assert!(called["sessions/look.rs rename"], "a session is named by its owner alone");
+});
+
+db_test!(an_auditor_reads_and_does_nothing, |db| async move {
+    /// What only reads.
+    const READS: [&str; 7] = [
+        "people/privacy.rs export",
+        "people/users.rs find",
+        "people/users.rs find_by_id",
+        "sessions/end_matching.rs end_permitted",
+        "sessions/look.rs find",
+        "sessions/look.rs find_details",
+        "tokens/mod.rs look",
+    ];
+    let app = TestApp::new(db).await;
+    let alice = app.user_with_password("alice").await;
+    let session = SessionId::parse(&alice.session().await.uuid).unwrap();
+    let token = TokenRequest { identifier: Some("alices".into()), ..request() };
+    tokens::add(&app.app, By::Cli, alice.id, "alice", token).await.unwrap();
+    let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    app.import(&[json!({"kind": "group", "name": "staff"})]).await;
+    let auditor = app.user("auditor").await;
+    let before = app.events().await;
+    // As the store gives them: who reads everything sees all sessions.
+    let rights = Rights { is_auditor: true, may_view_sessions: true, ..Rights::default() };
+    let called = call_all(&app, &principal(&auditor, rights), &row, session).await;
+    let done: Vec<_> = called.iter().filter(|(_, is_refused)| !**is_refused).map(|(name, _)| *name).collect();
+    assert!(done.iter().all(|name| READS.contains(name)), "{done:?}");
+    for name in READS.iter().filter(|name| !name.contains("end_permitted")) {
+        assert!(!called[name], "{name} is refused");
+    }
+    assert_eq!(app.events().await, before, "nothing happened");
+    alice.token().await.get(crate::support::SESSIONS).await.assert_status(200);
 });
 
 db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_server, |db| async move {
@@ -367,7 +412,7 @@ db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_ser
     let session = SessionId::parse(&alice.session().await.uuid).unwrap();
     let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
     let root = app.superuser("root").await;
-    let rights = Rights { is_superuser: true, may_view_sessions: true, may_delete_sessions: true };
+    let rights = Rights { is_superuser: true, is_auditor: false, may_view_sessions: true, may_delete_sessions: true };
     let root = principal(&root, rights);
     let called = call_all(&app, &root, &row, session).await;
     for (name, is_refused) in &called {

@@ -11,6 +11,7 @@ use crate::actions::policies;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
 use crate::domain::event::{Change, Changes, EventContent};
+use crate::domain::people_lists::holds_null_character;
 use crate::domain::policy::Policy;
 use crate::domain::user::{MAX_ATTRIBUTES, UserRule, UserType, check_email, check_full_name, check_path, check_username};
 use crate::domain::{EndReason, Permission, Timestamp, UserId};
@@ -32,6 +33,8 @@ pub struct UserChange {
     pub is_active: Option<bool>,
     /// Whether they are a superuser by themselves.
     pub is_superuser: Option<bool>,
+    /// Whether they are an auditor by themselves.
+    pub is_auditor: Option<bool>,
     /// Their attributes, all of them.
     pub attributes: Option<Map<String, Value>>,
     /// Their path.
@@ -58,9 +61,7 @@ impl UserChange {
         self.name = self.name.as_deref().map(check_full_name).transpose()?;
         self.email = self.email.as_deref().map(check_email).transpose()?;
         self.path = self.path.as_deref().map(check_path).transpose()?;
-        if self.attributes.as_ref().is_some_and(|attributes| json!(attributes).to_string().len() > MAX_ATTRIBUTES) {
-            return Err(UserRule::Attributes);
-        }
+        self.attributes.as_ref().map_or(Ok(()), check_attributes)?;
         if self.kind == Some(UserType::InternalServiceAccount) {
             return Err(UserRule::InternalServiceAccount);
         }
@@ -73,6 +74,17 @@ impl UserChange {
     }
 }
 
+/// Whether attributes of a user or a group may be stored.
+///
+/// # Errors
+/// [`UserRule::Attributes`] when they are too long, [`UserRule::NullCharacter`].
+pub(in crate::actions) fn check_attributes(attributes: &Map<String, Value>) -> Result<(), UserRule> {
+    if attributes.iter().any(|(name, value)| name.contains('\0') || holds_null_character(value)) {
+        return Err(UserRule::NullCharacter);
+    }
+    if json!(attributes).to_string().len() > MAX_ATTRIBUTES { Err(UserRule::Attributes) } else { Ok(()) }
+}
+
 /// Changes a user, with what follows: of an inactive user all sessions end, and living sessions are held to the policies
 /// of new groups.
 ///
@@ -83,7 +95,7 @@ impl UserChange {
 pub async fn change(app: &App, by: By<'_>, id: UserId, change: UserChange) -> Result<(), ActionError> {
     by.must_administer()?;
     let change = change.tidy()?;
-    let (actor, now, instance) = (by.actor(), app.clock.now(), app.config.sessions.policy());
+    let (actor, now, instance) = (by.actor(), app.clock.now(), policies::instance(app).await?);
     let name = change.username.clone().unwrap_or_default();
     let changed = app
         .store
@@ -144,6 +156,7 @@ pub(in crate::actions) async fn apply(
         email: change.email.clone(),
         is_email_verified: change.is_email_verified,
         is_superuser: change.is_superuser,
+        is_auditor: change.is_auditor,
         attributes: change.attributes.as_ref().map(|attributes| json!(attributes).to_string()),
         path: change.path.clone(),
         kind: change.kind,
@@ -167,6 +180,7 @@ pub(in crate::actions) async fn apply(
         ("path", text(&update.path, &before.path)),
         ("type", (json!(before.kind.as_str()), json!(update.kind.unwrap_or(before.kind).as_str()))),
         ("is_superuser", (json!(user.is_superuser), json!(update.is_superuser.unwrap_or(user.is_superuser)))),
+        ("is_auditor", (json!(before.is_auditor), json!(update.is_auditor.unwrap_or(before.is_auditor)))),
         (
             "is_email_verified",
             (json!(before.is_email_verified), json!(update.is_email_verified.unwrap_or(before.is_email_verified))),

@@ -7,13 +7,12 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::administrators::Administrators;
-use crate::actions::people::changes::changed_attributes;
+use crate::actions::people::changes::{changed_attributes, check_attributes};
 use crate::actions::policies;
 use crate::domain::caller::Actor;
 use crate::domain::event::{Change, Changes, EventContent};
 use crate::domain::group::{GroupRule, MAX_LEVELS, check_group_name};
 use crate::domain::policy::Policy;
-use crate::domain::user::{MAX_ATTRIBUTES, UserRule};
 use crate::domain::{Permission, Timestamp, UserId};
 use crate::store::people::groups::GroupRow;
 use crate::store::{Db, StoreError};
@@ -25,6 +24,8 @@ pub struct GroupChange {
     pub name: Option<String>,
     /// Whether its members, and those of groups within it, may do everything.
     pub is_superuser: Option<bool>,
+    /// Whether its members, and those of groups within it, are auditors.
+    pub is_auditor: Option<bool>,
     /// The groups that it is directly within, all of them.
     pub parents: Option<Vec<Uuid>>,
     /// The primary keys of its direct members, all of them.
@@ -33,14 +34,14 @@ pub struct GroupChange {
     pub attributes: Option<Map<String, Value>>,
     /// Its permissions, all of them.
     pub permissions: Option<Vec<Permission>>,
+    /// Only if it has not changed since, its members aside: the version that was read ([`Db::find_group_version`]).
+    pub expected: Option<String>,
 }
 
 impl GroupChange {
     fn tidy(mut self) -> Result<Self, ActionError> {
         self.name = self.name.as_deref().map(check_group_name).transpose()?;
-        if self.attributes.as_ref().is_some_and(|attributes| json!(attributes).to_string().len() > MAX_ATTRIBUTES) {
-            return Err(UserRule::Attributes.into());
-        }
+        self.attributes.as_ref().map_or(Ok(()), check_attributes)?;
         if let Some(users) = &mut self.users {
             users.sort_unstable();
             users.dedup();
@@ -60,8 +61,8 @@ pub(in crate::actions) struct Act {
 }
 
 impl Act {
-    pub fn new(app: &App, by: By<'_>) -> Self {
-        Self { actor: by.actor(), now: app.clock.now(), instance: app.config.sessions.policy() }
+    pub async fn new(app: &App, by: By<'_>) -> Result<Self, StoreError> {
+        Ok(Self { actor: by.actor(), now: app.clock.now(), instance: policies::instance(app).await? })
     }
 }
 
@@ -74,7 +75,7 @@ pub async fn add(app: &App, by: By<'_>, group: GroupChange) -> Result<Uuid, Acti
     by.must_administer()?;
     let group = group.tidy()?;
     let name = group.name.clone().ok_or(GroupRule::EmptyName)?;
-    let (act, wanted) = (Act::new(app, by), name.clone());
+    let (act, wanted) = (Act::new(app, by).await?, name.clone());
     let added = app
         .store
         .write(move |db| {
@@ -116,17 +117,23 @@ fn named_conflict<T>(done: Result<T, ActionError>, name: &str) -> Result<T, Acti
 /// Changes a group. Rights and policies of its members, and of those of groups within it, follow at once.
 ///
 /// # Errors
-/// As for [`add`], and [`ActionError::NotFound`]; [`ActionError::LastAdministrator`].
+/// As for [`add`], and [`ActionError::NotFound`]; [`ActionError::Outdated`] when it changed since it was read;
+/// [`ActionError::LastAdministrator`].
 pub async fn change(app: &App, by: By<'_>, uuid: Uuid, change: GroupChange) -> Result<(), ActionError> {
     by.must_administer()?;
     let change = change.tidy()?;
-    let (act, name) = (Act::new(app, by), change.name.clone().unwrap_or_default());
+    let (act, name) = (Act::new(app, by).await?, change.name.clone().unwrap_or_default());
     let changed = app
         .store
         .write(move |db| {
             Box::pin(async move {
                 let administrators = Administrators::watch(db).await?;
                 let before = db.lock_group(uuid).await?.ok_or(ActionError::NotFound)?;
+                if let Some(expected) = &change.expected
+                    && *expected != db.find_group_version(&before).await?
+                {
+                    return Err(ActionError::Outdated);
+                }
                 let (changes, [added, removed]) = apply(db, &before, &change, &act).await?;
                 administrators.must_remain(db).await?;
                 if changes.is_empty() && added.is_empty() && removed.is_empty() {
@@ -164,6 +171,7 @@ async fn apply(db: &Db<'_>, before: &GroupRow, change: &GroupChange, act: &Act) 
     let after = GroupRow {
         name: change.name.clone().unwrap_or_else(|| before.name.clone()),
         is_superuser: change.is_superuser.unwrap_or(before.is_superuser),
+        is_auditor: change.is_auditor.unwrap_or(before.is_auditor),
         attributes: change.attributes.as_ref().map_or_else(|| before.attributes.clone(), |it| json!(it).to_string()),
         ..before.clone()
     };
@@ -172,6 +180,7 @@ async fn apply(db: &Db<'_>, before: &GroupRow, change: &GroupChange, act: &Act) 
     }
     note("name", json!(before.name), json!(after.name));
     note("is_superuser", json!(before.is_superuser), json!(after.is_superuser));
+    note("is_auditor", json!(before.is_auditor), json!(after.is_auditor));
     if let Some(attributes) = &change.attributes {
         let (before, after) = changed_attributes(&before.attributes, attributes);
         note("attributes", before, after);
@@ -202,6 +211,7 @@ async fn replace_members(db: &Db<'_>, group: i64, users: &[i64], act: &Act) -> R
     }
     db.delete_members(group, &gone).await?;
     db.insert_members(group, &new).await?;
+    db.note_user_updates(&[new.as_slice(), gone.as_slice()].concat(), act.now).await?;
     if db.has_policy_above(group).await? {
         let new: Vec<UserId> = new.iter().copied().map(UserId).collect();
         policies::hold_users(db, &new, act.instance, &act.actor, act.now).await?;
@@ -247,7 +257,7 @@ async fn replace_parents(db: &Db<'_>, group: i64, parents: &[Uuid], act: &Act) -
 /// [`ActionError::LastAdministrator`].
 pub async fn remove(app: &App, by: By<'_>, uuid: Uuid) -> Result<(), ActionError> {
     by.must_administer()?;
-    let act = Act::new(app, by);
+    let act = Act::new(app, by).await?;
     app.store
         .write(move |db| {
             Box::pin(async move {
@@ -270,7 +280,7 @@ pub async fn remove(app: &App, by: By<'_>, uuid: Uuid) -> Result<(), ActionError
 /// [`ActionError::NoUser`]; [`ActionError::LastAdministrator`].
 pub async fn set_member(app: &App, by: By<'_>, uuid: Uuid, user: UserId, is_member: bool) -> Result<String, ActionError> {
     by.must_administer()?;
-    let act = Act::new(app, by);
+    let act = Act::new(app, by).await?;
     app.store
         .write(move |db| {
             Box::pin(async move {
@@ -281,6 +291,8 @@ pub async fn set_member(app: &App, by: By<'_>, uuid: Uuid, user: UserId, is_memb
                     return Ok(group.name);
                 }
                 let mut moved = [Vec::new(), Vec::new()];
+                // A form of this user that shows older groups is told.
+                db.note_user_update(user, act.now).await?;
                 if is_member {
                     db.insert_members(group.id, &[user.0]).await?;
                     policies::hold_users(db, &[user], act.instance, &act.actor, act.now).await?;

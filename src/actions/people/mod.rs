@@ -1,8 +1,9 @@
 //! Users: their accounts, passwords, data, and the first administrator; and groups.
 
-mod administrators;
+pub(in crate::actions) mod administrators;
 pub mod bootstrap;
 pub mod changes;
+pub mod csv_import;
 pub mod groups;
 pub mod passwords;
 pub mod privacy;

@@ -38,9 +38,9 @@ pub struct Erased {
 /// others, such as the address of an administrator or the users that the person's own acts were about.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] for somebody else's, unless an administrator asks; when the database does not answer.
+/// [`ActionError::Forbidden`] for somebody else's, unless an administrator or an auditor asks; when the database does not answer.
 pub async fn export(app: &App, by: By<'_>, user: &UserRow) -> Result<Value, ActionError> {
-    by.must_own_or_administer(user.id)?;
+    by.must_own_or_inspect(user.id)?;
     let (user, now) = (user.clone(), app.clock.now());
     let app_too = app.clone();
     settle_user(app, user.id).await?;

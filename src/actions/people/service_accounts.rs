@@ -83,7 +83,7 @@ pub async fn add(app: &App, by: By<'_>, account: NewServiceAccount) -> Result<Se
         ..UserChange::default()
     };
     let key = PlainSecret::from_text(format!("{KEY_PREFIX}{}", PlainSecret::generate()?.expose()));
-    let (act, hash) = (Act::new(app, by), key.hash());
+    let (act, hash) = (Act::new(app, by).await?, key.hash());
     let expires = (account.is_expiring, account.expires.unwrap_or_else(|| act.now.plus(LIVES)));
     let (named, with_group) = (name.clone(), account.with_group);
     let added = app

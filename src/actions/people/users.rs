@@ -8,6 +8,7 @@ use crate::actions::by::By;
 use crate::actions::people::administrators::Administrators;
 use crate::actions::people::changes::{self, UserChange, named_conflict};
 use crate::actions::people::passwords;
+use crate::actions::policies;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
@@ -49,7 +50,7 @@ pub async fn add_with(
         user.password_hash = Some(app.passwords.hash(password).await?);
     }
     let (actor, now, name) = (by.actor(), app.clock.now(), user.username.clone());
-    let instance = app.config.sessions.policy();
+    let instance = policies::instance(app).await?;
     let added = app.store.write(move |db| Box::pin(async move { add_in(db, &user, &more, instance, &actor, now).await })).await;
     named_conflict(added, &name)
 }
@@ -77,18 +78,18 @@ pub(in crate::actions) async fn add_in(
 /// The user of that name: exactly, else the only one whose name is the same.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] unless an administrator asks; [`ActionError::NotFound`].
+/// [`ActionError::Forbidden`] unless an administrator or an auditor asks; [`ActionError::NotFound`].
 pub async fn find(app: &App, by: By<'_>, username: &str) -> Result<UserRow, ActionError> {
-    by.must_administer()?;
+    by.must_inspect()?;
     app.store.read().find_user_named(username).await?.ok_or(ActionError::NotFound)
 }
 
-/// The user with that key: oneself, or anybody for administrators.
+/// The user with that key: oneself, or anybody for administrators and auditors.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] for somebody else's; [`ActionError::NotFound`].
 pub async fn find_by_id(app: &App, by: By<'_>, id: UserId) -> Result<UserRow, ActionError> {
-    by.must_own_or_administer(id)?;
+    by.must_own_or_inspect(id)?;
     app.store.read().find_user(id).await?.ok_or(ActionError::NotFound)
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::actions::ActionError;
 use crate::actions::batching::Batch;
 use crate::actions::sessions::end_in::{CHUNK, end_in};
+use crate::config::Config;
 use crate::core::Core;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
@@ -64,11 +65,11 @@ pub type Entry = Option<Result<Begun, ActionError>>;
 #[must_use]
 pub fn admit_all(core: Arc<Core>, batch: Batch<Arc<Entrant>, Entry>) -> BoxFuture<'static, Result<Vec<Entry>, StoreError>> {
     Box::pin(async move {
-        let (clock, instance) = (core.clock.clone(), core.config.sessions.policy());
+        let shared = Arc::clone(&core);
         let work = core.store.write(move |db| {
             Box::pin(async move {
                 let entrants = batch.take();
-                begin_together(db, &entrants, instance, clock.now()).await
+                begin_together(db, &entrants, &shared.config, shared.clock.now()).await
             })
         });
         work.await
@@ -80,6 +81,8 @@ struct Seen {
     users: HashMap<i64, UserRow>,
     with_factor: HashSet<i64>,
     policies: HashMap<i64, Policy>,
+    /// The policy of the instance.
+    instance: Policy,
     session_keys: Vec<i64>,
 }
 
@@ -93,26 +96,28 @@ struct Granted<'a> {
 impl Seen {
     /// Locks the users, so that of many sign-ins at once each sees what the one before it wrote.
     /// The statements are sent together, the lock first, since none needs another's result.
-    async fn of(db: &Db<'_>, users: &[UserId], held: Held) -> Result<Self, StoreError> {
+    async fn of(db: &Db<'_>, users: &[UserId], held: Held, config: &Config) -> Result<Self, StoreError> {
         db.prepare_sign_ins(users, held).await?;
-        let (users, with_factor, policies, session_keys) = tokio::try_join!(
+        let (users, with_factor, policies, stored, session_keys) = tokio::try_join!(
             biased;
             db.lock_users_at_sign_in(users, held),
             db.list_with_factor(users),
             db.list_own_policies(users),
+            db.find_stored_limits(),
             db.reserve_session_keys(users.len())
         )?;
         let users = users.into_iter().map(|user| (user.id.0, user)).collect();
-        Ok(Self { users, with_factor: with_factor.into_iter().collect(), policies, session_keys })
+        let instance = config.policy(&stored);
+        Ok(Self { users, with_factor: with_factor.into_iter().collect(), policies, instance, session_keys })
     }
 
     /// The sign-in with its limits, or why it is refused; `None` if the user was not found or is
     /// locked by another transaction.
-    fn judge<'a>(&'a self, entrant: &'a Entrant, instance: Policy) -> Option<Result<Granted<'a>, ActionError>> {
-        self.users.get(&entrant.user.id.0).map(|user| self.judge_user(user, entrant, instance))
+    fn judge<'a>(&'a self, entrant: &'a Entrant) -> Option<Result<Granted<'a>, ActionError>> {
+        self.users.get(&entrant.user.id.0).map(|user| self.judge_user(user, entrant))
     }
 
-    fn judge_user<'a>(&self, user: &'a UserRow, entrant: &'a Entrant, instance: Policy) -> Result<Granted<'a>, ActionError> {
+    fn judge_user<'a>(&self, user: &'a UserRow, entrant: &'a Entrant) -> Result<Granted<'a>, ActionError> {
         if !user.is_active {
             return Err(ActionError::Forbidden);
         }
@@ -123,7 +128,7 @@ impl Seen {
             return Err(ActionError::FactorNeeded);
         }
         let own = self.policies.get(&user.id.0).copied().unwrap_or_default();
-        Ok(Granted { entrant, user, limits: Limits { instance, own } })
+        Ok(Granted { entrant, user, limits: Limits { instance: self.instance, own } })
     }
 }
 
@@ -143,11 +148,11 @@ impl Granted<'_> {
 pub(in crate::actions) async fn begin_alone(
     db: &Db<'_>,
     entrant: &Entrant,
-    instance: Policy,
+    config: &Config,
     now: Timestamp,
 ) -> Result<Begun, ActionError> {
-    let seen = Seen::of(db, &[entrant.user.id], Held::Wait).await?;
-    let granted = seen.judge(entrant, instance).unwrap_or(Err(ActionError::Forbidden))?;
+    let seen = Seen::of(db, &[entrant.user.id], Held::Wait, config).await?;
+    let granted = seen.judge(entrant).unwrap_or(Err(ActionError::Forbidden))?;
     for key in &entrant.wish.replaces {
         end_in(db, &Which::Key(*key), 1, EndReason::Replaced, &granted.actor(), now).await?;
     }
@@ -160,15 +165,10 @@ pub(in crate::actions) async fn begin_alone(
 
 /// Begins the sessions that nothing refuses. Writes nothing for the others, and does not wait for a
 /// user that another transaction has locked.
-async fn begin_together(
-    db: &Db<'_>,
-    entrants: &[Arc<Entrant>],
-    instance: Policy,
-    now: Timestamp,
-) -> Result<Vec<Entry>, StoreError> {
+async fn begin_together(db: &Db<'_>, entrants: &[Arc<Entrant>], config: &Config, now: Timestamp) -> Result<Vec<Entry>, StoreError> {
     let users: Vec<UserId> = entrants.iter().map(|entrant| entrant.user.id).collect();
-    let seen = Seen::of(db, &users, Held::Skip).await?;
-    let judged: Vec<_> = entrants.iter().map(|entrant| seen.judge(entrant, instance)).collect();
+    let seen = Seen::of(db, &users, Held::Skip, config).await?;
+    let judged: Vec<_> = entrants.iter().map(|entrant| seen.judge(entrant)).collect();
     let mut room = find_room(db, judged.iter().flatten().flatten(), now).await?;
     let mut has_room = |user: UserId| {
         let Some(left) = room.get_mut(&user.0) else { return true };

@@ -70,6 +70,6 @@ async fn let_in(app: &App, entrant: &Arc<Entrant>) -> Result<Begun, ActionError>
             Ok(None) | Err(_) => {}
         }
     }
-    let (now, instance, entrant) = (app.clock.now(), app.config.sessions.policy(), Arc::clone(entrant));
-    app.store.write(move |db| Box::pin(async move { begin_alone(db, &entrant, instance, now).await })).await
+    let (now, core, entrant) = (app.clock.now(), Arc::clone(&app.core), Arc::clone(entrant));
+    app.store.write(move |db| Box::pin(async move { begin_alone(db, &entrant, &core.config, now).await })).await
 }

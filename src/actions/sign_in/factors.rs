@@ -5,6 +5,7 @@
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::people::administrators::Administrators;
 use crate::actions::sessions::end_in;
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::Guess;
@@ -342,7 +343,8 @@ pub async fn rename(app: &App, session: &LiveSession, id: FactorId, name: &str) 
 /// deleted with the last authenticator.
 ///
 /// # Errors
-/// [`ActionError::NotFound`]; [`ActionError::Rule`] when it is the last one and one is required.
+/// [`ActionError::NotFound`]; [`ActionError::Rule`] when it is the last one and one is required;
+/// [`ActionError::LastAdministrator`] when nobody could sign in as an administrator without it.
 pub async fn remove(
     app: &App,
     session: &LiveSession,
@@ -357,6 +359,7 @@ pub async fn remove(
     store
         .write(move |db| {
             Box::pin(async move {
+                let administrators = Administrators::watch(db).await?;
                 let user = proof::lock_holder(db, &session).await?;
                 let factor = db.find_factor(id).await?.filter(|factor| factor.user_id == user.id).ok_or(ActionError::NotFound)?;
                 db.delete_factor(user.id, id).await?;
@@ -366,6 +369,7 @@ pub async fn remove(
                     }
                     db.delete_all_factors(user.id).await?;
                 }
+                administrators.must_remain(db).await?;
                 let event = EventContent::FactorRemoved { name: factor.name }.by(&actor, now);
                 db.insert_events(&[event.about(user.id, &user.username).of_session(session.uuid)]).await?;
                 end_others_in(db, &Change { app: &app, session: &session, keys: &keys, actor: &actor, now }).await
@@ -405,18 +409,20 @@ pub async fn renew_codes(app: &App, session: &LiveSession, keys: Vec<HashedSecre
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`] when they were removed since they
-/// were read.
+/// were read; [`ActionError::LastAdministrator`] when nobody could sign in as an administrator without them.
 pub async fn remove_all(app: &App, by: By<'_>, user: UserId) -> Result<u64, ActionError> {
     by.must_administer()?;
     let (actor, now) = (by.actor(), app.clock.now());
     app.store
         .write(move |db| {
             Box::pin(async move {
+                let administrators = Administrators::watch(db).await?;
                 let user = db.lock_user(user).await?.ok_or(ActionError::NotFound)?;
                 let removed = db.delete_all_factors(user.id).await?;
                 if removed == 0 {
                     return Ok(0);
                 }
+                administrators.must_remain(db).await?;
                 let event = EventContent::FactorsReset { count: removed }.by(&actor, now);
                 db.insert_events(&[event.about(user.id, &user.username)]).await?;
                 end_changed_in(db, user.id, &Which::Users(vec![user.id.0]), &actor, now).await?;

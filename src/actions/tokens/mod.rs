@@ -145,11 +145,21 @@ pub async fn remove(app: &App, by: By<'_>, identifier: &str) -> Result<(), Actio
 /// The token of that identifier: one's own, or anybody's for administrators.
 ///
 /// # Errors
-/// [`ActionError::NotFound`] when there is none, or it is somebody else's.
+/// [`ActionError::NotFound`] when there is none, or it is somebody else's; [`ActionError::Forbidden`] for an auditor.
 pub async fn find(app: &App, by: By<'_>, identifier: &str) -> Result<crate::store::people::token_list::TokenDetail, ActionError> {
     let token = app.store.read().find_token(identifier).await?.ok_or(ActionError::NotFound)?;
     match by.must_own_or_administer(token.user_id) {
         Ok(()) => Ok(token),
-        Err(_) => Err(ActionError::NotFound),
+        // Who sees it is told that they may not.
+        Err(error) => Err(by.must_inspect().map_or(ActionError::NotFound, |()| error)),
     }
+}
+
+/// The token of that identifier, to be read: one's own, or anybody's for administrators and auditors.
+///
+/// # Errors
+/// [`ActionError::NotFound`] when there is none, or it is somebody else's.
+pub async fn look(app: &App, by: By<'_>, identifier: &str) -> Result<crate::store::people::token_list::TokenDetail, ActionError> {
+    let token = app.store.read().find_token(identifier).await?.ok_or(ActionError::NotFound)?;
+    by.must_own_or_inspect(token.user_id).map(|()| token).map_err(|_| ActionError::NotFound)
 }

@@ -205,7 +205,8 @@ impl FlowCall<'_> {
 
     /// After all proofs: asks whether to stay signed in, or signs in.
     async fn go_on(&self, flow: Flow, proved: Proved) -> Result<Response, ApiError> {
-        if self.app.config.sessions.remember_timeout.is_zero() {
+        let stored = self.app.store.read().find_stored_limits().await?;
+        if self.app.config.sessions_with(&stored).remember_timeout.is_zero() {
             return self.finish(proved, false).await;
         }
         self.wait_for(Stage::UserLogin, flow, &proved, None).await

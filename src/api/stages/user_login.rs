@@ -1,5 +1,5 @@
-//! `/api/v3/stages/user_login/`: the instance's policy in authentik's words. There is one object. It is read
-//! from the settings and cannot be changed here.
+//! `/api/v3/stages/user_login/`: the instance's policy in authentik's words. There is one object. Its times are stored in
+//! the database when they are changed here, and hold where no setting gives them; the rest are settings.
 
 use std::time::Duration;
 
@@ -9,7 +9,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::policies;
+use crate::api::body::Body;
 use crate::api::core::wire::Dashed;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
 use crate::api::error::ApiError;
@@ -20,7 +24,7 @@ use crate::api::{django, duration};
 use crate::config::{KNOWN_DEVICE_LIVES, SessionConfig};
 use crate::domain::binding::{GeoipBinding, NetworkBinding};
 use crate::domain::filters::{About, Kind};
-use crate::domain::policy::AtLimit;
+use crate::domain::policy::{AtLimit, StoredLimits};
 
 const ABOUT: &str = "How long sessions live";
 
@@ -80,6 +84,59 @@ pub struct UserLoginStage {
     remember_device: String,
 }
 
+/// What may be sent of the stage.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is read field by field")]
+pub struct UserLoginStageRequest {
+    /// `default-authentication-login`: there is one stage, and its name stays.
+    name: String,
+    /// `sessions.absolute_timeout`, in whole seconds, above zero.
+    #[schema(nullable = false)]
+    session_duration: Option<String>,
+    /// True: `sessions.max_per_user` is 1, and `sessions.at_limit` is `end_oldest`.
+    #[schema(nullable = false)]
+    terminate_other_sessions: Option<bool>,
+    /// `sessions.remember_timeout` less `session_duration`, in whole seconds; `seconds=0`: users are not asked.
+    #[schema(nullable = false)]
+    remember_me_offset: Option<String>,
+    /// As it is: it is the setting `sessions.network_binding`.
+    #[schema(nullable = false)]
+    network_binding: Option<NetworkBindingEnum>,
+    /// As it is: it is the setting `sessions.geoip_binding`.
+    #[schema(nullable = false)]
+    geoip_binding: Option<GeoipBindingEnum>,
+    /// As it is.
+    #[schema(nullable = false)]
+    remember_device: Option<String>,
+}
+
+/// What may be sent of the stage, all of it optional.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is read field by field")]
+pub struct PatchedUserLoginStageRequest {
+    /// As for [`UserLoginStageRequest`].
+    #[schema(nullable = false)]
+    name: Option<String>,
+    /// As for [`UserLoginStageRequest`].
+    #[schema(nullable = false)]
+    session_duration: Option<String>,
+    /// As for [`UserLoginStageRequest`].
+    #[schema(nullable = false)]
+    terminate_other_sessions: Option<bool>,
+    /// As for [`UserLoginStageRequest`].
+    #[schema(nullable = false)]
+    remember_me_offset: Option<String>,
+    /// As for [`UserLoginStageRequest`].
+    #[schema(nullable = false)]
+    network_binding: Option<NetworkBindingEnum>,
+    /// As for [`UserLoginStageRequest`].
+    #[schema(nullable = false)]
+    geoip_binding: Option<GeoipBindingEnum>,
+    /// As for [`UserLoginStageRequest`].
+    #[schema(nullable = false)]
+    remember_device: Option<String>,
+}
+
 /// A page of stages.
 #[derive(ToSchema)]
 #[schema(as = PaginatedUserLoginStageList)]
@@ -95,6 +152,11 @@ pub struct UserLoginStagePage {
 /// How the stage is listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stages;
+
+/// The name of the stage.
+const NAME: &str = "default-authentication-login";
+/// The longest duration text.
+const MAX_DURATION: usize = 255;
 
 const NETWORK_BINDINGS: [&str; 4] = ["no_binding", "bind_asn", "bind_asn_network", "bind_asn_network_ip"];
 const GEOIP_BINDINGS: [&str; 4] = ["no_binding", "bind_continent", "bind_continent_country", "bind_continent_country_city"];
@@ -126,7 +188,7 @@ impl UserLoginStage {
         let offset = sessions.remember_timeout.saturating_sub(sessions.absolute_timeout);
         Self {
             pk: USER_LOGIN_STAGE_PK,
-            name: "default-authentication-login",
+            name: NAME,
             component: "ak-stage-user-login-form",
             verbose_name: "User Login Stage",
             verbose_name_plural: "User Login Stages",
@@ -164,7 +226,8 @@ pub fn collection() -> MethodRouter<App> {
 /// The stage's address. It is for administrators.
 pub fn item() -> MethodRouter<App> {
     let endpoint = Endpoint::new("User Login Stage Instance", ABOUT).of("UserLoginStage").needs(administrators);
-    endpoint.on(Method::GET, retrieve).route()
+    let endpoint = endpoint.on(Method::GET, retrieve).on(Method::PUT, update);
+    endpoint.on(Method::PATCH, partial_update).route()
 }
 
 /// Lists the one stage: the instance's policy.
@@ -173,7 +236,8 @@ pub fn item() -> MethodRouter<App> {
     params(StageListParameters), responses((status = 200, body = UserLoginStagePage, description = "A page with the stage."))
 )]
 pub(crate) async fn list(app: App, call: Call) -> Answer {
-    let rows = vec![json!(UserLoginStage::of(&app.config.sessions))];
+    let stored = app.store.read().find_stored_limits().await?;
+    let rows = vec![json!(UserLoginStage::of(&app.config.sessions_with(&stored)))];
     Ok(ok(&small_list::page(&STAGES, &call.query, app.config.api.strict_query, rows)?))
 }
 
@@ -184,9 +248,128 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
     responses((status = 200, body = UserLoginStage, description = "The stage."))
 )]
 pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
+    must_be_the_stage(&call)?;
+    show(&app).await
+}
+
+async fn show(app: &App) -> Answer {
+    let stored = app.store.read().find_stored_limits().await?;
+    Ok(ok(&UserLoginStage::of(&app.config.sessions_with(&stored))))
+}
+
+fn must_be_the_stage(call: &Call) -> Result<(), ApiError> {
     let uuid = django::uuid(call.part()).ok_or(ApiError::NotFound)?;
-    if uuid.0 != USER_LOGIN_STAGE_PK.0 {
-        return Err(ApiError::Missing);
+    if uuid.0 == USER_LOGIN_STAGE_PK.0 { Ok(()) } else { Err(ApiError::Missing) }
+}
+
+/// The duration that a field holds, in whole seconds.
+fn duration_of(body: &mut Body, name: &'static str, is_zero_allowed: bool) -> Option<Duration> {
+    let text = body.field(name).text(MAX_DURATION)?;
+    let Some(micros) = duration::parse(&text) else {
+        body.wrong(name, duration::no_duration(&text));
+        return None;
+    };
+    match u64::try_from(micros) {
+        Ok(micros) if micros % 1_000_000 == 0 && (micros > 0 || is_zero_allowed) => Some(Duration::from_micros(micros)),
+        _ => {
+            let least = if is_zero_allowed { "0" } else { "1" };
+            body.wrong(name, format!("Enter a whole number of seconds, {least} or more."));
+            None
+        }
     }
-    Ok(ok(&UserLoginStage::of(&app.config.sessions)))
+}
+
+/// Reads a change of the stage: the limits to store in place of `stored`.
+fn read_limits(app: &App, mut body: Body, stored: StoredLimits) -> Result<StoredLimits, ApiError> {
+    let now = app.config.sessions_with(&stored);
+    let shown = UserLoginStage::of(&now);
+    if let Some(name) = body.field("name").required().text(MAX_DURATION)
+        && name != NAME
+    {
+        body.wrong("name", format!("There is one stage, and its name is {NAME}."));
+    }
+    let is_one = |most: Option<u32>, outcome: AtLimit| most == Some(1) && outcome == AtLimit::EndOldest;
+    let duration = duration_of(&mut body, "session_duration", false).filter(|duration| *duration != now.absolute_timeout);
+    let offset = duration_of(&mut body, "remember_me_offset", true);
+    let terminates = body.field("terminate_other_sessions").boolean();
+    let terminates = terminates.filter(|terminates| *terminates != is_one(now.max_per_user, now.at_limit));
+    let known = |words: [&'static str; 4]| move |word: &str| words.contains(&word).then(|| word.to_owned());
+    let network = body.field("network_binding").choice(known(NETWORK_BINDINGS));
+    let geoip = body.field("geoip_binding").choice(known(GEOIP_BINDINGS));
+    let device = body.field("remember_device").text(MAX_DURATION);
+    for (name, sent, value, setting) in [
+        ("network_binding", network, json!(shown.network_binding), "`sessions.network_binding`"),
+        ("geoip_binding", geoip, json!(shown.geoip_binding), "`sessions.geoip_binding`"),
+        ("remember_device", device, json!(shown.remember_device), "no setting"),
+    ] {
+        if let Some(sent) = sent
+            && json!(sent) != value
+        {
+            body.wrong(name, format!("It cannot be changed here: it is {setting}."));
+        }
+    }
+    let absolute = duration.unwrap_or(now.absolute_timeout);
+    let is_asked = !now.remember_timeout.is_zero();
+    let old_offset = if is_asked { now.remember_timeout.saturating_sub(now.absolute_timeout) } else { Duration::ZERO };
+    // Users who are asked stay asked when the duration alone changes.
+    let remember = match offset {
+        Some(offset) if offset.is_zero() => Duration::ZERO,
+        Some(offset) => absolute + offset,
+        None if is_asked && !old_offset.is_zero() => absolute + old_offset,
+        None => now.remember_timeout,
+    };
+    let is_remember_changed = remember != now.remember_timeout && (offset.is_some() || duration.is_some());
+    for (field, path, is_changed) in [
+        ("session_duration", "sessions.absolute_timeout", duration.is_some()),
+        ("remember_me_offset", "sessions.remember_timeout", is_remember_changed && offset.is_some_and(|it| it != old_offset)),
+        ("terminate_other_sessions", "sessions.max_per_user", terminates.is_some()),
+        ("terminate_other_sessions", "sessions.at_limit", terminates == Some(true) && now.at_limit != AtLimit::EndOldest),
+    ] {
+        if let Some(source) = app.config.source_of(path).filter(|_| is_changed && !body.is_wrong(field)) {
+            body.wrong(field, format!("`{path}` is set by {source}, which is stronger."));
+        }
+    }
+    body.finish()?;
+    let is_free = |path: &str| app.config.source_of(path).is_none();
+    Ok(StoredLimits {
+        absolute_timeout: duration.or(stored.absolute_timeout),
+        remember_timeout: Some(remember)
+            .filter(|_| is_remember_changed && is_free("sessions.remember_timeout"))
+            .or(stored.remember_timeout),
+        max_sessions: terminates.map(u32::from).or(stored.max_sessions),
+        at_limit: terminates.filter(|it| *it).map(|_| AtLimit::EndOldest).or(stored.at_limit),
+        ..stored
+    })
+}
+
+/// Changes the times of the stage. They hold from then on, also for living sessions, which are cut and never extended.
+#[utoipa::path(
+    put, path = "/api/v3/stages/user_login/{stage_uuid}/", operation_id = "stages_user_login_update", tag = "stages",
+    params(("stage_uuid" = String, Path, format = Uuid)), request_body = UserLoginStageRequest,
+    responses((status = 200, body = UserLoginStage, description = "The stage, changed."))
+)]
+pub(crate) async fn update(app: App, mut call: Call) -> Answer {
+    must_be_the_stage(&call)?;
+    let body = Body::of(&mut call).await?;
+    let stored = app.store.read().find_stored_limits().await?;
+    let limits = read_limits(&app, body, stored)?;
+    let by = By::Principal(&call.who, &call.actor);
+    match policies::set_instance(&app, by, limits, Some(stored)).await {
+        Err(ActionError::Given(path, source)) => {
+            let field = if path == "sessions.absolute_timeout" { "session_duration" } else { "terminate_other_sessions" };
+            return Err(ApiError::parameter(field, &format!("`{path}` is set by {source}, which is stronger.")));
+        }
+        other => other?,
+    };
+    show(&app).await
+}
+
+/// Changes the fields of the stage that are sent.
+#[utoipa::path(
+    patch, path = "/api/v3/stages/user_login/{stage_uuid}/", operation_id = "stages_user_login_partial_update", tag = "stages",
+    params(("stage_uuid" = String, Path, format = Uuid)), request_body = PatchedUserLoginStageRequest,
+    responses((status = 200, body = UserLoginStage, description = "The stage, changed."))
+)]
+pub(crate) async fn partial_update(app: App, call: Call) -> Answer {
+    update(app, call).await
 }

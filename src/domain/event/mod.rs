@@ -300,6 +300,13 @@ event_kinds! {
         /// The new policy.
         policy: Policy,
     }
+    /// Limits of the instance were stored.
+    InstancePolicySet = "instance_policy_set" {
+        /// The policy before.
+        before: Policy,
+        /// The new policy.
+        policy: Policy,
+    }
     /// A token was added.
     TokenAdded = "token_added" {
         /// Its identifier.

@@ -113,6 +113,7 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::RecoveryCodeUsed { left } => format!("{user} used a recovery code; {left} left"),
         EventContent::RecoveryCodesRenewed {} => format!("{user} made new recovery codes"),
         EventContent::PolicySet { group: Some(group), policy } => format!("{actor} set the policy of the group {group}: {policy}"),
+        EventContent::InstancePolicySet { policy, .. } => format!("{actor} set the policy of the instance: {policy}"),
         EventContent::PolicySet { group: None, policy } => format!("{actor} set the policy of {user}: {policy}"),
         EventContent::TokenAdded { token, .. } => format!("{actor} made the token {token} for {user}"),
         EventContent::TokenRemoved { token, .. } => format!("{actor} removed the token {token} of {user}"),

@@ -44,7 +44,7 @@ impl Asked {
     }
 }
 
-/// The check itself: what it was sent with, besides its headers.
+/// The check itself: its parts that are no headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Check<'a> {
     /// Its method.

@@ -34,6 +34,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0003_tokens_events"),
         migration!("0004_applications"),
         migration!("0005_guard"),
+        migration!("0006_auditors"),
     ];
     ALL
 }

@@ -25,6 +25,10 @@ impl FromRow for AdministratorCounts {
 pub(in crate::store) const SUPERUSERS: &str = "SELECT su.id FROM users su WHERE su.is_superuser UNION \
     SELECT sm.user_id FROM groups sg JOIN group_ancestors sa ON sa.ancestor_id = sg.id \
     JOIN memberships sm ON sm.group_id = sa.group_id WHERE sg.is_superuser";
+/// The keys of all auditors, superusers aside.
+pub(in crate::store) const AUDITORS: &str = "SELECT au.id FROM users au WHERE au.is_auditor UNION \
+    SELECT am.user_id FROM groups ag JOIN group_ancestors aa ON aa.ancestor_id = ag.id \
+    JOIN memberships am ON am.group_id = aa.group_id WHERE ag.is_auditor";
 /// Whether a user `a` can sign in.
 const IS_ABLE: &str = "(a.password_hash IS NOT NULL OR EXISTS (SELECT 1 FROM authenticators f WHERE f.user_id = a.id \
     AND f.kind = 'webauthn' AND f.is_confirmed))";

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::domain::listing::Sort;
 use crate::domain::names;
 use crate::domain::page::{Found, Wanted};
 use crate::domain::people_lists::{GroupFilter, GroupSortKey};
+use crate::domain::secret::hex;
 use crate::domain::{Timestamp, UserId};
 use crate::store::db::statements::in_list;
 use crate::store::lists::Listed;
@@ -49,6 +52,25 @@ impl FromRow for MemberRow {
             attributes: row.text()?,
             uid: row.text()?,
         })
+    }
+}
+
+/// A group as a list of many groups shows it.
+#[derive(Clone, Debug)]
+pub struct GroupLine {
+    /// The group itself.
+    pub group: GroupRow,
+    /// How many direct members it has.
+    pub members: i64,
+    /// Whether it has a policy of its own.
+    pub has_policy: bool,
+    /// The names of its direct parents.
+    pub parents: Vec<String>,
+}
+
+impl FromRow for GroupLine {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { group: GroupRow::from_row(row)?, members: row.int()?, has_policy: row.bool()?, parents: Vec::new() })
     }
 }
 
@@ -199,6 +221,61 @@ impl Db<'_> {
     pub async fn find_listed_group(&self, uuid: Uuid, with_details: bool) -> Result<Option<ListedGroup>, StoreError> {
         let Some(group) = self.find_group(uuid).await? else { return Ok(None) };
         Ok(self.describe_groups(vec![group], with_details).await?.pop())
+    }
+
+    /// Groups whose names hold these folded terms, by name, without their members.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn page_group_lines(&self, filter: &GroupFilter, wanted: Wanted) -> Result<Found<GroupLine>, StoreError> {
+        let mut conditions = Conditions::of_groups(self, filter);
+        let clause = conditions.clause();
+        let count = self.one(&format!("SELECT count(*) FROM groups g{clause}"), &conditions.values).await?.unwrap_or(0);
+        let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
+        let (limit, offset) = (conditions.place(window.limit), conditions.place(window.offset));
+        let sql = format!(
+            "SELECT {GROUP_COLUMNS}, (SELECT count(*) FROM memberships m WHERE m.group_id = g.id), \
+             EXISTS (SELECT 1 FROM group_policies p WHERE p.group_id = g.id) \
+             FROM groups g{clause} ORDER BY g.name LIMIT {limit} OFFSET {offset}"
+        );
+        let mut lines: Vec<GroupLine> = self.all(&sql, &conditions.values).await?;
+        if lines.is_empty() {
+            return Ok(wanted.found(count, lines));
+        }
+        let (list, values) = in_list([], lines.iter().map(|line| line.group.id));
+        let sql = format!(
+            "SELECT p.group_id, g.name FROM group_parents p JOIN groups g ON g.id = p.parent_id WHERE p.group_id IN ({list}) \
+             ORDER BY g.name"
+        );
+        let mut parents = by_group::<String>(self.all(&sql, &values).await?);
+        for line in &mut lines {
+            line.parents = parents.remove(&line.group.id).unwrap_or_default();
+        }
+        Ok(wanted.found(count, lines))
+    }
+
+    /// The version of a group, its members aside: two states of it that differ have different ones.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_group_version(&self, group: &GroupRow) -> Result<String, StoreError> {
+        let (permissions, parents) = (self.list_group_permissions(group.id).await?, self.list_parents(group.id).await?);
+        let state = json!([group.name, group.is_superuser, group.is_auditor, group.attributes, permissions, parents]);
+        Ok(hex(&Sha256::digest(state.to_string().as_bytes())))
+    }
+
+    /// The direct parents of a group, and the groups directly within it, each by name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_group_relatives(&self, id: i64) -> Result<[Vec<GroupRow>; 2], StoreError> {
+        let related = |own: &str, other: &str| {
+            format!(
+                "SELECT {GROUP_COLUMNS} FROM group_parents p JOIN groups g ON g.id = p.{other} WHERE p.{own} = $1 ORDER BY g.name"
+            )
+        };
+        let parents = self.all(&related("group_id", "parent_id"), &values![id]).await?;
+        Ok([parents, self.all(&related("parent_id", "group_id"), &values![id]).await?])
     }
 
     /// The first of these primary keys that no user has.

@@ -20,16 +20,25 @@ pub struct GroupRow {
     pub name: String,
     /// Whether its members, and those of groups within it, may do everything.
     pub is_superuser: bool,
+    /// Whether its members, and those of groups within it, read everything that administrators read.
+    pub is_auditor: bool,
     /// A JSON object, as text.
     pub attributes: String,
 }
 
 /// The columns of a [`GroupRow`], of the table that is called `g`.
-pub(in crate::store) const GROUP_COLUMNS: &str = "g.id, g.uuid, g.name, g.is_superuser, g.attributes";
+pub(in crate::store) const GROUP_COLUMNS: &str = "g.id, g.uuid, g.name, g.is_superuser, g.is_auditor, g.attributes";
 
 impl FromRow for GroupRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { id: row.int()?, uuid: row.uuid()?, name: row.text()?, is_superuser: row.bool()?, attributes: row.text()? })
+        Ok(Self {
+            id: row.int()?,
+            uuid: row.uuid()?,
+            name: row.text()?,
+            is_superuser: row.bool()?,
+            is_auditor: row.bool()?,
+            attributes: row.text()?,
+        })
     }
 }
 
@@ -50,6 +59,14 @@ impl Db<'_> {
             self.execute(sql, &values![id, permission.as_str()]).await?;
         }
         Ok(id)
+    }
+
+    /// Gives a group that was just added the uuid that it brings.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another group has it.
+    pub async fn update_group_uuid(&self, id: i64, uuid: Uuid) -> Result<(), StoreError> {
+        self.execute("UPDATE groups SET uuid = $2 WHERE id = $1", &values![id, uuid]).await.map(drop)
     }
 
     /// The group of this name: exactly, else the only one whose name is the same ([`names::are_same`]).
@@ -108,6 +125,14 @@ impl Db<'_> {
         Ok(groups)
     }
 
+    /// The first groups by name, `limit` at most.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_first_groups(&self, limit: i64) -> Result<Vec<GroupRow>, StoreError> {
+        self.all(&format!("SELECT {GROUP_COLUMNS} FROM groups g ORDER BY g.name LIMIT $1"), &values![limit]).await
+    }
+
     /// A group's own permissions.
     ///
     /// # Errors
@@ -134,9 +159,9 @@ impl Db<'_> {
     /// # Errors
     /// [`StoreError::Conflict`] when the name is taken.
     pub async fn update_group(&self, group: &GroupRow) -> Result<(), StoreError> {
-        let sql = "UPDATE groups SET name = $2, name_key = $3, is_superuser = $4, attributes = $5 WHERE id = $1";
-        let GroupRow { id, name, is_superuser, attributes, .. } = group;
-        let values = values![*id, name.as_str(), names::key(name), *is_superuser, attributes.as_str()];
+        let sql = "UPDATE groups SET name = $2, name_key = $3, is_superuser = $4, attributes = $5, is_auditor = $6 WHERE id = $1";
+        let GroupRow { id, name, is_superuser, is_auditor, attributes, .. } = group;
+        let values = values![*id, name.as_str(), names::key(name), *is_superuser, attributes.as_str(), *is_auditor];
         self.execute(sql, &values).await.map(drop)
     }
 

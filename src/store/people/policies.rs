@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::domain::policy::{AtLimit, Living, Policy};
+use crate::domain::policy::{AtLimit, Living, Policy, StoredLimits};
 use crate::domain::{SessionId, Timestamp, UserId};
 use crate::store::db::statements::in_list;
 use crate::store::sessions::rows::lifetime;
+use crate::store::settings::LIMITS_LOCK;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -81,6 +82,17 @@ impl FromRow for LivingRow {
     }
 }
 
+/// A policy, whose kind of owner and name come first.
+struct OwnedPolicy(String, String, Policy);
+
+impl FromRow for OwnedPolicy {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self(row.text()?, row.text()?, Policy::from_row(row)?))
+    }
+}
+
+/// The setting that holds the stored limits of the instance, as JSON.
+const LIMITS: &str = "limits";
 const POLICY_COLUMNS: &str = "p.idle_timeout, p.absolute_timeout, p.remember_timeout, p.max_sessions, p.at_limit, p.require_factor";
 const LIVING_COLUMNS: &str = "s.id, s.absolute_expires_at, s.idle_timeout, s.created_at, s.is_remembered, s.methods";
 
@@ -133,6 +145,64 @@ impl Db<'_> {
              WHERE m.user_id = $1) ORDER BY g.name"
         );
         self.all(&sql, &values![user]).await
+    }
+
+    /// The limits of the instance that are stored. What cannot be read is an error: no session begins under limits that
+    /// nobody knows.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`]; when the database does not answer.
+    pub async fn find_stored_limits(&self) -> Result<StoredLimits, StoreError> {
+        match self.find_setting(LIMITS).await? {
+            None => Ok(StoredLimits::default()),
+            Some(text) => serde_json::from_str(&text).map_err(|_| StoreError::Corrupt("the limits of the instance")),
+        }
+    }
+
+    /// Stores limits of the instance. Sign-ins that read the older ones are over, or read these.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_stored_limits(&self, limits: &StoredLimits) -> Result<(), StoreError> {
+        let text = serde_json::to_string(limits).map_err(|error| StoreError::Failed(error.to_string()))?;
+        self.update_setting(LIMITS, &text).await
+    }
+
+    /// Holds off sign-ins until this transaction ends, and waits for those that are on their way.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock_limits(&self) -> Result<(), StoreError> {
+        // SQLite has one writer.
+        if self.is_sqlite() {
+            return Ok(());
+        }
+        self.execute("SELECT pg_advisory_xact_lock($1)", &values![LIMITS_LOCK]).await.map(drop)
+    }
+
+    /// Policies of groups and users, with whether it is a group's and whose it is, by name: groups first.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_policies(&self) -> Result<Vec<(String, String, Policy)>, StoreError> {
+        let sql = format!(
+            "SELECT 'group' AS kind, g.name AS name, {POLICY_COLUMNS} FROM group_policies p JOIN groups g ON g.id = p.group_id UNION ALL \
+             SELECT 'user', u.username, {POLICY_COLUMNS} FROM user_policies p JOIN users u ON u.id = p.user_id ORDER BY kind, name"
+        );
+        let rows: Vec<OwnedPolicy> = self.all(&sql, &[]).await?;
+        Ok(rows.into_iter().map(|OwnedPolicy(kind, name, policy)| (kind, name, policy)).collect())
+    }
+
+    /// What a group's ancestors have, by name, the group itself aside.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_policies_above(&self, group: i64) -> Result<Vec<(String, Policy)>, StoreError> {
+        let sql = format!(
+            "SELECT g.name, {POLICY_COLUMNS} FROM group_policies p JOIN groups g ON g.id = p.group_id \
+             WHERE g.id <> $1 AND g.id IN (SELECT a.ancestor_id FROM group_ancestors a WHERE a.group_id = $1) ORDER BY g.name"
+        );
+        self.all(&sql, &values![group]).await
     }
 
     /// Sets what a group or a user has of its own.

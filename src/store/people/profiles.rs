@@ -4,6 +4,7 @@ use crate::domain::fold::fold;
 use crate::domain::names;
 use crate::domain::user::UserType;
 use crate::domain::{Timestamp, UserId};
+use crate::store::db::statements::in_list;
 use crate::store::people::users::UserRow;
 use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
 use crate::values;
@@ -21,6 +22,8 @@ pub struct UserProfile {
     pub kind: UserType,
     /// Whether it is known that the e-mail address is theirs.
     pub is_email_verified: bool,
+    /// Whether they are an auditor by themselves.
+    pub is_auditor: bool,
     /// When the password was last set; without one, when they were added.
     pub password_changed_at: Timestamp,
     /// When any of it last changed: no two states of a user have the same.
@@ -37,6 +40,7 @@ impl FromRow for UserProfile {
             path: row.text()?,
             kind: UserType::parse(&row.text()?).ok_or(StoreError::Corrupt("a type of user"))?,
             is_email_verified: row.bool()?,
+            is_auditor: row.bool()?,
             password_changed_at: row.timestamp()?,
             updated_at: row.timestamp()?,
             is_administrator: row.bool()?,
@@ -46,14 +50,16 @@ impl FromRow for UserProfile {
 
 /// The columns of a [`UserProfile`], of the table that is called `u`.
 pub(in crate::store) const PROFILE_COLUMNS: &str = "u.id, u.uuid, u.uid, u.username, u.name, u.email, u.password_hash, u.is_active, \
-    u.is_superuser, u.created_at, u.last_sign_in_at, u.credential_changes, u.attributes, u.path, u.type, u.is_email_verified, \
+    u.is_superuser, u.created_at, u.last_sign_in_at, u.credential_changes, u.attributes, u.path, u.type, u.is_email_verified, u.is_auditor, \
     COALESCE(u.password_changed_at, u.created_at), COALESCE(u.updated_at, u.created_at), \
     (u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id \
     JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_superuser))";
 
-/// The statement that notes a change, after the one before: `$2` is now.
-const UPDATED: &str = "updated_at = CASE WHEN COALESCE(updated_at, created_at) >= $2 THEN COALESCE(updated_at, created_at) + 1 \
-    ELSE $2 END";
+/// The part of a statement that notes a change; `now` is the place of the time.
+fn updated(now: &str) -> String {
+    let last = "COALESCE(updated_at, created_at)";
+    format!("updated_at = CASE WHEN {last} >= {now} THEN {last} + 1 ELSE {now} END")
+}
 
 /// What to change of a user; `None` stays as it is.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +72,8 @@ pub struct ProfileUpdate {
     pub is_email_verified: Option<bool>,
     /// Whether they are a superuser by themselves.
     pub is_superuser: Option<bool>,
+    /// Whether they are an auditor by themselves.
+    pub is_auditor: Option<bool>,
     /// A JSON object, as text.
     pub attributes: Option<String>,
     /// The path.
@@ -102,7 +110,7 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn update_profile(&self, id: UserId, update: &ProfileUpdate, now: Timestamp) -> Result<(), StoreError> {
         let mut values = values![id, now].to_vec();
-        let mut changes = vec![UPDATED.to_owned()];
+        let mut changes = vec![updated("$2")];
         let mut set = |column: &str, value: Option<Value>| {
             let Some(value) = value else { return };
             values.push(value);
@@ -115,6 +123,7 @@ impl Db<'_> {
         set("email_key", update.email.as_ref().map(|email| names::key(email).into()));
         set("is_email_verified", update.is_email_verified.map(Into::into));
         set("is_superuser", update.is_superuser.map(Into::into));
+        set("is_auditor", update.is_auditor.map(Into::into));
         set("attributes", update.attributes.as_ref().map(Into::into));
         set("path", update.path.as_ref().map(Into::into));
         set("type", update.kind.map(|kind| kind.as_str().into()));
@@ -127,7 +136,19 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn note_user_update(&self, id: UserId, now: Timestamp) -> Result<(), StoreError> {
-        self.execute(&format!("UPDATE users SET {UPDATED} WHERE id = $1"), &values![id, now]).await.map(drop)
+        self.execute(&format!("UPDATE users SET {} WHERE id = $1", updated("$2")), &values![id, now]).await.map(drop)
+    }
+
+    /// The same of several users, by their keys.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn note_user_updates(&self, ids: &[i64], now: Timestamp) -> Result<(), StoreError> {
+        for chunk in ids.chunks(500) {
+            let (list, values) = in_list(values![now], chunk.iter().copied());
+            self.execute(&format!("UPDATE users SET {} WHERE id IN ({list})", updated("$1")), &values).await?;
+        }
+        Ok(())
     }
 
     /// Gives a user these permissions of their own, and no others.

@@ -3,17 +3,15 @@
 use std::collections::HashMap;
 
 use crate::domain::UserId;
-use crate::domain::fold::fold;
 use crate::domain::listing::Sort;
 use crate::domain::page::{Found, Wanted};
 use crate::domain::people_lists::{UserFilter, UserSortKey};
 use crate::domain::user::UserType;
 use crate::store::lists::Listed;
-use crate::store::people::administrators::SUPERUSERS;
+use crate::store::people::administrators::{AUDITORS, SUPERUSERS};
 use crate::store::people::conditions::Conditions;
 use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
 use crate::store::people::profiles::{PROFILE_COLUMNS, UserProfile};
-use crate::store::people::users::{UserRow, select_users};
 use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
 use crate::values;
 
@@ -81,6 +79,9 @@ impl Conditions {
         if let Some(is_superuser) = filter.superuser {
             it.add(format!("u.id {}IN ({SUPERUSERS})", if is_superuser { "" } else { "NOT " }));
         }
+        if let Some(is_auditor) = filter.auditor {
+            it.add(format!("u.id {}IN ({AUDITORS})", if is_auditor { "" } else { "NOT " }));
+        }
         it.within("u.type IN (?)", filter.types.iter().map(|kind: &UserType| kind.as_str()));
         let members = "u.id IN (SELECT m.user_id FROM groups g JOIN memberships m ON m.group_id = g.id WHERE g.";
         it.within(&format!("{members}name IN (?))"), &filter.groups);
@@ -103,6 +104,10 @@ impl Conditions {
         }
         if let Some(never) = filter.never_signed_in {
             it.add(format!("u.last_sign_in_at IS {}NULL", if never { "" } else { "NOT " }));
+        }
+        if let Some(has) = filter.second_factor {
+            let not = if has { "" } else { "NOT " };
+            it.add(format!("{not}EXISTS (SELECT 1 FROM authenticators f WHERE f.user_id = u.id AND f.is_confirmed)"));
         }
         for term in &filter.search {
             it.with_term(term);
@@ -236,6 +241,19 @@ impl Db<'_> {
         self.all(&sql, &values![id]).await
     }
 
+    /// The permissions of a user, and where each comes from: the name of a group, of an ancestor of one too; `""`: their
+    /// own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_permission_sources(&self, id: UserId) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT p.permission, '' AS source FROM user_permissions p WHERE p.user_id = $1 UNION \
+            SELECT p.permission, g.name FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id \
+            JOIN group_permissions p ON p.group_id = a.ancestor_id JOIN groups g ON g.id = a.ancestor_id \
+            WHERE m.user_id = $1 ORDER BY permission, source";
+        self.all(sql, &values![id]).await
+    }
+
     /// The paths of users that match, each once, in order.
     ///
     /// # Errors
@@ -243,24 +261,6 @@ impl Db<'_> {
     pub async fn list_user_paths(&self, filter: &UserFilter) -> Result<Vec<String>, StoreError> {
         let conditions = Conditions::of_users(self, filter);
         let sql = format!("SELECT DISTINCT u.path FROM users u{} ORDER BY u.path", conditions.clause());
-        self.all(&sql, &conditions.values).await
-    }
-
-    /// Users whose name, full name or e-mail address holds `part`, letter case aside, by name; those
-    /// after `after` (`""`: from the start), at most `limit`.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn list_users_like(&self, part: &str, after: &str, limit: i64) -> Result<Vec<UserRow>, StoreError> {
-        if part.is_empty() {
-            return self.list_users(after, limit).await;
-        }
-        let filter = UserFilter { search: vec![fold(part)], ..UserFilter::default() };
-        let mut conditions = Conditions::of_users(self, &filter);
-        conditions.with("u.username > ?", Some(after));
-        let clause = conditions.clause();
-        let limit = conditions.place(limit);
-        let sql = format!("{}{clause} ORDER BY u.username LIMIT {limit}", select_users!(""));
         self.all(&sql, &conditions.values).await
     }
 

@@ -7,6 +7,7 @@ use crate::domain::names;
 use crate::domain::user::TokenIntent;
 use crate::domain::{Generation, Permission, Timestamp, UserId, secret};
 use crate::store::db::statements::{Statement, in_list, placeholders};
+use crate::store::settings::LIMITS_LOCK;
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
@@ -111,6 +112,8 @@ pub enum Held {
 pub struct Rights {
     /// Everything.
     pub is_superuser: bool,
+    /// Read everything that administrators read.
+    pub is_auditor: bool,
     /// [`Permission::ViewSessions`].
     pub may_view_sessions: bool,
     /// [`Permission::DeleteSessions`].
@@ -124,6 +127,8 @@ macro_rules! rights_columns {
         concat!(
             "(u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id ",
             "JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_superuser)), ",
+            "(u.is_auditor OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id ",
+            "JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_auditor)), ",
             $crate::store::people::users::rights_columns!("authentik_core.view_authenticatedsession"),
             ", ",
             $crate::store::people::users::rights_columns!("authentik_core.delete_authenticatedsession"),
@@ -142,11 +147,24 @@ macro_rules! rights_columns {
 }
 pub(in crate::store) use rights_columns;
 
+impl Rights {
+    /// Whether they read everything: administrators do, and auditors.
+    #[must_use]
+    pub fn may_inspect(self) -> bool {
+        self.is_superuser || self.is_auditor
+    }
+}
+
 impl FromRow for Rights {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        let is_superuser = row.bool()?;
+        let (is_superuser, is_auditor) = (row.bool()?, row.bool()?);
         let (may_view, may_delete) = (row.bool()?, row.bool()?);
-        Ok(Self { is_superuser, may_view_sessions: is_superuser || may_view, may_delete_sessions: is_superuser || may_delete })
+        Ok(Self {
+            is_superuser,
+            is_auditor,
+            may_view_sessions: is_superuser || is_auditor || may_view,
+            may_delete_sessions: is_superuser || may_delete,
+        })
     }
 }
 
@@ -232,6 +250,14 @@ impl Db<'_> {
             names.extend(self.all::<(i64, String)>(&sql, &values).await?);
         }
         Ok(names)
+    }
+
+    /// How many users there are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_users(&self) -> Result<i64, StoreError> {
+        Ok(self.one("SELECT n FROM row_counts WHERE name = 'users'", &[]).await?.unwrap_or(0))
     }
 
     /// A user's own permissions, those of groups aside.
@@ -365,7 +391,13 @@ impl Db<'_> {
             Held::Wait => " ORDER BY u.id FOR NO KEY UPDATE",
             Held::Skip => " FOR NO KEY UPDATE SKIP LOCKED",
         };
-        Statement::new(format!(select_users!("WHERE u.id IN ({}){}"), list, lock), values)
+        // Limits of the instance are not changed until this transaction ends.
+        let limits = if self.is_sqlite() {
+            String::new()
+        } else {
+            format!(" AND (SELECT true FROM pg_advisory_xact_lock_shared({LIMITS_LOCK}))")
+        };
+        Statement::new(format!(select_users!("WHERE u.id IN ({}){}{}"), list, limits, lock), values)
     }
 
     /// Notes that these users sign in now, with the last statements of the transaction.

@@ -21,6 +21,8 @@ use crate::http::query::Query;
 use crate::store::events::list::EventFilter;
 use crate::store::sessions::details::{EndedDetailRow, SessionDetailRow};
 use crate::store::sessions::rows::LiveSession;
+use crate::ui::admin::begin;
+use crate::ui::admin::begin::Step;
 use crate::ui::error::PageError;
 use crate::ui::question;
 use crate::ui::question::Question;
@@ -51,6 +53,8 @@ struct DevicesPage {
     current: SessionId,
     number: i64,
     pages: i64,
+    /// What to do first, on a new instance.
+    begin: Vec<Step>,
     /// What was just done, in a sentence.
     done: String,
     error: String,
@@ -125,7 +129,8 @@ async fn list(app: &App, visitor: &Visitor, number: i64, just_ended: Option<&str
     let done = done(just_ended, &ended, count);
     let frame = visitor.frame(app, Section::Devices);
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    Ok(page(status, &DevicesPage { frame, count, cards, ended, current: session.uuid, number, pages, done, error }))
+    let begin = begin::steps(app, visitor).await?;
+    Ok(page(status, &DevicesPage { frame, count, cards, ended, current: session.uuid, number, pages, begin, done, error }))
 }
 
 /// A sentence about what was just ended. The address names it, and it is shown only if the stored

@@ -47,7 +47,7 @@ struct Kind {
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    visitor.principal(PATH)?.must_administer()?;
+    visitor.principal(PATH)?.must_inspect()?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let text = |name: &str| query.last(name).unwrap_or_default().trim().replace('\0', "");
     let (kind, user, actor, from, to) = (text("kind"), text("user"), text("actor"), text("from"), text("to"));

@@ -33,7 +33,7 @@ struct SettingLine {
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    visitor.principal("/settings")?.must_administer()?;
+    visitor.principal("/settings")?.must_inspect()?;
     let rows = keys().map(|key| {
         let given = app.config.given.iter().find(|given| given.path == key.path);
         SettingLine {

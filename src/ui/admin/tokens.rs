@@ -102,7 +102,7 @@ fn form_page(app: &App, visitor: &Visitor, error: String, given: TokenForm) -> P
 }
 
 async fn list(app: &App, visitor: &Visitor, made: Option<(String, String)>) -> PageResult {
-    visitor.principal(PATH)?.must_administer()?;
+    visitor.principal(PATH)?.must_inspect()?;
     let now = app.clock.now();
     let rows = app.store.read().list_tokens(None).await?.into_iter().map(|token| TokenLine {
         made: Moment::new(token.created_at, now),

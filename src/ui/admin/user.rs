@@ -5,11 +5,13 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::users;
+use crate::actions::policies;
 use crate::actions::sign_in::factors;
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
 use crate::domain::page::Wanted;
@@ -17,11 +19,13 @@ use crate::domain::password;
 use crate::domain::{SessionId, Timestamp, UserId, query};
 use crate::store::StoreError;
 use crate::store::events::list::EventFilter;
+use crate::store::people::groups::GroupRow;
 use crate::store::people::tokens::TokenRow;
 use crate::store::people::users::UserRow;
 use crate::ui::account::devices::{Ended, ended};
 use crate::ui::account::security::{FactorLine, factor_lines};
-use crate::ui::error::PageError;
+use crate::ui::admin::choices;
+use crate::ui::error::{LAST_ADMINISTRATOR, PageError, conflict};
 use crate::ui::fleet::view::address;
 use crate::ui::question;
 use crate::ui::question::Question;
@@ -31,7 +35,8 @@ use crate::ui::visitor::Visitor;
 use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, isolate, plural};
 use crate::ui::{Frame, PageResult, Section, page};
 
-const PATH: &str = "/users";
+/// The address of the list of users.
+pub(in crate::ui) const PATH: &str = "/users";
 /// How many sessions, ended ones and events are shown.
 const SESSIONS: i64 = 25;
 const ENDED: i64 = 15;
@@ -42,9 +47,9 @@ const EVENTS: i64 = 50;
 struct UserPage {
     frame: Frame,
     user: UserRow,
+    about: About,
     added: Moment,
     last_sign_in: Option<Moment>,
-    permissions: Vec<String>,
     count: i64,
     sessions: Vec<SessionLine>,
     sessions_url: String,
@@ -65,6 +70,50 @@ struct UserPage {
     shortest: usize,
 }
 
+/// What belongs to a user but sessions, factors and tokens.
+struct About {
+    kind: &'static str,
+    path: String,
+    is_email_verified: bool,
+    /// Whether they are an administrator, by themselves or by a group.
+    is_administrator: bool,
+    /// Whether they are an auditor, by themselves or by a group.
+    is_auditor: bool,
+    /// The direct groups: uuid and name.
+    groups: Vec<(Uuid, String)>,
+    /// The groups that those are within.
+    inherited: Vec<(Uuid, String)>,
+    /// What they may do, in words.
+    rights: Vec<String>,
+    /// The names of attributes.
+    attributes: String,
+    /// What the policies of the instance, the groups and the user together allow.
+    policy: String,
+}
+
+impl About {
+    async fn of(app: &App, user: &UserRow) -> Result<Self, PageError> {
+        let db = app.store.read();
+        let row = db.find_listed_user(user.id).await?.ok_or(PageError::NotFound)?;
+        let all = db.list_all_groups_of(user.id).await?;
+        let sources = db.list_permission_sources(user.id).await?;
+        let is_direct = |group: &GroupRow| row.groups.iter().any(|direct| direct.id == group.id);
+        let named = |group: &GroupRow| (group.uuid, group.name.clone());
+        Ok(Self {
+            kind: choices::type_words(row.profile.kind),
+            is_email_verified: row.profile.is_email_verified,
+            is_administrator: row.profile.is_administrator,
+            is_auditor: row.profile.is_auditor || all.iter().any(|group| group.is_auditor),
+            groups: row.groups.iter().map(named).collect(),
+            inherited: all.iter().filter(|group| !is_direct(group)).map(named).collect(),
+            rights: choices::rights_words((user.is_superuser, row.profile.is_auditor), &all, &sources),
+            attributes: choices::attributes_words(&row.profile.attributes),
+            policy: policies::limits(app, user.id).await?.effective().to_string(),
+            path: row.profile.path,
+        })
+    }
+}
+
 struct SessionLine {
     id: SessionId,
     agent: String,
@@ -82,18 +131,19 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>, request: Reque
     let id = user_id(&id)?;
     let user = {
         let who = visitor.principal(parts.uri.path())?;
-        who.must_administer()?;
+        who.must_inspect()?;
         users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?
     };
     answer(&app, &visitor, user, String::new(), String::new()).await
 }
 
-fn user_id(text: &str) -> Result<UserId, PageError> {
+/// The primary key in an address.
+pub(in crate::ui) fn user_id(text: &str) -> Result<UserId, PageError> {
     text.parse().map(UserId).map_err(|_| PageError::NotFound)
 }
 
 /// The address of a user's page.
-fn path(user: UserId) -> String {
+pub(in crate::ui) fn path(user: UserId) -> String {
     format!("{PATH}/{}", user.0)
 }
 
@@ -112,9 +162,9 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let template = UserPage {
         frame: visitor.frame(app, Section::Users),
+        about: About::of(app, &user).await?,
         added: Moment::new(user.created_at, now),
         last_sign_in: user.last_sign_in_at.map(|at| Moment::new(at, now)),
-        permissions: db.list_permissions(user.id).await?,
         count,
         sessions,
         sessions_url: address("/sessions/all", &[("q", search.clone())]),
@@ -134,6 +184,11 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
         user,
     };
     Ok(page(status, &template))
+}
+
+/// The page of a user who stays as they are, since no administrator would be left.
+pub(in crate::ui) async fn last_administrator(app: &App, visitor: &Visitor, user: UserRow) -> PageResult {
+    conflict(answer(app, visitor, user, LAST_ADMINISTRATOR.to_owned(), String::new()).await)
 }
 
 async fn sessions(app: &App, user: UserId, now: Timestamp) -> Result<(i64, Vec<SessionLine>), StoreError> {
@@ -244,8 +299,11 @@ pub async fn set_active(State(app): State<App>, Path(id): Path<String>, request:
         "no" => false,
         _ => return Err(PageError::Forged(Refusal::Incomplete("it is not said whether the user shall be active".into()))),
     };
-    users::set_active(&app, By::Principal(&who, &visitor.actor()), &user, is_active).await?;
-    Ok(Redirect::to(&path(user.id)).into_response())
+    match users::set_active(&app, By::Principal(&who, &visitor.actor()), &user, is_active).await {
+        Ok(()) => Ok(Redirect::to(&path(user.id)).into_response()),
+        Err(ActionError::LastAdministrator) => last_administrator(&app, &visitor, user).await,
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Asks before all second factors of a user are removed.
@@ -282,6 +340,9 @@ pub async fn remove_factors(State(app): State<App>, Path(id): Path<String>, requ
     let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &path(id)).await?;
     let who = visitor.principal(PATH)?;
     let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
-    factors::remove_all(&app, By::Principal(&who, &visitor.actor()), user.id).await?;
-    Ok(Redirect::to(&path(user.id)).into_response())
+    match factors::remove_all(&app, By::Principal(&who, &visitor.actor()), user.id).await {
+        Ok(_) => Ok(Redirect::to(&path(user.id)).into_response()),
+        Err(ActionError::LastAdministrator) => last_administrator(&app, &visitor, user).await,
+        Err(error) => Err(error.into()),
+    }
 }

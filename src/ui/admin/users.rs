@@ -9,11 +9,17 @@ use serde::Deserialize;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::people::changes::UserChange;
 use crate::actions::people::users;
+use crate::domain::listing::Sort;
+use crate::domain::page::Wanted;
 use crate::domain::password;
-use crate::domain::user::MAX_USERNAME_LENGTH;
+use crate::domain::people_lists::{UserFilter, UserSortKey};
+use crate::domain::search::{MAX_TERMS, folded_terms};
+use crate::domain::user::{MAX_USERNAME_LENGTH, UserType};
 use crate::http::query::Query;
 use crate::store::people::users::NewUser;
+use crate::ui::admin::page_links::PageLinks;
 use crate::ui::error::conflict;
 use crate::ui::fleet::view::address;
 use crate::ui::submission::Submission;
@@ -31,10 +37,20 @@ const PAGE_SIZE: i64 = 50;
 struct UsersPage {
     frame: Frame,
     search: String,
+    /// The parameters that the search keeps.
+    hidden: Vec<(&'static str, String)>,
+    toggles: Vec<Toggle>,
+    is_filtered: bool,
     rows: Vec<UserLine>,
-    /// The address of the next page, or `""`.
-    next: String,
-    is_first: bool,
+    count: i64,
+    pages: PageLinks,
+}
+
+/// A filter that is one link.
+struct Toggle {
+    words: &'static str,
+    url: String,
+    is_on: bool,
 }
 
 #[derive(Template)]
@@ -53,7 +69,9 @@ struct UserLine {
     name: String,
     email: String,
     is_active: bool,
-    is_superuser: bool,
+    /// By themselves or by a group.
+    is_administrator: bool,
+    has_factor: bool,
     sessions: i64,
     last_sign_in: Option<Moment>,
 }
@@ -67,6 +85,7 @@ pub(in crate::ui) struct UserForm {
     email: String,
     password: String,
     superuser: Option<String>,
+    auditor: Option<String>,
 }
 
 /// The list, by name.
@@ -91,46 +110,89 @@ fn form_page(app: &App, visitor: &Visitor, error: String, given: UserForm) -> Re
     page(status, &NewUserPage { frame, error, given, longest: MAX_USERNAME_LENGTH, shortest: password::MIN_LENGTH })
 }
 
-async fn list(app: &App, visitor: &Visitor, query: &Query) -> PageResult {
-    visitor.principal(PATH)?.must_administer()?;
-    let now = app.clock.now();
+/// A filter of the list that is one link: the parameter, its value, and what it is called.
+const TOGGLES: [(&str, &str, &str); 7] = [
+    ("admin", "yes", "Administrators"),
+    ("auditor", "yes", "Auditors"),
+    ("factor", "no", "Without a second factor"),
+    ("signed_in", "never", "Never signed in"),
+    ("active", "no", "Inactive"),
+    ("active", "yes", "Active"),
+    ("type", "service_account", "Programs"),
+];
+
+/// The filter that a query asks for, and its parameters as they are understood.
+fn read(query: &Query) -> (UserFilter, Vec<(&'static str, String)>) {
     let search = query.last("q").unwrap_or_default().trim().replace('\0', "");
-    let after = query.last("after").unwrap_or_default().replace('\0', "");
-    let is_first = after.is_empty();
-    let part = search.clone();
-    let read = app.store.long_read(move |db| {
-        Box::pin(async move {
-            let users = db.list_users_like(&part, &after, PAGE_SIZE + 1).await?;
-            let ids: Vec<i64> = users.iter().map(|user| user.id.0).collect();
-            Ok::<_, crate::store::StoreError>((db.count_sessions_by_user(&ids).await?, users))
-        })
-    });
-    let (counts, users) = read.await?;
-    let shown = usize::try_from(PAGE_SIZE).unwrap_or(0);
-    let last = users.get(shown.saturating_sub(1)).filter(|_| users.len() > shown);
-    let next = last.map(|last| {
-        let mut parameters = vec![("after", last.username.clone())];
-        if !search.is_empty() {
-            parameters.insert(0, ("q", search.clone()));
+    let is_on = |name: &str, value: &str| query.last(name) == Some(value);
+    let either = |name: &str, yes: &str, no: &str| if is_on(name, yes) { Some(true) } else { is_on(name, no).then_some(false) };
+    let filter = UserFilter {
+        superuser: either("admin", "yes", "no"),
+        auditor: either("auditor", "yes", "no"),
+        second_factor: either("factor", "yes", "no"),
+        never_signed_in: either("signed_in", "never", "once"),
+        active: either("active", "yes", "no"),
+        types: query.last("type").and_then(UserType::parse).into_iter().collect(),
+        // A search of more words than are looked for finds what has the first of them.
+        search: folded_terms(search.split_whitespace().take(MAX_TERMS)).unwrap_or_default(),
+        ..UserFilter::default()
+    };
+    let mut parameters = Vec::new();
+    if !search.is_empty() {
+        parameters.push(("q", search));
+    }
+    for name in ["admin", "auditor", "factor", "signed_in", "active", "type"] {
+        parameters.extend(query.last(name).filter(|value| !value.is_empty()).map(|value| (name, value.replace('\0', ""))));
+    }
+    (filter, parameters)
+}
+
+/// The links that switch filters on and off.
+fn toggles(parameters: &[(&'static str, String)]) -> Vec<Toggle> {
+    let toggles = TOGGLES.iter().map(|(name, value, words)| {
+        let is_on = parameters.iter().any(|(known, given)| known == name && given == value);
+        let mut others: Vec<(&str, String)> = parameters.iter().filter(|(known, _)| known != name).cloned().collect();
+        if !is_on {
+            others.push((name, (*value).to_owned()));
         }
-        address(PATH, &parameters)
+        Toggle { words, url: address(PATH, &others), is_on }
     });
-    let rows = users.iter().take(shown).map(|user| UserLine {
-        id: user.id.0,
-        username: user.username.clone(),
-        name: user.name.clone(),
-        email: user.email.clone(),
-        is_active: user.is_active,
-        is_superuser: user.is_superuser,
-        sessions: counts.get(&user.id.0).copied().unwrap_or(0),
-        last_sign_in: user.last_sign_in_at.map(|at| Moment::new(at, now)),
+    toggles.collect()
+}
+
+async fn list(app: &App, visitor: &Visitor, query: &Query) -> PageResult {
+    visitor.principal(PATH)?.must_inspect()?;
+    let now = app.clock.now();
+    let (filter, parameters) = read(query);
+    let number = query.last("page").and_then(|text| text.parse().ok()).unwrap_or(1);
+    let order = [Sort { key: UserSortKey::Username, is_descending: false }];
+    let found = app.store.page(&filter, &order, Wanted::page_or_last(number, PAGE_SIZE)).await?;
+    let (db, ids) = (app.store.read(), found.rows.iter().map(|row| row.profile.user.id).collect::<Vec<_>>());
+    let counts = db.count_sessions_by_user(&ids.iter().map(|id| id.0).collect::<Vec<_>>()).await?;
+    let with_factor = db.list_with_factor(&ids).await?;
+    let rows = found.rows.iter().map(|row| {
+        let user = &row.profile.user;
+        UserLine {
+            id: user.id.0,
+            username: user.username.clone(),
+            name: user.name.clone(),
+            email: user.email.clone(),
+            is_active: user.is_active,
+            is_administrator: row.profile.is_administrator,
+            has_factor: with_factor.contains(&user.id.0),
+            sessions: counts.get(&user.id.0).copied().unwrap_or(0),
+            last_sign_in: user.last_sign_in_at.map(|at| Moment::new(at, now)),
+        }
     });
     let template = UsersPage {
         frame: visitor.frame(app, Section::Users),
+        search: parameters.iter().find(|(name, _)| *name == "q").map(|(_, text)| text.clone()).unwrap_or_default(),
+        hidden: parameters.iter().filter(|(name, _)| *name != "q").cloned().collect(),
+        toggles: toggles(&parameters),
+        is_filtered: !parameters.is_empty(),
         rows: rows.collect(),
-        next: next.unwrap_or_default(),
-        is_first,
-        search,
+        count: found.count,
+        pages: PageLinks::of(PATH, &parameters, found.number, found.pages),
     };
     Ok(page(StatusCode::OK, &template))
 }
@@ -151,8 +213,9 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
         is_superuser: form.superuser.is_some(),
         permissions: Vec::new(),
     };
+    let more = UserChange { is_auditor: form.auditor.is_some().then_some(true), ..UserChange::default() };
     let password = Some(form.password.clone()).filter(|password| !password.is_empty());
-    let error = match users::add(&app, By::Principal(&who, &visitor.actor()), user, password).await {
+    let error = match users::add_with(&app, By::Principal(&who, &visitor.actor()), user, password, more).await {
         Ok(id) => return Ok(Redirect::to(&format!("{PATH}/{}", id.0)).into_response()),
         Err(ActionError::Rule(rule)) => format!("Sorry: {rule}."),
         Err(ActionError::Exists(what)) => {

@@ -102,7 +102,7 @@ impl Watch {
             view: self.view.clone(),
             current: Some(viewer.uuid),
             may_end: viewer.rights.may_delete_sessions && self.view.query.mistakes().is_none(),
-            is_administrator: viewer.rights.is_superuser,
+            is_administrator: viewer.rights.may_inspect(),
         };
         let filter = self.view.shown(&self.app, now, Some(viewer.uuid)).await?;
         let found = self.app.store.page(&filter, &look.view.sorts(), look.view.wanted()).await?;

@@ -178,7 +178,7 @@ fn look(visitor: &Visitor, view: View) -> Result<Look, PageError> {
         view,
         current: visitor.session.as_ref().map(|session| session.uuid),
         may_end: visitor.rights.may_delete_sessions && is_exact,
-        is_administrator: visitor.rights.is_superuser,
+        is_administrator: visitor.rights.may_inspect(),
     })
 }
 

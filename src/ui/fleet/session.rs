@@ -97,10 +97,10 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     let whereabouts = Whereabouts::of(&app, facts.ip);
     let is_own = facts.user_id == who.user_id;
     let filter = EventFilter { session: Some(id), ..EventFilter::default() };
-    let seen_by = Some(who.user_id).filter(|_| !who.rights.is_superuser);
+    let seen_by = Some(who.user_id).filter(|_| !who.rights.may_inspect());
     let events = db.list_latest_events(&filter, EVENTS).await?;
     let described = describe(agent);
-    let user_url = if who.rights.is_superuser {
+    let user_url = if who.rights.may_inspect() {
         format!("/users/{}", facts.user_id.0)
     } else if who.rights.may_view_sessions {
         crate::ui::fleet::view::address("/sessions/all", &[("q", query::token("user", &facts.username))])

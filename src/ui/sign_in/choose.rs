@@ -84,11 +84,11 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let submission = Submission::<ChoiceForm>::read(&app, request).await?;
     let next = redirect::safe(&app.config, Some(&submission.form.next));
     if let Err(refusal) = submission.examine(&app) {
-        return refused(&app, &submission.visitor, &refusal, "", &next);
+        return refused(&app, &submission.visitor, &refusal, "", &next).await;
     }
     let Submission { parts, visitor, form, .. } = submission;
     let Some(proved) = proof::take(&app, &PlainSecret::from_text(form.ticket)).await? else {
-        return stale(&app, &visitor, &next);
+        return stale(&app, &visitor, &next).await;
     };
     let wish = auth::SignInWish { is_remembered: form.remember.is_some(), ends: SessionId::parse(&form.choice) };
     // The chosen session may have ended by itself, and another one begun: then the user chooses

@@ -84,13 +84,13 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let submission = Submission::<FactorForm>::read(&app, request).await?;
     let next = redirect::safe(&app.config, Some(&submission.form.next));
     if let Err(refusal) = submission.examine(&app) {
-        return refused(&app, &submission.visitor, &refusal, "", &next);
+        return refused(&app, &submission.visitor, &refusal, "", &next).await;
     }
     let Submission { parts, visitor, form, .. } = submission;
     let is_remembered = form.remember.is_some();
     let ticket = PlainSecret::from_text(form.ticket.as_str());
     let Some(mut proved) = proof::take(&app, &ticket).await? else {
-        return stale(&app, &visitor, &next);
+        return stale(&app, &visitor, &next).await;
     };
     match check(&app, &visitor, &parts.headers, &proved, &ticket, &form).await? {
         Ok(methods) => proved.methods = proved.methods.and(methods),

@@ -72,7 +72,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     }
     let is_moved = visitor.is_moved || query.last("ended") == Some("moved");
     let is_form_lost = query.last("ended") == Some("form");
-    filled_form(&app, &visitor, StatusCode::OK, Fill { next: &next, is_moved, is_form_lost, ..Fill::default() })
+    filled_form(&app, &visitor, StatusCode::OK, Fill { next: &next, is_moved, is_form_lost, ..Fill::default() }).await
 }
 
 /// Signs in.
@@ -80,16 +80,16 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let submission = Submission::<SignInForm>::read(&app, request).await?;
     let next = redirect::safe(&app.config, Some(&submission.form.next));
     if let Err(refusal) = submission.examine(&app) {
-        return refused(&app, &submission.visitor, &refusal, &submission.form.uid, &next);
+        return refused(&app, &submission.visitor, &refusal, &submission.form.uid, &next).await;
     }
     let Submission { parts, visitor, form: form_data, .. } = submission;
     let uid: String = form_data.uid.chars().take(MAX_EMAIL_LENGTH).collect();
     if uid.trim().is_empty() || form_data.password.is_empty() {
-        return form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password.");
+        return form(&app, &visitor, StatusCode::OK, &uid, &next, "Enter your username and your password.").await;
     }
     let (device, actor) = (known_device::secret(&app.config, &parts.headers), visitor.client.as_anonymous());
     let Some((user, guess)) = sign_in::prove_password(&app, &uid, form_data.password, device, &actor).await? else {
-        return form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong.");
+        return form(&app, &visitor, StatusCode::OK, &uid, &next, "Username or password is wrong.").await;
     };
     let wish = auth::SignInWish { is_remembered: form_data.remember.is_some(), ends: None };
     guess.give_back_concurrently(&app, finish(&app, &visitor, &parts.headers, Proved::by_password(user), wish, &next)).await
@@ -111,7 +111,7 @@ pub(in crate::ui) async fn finish(
             let asked = Asked { next, is_remembered, error: String::new() };
             factor::ask(app, visitor, &proved, asked).await
         }
-        Err(ActionError::ProofOutdated) => form(app, visitor, StatusCode::FORBIDDEN, "", next, OUTDATED),
+        Err(ActionError::ProofOutdated) => form(app, visitor, StatusCode::FORBIDDEN, "", next, OUTDATED).await,
         Err(ActionError::ChooseEnd) => choose::ask(app, visitor, &proved, next, is_remembered).await,
         Err(error) => Err(error.into()),
         Ok(started) => {
@@ -124,16 +124,16 @@ pub(in crate::ui) async fn finish(
 
 /// The answer to a form of a sign-in that was refused: the form again, since a mere refusal would
 /// not help. A browser that has signed in since, in another tab, continues to `next`.
-pub(in crate::ui) fn refused(app: &App, visitor: &Visitor, refusal: &Refusal, uid: &str, next: &str) -> PageResult {
+pub(in crate::ui) async fn refused(app: &App, visitor: &Visitor, refusal: &Refusal, uid: &str, next: &str) -> PageResult {
     if visitor.session.is_some() && *refusal == Refusal::TooOld {
         return Ok(Redirect::to(next).into_response());
     }
-    form(app, visitor, StatusCode::FORBIDDEN, uid, next, refusal.text())
+    form(app, visitor, StatusCode::FORBIDDEN, uid, next, refusal.text()).await
 }
 
 /// The form again, for an answer that came too late.
-pub(in crate::ui) fn stale(app: &App, visitor: &Visitor, next: &str) -> PageResult {
-    form(app, visitor, StatusCode::FORBIDDEN, "", next, "This took too long. Please sign in again.")
+pub(in crate::ui) async fn stale(app: &App, visitor: &Visitor, next: &str) -> PageResult {
+    form(app, visitor, StatusCode::FORBIDDEN, "", next, "This took too long. Please sign in again.").await
 }
 
 /// What the form is shown with.
@@ -146,14 +146,22 @@ struct Fill<'a> {
     is_form_lost: bool,
 }
 
-pub(in crate::ui) fn form(app: &App, visitor: &Visitor, status: StatusCode, uid: &str, next: &str, error: &str) -> PageResult {
-    filled_form(app, visitor, status, Fill { uid, next, error, ..Fill::default() })
+pub(in crate::ui) async fn form(
+    app: &App,
+    visitor: &Visitor,
+    status: StatusCode,
+    uid: &str,
+    next: &str,
+    error: &str,
+) -> PageResult {
+    filled_form(app, visitor, status, Fill { uid, next, error, ..Fill::default() }).await
 }
 
-fn filled_form(app: &App, visitor: &Visitor, status: StatusCode, fill: Fill<'_>) -> PageResult {
+async fn filled_form(app: &App, visitor: &Visitor, status: StatusCode, fill: Fill<'_>) -> PageResult {
     let Fill { uid, next, error, is_moved, is_form_lost } = fill;
     let frame = visitor.frame(app, Section::Elsewhere);
-    let is_remember_offered = !app.config.sessions.remember_timeout.is_zero();
+    let stored = app.store.read().find_stored_limits().await.unwrap_or_default();
+    let is_remember_offered = !app.config.sessions_with(&stored).remember_timeout.is_zero();
     let help = app.config.sign_in.help.as_str();
     let (ask, passkeys_js) = (passkey::ask_alone(app, visitor)?, assets::passkeys_js());
     let shown = SignInPage { frame, uid, next, error, is_remember_offered, is_moved, is_form_lost, help, ask, passkeys_js };

@@ -18,14 +18,14 @@ pub async fn sign_in(State(app): State<App>, request: Request) -> PageResult {
     let submission = Submission::<PasskeyForm>::read(&app, request).await?;
     let next = redirect::safe(&app.config, Some(&submission.form.next));
     if let Err(refusal) = submission.examine(&app) {
-        return sign_in::refused(&app, &submission.visitor, &refusal, "", &next);
+        return sign_in::refused(&app, &submission.visitor, &refusal, "", &next).await;
     }
     let Submission { parts, visitor, form: given, .. } = submission;
     let (party, actor) = (party(&app, &visitor)?, visitor.client.as_anonymous());
     let purpose = Purpose::SignIn(visitor.bound_to());
     let proved = match passkeys::prove_alone(&app, &party, purpose, &given.passkey, &actor).await {
         Err(ActionError::Passkey(refusal)) => {
-            return sign_in::form(&app, &visitor, StatusCode::OK, "", &next, why(refusal));
+            return sign_in::form(&app, &visitor, StatusCode::OK, "", &next, why(refusal)).await;
         }
         other => other?,
     };

@@ -37,7 +37,7 @@ db_test!(a_new_group_has_every_field_of_the_contract, |db| async move {
         json!({
             "pk": staff["pk"], "num_pk": staff["num_pk"], "name": "staff", "is_superuser": false, "parents": [parent["pk"]],
             "parents_obj": null, "users": [alice["pk"]], "users_obj": [member], "attributes": {"a": [1]}, "roles": [],
-            "roles_obj": [], "inherited_roles_obj": null, "children": [], "children_obj": null,
+            "roles_obj": [], "inherited_roles_obj": null, "children": [], "children_obj": null, "rollcall_is_auditor": false,
         })
     );
     assert_eq!(admin.get(&url(&staff)).await.assert_status(200).json(), staff);

@@ -172,9 +172,73 @@ db_test!(the_sign_in_stage_is_the_instances_policy, |db| async move {
     admin.get(&format!("{path}x/")).await.assert_detail(404, "Not found.");
     let unknown = format!("{path}00000000-0000-4000-8000-00000000dead/");
     admin.get(&unknown).await.assert_detail(404, "No UserLoginStage matches the given query.");
-    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+    for method in ["POST", "DELETE"] {
         admin.request(method, &url).await.assert_status(405);
     }
+    // What settings give is stronger than what is stored; sent as it is, nothing changes.
+    let name = "default-authentication-login";
+    admin.send_json("PUT", &url, &json!({"name": name, "session_duration": "hours=36"})).await.assert_status(200);
+    let refused = admin.send_json("PATCH", &url, &json!({"session_duration": "hours=1", "terminate_other_sessions": false})).await;
+    assert_eq!(
+        refused.assert_status(400).json(),
+        json!({
+            "session_duration": ["`sessions.absolute_timeout` is set by ROLLCALL_SESSIONS__ABSOLUTE_TIMEOUT, which is stronger."],
+            "terminate_other_sessions": ["`sessions.max_per_user` is set by ROLLCALL_SESSIONS__MAX_PER_USER, which is stronger."],
+        })
+    );
+    assert_eq!(admin.get(&url).await.json(), *stage);
+    assert_eq!(app.number("SELECT count(*) FROM events WHERE kind = 'instance_policy_set'").await, 0);
+});
+
+db_test!(the_sign_in_stage_can_be_changed, |db| async move {
+    let app = TestApp::new(db).await;
+    let (alice, admin) = (app.user("alice").await, app.superuser("root").await.token().await);
+    let url = format!("/api/v3/stages/user_login/{}/", "6f6c6c63-616c-4c00-8000-757365726c67");
+    let living = alice.session().await;
+    let body = json!({
+        "name": "default-authentication-login", "session_duration": "hours=2", "remember_me_offset": "days=1",
+        "terminate_other_sessions": true, "network_binding": "no_binding", "geoip_binding": "no_binding",
+        "remember_device": "days=400", "pk": "ignored",
+    });
+    let changed = admin.send_json("PUT", &url, &body).await.assert_status(200).json();
+    for field in ["session_duration", "remember_me_offset", "terminate_other_sessions"] {
+        assert_eq!(changed[field], body[field], "{field}");
+    }
+    assert_eq!(admin.get(&url).await.json(), changed);
+    let ends = living.get(&living.url()).await.assert_status(200).json();
+    assert_eq!(ends["expires"], "2026-11-01T14:00:00Z", "living sessions are cut");
+    alice.session().await;
+    living.get(&living.url()).await.assert_status(403);
+    // The duration alone: users who may stay signed in stay longer by as much as before.
+    let changed = admin.send_json("PATCH", &url, &json!({"session_duration": "hours=1"})).await.assert_status(200).json();
+    assert_eq!((&changed["session_duration"], &changed["remember_me_offset"]), (&json!("hours=1"), &json!("days=1")));
+    let changed = admin.send_json("PATCH", &url, &json!({"remember_me_offset": "seconds=0"})).await.assert_status(200).json();
+    assert_eq!(changed["remember_me_offset"], "seconds=0");
+    let changed = admin.send_json("PATCH", &url, &json!({"terminate_other_sessions": false})).await.assert_status(200).json();
+    assert_eq!(changed["terminate_other_sessions"], false);
+    assert_eq!(admin.send_json("PATCH", &url, &json!({})).await.assert_status(200).json(), changed);
+    assert_eq!(app.count_events("instance_policy_set").await, 4, "what changes nothing is no event");
+    for (field, value, why) in [
+        ("name", json!("mine"), "There is one stage, and its name is default-authentication-login."),
+        ("session_duration", json!("seconds=0"), "Enter a whole number of seconds, 1 or more."),
+        ("session_duration", json!("minutes=-5"), "Enter a whole number of seconds, 1 or more."),
+        ("session_duration", json!("milliseconds=1500"), "Enter a whole number of seconds, 1 or more."),
+        ("session_duration", json!("soon"), "soon is not in the correct format of 'hours=3;minutes=1'."),
+        ("remember_me_offset", json!("days=-1"), "Enter a whole number of seconds, 0 or more."),
+        ("terminate_other_sessions", json!("maybe"), "Must be a valid boolean."),
+        ("network_binding", json!("bind_asn"), "It cannot be changed here: it is `sessions.network_binding`."),
+        ("network_binding", json!("weird"), "\"weird\" is not a valid choice."),
+        ("geoip_binding", json!("bind_continent"), "It cannot be changed here: it is `sessions.geoip_binding`."),
+        ("remember_device", json!("days=1"), "It cannot be changed here: it is no setting."),
+    ] {
+        let answer = admin.send_json("PATCH", &url, &json!({field: value})).await.assert_status(400).json();
+        assert_eq!(answer, json!({field: [why]}), "{value}");
+    }
+    assert_eq!(
+        admin.send_json("PUT", &url, &json!({})).await.assert_status(400).json(),
+        json!({"name": ["This field is required."]})
+    );
+    alice.token().await.send_json("PATCH", &url, &json!({})).await.assert_status(403);
 });
 
 db_test!(lists_of_what_is_not_there_are_empty, |db| async move {

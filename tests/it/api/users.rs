@@ -37,7 +37,7 @@ db_test!(a_new_user_has_every_field_of_the_contract, |db| async move {
             "date_joined": "2026-11-01T12:00:00Z", "is_superuser": false, "groups": [], "groups_obj": [], "roles": [],
             "roles_obj": [], "email": "alice@example.com", "avatar": avatar, "attributes": {}, "uid": uid, "path": "users",
             "type": "internal", "uuid": uuid, "password_change_date": "2026-11-01T12:00:00Z",
-            "last_updated": alice["last_updated"], "rollcall_email_verified": false,
+            "last_updated": alice["last_updated"], "rollcall_email_verified": false, "rollcall_is_auditor": false,
         })
     );
     assert!(pk.as_i64().unwrap() > 0 && uid.as_str().unwrap().len() == 64 && uuid.as_str().unwrap().len() == 36);
@@ -60,7 +60,7 @@ db_test!(all_wrong_fields_of_a_user_are_named_together, |db| async move {
     assert_eq!(errors(&admin, &json!({})).await, json!({"username": required, "name": required}));
     let wrong = json!({
         "username": "", "name": null, "is_active": "maybe", "last_login": "soon", "groups": ["nope"], "email": "nobody",
-        "attributes": [], "path": "/users", "type": "weird", "rollcall_email_verified": 7,
+        "attributes": [], "path": "/users", "type": "weird", "rollcall_email_verified": 7, "rollcall_is_auditor": [],
     });
     let datetime = "Datetime has wrong format. Use one of these formats instead: \
         YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].";
@@ -73,6 +73,7 @@ db_test!(all_wrong_fields_of_a_user_are_named_together, |db| async move {
             "attributes": ["Value must be a dictionary, and not have any duplicate keys."],
             "path": ["No leading or trailing slashes allowed."], "type": ["\"weird\" is not a valid choice."],
             "rollcall_email_verified": ["Must be a valid boolean."],
+            "rollcall_is_auditor": ["Must be a valid boolean."],
         })
     );
     let gone = "00000000-0000-0000-0000-000000000001";

@@ -6,6 +6,7 @@ mod export;
 mod groups;
 mod imports;
 mod migrate;
+mod people;
 mod sessions;
 mod settings;
 mod tokens;

@@ -47,7 +47,6 @@ async fn a_person_signs_in_once_opens_two_apps_and_signs_out_of_both() {
     browser.client.goto("http://shop.other/").await.unwrap();
     at("http://shop.other/").await;
     assert!(browser.text().await.contains("[\"remote-user\",\"alice\"]"));
-    browser.assert_content().await;
     // What nobody may open says so.
     browser.client.goto("http://shop.other/closed/x").await.unwrap();
     assert_eq!(browser.heading().await, "The shop: no access");

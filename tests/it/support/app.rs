@@ -9,7 +9,8 @@ use rollcall::actions::app::App;
 use rollcall::actions::by::By;
 use rollcall::actions::import;
 use rollcall::actions::import::{ImportError, Summary};
-use rollcall::actions::people::{passwords, users};
+use rollcall::actions::people::changes::UserChange;
+use rollcall::actions::people::{changes, passwords, users};
 use rollcall::actions::sessions::bulk_end;
 use rollcall::actions::sign_in;
 use rollcall::actions::tokens;
@@ -101,6 +102,14 @@ impl TestApp {
     /// A user with global permissions.
     pub async fn user_who_may(&self, name: &str, permissions: &[Permission]) -> TestUser<'_> {
         self.add(name, false, permissions, false).await
+    }
+
+    /// Somebody who reads everything and changes nothing.
+    pub async fn auditor(&self, name: &str) -> TestUser<'_> {
+        let user = self.add(name, false, &[], false).await;
+        let change = UserChange { is_auditor: Some(true), ..UserChange::default() };
+        changes::change(&self.app, By::Cli, user.id, change).await.expect("a user can be an auditor");
+        user
     }
 
     pub async fn superuser(&self, name: &str) -> TestUser<'_> {

@@ -152,6 +152,7 @@ async fn read_fields(app: &App, mut body: Body, group: Option<&GroupRow>) -> Res
         }
     }
     change.is_superuser = body.field("is_superuser").boolean();
+    change.is_auditor = body.field("rollcall_is_auditor").boolean();
     change.parents = body.field("parents").uuids();
     if let Some(missing) = db.find_missing_group(change.parents.as_deref().unwrap_or_default()).await? {
         body.wrong("parents", no_such_pk(missing));

@@ -82,6 +82,8 @@ pub struct Group<'a> {
     name: &'a str,
     /// Whether its members, and those of groups within it, are administrators.
     is_superuser: bool,
+    /// Ours: whether its members, and those of groups within it, read everything that administrators read.
+    rollcall_is_auditor: bool,
     /// The groups that it is directly within.
     #[schema(value_type = Vec<String>)]
     parents: Vec<Dashed>,
@@ -164,6 +166,7 @@ impl<'a> Group<'a> {
             num_pk: row.group.id,
             name: &row.group.name,
             is_superuser: row.group.is_superuser,
+            rollcall_is_auditor: row.group.is_auditor,
             parents: uuids(&row.parents),
             parents_obj: shown.parents.then(|| related(&row.parents)),
             users: &row.members,
@@ -188,6 +191,9 @@ pub struct GroupRequest {
     /// Whether its members, and those of groups within it, are administrators; false unless sent.
     #[schema(nullable = false)]
     is_superuser: Option<bool>,
+    /// Ours: whether they read everything that administrators read, and change nothing.
+    #[schema(nullable = false)]
+    rollcall_is_auditor: Option<bool>,
     /// The groups that it is directly within; at most 16 levels, and no cycle.
     #[schema(nullable = false)]
     parents: Option<Vec<String>>,
@@ -212,6 +218,9 @@ pub struct PatchedGroupRequest {
     /// Whether its members, and those of groups within it, are administrators.
     #[schema(nullable = false)]
     is_superuser: Option<bool>,
+    /// Ours: whether they read everything that administrators read, and change nothing.
+    #[schema(nullable = false)]
+    rollcall_is_auditor: Option<bool>,
     /// The groups that it is directly within; at most 16 levels, and no cycle.
     #[schema(nullable = false)]
     parents: Option<Vec<String>>,

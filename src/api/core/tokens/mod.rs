@@ -57,7 +57,7 @@ pub fn item_used_by() -> MethodRouter<App> {
 
 /// The token that the path names, if the caller may know of it.
 async fn find(app: &App, call: &Call) -> Result<TokenDetail, ApiError> {
-    Ok(tokens::find(app, By::Principal(&call.who, &call.actor), call.part()).await?)
+    Ok(tokens::look(app, By::Principal(&call.who, &call.actor), call.part()).await?)
 }
 
 async fn show(app: &App, token: &TokenDetail, answer: fn(&Token<'_>) -> axum::response::Response) -> Answer {
@@ -76,7 +76,7 @@ fn refusal(error: ActionError) -> ApiError {
     }
 }
 
-/// Lists tokens: one's own, or everybody's for administrators. Expired ones are listed, too.
+/// Lists tokens: one's own, or everybody's for administrators and auditors. Expired ones are listed, too.
 #[utoipa::path(
     get, path = "/api/v3/core/tokens/", operation_id = "core_tokens_list", tag = "core", params(TokenListParameters),
     responses((status = 200, body = TokenPage, description = "A page of tokens."))
@@ -84,7 +84,7 @@ fn refusal(error: ActionError) -> ApiError {
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     refuse_choices(&TOKENS, &call.query)?;
     let request = TOKENS.read(&call.query, app.config.api.strict_query)?;
-    let visible_to = (!call.who.rights.is_superuser).then_some(call.who.user_id);
+    let visible_to = (!call.who.rights.may_inspect()).then_some(call.who.user_id);
     let asked = filter(&request.filter, visible_to);
     let found = app.store.page(&asked, &orders(&request.sorts), request.wanted(call.asked)?).await?;
     let pagination = Pagination::of(&found)?;
@@ -133,7 +133,7 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
     responses((status = 200, body = Token, description = "The token, changed."))
 )]
 pub(crate) async fn update(app: App, mut call: Call) -> Answer {
-    let token = find(&app, &call).await?;
+    let token = tokens::find(&app, By::Principal(&call.who, &call.actor), call.part()).await?;
     let body = Body::of(&mut call).await?;
     let wish = fields::change(&app, body, &token).await?;
     let by = By::Principal(&call.who, &call.actor);

@@ -54,6 +54,7 @@ pub(super) async fn read(app: &App, mut body: Body, user: Option<&UserProfile>) 
         _ => {}
     }
     change.is_email_verified = body.field("rollcall_email_verified").boolean();
+    change.is_auditor = body.field("rollcall_is_auditor").boolean();
     if was_internal {
         body.wrong(NON_FIELD_ERRORS, NOT_MODIFIED);
     }

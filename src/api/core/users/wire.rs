@@ -136,6 +136,9 @@ pub struct User<'a> {
     last_updated: Timestamp,
     /// Whether it is known that the e-mail address is theirs. Ours, not authentik's.
     rollcall_email_verified: bool,
+    /// Ours: whether they read everything that administrators read, and change nothing, by themselves. Groups may say so,
+    /// too.
+    rollcall_is_auditor: bool,
 }
 
 /// Which parts of a user are shown.
@@ -186,6 +189,7 @@ impl<'a> User<'a> {
             password_change_date: profile.password_changed_at,
             last_updated: profile.updated_at,
             rollcall_email_verified: profile.is_email_verified,
+            rollcall_is_auditor: profile.is_auditor,
         }
     }
 }
@@ -228,6 +232,9 @@ pub struct UserRequest {
     /// Whether it is known that the e-mail address is theirs. A change of the address clears it.
     #[schema(nullable = false)]
     rollcall_email_verified: Option<bool>,
+    /// Ours: whether they read everything that administrators read, and change nothing, by themselves.
+    #[schema(nullable = false)]
+    rollcall_is_auditor: Option<bool>,
 }
 
 /// Fields of a user to change.
@@ -267,6 +274,9 @@ pub struct PatchedUserRequest {
     /// Whether it is known that the e-mail address is theirs.
     #[schema(nullable = false)]
     rollcall_email_verified: Option<bool>,
+    /// Ours: whether they read everything that administrators read, and change nothing, by themselves.
+    #[schema(nullable = false)]
+    rollcall_is_auditor: Option<bool>,
 }
 
 /// Who calls.

@@ -1,0 +1,321 @@
+//! `/users/{id}/edit`: a form for all that is stored of a user but secrets; and `/users/{id}/remove`, which asks before
+//! a user is removed.
+
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::people::changes::{self, UserChange};
+use crate::actions::people::users;
+use crate::domain::user::{MAX_EMAIL_LENGTH, MAX_TEXT_LENGTH, MAX_USERNAME_LENGTH, UserType};
+use crate::domain::{Timestamp, UserId};
+use crate::http::query::Query;
+use crate::store::StoreError;
+use crate::store::people::user_list::ListedUser;
+use crate::ui::admin::choices::{self, GroupBoxes, PermissionBox};
+use crate::ui::admin::user::{PATH, last_administrator, path, user_id};
+use crate::ui::error::{LAST_ADMINISTRATOR, PageError, conflict};
+use crate::ui::question;
+use crate::ui::question::Question;
+use crate::ui::refusal::Refusal;
+use crate::ui::submission::{ManyFields, NoFields, Submission};
+use crate::ui::visitor::Visitor;
+use crate::ui::words::{isolate, plural};
+use crate::ui::{Frame, PageResult, Section, page};
+
+#[derive(Template)]
+#[template(path = "pages/user_edit.html")]
+struct EditPage {
+    frame: Frame,
+    id: i64,
+    /// The stored name.
+    username: String,
+    given: Given,
+    error: String,
+    /// What another administrator stored since the form was loaded, where it differs from the form.
+    differences: Vec<String>,
+    /// The version of the user that the form shows.
+    version: i64,
+    kinds: Vec<(UserType, &'static str)>,
+    groups: GroupBoxes,
+    permissions: Vec<PermissionBox>,
+    longest: [usize; 3],
+}
+
+/// What the form holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Given {
+    username: String,
+    name: String,
+    email: String,
+    is_verified: bool,
+    kind: String,
+    path: String,
+    /// `None`: they are too long for a form, and stay.
+    attributes: Option<String>,
+    is_superuser: bool,
+    is_auditor: bool,
+    permissions: Vec<String>,
+    groups: Vec<Uuid>,
+    typed_group: String,
+}
+
+impl Given {
+    /// What is stored.
+    fn of(row: &ListedUser, permissions: Vec<String>) -> Self {
+        let (profile, user) = (&row.profile, &row.profile.user);
+        Self {
+            username: user.username.clone(),
+            name: user.name.clone(),
+            email: user.email.clone(),
+            is_verified: profile.is_email_verified,
+            kind: profile.kind.as_str().to_owned(),
+            path: profile.path.clone(),
+            attributes: choices::show_attributes(&profile.attributes),
+            is_superuser: user.is_superuser,
+            is_auditor: profile.is_auditor,
+            permissions,
+            groups: row.groups.iter().map(|group| group.uuid).collect(),
+            typed_group: String::new(),
+        }
+    }
+
+    /// What was sent.
+    fn read(form: &Query) -> Self {
+        let text = |name: &str| form.last(name).unwrap_or_default().trim().to_owned();
+        Self {
+            username: text("username"),
+            name: text("name"),
+            email: text("email"),
+            is_verified: form.last("verified").is_some(),
+            kind: text("type"),
+            path: text("path"),
+            attributes: form.last("attributes").map(str::to_owned),
+            is_superuser: form.last("superuser").is_some(),
+            is_auditor: form.last("auditor").is_some(),
+            permissions: form.all("permission").map(str::to_owned).collect(),
+            groups: form.all("group").filter_map(|text| Uuid::parse_str(text).ok()).collect(),
+            typed_group: text("group_name"),
+        }
+    }
+
+    /// What is stored where it differs from this, in sentences.
+    fn differences(&self, stored: &Self) -> Vec<String> {
+        let json = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let sorted = |groups: &[Uuid]| {
+            let mut groups = groups.to_vec();
+            groups.sort();
+            groups
+        };
+        let texts = [
+            ("The username", &self.username, &stored.username),
+            ("The full name", &self.name, &stored.name),
+            ("The e-mail address", &self.email, &stored.email),
+            ("The type", &self.kind, &stored.kind),
+            ("The path", &self.path, &stored.path),
+        ];
+        let mut all: Vec<String> = texts
+            .into_iter()
+            .filter(|(_, given, stored)| given != stored)
+            .map(
+                |(what, _, stored)| {
+                    if stored.is_empty() { format!("{what} is empty.") } else { format!("{what} is {}.", isolate(stored)) }
+                },
+            )
+            .collect();
+        for (is_other, what) in [
+            (json(&self.attributes) != json(&stored.attributes), "The attributes differ."),
+            (self.is_superuser != stored.is_superuser, "Whether they are an administrator differs."),
+            (self.is_auditor != stored.is_auditor, "Whether they are an auditor differs."),
+            (self.permissions != stored.permissions, "The permissions differ."),
+            (sorted(&self.groups) != sorted(&stored.groups), "The groups differ."),
+        ] {
+            if is_other {
+                all.push(what.to_owned());
+            }
+        }
+        all
+    }
+
+    /// The change that makes what is stored like this.
+    async fn change(&self, app: &App, form: &Query, stored: &Self) -> Result<Result<UserChange, String>, StoreError> {
+        let groups = match choices::read_groups(app, form, "group").await? {
+            Ok(groups) => groups,
+            Err(text) => return Ok(Err(text)),
+        };
+        let attributes = match self.attributes.as_deref().map(choices::read_attributes).transpose() {
+            Ok(attributes) => attributes,
+            Err(text) => return Ok(Err(text)),
+        };
+        let Some(kind) = UserType::parse(&self.kind) else { return Ok(Err("Sorry: choose what they are.".to_owned())) };
+        Ok(Ok(UserChange {
+            username: Some(self.username.clone()),
+            name: Some(self.name.clone()),
+            email: Some(self.email.clone()),
+            // Ticked as before, it says nothing of another address.
+            is_email_verified: Some(self.is_verified).filter(|is_verified| *is_verified != stored.is_verified),
+            is_superuser: Some(self.is_superuser).filter(|is_superuser| *is_superuser != stored.is_superuser),
+            is_auditor: Some(self.is_auditor),
+            attributes,
+            path: Some(self.path.clone()),
+            kind: Some(kind),
+            groups: Some(groups),
+            permissions: Some(choices::read_permissions(form)),
+            ..UserChange::default()
+        }))
+    }
+}
+
+/// The form.
+pub async fn show(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    let id = user_id(&id)?;
+    visitor.principal(parts.uri.path())?.must_administer()?;
+    let (row, stored) = find(&app, id).await?;
+    answer(&app, &visitor, &row, stored, Problem::default()).await
+}
+
+async fn find(app: &App, id: UserId) -> Result<(ListedUser, Given), PageError> {
+    let db = app.store.read();
+    let row = db.find_listed_user(id).await?.ok_or(PageError::NotFound)?;
+    let permissions = db.list_permissions(id).await?;
+    let given = Given::of(&row, permissions);
+    Ok((row, given))
+}
+
+/// Why a form is shown again.
+#[derive(Default)]
+struct Problem {
+    error: String,
+    differences: Vec<String>,
+}
+
+impl Problem {
+    fn new(error: impl Into<String>) -> Self {
+        Self { error: error.into(), differences: Vec::new() }
+    }
+}
+
+async fn answer(app: &App, visitor: &Visitor, row: &ListedUser, given: Given, problem: Problem) -> PageResult {
+    let profile = &row.profile;
+    let status = if problem.error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let kinds = UserType::ALL.into_iter().filter(|kind| *kind == profile.kind || *kind != UserType::InternalServiceAccount);
+    let groups = GroupBoxes::of(&app.store.read(), &given.groups, None, given.typed_group.clone()).await?;
+    let shown = EditPage {
+        frame: visitor.frame(app, Section::Users),
+        id: profile.user.id.0,
+        username: profile.user.username.clone(),
+        error: problem.error,
+        differences: problem.differences,
+        version: profile.updated_at.0,
+        kinds: kinds.map(|kind| (kind, choices::type_words(kind))).collect(),
+        groups,
+        permissions: choices::permission_boxes(&given.permissions),
+        longest: [MAX_USERNAME_LENGTH, MAX_TEXT_LENGTH, MAX_EMAIL_LENGTH],
+        given,
+    };
+    Ok(page(status, &shown))
+}
+
+/// Changes the user.
+pub async fn submit(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let id = user_id(&id)?;
+    let back = format!("{}/edit", path(id));
+    let Submission { visitor, form, .. } = Submission::<ManyFields>::confirmed(&app, request, &back).await?;
+    let who = visitor.principal(PATH)?;
+    who.must_administer()?;
+    let form = form.query();
+    let version: Option<i64> = form.last("version").and_then(|text| text.parse().ok());
+    let version = version.ok_or_else(|| PageError::Forged(Refusal::Incomplete("the form has no version".into())))?;
+    let (given, (row, stored)) = (Given::read(&form), find(&app, id).await?);
+    let change = match given.change(&app, &form, &stored).await? {
+        Ok(change) => UserChange { expected: Some(Timestamp(version)), ..change },
+        Err(text) => return answer(&app, &visitor, &row, given, Problem::new(text)).await,
+    };
+    let again = async |problem: Problem| answer(&app, &visitor, &row, given.clone(), problem).await;
+    match changes::change(&app, By::Principal(&who, &visitor.actor()), id, change).await {
+        Ok(()) => Ok(Redirect::to(&path(id)).into_response()),
+        Err(ActionError::Rule(rule)) => again(Problem::new(format!("Sorry: {rule}."))).await,
+        Err(ActionError::Exists(what)) => conflict(again(Problem::new(format!("Sorry: there is {what} already."))).await),
+        Err(ActionError::NoGroup(_)) => conflict(again(Problem::new("Sorry: one of the groups is gone.")).await),
+        Err(ActionError::LastAdministrator) => conflict(again(Problem::new(LAST_ADMINISTRATOR)).await),
+        Err(ActionError::Outdated) => {
+            // The form goes on with the version that is stored now: sent again, it overwrites it.
+            let (row, stored) = find(&app, id).await?;
+            let problem = Problem {
+                error: "Somebody else changed this user since you opened the form. Nothing was stored.".into(),
+                differences: given.differences(&stored),
+            };
+            conflict(answer(&app, &visitor, &row, given, problem).await)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks before a user is removed.
+pub async fn ask_remove(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&app, &parts).await?;
+    visitor.confirmed(&app, parts.uri.path())?;
+    let id = user_id(&id)?;
+    let who = visitor.principal(PATH)?;
+    who.must_administer()?;
+    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
+    let (count, listed) = question::sessions(&app, id, None).await?;
+    let tokens = app.store.read().list_tokens(Some(id)).await?.len();
+    let question = Question {
+        verb: "Remove",
+        follows: vec![
+            question::sessions_end(count, &isolate(&user.username)),
+            format!("{tokens} token{} stop{} working.", plural(tokens), if tokens == 1 { "s" } else { "" }),
+            "Groups, second factors, permissions and policy of the user are gone. Ended sessions and events stay.".into(),
+            "This cannot be undone. To keep a user out for a time, deactivate them.".into(),
+        ],
+        heading: "These sessions will end",
+        listed,
+        count,
+        action: format!("{}/remove", path(id)),
+        fields: Vec::new(),
+        back: (path(id), user.username.clone()),
+        object: user.username,
+    };
+    Ok(question::ask(&app, &visitor, Section::Users, question))
+}
+
+/// Removes a user.
+pub async fn remove(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let id = user_id(&id)?;
+    let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &path(id)).await?;
+    let who = visitor.principal(PATH)?;
+    who.must_administer()?;
+    let by = visitor.actor();
+    let user = users::find_by_id(&app, By::Principal(&who, &by), id).await?;
+    match users::remove(&app, By::Principal(&who, &by), &user).await {
+        Ok(()) => Ok(Redirect::to(PATH).into_response()),
+        Err(ActionError::LastAdministrator) => last_administrator(&app, &visitor, user).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_stored_is_said() {
+        let stored = Given { username: "zoë".into(), name: String::new(), is_superuser: true, ..Given::default() };
+        let given = Given { username: "zoe".into(), name: "Zoë".into(), attributes: Some("{ }".into()), ..Given::default() };
+        assert_eq!(
+            given.differences(&Given { attributes: Some("{}".into()), ..stored.clone() }),
+            ["The username is \u{2068}zoë\u{2069}.", "The full name is empty.", "Whether they are an administrator differs."]
+        );
+        assert!(stored.differences(&stored.clone()).is_empty());
+    }
+}
