@@ -69,7 +69,7 @@ pub(in crate::ui) struct NewForm {
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    visitor.principal(PATH)?.must_administer()?;
+    visitor.principal(PATH)?.must_inspect()?;
     let all = app.store.applications().await?;
     let mut rows = Vec::with_capacity(all.all().len());
     for application in all.all() {

@@ -89,7 +89,7 @@ pub async fn show(State(app): State<App>, Path(slug): Path<String>, request: Req
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
     let who = visitor.principal(parts.uri.path())?;
-    who.must_administer()?;
+    who.must_inspect()?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let (tried, answer) = answer(&app, By::Principal(&who, &visitor.actor()), &query).await?;
     shown(&app, &visitor, &slug, String::new(), tried, answer).await
