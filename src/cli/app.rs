@@ -21,7 +21,7 @@ use crate::store::applications::app_sessions::AppSessionFilter;
 /// What to do with applications.
 #[derive(Subcommand)]
 pub(super) enum AppCommand {
-    /// Add an application; it opens for nobody unless --allow says for whom
+    /// Add an application; it opens for nobody unless --allow names users or groups
     Add {
         /// What names it in addresses: letters, digits, - and _
         slug: String,

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod admin;
+pub mod applications;
 pub mod assets;
 pub mod error;
 pub mod fleet;
@@ -77,6 +78,8 @@ struct NavItem {
 enum Section {
     /// The user's own sessions.
     Devices,
+    /// What the user may open.
+    Apps,
     /// The user's own second factors.
     Security,
     /// Everybody's sessions.
@@ -85,6 +88,8 @@ enum Section {
     Map,
     /// All users.
     Users,
+    /// All applications.
+    Applications,
     /// All groups.
     Groups,
     /// All tokens.
@@ -103,10 +108,12 @@ impl Section {
         let (sees_all, rules) = (rights.may_view_sessions, rights.may_inspect());
         let all = [
             (Self::Devices, "/sessions", "My devices", true),
+            (Self::Apps, "/apps", "My apps", true),
             (Self::Security, "/security", "Security", true),
             (Self::Sessions, "/sessions/all", "Sessions", sees_all),
             (Self::Map, "/map", "Map", sees_all),
             (Self::Users, "/users", "Users", rules),
+            (Self::Applications, "/applications", "Applications", rules),
             (Self::Groups, "/groups", "Groups", rules),
             (Self::Tokens, "/tokens", "Tokens", rules),
             (Self::Events, "/events", "Events", rules),

@@ -30,7 +30,7 @@ async fn addresses(app: &TestApp, admin: &TestUser<'_>, uuid: &str) -> Vec<Strin
             let filled = path.replace("{flow_slug}", slug).replace("{uuid}", uuid).replace("{key}", key).replace("{file}", file);
             let filled = filled.replace("{id}", &admin.id.0.to_string()).replace("{name}", "x").replace("{group_uuid}", uuid);
             let filled = filled.replace("{slug}", slug).replace("{event_uuid}", uuid);
-            let filled = filled.replace("{identifier}", "x").replace("{stage_uuid}", uuid);
+            let filled = filled.replace("{identifier}", "x").replace("{stage_uuid}", uuid).replace("{policy_binding_uuid}", uuid);
             assert!(!filled.contains('{'), "{filled}: add a sample for this part to tests/it/crawl.rs");
             addresses.push(filled);
         }

@@ -207,6 +207,9 @@ impl<'a> Cast<'a> {
             _ if route.contains("{stage_uuid}") => {
                 &[("{stage_uuid}", "6f6c6c63-616c-4c00-8000-757365726c67"), ("{stage_uuid}", "unknown")]
             }
+            _ if route.contains("{policy_binding_uuid}") => {
+                &[("{policy_binding_uuid}", "00000000-0000-4000-8000-00000000dead"), ("{policy_binding_uuid}", "unknown")]
+            }
             _ if route.contains("{event_uuid}") => &[("{event_uuid}", "00000000-0000-4000-8000-00000000dead")],
             _ if route.contains("{page}") => &[("{page}", "start"), ("{page}", "who"), ("{page}", "ping"), ("{page}", "unknown")],
             _ if route.contains("{app}") => &[("{app}", "wiki")],

@@ -377,6 +377,10 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
 db_test!(an_auditor_reads_and_does_nothing, |db| async move {
     /// What only reads.
     const READS: [&str; 7] = [
+        "applications/access.rs check",
+        "applications/access.rs list_allowed",
+        "applications/app_sessions.rs list",
+        "applications/test.rs test",
         "people/privacy.rs export",
         "people/users.rs find",
         "people/users.rs find_by_id",
@@ -385,13 +389,15 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
         "sessions/look.rs find_details",
         "tokens/mod.rs look",
     ];
-    let app = TestApp::new(db).await;
+    let app = server(db).await;
     let alice = app.user_with_password("alice").await;
     let session = SessionId::parse(&alice.session().await.uuid).unwrap();
     let token = TokenRequest { identifier: Some("alices".into()), ..request() };
     tokens::add(&app.app, By::Cli, alice.id, "alice", token).await.unwrap();
     let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
     app.import(&[json!({"kind": "group", "name": "staff"})]).await;
+    let wiki = add(&app, "wiki", json!({"allow": "signed_in"}), "wiki.example.com").await;
+    open(&app, &session.to_string(), &wiki, "wiki.example.com").await.unwrap();
     let auditor = app.user("auditor").await;
     let before = app.events().await;
     // As the store gives them: who reads everything sees all sessions.

@@ -178,8 +178,10 @@ on_both!(a_full_run_leaves_no_secret_behind, |home| async move {
     // The command line: users, tokens of each intent, an import.
     home.add_user("alice");
     home.ok_with(&["user", "set-password", "alice"], &format!("{LATER}\n"));
-    for intent in ["api", "app_password", "recovery"] {
-        let key = home.ok(&["token", "add", "--user", "alice", "--intent", intent]).trim().to_owned();
+    home.ok(&["app", "add", "wiki"]);
+    for (intent, more) in [("api", &[][..]), ("app_password", &["--app", "wiki"]), ("recovery", &[])] {
+        let add = [&["token", "add", "--user", "alice", "--intent", intent], more].concat();
+        let key = home.ok(&add).trim().to_owned();
         secrets.add(&format!("a token for {intent}"), &key);
     }
     home.import(&[

@@ -25,10 +25,10 @@ fn answer(application: &Application, subject: &Subject, now: Timestamp) -> Decis
 /// The applications that a user may open, by slug; hidden ones too.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] for another user, unless an administrator asks; [`ActionError::NotFound`] without such a
+/// [`ActionError::Forbidden`] for another user, unless an administrator or auditor asks; [`ActionError::NotFound`] without such a
 /// user.
 pub async fn list_allowed(app: &App, by: By<'_>, user: UserId) -> Result<Vec<Arc<Application>>, ActionError> {
-    by.must_own_or_administer(user)?;
+    by.must_own_or_inspect(user)?;
     let subject = app.store.read().find_subject(user).await?.ok_or(ActionError::NotFound)?;
     let (all, now) = (app.store.applications().await?, app.clock.now());
     let may = |application: &&Arc<Application>| subject.is_active && answer(application, &subject, now).is_met();
@@ -38,10 +38,10 @@ pub async fn list_allowed(app: &App, by: By<'_>, user: UserId) -> Result<Vec<Arc
 /// Whether a user may open an application, and what is missing.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] for another user, unless an administrator asks; [`ActionError::NotFound`] without such an
+/// [`ActionError::Forbidden`] for another user, unless an administrator or auditor asks; [`ActionError::NotFound`] without such an
 /// application or user.
 pub async fn check(app: &App, by: By<'_>, slug: &str, user: UserId) -> Result<Decision, ActionError> {
-    by.must_own_or_administer(user)?;
+    by.must_own_or_inspect(user)?;
     let applications = app.store.applications().await?;
     let application = applications.by_slug(slug).ok_or(ActionError::NotFound)?;
     let subject = app.store.read().find_subject(user).await?.ok_or(ActionError::NotFound)?;

@@ -63,10 +63,10 @@ fn split(url: &str) -> Option<(Host, String)> {
 /// Answers whether a user would be let in, by which rules, and what is missing.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] unless an administrator asks; [`ApplicationRule::Url`] for what is no address;
+/// [`ActionError::Forbidden`] unless an administrator or auditor asks; [`ApplicationRule::Url`] for what is no address;
 /// [`ApplicationRule::NoGuardedHost`] when no guard has the host; [`ActionError::NotFound`] without such a user.
 pub async fn test(app: &App, by: By<'_>, question: &Question) -> Result<Answer, ActionError> {
-    by.must_administer()?;
+    by.must_inspect()?;
     let (host, path) = split(&question.url).ok_or_else(|| ApplicationRule::Url(question.url.clone()))?;
     let all = app.store.applications().await?;
     let application = all.by_host(&host).ok_or_else(|| ApplicationRule::NoGuardedHost(host.to_string()))?;

@@ -6,7 +6,7 @@ use axum::routing::MethodRouter;
 use crate::actions::app::App;
 use crate::actions::applications::app_sessions;
 use crate::actions::by::By;
-use crate::api::core::applications::wire::{AppSession, AppSessionPage, SessionApplication};
+use crate::api::core::applications::opened::{AppSession, AppSessionPage, SessionApplication};
 use crate::api::core::authenticated_sessions::collection_permission;
 use crate::api::django;
 use crate::api::endpoint::{Answer, Call, Endpoint, done, ok};

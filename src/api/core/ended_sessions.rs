@@ -5,7 +5,7 @@ use axum::http::Method;
 use axum::routing::MethodRouter;
 
 use crate::actions::app::App;
-use crate::api::core::applications::wire::SessionApplication;
+use crate::api::core::applications::opened::SessionApplication;
 use crate::api::core::authenticated_sessions::collection_permission;
 use crate::api::core::authenticated_sessions::table::{ENDED, EndedListParameters};
 use crate::api::core::wire::{AuthenticatedSession, EndedPage, EndedSession, SignIn};

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::fmt::Hyphenated;
 
 use crate::actions::app::App;
-use crate::api::core::applications::wire::SessionApplication;
+use crate::api::core::applications::opened::SessionApplication;
 use crate::api::list::{Empty, Pagination};
 use crate::domain::address::AddressText;
 use crate::domain::clock::TimestampText;

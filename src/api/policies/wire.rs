@@ -27,7 +27,7 @@ pub struct BoundUser {
     pub uid: String,
 }
 
-/// Whom a binding allows, with details.
+/// Who is allowed by a binding, with details.
 pub enum Bound<'a> {
     /// A user.
     User(UserId, BoundUser),

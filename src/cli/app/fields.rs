@@ -102,7 +102,7 @@ pub(super) fn network(text: &str) -> Result<Network, Failure> {
     Network::parse(text).ok_or_else(|| misused(format!("{text} is not a network such as 10.0.0.0/8")))
 }
 
-/// What can be said of an application besides its demand.
+/// What can be said of an application, its demand aside.
 #[derive(Args)]
 pub(in crate::cli) struct FieldArgs {
     /// What people call it

@@ -102,7 +102,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether it stands for more than one host.
+    /// Whether it fits more than one host.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
         self.is_wildcard

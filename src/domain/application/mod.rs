@@ -113,7 +113,7 @@ fn is_page(text: &str) -> bool {
 pub struct Binding {
     /// What names it.
     pub uuid: Uuid,
-    /// Whom it allows.
+    /// The user or group that it allows.
     pub party: Party,
     /// authentik's order; kept, and without effect.
     pub order: i64,

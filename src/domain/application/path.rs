@@ -42,7 +42,7 @@ impl PathPattern {
     ///
     /// # Errors
     /// [`ApplicationRule::Path`] for one that does not begin with `/`, has `*` within a segment or `**` before the
-    /// end, has empty segments (but one at the end) or segments of dots, or has a character that stands for
+    /// end, has empty segments (but one at the end) or segments of dots, or has a character that means
     /// something else in an address: `?`, `#`, `%`, `\`, `;`, blanks and control characters.
     pub fn parse(text: &str) -> Result<Self, ApplicationRule> {
         let refused = || ApplicationRule::Path(text.to_owned());

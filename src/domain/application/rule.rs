@@ -66,7 +66,7 @@ pub enum ApplicationRule {
     HostTaken,
     /// A path that is no pattern.
     #[error(
-        "{0:?} is not a path: it begins with /, * stands for one whole segment, /** at the end for everything below, and % ? # ; \\ and dot segments are not allowed"
+        "{0:?} is not a path: it begins with /, * is one whole segment, /** at the end for everything below, and % ? # ; \\ and dot segments are not allowed"
     )]
     Path(String),
     /// A rule without paths, or with too many.

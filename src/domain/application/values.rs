@@ -174,7 +174,7 @@ pub enum GroupsSent {
     /// All.
     #[default]
     All,
-    /// These; a name that ends in `*` stands for all that begin so.
+    /// These; a name that ends in `*` means all that begin so.
     Only(Vec<String>),
 }
 

@@ -2,6 +2,7 @@
 
 mod administration;
 mod all_sessions;
+mod applications;
 mod begin;
 mod confirm;
 mod form;

@@ -1,5 +1,6 @@
 //! `/api/v3/core/applications/`: what people open. The list is for everyone: what they may open.
 
+pub mod opened;
 pub mod wire;
 
 use std::sync::Arc;
@@ -97,7 +98,7 @@ fn by(call: &Call) -> By<'_> {
 async fn for_user(app: &App, call: &Call) -> Result<UserId, ApiError> {
     let Some(text) = call.query.last("for_user").filter(|text| !text.is_empty()) else { return Ok(call.who.user_id) };
     let Some(Int::Fits(id)) = django::int(text) else { return Err(ApiError::parameter("for_user", NO_INTEGER)) };
-    by(call).must_own_or_administer(UserId(id))?;
+    by(call).must_own_or_inspect(UserId(id))?;
     match app.store.read().find_user(UserId(id)).await? {
         Some(user) => Ok(user.id),
         None => Err(ApiError::parameter("for_user", "User not found")),
@@ -117,7 +118,7 @@ async fn for_user(app: &App, call: &Call) -> Result<UserId, ApiError> {
 )]
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     let is_asked = |name: &str| call.query.last(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let shown: Vec<Arc<Stored>> = if is_asked("superuser_full_list") && call.who.rights.is_superuser {
+    let shown: Vec<Arc<Stored>> = if is_asked("superuser_full_list") && call.who.rights.may_inspect() {
         app.store.applications().await?.all().to_vec()
     } else {
         access::list_allowed(&app, by(&call), for_user(&app, &call).await?).await?

@@ -6,7 +6,7 @@ use axum::routing::MethodRouter;
 
 use crate::actions::app::App;
 use crate::actions::sessions::look;
-use crate::api::core::applications::wire::SessionApplication;
+use crate::api::core::applications::opened::SessionApplication;
 use crate::api::core::authenticated_sessions::{KIND, id_of};
 use crate::api::core::wire::{AuthenticatedSession, DetailedSession, SignIn};
 use crate::api::endpoint::{Answer, Call, Endpoint, ok};
