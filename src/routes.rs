@@ -56,6 +56,7 @@ impl Routes {
 
 /// Every address there is.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "it is one list")]
 pub fn routes() -> Routes {
     Routes::default()
         // authentik's API. Each of these answers all methods itself.

@@ -122,6 +122,7 @@ struct GroupLine {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the line")]
 struct UserLine {
     id: Option<i64>,
     #[serde(default)]
