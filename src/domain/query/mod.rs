@@ -155,9 +155,10 @@ impl SessionQuery {
     /// than was meant.
     pub fn filter(&self, now: Timestamp) -> Result<SessionFilter, Mistakes> {
         let wrong = |token: &Token| match &token.meaning {
-            Ok(meaning) if meaning.is_of_ended() => {
-                Some(format!("“{}” is about ended sessions; here only live ones are searched.", token.text))
-            }
+            Ok(meaning) if meaning.is_of_ended() => Some(format!(
+                "“{}” is about ended sessions; this is a search of live ones (ended ones: the list Ended, or --ended).",
+                token.text
+            )),
             Ok(_) => None,
             Err(sentence) => Some(sentence.clone()),
         };
@@ -182,6 +183,14 @@ impl SessionQuery {
     #[must_use]
     pub fn is_of_ended(&self) -> bool {
         self.meanings().any(Meaning::is_of_ended)
+    }
+
+    /// Its text without the words that only ended sessions have.
+    #[must_use]
+    pub fn of_live(&self) -> String {
+        let is_of_live = |token: &&Token| !token.meaning.as_ref().is_ok_and(Meaning::is_of_ended);
+        let texts: Vec<&str> = self.tokens.iter().filter(is_of_live).map(|token| token.text.as_str()).collect();
+        texts.join(" ")
     }
 
     /// What is wrong with it, if anything is.
