@@ -175,6 +175,7 @@ pub fn routes() -> Routes {
         .route("/tokens/new", get(ui::admin::tokens::show_form))
         .route("/tokens/remove", get(ui::admin::tokens::ask_remove).post(ui::admin::tokens::remove))
         .route("/events", get(ui::admin::events::show))
+        .route("/events/export", get(ui::admin::events::export))
         .route("/settings", get(ui::admin::settings::show))
         .route("/set-up/{key}", get(ui::sign_in::set_up::show).post(ui::sign_in::set_up::submit))
         .route("/static/{file}", get(ui::assets::serve))

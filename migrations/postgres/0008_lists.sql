@@ -18,6 +18,13 @@ CREATE INDEX ended_sessions_by_country ON ended_sessions (country, ended_at, id)
 CREATE INDEX ended_sessions_by_network ON ended_sessions (asn, ended_at, id) WHERE asn IS NOT NULL;
 CREATE INDEX ended_sessions_by_last_use ON ended_sessions (last_used_at, ended_at, id);
 
+-- Events of `cli` and `system`, who are no users, by time too.
+DROP INDEX events_by_actor_time;
+CREATE INDEX events_by_actor_time ON events (actor, at, id);
+-- Pages list whole events by time, so that a span of days reads no more than its rows.
+DROP INDEX events_whole;
+CREATE INDEX events_whole ON events (at, id) WHERE parent_id IS NULL;
+
 -- The names in ended sessions whose users have another name now, or are gone: a search looks through these
 -- and the names of users, not through all ended sessions.
 CREATE TABLE former_names (

@@ -29,7 +29,9 @@ pub enum Days {
 }
 
 impl Day {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads `today`, `yesterday` or `2026-11-01`; `None` when it is none of these.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
             "today" => Some(Self::Ago(0)),
             "yesterday" => Some(Self::Ago(1)),
@@ -39,7 +41,8 @@ impl Day {
     }
 
     /// Its first instant.
-    fn begins(self, now: Timestamp) -> Timestamp {
+    #[must_use]
+    pub fn begins(self, now: Timestamp) -> Timestamp {
         match self {
             Self::From(at) => at,
             Self::Ago(days) => Timestamp(now.0.div_euclid(DAY) * DAY).minus(LENGTH * days),
@@ -47,7 +50,8 @@ impl Day {
     }
 
     /// Its last microsecond.
-    fn ends(self, now: Timestamp) -> Timestamp {
+    #[must_use]
+    pub fn ends(self, now: Timestamp) -> Timestamp {
         self.begins(now).plus(LENGTH.saturating_sub(Duration::from_micros(1)))
     }
 }

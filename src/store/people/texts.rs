@@ -32,6 +32,8 @@ struct Known {
     block: Vec<u8>,
     /// The users, in the order of the block.
     entries: Vec<Entry>,
+    /// The uuid of each entry as text, with a zero byte after it.
+    uuids: Vec<u8>,
     /// Where the entry of a user is.
     places: HashMap<Uuid, usize>,
     /// How many entries are no longer true.
@@ -72,6 +74,9 @@ impl FromRow for FormerRow {
         Ok(Self(row.uuid()?, row.text()?))
     }
 }
+
+/// The length of a uuid's text, with the zero byte.
+const UUID_LENGTH: usize = 37;
 
 /// The columns of a [`TextRow`], of users `u`.
 const TEXTS: &str = "u.username_folded, u.email_folded, COALESCE(u.name_folded, upper(u.name))";
@@ -128,11 +133,14 @@ impl UserTexts {
             let mut marks = vec![false; known.entries.len()];
             known.each_with(term, |at, entry, hit| {
                 if entry.is_true && entry.id != 0 && hit < entry.former {
-                    if let Some(mark) = marks.get_mut(at) {
-                        *mark = true;
-                    }
+                    mark(&mut marks, at);
                 }
                 true
+            });
+            known.each_with_uuid(term, |at, entry| {
+                if entry.is_true && entry.id != 0 {
+                    mark(&mut marks, at);
+                }
             });
             found = Some(match found {
                 None => marks,
@@ -159,6 +167,12 @@ impl UserTexts {
             found.len() < limit
         });
         found
+    }
+}
+
+fn mark(marks: &mut [bool], at: usize) {
+    if let Some(mark) = marks.get_mut(at) {
+        *mark = true;
     }
 }
 
@@ -192,6 +206,12 @@ impl Known {
         let end = push(former);
         self.places.insert(uuid, self.entries.len());
         self.entries.push(Entry { start, former: before, end, uuid, id, is_true: true });
+        self.push_uuid(uuid);
+    }
+
+    fn push_uuid(&mut self, uuid: Uuid) {
+        self.uuids.extend_from_slice(uuid.hyphenated().encode_upper(&mut Uuid::encode_buffer()).as_bytes());
+        self.uuids.push(0);
     }
 
     fn remove(&mut self, uuid: Uuid) {
@@ -216,7 +236,27 @@ impl Known {
             entries.push(Entry { start, former: start + (entry.former - entry.start), end: block.len(), ..*entry });
         }
         self.places = entries.iter().enumerate().map(|(at, entry)| (entry.uuid, at)).collect();
-        (self.block, self.entries, self.garbage) = (block, entries, 0);
+        (self.block, self.garbage) = (block, 0);
+        self.uuids.clear();
+        for entry in &entries {
+            self.push_uuid(entry.uuid);
+        }
+        self.entries = entries;
+    }
+
+    /// Calls `found` with each entry whose uuid holds the term.
+    fn each_with_uuid(&self, term: &str, mut found: impl FnMut(usize, &Entry)) {
+        if term.is_empty() || !term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            return;
+        }
+        let (finder, mut from) = (Finder::new(term.as_bytes()), 0);
+        while let Some(at) = self.uuids.get(from..).and_then(|rest| finder.find(rest)) {
+            let nth = (from + at) / UUID_LENGTH;
+            if let Some(entry) = self.entries.get(nth) {
+                found(nth, entry);
+            }
+            from = (nth + 1) * UUID_LENGTH;
+        }
     }
 
     /// Calls `found` with each entry that holds the term, and where, until it returns false. An entry is given once, at

@@ -67,8 +67,7 @@ impl Listed for UserFilter {
         let (mut filter, order, texts) = (self.clone(), order.to_vec(), Arc::clone(store.user_texts()));
         let read = store.long_read(move |db| {
             Box::pin(async move {
-                // The texts in memory answer all terms but parts of a uuid.
-                if filter.search.is_empty() || filter.search.iter().any(|term| could_be_uuid(term)) {
+                if filter.search.is_empty() {
                     return db.page_users(&filter, &order, wanted).await;
                 }
                 texts.refresh(db).await?;

@@ -18,7 +18,7 @@ use crate::store::sessions::sources::{Part, Sources, Text};
 use crate::store::{CountKey, Db, Store, StoreError};
 
 /// The most rows that one page reads.
-const BUDGET: i64 = 4_000;
+const BUDGET: i64 = 3_000;
 
 /// The place of an ended session in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ pub mod offers;
 mod rows;
 pub mod session;
 pub(in crate::ui) mod view;
-mod viewer;
+pub(in crate::ui) mod viewer;
 
 use askama::Template;
 use axum::extract::{Request, State};

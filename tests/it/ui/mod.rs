@@ -4,6 +4,7 @@ mod administration;
 mod all_sessions;
 mod begin;
 mod confirm;
+mod ended_sessions;
 mod form;
 mod forms;
 mod headers;
