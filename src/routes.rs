@@ -173,6 +173,7 @@ pub fn routes() -> Routes {
         .route("/settings/policy", get(ui::admin::policy::show_instance).post(ui::admin::policy::set_instance))
         .route("/tokens", get(ui::admin::tokens::show).post(ui::admin::tokens::add))
         .route("/tokens/new", get(ui::admin::tokens::show_form))
+        .route("/tokens/rotate", get(ui::admin::tokens::ask_rotate).post(ui::admin::tokens::rotate))
         .route("/tokens/remove", get(ui::admin::tokens::ask_remove).post(ui::admin::tokens::remove))
         .route("/events", get(ui::admin::events::show))
         .route("/events/export", get(ui::admin::events::export))

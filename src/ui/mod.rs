@@ -87,7 +87,7 @@ enum Section {
     Users,
     /// All groups.
     Groups,
-    /// All tokens.
+    /// The user's own tokens, or all tokens.
     Tokens,
     /// What happened.
     Events,
@@ -108,7 +108,7 @@ impl Section {
             (Self::Map, "/map", "Map", sees_all),
             (Self::Users, "/users", "Users", rules),
             (Self::Groups, "/groups", "Groups", rules),
-            (Self::Tokens, "/tokens", "Tokens", rules),
+            (Self::Tokens, "/tokens", "Tokens", true),
             (Self::Events, "/events", "Events", rules),
             (Self::Settings, "/settings", "Settings", rules),
         ];
