@@ -5,17 +5,19 @@
 //! the line brings: history of that uuid is theirs. Without them both are random. An imported session keeps its
 //! own `expires` and has no idle timeout.
 
+mod lines;
+
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read};
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::applications::import::{ApplicationLine, LineFault, add_line};
+use crate::actions::applications::import::{LineFault, add_line};
 use crate::actions::by::By;
+use crate::actions::import::lines::{GroupLine, Line, SessionLine, TokenLine, UserLine};
 use crate::actions::people::changes::check_attributes;
 use crate::actions::people::passwords;
 use crate::actions::sessions::bulk_end::end_everything_in;
@@ -91,102 +93,6 @@ impl ImportError {
             _ => Self::Forbidden,
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-enum Line {
-    Group(GroupLine),
-    User(UserLine),
-    Application(ApplicationLine),
-    Token(TokenLine),
-    Session(SessionLine),
-}
-
-#[derive(Deserialize)]
-struct GroupLine {
-    #[serde(default)]
-    uuid: Option<String>,
-    name: String,
-    #[serde(default)]
-    is_superuser: bool,
-    #[serde(default)]
-    is_auditor: bool,
-    #[serde(default)]
-    permissions: Vec<String>,
-    /// Names of groups that it is within; they come before it.
-    #[serde(default)]
-    parents: Vec<String>,
-    #[serde(default)]
-    attributes: Option<Map<String, Value>>,
-}
-
-#[derive(Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of the line")]
-struct UserLine {
-    id: Option<i64>,
-    #[serde(default)]
-    uuid: Option<String>,
-    #[serde(default)]
-    uid: Option<String>,
-    username: String,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    email: String,
-    #[serde(default = "yes")]
-    is_active: bool,
-    #[serde(default)]
-    is_superuser: bool,
-    #[serde(default)]
-    permissions: Vec<String>,
-    #[serde(default)]
-    groups: Vec<String>,
-    #[serde(default)]
-    password_hash: Option<String>,
-    #[serde(default)]
-    is_auditor: bool,
-    #[serde(default)]
-    email_verified: bool,
-    #[serde(default, rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    path: Option<String>,
-    #[serde(default)]
-    attributes: Option<Map<String, Value>>,
-}
-
-#[derive(Deserialize)]
-struct TokenLine {
-    key: String,
-    intent: String,
-    user: i64,
-    #[serde(default = "yes")]
-    expiring: bool,
-    expires: String,
-    #[serde(default)]
-    identifier: Option<String>,
-    #[serde(default)]
-    description: String,
-    /// Of an app password: the slugs of the applications that it opens.
-    #[serde(default)]
-    applications: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct SessionLine {
-    uuid: String,
-    session_key: String,
-    user: i64,
-    last_ip: String,
-    #[serde(default)]
-    last_user_agent: String,
-    last_used: String,
-    expires: String,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What an import reads from.
