@@ -58,7 +58,13 @@ impl Store {
             Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path)?),
             Location::Postgres(url) => Database::Postgres(postgres::Postgres::open(url, pool).await?),
         };
-        Ok(Self { database, memory: SessionMemory::new(), event_counts: Arc::default(), applications: Arc::default(), user_texts: Arc::default() })
+        Ok(Self {
+            database,
+            memory: SessionMemory::new(),
+            event_counts: Arc::default(),
+            applications: Arc::default(),
+            user_texts: Arc::default(),
+        })
     }
 
     /// The texts of users in memory.

@@ -217,7 +217,7 @@ const COLUMNS: [&str; 8] = ["at", "kind", "actor", "username", "ip", "session", 
 pub async fn export(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    visitor.principal(PATH)?.must_administer()?;
+    visitor.principal(PATH)?.must_inspect()?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let is_csv = match query.last("format") {
         Some("csv") => true,
@@ -235,7 +235,7 @@ pub async fn export(State(app): State<App>, request: Request) -> PageResult {
             let (mut asked, is_first) = state?;
             // The rights are checked again for each part, since a client may take minutes to read it.
             let part = match viewer.session(&app).await {
-                Ok(Some(session)) if session.rights.is_superuser => read(&app, &asked, STEP).await,
+                Ok(Some(session)) if session.rights.may_inspect() => read(&app, &asked, STEP).await,
                 Ok(_) => Err(StoreError::Failed("the viewer may not look any longer".into())),
                 Err(error) => Err(error),
             };
