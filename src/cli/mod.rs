@@ -293,7 +293,7 @@ async fn must_exist(config: &Config) -> Outcome {
     {
         return Err(none(format!("{} does not exist", path.display())));
     }
-    if !Store::open(&config.database, config.pool).await?.has_schema().await? {
+    if !Store::open(&config.database, &config.pool).await?.has_schema().await? {
         return Err(none("the database has no tables of Rollcall".into()));
     }
     let key = config.instance_key_path();
@@ -305,7 +305,7 @@ async fn must_exist(config: &Config) -> Outcome {
 
 async fn migrate(config: Config) -> Outcome {
     must_exist(&config).await?;
-    let store = Store::open(&config.database, config.pool).await?;
+    let store = Store::open(&config.database, &config.pool).await?;
     let applied = store.migrate().await?;
     for name in &applied {
         output::say(&format!("applied {name}"));

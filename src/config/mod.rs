@@ -7,6 +7,7 @@ mod api;
 mod authentik;
 mod bootstrap;
 mod database;
+mod file;
 mod geoip;
 mod history;
 mod http;
@@ -17,6 +18,7 @@ mod metrics;
 mod privacy;
 mod safety;
 mod secret;
+mod secret_files;
 mod section;
 mod server;
 mod sessions;
@@ -30,7 +32,7 @@ use std::path::PathBuf;
 pub use api::ApiConfig;
 pub use authentik::AuthentikConfig;
 pub use bootstrap::BootstrapConfig;
-pub use database::{DatabaseConfig, Location, PoolConfig};
+pub use database::{DatabaseConfig, Location, Password, PoolConfig};
 pub use geoip::GeoIpConfig;
 pub use history::HistoryConfig;
 pub use http::{HttpConfig, PublicUrl};
@@ -79,6 +81,10 @@ pub struct Config {
     pub given: Vec<Given>,
     /// What looks wrong and does not keep the server from starting, in sentences.
     pub warnings: Vec<String>,
+    /// The file that settings were read from, if there is one.
+    pub file: Option<PathBuf>,
+    /// The files that hold secrets, each with its setting's path.
+    pub secret_files: Vec<(&'static str, PathBuf)>,
     /// Where the instance key and the SQLite file are.
     pub data_dir: PathBuf,
     /// The address the server listens on.
@@ -126,7 +132,7 @@ impl Config {
         let ServerConfig { data_dir, listen } = ServerConfig::read(&values)?;
         let database = DatabaseConfig::read(&values)?;
         Ok(Self {
-            pool: database.pool(),
+            pool: database.pool(values.file_of("database.password")),
             database: database.location(&data_dir),
             geoip: GeoIpConfig::read(&values)?,
             user_agent: UserAgentConfig::read(&values)?,
@@ -143,6 +149,8 @@ impl Config {
             log: LogConfig::read(&values)?,
             given: values.given(),
             warnings: values.warnings(),
+            file: values.file(),
+            secret_files: values.secret_files(),
             data_dir,
             listen,
         })

@@ -51,6 +51,7 @@ mod permissions;
 mod power_loss;
 mod privacy;
 mod scripts;
+mod secret_files;
 mod secrets;
 mod serve;
 mod settings;
