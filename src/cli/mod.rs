@@ -15,10 +15,14 @@ mod generate;
 mod group;
 mod import;
 pub mod load;
+mod lock;
+mod log;
 pub mod metrics;
+mod notify;
 mod output;
 mod people_filters;
 mod policy;
+mod reload;
 mod serve;
 mod session;
 mod settings;
@@ -30,19 +34,14 @@ mod user_fields;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::process::ExitCode;
-
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::actions::app::App;
 use crate::cli::settings::Settings;
-use crate::config::{Config, Flags, Location, LogFormat};
+use crate::config::{Config, Flags, Location};
 use crate::domain::Clock;
 use crate::store::Store;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A self-hosted session server: who is signed in, from where and on what; and how to sign them out.
 #[derive(Parser)]
@@ -176,7 +175,7 @@ pub fn main() -> ExitCode {
         Err(error) => return wrong_usage(&error.to_string()),
     };
     let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
-    start_log(&config, is_server);
+    let log = log::Log::start(&config.log, is_server);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -186,7 +185,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
-            Command::Serve(_) => serve::run(config).await,
+            Command::Serve(_) => serve::run(config, reload::Reload { flags, log }).await,
             Command::Demo(_) => demo::run(config).await,
             Command::Import(args) => import::run(config, args).await,
             Command::Export(args) => export::run(config, args).await,
@@ -246,23 +245,6 @@ fn wrong_usage(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Logs to standard error: the server all that is asked for, commands only what went wrong.
-fn start_log(config: &Config, is_server: bool) {
-    let filter = if is_server || config.log.filter != "info" { config.log.filter.as_str() } else { "error" };
-    let mut filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
-    // Below that it logs what the database is asked, with the values: what people typed among them.
-    if let Ok(quiet) = "tokio_postgres=warn".parse() {
-        filter = filter.add_directive(quiet);
-    }
-    let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(has_colour);
-    let log = if config.log.format == LogFormat::Json { log.json().boxed() } else { log.boxed() };
-    let all = tracing_subscriber::registry().with(log.with_filter(filter));
-    #[cfg(feature = "otlp")]
-    let all = all.with(is_server.then(traces::layer).flatten());
-    all.init();
-}
-
 /// Opens an instance that exists, as the server does. It makes none: a command that runs in the wrong
 /// folder, or with the wrong settings, must say so and leave nothing behind.
 ///
@@ -305,6 +287,7 @@ async fn must_exist(config: &Config) -> Outcome {
 
 async fn migrate(config: Config) -> Outcome {
     must_exist(&config).await?;
+    let _lock = lock::take(&config).await?;
     let store = Store::open(&config.database, &config.pool).await?;
     let applied = store.migrate().await?;
     for name in &applied {

@@ -81,6 +81,8 @@ pub struct Config {
     pub given: Vec<Given>,
     /// What looks wrong and does not keep the server from starting, in sentences.
     pub warnings: Vec<String>,
+    /// The values as they were given, by the path of the setting: what a later read is compared with.
+    pub texts: std::collections::BTreeMap<&'static str, Secret>,
     /// The file that settings were read from, if there is one.
     pub file: Option<PathBuf>,
     /// The files that hold secrets, each with its setting's path.
@@ -149,6 +151,7 @@ impl Config {
             log: LogConfig::read(&values)?,
             given: values.given(),
             warnings: values.warnings(),
+            texts: values.texts(),
             file: values.file(),
             secret_files: values.secret_files(),
             data_dir,

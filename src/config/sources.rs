@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::config::section::Kind;
-use crate::config::{Key, file, keys, kubernetes, secret_files};
+use crate::config::{Key, Secret, file, keys, kubernetes, secret_files};
 
 /// Settings given on the command line.
 #[derive(Clone, Debug, Default)]
@@ -184,6 +184,11 @@ impl Values {
     /// What looks wrong, and is no reason not to start.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
+    }
+
+    /// All values as they are given.
+    pub(super) fn texts(&self) -> BTreeMap<&'static str, Secret> {
+        self.given.iter().map(|(path, value)| (*path, Secret(value.text.clone()))).collect()
     }
 
     /// The file that settings were read from, if there is one.

@@ -74,7 +74,7 @@ fn mistakes_with_secret_files_are_named_and_show_no_secret() {
     assert!(error.contains("ROLLCALL_DATABASE__URL_FILE") && !error.contains("hunter2"), "{error}");
     // `file:` is no mark in a setting that is not secret.
     let home = Home::sqlite();
-    home.write("rollcall.toml", "listen = 'file:/x'\n");
+    home.write("rollcall.toml", "sessions.idle_timeout = 'file:/x'\n");
     assert!(home.fails(2, &["check"]).contains("file:/x"));
 }
 
@@ -114,7 +114,7 @@ fn a_settings_file_that_may_be_planted_is_refused() {
     let error = home.fails(2, &["check"]);
     assert_eq!(error, "rollcall: ./rollcall.toml belongs to user 1001; name it with --config if you mean it\n");
     assert_eq!(home.run(&["check", "--config", "rollcall.toml"]).code, 0);
-    // A link of another user chooses the file, whoever owns that.
+    // A link of another user chooses the file, also one of root's.
     std::fs::rename(&file, home.folder().join("real.toml")).unwrap();
     std::os::unix::fs::chown(home.folder().join("real.toml"), Some(0), None).unwrap();
     std::os::unix::fs::symlink("real.toml", &file).unwrap();

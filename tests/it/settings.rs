@@ -13,7 +13,7 @@ const HEAD: &str = "\
 
 <!-- Made from src/config/ by UPDATE_DOCS=1 cargo test --test it settings. A test compares them. -->
 
-Settings are read at start. They come from four places; a later one is stronger:
+Settings are read at start; [SIGHUP](OPERATIONS.md#reload) reads them again. They come from four places; a later one is stronger:
 
 1. the default;
 2. a file: the one that `--config` or `ROLLCALL_CONFIG` names, else `rollcall.toml` in the working directory, else `/etc/rollcall/rollcall.toml`. [rollcall.example.toml](../rollcall.example.toml) has every setting;
