@@ -13,6 +13,7 @@ mod export;
 mod filters;
 mod generate;
 mod group;
+mod healthcheck;
 mod import;
 pub mod load;
 mod lock;
@@ -24,6 +25,7 @@ mod people_filters;
 mod policy;
 mod reload;
 mod serve;
+mod server_file;
 mod session;
 mod settings;
 mod token;
@@ -31,6 +33,7 @@ mod token;
 mod traces;
 mod user;
 mod user_fields;
+mod version;
 mod watch;
 
 use std::ffi::OsString;
@@ -85,6 +88,10 @@ enum Command {
     Migrate,
     /// Say what is wrong with configuration, database and files, and how to mend it
     Check,
+    /// Ask the server that runs here whether it is ready: exit code 0, or 1 and why
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print the version
+    Version(version::VersionArgs),
     /// The machine's clock: confirm it after it jumped
     #[command(subcommand)]
     Clock(clock::ClockCommand),
@@ -159,6 +166,7 @@ pub fn main() -> ExitCode {
     // These commands need no configuration, so they also work with a wrong one.
     match cli.command {
         Command::Openapi => return finish(openapi()),
+        Command::Version(args) => return finish(version::run(&args)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut settings::on_every_command(Cli::command()), "rollcall", &mut script);
@@ -174,6 +182,9 @@ pub fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return wrong_usage(&error.to_string()),
     };
+    if let Command::Healthcheck(args) = &cli.command {
+        return finish(healthcheck::run(&config, args));
+    }
     let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
     let log = log::Log::start(&config.log, is_server);
     for warning in &config.warnings {
@@ -199,7 +210,7 @@ pub fn main() -> ExitCode {
             Command::Migrate => migrate(config).await,
             Command::Check => check::run(config).await,
             Command::Clock(command) => clock::run(config, command).await,
-            Command::Openapi | Command::Completions { .. } => Ok(()),
+            Command::Openapi | Command::Completions { .. } | Command::Version(_) | Command::Healthcheck(_) => Ok(()),
         }
     });
     // Nothing is left to wait for; nobody needs the result of a running hash or look-up.

@@ -12,6 +12,7 @@ use crate::actions::clock;
 use crate::actions::people::bootstrap;
 use crate::actions::policies;
 use crate::cli::reload::Reload;
+use crate::cli::server_file::ServerFile;
 use crate::cli::{Failure, Outcome, lock, notify, output};
 use crate::config::Config;
 use crate::domain::Clock;
@@ -41,6 +42,7 @@ pub(super) async fn run(config: Config, reload: Reload) -> Outcome {
     let listener = listen(app.config.listen).await?;
     let address = listener.local_addr()?;
     remember_origin(&app, app.config.origin(address)).await?;
+    let _written = ServerFile::write(&app.config.data_dir, address, app.config.origin(address))?;
     if let Some(link) = link {
         let minutes = bootstrap::LINK_LIVES.as_secs() / 60;
         output::say(&format!(

@@ -141,3 +141,82 @@ async fn a_stop_is_delayed_and_not_ready_from_its_first_moment() {
     assert_eq!(server.ended().await.code(), Some(0));
     assert!(signalled.elapsed() >= Duration::from_secs(3), "{:?}", signalled.elapsed());
 }
+
+on_both!(healthcheck_asks_the_server_that_runs_here, |home| async move {
+    // Nothing runs and nothing is there: nothing is made either.
+    let error = home.fails(1, &["healthcheck"]);
+    assert!(error.contains("127.0.0.1:0"), "{error}");
+    assert!(!home.data("").exists(), "it makes no data directory");
+    // The port was taken by chance: `server.json` has it.
+    let mut server = home.serve().await;
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(home.data("server.json")).unwrap()).unwrap();
+    assert_eq!(
+        written,
+        json!({
+            "pid": server.id(), "version": env!("CARGO_PKG_VERSION"), "origin": server.origin, "listeners": [server.address()],
+        })
+    );
+    for args in [&["healthcheck"][..], &["healthcheck", "--live"], &["healthcheck", "--timeout", "500ms"]] {
+        let done = home.run(args);
+        assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (0, "", ""), "{args:?}");
+    }
+    server.signal("STOP");
+    let error = home.fails(1, &["healthcheck", "--timeout", "300ms"]);
+    assert_eq!(error, format!("rollcall: {}: no answer within 300ms\n", server.address()));
+    server.signal("CONT");
+    server.signal("TERM");
+    assert_eq!(server.ended().await.code(), Some(0));
+    assert!(!home.data("server.json").exists());
+    home.fails(1, &["healthcheck"]);
+    // A killed server leaves the file. Its process is gone, so the settings say where to ask.
+    let killed = home.serve().await;
+    let address = killed.address().to_owned();
+    killed.kill().await;
+    assert!(home.data("server.json").exists());
+    let error = home.fails(1, &["healthcheck"]);
+    assert!(!error.contains(&address), "{error}");
+    let next = home.serve().await;
+    home.ok(&["healthcheck"]);
+    next.stop().await;
+});
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthcheck_tells_a_server_that_is_not_ready_from_another_program() {
+    let home = Home::sqlite().with("ROLLCALL_HTTP__SHUTDOWN_DELAY", "5s");
+    let server = home.serve().await;
+    server.signal("TERM");
+    eventually("that it is not ready", || async { (server.status("/-/health/ready/").await == 503).then_some(()) }).await;
+    let error = home.fails(1, &["healthcheck"]);
+    assert_eq!(error, format!("rollcall: {}: the server is not ready\n", server.address()));
+    home.ok(&["healthcheck", "--live"]);
+    for (answer, words) in [
+        ("HTTP/1.1 404 Not Found\r\n\r\n", "the answer has the status 404"),
+        ("220 mail.example ESMTP\r\n", "the answer is not HTTP"),
+        ("", "the answer is not HTTP"),
+    ] {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = other.local_addr().unwrap().to_string();
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = other.accept().unwrap();
+            let mut request = [0; 1024];
+            let length = std::io::Read::read(&mut stream, &mut request).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let error = Home::sqlite().with("ROLLCALL_LISTEN", &address).fails(1, &["healthcheck"]);
+        assert!(error.contains(words) && error.contains(&address), "{error}");
+        assert!(answering.join().unwrap().starts_with("GET /-/health/ready/ HTTP/1.1\r\n"));
+    }
+}
+
+#[test]
+fn version_says_what_the_program_is() {
+    // Also with wrong settings.
+    let home = Home::sqlite().with("ROLLCALL_LISTEN", "nowhere");
+    assert_eq!(home.ok(&["version"]), format!("rollcall {}\n", env!("CARGO_PKG_VERSION")));
+    let shown = home.rows(&["version", "--json"]).remove(0);
+    assert_eq!(shown["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(shown["schema"], rollcall::store::migrations().last().unwrap().name);
+    assert!(shown["target"].as_str().unwrap().starts_with(std::env::consts::ARCH), "{shown}");
+    assert!(shown["features"].is_array() && shown["commit"].is_string() && shown["user_agent_rules"].is_string(), "{shown}");
+}
