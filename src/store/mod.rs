@@ -21,7 +21,7 @@ pub use lists::Listed;
 
 use std::sync::Arc;
 
-use crate::config::{Location, PoolConfig};
+use crate::config::{Location, Password, PoolConfig};
 use crate::domain::Timestamp;
 use crate::store::applications::cache::ApplicationCache;
 use crate::store::db::{migrate, postgres, sqlite};
@@ -53,7 +53,7 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be opened or reached.
-    pub async fn open(location: &Location, pool: PoolConfig) -> Result<Self, StoreError> {
+    pub async fn open(location: &Location, pool: &PoolConfig) -> Result<Self, StoreError> {
         let database = match location {
             Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path)?),
             Location::Postgres(url) => Database::Postgres(postgres::Postgres::open(url, pool).await?),
@@ -70,6 +70,14 @@ impl Store {
     /// The texts of users in memory.
     pub(in crate::store) fn user_texts(&self) -> &Arc<UserTexts> {
         &self.user_texts
+    }
+
+    /// Takes the password of settings that were read again, for connections that are made from now on.
+    /// `None`: that of the URL. SQLite has none.
+    pub fn use_password(&self, password: Option<Password>) {
+        if let Database::Postgres(postgres) = &self.database {
+            postgres.password().replace(password);
+        }
     }
 
     pub(in crate::store) fn event_counts(&self) -> &Arc<EventCounts> {
