@@ -159,7 +159,7 @@ impl Db<'_> {
         let texts = ["e.kind", "e.actor", "e.username", "e.ip", "e.content"];
         let holds = texts.map(|column| format!("{find}({column}, ${plain}) > 0 OR {find}(upper({column}), ${folded}) > 0"));
         let sql = format!(
-            "SELECT e.id, CASE WHEN {} THEN 1 ELSE 0 END FROM events e{condition}{order} LIMIT {TEXTS_READ}",
+            "SELECT e.id, CAST(CASE WHEN {} THEN 1 ELSE 0 END AS BIGINT) FROM events e{condition}{order} LIMIT {TEXTS_READ}",
             holds.join(" OR ")
         );
         let read: Vec<(i64, i64)> = self.all(&sql, &values).await?;

@@ -124,7 +124,7 @@ impl UserTexts {
         self.known.read().unwrap_or_else(PoisonError::into_inner).seq
     }
 
-    /// The primary keys of the users of whom each term is part of a text, ascending. Call [`UserTexts::refresh`] first.
+    /// The primary keys of the users with each term in one of their texts, ascending. Call [`UserTexts::refresh`] first.
     #[must_use]
     pub(in crate::store) fn ids_with(&self, terms: &[String]) -> Vec<i64> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +154,7 @@ impl UserTexts {
         ids
     }
 
-    /// The users, those who are gone too, of whom the term is part of a name or an e-mail address, now or before; at
+    /// The users, also removed ones, with the term in a name or an e-mail address, now or before; at
     /// most `limit`. Call [`UserTexts::refresh`] first.
     #[must_use]
     pub(in crate::store) fn uuids_with(&self, term: &str, limit: usize) -> Vec<Uuid> {

@@ -160,12 +160,12 @@ fn with_check<'a>(candidates: Text, parts: impl Iterator<Item = &'a Part>) -> Te
     }
     if check.sql.is_empty() {
         return Text {
-            sql: format!("SELECT c.ended_at, c.id, 1 FROM ({}) AS c ORDER BY 1 DESC, 2 DESC", candidates.sql),
+            sql: format!("SELECT c.ended_at, c.id, CAST(1 AS BIGINT) FROM ({}) AS c ORDER BY 1 DESC, 2 DESC", candidates.sql),
             ..candidates
         };
     }
     let sql = format!(
-        "SELECT c.ended_at, c.id, CASE WHEN {} THEN 1 ELSE 0 END FROM ({}) AS c JOIN ended_sessions s ON s.id = c.id \
+        "SELECT c.ended_at, c.id, CAST(CASE WHEN {} THEN 1 ELSE 0 END AS BIGINT) FROM ({}) AS c JOIN ended_sessions s ON s.id = c.id \
          ORDER BY 1 DESC, 2 DESC",
         check.sql, candidates.sql
     );

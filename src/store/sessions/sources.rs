@@ -165,7 +165,7 @@ impl Db<'_> {
                 condition.and(&bounds.sql, bounds.values.iter().cloned());
             }
             let sql = format!(
-                "SELECT count(*) FROM (SELECT s.ended_at FROM ended_sessions s WHERE {} LIMIT {}) AS some",
+                "SELECT count(*) FROM (SELECT s.ended_at FROM ended_sessions s WHERE {} LIMIT {}) AS counted",
                 condition.sql,
                 most - count
             );
