@@ -41,12 +41,18 @@ async fn a_hangup_reads_the_settings_again() {
     server.stop().await;
 }
 
+/// A record of an ASN file.
+#[derive(serde::Serialize)]
+struct Record {
+    autonomous_system_number: u32,
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_takes_other_geoip_files_and_rules() {
     let home = Home::sqlite().with_administrator();
     let asn = |number: u32| {
         let mut writer = mmdb_writer::Writer::builder("Test-ASN").description(&[("en", "a test")]).build();
-        let record = json!({"autonomous_system_number": number, "autonomous_system_organization": "Example"});
+        let record = Record { autonomous_system_number: number };
         writer.insert("127.0.0.0/8".parse::<ipnet::IpNet>().unwrap(), &record).unwrap();
         writer.to_bytes().unwrap()
     };
