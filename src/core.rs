@@ -49,7 +49,7 @@ impl Core {
     /// When one of them cannot be used. A GeoIP file that cannot be used is logged and left out.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let user_agents = UserAgents::load(config.user_agent.rules.as_ref())?;
-        let store = Store::open(&config.database, config.pool).await?;
+        let store = Store::open(&config.database, &config.pool).await?;
         store.use_index(config.sessions.index_limit);
         for name in store.migrate().await? {
             tracing::info!(name, "applied a migration");

@@ -66,6 +66,20 @@ fn not_regular(found: FileType) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("is {kind}, not a regular file"))
 }
 
+/// An error of the operating system as people read it, without its number: `No such file or directory`.
+#[must_use]
+pub fn plain(error: &Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error ").map_or(text.clone(), |(plain, _)| plain.to_owned())
+}
+
+/// The user that this process acts as.
+#[cfg(unix)]
+#[must_use]
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Makes a folder and those above it. One that exists stays as it is. Its name is on disk when this
 /// returns, and so are the names of new folders above it.
 ///

@@ -56,6 +56,7 @@ impl Routes {
 
 /// Every address there is.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "it is one list")]
 pub fn routes() -> Routes {
     Routes::default()
         // authentik's API. Each of these answers all methods itself.
@@ -178,8 +179,10 @@ pub fn routes() -> Routes {
         .route("/settings/policy", get(ui::admin::policy::show_instance).post(ui::admin::policy::set_instance))
         .route("/tokens", get(ui::admin::tokens::show).post(ui::admin::tokens::add))
         .route("/tokens/new", get(ui::admin::tokens::show_form))
+        .route("/tokens/rotate", get(ui::admin::tokens::ask_rotate).post(ui::admin::tokens::rotate))
         .route("/tokens/remove", get(ui::admin::tokens::ask_remove).post(ui::admin::tokens::remove))
         .route("/events", get(ui::admin::events::show))
+        .route("/events/export", get(ui::admin::events::export))
         .route("/settings", get(ui::admin::settings::show))
         .route("/set-up/{key}", get(ui::sign_in::set_up::show).post(ui::sign_in::set_up::submit))
         .route("/static/{file}", get(ui::assets::serve))

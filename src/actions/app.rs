@@ -1,6 +1,7 @@
 //! What actions keep between requests: batches, pools, and uses that are not written yet.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::actions::batching::{self, Batching};
 use crate::actions::guard::recent::Recent;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub streams: Streams,
     /// Ends of many sessions that run in this process.
     pub end_jobs: EndJobs,
+    /// Whether the server was told to stop: it is not ready for new clients any more.
+    pub is_stopping: AtomicBool,
 }
 
 impl std::ops::Deref for App {
@@ -81,6 +84,7 @@ impl App {
             refusals: Refusals::default(),
             streams: Streams::default(),
             end_jobs: EndJobs::default(),
+            is_stopping: AtomicBool::new(false),
         })))
     }
 }

@@ -3,7 +3,8 @@
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::{SessionId, Timestamp, UserId, UserKey};
-use crate::store::events::rows::NewEvent;
+use crate::store::events::rows::{EventRow, NewEvent};
+use serde_json::{Map, Value, json};
 
 impl EventContent {
     /// An event with this content, done by `actor` at `at`, about no particular user.
@@ -47,5 +48,21 @@ impl NewEvent {
     pub fn part_of(mut self, parent: Option<i64>) -> Self {
         self.parent = parent;
         self
+    }
+}
+
+/// An event as exports write it.
+#[must_use]
+pub fn record(event: &EventRow) -> Map<String, Value> {
+    let record = json!({
+        "kind": event.kind(), "uuid": event.uuid.to_string(), "at": event.at, "actor": event.actor,
+        "actor_uuid": event.actor_uuid.map(|uuid| uuid.to_string()), "user": event.user_id,
+        "user_uuid": event.user_uuid.map(|uuid| uuid.to_string()), "username": event.username, "ip": event.ip,
+        "request_id": event.request_id, "session": event.session, "is_part": event.parent.is_some(), "text": event.text(),
+        "content": event.content.to_json(),
+    });
+    match record {
+        Value::Object(map) => map,
+        _ => Map::new(),
     }
 }

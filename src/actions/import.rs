@@ -399,7 +399,7 @@ impl Import {
         }
         let id = match db.find_user_agent_id(text).await? {
             Some(id) => id,
-            None => db.insert_user_agent(text, &self.user_agents.parse(text), self.user_agents.fingerprint()).await?,
+            None => db.insert_user_agent(text, &self.user_agents.parse(text), &self.user_agents.fingerprint()).await?,
         };
         self.known_agents.insert(text.to_owned(), id);
         Ok(id)

@@ -157,7 +157,7 @@ pub async fn set_instance(app: &App, by: By<'_>, limits: StoredLimits, expected:
             })
         })
         .await?;
-    Ok(hold_all(app).await?)
+    hold_all(app).await
 }
 
 /// A setting that is given, and whose stored limit would change.

@@ -19,6 +19,10 @@ pub async fn live() -> StatusCode {
 /// how far it is off.
 pub async fn ready(State(app): State<App>, uri: Uri) -> Response {
     let is_detailed = Query::parse(uri.query().unwrap_or_default()).last("detail").is_some();
+    // Before the database is asked: proxies must send new clients elsewhere.
+    if app.is_stopping.load(std::sync::atomic::Ordering::Relaxed) {
+        return ApiError::Unavailable.into_response();
+    }
     match app.store.ping().await {
         Ok(()) if is_detailed => {
             let clock = clock::doubt(&app).map_or_else(|| "believed".to_owned(), |doubt| doubt.to_string());

@@ -38,7 +38,12 @@ impl Report {
 
 pub(super) async fn run(config: Config) -> Outcome {
     let mut report = Report { is_good: true };
-    Report::good("configuration", "all settings can be read")?;
+    let detail = match &config.file {
+        Some(file) => format!("all settings can be read; the file is {}", file.display()),
+        None => "all settings can be read; there is no file".to_owned(),
+    };
+    Report::good("configuration", &detail)?;
+    secret_files(&config)?;
     for warning in &config.warnings {
         Report::warn("environment", warning, "It changes nothing; a name without `rollcall` for the service keeps it away.")?;
     }
@@ -84,6 +89,19 @@ pub(super) async fn run(config: Config) -> Outcome {
     if report.is_good { Ok(()) } else { Err("something is wrong".into()) }
 }
 
+/// Files that hold secrets, and that every user of the machine may read.
+fn secret_files(config: &Config) -> Outcome {
+    #[cfg(unix)]
+    for (key, path) in &config.secret_files {
+        use std::os::unix::fs::PermissionsExt;
+        if path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0) {
+            let shown = path.display();
+            Report::warn(key, &format!("every user may read {shown}"), &format!("chmod o-r {shown}"))?;
+        }
+    }
+    Ok(())
+}
+
 fn instance_key(config: &Config, report: &mut Report) -> Outcome {
     let path = config.instance_key_path();
     let shown = path.display().to_string();
@@ -121,7 +139,7 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
         return Report::warn("database", &detail, "The first `rollcall serve` makes it.");
     }
     let cure = "Look at database.url, and whether the database runs and takes connections from here.";
-    let store = match Store::open(&config.database, config.pool).await {
+    let store = match Store::open(&config.database, &config.pool).await {
         Ok(store) => store,
         Err(error) => return report.bad("database", &error.to_string(), cure),
     };

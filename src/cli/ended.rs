@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::actions::app::App;
 use crate::actions::sessions::records::{cell, cells, records};
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
-use crate::domain::listing::{EndedFilter, EndedSortKey, SessionFilter, Sort};
+use crate::domain::listing::{EndedFilter, EndedSortKey, Sort};
 use crate::domain::page::Wanted;
 use crate::domain::{EndReason, Timestamp};
 use crate::store::sessions::history_list::EndedListRow;
@@ -59,6 +59,36 @@ fn instant(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::parse(text).ok_or("this is no instant")
 }
 
+impl EndedArgs {
+    /// The filter of a query with these flags.
+    ///
+    /// # Errors
+    /// Wrong usage: a flag and the query both say something of one kind.
+    pub(super) fn read(&self, mut filter: EndedFilter) -> Result<EndedFilter, Failure> {
+        let twice = |flag: &str| misused(format!("{flag} and the query both say it: one of the two is enough"));
+        if let Some(reason) = self.reason.as_deref().and_then(EndReason::parse)
+            && filter.reason.replace(reason).is_some()
+        {
+            return Err(twice("--reason"));
+        }
+        if let Some(name) = &self.ended_by
+            && filter.ended_by.replace(name.clone()).is_some()
+        {
+            return Err(twice("--ended-by"));
+        }
+        for (flag, given, bound) in
+            [("--ended-from", self.ended_from, &mut filter.ended_gte), ("--ended-to", self.ended_to, &mut filter.ended_lte)]
+        {
+            if let Some(at) = given
+                && bound.replace(at).is_some()
+            {
+                return Err(twice(flag));
+            }
+        }
+        Ok(filter)
+    }
+}
+
 /// Reads an order of ended sessions.
 ///
 /// # Errors
@@ -80,20 +110,13 @@ pub(super) fn orders(text: &str) -> Result<Vec<Sort<EndedSortKey>>, Failure> {
 /// When nothing matches a filter; else when the database does not answer.
 pub(super) async fn list(
     app: &App,
-    (session, args): (SessionFilter, &EndedArgs),
+    filter: &EndedFilter,
     sorts: &[Sort<EndedSortKey>],
     limit: i64,
     (is_json, is_csv): (bool, bool),
 ) -> Outcome {
-    let filter = EndedFilter {
-        session,
-        ended_gte: args.ended_from,
-        ended_lte: args.ended_to,
-        reason: args.reason.as_deref().and_then(EndReason::parse),
-        ended_by: args.ended_by.clone(),
-    };
-    let found = app.store.page(&filter, sorts, Wanted::first(limit)).await?;
-    if found.count == 0 && filter != EndedFilter::default() {
+    let found = app.store.page(filter, sorts, Wanted::first(limit)).await?;
+    if found.count == 0 && *filter != EndedFilter::default() {
         return Err(NothingMatched("session").into());
     }
     let records = ended_records(app, &found.rows).await?;

@@ -5,7 +5,6 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::actions::app::App;
-use crate::cli::export::event_record;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
 use crate::config::Config;
 use crate::domain::event::EventKind;
@@ -162,7 +161,7 @@ async fn find(app: &App, query: EventQuery, search: Option<&str>, limit: i64) ->
 fn list(events: &[EventRow], is_json: bool, is_csv: bool) -> Outcome {
     if is_json {
         for event in events {
-            output::line(&serde_json::to_string(&event_record(event))?)?;
+            output::line(&serde_json::to_string(&crate::actions::events::record(event))?)?;
         }
         return Ok(());
     }

@@ -11,7 +11,6 @@ use crate::cli::{Outcome, ended, output};
 use crate::config::Config;
 use crate::domain::SessionId;
 use crate::store::Db;
-use crate::store::events::rows::EventRow;
 
 /// The columns of an event.
 const EVENT_COLUMNS: &[&str] = &[
@@ -146,7 +145,7 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
             let events = db.list_events(after, STEP).await?;
             let Some(last) = events.last() else { return Ok(()) };
             after = last.id;
-            let records = events.iter().filter(|event| args.parts || event.parent.is_none()).map(event_record);
+            let records = events.iter().filter(|event| args.parts || event.parent.is_none()).map(crate::actions::events::record);
             sink.write(&records.collect::<Vec<_>>())?;
         }
     }
@@ -228,17 +227,6 @@ async fn export_groups(db: &Db<'_>, sink: &mut Sink) -> Outcome {
 
 fn attributes(stored: &str) -> Value {
     serde_json::from_str(stored).unwrap_or_default()
-}
-
-/// An event under the names of [`EVENT_COLUMNS`].
-pub(super) fn event_record(event: &EventRow) -> Map<String, Value> {
-    object(json!({
-        "kind": event.kind(), "uuid": event.uuid.to_string(), "at": event.at, "actor": event.actor,
-        "actor_uuid": event.actor_uuid.map(|uuid| uuid.to_string()), "user": event.user_id,
-        "user_uuid": event.user_uuid.map(|uuid| uuid.to_string()), "username": event.username, "ip": event.ip,
-        "request_id": event.request_id, "session": event.session, "is_part": event.parent.is_some(), "text": event.text(),
-        "content": event.content.to_json(),
-    }))
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -11,7 +11,7 @@ use crate::actions::sessions::question;
 use crate::cli::{Failure, misused};
 use crate::domain::Timestamp;
 use crate::domain::filters::{About, FilterSet};
-use crate::domain::listing::SessionFilter;
+use crate::domain::listing::{EndedFilter, SessionFilter};
 use crate::domain::query::{SessionQuery, words};
 
 /// The id of the positional argument.
@@ -70,17 +70,33 @@ impl FromArgMatches for FilterArgs {
 }
 
 impl FilterArgs {
-    /// The filter they stand for at `now`, before names are looked up.
+    /// The filter of live sessions that they mean at `now`, before names are looked up.
     ///
     /// # Errors
     /// Wrong usage: a mistake in the query, a flag that does not take its value, or one filter said twice.
     pub fn read(&self, now: Timestamp) -> Result<SessionFilter, Failure> {
+        self.with_flags(self.parse()?.filter(now).map_err(|mistakes| misused(mistakes.to_string()))?)
+    }
+
+    /// The filter of ended sessions that they mean at `now`.
+    ///
+    /// # Errors
+    /// As for [`FilterArgs::read`].
+    pub fn read_ended(&self, now: Timestamp) -> Result<EndedFilter, Failure> {
+        let filter = self.parse()?.ended_filter(now).map_err(|mistakes| misused(mistakes.to_string()))?;
+        Ok(EndedFilter { session: self.with_flags(filter.session)?, ..filter })
+    }
+
+    fn parse(&self) -> Result<SessionQuery, Failure> {
         let text = [self.query.join(" "), self.search.clone().unwrap_or_default()].join(" ");
         let query = SessionQuery::parse(&text);
         if query.spares_current() {
             return Err(misused("-current: a command has no session of its own; --except UUID leaves one out"));
         }
-        let mut filter = query.filter(now).map_err(|mistakes| misused(mistakes.to_string()))?;
+        Ok(query)
+    }
+
+    fn with_flags(&self, mut filter: SessionFilter) -> Result<SessionFilter, Failure> {
         for (about, value) in &self.flags {
             let flag = flag_of(about);
             if filter.show(about.name).is_some() {

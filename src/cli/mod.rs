@@ -14,13 +14,19 @@ mod export;
 mod filters;
 mod generate;
 mod group;
+mod healthcheck;
 mod import;
 pub mod load;
+mod lock;
+mod log;
 pub mod metrics;
+mod notify;
 mod output;
 mod people_filters;
 mod policy;
+mod reload;
 mod serve;
+mod server_file;
 mod session;
 mod settings;
 mod token;
@@ -28,22 +34,18 @@ mod token;
 mod traces;
 mod user;
 mod user_fields;
+mod version;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::process::ExitCode;
-
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::actions::app::App;
 use crate::cli::settings::Settings;
-use crate::config::{Config, Flags, Location, LogFormat};
+use crate::config::{Config, Flags, Location};
 use crate::domain::Clock;
 use crate::store::Store;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// A self-hosted session server: who is signed in, from where and on what; and how to sign them out.
 #[derive(Parser)]
@@ -90,6 +92,10 @@ enum Command {
     Migrate,
     /// Say what is wrong with configuration, database and files, and how to mend it
     Check,
+    /// Ask the server that runs here whether it is ready: exit code 0, or 1 and why
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print the version
+    Version(version::VersionArgs),
     /// The machine's clock: confirm it after it jumped
     #[command(subcommand)]
     Clock(clock::ClockCommand),
@@ -164,6 +170,7 @@ pub fn main() -> ExitCode {
     // These commands need no configuration, so they also work with a wrong one.
     match cli.command {
         Command::Openapi => return finish(openapi()),
+        Command::Version(args) => return finish(version::run(&args)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut settings::on_every_command(Cli::command()), "rollcall", &mut script);
@@ -179,8 +186,11 @@ pub fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return wrong_usage(&error.to_string()),
     };
+    if let Command::Healthcheck(args) = &cli.command {
+        return finish(healthcheck::run(&config, args));
+    }
     let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
-    start_log(&config, is_server);
+    let log = log::Log::start(&config.log, is_server);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -190,7 +200,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
-            Command::Serve(_) => serve::run(config).await,
+            Command::Serve(_) => serve::run(config, reload::Reload { flags, log }).await,
             Command::Demo(_) => demo::run(config).await,
             Command::Import(args) => import::run(config, args).await,
             Command::Export(args) => export::run(config, args).await,
@@ -205,7 +215,7 @@ pub fn main() -> ExitCode {
             Command::Migrate => migrate(config).await,
             Command::Check => check::run(config).await,
             Command::Clock(command) => clock::run(config, command).await,
-            Command::Openapi | Command::Completions { .. } => Ok(()),
+            Command::Openapi | Command::Completions { .. } | Command::Version(_) | Command::Healthcheck(_) => Ok(()),
         }
     });
     // Nothing is left to wait for; nobody needs the result of a running hash or look-up.
@@ -251,23 +261,6 @@ fn wrong_usage(message: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Logs to standard error: the server all that is asked for, commands only what went wrong.
-fn start_log(config: &Config, is_server: bool) {
-    let filter = if is_server || config.log.filter != "info" { config.log.filter.as_str() } else { "error" };
-    let mut filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
-    // Below that it logs what the database is asked, with the values: what people typed among them.
-    if let Ok(quiet) = "tokio_postgres=warn".parse() {
-        filter = filter.add_directive(quiet);
-    }
-    let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(has_colour);
-    let log = if config.log.format == LogFormat::Json { log.json().boxed() } else { log.boxed() };
-    let all = tracing_subscriber::registry().with(log.with_filter(filter));
-    #[cfg(feature = "otlp")]
-    let all = all.with(is_server.then(traces::layer).flatten());
-    all.init();
-}
-
 /// Opens an instance that exists, as the server does. It makes none: a command that runs in the wrong
 /// folder, or with the wrong settings, must say so and leave nothing behind.
 ///
@@ -298,7 +291,7 @@ async fn must_exist(config: &Config) -> Outcome {
     {
         return Err(none(format!("{} does not exist", path.display())));
     }
-    if !Store::open(&config.database, config.pool).await?.has_schema().await? {
+    if !Store::open(&config.database, &config.pool).await?.has_schema().await? {
         return Err(none("the database has no tables of Rollcall".into()));
     }
     let key = config.instance_key_path();
@@ -310,7 +303,8 @@ async fn must_exist(config: &Config) -> Outcome {
 
 async fn migrate(config: Config) -> Outcome {
     must_exist(&config).await?;
-    let store = Store::open(&config.database, config.pool).await?;
+    let _lock = lock::take(&config).await?;
+    let store = Store::open(&config.database, &config.pool).await?;
     let applied = store.migrate().await?;
     for name in &applied {
         output::say(&format!("applied {name}"));

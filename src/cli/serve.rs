@@ -1,6 +1,7 @@
 //! `rollcall serve`.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -10,7 +11,9 @@ use crate::actions::by::By;
 use crate::actions::clock;
 use crate::actions::people::bootstrap;
 use crate::actions::policies;
-use crate::cli::{Failure, Outcome, output};
+use crate::cli::reload::Reload;
+use crate::cli::server_file::ServerFile;
+use crate::cli::{Failure, Outcome, lock, notify, output};
 use crate::config::Config;
 use crate::domain::Clock;
 use crate::jobs::Jobs;
@@ -20,7 +23,11 @@ use crate::{metrics, server};
 /// How long the last writes may take: with the server's own grace, the stop stays within 10 s.
 const FLUSH_TIME: Duration = Duration::from_millis(1500);
 
-pub(super) async fn run(config: Config) -> Outcome {
+pub(super) async fn run(config: Config, reload: Reload) -> Outcome {
+    // From here on a hang-up no longer ends the process.
+    #[cfg(unix)]
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    let _lock = lock::take(&config).await?;
     if config.metrics.listen.is_some() {
         // Before anything worth counting.
         metrics::start()?;
@@ -35,6 +42,7 @@ pub(super) async fn run(config: Config) -> Outcome {
     let listener = listen(app.config.listen).await?;
     let address = listener.local_addr()?;
     remember_origin(&app, app.config.origin(address)).await?;
+    let _written = ServerFile::write(&app.config.data_dir, address, app.config.origin(address))?;
     if let Some(link) = link {
         let minutes = bootstrap::LINK_LIVES.as_secs() / 60;
         output::say(&format!(
@@ -43,7 +51,12 @@ pub(super) async fn run(config: Config) -> Outcome {
             link.expose()
         ));
     }
-    until_stopped(&app, listener).await
+    #[cfg(unix)]
+    let reloading = tokio::spawn(reload.at_each(hangup, app.clone()));
+    let outcome = until_stopped(&app, listener).await;
+    #[cfg(unix)]
+    reloading.abort();
+    outcome
 }
 
 /// The fact that holds where the server was reached when it last started.
@@ -90,8 +103,12 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
     }
     let signal = stop_signal();
     output::say(&format!("listening on http://{address}"));
+    notify::send(&format!("READY=1\nSTATUS=listening on http://{address}"));
     let stop = async {
         signal.await;
+        notify::send("STOPPING=1");
+        app.is_stopping.store(true, Ordering::Relaxed);
+        tokio::time::sleep(app.config.http.shutdown_delay).await;
         app.streams.close();
         app.end_jobs.close();
     };

@@ -82,12 +82,12 @@ pub(super) enum SessionCommand {
 pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
     match command {
         SessionCommand::List { filter, ended, ordering, limit, json, csv } if ended.ended => {
-            let filter = filter.read(Clock::System.now())?;
+            let mut filter = ended.read(filter.read_ended(Clock::System.now())?)?;
             let sorts = crate::cli::ended::orders(ordering.as_deref().unwrap_or("-ended"))?;
             let app = crate::cli::open(config).await?;
             // The users of ended sessions may be gone, so a name that nobody has is a name like all others.
-            let filter = question::spelled(&app, filter).await?;
-            crate::cli::ended::list(&app, (filter, &ended), &sorts, limit, (json, csv)).await
+            filter.session = question::spelled(&app, filter.session).await?;
+            crate::cli::ended::list(&app, &filter, &sorts, limit, (json, csv)).await
         }
         SessionCommand::List { filter, ended: _, ordering, limit, json, csv } => {
             let ordering = ordering.unwrap_or_else(|| "-last_used".to_owned());

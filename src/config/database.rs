@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::kinds::DURATION;
+use crate::config::kinds::{DURATION, SECRET};
+use crate::config::secret::Secret;
+use crate::config::secret_files;
 use crate::config::section::{Kind, section};
 
 /// Where the data is.
@@ -24,6 +26,12 @@ section! {
         /// `verify-full`; all but `disable` and `verify-ca` check the server's name where TLS is used)
         /// and `sslrootcert`, a file of certificates that are trusted instead of the system's.
         url: Option<Location> = LOCATION, unset "rollcall.db in data_dir", example "sqlite:./rollcall-data/rollcall.db";
+
+        /// PostgreSQL: the password, instead of the one in `database.url`.
+        ///
+        /// A file that holds it is read again for every new connection, so that a password can be changed
+        /// without a restart.
+        password: Option<Secret> = SECRET, unset "that of database.url", example "…";
 
         /// PostgreSQL: the most connections for reads.
         read_connections: usize = COUNT, default "6";
@@ -46,7 +54,7 @@ const COUNT: Kind<usize> =
     Kind::new("a whole number from 1 to 1000", |text| text.parse().ok().filter(|count| (1..=1000).contains(count)));
 
 /// How many connections a process has to PostgreSQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
     /// The most for reads.
     pub reads: usize,
@@ -56,6 +64,30 @@ pub struct PoolConfig {
     pub quick_writes: usize,
     /// The greatest age of a connection; `None`: no limit.
     pub age: Option<Duration>,
+    /// The password, where it is not the one in the URL.
+    pub password: Option<Password>,
+}
+
+/// A password that is given on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Password {
+    /// The password when the settings were read.
+    pub secret: Secret,
+    /// The file that holds it, to be read again.
+    pub file: Option<PathBuf>,
+}
+
+impl Password {
+    /// The password now: its file is read again.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no password.
+    pub fn now(&self) -> Result<Secret, super::ConfigError> {
+        match &self.file {
+            None => Ok(self.secret.clone()),
+            Some(file) => secret_files::read("database.password", file).map(Secret),
+        }
+    }
 }
 
 impl DatabaseConfig {
@@ -64,12 +96,13 @@ impl DatabaseConfig {
         self.url.unwrap_or_else(|| Location::Sqlite(data_dir.join("rollcall.db")))
     }
 
-    pub(super) fn pool(&self) -> PoolConfig {
+    pub(super) fn pool(&self, password_file: Option<PathBuf>) -> PoolConfig {
         PoolConfig {
             reads: self.read_connections,
             writes: self.write_connections,
             quick_writes: self.quick_write_connections,
             age: Some(self.connection_age).filter(|age| !age.is_zero()),
+            password: self.password.clone().map(|secret| Password { secret, file: password_file }),
         }
     }
 }

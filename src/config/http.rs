@@ -1,6 +1,8 @@
 //! `[http]`: how requests are read.
 
-use crate::config::kinds::BOOL;
+use std::time::Duration;
+
+use crate::config::kinds::{BOOL, DURATION};
 use crate::config::section::{Kind, section};
 
 section! {
@@ -26,6 +28,12 @@ section! {
         /// More are closed at once. It does not hold for trusted proxies. One address has at most
         /// three quarters of all.
         max_connections_per_address: usize = COUNT, default "512";
+
+        /// How long the server goes on after SIGTERM before it takes no more connections.
+        ///
+        /// `/-/health/ready/` answers 503 from the first moment, so that a load balancer has this long
+        /// to notice. The stop takes up to 10 s more.
+        shutdown_delay: Duration = DURATION, default "0s";
 
         /// Whether browsers are told to use https for all hosts below the server's, too
         /// (`includeSubDomains` in `Strict-Transport-Security`).

@@ -7,6 +7,7 @@ mod api;
 mod authentik;
 mod bootstrap;
 mod database;
+mod file;
 mod geoip;
 mod guard;
 mod history;
@@ -18,6 +19,7 @@ mod metrics;
 mod privacy;
 mod safety;
 mod secret;
+mod secret_files;
 mod section;
 mod server;
 mod sessions;
@@ -31,7 +33,7 @@ use std::path::PathBuf;
 pub use api::ApiConfig;
 pub use authentik::AuthentikConfig;
 pub use bootstrap::BootstrapConfig;
-pub use database::{DatabaseConfig, Location, PoolConfig};
+pub use database::{DatabaseConfig, Location, Password, PoolConfig};
 pub use geoip::GeoIpConfig;
 pub use guard::GuardConfig;
 pub use history::HistoryConfig;
@@ -84,6 +86,12 @@ pub struct Config {
     pub given: Vec<Given>,
     /// What looks wrong and does not keep the server from starting, in sentences.
     pub warnings: Vec<String>,
+    /// The values as they were given, by the path of the setting: what a later read is compared with.
+    pub texts: std::collections::BTreeMap<&'static str, Secret>,
+    /// The file that settings were read from, if there is one.
+    pub file: Option<PathBuf>,
+    /// The files that hold secrets, each with its setting's path.
+    pub secret_files: Vec<(&'static str, PathBuf)>,
     /// Where the instance key and the SQLite file are.
     pub data_dir: PathBuf,
     /// The address the server listens on.
@@ -133,7 +141,7 @@ impl Config {
         let ServerConfig { data_dir, listen } = ServerConfig::read(&values)?;
         let database = DatabaseConfig::read(&values)?;
         Ok(Self {
-            pool: database.pool(),
+            pool: database.pool(values.file_of("database.password")),
             database: database.location(&data_dir),
             geoip: GeoIpConfig::read(&values)?,
             user_agent: UserAgentConfig::read(&values)?,
@@ -151,6 +159,9 @@ impl Config {
             log: LogConfig::read(&values)?,
             given: values.given(),
             warnings: values.warnings(),
+            texts: values.texts(),
+            file: values.file(),
+            secret_files: values.secret_files(),
             data_dir,
             listen,
         })

@@ -5,13 +5,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::config::section::Kind;
-use crate::config::{Key, keys, kubernetes};
-use crate::files;
+use crate::config::{Key, Secret, file, keys, kubernetes, secret_files};
 
 /// Settings given on the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
-    /// The file to read instead of `rollcall.toml`.
+    /// The file to read instead of the usual ones.
     pub config: Option<PathBuf>,
     /// Path and value of a setting, and the flag's name for messages.
     pub values: Vec<(String, String, &'static str)>,
@@ -34,6 +33,8 @@ struct Value {
     /// Where it came from, as the reader knows it: a file and path, a variable, a flag.
     source: String,
     is_secret: bool,
+    /// The file that holds it, where it is a secret in a file of its own.
+    file: Option<PathBuf>,
 }
 
 /// A setting that is given somewhere, to be shown.
@@ -48,42 +49,98 @@ pub struct Given {
 }
 
 /// All values given, the strongest source of each; and what looks wrong about the rest.
-pub(super) struct Values(BTreeMap<&'static str, Value>, Vec<String>);
+#[derive(Default)]
+pub(super) struct Values {
+    given: BTreeMap<&'static str, Value>,
+    warnings: Vec<String>,
+    file: Option<PathBuf>,
+}
+
+/// The variable in which systemd names the folder of a service's credentials.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 impl Values {
     pub(super) fn gather(flags: &Flags, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let mut values = Self(BTreeMap::new(), Vec::new());
-        let environment: Vec<_> = environment.into_iter().filter(|(name, _)| name.starts_with("ROLLCALL_")).collect();
-        let named = environment.iter().find(|(name, _)| name == "ROLLCALL_CONFIG").map(|(_, path)| PathBuf::from(path));
-        let named = flags.config.clone().or(named);
-        let file = named.clone().unwrap_or_else(|| PathBuf::from("rollcall.toml"));
-        match files::read_text(&file) {
-            Ok(text) => {
-                let table: toml::Table = text.parse().map_err(|error| ConfigError(format!("{}: {error}", file.display())))?;
-                values.add_table("", &toml::Value::Table(table), &file.display().to_string())?;
-            }
-            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(ConfigError(format!("{}: {error}", file.display()))),
+        let mut values = Self::default();
+        let (ours, others): (Vec<_>, Vec<_>) = environment.into_iter().partition(|(name, _)| name.starts_with("ROLLCALL_"));
+        if let Some((_, folder)) = others.iter().find(|(name, folder)| name == CREDENTIALS && !folder.is_empty()) {
+            values.add_credentials(&PathBuf::from(folder))?;
         }
-        for (name, text) in environment {
+        let named = ours.iter().find(|(name, path)| name == "ROLLCALL_CONFIG" && !path.is_empty());
+        let named = flags.config.clone().or_else(|| named.map(|(_, path)| PathBuf::from(path)));
+        if let Some((path, text)) = file::find(named)? {
+            let shown = path.display().to_string();
+            let table: toml::Table = text.parse().map_err(|error| ConfigError(format!("{shown}: {error}")))?;
+            values.add_table("", &toml::Value::Table(table), &shown)?;
+            values.file = Some(path);
+        }
+        values.add_environment(ours)?;
+        for (path, text, flag) in &flags.values {
+            values.add(path, text.clone(), format!("{flag} {path}"), str::to_owned)?;
+        }
+        Ok(values)
+    }
+
+    /// Secrets that systemd hands to the service: each has the name of its setting.
+    fn add_credentials(&mut self, folder: &std::path::Path) -> Result<(), ConfigError> {
+        for key in keys().filter(|key| key.is_secret) {
+            let path = folder.join(key.path);
+            if path.exists() {
+                self.add_secret_file(key.path, path, format!("the credential {}", key.path), str::to_owned)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_environment(&mut self, ours: Vec<(String, String)>) -> Result<(), ConfigError> {
+        let spell = |known: &str| format!("ROLLCALL_{}", known.to_uppercase().replace('.', "__"));
+        let set: Vec<String> = ours.iter().filter(|(_, text)| !text.is_empty()).map(|(name, _)| name.clone()).collect();
+        for (name, text) in ours {
             let path = match name.strip_prefix("ROLLCALL_") {
                 None | Some("CONFIG") => continue,
                 Some("LOG") => "log.filter".to_owned(),
                 Some(rest) => rest.to_lowercase().replace("__", "."),
             };
             if kubernetes::is_of_a_service(&name, &text) {
-                values.1.push(format!("{name} is not a setting: Kubernetes sets it for a service whose name begins with rollcall"));
+                self.warnings
+                    .push(format!("{name} is not a setting: Kubernetes sets it for a service whose name begins with rollcall"));
                 continue;
             }
             // An empty variable is an unset one: container files cannot leave one out.
-            if !text.is_empty() {
-                values.add(&path, text, name, |known| format!("ROLLCALL_{}", known.to_uppercase().replace('.', "__")))?;
+            if text.is_empty() {
+                continue;
             }
+            let of_file = path.strip_suffix("_file").filter(|path| keys().any(|key| key.path == *path));
+            let Some(path_of_secret) = of_file else {
+                self.add(&path, text, name, spell)?;
+                continue;
+            };
+            let plain = spell(path_of_secret);
+            if keys().any(|key| key.path == path_of_secret && !key.is_secret) {
+                return Err(ConfigError(format!("{name}: {path_of_secret} is no secret; write {plain}")));
+            }
+            if set.contains(&plain) {
+                return Err(ConfigError(format!("{plain} and {name} are both set; unset one")));
+            }
+            self.add_secret_file(path_of_secret, PathBuf::from(text), name, spell)?;
         }
-        for (path, text, flag) in &flags.values {
-            values.add(path, text.clone(), format!("{flag} {path}"), str::to_owned)?;
+        Ok(())
+    }
+
+    /// Adds a secret that is kept in a file.
+    fn add_secret_file(
+        &mut self,
+        path: &str,
+        file: PathBuf,
+        source: String,
+        spell: impl Fn(&str) -> String,
+    ) -> Result<(), ConfigError> {
+        let text = secret_files::read(&source, &file)?;
+        self.add(path, text, source, spell)?;
+        if let Some(value) = self.given.get_mut(path) {
+            value.file = Some(file);
         }
-        Ok(values)
+        Ok(())
     }
 
     fn add_table(&mut self, prefix: &str, value: &toml::Value, file: &str) -> Result<(), ConfigError> {
@@ -104,6 +161,9 @@ impl Values {
             other => other.to_string(),
         };
         let path = if prefix == "log" { "log.filter" } else { prefix };
+        if let Some(named) = secret_files::named_by(&text).filter(|_| keys().any(|key| key.path == path && key.is_secret)) {
+            return self.add_secret_file(path, named, format!("{file}: {prefix}"), str::to_owned);
+        }
         self.add(path, text, format!("{file}: {prefix}"), str::to_owned)
     }
 
@@ -117,18 +177,38 @@ impl Values {
         if let Some(fault) = fault(&text) {
             return Err(ConfigError(format!("{source}: its value {fault}; no setting needs that, so it is most likely a mistake")));
         }
-        self.0.insert(key.path, Value { text, source, is_secret: key.is_secret });
+        self.given.insert(key.path, Value { text, source, is_secret: key.is_secret, file: None });
         Ok(())
     }
 
     /// What looks wrong, and is no reason not to start.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.1.clone()
+        self.warnings.clone()
+    }
+
+    /// All values as they are given.
+    pub(super) fn texts(&self) -> BTreeMap<&'static str, Secret> {
+        self.given.iter().map(|(path, value)| (*path, Secret(value.text.clone()))).collect()
+    }
+
+    /// The file that settings were read from, if there is one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        self.file.clone()
+    }
+
+    /// The file that holds a secret, if it is in a file of its own.
+    pub(super) fn file_of(&self, path: &str) -> Option<PathBuf> {
+        self.given.get(path)?.file.clone()
+    }
+
+    /// The files that hold secrets, by setting.
+    pub(super) fn secret_files(&self) -> Vec<(&'static str, PathBuf)> {
+        self.given.iter().filter_map(|(path, value)| Some((*path, value.file.clone()?))).collect()
     }
 
     /// What is given, and where; secrets without their values.
     pub(super) fn given(&self) -> Vec<Given> {
-        let given = self.0.iter().map(|(path, value)| Given {
+        let given = self.given.iter().map(|(path, value)| Given {
             path,
             text: (!value.is_secret).then(|| value.text.clone()),
             source: value.source.clone(),
@@ -146,7 +226,7 @@ impl Values {
 
     /// The given value, if there is one.
     pub(super) fn find<T>(&self, path: &str, kind: &Kind<T>) -> Result<Option<T>, ConfigError> {
-        let Some(value) = self.0.get(path) else { return Ok(None) };
+        let Some(value) = self.given.get(path) else { return Ok(None) };
         let text = if kind.is_verbatim { &value.text } else { value.text.trim() };
         match (kind.read)(text) {
             Some(read) => Ok(Some(read)),

@@ -10,7 +10,7 @@ section! {
     pub struct UserAgentConfig [user_agent] {
         /// A `regexes.yaml` of uap-core that is newer than the built-in one.
         ///
-        /// It is read at start.
+        /// It is read at start and at SIGHUP.
         rules: Option<PathBuf> = PATH, unset "built in", example "/etc/rollcall/regexes.yaml";
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 
+use crate::domain::user_agent::ParsedAgent;
 use crate::enrich::user_agents::UserAgents;
 use crate::store::sessions::user_agents::UserAgentRow;
 use crate::store::{Db, StoreError};
@@ -21,27 +23,45 @@ fn hash(text: &str) -> TextHash {
     hash
 }
 
-/// The parser of user agents, and a cache of the entries that the database holds. Derefs to the parser.
+/// The parser of user agents, and a cache of the entries that the database holds.
 pub struct Agents {
-    parser: UserAgents,
+    parser: ArcSwap<UserAgents>,
     cache: RwLock<HashMap<i64, Arc<UserAgentRow>>>,
     /// Keys of texts that were signed in with, by the hash of the text.
     keys: RwLock<HashMap<TextHash, i64>>,
-}
-
-impl std::ops::Deref for Agents {
-    type Target = UserAgents;
-
-    fn deref(&self) -> &UserAgents {
-        &self.parser
-    }
 }
 
 impl Agents {
     /// An empty cache over this parser.
     #[must_use]
     pub fn new(parser: UserAgents) -> Self {
-        Self { parser, cache: RwLock::default(), keys: RwLock::default() }
+        Self { parser: ArcSwap::from_pointee(parser), cache: RwLock::default(), keys: RwLock::default() }
+    }
+
+    /// What the text says, by the rules in use.
+    #[must_use]
+    pub fn parse(&self, text: &str) -> ParsedAgent {
+        self.parser.load().parse(text)
+    }
+
+    /// A text that identifies the rules in use.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.parser.load().fingerprint().to_owned()
+    }
+
+    /// Drops the compiled rules if they were not used since the last call.
+    pub fn rest(&self) {
+        self.parser.load().rest();
+    }
+
+    /// Parses by other rules from now on. Entries that the old ones parsed are parsed again in the
+    /// background.
+    pub fn use_rules(&self, parser: UserAgents) {
+        if self.fingerprint() != parser.fingerprint() {
+            self.parser.store(Arc::new(parser));
+            self.keys.write().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     /// These entries of the dictionary, from memory where it has them.

@@ -111,9 +111,8 @@ pub fn read(bytes: &[u8]) -> (Vec<UserRecord>, Vec<Fault>) {
         .trim(csv::Trim::All)
         .from_reader(text.as_bytes());
     let mut rows = reader.records();
-    let headings = match rows.next() {
-        Some(Ok(row)) => row,
-        _ => return fault(1, "the first line cannot be read; it names the columns"),
+    let Some(Ok(headings)) = rows.next() else {
+        return fault(1, "the first line cannot be read; it names the columns");
     };
     let mut faults = Vec::new();
     let columns = read_headings(&headings, &mut faults);
@@ -315,7 +314,7 @@ mod tests {
             read(b"username\nal\xffice\n").1[0] == Fault { line: 2, why: "this is not UTF-8; save the file as CSV UTF-8".into() }
         );
         assert!(read(b"\xff\xfeu\0").1[0].why.contains("UTF-16"));
-        let many = format!("username\n{}", (0..=MOST_ROWS).map(|n| format!("u{n}\n")).collect::<String>());
+        let many = (0..=MOST_ROWS).fold("username\n".to_owned(), |text, n| text + &format!("u{n}\n"));
         let (users, faults) = read(many.as_bytes());
         assert_eq!((users.len(), faults.len(), faults[0].line), (MOST_ROWS, 1, 10_002));
     }

@@ -204,9 +204,11 @@ pub static ENDED: &[Filter<EndedFilter>] = &[
     filter!("ended_lte", ended_lte, Kind::Instant, instant, Timestamp::to_string,
         "Ended at this instant or earlier", &[]),
     filter!("ended_by", ended_by, Kind::Text, text, String::clone,
-        "Who ended it, exactly", &[]),
+        "Who ended it, exactly",
+        &[Word { key: "by", example: "system", about: "ended by: a username, cli or system" }]),
     filter!("reason", reason, Kind::Choice(|| EndReason::ALL.map(EndReason::as_str).to_vec()), reason, |reason: &EndReason| reason.as_str().to_owned(),
-        "Why it ended", &[]),
+        "Why it ended",
+        &[Word { key: "reason", example: "revoked", about: "ended for it: signed_out, revoked, expired and others" }]),
 ];
 
 impl FilterSet for SessionFilter {
@@ -382,9 +384,9 @@ mod tests {
 
     #[test]
     fn a_word_has_one_meaning_in_all_rows() {
-        for about in SessionFilter::all() {
+        for about in EndedFilter::all() {
             for word in about.words {
-                for other in SessionFilter::all().flat_map(|about| about.words).filter(|other| other.key == word.key) {
+                for other in EndedFilter::all().flat_map(|about| about.words).filter(|other| other.key == word.key) {
                     assert_eq!(word, other);
                 }
             }

@@ -47,6 +47,20 @@ impl Scope {
         }
     }
 
+    /// What it permits, in words.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::SessionsRead => "read sessions",
+            Self::SessionsEnd => "end sessions",
+            Self::UsersRead => "read users and groups",
+            Self::UsersWrite => "change users and groups",
+            Self::TokensRead => "read tokens",
+            Self::EventsRead => "read events",
+            Self::SystemRead => "read everything else",
+        }
+    }
+
     /// The scope of that word; `None` when there is none.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
@@ -108,6 +122,16 @@ impl Scopes {
             }
     }
 
+    /// What it permits, in words for people.
+    #[must_use]
+    pub fn about(&self) -> String {
+        if self.is_whole() {
+            return "all that its owner may".to_owned();
+        }
+        let unknown = self.has_unknown.then_some("what a newer version permits");
+        self.scopes.iter().map(|scope| scope.about()).chain(unknown).collect::<Vec<_>>().join(", ")
+    }
+
     /// The words.
     #[must_use]
     pub fn words(&self) -> Vec<&'static str> {
@@ -140,6 +164,11 @@ mod tests {
         );
         let newer = Scopes::from_stored("rockets:launch");
         assert!(!newer.is_whole() && !newer.permits(Need::One(Scope::UsersRead)), "an unknown word is not all");
+        assert_eq!(
+            (whole.about(), reads.about()),
+            ("all that its owner may".into(), "read sessions, read users and groups".into())
+        );
+        assert_eq!(newer.about(), "what a newer version permits");
         for scope in Scope::ALL {
             assert_eq!(Scope::parse(scope.as_str()), Some(scope));
         }

@@ -61,8 +61,20 @@ pub struct GeoIp {
     asn: File,
 }
 
+/// Opened files that take the place of those in use.
+pub struct NewFiles {
+    city: Option<NewFile>,
+    asn: Option<NewFile>,
+}
+
+struct NewFile {
+    path: PathBuf,
+    look: (SystemTime, u64),
+    reader: Reader<Vec<u8>>,
+}
+
 struct File {
-    path: Option<PathBuf>,
+    path: RwLock<Option<PathBuf>>,
     reader: ArcSwapOption<Loaded>,
     /// Modification time and length of the file that was read last.
     seen: Mutex<Option<(SystemTime, u64)>>,
@@ -156,6 +168,27 @@ impl GeoIp {
         city || asn
     }
 
+    /// Opens the files that settings name, to take the place of those in use. Blocks while the disk is read.
+    ///
+    /// # Errors
+    /// When one cannot be used: the setting and why.
+    pub fn open_files(config: &GeoIpConfig) -> Result<NewFiles, String> {
+        let open = |key: &str, path: &Option<PathBuf>| {
+            let Some(path) = path else { return Ok(None) };
+            let named = |error: String| format!("{key}: {}: {error}", path.display());
+            let look = std::fs::metadata(path).and_then(|meta| Ok((meta.modified()?, meta.len())));
+            let look = look.map_err(|error| named(error.to_string()))?;
+            Ok::<_, String>(Some(NewFile { path: path.clone(), look, reader: self::open(path).map_err(named)? }))
+        };
+        Ok(NewFiles { city: open("geoip.city", &config.city)?, asn: open("geoip.asn", &config.asn)? })
+    }
+
+    /// Uses these files from now on.
+    pub fn use_files(&self, new: NewFiles) {
+        self.city.replace(new.city);
+        self.asn.replace(new.asn);
+    }
+
     /// A text that identifies the files in use and how they are used. Countries and networks that
     /// were stored under another one are stale.
     #[must_use]
@@ -246,7 +279,21 @@ fn read_autonomous_system(found: &Found<'_>) -> Result<Option<AutonomousSystem>,
 
 impl File {
     fn new(path: Option<PathBuf>) -> Self {
-        Self { path, reader: ArcSwapOption::empty(), seen: Mutex::new(None), has_complained: AtomicBool::new(false) }
+        Self {
+            path: RwLock::new(path),
+            reader: ArcSwapOption::empty(),
+            seen: Mutex::new(None),
+            has_complained: AtomicBool::new(false),
+        }
+    }
+
+    fn replace(&self, new: Option<NewFile>) {
+        // The lock keeps a check of the old path from storing its file after the new one.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = new.as_ref().map(|new| new.look);
+        *self.path.write().unwrap_or_else(PoisonError::into_inner) = new.as_ref().map(|new| new.path.clone());
+        self.reader.store(new.map(|new| Arc::new(Loaded { reader: new.reader, said: RwLock::default() })));
+        self.has_complained.store(false, Ordering::Relaxed);
     }
 
     fn fingerprint(&self) -> String {
@@ -321,8 +368,8 @@ impl File {
             Ok(found) => found,
             Err(error) => {
                 if !self.has_complained.swap(true, Ordering::Relaxed) {
-                    let path = self.path.as_deref().unwrap_or(Path::new("")).display();
-                    tracing::warn!(%error, file = %path, "a GeoIP file has records that cannot be read; they count as unknown");
+                    let path = self.path.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+                    tracing::warn!(%error, file = %path.display(), "a GeoIP file has records that cannot be read; they count as unknown");
                 }
                 None
             }
@@ -330,9 +377,10 @@ impl File {
     }
 
     fn reload_if_changed(&self) -> bool {
-        let Some(path) = &self.path else { return false };
-        let look = std::fs::metadata(path).and_then(|meta| Ok((meta.modified()?, meta.len())));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(path) = &path else { return false };
+        let look = std::fs::metadata(path).and_then(|meta| Ok((meta.modified()?, meta.len())));
         match look {
             Ok(look) if *seen == Some(look) => false,
             Ok(look) => {

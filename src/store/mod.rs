@@ -21,20 +21,22 @@ pub use lists::Listed;
 
 use std::sync::Arc;
 
-use crate::config::{Location, PoolConfig};
+use crate::config::{Location, Password, PoolConfig};
 use crate::domain::Timestamp;
 use crate::store::applications::cache::ApplicationCache;
 use crate::store::db::{migrate, postgres, sqlite};
 use crate::store::events::counts::EventCounts;
+use crate::store::people::texts::UserTexts;
 use crate::store::sessions::memory::SessionMemory;
 
-/// The database, and the sessions that this process holds in memory. Cheap to clone.
+/// The database, and what this process holds of it in memory. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     database: Database,
     memory: Arc<SessionMemory>,
     event_counts: Arc<EventCounts>,
     applications: Arc<ApplicationCache>,
+    user_texts: Arc<UserTexts>,
 }
 
 #[derive(Clone)]
@@ -51,12 +53,31 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be opened or reached.
-    pub async fn open(location: &Location, pool: PoolConfig) -> Result<Self, StoreError> {
+    pub async fn open(location: &Location, pool: &PoolConfig) -> Result<Self, StoreError> {
         let database = match location {
             Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path)?),
             Location::Postgres(url) => Database::Postgres(postgres::Postgres::open(url, pool).await?),
         };
-        Ok(Self { database, memory: SessionMemory::new(), event_counts: Arc::default(), applications: Arc::default() })
+        Ok(Self {
+            database,
+            memory: SessionMemory::new(),
+            event_counts: Arc::default(),
+            applications: Arc::default(),
+            user_texts: Arc::default(),
+        })
+    }
+
+    /// The texts of users in memory.
+    pub(in crate::store) fn user_texts(&self) -> &Arc<UserTexts> {
+        &self.user_texts
+    }
+
+    /// Takes the password of settings that were read again, for connections that are made from now on.
+    /// `None`: that of the URL. SQLite has none.
+    pub fn use_password(&self, password: Option<Password>) {
+        if let Database::Postgres(postgres) = &self.database {
+            postgres.password().replace(password);
+        }
     }
 
     pub(in crate::store) fn event_counts(&self) -> &Arc<EventCounts> {

@@ -92,7 +92,7 @@ enum Section {
     Applications,
     /// All groups.
     Groups,
-    /// All tokens.
+    /// The user's own tokens, or all tokens.
     Tokens,
     /// What happened.
     Events,
@@ -115,7 +115,7 @@ impl Section {
             (Self::Users, "/users", "Users", rules),
             (Self::Applications, "/applications", "Applications", rules),
             (Self::Groups, "/groups", "Groups", rules),
-            (Self::Tokens, "/tokens", "Tokens", rules),
+            (Self::Tokens, "/tokens", "Tokens", true),
             (Self::Events, "/events", "Events", rules),
             (Self::Settings, "/settings", "Settings", rules),
         ];

@@ -190,6 +190,9 @@ pub(in crate::ui) struct EventLine {
     /// The user that it is about, if that user still exists.
     pub user_id: Option<i64>,
     pub username: String,
+    /// Who did it, if that was a user, who still exists.
+    pub actor_id: Option<i64>,
+    pub actor: String,
     /// The address of the request, if the viewer may know it.
     pub ip: String,
     pub place: String,
@@ -209,6 +212,8 @@ impl EventLine {
             parts: if matches!(event.content, EventContent::SessionsEnded { .. }) { event.id } else { 0 },
             user_id: event.user_id,
             username: event.username.clone(),
+            actor_id: event.actor_id,
+            actor: event.actor.clone(),
             ip,
             place: place.unwrap_or_default(),
             session: event.session,

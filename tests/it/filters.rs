@@ -105,6 +105,7 @@ on_both!(a_command_with_a_mistake_ends_nothing, |home| async move {
     fails(&["contry:DE user:alice"], "The rest was understood: “user:alice”");
     fails(&["country:Atlantis"], "“Atlantis” is nothing that “country:” can be");
     fails(&["idle:soon", "user:bob"], "The rest was understood: “user:bob”");
+    fails(&["reason:revoked", "user:bob"], "The rest was understood: “user:bob”");
     fails(&["user:alic"], "there is no user named alic");
     fails(&["--user", "alic"], "there is no user named alic");
     fails(&["userkey:99"], "there is no user with the primary key 99");

@@ -128,6 +128,8 @@ async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> {
         ("not-me", format!("/sessions/not-me?session={uuid}")),
         ("all-sessions", "/sessions/all".into()),
         ("all-sessions-filtered", "/sessions/all?q=country:DE+colour:red".into()),
+        ("ended-sessions", "/sessions/all?state=ended".into()),
+        ("sessions-of-both", "/sessions/all?state=both&q=used:today".into()),
         ("end", "/sessions/all/end?scope=all".into()),
         ("session", format!("/sessions/{uuid}")),
         ("map", "/map".into()),

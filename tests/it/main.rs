@@ -56,6 +56,7 @@ mod power_loss;
 mod privacy;
 mod proxies;
 mod scripts;
+mod secret_files;
 mod secrets;
 mod serve;
 mod settings;

@@ -13,20 +13,22 @@ const HEAD: &str = "\
 
 <!-- Made from src/config/ by UPDATE_DOCS=1 cargo test --test it settings. A test compares them. -->
 
-Settings are read at start. They come from four places; a later one is stronger:
+Settings are read at start; [SIGHUP](OPERATIONS.md#reload) reads them again. They come from four places; a later one is stronger:
 
 1. the default;
-2. `rollcall.toml` in the working directory, or the file that `--config` or `ROLLCALL_CONFIG` names. [rollcall.example.toml](../rollcall.example.toml) has every setting;
+2. a file: the one that `--config` or `ROLLCALL_CONFIG` names, else `rollcall.toml` in the working directory, else `/etc/rollcall/rollcall.toml`. [rollcall.example.toml](../rollcall.example.toml) has every setting;
 3. the environment: `ROLLCALL_` and the setting in capitals, with `__` for the dot. `sessions.idle_timeout` is `ROLLCALL_SESSIONS__IDLE_TIMEOUT`. An empty variable counts as unset;
 4. flags: `--set sessions.idle_timeout=30m`. `--data-dir`, `--database-url` and `--listen` are flags of their own.
+
+A secret can be in a file of its own: the variable of the setting with `_FILE` behind it names the file (`ROLLCALL_DATABASE__URL_FILE=/run/secrets/url`), and so does `\"file:/run/secrets/url\"` in `rollcall.toml`. A systemd credential with the setting's name (`LoadCredential=database.url:/etc/rollcall/url`) is the weakest of these. One line break at the end of the file is not part of the secret. `rollcall.toml` in the working directory is refused when it belongs to another user than root or the caller, or when every user may write to it.
 
 A duration is a number with a unit (`s`, `m`, `h`, `d`), or several (`1h 30m`). An unknown setting is an error that names the nearest one, and so is a value of the wrong form. `rollcall check` reads the settings and reports what is wrong. Administrators see at `/settings` what a running server uses and where each value came from, without secrets.
 ";
 
 const EXAMPLE_HEAD: &str = "\
 # Every setting of Rollcall with its default. Copy this file to rollcall.toml and remove the # in front
-# of what you change. rollcall.toml is read from the working directory, or from where --config or
-# ROLLCALL_CONFIG points.
+# of what you change. The file is the one that --config or ROLLCALL_CONFIG names, else ./rollcall.toml,
+# else /etc/rollcall/rollcall.toml.
 #
 # The environment is stronger than this file (ROLLCALL_SESSIONS__IDLE_TIMEOUT=30m: ROLLCALL_, the
 # setting, and __ for the dot; an empty variable counts as unset), and flags are stronger than the

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::process::{Done, Home, skip};
 
 /// Runs a program to its end; it must succeed.
-fn ran(program: &Path, args: &[&str], is_of_postgres: bool) {
+pub fn ran(program: &Path, args: &[&str], is_of_postgres: bool) {
     // PostgreSQL refuses to run as root.
     let mut command = if is_of_postgres && is_root() {
         let mut command = Command::new("runuser");
@@ -19,12 +19,12 @@ fn ran(program: &Path, args: &[&str], is_of_postgres: bool) {
     assert!(done.success(), "{} {args:?}: {done}", program.display());
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n")
 }
 
 /// Where the newest PostgreSQL's programs are; Debian keeps them off the PATH.
-fn programs() -> Option<PathBuf> {
+pub fn programs() -> Option<PathBuf> {
     let mut versions: Vec<_> = std::fs::read_dir("/usr/lib/postgresql").ok()?.filter_map(Result::ok).map(|at| at.path()).collect();
     versions.sort_by_key(|path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()));
     versions.pop().map(|path| path.join("bin")).filter(|bin| bin.join("initdb").exists())

@@ -34,6 +34,7 @@ pub(super) struct GroupLine {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the line")]
 pub(super) struct UserLine {
     pub id: Option<i64>,
     #[serde(default)]

@@ -168,6 +168,7 @@ pub async fn purge(app: &App, by: By<'_>) -> Result<u64, ActionError> {
         let gone = app.store.write(move |db| Box::pin(async move { db.delete_ended_sessions(before, PURGE_STEP).await })).await?;
         purged += gone;
         if gone < PURGE_STEP.unsigned_abs() {
+            app.store.write(|db| Box::pin(async move { db.delete_unused_names().await })).await?;
             return Ok(purged);
         }
     }

@@ -131,7 +131,7 @@ async fn user_agent_key(core: &Core, user_agent: &str) -> Result<i64, StoreError
     if let Some(key) = core.store.read().find_user_agent_id(user_agent).await? {
         return Ok(key);
     }
-    let (text, rules) = (user_agent.to_owned(), core.user_agents.fingerprint().to_owned());
+    let (text, rules) = (user_agent.to_owned(), core.user_agents.fingerprint());
     let parser = std::sync::Arc::clone(&core.user_agents);
     // The first text compiles the rules, which takes a while.
     let parsed = tokio::task::spawn_blocking(move || (parser.parse(&text), text)).await;

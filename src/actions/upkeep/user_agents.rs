@@ -16,7 +16,7 @@ pub async fn refresh(app: &App, by: By<'_>) -> Result<(), ActionError> {
     by.must_operate()?;
     let mut is_behind = false;
     loop {
-        let rules = app.user_agents.fingerprint().to_owned();
+        let rules = app.user_agents.fingerprint();
         let rows = app.store.read().list_user_agents_of_other_rules(&rules, STEP).await?;
         let is_last = rows.len() < usize::try_from(STEP).unwrap_or(usize::MAX);
         if rows.is_empty() && !is_behind {

@@ -248,7 +248,7 @@ impl Maker {
         if let Some(id) = self.known.get(&text) {
             return Ok(*id);
         }
-        let id = db.insert_user_agent(&text, &self.user_agents.parse(&text), self.user_agents.fingerprint()).await?;
+        let id = db.insert_user_agent(&text, &self.user_agents.parse(&text), &self.user_agents.fingerprint()).await?;
         self.known.insert(text, id);
         Ok(id)
     }

@@ -1,18 +1,20 @@
 //! The search language: `user:alice country:germany idle:>30d -current`, and plain words.
 //!
 //! The search box of the page of all sessions and the command line read it. A key is a word of
-//! [`crate::domain::filters`] or one of `TIMES`; both are explained by [`words`]. A mistake is said in
-//! a sentence. What was understood can still be shown ([`SessionQuery::understood`]), but sessions end only
+//! [`crate::domain::filters`] or one of `TIMES`; both are explained by [`words`]. Some keys are about ended
+//! sessions only, such as `reason:`. A mistake is said in a sentence. What was understood can still be shown ([`SessionQuery::understood`]), but sessions end only
 //! by a query without a mistake ([`SessionQuery::filter`]).
 
+mod days;
 mod read;
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::filters::{FilterSet, Word};
-use crate::domain::listing::SessionFilter;
+use crate::domain::filters::{ENDED, FilterSet, Word};
+use crate::domain::listing::{EndedFilter, SessionFilter};
+pub use crate::domain::query::days::{Day, Days};
 use crate::domain::query::read::{read, split, unquoted};
 use crate::domain::search::{MAX_TERMS, folded_terms};
 
@@ -40,7 +42,7 @@ pub struct Token {
 pub enum Meaning {
     /// A text that must be part of the username, the address or the user agent.
     Words(String),
-    /// A value of a filter of [`crate::domain::filters::SESSIONS`].
+    /// A value of a filter of [`crate::domain::filters::SESSIONS`] or [`crate::domain::filters::ENDED`].
     Filter {
         /// The filter's name.
         name: &'static str,
@@ -55,22 +57,40 @@ pub enum Meaning {
     EndsWithin(Duration),
     /// Does not end within this time.
     EndsAfter(Duration),
-    /// Last used in this span of time, both ends included.
-    Used(Option<Timestamp>, Option<Timestamp>),
+    /// Last used on these days.
+    Used(Days),
+    /// Ended on these days.
+    Ended(Days),
     /// All but the session that asks.
     NotCurrent,
 }
 
 /// The keys whose values depend on the time of the question.
-const TIMES: [Word; 3] = [
+const TIMES: [Word; 4] = [
     Word { key: "idle", example: ">30d", about: "not used for that long; <1h: used within it; s, m, h, d, w" },
     Word { key: "ends", example: "<1h", about: "ends within it; >7d: does not" },
-    Word { key: "used", example: "2026-11-01", about: "last used on that day in UTC; >DAY, <DAY, DAY..DAY" },
+    Word {
+        key: "used",
+        example: "yesterday",
+        about: "last used on that day in UTC: today, yesterday, 2026-11-01, >DAY, <DAY, DAY..DAY",
+    },
+    Word { key: "ended", example: "today", about: "ended on that day, as for used" },
 ];
+
+impl Meaning {
+    /// Whether only ended sessions can match it.
+    fn is_of_ended(&self) -> bool {
+        match self {
+            Self::Ended(_) => true,
+            Self::Filter { name, .. } => ENDED.iter().any(|filter| filter.about.name == *name),
+            _ => false,
+        }
+    }
+}
 
 /// Every key of the language once, with an example and what it says.
 pub fn words() -> impl Iterator<Item = Word> {
-    let keys: Vec<Word> = SessionFilter::all().flat_map(|about| about.words).copied().chain(TIMES).collect();
+    let keys: Vec<Word> = EndedFilter::all().flat_map(|about| about.words).copied().chain(TIMES).collect();
     let is_first = |at: usize| keys.iter().position(|word| Some(word.key) == keys.get(at).map(|word| word.key)) == Some(at);
     let first: Vec<Word> = keys.iter().enumerate().filter(|(at, _)| is_first(*at)).map(|(_, word)| *word).collect();
     first.into_iter()
@@ -127,23 +147,61 @@ impl SessionQuery {
         self.tokens.iter().filter_map(|token| token.meaning.as_ref().ok())
     }
 
-    /// The filter that the query means at `now`; families are as typed
+    /// The filter of live sessions that the query means at `now`; families are as typed
     /// ([`crate::actions::sessions::question::spelled`] corrects their letter case).
     ///
     /// # Errors
-    /// [`Mistakes`] when a part of it was not understood: what is left would match more than was meant.
+    /// [`Mistakes`] when a part of it was not understood, or is about ended sessions: what is left would match more
+    /// than was meant.
     pub fn filter(&self, now: Timestamp) -> Result<SessionFilter, Mistakes> {
-        match self.mistakes() {
+        let wrong = |token: &Token| match &token.meaning {
+            Ok(meaning) if meaning.is_of_ended() => Some(format!(
+                "“{}” is about ended sessions; this is a search of live ones (ended ones: the list Ended, or --ended).",
+                token.text
+            )),
+            Ok(_) => None,
+            Err(sentence) => Some(sentence.clone()),
+        };
+        match self.mistakes_by(wrong) {
             Some(mistakes) => Err(mistakes),
             None => Ok(self.understood(now)),
         }
     }
 
+    /// The filter of ended sessions that the query means at `now`.
+    ///
+    /// # Errors
+    /// [`Mistakes`] when a part of it was not understood.
+    pub fn ended_filter(&self, now: Timestamp) -> Result<EndedFilter, Mistakes> {
+        match self.mistakes() {
+            Some(mistakes) => Err(mistakes),
+            None => Ok(self.ended_understood(now)),
+        }
+    }
+
+    /// Whether only ended sessions can match it: it has a word such as `reason:`.
+    #[must_use]
+    pub fn is_of_ended(&self) -> bool {
+        self.meanings().any(Meaning::is_of_ended)
+    }
+
+    /// Its text without the words that only ended sessions have.
+    #[must_use]
+    pub fn of_live(&self) -> String {
+        let is_of_live = |token: &&Token| !token.meaning.as_ref().is_ok_and(Meaning::is_of_ended);
+        let texts: Vec<&str> = self.tokens.iter().filter(is_of_live).map(|token| token.text.as_str()).collect();
+        texts.join(" ")
+    }
+
     /// What is wrong with it, if anything is.
     #[must_use]
     pub fn mistakes(&self) -> Option<Mistakes> {
-        let sentences: Vec<String> = self.tokens.iter().filter_map(|token| token.meaning.clone().err()).collect();
-        let understood = self.tokens.iter().filter(|token| token.meaning.is_ok()).map(|token| token.text.as_str());
+        self.mistakes_by(|token| token.meaning.clone().err())
+    }
+
+    fn mistakes_by(&self, wrong: impl Fn(&Token) -> Option<String>) -> Option<Mistakes> {
+        let sentences: Vec<String> = self.tokens.iter().filter_map(&wrong).collect();
+        let understood = self.tokens.iter().filter(|token| wrong(token).is_none()).map(|token| token.text.as_str());
         (!sentences.is_empty()).then(|| Mistakes { sentences, understood: understood.collect::<Vec<_>>().join(" ") })
     }
 
@@ -176,27 +234,37 @@ impl SessionQuery {
     /// for ending them.
     #[must_use]
     pub fn understood(&self, now: Timestamp) -> SessionFilter {
-        let mut filter = SessionFilter::default();
+        self.ended_understood(now).session
+    }
+
+    /// The same for ended sessions.
+    #[must_use]
+    pub fn ended_understood(&self, now: Timestamp) -> EndedFilter {
+        let mut ended = EndedFilter::default();
         for meaning in self.meanings() {
+            if let Meaning::Filter { name, value } = meaning {
+                // It took this value when the token was read.
+                let _ = ended.set(name, value);
+                continue;
+            }
+            let filter = &mut ended.session;
             match meaning {
-                Meaning::Words(_) | Meaning::NotCurrent => {}
-                Meaning::Filter { name, value } => {
-                    // It took this value when the token was read.
-                    let _ = filter.set(name, value);
-                }
+                Meaning::Words(_) | Meaning::NotCurrent | Meaning::Filter { .. } => {}
+                Meaning::Ended(days) => (ended.ended_gte, ended.ended_lte) = days.bounds(now),
                 Meaning::IdleOver(time) => filter.last_used_lte = Some(earlier(filter.last_used_lte, now.minus(*time))),
                 Meaning::IdleUnder(time) => filter.last_used_gte = Some(later(filter.last_used_gte, now.minus(*time))),
                 Meaning::EndsWithin(time) => filter.expires_lte = Some(now.plus(*time)),
                 Meaning::EndsAfter(time) => filter.expires_gte = Some(now.plus(*time)),
-                Meaning::Used(from, to) => {
+                Meaning::Used(days) => {
+                    let (from, to) = days.bounds(now);
                     filter.last_used_gte = from.map(|from| later(filter.last_used_gte, from)).or(filter.last_used_gte);
                     filter.last_used_lte = to.map(|to| earlier(filter.last_used_lte, to)).or(filter.last_used_lte);
                 }
             }
         }
         // `parse` checked that there are not too many.
-        filter.search = folded_terms(self.terms()).unwrap_or_default();
-        filter
+        ended.session.search = folded_terms(self.terms()).unwrap_or_default();
+        ended
     }
 
     /// The words that are searched for, without quotes.
@@ -297,6 +365,11 @@ mod tests {
         assert_eq!((day.last_used_gte, day.last_used_lte), (Some(at("2026-11-05")), Some(at("2026-11-05T23:59:59.999999Z"))));
         let span = filter("used:2026-11-01..2026-11-03");
         assert_eq!((span.last_used_gte, span.last_used_lte), (Some(at("2026-11-01")), Some(at("2026-11-03T23:59:59.999999Z"))));
+        let day = filter("used:yesterday");
+        assert_eq!((day.last_used_gte, day.last_used_lte), (Some(at("2026-11-09")), Some(at("2026-11-09T23:59:59.999999Z"))));
+        let span = filter("used:yesterday..today");
+        assert_eq!((span.last_used_gte, span.last_used_lte), (Some(at("2026-11-09")), Some(at("2026-11-10T23:59:59.999999Z"))));
+        assert_eq!(filter("used:<Today").last_used_lte, Some(at("2026-11-09T23:59:59.999999Z")));
         assert_eq!(filter("used:>2026-11-01").last_used_gte, Some(at("2026-11-02")));
         assert_eq!(filter("used:<2026-11-01").last_used_lte, Some(at("2026-10-31T23:59:59.999999Z")));
         // Both apply: the narrower end.
@@ -311,7 +384,9 @@ mod tests {
             ("idle:soon", "Such as idle:>30d"),
             ("idle:>99999999999999999999d", "Such as idle"),
             ("ip:1.2.3", "Such as ip:192.0.2.7"),
-            ("used:yesterday", "Such as used:2026-11-01"),
+            ("used:tomorrow", "Such as used:yesterday"),
+            ("ended:soon", "Such as ended:today"),
+            ("reason:boredom", "Such as reason:revoked"),
             ("user:", "“user:” says nothing. Such as user:alice"),
             ("-mobile", "only “-current”"),
             ("user:a user:b", "“user:b” comes second"),
@@ -360,8 +435,26 @@ mod tests {
             keys.push(key);
             let query = SessionQuery::parse(&format!("{key}:{example}"));
             assert_eq!(query.mistakes(), None, "{key}:{example}");
-            assert_ne!(query.understood(Timestamp(1 << 50)), SessionFilter::default(), "{key}:{example}");
+            assert_ne!(query.ended_understood(Timestamp(1 << 50)), EndedFilter::default(), "{key}:{example}");
         }
+    }
+
+    #[test]
+    fn words_about_ended_sessions_never_widen_a_search_of_live_ones() {
+        let now = at("2026-11-10T12:00:00Z");
+        let query = SessionQuery::parse("user:alice reason:revoked by:root ended:yesterday");
+        assert!(query.is_of_ended() && query.mistakes().is_none());
+        let filter = query.ended_filter(now).unwrap();
+        assert_eq!((filter.session.username.as_deref(), filter.ended_by.as_deref()), (Some("alice"), Some("root")));
+        assert_eq!(filter.reason, Some(crate::domain::EndReason::Revoked));
+        assert_eq!((filter.ended_gte, filter.ended_lte), (Some(at("2026-11-09")), Some(at("2026-11-09T23:59:59.999999Z"))));
+        let mistakes = query.filter(now).unwrap_err();
+        assert_eq!((mistakes.sentences.len(), mistakes.understood.as_str()), (3, "user:alice"));
+        assert!(mistakes.sentences[0].starts_with("“reason:revoked” is about ended sessions"), "{mistakes}");
+        let live = SessionQuery::parse("user:alice used:today");
+        assert!(!live.is_of_ended() && live.filter(now).is_ok());
+        assert_eq!(live.ended_filter(now).unwrap().session, live.filter(now).unwrap());
+        assert!(SessionQuery::parse("reason:revoked reason:expired").mistakes().is_some(), "one of a kind");
     }
 
     #[test]

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use crate::domain::address::Address;
-use crate::domain::clock::Timestamp;
 use crate::domain::filters::{FilterSet, Word};
-use crate::domain::listing::SessionFilter;
-use crate::domain::query::{Meaning, words};
-
-const DAY: Duration = Duration::from_secs(86_400);
+use crate::domain::listing::EndedFilter;
+use crate::domain::query::{Days, Meaning, words};
 
 /// Splits at white space; what is between double quotes stays together, with `\"` and `\\` for
 /// these two.
@@ -87,8 +84,8 @@ fn is_key(text: &str) -> bool {
 
 /// The first filter with this word that takes the value.
 fn by_filter(key: &str, value: &str) -> Option<Meaning> {
-    let mut filters = SessionFilter::all().filter(|about| about.words.iter().any(|word| word.key == key));
-    let about = filters.find(|about| SessionFilter::default().set(about.name, value).is_ok())?;
+    let mut filters = EndedFilter::all().filter(|about| about.words.iter().any(|word| word.key == key));
+    let about = filters.find(|about| EndedFilter::default().set(about.name, value).is_ok())?;
     Some(Meaning::Filter { name: about.name, value: value.to_owned() })
 }
 
@@ -102,7 +99,8 @@ fn by_time(key: &str, value: &str) -> Option<Meaning> {
             Some(time) => duration(time).map(Meaning::EndsAfter),
             None => duration(value.strip_prefix('<').unwrap_or(value)).map(Meaning::EndsWithin),
         },
-        "used" => used(value),
+        "used" => Days::parse(value).map(Meaning::Used),
+        "ended" => Days::parse(value).map(Meaning::Ended),
         _ => None,
     }
 }
@@ -120,21 +118,4 @@ fn duration(value: &str) -> Option<Duration> {
     };
     let count: u64 = value.get(..value.len() - 1)?.parse().ok()?;
     Some(Duration::from_secs(count.checked_mul(seconds).filter(|seconds| *seconds < 1 << 40)?))
-}
-
-fn used(value: &str) -> Option<Meaning> {
-    let end = |day: Timestamp| day.plus(DAY.saturating_sub(Duration::from_micros(1)));
-    if let Some(day) = value.strip_prefix('>') {
-        return Some(Meaning::Used(Some(end(self::day(day)?).plus(Duration::from_micros(1))), None));
-    }
-    if let Some(day) = value.strip_prefix('<') {
-        return Some(Meaning::Used(None, Some(self::day(day)?.minus(Duration::from_micros(1)))));
-    }
-    let (from, to) = value.split_once("..").unwrap_or((value, value));
-    Some(Meaning::Used(Some(day(from)?), Some(end(day(to)?))))
-}
-
-/// Midnight of a day, in UTC.
-fn day(text: &str) -> Option<Timestamp> {
-    if text.len() == 10 { Timestamp::parse(text) } else { None }
 }

@@ -35,6 +35,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0004_applications"),
         migration!("0005_guard"),
         migration!("0006_auditors"),
+        migration!("0007_lists"),
     ];
     ALL
 }

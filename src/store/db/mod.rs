@@ -3,6 +3,7 @@
 mod connect;
 pub(in crate::store) mod handle;
 pub(in crate::store) mod migrate;
+pub(in crate::store) mod password;
 pub(in crate::store) mod pending;
 pub(in crate::store) mod postgres;
 pub(in crate::store) mod seen;

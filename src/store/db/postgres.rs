@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::config::PoolConfig;
 use crate::store::db::connect::{self, Target};
+use crate::store::db::password::{CurrentPassword, WithPassword};
 use crate::store::db::pending::SLOTS;
 use crate::store::db::seen::SeenLog;
 use crate::store::{FromRow, Row, StoreError, Value};
@@ -37,6 +38,7 @@ pub struct Postgres {
     slots: Arc<Slots>,
     doubt: Arc<Doubt>,
     seen_log: Arc<SeenLog>,
+    password: CurrentPassword,
 }
 
 /// When connections were last found to be unusable: those that are older are not used again.
@@ -63,7 +65,7 @@ impl Postgres {
     /// Connects, so that a wrong configuration is reported at the start. One connection of each
     /// kind is made at once and kept: on a database that allows few connections, reads must not
     /// take all of them from writes.
-    pub(in crate::store) async fn open(url: &str, sizes: PoolConfig) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn open(url: &str, sizes: &PoolConfig) -> Result<Self, StoreError> {
         let Target { mut config, tls } = connect::target(url)?;
         config.application_name("rollcall").connect_timeout(WAIT).tcp_user_timeout(Duration::from_secs(10));
         // Keepalives stop firewalls and proxies from dropping an idle connection, or show that it
@@ -74,9 +76,10 @@ impl Postgres {
             Box::pin(async move { client.batch_execute("SET synchronous_commit = off").await.map_err(HookError::Backend) })
         });
         let doubt = Arc::new(Doubt::default());
+        let password = CurrentPassword::new(sizes.password.clone());
         let pool = |size, order, must_write| {
             let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-            let manager = Manager::from_config(config.clone(), tls.clone(), manager);
+            let manager = Manager::from_connect(config.clone(), WithPassword::new(tls.clone(), password.clone()), manager);
             let timeouts = Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) };
             let pool = Pool::builder(manager).max_size(size).queue_mode(order).runtime(Runtime::Tokio1).timeouts(timeouts);
             pool.pre_recycle(still_good(Arc::clone(&doubt), sizes.age, must_write))
@@ -93,10 +96,16 @@ impl Postgres {
             slots: Arc::new(Slots::new()),
             doubt,
             seen_log: Arc::default(),
+            password,
         };
         let (read, write, soon) = tokio::try_join!(this.client(), take(&this.writes), take(&this.soon))?;
         connect::check([&read, &write, &soon]).await?;
         Ok(this)
+    }
+
+    /// What new connections use as the password.
+    pub(in crate::store) fn password(&self) -> &CurrentPassword {
+        &self.password
     }
 
     /// The newest position of the log of changes that was read.

@@ -2,9 +2,11 @@
 
 use uuid::Uuid;
 
+use crate::domain::fold::fold;
 use crate::domain::listing::Sort;
 use crate::domain::page::{Found, Wanted};
 use crate::domain::{SessionId, Timestamp, UserId};
+use crate::store::db::statements::named;
 use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
 use crate::store::lists::Listed;
 use crate::store::{Db, Store, StoreError, Value};
@@ -22,6 +24,8 @@ pub struct EventFilter {
     pub actor: Option<String>,
     /// Of this kind.
     pub kind: Option<String>,
+    /// From this address, as it is stored.
+    pub ip: Option<String>,
     /// About this session.
     pub session: Option<SessionId>,
     /// Parts of the event with this key.
@@ -41,31 +45,58 @@ impl EventFilter {
         self.user.is_none() && self.session.is_none() && self.kind.is_none() && self.parent.is_none()
     }
 
+    /// Whether its events are read by an index in the order of time. Those about a user or a session, and parts, have
+    /// one in the order of keys, in which events are written.
+    fn is_by_time(&self) -> bool {
+        self.parent.is_none() && self.session.is_none() && self.user.is_none()
+    }
+
+    /// The `ORDER BY` clause.
+    fn order(&self, is_ascending: bool) -> String {
+        let turn = if is_ascending { "" } else { " DESC" };
+        if self.is_by_time() { format!(" ORDER BY e.at{turn}, e.id{turn}") } else { format!(" ORDER BY e.id{turn}") }
+    }
+
     /// The `WHERE` clause on `events e`, and its values.
-    fn condition(&self) -> (String, Vec<Value>) {
+    fn condition(&self, is_sqlite: bool) -> (String, Vec<Value>) {
+        // The one that usually leaves the fewest comes first: the `+` keeps SQLite from the indexes of the others.
         let conditions: [(&str, Option<Value>); 8] = [
-            ("e.user_uuid =", self.user.map(Into::into)),
-            ("e.actor =", self.actor.as_ref().map(Into::into)),
-            ("e.kind =", self.kind.as_ref().map(Into::into)),
             ("e.session_uuid =", self.session.map(Into::into)),
             ("e.parent_id =", self.parent.map(Into::into)),
+            ("e.user_uuid =", self.user.map(Into::into)),
+            ("e.ip =", self.ip.as_ref().map(Into::into)),
+            ("e.actor =", self.actor.as_ref().map(Into::into)),
+            ("e.kind =", self.kind.as_ref().map(Into::into)),
             ("e.at >=", self.from.map(Into::into)),
             ("e.at <=", self.to.map(Into::into)),
-            ("e.id <", self.before.map(Into::into)),
         ];
         let (mut all, mut values) = (Vec::new(), Vec::new());
-        if self.is_folded() {
-            all.push("e.parent_id IS NULL".to_owned());
-        }
         for (condition, value) in conditions {
             let Some(value) = value else { continue };
+            let plus = if !is_sqlite || values.is_empty() || condition.starts_with("e.at") { "" } else { "+" };
             values.push(value);
-            all.push(format!("{condition} ${}", values.len()));
+            all.push(format!("{plus}{condition} ${}", values.len()));
+        }
+        if self.ip.is_some() {
+            all.push("e.ip <> ''".to_owned());
+        }
+        if self.is_folded() {
+            let has_index = self.ip.is_some() || self.actor.is_some();
+            all.push(if is_sqlite && has_index { "+e.parent_id IS NULL" } else { "e.parent_id IS NULL" }.to_owned());
+        }
+        if let Some(before) = self.before {
+            values.push(before.into());
+            let key = values.len();
+            let at = format!("(SELECT b.at FROM events b WHERE b.id = ${key})");
+            all.push(if self.is_by_time() { format!("(e.at, e.id) < ({at}, ${key})") } else { format!("e.id < ${key}") });
         }
         let sql = if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) };
         (sql, values)
     }
 }
+
+/// How many events a search for a text looks at.
+pub const TEXTS_READ: i64 = 1_000;
 
 /// What events can be ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,14 +114,11 @@ impl Listed for EventFilter {
         let (filter, is_ascending) = (self.clone(), order.first().is_some_and(|sort| !sort.is_descending));
         let read = store.long_read(move |db| {
             Box::pin(async move {
-                let (condition, mut values) = filter.condition();
+                let (condition, mut values) = filter.condition(db.is_sqlite());
                 let count: i64 = db.one(&format!("SELECT count(*) FROM events e{condition}"), &values).await?.unwrap_or(0);
                 let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
-                let (turn, next) = (if is_ascending { "" } else { " DESC" }, values.len() + 1);
-                let sql = format!(
-                    "SELECT {EVENT_COLUMNS} FROM events e{condition} ORDER BY e.id{turn} LIMIT ${next} OFFSET ${}",
-                    next + 1
-                );
+                let (order, next) = (filter.order(is_ascending), values.len() + 1);
+                let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{condition}{order} LIMIT ${next} OFFSET ${}", next + 1);
                 values.extend([window.limit.into(), window.offset.into()]);
                 Ok(wanted.found(count, db.all(&sql, &values).await?))
             })
@@ -105,10 +133,48 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_latest_events(&self, filter: &EventFilter, limit: i64) -> Result<Vec<EventRow>, StoreError> {
-        let (condition, mut values) = filter.condition();
+        let (condition, mut values) = filter.condition(self.is_sqlite());
         values.push(limit.into());
-        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{condition} ORDER BY e.id DESC LIMIT ${}", values.len());
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{condition}{} LIMIT ${}", filter.order(false), values.len());
         self.all(&sql, &values).await
+    }
+
+    /// The same, of events that hold a text in their kind, names, address or content, in any letter case. It looks at
+    /// [`TEXTS_READ`] events at most; with fewer matches than `limit`, the key tells where it stopped.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_latest_events(
+        &self,
+        filter: &EventFilter,
+        text: &str,
+        limit: i64,
+    ) -> Result<(Vec<EventRow>, Option<i64>), StoreError> {
+        let (condition, mut values) = filter.condition(self.is_sqlite());
+        let order = filter.order(false);
+        let find = if self.is_sqlite() { "instr" } else { "strpos" };
+        values.extend(values![text, fold(text)]);
+        let (plain, folded) = (values.len() - 1, values.len());
+        // Databases fold fewer letters than Rust does, so the text is looked for as it was typed, too.
+        let texts = ["e.kind", "e.actor", "e.username", "e.ip", "e.content"];
+        let holds = texts.map(|column| format!("{find}({column}, ${plain}) > 0 OR {find}(upper({column}), ${folded}) > 0"));
+        let sql = format!(
+            "SELECT e.id, CAST(CASE WHEN {} THEN 1 ELSE 0 END AS BIGINT) FROM events e{condition}{order} LIMIT {TEXTS_READ}",
+            holds.join(" OR ")
+        );
+        let read: Vec<(i64, i64)> = self.all(&sql, &values).await?;
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let is_whole = i64::try_from(read.len()).is_ok_and(|count| count < TEXTS_READ);
+        let found: Vec<i64> = read.iter().filter(|(_, holds)| *holds == 1).map(|(id, _)| *id).take(wanted).collect();
+        let stop = read.last().map(|(id, _)| *id).filter(|_| !is_whole && found.len() < wanted);
+        if found.is_empty() {
+            return Ok((Vec::new(), stop));
+        }
+        let (mut sql, mut values) = (format!("SELECT {EVENT_COLUMNS} FROM events e WHERE "), Vec::new());
+        sql.push_str(&named("e.id", &mut values, &found));
+        let mut rows: Vec<EventRow> = self.all(&sql, &values).await?;
+        rows.sort_by_key(|row| found.iter().position(|id| *id == row.id));
+        Ok((rows, stop))
     }
 
     /// The uuid of a user, by which history names them; `None` when there is no such user.

@@ -9,6 +9,7 @@ pub mod names;
 pub mod policies;
 pub mod privacy;
 pub mod profiles;
+pub mod texts;
 pub mod token_list;
 pub mod tokens;
 pub mod user_list;

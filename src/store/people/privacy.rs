@@ -49,6 +49,8 @@ impl Db<'_> {
         let sql = "UPDATE ended_sessions SET ended_by_uuid = NULL, ended_by_name = $3 WHERE ended_by_uuid = $1 \
             OR (ended_by_name = $2 AND ended_by_uuid IS NOT NULL AND ended_by_uuid NOT IN (SELECT uuid FROM users))";
         self.execute(sql, &values![user, name, ERASED]).await?;
+        let sql = "DELETE FROM former_names WHERE (user_uuid = $1 OR username = $2) AND user_uuid NOT IN (SELECT uuid FROM users)";
+        self.execute(sql, &values![user, name]).await?;
         Ok(owners.len() as u64)
     }
 

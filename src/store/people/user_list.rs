@@ -1,6 +1,7 @@
 //! Users as lists show them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::domain::UserId;
 use crate::domain::listing::Sort;
@@ -43,14 +44,44 @@ fn column(key: UserSortKey) -> &'static str {
     }
 }
 
+/// Up to this number of users, a search names each by its key.
+const FEW: usize = 2_000;
+/// How many keys are read at once.
+const STEP: i64 = 5_000;
+
+/// The order in SQL, with a last term that no two users share.
+fn order_sql(order: &[Sort<UserSortKey>]) -> String {
+    let by = |sort: &Sort<UserSortKey>| format!("{}{}", column(sort.key), if sort.is_descending { " DESC" } else { "" });
+    let mut terms: Vec<String> = order.iter().map(by).collect();
+    if order.iter().all(|sort| !matches!(sort.key, UserSortKey::Id | UserSortKey::Username | UserSortKey::Uuid)) {
+        terms.push("u.id".to_owned());
+    }
+    terms.join(", ")
+}
+
 impl Listed for UserFilter {
     type Key = UserSortKey;
     type Row = ListedUser;
 
     async fn find(&self, store: &Store, order: &[Sort<UserSortKey>], wanted: Wanted) -> Result<Found<ListedUser>, StoreError> {
-        let (filter, order) = (self.clone(), order.to_vec());
-        store.long_read(move |db| Box::pin(async move { db.page_users(&filter, &order, wanted).await })).await
+        let (mut filter, order, texts) = (self.clone(), order.to_vec(), Arc::clone(store.user_texts()));
+        let read = store.long_read(move |db| {
+            Box::pin(async move {
+                if filter.search.is_empty() {
+                    return db.page_users(&filter, &order, wanted).await;
+                }
+                texts.refresh(db).await?;
+                let ids = texts.ids_with(&std::mem::take(&mut filter.search));
+                db.page_users_of(&filter, &ids, &order, wanted).await
+            })
+        });
+        read.await
     }
+}
+
+/// Whether a folded term could be part of a uuid's text.
+fn could_be_uuid(term: &str) -> bool {
+    term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// The first 200 characters, by which names and paths are indexed.
@@ -120,7 +151,7 @@ impl Conditions {
         let place = self.place(term);
         let texts = ["u.username_folded", "u.email_folded", "COALESCE(u.name_folded, upper(u.name))"];
         let mut any: Vec<String> = texts.iter().map(|text| self.contains(text, &place)).collect();
-        if term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        if could_be_uuid(term) {
             let uuid = if self.is_sqlite() {
                 let digits = |from: u8, count: u8| format!("substr(hex(u.uuid), {from}, {count})");
                 [digits(1, 8), digits(9, 4), digits(13, 4), digits(17, 4), digits(21, 12)].join(" || '-' || ")
@@ -158,12 +189,7 @@ impl Db<'_> {
         };
         let count = count.unwrap_or(0);
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
-        let by = |sort: &Sort<UserSortKey>| format!("{}{}", column(sort.key), if sort.is_descending { " DESC" } else { "" });
-        let mut terms: Vec<String> = order.iter().map(by).collect();
-        if order.iter().all(|sort| !matches!(sort.key, UserSortKey::Id | UserSortKey::Username | UserSortKey::Uuid)) {
-            terms.push("u.id".to_owned());
-        }
-        let terms = terms.join(", ");
+        let terms = order_sql(order);
         let (limit, offset) = (conditions.place(window.limit), conditions.place(window.offset));
         // What is skipped is read from the index alone.
         let sql = format!(
@@ -171,13 +197,59 @@ impl Db<'_> {
              (SELECT u.id FROM users u{clause} ORDER BY {terms} LIMIT {limit} OFFSET {offset}) ORDER BY {terms}"
         );
         let profiles: Vec<UserProfile> = self.all(&sql, &conditions.values).await?;
+        Ok(wanted.found(count, self.with_groups(profiles).await?))
+    }
+
+    async fn with_groups(&self, profiles: Vec<UserProfile>) -> Result<Vec<ListedUser>, StoreError> {
         let ids: Vec<i64> = profiles.iter().map(|profile| profile.user.id.0).collect();
         let mut groups = self.list_groups_of_users(&ids).await?;
         let with_groups = |profile: UserProfile| {
             let groups = groups.remove(&profile.user.id.0).unwrap_or_default();
             ListedUser { profile, groups }
         };
-        Ok(wanted.found(count, profiles.into_iter().map(with_groups).collect()))
+        Ok(profiles.into_iter().map(with_groups).collect())
+    }
+
+    /// The page of those of these users (keys, ascending) that match.
+    async fn page_users_of(
+        &self,
+        filter: &UserFilter,
+        ids: &[i64],
+        order: &[Sort<UserSortKey>],
+        wanted: Wanted,
+    ) -> Result<Found<ListedUser>, StoreError> {
+        let is_all = *filter == UserFilter::default();
+        let is_few = ids.len() <= FEW;
+        let (mut found, mut after): (Vec<i64>, i64) = (Vec::new(), 0);
+        let (these, terms): (HashSet<i64>, _) = (ids.iter().copied().collect(), order_sql(order));
+        // Many users: the list is read in its order until the page is full. Their number is known without other filters.
+        let last = wanted.window_at_most().filter(|_| is_all && !is_few).map(|window| window.offset.saturating_add(window.limit));
+        let is_full = |found: &[i64]| last.is_some_and(|last| i64::try_from(found.len()).is_ok_and(|count| count >= last));
+        loop {
+            let mut conditions = Conditions::of_users(self, filter);
+            if is_few {
+                let (list, values) =
+                    crate::store::db::statements::in_list(std::mem::take(&mut conditions.values), ids.iter().copied());
+                conditions.values = values;
+                conditions.add(format!("u.id IN ({list})"));
+            }
+            let clause = conditions.clause();
+            let (limit, offset) = (conditions.place(STEP), conditions.place(after));
+            let sql = format!("SELECT u.id FROM users u{clause} ORDER BY {terms} LIMIT {limit} OFFSET {offset}");
+            let read: Vec<i64> = self.all(&sql, &conditions.values).await?;
+            let is_end = i64::try_from(read.len()).unwrap_or(STEP) < STEP;
+            found.extend(read.into_iter().filter(|id| these.contains(id)));
+            if is_end || is_full(&found) {
+                break;
+            }
+            after += STEP;
+        }
+        let count = i64::try_from(if is_full(&found) { ids.len() } else { found.len() }).unwrap_or(0);
+        let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
+        let skipped = usize::try_from(window.offset).unwrap_or(usize::MAX);
+        let shown: Vec<i64> = found.into_iter().skip(skipped).take(usize::try_from(window.limit).unwrap_or(0)).collect();
+        let mut users = self.list_listed_users(&shown).await?;
+        Ok(wanted.found(count, shown.iter().filter_map(|id| users.remove(id)).collect()))
     }
 
     /// The direct groups of these users, by name; a user without any is left out.

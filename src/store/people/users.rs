@@ -109,6 +109,7 @@ pub enum Held {
 
 /// What a user may do, with what their groups add.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a right of its own")]
 pub struct Rights {
     /// Everything.
     pub is_superuser: bool,

@@ -5,6 +5,7 @@ use crate::domain::UserId;
 use crate::domain::listing::SessionFilter;
 use crate::domain::search::could_be_address;
 use crate::store::sessions::index::Question;
+use crate::store::sessions::sources::is_part_of_address;
 use crate::store::{CountKey, Db, StoreError, Value};
 
 /// Up to this number of sessions, the sessions of one user are filtered one by one.
@@ -184,7 +185,7 @@ impl Db<'_> {
             let sql = match reach {
                 Reach::Table => self.search_condition(term, &placeholder),
                 Reach::Rows => self.row_search_condition(&placeholder),
-                Reach::Ended => self.ended_search_condition(&placeholder),
+                Reach::Ended => self.ended_search_condition(term, &placeholder),
             };
             conditions.sql.push(sql);
         }
@@ -210,15 +211,20 @@ impl Db<'_> {
         format!("({})", texts.map(|text| self.holds(text, placeholder)).join(" OR "))
     }
 
-    /// Whether one search term is part of one of an ended session's three texts.
-    fn ended_search_condition(&self, placeholder: &str) -> String {
+    /// Whether one search term is part of an ended session's username or user agent, of a name or the e-mail address
+    /// that its user has now, or of its address.
+    fn ended_search_condition(&self, term: &str, placeholder: &str) -> String {
         let holds = |text: &str| self.holds(text, placeholder);
-        format!(
-            "({} OR s.user_agent_id IN (SELECT id FROM user_agents WHERE {}) OR {})",
+        let users = ["username_folded", "email_folded", "COALESCE(name_folded, upper(name))"].map(holds).join(" OR ");
+        let mut any = vec![
             holds("s.username_folded"),
-            holds("text_folded"),
-            holds("upper(s.last_ip)"),
-        )
+            format!("s.user_agent_id IN (SELECT id FROM user_agents WHERE {})", holds("text_folded")),
+            format!("s.user_uuid IN (SELECT uuid FROM users WHERE {users})"),
+        ];
+        if is_part_of_address(term) {
+            any.push(holds("upper(s.last_ip)"));
+        }
+        format!("({})", any.join(" OR "))
     }
 
     /// The sessions that match one search term, in each of the three texts it may be part of.

@@ -15,7 +15,8 @@ use crate::store::{CountKey, Db, FromRow, Row, Store, StoreError};
 use crate::values;
 
 /// The columns of a [`SessionRow`], after the UUID of the session and its user.
-const AS_LISTED: &str = "s.created_at, s.last_used_at, s.expires_at, s.last_ip_key, s.user_agent_id, s.is_remembered";
+pub(in crate::store) const AS_LISTED: &str =
+    "s.created_at, s.last_used_at, s.expires_at, s.last_ip_key, s.user_agent_id, s.is_remembered";
 
 /// An ended session as listed.
 #[derive(Clone, Debug)]
@@ -190,5 +191,15 @@ impl Db<'_> {
             self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(*user)], -1);
         }
         Ok(users.len() as u64)
+    }
+
+    /// Deletes the former names of users that no ended session has.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_unused_names(&self) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM former_names WHERE NOT EXISTS (SELECT 1 FROM ended_sessions s \
+            WHERE s.username = former_names.username AND s.user_uuid = former_names.user_uuid)";
+        self.execute(sql, &[]).await
     }
 }

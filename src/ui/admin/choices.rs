@@ -176,10 +176,9 @@ pub(in crate::ui) fn rights_words(
         places.join(", ")
     };
     let mut words = Vec::new();
-    let flags: [(bool, fn(&GroupRow) -> bool, &str); 2] =
-        [(is_superuser, |group| group.is_superuser, SUPERUSER), (is_auditor, |group| group.is_auditor, AUDITOR)];
-    for (own, is_of, what) in flags {
-        let by: Vec<&str> = groups.iter().filter(|group| is_of(group)).map(|group| group.name.as_str()).collect();
+    for (own, what) in [(is_superuser, SUPERUSER), (is_auditor, AUDITOR)] {
+        let gives = |group: &&GroupRow| if what == SUPERUSER { group.is_superuser } else { group.is_auditor };
+        let by: Vec<&str> = groups.iter().filter(gives).map(|group| group.name.as_str()).collect();
         if own || !by.is_empty() {
             words.push(format!("{what} ({})", from(own, &by)));
         }

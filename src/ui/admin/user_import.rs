@@ -4,7 +4,7 @@
 use askama::Template;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use serde::Deserialize;
 
@@ -68,11 +68,11 @@ pub fn address() -> MethodRouter<App> {
     get(show).post(submit).layer(DefaultBodyLimit::max(MOST_BYTES))
 }
 
-fn answer(app: &App, visitor: &Visitor, csv: String, preview: Option<Preview>) -> PageResult {
+fn answer(app: &App, visitor: &Visitor, csv: String, preview: Option<Preview>) -> Response {
     let is_wrong = preview.as_ref().is_some_and(|preview| !preview.faults.is_empty());
     let status = if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let frame = visitor.frame(app, Section::Users);
-    Ok(page(status, &ImportPage { frame, csv, preview: preview.map(Found::of), most: MOST_ROWS }))
+    page(status, &ImportPage { frame, csv, preview: preview.map(Found::of), most: MOST_ROWS })
 }
 
 /// The form. It asks for the proof first: a long file is not kept while a proof is asked for.
@@ -81,7 +81,7 @@ async fn show(State(app): State<App>, request: Request) -> PageResult {
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.principal(PATH)?.must_administer()?;
     visitor.confirmed(&app, PATH)?;
-    answer(&app, &visitor, String::new(), None)
+    Ok(answer(&app, &visitor, String::new(), None))
 }
 
 /// Shows what would be added, or adds it.
@@ -101,12 +101,12 @@ async fn submit(State(app): State<App>, request: Request) -> PageResult {
     let by = By::Principal(&who, &actor);
     if form.store != "yes" {
         let preview = csv_import::preview(&app, by, file).await?;
-        return answer(&app, &visitor, form.csv, Some(preview));
+        return Ok(answer(&app, &visitor, form.csv, Some(preview)));
     }
     let added = csv_import::add_all(&app, by, file).await?;
     if added.faults.is_empty() {
         return Ok(Redirect::to(user::PATH).into_response());
     }
     // Something changed since the preview.
-    conflict(answer(&app, &visitor, form.csv, Some(added)))
+    conflict(Ok(answer(&app, &visitor, form.csv, Some(added))))
 }

@@ -2,13 +2,14 @@
 
 pub mod end;
 pub mod export;
+mod history;
 pub mod live;
 pub mod map;
 pub mod offers;
 mod rows;
 pub mod session;
 pub(in crate::ui) mod view;
-mod viewer;
+pub(in crate::ui) mod viewer;
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -26,7 +27,7 @@ use crate::store::StoreError;
 use crate::ui::error::PageError;
 use crate::ui::fleet::offers::{ApiNames, Offers};
 use crate::ui::fleet::rows::{Look, RenderedRow};
-use crate::ui::fleet::view::{Column, PATH, SIZES, View, is_kept};
+use crate::ui::fleet::view::{Among, Column, PATH, SIZES, View, is_kept};
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, assets, page};
 
@@ -48,6 +49,7 @@ struct SessionsPage {
     facets: Vec<Facet>,
     headings: Vec<Heading>,
     offers: Offers,
+    states: Vec<(Among, String)>,
 }
 
 /// The counts of the page, without the rest of it: fetched again when sessions change.
@@ -125,15 +127,12 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         look.view.keep(&app.config, response.headers_mut());
         return Ok(response);
     }
+    if look.view.state != Among::Live {
+        return history::show(&app, &visitor, look, filter, now).await;
+    }
     let found = find(&app, look.clone(), filter.clone(), now).await?;
     let look = Look { view: found.view, ..look };
     let view = &look.view;
-    let chips = view
-        .query
-        .tokens
-        .iter()
-        .enumerate()
-        .map(|(at, token)| Chip { text: token.text.clone(), without: view.with_query(&view.query.without(at)).url() });
     let headings = view.columns.iter().map(|column| {
         let (url, order) = view.url_ordered_by(column.order());
         Heading { text: column.heading(), url, order }
@@ -146,7 +145,8 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         last_url: view.url_at_page(found.pages),
         users: found.facets.users,
         rows: found.rows,
-        chips: chips.collect(),
+        chips: chips(view),
+        states: states(view),
         mistakes: view.query.mistakes(),
         words: words().collect(),
         facets: facets(&app, view, &found.facets, found.count),
@@ -155,6 +155,17 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         look,
     };
     Ok(page(StatusCode::OK, &template))
+}
+
+/// The parts of a view's search.
+fn chips(view: &View) -> Vec<Chip> {
+    let tokens = view.query.tokens.iter().enumerate();
+    tokens.map(|(at, token)| Chip { text: token.text.clone(), without: view.with_query(&view.query.without(at)).url() }).collect()
+}
+
+/// The addresses of the same search among other sessions.
+fn states(view: &View) -> Vec<(Among, String)> {
+    Among::ALL.into_iter().map(|state| (state, view.url_of_state(state))).collect()
 }
 
 /// The counts of a view's page.

@@ -40,6 +40,8 @@ struct RowTemplate<'a> {
     place: String,
     network: String,
     ip: String,
+    /// Where all sessions of the address are listed.
+    ip_url: String,
     used: Moment,
     signed_in: Moment,
     /// How the user authenticated, and whether they asked to stay signed in.
@@ -96,6 +98,7 @@ pub(in crate::ui) async fn render(
             place: whereabouts.place,
             network: whereabouts.network,
             ip: row.last_ip.to_string(),
+            ip_url: look.view.url_of_address(&row.last_ip.to_string()),
             used: Moment::new(row.last_used_at, now),
             signed_in: Moment::new(row.created_at, now),
             how: detail.map(how).unwrap_or_default(),

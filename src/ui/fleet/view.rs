@@ -16,7 +16,7 @@ use crate::auth::cookies;
 use crate::config::Config;
 use crate::domain::listing::{SessionFilter, Sort};
 use crate::domain::page::Wanted;
-use crate::domain::query::SessionQuery;
+use crate::domain::query::{SessionQuery, token};
 use crate::domain::{SessionId, Timestamp};
 use crate::http::query::Query;
 use crate::store::StoreError;
@@ -121,10 +121,53 @@ impl fmt::Display for Remembered {
     }
 }
 
+/// Which sessions a view lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::ui) enum Among {
+    /// Those that are signed in.
+    #[default]
+    Live,
+    /// Those that ended.
+    Ended,
+    /// All of them.
+    Both,
+}
+
+impl Among {
+    pub const ALL: [Self; 3] = [Self::Live, Self::Ended, Self::Both];
+
+    /// Its name in the address.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Ended => "ended",
+            Self::Both => "both",
+        }
+    }
+
+    /// Its name on the page.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Live => "Signed in",
+            Self::Ended => "Ended",
+            Self::Both => "Both",
+        }
+    }
+
+    /// The state that an address asks for. Words that only ended sessions have, such as `reason:`, mean ended sessions.
+    fn of(query: &Query, search: &SessionQuery) -> Self {
+        let named = Self::ALL.into_iter().find(|state| query.last("state") == Some(state.name()));
+        if search.is_of_ended() { Self::Ended } else { named.unwrap_or_default() }
+    }
+}
+
 /// The whole view.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::ui) struct View {
     pub query: SessionQuery,
+    pub state: Among,
+    /// After which row the page begins, of a list with ended sessions; `""`: at the first.
+    pub after: String,
     /// The API's name of the order, with an optional `-`.
     pub order: String,
     pub page: i64,
@@ -174,8 +217,11 @@ impl View {
         let named: Vec<&str> = query.all("col").map(|name| if name == "ip" { "place" } else { name }).collect();
         let columns: Vec<Column> = Column::ALL.into_iter().filter(|column| named.contains(&column.name())).collect();
         let order = query.last("order").filter(|order| is_order(order)).unwrap_or(ORDER);
+        let search = SessionQuery::parse(query.last("q").unwrap_or_default());
         Self {
-            query: SessionQuery::parse(query.last("q").unwrap_or_default()),
+            state: Among::of(query, &search),
+            after: query.last("after").unwrap_or_default().to_owned(),
+            query: search,
             order: order.to_owned(),
             page: query.last("page").and_then(|page| page.trim().parse().ok()).filter(|page| *page > 0).unwrap_or(1),
             size: query
@@ -208,6 +254,12 @@ impl View {
         let query = self.query.to_string();
         if !query.is_empty() {
             parameters.push(("q", query));
+        }
+        if self.state != Among::Live {
+            parameters.push(("state", self.state.name().to_owned()));
+        }
+        if !self.after.is_empty() {
+            parameters.push(("after", self.after.clone()));
         }
         if self.order != ORDER {
             parameters.push(("order", self.order.clone()));
@@ -244,7 +296,24 @@ impl View {
     }
 
     pub fn with_query(&self, text: &str) -> Self {
-        Self { query: SessionQuery::parse(text), page: 1, ..self.clone() }
+        Self { query: SessionQuery::parse(text), page: 1, after: String::new(), ..self.clone() }
+    }
+
+    /// The address of the same search among these sessions. What only ended sessions have is left out of a search of
+    /// others.
+    pub fn url_of_state(&self, state: Among) -> String {
+        let query = if state == Among::Ended { self.query.to_string() } else { self.query.of_live() };
+        Self { state, ..self.with_query(&query) }.url()
+    }
+
+    /// The address of all sessions, live and ended, that were last used from this address.
+    pub fn url_of_address(&self, ip: &str) -> String {
+        Self { state: Among::Both, order: ORDER.to_owned(), ..self.with_query(&token("ip", ip)) }.url()
+    }
+
+    /// The address of the page that begins after this row.
+    pub fn url_after(&self, after: &str) -> String {
+        Self { after: after.to_owned(), ..self.clone() }.url()
     }
 
     /// The address with one more token, or without it if it is there already; and whether it is.

@@ -43,6 +43,12 @@ on_both!(ended_sessions_are_listed_and_exported, |home| async move {
     assert_eq!(ended(&["--user", "alice"]), [1]);
     assert_eq!(ended(&["browser:firefox"]), [1]);
     assert_eq!(ended(&["--reason", "revoked", "--ended-by", "cli", "--ordering", "-uuid"]), [4, 3, 1]);
+    assert_eq!(ended(&["reason:revoked by:cli ended:today", "--ordering", "-uuid"]), [4, 3, 1], "the words of the page");
+    assert_eq!(ended(&["reason:revoked", "ended:yesterday..today", "--user", "alice"]), [1]);
+    assert!(home.fails(2, &["session", "list", "--ended", "--reason", "revoked", "reason:expired"]).contains("both say it"));
+    for live in [&["session", "list", "reason:revoked"][..], &["session", "end", "--yes", "ended:today"]] {
+        assert!(home.fails(2, live).contains("is about ended sessions"), "{live:?}");
+    }
     assert_eq!(ended(&["--ended-from", "2020-01-01", "--ended-to", "2099-01-01", "--ordering", "uuid"]), [1, 3, 4]);
     let row = home.rows(&["session", "list", "--ended", "--json", "--user", "alice"]).remove(0);
     assert_eq!((&row["ended_by"], &row["reason"], &row["comment"]), (&json!("cli"), &json!("revoked"), &json!("left on a train")));

@@ -5,6 +5,8 @@ mod expiry;
 mod geoip;
 mod neighbours;
 mod postgres;
+#[cfg(target_os = "linux")]
+mod process;
 mod sqlite;
 mod start;
 mod stop;

@@ -1,6 +1,9 @@
 //! The pages of administrators: users, tokens, events, settings; and the page of one session.
 
 use rollcall::domain::Permission;
+use rollcall::domain::caller::Actor;
+use rollcall::domain::event::EventContent;
+use rollcall::store::StoreError;
 
 use crate::support::app::{Browser, PASSWORD};
 use crate::support::{SESSIONS, TestApp, encode};
@@ -18,17 +21,16 @@ db_test!(only_administrators_administrate, |db| async move {
     let viewer = app.user_who_may("vera", &Permission::ALL).await.session().await;
     let root = app.superuser("root").await.session().await;
     let user = format!("/users/{}", alice.id.0);
-    for path in ["/users", "/tokens", "/events", "/settings", &user] {
+    for path in ["/users", "/events", "/events/export?format=csv", "/settings", &user] {
         let refused = viewer.get(path).await.assert_status(403).text();
         assert!(!refused.contains("root"), "{path}");
         root.get(path).await.assert_status(200);
-        assert_eq!(app.anonymous().get(path).await.redirects_to(), format!("/sign-in?next={path}"));
+        assert!(app.anonymous().get(path).await.redirects_to().starts_with("/sign-in?next=/"), "{path}");
     }
     let (active, password) = (format!("{user}/active"), format!("{user}/password"));
     for (path, fields) in [
         ("/users", &[("username", "mallory")][..]),
         ("/tokens", &[("username", "root"), ("made_up", "x"), ("days", "0")]),
-        ("/tokens/remove", &[("identifier", "x")]),
         (&active, &[("active", "no")]),
         (&password, &[("password", "a long password")]),
     ] {
@@ -141,9 +143,98 @@ db_test!(events_are_filtered_and_paged, |db| async move {
     assert!(root.get("/events?actor=nobody").await.text().contains("No event matches"));
     assert!(root.get("/events?from=2026-11-02").await.text().contains("No event matches"));
     assert_eq!(root.get("/events?from=2026-11-01&to=2026-11-01&kind=user_added").await.text().matches("<tr>").count(), 3);
-    for (odd, says) in [("from=soon", "is no day"), ("user=nobody", "no user named"), ("before=x&kind=%00&to=9", "is no day")] {
+    for (odd, says) in [
+        ("from=soon", "is no time"),
+        ("user=nobody", "no user named"),
+        ("before=x&kind=%00&to=9", "is no time"),
+        ("ip=x", "is no address"),
+    ] {
         assert!(root.get(&format!("/events?{odd}")).await.assert_status(200).text().contains(says), "{odd}");
     }
+});
+
+db_test!(events_are_found_by_address_text_and_time_and_exported, |db| async move {
+    let app = TestApp::new(db).await;
+    app.user("alice").await.session_on("203.0.113.9", "curl/8").await;
+    app.user("zoë").await.session_on("203.0.113.10", "curl/8").await;
+    let root = app.superuser("root").await.session().await;
+    let rows = async |query: &str| root.get(&format!("/events?{query}")).await.assert_status(200).text();
+    let count = async |query: &str| rows(query).await.matches("<tr>").count().saturating_sub(1);
+    assert_eq!(count("ip=203.0.113.9").await, 1);
+    assert_eq!(count("ip=203.0.113.9&actor=alice&kind=sign_in&from=today&to=today").await, 1);
+    assert_eq!(count("text=ALICE&kind=sign_in").await, 1);
+    assert_eq!(count("text=203.0.113.").await, 2);
+    assert_eq!(count(&format!("text={}&kind=sign_in", encode("zoë"))).await, 1);
+    assert_eq!(count("from=2026-11-01T12:00:00Z&to=2026-11-01T12:00:00Z&kind=sign_in").await, 3);
+    assert_eq!(count("to=2026-11-01T11:59:59Z").await, 0);
+    assert_eq!(count("from=yesterday&to=yesterday").await, 0);
+    assert_eq!(count("actor=cli&kind=user_added").await, 3, "one who is no user");
+    let text = rows("ip=203.0.113.9").await;
+    assert!(text.contains("href=\"/events?ip=203.0.113.9\"") && text.contains("href=\"/events?kind=sign_in\""), "{text}");
+    let csv = root.get("/events/export?format=csv&ip=203.0.113.9").await.assert_status(200).text();
+    assert!(csv.starts_with("\u{feff}at,kind,actor,") && csv.contains("alice signed in") && csv.lines().count() == 2, "{csv}");
+    let json = root.get("/events/export?format=jsonl&kind=sign_in").await.assert_status(200).text();
+    assert_eq!(json.lines().count(), 3);
+    assert!(json.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"] == "sign_in"));
+    root.get("/events/export?format=xml").await.assert_status(404);
+    root.get("/events/export?format=csv&from=soon").await.assert_status(404);
+});
+
+db_test!(a_text_far_back_is_found_by_searching_on, |db| async move {
+    let app = TestApp::new(db).await;
+    app.user("alice").await;
+    let now = app.app.clock.now();
+    let events: Vec<_> = (0..1_200).map(|_| EventContent::SignOut {}.by(&Actor::cli(), now)).collect();
+    let written: Result<_, StoreError> =
+        app.app.store.write(move |db| Box::pin(async move { db.insert_events(&events).await })).await;
+    written.unwrap();
+    let root = app.superuser("root").await.session().await;
+    let first = root.get("/events?text=alice&actor=cli").await.text();
+    assert!(first.contains("There may be more further back") && !first.contains("added the user alice"), "{first}");
+    let next = first.split("href=\"").find(|rest| rest.contains("rel=\"next\"")).unwrap().split('"').next().unwrap();
+    let second = root.get(&next.replace("&#38;", "&")).await.text();
+    assert!(second.contains("added the user alice"), "{second}");
+});
+
+db_test!(everybody_has_a_page_of_their_own_tokens, |db| async move {
+    let app = TestApp::new(db).await;
+    app.user("bob").await.named_token("bobs").await;
+    let alice = app.user("alice").await.session().await;
+    assert!(alice.get("/sessions").await.text().contains("href=\"/tokens\""), "it is in the navigation");
+    let key_in = |text: &str| text.split("<code id=\"key\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
+    let fields = [("identifier", "mine"), ("days", "30"), ("scope.sessions:read", "1"), ("scope.users:read", "1")];
+    let made = post(&alice, "/tokens", &fields).await.assert_status(200).text();
+    let first = key_in(&made);
+    assert!(made.contains("read sessions, read users and groups") && !made.contains("bobs"), "{made}");
+    app.anonymous().with_bearer(&first).get(SESSIONS).await.assert_status(200);
+    app.anonymous().with_bearer(&first).get("/api/v3/core/tokens/").await.assert_status(403);
+    // Another's token is none of hers.
+    post(&alice, "/tokens", &[("username", "bob"), ("made_up", "x"), ("days", "1")]).await.assert_status(403);
+    for path in ["/tokens/rotate?identifier=bobs", "/tokens/remove?identifier=bobs"] {
+        alice.get(path).await.assert_status(404);
+    }
+    post(&alice, "/tokens/rotate", &[("identifier", "bobs"), ("hours", "0")]).await.assert_status(404);
+    post(&alice, "/tokens/remove", &[("identifier", "bobs")]).await;
+    assert_eq!(app.number("SELECT count(*) FROM tokens WHERE identifier = 'bobs'").await, 1);
+    // Both keys are good for the time that she chose, and then the new one alone.
+    let asked = alice.get("/tokens/rotate?identifier=mine").await.assert_status(200).text();
+    assert!(asked.contains("opens the same for 1 day"), "{asked}");
+    let rotated = post(&alice, "/tokens/rotate", &[("identifier", "mine"), ("hours", "24")]).await.assert_status(200).text();
+    let second = key_in(&rotated);
+    assert!(rotated.contains("The key before opens the same for 1 day more"));
+    for key in [&first, &second] {
+        app.anonymous().with_bearer(key).get(SESSIONS).await.assert_status(200);
+    }
+    post(&alice, "/tokens/rotate", &[("identifier", "mine"), ("hours", "5")]).await.assert_status(404);
+    app.advance(std::time::Duration::from_secs(86_400));
+    app.anonymous().with_bearer(&first).get(SESSIONS).await.assert_status(403);
+    app.anonymous().with_bearer(&second).get(SESSIONS).await.assert_status(200);
+    let root = app.superuser("root").await.session().await;
+    let all = root.get("/tokens").await.assert_status(200).text();
+    assert!(all.contains(">mine<") && all.contains(">bobs<"));
+    let found = root.get("/tokens?q=bob").await.text();
+    assert!(found.contains(">bobs<") && !found.contains(">mine<"), "{found}");
+    assert!(root.get("/tokens?q=nothing").await.text().contains("No token matches"));
 });
 
 db_test!(settings_show_where_they_came_from_and_no_secret, |db| async move {

@@ -5,6 +5,7 @@ mod all_sessions;
 mod applications;
 mod begin;
 mod confirm;
+mod ended_sessions;
 mod form;
 mod forms;
 mod headers;

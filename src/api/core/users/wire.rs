@@ -81,6 +81,7 @@ pub struct Role {
 
 /// A user.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of authentik's, or of ours")]
 pub struct User<'a> {
     /// The number in addresses.
     pk: i64,

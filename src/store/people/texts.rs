@@ -1,0 +1,279 @@
+//! The texts of all users in memory, for searches: username, e-mail address, full name and uuid, and the former
+//! names that ended sessions have. A search passes over one block of memory, not over the table.
+//!
+//! It holds nothing that the database does not hold. Before each question it reads the number of the last
+//! change, and then the users that changed since, whichever process changed them.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use memchr::memmem::Finder;
+use uuid::Uuid;
+
+use crate::store::{Db, FromRow, Row, StoreError};
+use crate::values;
+
+/// How many texts that are no longer true are kept, as a part of all texts, before the block is made anew.
+const MOST_GARBAGE: usize = 4;
+
+/// The texts of users that this process holds.
+#[derive(Debug, Default)]
+pub struct UserTexts {
+    known: RwLock<Known>,
+    /// Held while the texts catch up, so that none is replaced by an older one.
+    catching_up: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The number of the last change that is in it; `None`: not filled.
+    seq: Option<i64>,
+    /// All texts, each with a zero byte after it.
+    block: Vec<u8>,
+    /// The users, in the order of the block.
+    entries: Vec<Entry>,
+    /// The uuid of each entry as text, with a zero byte after it.
+    uuids: Vec<u8>,
+    /// Where the entry of a user is.
+    places: HashMap<Uuid, usize>,
+    /// How many entries are no longer true.
+    garbage: usize,
+}
+
+/// A user in the block.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    start: usize,
+    /// Where the former names begin, which a search of users does not find.
+    former: usize,
+    end: usize,
+    uuid: Uuid,
+    /// The primary key; 0: the user is gone.
+    id: i64,
+    is_true: bool,
+}
+
+/// A user as read.
+struct TextRow {
+    uuid: Uuid,
+    id: i64,
+    texts: [String; 3],
+}
+
+impl FromRow for TextRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { uuid: row.uuid()?, id: row.int()?, texts: [row.text()?, row.text()?, row.text()?] })
+    }
+}
+
+/// A former name.
+struct FormerRow(Uuid, String);
+
+impl FromRow for FormerRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self(row.uuid()?, row.text()?))
+    }
+}
+
+/// The length of a uuid's text, with the zero byte.
+const UUID_LENGTH: usize = 37;
+
+/// The columns of a [`TextRow`], of users `u`.
+const TEXTS: &str = "u.username_folded, u.email_folded, COALESCE(u.name_folded, upper(u.name))";
+
+impl UserTexts {
+    /// Reads what changed since the last question.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(in crate::store) async fn refresh(&self, db: &Db<'_>) -> Result<(), StoreError> {
+        let newest = db.one::<i64>("SELECT n FROM row_counts WHERE name = 'user_changes'", &[]).await?.unwrap_or(0);
+        if self.seq().is_some_and(|seq| seq >= newest) {
+            return Ok(());
+        }
+        let _turn = self.catching_up.lock().await;
+        let Some(seq) = self.seq() else {
+            let users: Vec<TextRow> = db.all(&format!("SELECT u.uuid, u.id, {TEXTS} FROM users u"), &[]).await?;
+            let former: Vec<FormerRow> = db.all("SELECT user_uuid, username_folded FROM former_names", &[]).await?;
+            let mut known = Known { seq: Some(newest), ..Known::default() };
+            known.replace(users, former);
+            *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+            return Ok(());
+        };
+        if seq >= newest {
+            return Ok(());
+        }
+        let changed = "FROM user_changes c JOIN";
+        let since = "WHERE c.seq > $1";
+        let all: Vec<Uuid> = db.all(&format!("SELECT c.user_uuid FROM user_changes c {since}"), &values![seq]).await?;
+        let sql = format!("SELECT u.uuid, u.id, {TEXTS} {changed} users u ON u.uuid = c.user_uuid {since}");
+        let users: Vec<TextRow> = db.all(&sql, &values![seq]).await?;
+        let sql = format!("SELECT f.user_uuid, f.username_folded {changed} former_names f ON f.user_uuid = c.user_uuid {since}");
+        let former: Vec<FormerRow> = db.all(&sql, &values![seq]).await?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for uuid in all {
+            known.remove(uuid);
+        }
+        known.replace(users, former);
+        known.seq = Some(newest);
+        known.tidy();
+        Ok(())
+    }
+
+    fn seq(&self) -> Option<i64> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).seq
+    }
+
+    /// The primary keys of the users with each term in one of their texts, ascending. Call [`UserTexts::refresh`] first.
+    #[must_use]
+    pub(in crate::store) fn ids_with(&self, terms: &[String]) -> Vec<i64> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Option<Vec<bool>> = None;
+        for term in terms {
+            let mut marks = vec![false; known.entries.len()];
+            known.each_with(term, |at, entry, hit| {
+                if entry.is_true && entry.id != 0 && hit < entry.former {
+                    mark(&mut marks, at);
+                }
+                true
+            });
+            known.each_with_uuid(term, |at, entry| {
+                if entry.is_true && entry.id != 0 {
+                    mark(&mut marks, at);
+                }
+            });
+            found = Some(match found {
+                None => marks,
+                Some(before) => before.into_iter().zip(marks).map(|(a, b)| a && b).collect(),
+            });
+        }
+        let found = found.unwrap_or_default();
+        let mut ids: Vec<i64> =
+            known.entries.iter().zip(&found).filter(|(_, is_found)| **is_found).map(|(entry, _)| entry.id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The users, also removed ones, with the term in a name or an e-mail address, now or before; at
+    /// most `limit`. Call [`UserTexts::refresh`] first.
+    #[must_use]
+    pub(in crate::store) fn uuids_with(&self, term: &str, limit: usize) -> Vec<Uuid> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::new();
+        known.each_with(term, |_, entry, _| {
+            if entry.is_true {
+                found.push(entry.uuid);
+            }
+            found.len() < limit
+        });
+        found
+    }
+}
+
+fn mark(marks: &mut [bool], at: usize) {
+    if let Some(mark) = marks.get_mut(at) {
+        *mark = true;
+    }
+}
+
+impl Known {
+    /// Adds users, with their former names.
+    fn replace(&mut self, users: Vec<TextRow>, former: Vec<FormerRow>) {
+        let mut names: HashMap<Uuid, Vec<String>> = HashMap::new();
+        for FormerRow(uuid, name) in former {
+            names.entry(uuid).or_default().push(name);
+        }
+        for TextRow { uuid, id, texts } in users {
+            let former = names.remove(&uuid).unwrap_or_default();
+            self.add(uuid, id, &texts, &former);
+        }
+        for (uuid, former) in names {
+            self.add(uuid, 0, &[], &former);
+        }
+    }
+
+    fn add(&mut self, uuid: Uuid, id: i64, texts: &[String], former: &[String]) {
+        self.remove(uuid);
+        let start = self.block.len();
+        let mut push = |texts: &[String]| {
+            for text in texts {
+                self.block.extend_from_slice(text.as_bytes());
+                self.block.push(0);
+            }
+            self.block.len()
+        };
+        let before = push(texts);
+        let end = push(former);
+        self.places.insert(uuid, self.entries.len());
+        self.entries.push(Entry { start, former: before, end, uuid, id, is_true: true });
+        self.push_uuid(uuid);
+    }
+
+    fn push_uuid(&mut self, uuid: Uuid) {
+        self.uuids.extend_from_slice(uuid.hyphenated().encode_upper(&mut Uuid::encode_buffer()).as_bytes());
+        self.uuids.push(0);
+    }
+
+    fn remove(&mut self, uuid: Uuid) {
+        let Some(entry) = self.places.remove(&uuid).and_then(|at| self.entries.get_mut(at)) else { return };
+        entry.is_true = false;
+        self.garbage += 1;
+        // What was erased is gone from the memory too.
+        if let Some(texts) = self.block.get_mut(entry.start..entry.end) {
+            texts.fill(0);
+        }
+    }
+
+    /// Makes the block anew when much of it is no longer true.
+    fn tidy(&mut self) {
+        if self.garbage * MOST_GARBAGE <= self.entries.len() {
+            return;
+        }
+        let (mut block, mut entries) = (Vec::with_capacity(self.block.len()), Vec::with_capacity(self.entries.len()));
+        for entry in self.entries.iter().filter(|entry| entry.is_true) {
+            let start = block.len();
+            block.extend_from_slice(self.block.get(entry.start..entry.end).unwrap_or_default());
+            entries.push(Entry { start, former: start + (entry.former - entry.start), end: block.len(), ..*entry });
+        }
+        self.places = entries.iter().enumerate().map(|(at, entry)| (entry.uuid, at)).collect();
+        (self.block, self.garbage) = (block, 0);
+        self.uuids.clear();
+        for entry in &entries {
+            self.push_uuid(entry.uuid);
+        }
+        self.entries = entries;
+    }
+
+    /// Calls `found` with each entry whose uuid holds the term.
+    fn each_with_uuid(&self, term: &str, mut found: impl FnMut(usize, &Entry)) {
+        if term.is_empty() || !term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            return;
+        }
+        let (finder, mut from) = (Finder::new(term.as_bytes()), 0);
+        while let Some(at) = self.uuids.get(from..).and_then(|rest| finder.find(rest)) {
+            let nth = (from + at) / UUID_LENGTH;
+            if let Some(entry) = self.entries.get(nth) {
+                found(nth, entry);
+            }
+            from = (nth + 1) * UUID_LENGTH;
+        }
+    }
+
+    /// Calls `found` with each entry that holds the term, and where, until it returns false. An entry is given once, at
+    /// the first place.
+    fn each_with(&self, term: &str, mut found: impl FnMut(usize, &Entry, usize) -> bool) {
+        if term.is_empty() || term.contains('\0') {
+            return;
+        }
+        let (finder, mut from) = (Finder::new(term.as_bytes()), 0);
+        while let Some(at) = self.block.get(from..).and_then(|rest| finder.find(rest)) {
+            let hit = from + at;
+            let nth = self.entries.partition_point(|entry| entry.end <= hit);
+            let Some(entry) = self.entries.get(nth) else { return };
+            if !found(nth, entry, hit) {
+                return;
+            }
+            from = entry.end;
+        }
+    }
+}

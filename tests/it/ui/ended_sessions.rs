@@ -1,0 +1,172 @@
+//! `/sessions/all` with sessions that ended: `state=ended` and `state=both`.
+
+use std::time::Duration;
+
+use rollcall::actions::by::By;
+use rollcall::actions::people::{privacy, users};
+use serde_json::json;
+
+use crate::support::app::Browser;
+use crate::support::{SESSIONS, TestApp, encode, seed};
+
+/// The ids of the rows that a page shows, in order.
+fn ids(text: &str) -> Vec<String> {
+    text.split("<tr data-id=\"").skip(1).map(|rest| rest[..36].to_owned()).collect()
+}
+
+async fn page(browser: &Browser, query: &str) -> String {
+    browser.get(&format!("/sessions/all?{query}")).await.assert_status(200).text()
+}
+
+/// What a search finds.
+async fn found(browser: &Browser, state: &str, q: &str) -> Vec<String> {
+    ids(&page(browser, &format!("state={state}&q={}", encode(q))).await)
+}
+
+/// The address of the link with this text.
+fn link(text: &str, label: &str) -> String {
+    let before = text.split(&format!(">{label}<")).next().filter(|before| before.len() < text.len());
+    let before = before.unwrap_or_else(|| panic!("no link {label}: {text}"));
+    let before = before.trim_end_matches("<span");
+    let href = before.rsplit("href=\"").next().unwrap().split('"').next().unwrap();
+    href.replace("&amp;", "&").replace("&#38;", "&")
+}
+
+db_test!(ended_sessions_are_found_by_the_words_that_only_they_have, |db| async move {
+    let app = TestApp::new(db).await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let root = app.superuser("root").await;
+    let admin = root.session().await;
+    let revoked = alice.session_on("192.0.2.1", "curl/8.14.1").await;
+    let signed_out = bob.session_on("192.0.2.2", "Mozilla/5.0").await;
+    let live = alice.session_on("192.0.2.1", "curl/8.14.1").await;
+    admin.with_csrf().delete(&revoked.url()).await.assert_status(204);
+    let proof = signed_out.get("/sessions").await.proof();
+    signed_out.post_form("/sign-out", &[("proof", proof.as_str())]).await;
+    let (revoked, signed_out) = (vec![revoked.uuid.clone()], vec![signed_out.uuid.clone()]);
+    assert_eq!(found(&admin, "ended", "").await, [signed_out.clone(), revoked.clone()].concat(), "the latest end first");
+    assert_eq!(found(&admin, "ended", "reason:revoked").await, revoked);
+    assert_eq!(found(&admin, "ended", "by:root").await, revoked);
+    assert_eq!(found(&admin, "ended", "by:bob reason:signed_out ended:today").await, signed_out);
+    assert_eq!(found(&admin, "ended", "ended:yesterday").await, Vec::<String>::new());
+    assert_eq!(found(&admin, "ended", "user:alice ip:192.0.2.0/24 browser:CURL used:today").await, revoked);
+    app.advance(Duration::from_secs(86_400));
+    assert_eq!(found(&admin, "ended", "ended:yesterday -current").await.len(), 2);
+    assert_eq!(found(&admin, "live", "reason:revoked").await, revoked, "a word that only ended sessions have shows those");
+    let both = found(&admin, "both", "user:alice").await;
+    assert!(both.len() == 2 && both.contains(&live.uuid) && both.contains(&revoked[0]));
+    let text = page(&admin, "state=ended&q=reason:revoked").await;
+    assert!(text.contains("<strong>1 session</strong>") && text.contains("revoked by root"), "{text}");
+    assert_eq!(link(&text, "Signed in"), "/sessions/all", "a search of live sessions has no word about ended ones");
+    let wrong = page(&admin, &format!("state=ended&q={}", encode("reason:boredom"))).await;
+    assert!(wrong.contains("“boredom” is nothing that “reason:” can be"), "{wrong}");
+    let refused = admin.get("/sessions/all/end?scope=all&q=reason:revoked").await.text();
+    assert!(refused.contains("is about ended sessions") && !refused.contains("name=\"expected\""), "{refused}");
+});
+
+db_test!(who_used_an_address_yesterday_is_answered_in_two_clicks, |db| async move {
+    let app = TestApp::new(db).await;
+    let (alice, bob) = (app.user("alice").await, app.user("bob").await);
+    let gone = alice.session_on("203.0.113.9", "curl/8.14.1").await;
+    let left = bob.session_on("203.0.113.9", "curl/8.14.1").await;
+    gone.with_csrf().delete(&gone.url()).await.assert_status(204);
+    app.advance(Duration::from_secs(86_400));
+    let today = app.user("carol").await.session_on("203.0.113.9", "curl/8.14.1").await;
+    let elsewhere = app.user("dora").await.session_on("203.0.113.10", "curl/8.14.1").await;
+    let admin = app.superuser("root").await.session().await;
+    let first = page(&admin, "").await;
+    let to_address = link(&first, "203.0.113.9");
+    assert_eq!(to_address, "/sessions/all?q=ip:203.0.113.9&state=both");
+    let all = admin.get(&to_address).await.text();
+    let shown = ids(&all);
+    assert!([&gone.uuid, &left.uuid, &today.uuid].iter().all(|uuid| shown.contains(uuid)) && !shown.contains(&elsewhere.uuid));
+    assert_eq!(shown.first(), Some(&today.uuid), "the latest first");
+    let yesterday = admin.get(&link(&all, "Yesterday")).await.text();
+    let mut shown = ids(&yesterday);
+    shown.sort();
+    let mut want = [gone.uuid.clone(), left.uuid.clone()];
+    want.sort();
+    assert_eq!(shown, want);
+    assert!(yesterday.contains("used:yesterday") && yesterday.contains(">alice<") && yesterday.contains(">bob<"));
+});
+
+db_test!(words_find_names_of_people_as_they_are_and_as_they_were, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let admin_user = app.superuser("root").await;
+    let admin = admin_user.session().await;
+    let token = admin_user.token().await;
+    let ended = alice.session_on("192.0.2.1", "curl/8.14.1").await;
+    ended.with_csrf().delete(&ended.url()).await.assert_status(204);
+    let this = vec![ended.uuid.clone()];
+    let nothing = Vec::<String>::new();
+    assert_eq!(found(&admin, "ended", "LIC").await, this);
+    assert_eq!(found(&admin, "ended", "curl alice").await, this);
+    assert_eq!(found(&admin, "ended", "192.0.2.").await, this);
+    assert_eq!(found(&admin, "ended", "wonder").await, nothing);
+    // By another process: this one finds it at the next question.
+    let other = app.restarted(&[]).await;
+    let api = format!("/api/v3/core/users/{}/", alice.id.0);
+    let body = json!({"username": "queen", "name": "Alice Wonder", "email": "rabbit@example.org"});
+    token.send_json("PATCH", &api, &body).await.assert_status(200);
+    for word in ["wonder", "RABBIT@example", "alice", "queen"] {
+        assert_eq!(found(&admin, "ended", word).await, this, "{word}");
+        let filter = rollcall::domain::listing::EndedFilter {
+            session: rollcall::domain::listing::SessionFilter {
+                search: vec![rollcall::domain::fold::fold(word)],
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        assert_eq!(other.store.ended_page(&filter, None, 5).await.unwrap().rows.len(), 1, "{word}");
+        let listed = token.get(&format!("/api/v3/core/ended_sessions/?search={}", encode(word))).await;
+        assert_eq!(listed.assert_status(200).count(), 1, "the API finds the same: {word}");
+    }
+    // A user who is gone is found by the name then; one who was erased is not.
+    let row = users::find(&app.app, By::Cli, "queen").await.unwrap();
+    users::remove(&app.app, By::Cli, &row).await.unwrap();
+    assert_eq!(found(&admin, "ended", "alic").await, this);
+    assert_eq!(found(&admin, "ended", "wonder").await, nothing);
+    privacy::erase(&app.app, By::Cli, "alice").await.unwrap();
+    assert_eq!(found(&admin, "ended", "alic").await, nothing);
+    assert_eq!(app.number("SELECT count(*) FROM former_names WHERE username = 'alice'").await, 0);
+});
+
+db_test!(pages_of_both_show_each_session_once, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    let used = |n: u32| json!({"last_used": format!("2026-10-{:02}T00:00:00Z", n % 28 + 1), "last_user_agent": format!("agent {}", n % 3)});
+    app.import(&(0..60).map(|n| seed::session(n, alice.id.0, used(n))).collect::<Vec<_>>()).await;
+    let root = app.superuser("root").await;
+    let (admin, token) = (root.session().await, root.token().await);
+    // Many of these have one and the same time of their end.
+    for n in (0..60).step_by(2) {
+        token.delete(&format!("{SESSIONS}{}/", seed::uuid(n))).await.assert_status(204);
+        if n % 12 == 0 {
+            app.advance(Duration::from_secs(1));
+        }
+    }
+    for (query, want) in
+        [("state=both", 61), ("state=ended", 30), ("state=ended&q=by:root+agent", 30), ("state=both&q=%22agent+1%22", 20)]
+    {
+        let (mut path, mut seen) = (format!("/sessions/all?{query}&size=10"), Vec::new());
+        loop {
+            let text = admin.get(&path).await.assert_status(200).text();
+            assert!(ids(&text).len() <= 10);
+            seen.extend(ids(&text));
+            if !text.contains("rel=\"next\"") {
+                break;
+            }
+            path = link(&text, "Next");
+        }
+        assert_eq!(seen.len(), want, "{query}");
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), want, "{query}: each once");
+    }
+    for odd in
+        ["after=x", "after=-1", "after=5.5", "after=1.2.3", "after=9999999", "after=0.9223372036854775807.9223372036854775807"]
+    {
+        admin.get(&format!("/sessions/all?state=both&{odd}")).await.assert_status(200);
+    }
+});
