@@ -15,7 +15,7 @@ use crate::store::sessions::details::SIGN_IN_COLUMNS;
 use crate::store::sessions::history::USER_NOW;
 use crate::store::sessions::history_list::{AS_LISTED, EndedListRow};
 use crate::store::sessions::sources::{Part, Sources, Text};
-use crate::store::{CountKey, Db, Store, StoreError};
+use crate::store::{Db, Store, StoreError};
 
 /// The most rows that one page reads.
 const BUDGET: i64 = 3_000;
@@ -170,9 +170,4 @@ fn with_check<'a>(candidates: Text, parts: impl Iterator<Item = &'a Part>) -> Te
         check.sql, candidates.sql
     );
     Text { sql, values: [check.values, candidates.values].concat() }
-}
-
-/// What a counter holds of a filter.
-pub(in crate::store) fn counter(user: Option<uuid::Uuid>) -> CountKey {
-    user.map_or(CountKey::Ended, CountKey::EndedOfUser)
 }

@@ -5,7 +5,6 @@ use uuid::Uuid;
 use crate::domain::listing::EndedFilter;
 use crate::domain::search::could_be_address;
 use crate::store::people::texts::UserTexts;
-use crate::store::sessions::history_page::counter;
 use crate::store::{CountKey, Db, StoreError, Value};
 
 /// The most values that one part is looked up by, such as the users that a word names.
@@ -331,4 +330,9 @@ fn of_agent(id: i64) -> Text {
 /// could be part of an IPv6 address too, but is meant as a name.
 pub(in crate::store) fn is_part_of_address(term: &str) -> bool {
     could_be_address(term) && (term.contains(['.', ':']) || term.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What a counter holds of a filter.
+fn counter(user: Option<uuid::Uuid>) -> CountKey {
+    user.map_or(CountKey::Ended, CountKey::EndedOfUser)
 }
