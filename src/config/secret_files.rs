@@ -76,8 +76,8 @@ mod tests {
         ] {
             assert_eq!(of(content).unwrap_err(), error, "{}", content.escape_ascii());
         }
-        assert_eq!(of(&[b'x'; 65537]).unwrap_err(), "NAME: FILE is larger than 65536 bytes");
-        assert_eq!(of(&[b'x'; 65536]).unwrap().len(), 65536);
+        assert_eq!(of(&vec![b'x'; 65537]).unwrap_err(), "NAME: FILE is larger than 65536 bytes");
+        assert_eq!(of(&vec![b'x'; 65536]).unwrap().len(), 65536);
         let missing = folder.path().join("none");
         let error = read("NAME", &missing).unwrap_err().0;
         assert_eq!(error, format!("NAME: {}: No such file or directory", missing.display()));

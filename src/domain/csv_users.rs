@@ -124,12 +124,12 @@ pub fn read(bytes: &[u8]) -> (Vec<UserRecord>, Vec<Fault>) {
         let row = match row {
             Ok(row) => row,
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
+                let line = error.position().map_or(0, |position| line_of(&text, position));
                 faults.push(Fault { line, why: "this row cannot be read".to_owned() });
                 continue;
             }
         };
-        let line = row.position().map_or(0, csv::Position::line);
+        let line = row.position().map_or(0, |position| line_of(&text, position));
         if row.iter().all(str::is_empty) {
             continue;
         }
@@ -248,6 +248,13 @@ fn flag(cell: &str) -> Option<bool> {
         "no" | "false" | "0" | "n" => Some(false),
         _ => None,
     }
+}
+
+/// The line of a row. The reader's position is before the empty lines that it skips.
+fn line_of(text: &str, position: &csv::Position) -> u64 {
+    let at = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let empty = text.as_bytes().iter().skip(at).take_while(|byte| **byte == b'\n').count();
+    position.line().saturating_add(u64::try_from(empty).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -174,6 +174,7 @@ where
     edit_with(app, by, slug, None, false, change).await
 }
 
+#[expect(clippy::option_option, reason = "whether it changes, and to which one or none")]
 async fn edit_with<F>(
     app: &App,
     by: By<'_>,

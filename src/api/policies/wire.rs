@@ -37,6 +37,7 @@ pub enum Bound<'a> {
 
 /// An entry of an application's `allow`.
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "authentik's fields")]
 pub struct PolicyBinding<'a> {
     /// What names it.
     #[schema(value_type = String, format = Uuid)]

@@ -152,7 +152,7 @@ fn read_skipped(body: &mut Body, guard: &mut Guard, kept: &mut Map<String, Value
             Err(rule) => body.wrong(NAME, sentence(&rule)),
         },
         Err(line) => {
-            body.wrong(NAME, format!("Rollcall has no regular expressions: {line:?} is no plain prefix such as ^/public."))
+            body.wrong(NAME, format!("Rollcall has no regular expressions: {line:?} is no plain prefix such as ^/public."));
         }
     }
     kept.insert(NAME.to_owned(), lines.into());

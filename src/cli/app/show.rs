@@ -16,7 +16,7 @@ type Names = HashMap<Party, String>;
 async fn names(app: &App, application: &Application) -> Result<Names, Failure> {
     let mut parties = application.access.allow.parties().to_vec();
     for rule in application.guard().into_iter().flat_map(|guard| &guard.rules) {
-        parties.extend(rule.demand.allow.iter().flat_map(|allow| allow.parties()));
+        parties.extend(rule.demand.allow.iter().flat_map(crate::domain::application::demand::Allow::parties));
     }
     Ok(app.store.read().list_party_names(&parties).await?.into_iter().collect())
 }

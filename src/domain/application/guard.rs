@@ -204,7 +204,7 @@ impl Guard {
             }
             let mut names: Vec<String> = table.keys().map(|name| name.to_ascii_lowercase()).collect();
             names.sort_unstable();
-            if let Some([name, _]) = names.array_windows::<2>().find(|[one, other]| one == other) {
+            if let Some([name, _]) = names.windows(2).find(|pair| pair.first() == pair.last()) {
                 return Err(ApplicationRule::HeaderTwice(name.clone()));
             }
         }

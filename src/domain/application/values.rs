@@ -235,6 +235,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be none")]
     fn text(text: &str) -> Option<Sent> {
         Some(Sent::Text(text.to_owned()))
     }

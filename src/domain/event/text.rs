@@ -47,6 +47,7 @@ pub fn end_reason(reason: EndReason, by: &str) -> String {
 /// What an event records, as a sentence: `root ended alice’s session: left on a train`. `actor` did it, and it is about
 /// `user`, or `""`.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
 pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
     let is_own = actor == user;
     let whose = if is_own { "their own".to_owned() } else { format!("{user}’s") };

@@ -152,7 +152,8 @@ impl AppSessionFilter {
         let (mut sql, mut values) = (String::from("TRUE"), Vec::new());
         let mut add = |condition: &str, value: Value| {
             values.push(value);
-            sql.push_str(&format!(" AND {}", condition.replace('?', &format!("${}", values.len()))));
+            sql.push_str(" AND ");
+            sql.push_str(&condition.replace('?', &format!("${}", values.len())));
         };
         if let Some(session) = self.session {
             add("s.uuid = ?", session.into());

@@ -228,10 +228,10 @@ impl Db<'_> {
         loop {
             let mut conditions = Conditions::of_users(self, filter);
             if is_few {
-                let (list, values) =
+                let (these, values) =
                     crate::store::db::statements::in_list(std::mem::take(&mut conditions.values), ids.iter().copied());
                 conditions.values = values;
-                conditions.add(format!("u.id IN ({list})"));
+                conditions.add(format!("u.id IN ({these})"));
             }
             let clause = conditions.clause();
             let (limit, offset) = (conditions.place(STEP), conditions.place(after));

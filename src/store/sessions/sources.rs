@@ -235,7 +235,7 @@ impl Db<'_> {
             all.span("ended_sessions_by_last_ip", "s.last_ip_key BETWEEN ? AND ?", [low.into(), high.into()]);
         }
         self.add_families(filter, &mut all).await?;
-        self.add_times(filter, &mut all);
+        Self::add_times(filter, &mut all);
         if let Some(method) = session.methods {
             // Stored methods are separated by blanks.
             all.check(self.contains("' ' || s.methods || ' '"), [format!(" {} ", method.as_str()).into()]);
@@ -265,11 +265,11 @@ impl Db<'_> {
         Ok(())
     }
 
-    fn add_times(&self, filter: &EndedFilter, all: &mut Sources) {
+    fn add_times(filter: &EndedFilter, all: &mut Sources) {
         let session = &filter.session;
         match (session.last_used_gte, session.last_used_lte) {
             (Some(from), Some(to)) => {
-                all.span("ended_sessions_by_last_use", "s.last_used_at BETWEEN ? AND ?", [from.into(), to.into()])
+                all.span("ended_sessions_by_last_use", "s.last_used_at BETWEEN ? AND ?", [from.into(), to.into()]);
             }
             (Some(from), None) => all.check("s.last_used_at >= ?", [from.into()]),
             (None, Some(to)) => all.check("s.last_used_at <= ?", [to.into()]),

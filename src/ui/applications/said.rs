@@ -15,7 +15,7 @@ impl Names {
     pub async fn of(app: &App, application: &Application) -> Result<Self, StoreError> {
         let mut parties = application.access.allow.parties().to_vec();
         for rule in application.guard().into_iter().flat_map(|guard| &guard.rules) {
-            parties.extend(rule.demand.allow.iter().flat_map(|allow| allow.parties()));
+            parties.extend(rule.demand.allow.iter().flat_map(crate::domain::application::demand::Allow::parties));
         }
         Ok(Self(app.store.read().list_party_names(&parties).await?.into_iter().collect()))
     }

@@ -14,6 +14,11 @@ use tempfile::TempDir;
 
 use crate::process::skip;
 
+#[expect(clippy::disallowed_methods, reason = "a process is asked again and again whether it is there yet, or still")]
+fn nap() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
 /// A running proxy. It is stopped in the end.
 pub struct Proxy {
     child: Child,
@@ -27,7 +32,7 @@ impl Drop for Proxy {
         crate::process::signal(self.child.id(), "TERM");
         let until = Instant::now() + Duration::from_secs(5);
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(20));
+            nap();
         }
         drop(self.child.kill());
         drop(self.child.wait());
@@ -74,7 +79,7 @@ impl Proxy {
             let is_gone = !matches!(self.child.try_wait(), Ok(None));
             let log = || fs::read_to_string(self._folder.path().join("log")).unwrap_or_default();
             assert!(!is_gone && Instant::now() < until, "the proxy does not answer: {}", log());
-            std::thread::sleep(Duration::from_millis(50));
+            nap();
         }
     }
 }
