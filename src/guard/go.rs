@@ -23,6 +23,7 @@ use crate::guard::shelter::shelter;
 use crate::guard::start;
 use crate::guard::state::{State, Tries};
 use crate::http::client::ClientInfo;
+use crate::http::headers::OnAppHost;
 use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::sessions::rows::LiveSession;
@@ -34,6 +35,10 @@ const SHOWN: &str = "shown";
 pub async fn go(Shared(app): Shared<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let mut response = shelter(&app, answer(&app, &parts)).await;
+    // This address is on Rollcall's own host. Where a proxy passed it on from an app's host, nothing is said about https.
+    if matches!(Guarded::of_request(&app, &parts.headers).await, Ok(None)) {
+        response.extensions_mut().remove::<OnAppHost>();
+    }
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
