@@ -125,7 +125,7 @@ impl Db<'_> {
         let these = named("s.id", &mut values, &ids);
         let sql = format!(
             "SELECT s.id, s.uuid, {USER_NOW}, {AS_LISTED}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, \
-             s.reason, s.comment FROM ended_sessions s WHERE {these}"
+             s.reason, s.comment, s.applications FROM ended_sessions s WHERE {these}"
         );
         Ok(self.all::<(i64, EndedListRow)>(&sql, &values).await?.into_iter().collect())
     }
