@@ -14,7 +14,7 @@ const HEAD: &str = "\
 
 <!-- Made from the router by UPDATE_DOCS=1 cargo test --test it operations. A test compares them. -->
 
-Every operation under `/api/v3/`, by authentik's names where authentik has it. [API.md](API.md) explains them; [compat.md](compat.md) has the rules they share.
+Every operation under `/api/v3/`, by authentik's names where authentik has it. [API.md](API.md) explains them; it links to the rules they share.
 
 ";
 
