@@ -41,7 +41,7 @@ fn root(file: &str) -> PathBuf {
 }
 
 /// Fails when the file is not what it should be; with `UPDATE_DOCS=1` writes it.
-fn compare(file: &str, should: &str) {
+pub fn compare(file: &str, should: &str) {
     let is = std::fs::read_to_string(root(file)).unwrap_or_default();
     if is == should {
         return;

@@ -171,9 +171,6 @@ fn low_byte(number: u32) -> u8 {
 
 /// The gram that begins at `start`, with zeros beyond the end.
 fn gram_at(bytes: &[u8], start: usize) -> Gram {
-    if let Some(whole) = bytes.get(start..).and_then(|rest| rest.first_chunk::<LENGTH>()) {
-        return Gram::from_be_bytes(*whole);
-    }
     (start..start + LENGTH).fold(0, |gram, at| gram << 8 | u32::from(bytes.get(at).copied().unwrap_or(0)))
 }
 
