@@ -1,7 +1,7 @@
 //! Heads of requests: credentials, queries, forwarded addresses.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
@@ -273,6 +273,17 @@ fn proved(peer: IpAddr, lines: &[&[u8]], is_trusted: impl Fn(IpAddr) -> bool) ->
     proved
 }
 
+/// The IPv4 address at the end of an IPv6 address, where a translator writes it.
+fn held(ip: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V6(ip) = ip else { return None };
+    let begins = ["::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "::/96"];
+    let begins = begins.map(|net| net.parse::<ipnet::Ipv6Net>().unwrap());
+    let [.., high, low] = ip.segments();
+    let is_compatible = begins.last().is_some_and(|net| net.contains(&ip));
+    let is_held = begins.iter().any(|net| net.contains(&ip)) && !(is_compatible && high == 0);
+    is_held.then(|| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))))
+}
+
 #[tokio::test]
 async fn forwarded_addresses() {
     let db = crate::support::TestDb::sqlite();
@@ -281,7 +292,10 @@ async fn forwarded_addresses() {
         .route("/", get(|Extension(client): Extension<ClientInfo>| async move { client.ip.to_string() }))
         .layer(axum::middleware::from_fn_with_state(app.app.clone(), identify));
     let trusted: Vec<ipnet::IpNet> = ["127.0.0.0/8", "10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap()).to_vec();
-    let words: [&[u8]; 16] = [
+    let is_trusted = |ip: IpAddr| [Some(ip), held(ip)].into_iter().flatten().any(|ip| trusted.iter().any(|net| net.contains(&ip)));
+    let words: [&[u8]; 18] = [
+        b"::10.0.0.2",
+        b"::ffff:0:10.0.0.4",
         b"10.0.0.1",
         b"127.0.0.1",
         b"fd00::1",
@@ -309,7 +323,7 @@ async fn forwarded_addresses() {
         let is: IpAddr = String::from_utf8(answer.body).unwrap().parse().unwrap();
         let sent: Vec<Vec<u8>> = lines.iter().map(|line| header_value(line).as_bytes().to_vec()).collect();
         let sent: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
-        let should = proved("127.0.0.1".parse().unwrap(), &sent, |ip| trusted.iter().any(|net| net.contains(&ip)));
+        let should = proved("127.0.0.1".parse().unwrap(), &sent, is_trusted);
         assert_eq!(is, should, "{:?}", sent.iter().map(|line| line.escape_ascii().to_string()).collect::<Vec<_>>());
         let is_inside = trusted.iter().any(|net| net.contains(&is));
         fuzz.answered(format!("{} {is_inside} {}", is.is_ipv6(), sent.len()));
