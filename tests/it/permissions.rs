@@ -17,7 +17,7 @@ use rollcall::actions::import::ImportError;
 use rollcall::actions::people::changes::UserChange;
 use rollcall::actions::people::groups::GroupChange;
 use rollcall::actions::people::service_accounts::NewServiceAccount;
-use rollcall::actions::people::{bootstrap, changes, csv_import, groups, privacy, service_accounts, users};
+use rollcall::actions::people::{account, bootstrap, changes, csv_import, groups, known, privacy, service_accounts, users};
 use rollcall::actions::principal::Principal;
 use rollcall::actions::sessions::end_job::EndTarget;
 use rollcall::actions::sessions::end_matching::{EndError, EndRequest};
@@ -268,6 +268,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("people/groups.rs remove", groups::remove(server, by, staff));
     call!("people/csv_import.rs preview", csv_import::preview(server, by, b"username\nx\n".to_vec()));
     call!("people/csv_import.rs add_all", csv_import::add_all(server, by, b"username\nfrom a file\n".to_vec()));
+    call!("people/account.rs decline_removal", account::decline_removal(server, by, alice.id));
+    call!("people/known.rs find", known::find(server, by, alice.id));
     call!("people/privacy.rs export", privacy::export(server, by, alice));
     call!("people/privacy.rs erase", privacy::erase(server, by, &alice.username));
     call!("people/users.rs add", users::add(server, by, newcomer(), None));
