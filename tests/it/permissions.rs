@@ -233,6 +233,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("applications/guards.rs remove", guards::remove(server, by, 1));
     let owner_and_name = (alice.id, alice.username.as_str());
     let app_password = TokenRequest { intent: TokenIntent::AppPassword, ..request() };
+    call!("applications/passwords.rs offered", passwords::offered(server, by, alice.id));
     call!("applications/passwords.rs add", passwords::add(server, by, owner_and_name, &["wiki".into()], app_password));
     let question = Question {
         user: Some(alice.id),
@@ -378,11 +379,13 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
 
 db_test!(an_auditor_reads_and_does_nothing, |db| async move {
     /// What only reads.
-    const READS: [&str; 11] = [
+    const READS: [&str; 13] = [
         "applications/access.rs check",
         "applications/access.rs list_allowed",
         "applications/app_sessions.rs list",
+        "applications/passwords.rs offered",
         "applications/test.rs test",
+        "people/known.rs find",
         "people/privacy.rs export",
         "people/users.rs find",
         "people/users.rs find_by_id",
