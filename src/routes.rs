@@ -192,6 +192,7 @@ pub fn routes() -> Routes {
         .route("/tokens/rotate", get(ui::admin::tokens::ask_rotate).post(ui::admin::tokens::rotate))
         .route("/tokens/remove", get(ui::admin::tokens::ask_remove).post(ui::admin::tokens::remove))
         .route("/events", get(ui::admin::events::show))
+        .route("/events/live", get(ui::admin::events::live::stream))
         .route("/events/export", get(ui::admin::events::export))
         .route("/settings", get(ui::admin::settings::show))
         .route("/set-up/{key}", get(ui::sign_in::set_up::show).post(ui::sign_in::set_up::submit))

@@ -24,13 +24,13 @@ impl Administrators {
         if self.were_able && !db.has_able_administrator().await? { Err(ActionError::LastAdministrator) } else { Ok(()) }
     }
 
-    /// Looks whether an administrator who can sign in would be left without this user, who is one. It is asked for before
-    /// an act that comes later: the act itself looks again.
+    /// Looks whether an administrator who can sign in would be left without this user, where there is one: before an act
+    /// that is asked for and done later. The act itself looks again.
     ///
     /// # Errors
     /// [`ActionError::LastAdministrator`].
     pub async fn must_remain_without(db: &Db<'_>, user: UserId) -> Result<(), ActionError> {
-        db.lock_administrators().await?;
-        if db.has_able_administrator_but(user).await? { Ok(()) } else { Err(ActionError::LastAdministrator) }
+        let is_able = Self::watch(db).await?.were_able;
+        if is_able && !db.has_able_administrator_but(user).await? { Err(ActionError::LastAdministrator) } else { Ok(()) }
     }
 }

@@ -141,7 +141,7 @@ pub struct User<'a> {
     /// too.
     rollcall_is_auditor: bool,
     /// Ours: when they asked to be removed; null: they did not.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     rollcall_removal_asked: Option<Timestamp>,
 }
 
