@@ -21,7 +21,7 @@ use crate::ui::words::{Device, Moment, Whereabouts, describe};
 use crate::ui::{Frame, PageResult, Section, page};
 
 const PATH: &str = "/account/data";
-/// How many sessions, ended sessions, apps and browsers are listed.
+/// How many sessions, ended sessions, apps, tokens and browsers are listed.
 const LISTED: usize = 25;
 
 #[derive(Template)]
@@ -104,7 +104,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let inherited = all.iter().filter(|group| known.groups.iter().all(|direct| direct.id != group.id));
     let (live, sessions) = sessions(&app, id).await?;
     let expires = |at, is_expiring: bool| is_expiring.then(|| Moment::until(at, now));
-    let tokens = known.tokens.iter().map(|token| TokenLine {
+    let tokens = known.tokens.iter().take(LISTED).map(|token| TokenLine {
         identifier: token.identifier.clone(),
         description: token.description.clone(),
         opens: match (token.intent.as_str(), known.apps_of_tokens.get(&token.id)) {

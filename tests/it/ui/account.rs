@@ -286,7 +286,7 @@ db_test!(a_user_asks_to_be_removed_and_administrators_decide, |db| async move {
     app.assert_counts().await;
 });
 
-db_test!(the_last_administrator_stays_whoever_asks, |db| async move {
+db_test!(the_last_administrator_cannot_ask_to_be_removed, |db| async move {
     let app = TestApp::new(db).await;
     let last = app.superuser_with_password("last").await.session().await;
     let proof = last.get("/account/remove").await.proof();
