@@ -230,7 +230,7 @@ async fn records(desk: &Desk) {
     task.link("Ended").await;
     task.write("Search sessions", "user:bob reason:revoked").await;
     task.button("Search").await;
-    task.sees("Ended sessions", &["1 session", "revoked by akadmin"]).await;
+    task.sees("Ended sessions", &["1 session", "ended by akadmin"]).await;
 
     let mut task = desk.task("see who used an address yesterday").await;
     task.link("Sessions").await;
