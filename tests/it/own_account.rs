@@ -70,7 +70,7 @@ async fn keep_an_account(home: &Home, server: &Server, browser: &Chromium, axe: 
         show_as(browser, "light", 1280, 900).await;
     }
     link(browser, "Look at them").await;
-    sees(browser, "Failed attempts", &["Somebody tried to sign in as zoë.müller, and failed"]).await;
+    sees(browser, "Failed attempts", &["Somebody tried to sign in as \u{2068}zoë.müller\u{2069}, and failed"]).await;
     link(browser, "Everything").await;
     sees(browser, "My activity", &["signed in", "changed their own account"]).await;
 

@@ -70,6 +70,7 @@ const DOORS: &[(&str, &str)] = &[
     ("sessions/end_jobs.rs stop", "the process stops"),
     ("sessions/end_job.rs find", "takes the user who began it, and gives nobody else's"),
     ("sessions/question.rs spelled", "reads names of browsers, systems and devices"),
+    ("sessions/records.rs ended_records", "formats rows that its caller may see"),
     ("sessions/records.rs records", "formats rows that its caller may see"),
     ("sessions/touch.rs flush", "writes what `check` noted"),
     ("sessions/watch.rs wait", "waits"),

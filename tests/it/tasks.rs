@@ -217,6 +217,7 @@ async fn users_and_groups(desk: &Desk, axe: Option<&str>) {
 
 /// Sessions that ended, tokens, rights and events.
 async fn records(desk: &Desk) {
+    desk.home.ok_with(&["user", "set-password", "bob"], &format!("{PASSWORD}\n"));
     let person = Person::signed_in(&desk.server, "bob").await;
     let uuid = person.uuid().await;
     assert_eq!(desk.server.revoke(&uuid).await.status(), 204);

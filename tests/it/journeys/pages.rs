@@ -8,6 +8,8 @@ pub async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> 
     home.ok(&["group", "add", "on call", "--parent", "Zürich / IT アリス"]);
     let uuid = home.texts("SELECT lower(hex(uuid)) FROM groups WHERE name LIKE 'Z%'").await.remove(0);
     let group = format!("/groups/{uuid}");
+    let attributes = format!("{{\"team\": \"Zürich アリス\", \"{}\": [\"{}\"]}}", "long".repeat(30), "x".repeat(400));
+    home.ok(&["user", "set", "akadmin", "--attributes", &attributes]);
     let wiki = ["app", "add", "wiki", "--host", "wiki.example.com", "--allow", "signed_in", "--app-passwords", "true"];
     home.ok(&[&["--set", "http.public_url=http://login.example.com"], &wiki[..]].concat());
     let password = ["token", "add", "--user", "akadmin", "--intent", "app_password", "--app", "wiki", "--identifier", "backup"];
