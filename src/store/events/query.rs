@@ -144,11 +144,14 @@ impl EventQuery {
             let find = if is_sqlite { "instr" } else { "strpos" };
             all.check(format!("{find}(e.content, ?) > 0"), [names.into()]);
         }
-        if let Some(kinds) = &self.kinds {
-            let places = vec!["?"; kinds.len()].join(", ");
-            let row = if kinds.is_empty() { "1 = 0".to_owned() } else { format!("e.kind IN ({places})") };
-            let values: Vec<Value> = kinds.iter().map(Into::into).collect();
-            all.any_of(Text::new(row, values), kinds.iter().map(|kind| Text::new("e.kind = ?", [kind.into()])).collect());
+        match self.kinds.as_deref() {
+            None => {}
+            Some([]) => all.any_of(Text::new("1 = 0", []), vec![Text::new("1 = 0", [])]),
+            Some(kinds) => {
+                let values: Vec<Value> = kinds.iter().map(Into::into).collect();
+                let row = Text::new(format!("e.kind IN ({})", vec!["?"; kinds.len()].join(", ")), values);
+                all.any_of(row, kinds.iter().map(|kind| Text::new("e.kind = ?", [kind.into()])).collect());
+            }
         }
         all
     }

@@ -82,9 +82,12 @@ impl Db<'_> {
         count: i64,
     ) -> Result<Found<TimeKey>, StoreError> {
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
+        if count == 0 {
+            return Ok(wanted.none());
+        }
         let limit = window.limit.min(count.saturating_sub(window.offset));
         let behind = count.saturating_sub(window.offset).saturating_sub(limit);
-        if behind >= window.offset || limit <= 0 {
+        if behind >= window.offset {
             return Ok(wanted.found(count, self.read_window(parts, chosen, is_descending, window).await?));
         }
         let mut keys = self.read_window(parts, chosen, !is_descending, Window { offset: behind, limit }).await?;
@@ -241,6 +244,9 @@ impl Db<'_> {
             None => self.count_up_to(parts, chosen, wanted).await?,
         };
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new()).exact_if(is_exact)) };
+        if count == 0 {
+            return Ok(wanted.none());
+        }
         let (table, row) = (parts.line.table, parts.line.row);
         let (mut from, mut condition) = (Text::new(format!("{table} {row}"), []), parts.checks(chosen));
         if chosen.is_some() {

@@ -93,11 +93,11 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
     let owners = app.store.read().list_listed_users(&ids).await?;
     let tokens: Vec<i64> = found.rows.iter().map(|token| token.id).collect();
     let opened = app.store.read().list_applications_of_tokens(&tokens).await?;
-    let row = |token| {
-        let TokenDetail { id, user_id, .. } = token;
-        Some(Token::new(token, owners.get(&user_id.0)?, opened.get(id).map(Vec::as_slice).unwrap_or_default()))
-    };
-    let results = found.rows.iter().filter_map(row).collect();
+    let mut results = Vec::with_capacity(found.rows.len());
+    for token in &found.rows {
+        let applications = opened.get(&token.id).map(Vec::as_slice).unwrap_or_default();
+        results.extend(owners.get(&token.user_id.0).map(|owner| Token::new(token, owner, applications)));
+    }
     Ok(ok(&TokenPage { pagination, results, autocomplete: Empty {} }))
 }
 
