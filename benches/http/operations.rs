@@ -23,6 +23,7 @@ const CHEAP_HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$YmVuY2hiZW5jaA$";
 pub struct Bound(pub f64, pub f64);
 
 /// One row of the table.
+#[derive(Clone)]
 pub struct Operation {
     pub name: &'static str,
     pub asks: Vec<Ask>,

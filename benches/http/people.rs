@@ -117,124 +117,100 @@ fn next_page(client: &mut Client, query: &str) -> Option<Ask> {
 impl History {
     /// The operations, in the order of the table.
     pub fn operations(&self) -> Vec<Operation> {
-        let bearer = bearer();
-        let ask = |path: String| Ask::get(path, &bearer);
-        let many = |base: &str, name: &str, values: &[String]| -> Vec<Ask> {
-            values.iter().map(|value| ask(format!("{base}?page_size=100&{name}={}", encoded(value)))).collect()
+        [self.users(), self.events(), self.ended()].concat()
+    }
+
+    fn users(&self) -> Vec<Operation> {
+        let search = Some(Bound(5.0, 8.0));
+        let list = |(name, order): &(&'static str, &str)| {
+            operation(name, vec![users(&format!("ordering={order}"))], Some(Bound(1.5, 3.0)))
         };
-        let pages =
-            |queries: &mut dyn Iterator<Item = String>| -> Vec<Ask> { queries.map(|query| page_of_ended(&query)).collect() };
-        let days: Vec<String> = self.instants.iter().map(|at| at.chars().take(10).collect()).collect();
-        let operation = |name, asks, bound| Operation { name, asks, bound, is_disturbed: false };
-        let ends: Vec<String> =
-            self.usernames.iter().map(|name| name.chars().skip(name.chars().count().saturating_sub(7)).collect()).collect();
-        let events = Some(Bound(2.0, 4.0));
-        let ended = Some(Bound(20.0, 30.0));
-        let mut all: Vec<Operation> = ORDERS
-            .iter()
-            .map(|(name, order)| {
-                operation(name, vec![ask(format!("{USERS}?page_size=100&ordering={order}"))], Some(Bound(1.5, 3.0)))
-            })
-            .collect();
+        let mut all: Vec<Operation> = ORDERS.iter().map(list).collect();
+        let ends: Vec<String> = self.ends_of_names();
         all.extend([
-            operation("search users for a rare part of a name", many(USERS, "search", &ends), Some(Bound(5.0, 8.0))),
-            operation(
-                "search users for a word that many have",
-                vec![ask(format!("{USERS}?page_size=100&search=a"))],
-                Some(Bound(5.0, 8.0)),
-            ),
-            operation(
-                "search users for two words",
-                vec![ask(format!("{USERS}?page_size=100&search=ros%20an"))],
-                Some(Bound(5.0, 8.0)),
-            ),
-            operation("the caller's own user", vec![ask(format!("{USERS}me/"))], Some(Bound(0.2, 0.5))),
-            operation("events of 100", vec![ask(format!("{EVENTS}?page_size=100"))], events),
-            operation("events of 100, page 50", vec![ask(format!("{EVENTS}?page_size=100&page=50"))], events),
-            operation("events of 100, by part of the action", vec![ask(format!("{EVENTS}?page_size=100&action=login"))], events),
-            operation(
-                "events of 100, by a rare action",
-                vec![ask(format!("{EVENTS}?page_size=100&actions=user_offboarded&actions=model_deleted"))],
-                events,
-            ),
-            operation("events of 100, by user name", many(EVENTS, "username", &self.usernames), events),
-            operation("events of 100, by address", many(EVENTS, "client_ip", &self.addresses), events),
-            operation(
-                "events of 100, by the user they are about",
-                self.users.iter().map(|id| ask(format!("{EVENTS}?page_size=100&context_model_pk={id}"))).collect(),
-                events,
-            ),
-            operation("events of 100, since an instant", many(EVENTS, "created__gte", &self.instants), events),
-            operation("events of 100, until an instant", many(EVENTS, "created__lte", &self.instants), events),
+            operation("search users for a rare part of a name", many(USERS, "search", &ends), search),
+            operation("search users for a word that many have", vec![users("search=a")], search),
+            operation("search users for two words", vec![users("search=ros%20an")], search),
+            operation("the caller's own user", vec![Ask::get(format!("{USERS}me/"), &bearer())], Some(Bound(0.2, 0.5))),
+        ]);
+        all
+    }
+
+    fn events(&self) -> Vec<Operation> {
+        let bound = Some(Bound(2.0, 4.0));
+        let one = |query: &str| vec![Ask::get(format!("{EVENTS}?page_size=100{query}"), &bearer())];
+        let about: Vec<String> = self.users.iter().map(i64::to_string).collect();
+        vec![
+            operation("events of 100", one(""), bound),
+            operation("events of 100, page 50", one("&page=50"), bound),
+            operation("events of 100, by part of the action", one("&action=login"), bound),
+            operation("events of 100, by a rare action", one("&actions=user_offboarded&actions=model_deleted"), bound),
+            operation("events of 100, by user name", many(EVENTS, "username", &self.usernames), bound),
+            operation("events of 100, by address", many(EVENTS, "client_ip", &self.addresses), bound),
+            operation("events of 100, by the user they are about", many(EVENTS, "context_model_pk", &about), bound),
+            operation("events of 100, since an instant", many(EVENTS, "created__gte", &self.instants), bound),
+            operation("events of 100, until an instant", many(EVENTS, "created__lte", &self.instants), bound),
             operation(
                 "events of 100, by action until an instant",
                 many(EVENTS, "actions=login&created__lte", &self.instants),
-                events,
+                bound,
             ),
             operation(
                 "events of 100, by address and action",
                 many(EVENTS, "actions=login_failed&client_ip", &self.addresses),
-                events,
+                bound,
             ),
-            operation("ended sessions, the page", pages(&mut PLACES.iter().map(|query| (*query).to_owned())), ended),
-            operation("ended sessions, the next page", self.nexts.clone(), ended),
-            operation(
-                "ended sessions, the page of an address",
-                pages(&mut self.addresses.iter().map(|ip| format!("ip:{ip}"))),
-                ended,
-            ),
-            operation(
-                "ended sessions, the page of a network",
-                pages(&mut self.addresses.iter().map(|ip| format!("ip:{}", network_of(ip)))),
-                ended,
-            ),
-            operation(
-                "ended sessions, the page of a user",
-                pages(&mut self.usernames.iter().map(|name| format!("user:{name}"))),
-                ended,
-            ),
-            operation(
-                "ended sessions, the page of who ended them",
-                pages(&mut self.usernames.iter().map(|name| format!("by:{name}"))),
-                ended,
-            ),
-            operation("ended sessions, the page of a day of use", pages(&mut days.iter().map(|day| format!("used:{day}"))), ended),
-            operation(
-                "ended sessions, the page of a day of ends",
-                pages(&mut days.iter().map(|day| format!("ended:{day}"))),
-                ended,
-            ),
-            operation(
-                "ended sessions, the page of a reason and a browser",
-                pages(&mut ["reason:replaced browser:Edge".to_owned()].into_iter()),
-                ended,
-            ),
-            operation("ended sessions, the page of a part of a name", pages(&mut ends.iter().cloned()), ended),
-            operation(
-                "ended sessions, the page of a part of an address",
-                pages(&mut self.addresses.iter().map(|ip| part_of(ip))),
-                ended,
-            ),
-            operation(
-                "ended sessions, the page of a user agent",
-                pages(&mut ["curl".to_owned(), "iPad".to_owned()].into_iter()),
-                ended,
-            ),
-            operation("ended sessions of 100 by the API", vec![ask(format!("{ENDED}?page_size=100"))], ended),
-            operation(
-                "ended sessions of 100 by the API, the last page",
-                vec![ask(format!("{ENDED}?page_size=100&page=last"))],
-                ended,
-            ),
-            operation(
-                "ended sessions of 100 by the API, by reason",
-                vec![ask(format!("{ENDED}?page_size=100&reason=expired"))],
-                ended,
-            ),
-            operation("ended sessions of 100 by the API, by user agent", many(ENDED, "last_user_agent", &self.agents), ended),
-        ]);
-        all
+        ]
     }
+
+    fn ended(&self) -> Vec<Operation> {
+        let page = |name, queries: Vec<String>| {
+            operation(name, queries.iter().map(|query| page_of_ended(query)).collect(), Some(Bound(20.0, 30.0)))
+        };
+        let api = |name, asks| operation(name, asks, Some(Bound(20.0, 30.0)));
+        let one = |query: &str| vec![Ask::get(format!("{ENDED}?page_size=100{query}"), &bearer())];
+        let with = |key: &str, values: &[String]| -> Vec<String> { values.iter().map(|value| format!("{key}:{value}")).collect() };
+        let days: Vec<String> = self.instants.iter().map(|at| at.chars().take(10).collect()).collect();
+        let networks: Vec<String> = self.addresses.iter().map(|ip| network_of(ip)).collect();
+        vec![
+            page("ended sessions, the page", PLACES.map(str::to_owned).to_vec()),
+            api("ended sessions, the next page", self.nexts.clone()),
+            page("ended sessions, the page of an address", with("ip", &self.addresses)),
+            page("ended sessions, the page of a network", with("ip", &networks)),
+            page("ended sessions, the page of a user", with("user", &self.usernames)),
+            page("ended sessions, the page of who ended them", with("by", &self.usernames)),
+            page("ended sessions, the page of a day of use", with("used", &days)),
+            page("ended sessions, the page of a day of ends", with("ended", &days)),
+            page("ended sessions, the page of a reason and a browser", vec!["reason:replaced browser:Edge".to_owned()]),
+            page("ended sessions, the page of a part of a name", self.ends_of_names()),
+            page("ended sessions, the page of a part of an address", self.addresses.iter().map(|ip| part_of(ip)).collect()),
+            page("ended sessions, the page of a user agent", vec!["curl".to_owned(), "iPad".to_owned()]),
+            api("ended sessions of 100 by the API", one("")),
+            api("ended sessions of 100 by the API, the last page", one("&page=last")),
+            api("ended sessions of 100 by the API, by reason", one("&reason=expired")),
+            api("ended sessions of 100 by the API, by user agent", many(ENDED, "last_user_agent", &self.agents)),
+        ]
+    }
+
+    /// The last characters of names, which few others have.
+    fn ends_of_names(&self) -> Vec<String> {
+        let end = |name: &String| name.chars().skip(name.chars().count().saturating_sub(7)).collect();
+        self.usernames.iter().map(end).collect()
+    }
+}
+
+fn operation(name: &'static str, asks: Vec<Ask>, bound: Option<Bound>) -> Operation {
+    Operation { name, asks, bound, is_disturbed: false }
+}
+
+fn users(query: &str) -> Ask {
+    Ask::get(format!("{USERS}?page_size=100&{query}"), &bearer())
+}
+
+/// A list of 100 by each value of a filter; `name` may have other parameters before it.
+fn many(base: &str, name: &str, values: &[String]) -> Vec<Ask> {
+    let bearer = bearer();
+    values.iter().map(|value| Ask::get(format!("{base}?page_size=100&{name}={}", encoded(value)), &bearer)).collect()
 }
 
 /// The orders of the list of users.

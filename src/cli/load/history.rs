@@ -7,7 +7,7 @@ use fastrand::Rng;
 use uuid::Uuid;
 
 use crate::cli::load::{DAY, GenerateError, Maker, people, rng};
-use crate::domain::event::{EventContent, FailedStage};
+use crate::domain::event::{Changes, EventContent, FailedStage};
 use crate::domain::{EndReason, SessionId, Timestamp, UserKey};
 use crate::store::Db;
 use crate::store::events::rows::NewEvent;
@@ -69,7 +69,7 @@ impl Maker {
             6_000..=7_499 => (EventContent::SignOut {}, true, true),
             7_500..=9_299 => (EventContent::SignInFailed { stage: FailedStage::Password, why: String::new() }, false, false),
             9_300..=9_599 => (EventContent::FactorFailed { why: String::new() }, false, false),
-            9_600..=9_899 => (EventContent::UserChanged { changes: Default::default() }, false, false),
+            9_600..=9_899 => (EventContent::UserChanged { changes: Changes::new() }, false, false),
             9_900..=9_998 => (EventContent::SessionEnded { reason: EndReason::Revoked, comment: String::new() }, true, true),
             _ => (EventContent::UserRemoved {}, false, false),
         };

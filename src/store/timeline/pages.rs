@@ -258,7 +258,7 @@ impl Db<'_> {
             condition.and_all(&parts.bounds);
         }
         for (table, on) in joins {
-            from.sql.push_str(&format!(" JOIN {table} ON {on}"));
+            from.sql.extend([" JOIN ", table, " ON ", on]);
         }
         let sql = format!("SELECT {row}.id FROM {}{} ORDER BY {order} LIMIT ? OFFSET ?", from.sql, condition.clause());
         let window = [window.limit.into(), window.offset.into()];

@@ -149,7 +149,7 @@ impl Parts {
                     format!("SELECT at, id FROM ({} OFFSET 0) AS span ORDER BY at{turn}, id{turn} LIMIT {limit}", branch.sql);
                 continue;
             }
-            branch.sql.push_str(&format!(" ORDER BY {row}.{at}{turn}, {row}.id{turn} LIMIT {limit}"));
+            branch.sql = format!("{} ORDER BY {row}.{at}{turn}, {row}.id{turn} LIMIT {limit}", branch.sql);
         }
         match <[Text; 1]>::try_from(read) {
             Ok([one]) => one,

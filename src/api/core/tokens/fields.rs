@@ -89,9 +89,10 @@ async fn applications(
     intent: TokenIntent,
 ) -> Result<Option<Vec<(i64, String)>>, ApiError> {
     let all = app.store.applications().await?;
-    let own = match call.who.rights.is_superuser {
-        true => None,
-        false => Some(list_allowed(app, By::Principal(&call.who, &call.actor), call.who.user_id).await?),
+    let own = if call.who.rights.is_superuser {
+        None
+    } else {
+        Some(list_allowed(app, By::Principal(&call.who, &call.actor), call.who.user_id).await?)
     };
     let mut found = BTreeMap::new();
     for slug in slugs {
