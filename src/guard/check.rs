@@ -20,6 +20,7 @@ use crate::guard::answer::{self, Needs, Seen};
 use crate::guard::cookies::{self, Name};
 use crate::guard::hosts::{self, Guarded};
 use crate::guard::places::{Visit, visit};
+use crate::guard::probe;
 use crate::guard::shelter::shelter;
 use crate::http::client::ClientInfo;
 use crate::store::StoreError;
@@ -70,7 +71,7 @@ pub async fn authentik_envoy(State(app): State<App>, request: Request) -> Respon
 
 async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    shelter(app, async {
+    let response = shelter(app, async {
         // The proxy in front of Rollcall itself is trusted, and strangers reach it.
         let is_at_home = match parts.headers.single("host") {
             Ok(Some(host)) => Host::parse(host).is_some_and(|host| hosts::is_own(&app.config, &host)),
@@ -88,7 +89,9 @@ async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Reques
             None => Ok(answer::forbidden()),
         }
     })
-    .await
+    .await;
+    probe::note(app, Some(kind), &parts, response.status()).await;
+    response
 }
 
 /// What is asked for, and on which guarded host. `None`: it is not clear, or there is no such host.
@@ -108,7 +111,7 @@ async fn read(app: &App, kind: Kind, slug: &str, parts: &Parts) -> Result<Option
 }
 
 /// Envoy's checks are for path and query behind the third segment (the fourth slash) of their own address.
-fn behind_prefix(target: &str) -> &str {
+pub(in crate::guard) fn behind_prefix(target: &str) -> &str {
     let path = target.split('?').next().unwrap_or_default();
     match path.match_indices('/').nth(3) {
         Some((at, _)) => target.get(at..).unwrap_or_default(),

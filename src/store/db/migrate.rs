@@ -36,6 +36,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0005_guard"),
         migration!("0006_auditors"),
         migration!("0007_lists"),
+        migration!("0009_probes"),
     ];
     ALL
 }

@@ -1,7 +1,9 @@
 //! Real reverse proxies in front of an app, with the configurations that `rollcall app config` prints. nginx comes from the
 //! distribution, the others from `scripts/fetch-proxies`; one that is missing is skipped aloud.
 
+mod checked;
 mod echo;
+mod faults;
 mod guarded;
 mod journey;
 mod process;
