@@ -91,7 +91,8 @@ async fn answer(State(reports): State<Reports>, mut request: Request) -> Respons
             reports.pop_front();
         }
     }
-    if let Some(key) = parts.headers.get("sec-websocket-key") {
+    let is_upgrade = parts.headers.get("upgrade").is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if let Some(key) = parts.headers.get("sec-websocket-key").filter(|_| is_upgrade) {
         // What a client sends is dropped.
         tokio::spawn(async move { drop(upgrade.await) });
         let accept = STANDARD.encode(Sha1::digest([key.as_bytes(), b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat()));

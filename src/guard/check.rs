@@ -6,14 +6,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::actions::app::App;
-use crate::actions::guard::check::{Judged, Question, Verdict, check as judge};
+use crate::actions::guard::check::{Judged, Question, Verdict, check as judge, too_large};
 use crate::domain::PlainSecret;
 use crate::domain::application::host::Host;
 use crate::domain::guard::credentials::{Ambiguous, Given};
 use crate::domain::guard::forwarded::{self, Asked, Check};
 use crate::domain::guard::headers::Headers;
 use crate::domain::guard::kind::Kind;
-use crate::domain::guard::navigation::{is_navigation, is_preflight};
+use crate::domain::guard::navigation::{is_navigation, is_preflight, may_be_navigation};
 use crate::domain::guard::places::Words;
 use crate::domain::guard::{credentials, places, readings};
 use crate::guard::answer::{self, Needs, Seen};
@@ -148,7 +148,9 @@ async fn judged(
     if readings.iter().any(|reading| places::is_ours(&reading.path)) {
         return Ok(answer::forbidden());
     }
-    let (headers, is_navigation) = (&parts.headers, is_navigation(asked.method(), &parts.headers));
+    let headers = &parts.headers;
+    let is_untold = (kind, words) == (Kind::Envoy, Words::Authentik) && may_be_navigation(asked.method(), headers);
+    let is_navigation = is_untold || is_navigation(asked.method(), headers);
     let key = cookies::find(&app.config, headers, &guarded.host, Name::App);
     let password = match password(app, asked, headers) {
         Ok(password) => password,
@@ -172,7 +174,14 @@ async fn judged(
     let needs = |lacks| Needs { kind, asked, is_navigation, words, lacks };
     Ok(match &verdict {
         Verdict::Anonymous => answer::allowed(kind, guarded, None, headers, seen).unwrap_or_else(answer::forbidden),
-        Verdict::Allowed(who) => answer::allowed(kind, guarded, Some(who), headers, seen).unwrap_or_else(answer::forbidden),
+        Verdict::Allowed(who) => match answer::allowed(kind, guarded, Some(who), headers, seen) {
+            Some(response) => response,
+            None => {
+                let bytes = answer::identity_size(guarded, who, words);
+                too_large(app, &guarded.application, (who, bytes), question).await?;
+                answer::forbidden()
+            }
+        },
         Verdict::WrongPassword => answer::challenge(guarded, None),
         Verdict::SignIn => answer::sign_in(app, guarded, headers, needs(None)),
         Verdict::Prove(lacks) => answer::sign_in(app, guarded, headers, needs(Some(lacks))),

@@ -229,7 +229,7 @@ impl Checker<'_> {
             self.fail("the proxy fetches a part of a page without a check", sent, &outcomes.describe(), &Fault::Subrequests)?;
         }
         let socket = known.clone().as_web_socket();
-        let (_, outcomes) = self.send_until(&socket, |reply| reply.status == 101).await?;
+        let (_, outcomes) = self.send(&socket).await?;
         if outcomes.reply.status != 101 {
             self.fail("a WebSocket does not open", "a WebSocket of a signed-in user", &outcomes.describe(), &Fault::WebSocket)?;
         }

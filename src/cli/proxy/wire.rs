@@ -44,6 +44,18 @@ impl Reply {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether all of it was read, as far as its head tells.
+    fn is_complete(&self) -> bool {
+        if matches!(self.status, 101 | 204 | 304) {
+            return true;
+        }
+        if self.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+            return self.body.ends_with("0\r\n\r\n");
+        }
+        let length = self.header("content-length").and_then(|length| length.parse::<usize>().ok());
+        length.is_some_and(|length| self.body.len() >= length)
+    }
+
     /// Whether it is an answer that the app itself may have given: 101 or 2xx.
     pub(super) fn is_good(&self) -> bool {
         self.status == 101 || (200..300).contains(&self.status)
@@ -137,8 +149,11 @@ fn talk(mut channel: impl Read + Write, socket: &TcpStream, request: &[u8], is_e
             Ok(0) | Err(_) => break,
             Ok(length) => bytes.extend(part.iter().take(length)),
         }
-        if bytes.windows(4).any(|four| four == b"\r\n\r\n") && is_enough(&Reply::read(&bytes)) {
-            break;
+        if bytes.windows(4).any(|four| four == b"\r\n\r\n") {
+            let reply = Reply::read(&bytes);
+            if reply.is_complete() || is_enough(&reply) {
+                return reply;
+            }
         }
     }
     Reply::read(&bytes)
@@ -172,6 +187,16 @@ mod tests {
         let reply = Reply::read(b"HTTP/1.1 302 Found\r\nLocation: /a\r\nset-cookie:  b=c\r\n\r\nbody");
         assert_eq!((reply.status, reply.header("location"), reply.body.as_str()), (302, Some("/a"), "body"));
         assert!(!reply.is_good() && Reply { status: 101, ..Reply::default() }.is_good());
+        for (bytes, is_complete) in [
+            ("HTTP/1.1 101 x\r\n\r\n", true),
+            ("HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\na", false),
+            ("HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\nab", true),
+            ("HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n", false),
+            ("HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", true),
+            ("HTTP/1.1 200 x\r\n\r\n", false),
+        ] {
+            assert_eq!(Reply::read(bytes.as_bytes()).is_complete(), is_complete, "{bytes}");
+        }
         for none in [b"".as_slice(), b"\x15\x03\x01", b"HTTP/2", b"HTTP/1.1 \xff"] {
             assert_eq!(Reply::read(none).status, 0);
         }

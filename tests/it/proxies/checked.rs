@@ -26,7 +26,7 @@ impl World {
             home.ok(&["group", "add", &format!("friends of {name}")]);
             home.add_user(name);
         }
-        home.ok(&["group", "members", "friends of alice", "--add", "alice"]);
+        home.ok(&["group", "member", "add", "friends of alice", "alice"]);
         home.ok(&["user", "set", "alice", "--name", "Alice Ünal", "--email", "alice@example.com"]);
         home.ok(&["app", "add", "wiki", "--host", HOST, "--allow", "group:friends of alice"]);
         home.ok(&["app", "rule", "wiki", "add", "/public/**", "--allow", "anyone"]);
