@@ -8,7 +8,7 @@ use rollcall::actions::by::By;
 use rollcall::domain::Methods;
 use serde_json::json;
 
-use super::world::{Browser, KINDS, PAGE, WIKI, add_app, server, server_with, two_apps};
+use super::world::{Browser, KINDS, PAGE, SHOP, WIKI, add_app, server, server_with, two_apps};
 use crate::support::{TestDb, caller};
 
 db_test!(rules_of_networks_read_the_address_that_trusted_proxies_tell, |db| async move {
@@ -87,14 +87,14 @@ db_test!(refusals_of_strangers_leave_no_event, |db| async move {
     for kind in KINDS {
         for _ in 0..5 {
             stranger.ask(kind, "wiki", ("GET", WIKI, "/"), &PAGE).await;
-            stranger.ask(kind, "shop", ("GET", super::world::SHOP, "/"), &PAGE).await;
+            stranger.ask(kind, "shop", ("GET", SHOP, "/"), &PAGE).await;
             stranger.ask(kind, "wiki", ("GET", WIKI, "/a%00"), &PAGE).await;
         }
     }
     assert_eq!(app.number("SELECT count(*) FROM events").await, before);
 });
 
-/// Each table that a check reads goes, and comes back.
+// Each table that a check reads goes, and comes back.
 db_test!(a_store_that_fails_at_any_statement_of_a_check_lets_nobody_in, |db| async move {
     let app = server(db).await;
     let rules = json!([{"paths": ["/public/**"], "allow": "anyone"}, {"paths": ["/api/**"], "app_passwords": true}]);
@@ -159,7 +159,7 @@ db_test!(a_store_that_fails_at_any_statement_of_a_check_lets_nobody_in, |db| asy
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_slow_is_not_waited_for() {
-    crate::support::on_postgres(|db: TestDb| async move {
+    crate::support::db::on_postgres(|db: TestDb| async move {
         let app = server_with(db, &[("GUARD__TIME_LIMIT", "500ms")]).await;
         two_apps(&app).await;
         app.user("alice").await;
