@@ -8,6 +8,7 @@ mod app;
 mod check;
 mod clock;
 mod demo;
+mod echo;
 mod ended;
 mod event;
 mod export;
@@ -24,6 +25,7 @@ mod notify;
 mod output;
 mod people_filters;
 mod policy;
+mod proxy;
 mod reload;
 mod serve;
 mod server_file;
@@ -90,8 +92,14 @@ enum Command {
     Event(Box<event::EventCommand>),
     /// Bring the database's schema up to date
     Migrate,
-    /// Say what is wrong with configuration, database and files, and how to mend it
-    Check,
+    /// Say what is wrong with configuration, database and files, or with a reverse proxy, and how to mend it
+    #[command(args_conflicts_with_subcommands = true)]
+    Check {
+        #[command(subcommand)]
+        what: Option<CheckCommand>,
+    },
+    /// Stand in for an app behind a reverse proxy: tell `rollcall check proxy` what arrives
+    Echo(echo::EchoArgs),
     /// Ask the server that runs here whether it is ready: exit code 0, or 1 and why
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the version
@@ -106,6 +114,13 @@ enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What else can be checked.
+#[derive(Subcommand)]
+enum CheckCommand {
+    /// Ask a live reverse proxy about itself: does it strip, fail closed, and ask about the right host and path?
+    Proxy(proxy::ProxyArgs),
 }
 
 /// Where to listen.
@@ -171,6 +186,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Openapi => return finish(openapi()),
         Command::Version(args) => return finish(version::run(&args)),
+        Command::Echo(args) => return finish(echo::start(args)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut settings::on_every_command(Cli::command()), "rollcall", &mut script);
@@ -213,9 +229,12 @@ pub fn main() -> ExitCode {
             Command::Session(command) => session::run(config, *command).await,
             Command::Event(command) => event::run(config, *command).await,
             Command::Migrate => migrate(config).await,
-            Command::Check => check::run(config).await,
+            Command::Check { what: None } => check::run(config).await,
+            Command::Check { what: Some(CheckCommand::Proxy(args)) } => proxy::run(config, args).await,
             Command::Clock(command) => clock::run(config, command).await,
-            Command::Openapi | Command::Completions { .. } | Command::Version(_) | Command::Healthcheck(_) => Ok(()),
+            Command::Openapi | Command::Completions { .. } | Command::Version(_) | Command::Healthcheck(_) | Command::Echo(_) => {
+                Ok(())
+            }
         }
     });
     // Nothing is left to wait for; nobody needs the result of a running hash or look-up.

@@ -11,6 +11,7 @@ mod head;
 pub mod hosts;
 pub mod page;
 pub mod places;
+mod probe;
 pub mod shelter;
 pub mod start;
 pub mod state;

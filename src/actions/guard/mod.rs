@@ -2,6 +2,7 @@
 
 pub mod check;
 mod password;
+pub mod probes;
 pub mod recent;
 pub mod refusals;
 pub mod tickets;

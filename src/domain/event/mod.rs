@@ -407,6 +407,15 @@ event_kinds! {
         /// What was missing, in words of `Missing`, separated by blanks.
         reason: String,
     }
+    /// A user was kept from an application, since the names of their groups fill more than identity headers may.
+    IdentityTooLarge = "identity_too_large" {
+        /// Its slug.
+        application: String,
+        /// How many groups the user is in.
+        groups: u64,
+        /// How many bytes the headers would take.
+        bytes: u64,
+    }
     /// A session's use of an application was ended, without the session.
     AppSessionEnded = "app_session_ended" {
         /// Its slug.
@@ -441,6 +450,7 @@ impl EventContent {
             | Self::ApplicationRemoved { application, .. }
             | Self::ApplicationOpened { application, .. }
             | Self::AccessRefused { application, .. }
+            | Self::IdentityTooLarge { application, .. }
             | Self::AppSessionEnded { application, .. } => application,
             _ => "",
         }

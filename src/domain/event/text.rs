@@ -149,6 +149,11 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             let rule = rule.map(|rule| format!(" by rule {rule}")).unwrap_or_default();
             format!("{user} was kept from {application}{rule}: {}", reason.replace('_', " "))
         }
+        EventContent::IdentityTooLarge { application, groups, bytes } => format!(
+            "{user} was kept from {application}: the names of {} groups fill {} bytes, more than identity headers may",
+            grouped(groups),
+            grouped(bytes)
+        ),
         EventContent::AppSessionEnded { application, reason, count } => {
             app_session_ended(actor, &whose, application, *reason, *count)
         }

@@ -38,6 +38,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0007_lists"),
         migration!("0008_account"),
         migration!("0009_list_speed"),
+        migration!("0010_probes"),
     ];
     ALL
 }
