@@ -1,5 +1,8 @@
 //! The check: a reverse proxy asks whether a request may pass to an app.
 
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -22,6 +25,7 @@ use crate::guard::hosts::{self, Guarded};
 use crate::guard::places::{Visit, visit};
 use crate::guard::shelter::shelter;
 use crate::http::client::ClientInfo;
+use crate::metrics;
 use crate::store::StoreError;
 
 /// The slug that means the application that has the host.
@@ -70,7 +74,8 @@ pub async fn authentik_envoy(State(app): State<App>, request: Request) -> Respon
 
 async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    shelter(app, async {
+    let (started, about) = (Instant::now(), OnceLock::new());
+    let response = shelter(app, async {
         // The proxy in front of Rollcall itself is trusted, and strangers reach it.
         let is_at_home = match parts.headers.single("host") {
             Ok(Some(host)) => Host::parse(host).is_some_and(|host| hosts::is_own(&app.config, &host)),
@@ -84,11 +89,17 @@ async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Reques
             return Ok(answer::forbidden());
         }
         match read(app, kind, slug, &parts).await? {
-            Some((asked, guarded)) => judged(app, (kind, words), &asked, &guarded, &parts).await,
+            Some((asked, guarded)) => {
+                drop(about.set(Arc::clone(&guarded.application)));
+                judged(app, (kind, words), &asked, &guarded, &parts).await
+            }
             None => Ok(answer::forbidden()),
         }
     })
-    .await
+    .await;
+    let slug = about.get().map(|application| application.slug.as_str());
+    metrics::count_check(kind.as_str(), response.status().as_u16(), slug, started.elapsed());
+    response
 }
 
 /// What is asked for, and on which guarded host. `None`: it is not clear, or there is no such host.

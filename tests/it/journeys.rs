@@ -1,6 +1,8 @@
 //! What administrators do in a real browser; and every page, looked at by a machine: contrast, names,
 //! width, and what it loads.
 
+mod apps;
+
 use fantoccini::Locator;
 use fantoccini::key::Key;
 use rollcall::domain::Clock;
@@ -122,8 +124,9 @@ async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> {
     home.ok(&["group", "add", "on call", "--parent", "Zürich / IT アリス"]);
     let uuid = home.texts("SELECT lower(hex(uuid)) FROM groups WHERE name LIKE 'Z%'").await.remove(0);
     let group = format!("/groups/{uuid}");
+    apps::fill(home).await;
     let uuid = server.sessions().await[0]["uuid"].as_str().unwrap().to_owned();
-    vec![
+    let mut pages = vec![
         ("devices", "/sessions".to_owned()),
         ("not-me", format!("/sessions/not-me?session={uuid}")),
         ("all-sessions", "/sessions/all".into()),
@@ -159,10 +162,12 @@ async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> {
         ("security", "/security".into()),
         ("sign-out", "/sign-out".into()),
         ("error", "/nothing".into()),
-    ]
+    ];
+    pages.extend(apps::PAGES.map(|(name, path)| (name, path.to_owned())));
+    pages
 }
 
-async fn show_as(browser: &Chromium, scheme: &str, width: u32, height: u32) {
+pub async fn show_as(browser: &Chromium, scheme: &str, width: u32, height: u32) {
     let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
     browser.devtools("Emulation.setEmulatedMedia", scheme).await;
     let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});

@@ -263,6 +263,14 @@ impl Db<'_> {
         Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
     }
 
+    /// How many app sessions there are, those included whose session is over and that were not moved yet.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_all_app_sessions(&self) -> Result<i64, StoreError> {
+        Ok(self.one::<i64>("SELECT count(*) FROM app_sessions", &[]).await?.unwrap_or(0))
+    }
+
     /// The app sessions of these sessions.
     ///
     /// # Errors
