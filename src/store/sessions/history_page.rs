@@ -3,7 +3,7 @@
 //!
 //! Each filter with an index is a source: it gives the keys of its matches in the order of the list. One source is
 //! read, the one with the fewest matches, and the other filters are checked row by row. Where they leave out
-//! more than [`BUDGET`] rows, the page ends early and says at which key the search stopped.
+//! more than 3,000 rows, the page ends early and says at which key the search stopped.
 
 use std::collections::HashMap;
 

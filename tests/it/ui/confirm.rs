@@ -152,7 +152,9 @@ db_test!(every_other_change_needs_a_fresh_proof, |db| async move {
     app.advance(11 * MINUTE);
     let mut asked = Vec::new();
     for route in rollcall::routes::routes().paths {
-        if route.starts_with("/api/") || FREE.contains(&route) {
+        // What proxies ask has no session, and a guard's pages are those of other hosts.
+        let apart = ["/api/", "/guard/", "/.rollcall/", "/outpost.goauthentik.io/"];
+        if apart.iter().any(|start| route.starts_with(start)) || FREE.contains(&route) {
             continue;
         }
         let path = route.replace("{uuid}", &bystander.uuid).replace("{id}", &alice.id.0.to_string());
@@ -161,7 +163,8 @@ db_test!(every_other_change_needs_a_fresh_proof, |db| async move {
         if answer.status == 405 {
             continue;
         }
-        assert!(!sealed(&answer.assert_status(403)).is_empty(), "{route}");
+        assert_eq!(answer.status, 403, "{route}");
+        assert!(!sealed(&answer).is_empty(), "{route}");
         asked.push(route);
     }
     assert!(asked.len() >= 7, "{asked:?}");
