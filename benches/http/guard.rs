@@ -228,7 +228,7 @@ pub fn through_nginx(server: &Server, place: &Place, keys: &Keys, connections: u
     let (_, key) = keys.0.iter().find(|(app, _)| *app == 0).expect("app-0 is open in a session");
     let ask = |head: &str| vec![Ask { host: host(0), status: Some(200), ..Ask::get("/file.txt", head) }];
     let cpu = || cpu_of_all_below(nginx.process.id());
-    let mut run = |address: &str, head: &str| -> (Measured, f64) {
+    let run = |address: &str, head: &str| -> (Measured, f64) {
         // The load is of nginx; what Rollcall takes of it is counted as the server's.
         measure::at(server, Some(place), address, &ask(head), connections, time / 4);
         let before = cpu();

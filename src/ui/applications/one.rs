@@ -15,10 +15,10 @@ use crate::actions::app::App;
 use crate::actions::applications::test::{Question, test};
 use crate::actions::applications::{self, ApplicationChange, app_sessions};
 use crate::actions::by::By;
+use crate::domain::application::Application;
 use crate::domain::application::demand::{Demand, Level};
 use crate::domain::application::guard::Headers;
 use crate::domain::application::values::GroupsSent;
-use crate::domain::application::{Application, ApplicationRule};
 use crate::domain::{Address, Method, Methods};
 use crate::http::query::Query;
 use crate::store::applications::app_sessions::AppSessionFilter;
@@ -265,16 +265,6 @@ impl AccessForm {
     }
 }
 
-/// The field that a rule is about.
-fn field(rule: &ApplicationRule) -> &'static str {
-    match rule {
-        ApplicationRule::MaxAge => "max_age",
-        ApplicationRule::ManyNetworks => "networks",
-        ApplicationRule::Country(_) => "countries",
-        _ => "allow",
-    }
-}
-
 /// Changes the access of an application.
 pub async fn set_access(State(app): State<App>, Path(slug): Path<String>, request: Request) -> PageResult {
     let back = format!("{PATH}/{slug}");
@@ -298,7 +288,7 @@ pub async fn set_access(State(app): State<App>, Path(slug): Path<String>, reques
     };
     match applications::change(&app, By::Principal(&who, &visitor.actor()), &slug, wanted).await {
         Ok(application) => Ok(Redirect::to(&format!("{PATH}/{}", application.slug)).into_response()),
-        Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)).await,
+        Err(ActionError::Application(rule)) => again(form, Wrong::sorry(rules::field(&rule), rule)).await,
         Err(ActionError::Outdated) => {
             let form = AccessForm { version: application.version(), ..form };
             conflict(again(form, Wrong { field: "", text: OUTDATED.to_owned() }).await)

@@ -15,10 +15,10 @@ use crate::actions::applications::rules;
 use crate::actions::applications::rules::RuleChange;
 use crate::actions::by::By;
 use crate::domain::Network;
-use crate::domain::application::Application;
 use crate::domain::application::demand::{DemandChange, Level};
 use crate::domain::application::guard::PathRule;
 use crate::domain::application::path::PathPattern;
+use crate::domain::application::{Application, ApplicationRule};
 use crate::store::StoreError;
 use crate::ui::applications::said::{Names, OUTDATED, Wrong, allow_of, allowed, asked, items, lines};
 use crate::ui::applications::{PATH, find};
@@ -137,15 +137,26 @@ impl RuleForm {
             if_network: read_networks("if_network", &self.if_network)?,
             demand: DemandChange::default(),
         };
-        let rule = rule.check().map_err(|rule| Wrong::sorry("methods", rule))?;
+        let rule = rule.check().map_err(|rule| Wrong::sorry(field(&rule), rule))?;
         let place = match self.place.trim() {
             "" => None,
             text => Some(text.parse().map_err(|_| Wrong::sorry("place", format!("{text} is not a place")))?),
         };
-        let is_about_country = demand.countries.is_some();
-        let field = if is_about_country { "countries" } else { "max_age" };
-        let demand = demand.check().map_err(|rule| Wrong::sorry(field, rule))?;
+        let demand = demand.check().map_err(|rule| Wrong::sorry(field(&rule), rule))?;
         Ok((PathRule { demand, ..rule }, place))
+    }
+}
+
+/// The field that a rule of demands and path rules is about.
+pub(super) fn field(rule: &ApplicationRule) -> &'static str {
+    match rule {
+        ApplicationRule::MaxAge => "max_age",
+        ApplicationRule::ManyNetworks => "networks",
+        ApplicationRule::Country(_) => "countries",
+        ApplicationRule::Path(_) | ApplicationRule::RulePaths => "paths",
+        ApplicationRule::Method(_) | ApplicationRule::RuleParts => "methods",
+        ApplicationRule::NoRule(_) | ApplicationRule::ManyRules => "place",
+        _ => "allow",
     }
 }
 
@@ -257,7 +268,7 @@ async fn submit(app: &App, slug: String, number: Option<String>, request: Reques
     };
     match rules::change(app, By::Principal(&who, &visitor.actor()), &slug, Some(form.version.clone()), change).await {
         Ok(application) => Ok(Redirect::to(&format!("{PATH}/{}#rules", application.slug)).into_response()),
-        Err(ActionError::Application(rule)) => again(form, Wrong::sorry("place", rule)),
+        Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),
         Err(ActionError::Outdated) => {
             let given = RuleForm { version: application.version(), ..form };
             conflict(again(given, Wrong { field: "", text: OUTDATED.to_owned() }))
