@@ -302,6 +302,8 @@ pub async fn end(State(app): State<App>, Path((slug, opened)): Path<(String, Str
     let back = format!("{PATH}/{slug}");
     let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &back).await?;
     let who = visitor.principal(&back)?;
+    who.must_inspect()?;
+    find(&app, &slug).await?;
     let opened = uuid::Uuid::try_parse(&opened).map_err(|_| PageError::NotFound)?;
     match app_sessions::end(&app, By::Principal(&who, &visitor.actor()), opened).await {
         // It has ended already, which was the purpose.
