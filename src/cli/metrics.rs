@@ -60,6 +60,9 @@ async fn look(app: &App) {
     if let Ok(sessions) = app.store.read().count_sessions_of(&CountKey::All).await {
         gauge!("rollcall_sessions").set(as_f64(sessions));
     }
+    if let Ok(open) = app.store.long_read(|db| Box::pin(async move { db.count_all_app_sessions().await })).await {
+        gauge!("rollcall_app_sessions").set(as_f64(open));
+    }
     let lines = [(("sign_ins", "waiting"), app.sign_ins.waiting()), (("guesses", "waiting"), app.guesses.waiting())];
     for (state, count) in app.store.pool_use().into_iter().chain(lines) {
         gauge!("rollcall_pool", "pool" => state.0, "state" => state.1).set(as_f64(i64::try_from(count).unwrap_or(i64::MAX)));

@@ -62,7 +62,7 @@ enum Command {
     /// Run the server; the first start creates everything and prints a set-up link
     Serve(ServeArgs),
     /// Run a throw-away instance full of made-up people and sessions
-    Demo(ServeArgs),
+    Demo(demo::DemoArgs),
     /// Import users, tokens and sessions from JSON lines: all or nothing
     Import(import::ImportArgs),
     /// Write sessions, ended sessions, users or events to standard output
@@ -167,7 +167,7 @@ pub fn main() -> ExitCode {
     };
     let mut flags = Flags { config: given.config, values: Vec::new() };
     let listen = match &cli.command {
-        Command::Serve(args) | Command::Demo(args) => args.listen.clone(),
+        Command::Serve(args) | Command::Demo(demo::DemoArgs { serve: args, .. }) => args.listen.clone(),
         _ => None,
     };
     let named = [
@@ -217,7 +217,7 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Serve(_) => serve::run(config, reload::Reload { flags, log }).await,
-            Command::Demo(_) => demo::run(config).await,
+            Command::Demo(args) => demo::run(config, args.proxy).await,
             Command::Import(args) => import::run(config, args).await,
             Command::Export(args) => export::run(config, args).await,
             Command::Generate(args) => generate::run(config, args).await,

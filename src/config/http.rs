@@ -83,7 +83,9 @@ impl PublicUrl {
         self.origin.starts_with("https:")
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads an address; `None` for one with a path, a query or a user, and for other schemes than http and https.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let uri: axum::http::Uri = text.parse().ok()?;
         let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
         let host = uri.authority()?.as_str();

@@ -1,5 +1,8 @@
 //! The check: a reverse proxy asks whether a request may pass to an app.
 
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -23,6 +26,7 @@ use crate::guard::places::{Visit, visit};
 use crate::guard::probe;
 use crate::guard::shelter::shelter;
 use crate::http::client::ClientInfo;
+use crate::metrics;
 use crate::store::StoreError;
 
 /// The slug that means the application that has the host.
@@ -71,6 +75,7 @@ pub async fn authentik_envoy(State(app): State<App>, request: Request) -> Respon
 
 async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Request) -> Response {
     let (parts, _) = request.into_parts();
+    let (started, about) = (Instant::now(), OnceLock::new());
     let response = shelter(app, async {
         // The proxy in front of Rollcall itself is trusted, and strangers reach it.
         let is_at_home = match parts.headers.single("host") {
@@ -85,12 +90,17 @@ async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Reques
             return Ok(answer::forbidden());
         }
         match read(app, kind, slug, &parts).await? {
-            Some((asked, guarded)) => judged(app, (kind, words), &asked, &guarded, &parts).await,
+            Some((asked, guarded)) => {
+                drop(about.set(Arc::clone(&guarded.application)));
+                judged(app, (kind, words), &asked, &guarded, &parts).await
+            }
             None => Ok(answer::forbidden()),
         }
     })
     .await;
     probe::note(app, Some(kind), &parts, response.status()).await;
+    let slug = about.get().map(|application| application.slug.as_str());
+    metrics::count_check(kind.as_str(), response.status().as_u16(), slug, started.elapsed());
     response
 }
 

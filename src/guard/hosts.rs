@@ -55,7 +55,7 @@ impl Guarded {
 #[must_use]
 pub fn is_own(config: &Config, host: &Host) -> bool {
     let own = config.http.public_url.as_ref().and_then(|url| url.origin().split_once("://"));
-    own.and_then(|(_, authority)| Host::parse(authority)).is_some_and(|own| own == *host)
+    own.and_then(|(_, authority)| Host::typed(authority)).is_some_and(|own| own == *host)
 }
 
 /// The address of the peer that a request came from, if it is a trusted proxy.

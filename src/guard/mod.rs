@@ -4,7 +4,6 @@
 pub mod answer;
 pub mod callback;
 pub mod check;
-pub mod configuration;
 pub mod cookies;
 pub mod go;
 mod head;
@@ -16,4 +15,5 @@ pub mod shelter;
 pub mod start;
 pub mod state;
 
+pub use crate::actions::guard::configuration;
 pub use hosts::misdirected;

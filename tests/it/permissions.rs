@@ -10,7 +10,7 @@ use std::time::Duration;
 use rollcall::actions::ActionError;
 use rollcall::actions::applications::guards::{self, GuardChange};
 use rollcall::actions::applications::test::Question;
-use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords};
+use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords, rules};
 use rollcall::actions::by::By;
 use rollcall::actions::guard::tickets;
 use rollcall::actions::import::ImportError;
@@ -227,6 +227,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("applications/edit.rs add", applications::add(server, by, named()));
     call!("applications/edit.rs change", applications::change(server, by, "wiki", ApplicationChange::default()));
     call!("applications/edit.rs edit", applications::edit(server, by, "wiki", |_| Ok(())));
+    let rule = rules::RuleChange::Remove(1);
+    call!("applications/rules.rs change", rules::change(server, by, "wiki", None, rule));
     call!("applications/access.rs check", access::check(server, by, "wiki", alice.id));
     call!("applications/access.rs list_allowed", access::list_allowed(server, by, alice.id));
     call!("applications/guards.rs add", guards::add(server, by, GuardChange::default()));

@@ -1,6 +1,7 @@
 //! The guard: whether a request to an app's host may pass, and tickets that carry a sign-in there.
 
 pub mod check;
+pub mod configuration;
 mod password;
 pub mod probes;
 pub mod recent;
