@@ -69,6 +69,7 @@ fn describe() {
     describe_counter!("rollcall_cache_total", "Look-ups in what is kept in memory, by cache and outcome");
     describe_gauge!("rollcall_pool", "What waits for the database and what it has: by pool and state");
     describe_gauge!("rollcall_geoip_age_seconds", "How long ago a GeoIP file was made, by file");
+    describe_gauge!("rollcall_backup_age_seconds", "How long ago the last backup was made");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process");
     describe_counter!("process_cpu_seconds_total", "Processor time of the process");
 }

@@ -5,6 +5,7 @@
 //! 0 done, 1 failed, 2 wrong usage (a wrong setting is one), 3 no session matched.
 
 mod app;
+mod backup;
 mod check;
 mod clock;
 mod demo;
@@ -27,10 +28,12 @@ mod people_filters;
 mod policy;
 mod proxy;
 mod reload;
+mod restore;
 mod serve;
 mod server_file;
 mod session;
 mod settings;
+mod start;
 mod token;
 #[cfg(feature = "otlp")]
 mod traces;
@@ -90,6 +93,10 @@ enum Command {
     /// Events: list, watch
     #[command(subcommand)]
     Event(Box<event::EventCommand>),
+    /// Write all of the database into one file, also while servers run
+    Backup(backup::BackupArgs),
+    /// Put a backup into an empty database, or in the place of what a database holds
+    Restore(restore::RestoreArgs),
     /// Bring the database's schema up to date
     Migrate,
     /// Say what is wrong with configuration, database and files, or with a reverse proxy, and how to mend it
@@ -194,6 +201,12 @@ pub fn main() -> ExitCode {
         }
         _ => {}
     }
+    // Nor does one that only reads a file.
+    if let Command::Backup(args) = &cli.command
+        && let Some(file) = args.to_check()
+    {
+        return finish(backup::check(file));
+    }
     let environment = match environment() {
         Ok(environment) => environment,
         Err(error) => return wrong_usage(&error),
@@ -228,6 +241,8 @@ pub fn main() -> ExitCode {
             Command::Policy(command) => policy::run(config, command).await,
             Command::Session(command) => session::run(config, *command).await,
             Command::Event(command) => event::run(config, *command).await,
+            Command::Backup(args) => backup::run(config, args).await,
+            Command::Restore(args) => restore::run(config, args).await,
             Command::Migrate => migrate(config).await,
             Command::Check { what: None } => check::run(config).await,
             Command::Check { what: Some(CheckCommand::Proxy(args)) } => proxy::run(config, args).await,
@@ -294,17 +309,21 @@ async fn open(config: Config) -> Result<App, Failure> {
 async fn open_or_create(mut config: Config) -> Result<App, Failure> {
     // Reading all sessions into memory takes longer than one question to the database.
     config.sessions.index_limit = 0;
-    Ok(App::start(config, Clock::System).await?)
+    start::app(config, Clock::System).await
+}
+
+/// Says that there is no instance where the settings point, and how they point elsewhere.
+fn no_instance(config: &Config, what: &str) -> Failure {
+    misused(format!(
+        "there is no Rollcall in {}; say where with --data-dir or ROLLCALL_DATA_DIR ({what}; --database-url and ROLLCALL_DATABASE__URL \
+         name a database, `rollcall serve` makes an instance)",
+        config.data_dir.display()
+    ))
 }
 
 /// Checks that database and instance key are there, and makes neither.
 async fn must_exist(config: &Config) -> Outcome {
-    let none = |what: String| {
-        misused(format!(
-            "there is no instance here: {what}. --data-dir FOLDER or --database-url URL, ROLLCALL_DATA_DIR or \
-             ROLLCALL_DATABASE__URL, or a rollcall.toml in this folder (--config FILE) point at one; `rollcall serve` makes one"
-        ))
-    };
+    let none = |what: String| no_instance(config, &what);
     if let Location::Sqlite(path) = &config.database
         && !path.exists()
     {
@@ -324,6 +343,7 @@ async fn migrate(config: Config) -> Outcome {
     must_exist(&config).await?;
     let _lock = lock::take(&config).await?;
     let store = Store::open(&config.database, &config.pool).await?;
+    start::before_upgrade(&store, &config).await?;
     let applied = store.migrate().await?;
     for name in &applied {
         output::say(&format!("applied {name}"));

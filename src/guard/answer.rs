@@ -177,7 +177,7 @@ fn refused_with(app: &App, guarded: &Guarded, refusal: &Refusal, sign_out: &str)
         None => "This may not be opened.".to_owned(),
     }];
     texts.extend(refusal.missing.iter().map(|missing| reason(*missing).to_owned()));
-    texts.push(match app.config.sign_in.help.as_str() {
+    texts.push(match app.sign_in.load().help.as_str() {
         "" => "An administrator can give access.".to_owned(),
         help => help.to_owned(),
     });

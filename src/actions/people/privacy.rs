@@ -15,7 +15,6 @@ use crate::actions::sessions::bulk_end::{move_all_of_user, settle_user};
 use crate::actions::sessions::end_in;
 use crate::actions::sessions::retention::{LEFTOVERS_SETTING, clear_leftovers};
 use crate::actions::sign_in::proof;
-use crate::domain::application::session::EndedAppSession;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::policy::Policy;

@@ -438,6 +438,19 @@ event_kinds! {
         /// Whether it is load data of `rollcall generate`.
         is_generated: bool,
     }
+    /// A backup was restored. What happened between it and this event is not in the database any more.
+    Restored = "restored" {
+        /// When the backup was made, in RFC 3339.
+        made_at: String,
+        /// The version that made it.
+        version: String,
+        /// How many users are in it.
+        users: u64,
+        /// How many sessions are in it.
+        sessions: u64,
+        /// Whether they live on.
+        keeps_sessions: bool,
+    }
 }
 
 impl EventContent {
