@@ -53,7 +53,7 @@ fn seen(app: &App, kind: Option<Kind>, parts: &Parts, status: StatusCode) -> See
     Seen {
         address: parts.uri.path().to_owned(),
         kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
-        is_trusted: trusted_peer(&app.config, &parts.extensions).is_some(),
+        is_trusted: trusted_peer(app, &parts.extensions).is_some(),
         host,
         target,
         method: told_method.unwrap_or_default(),

@@ -160,9 +160,8 @@ db_test!(rows_that_contradict_each_other_change_nothing, |db| async move {
     let mut without_its_user = lines.to_vec();
     without_its_user.remove(users + 1);
     let mut other_columns = lines.to_vec();
-    other_columns[sessions] = lines[sessions]
-        .replace("[\"uuid\",", "[\"uuid\\\"; DROP TABLE users; --\",")
-        .replace("[\"key_hash\",", "[\"no_such\",");
+    other_columns[sessions] =
+        lines[sessions].replace("[\"uuid\",", "[\"uuid\\\"; DROP TABLE users; --\",").replace("[\"key_hash\",", "[\"no_such\",");
     for (what, mut lines) in [("twice", twice), ("without its user", without_its_user), ("other columns", other_columns)] {
         lines.push(last_of(&lines));
         std::fs::write(&other, sealed(&lines.concat())).unwrap();

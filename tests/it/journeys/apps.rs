@@ -30,7 +30,8 @@ pub async fn fill(home: &Home) {
         assert_eq!(done.code, 0, "{args:?}: {done:?}");
     };
     let hosts = ["--host", "xn--mnchen-3ya.example", "--host", "*.a-long-name.example.com:8443"];
-    run(&[&["app", "add", "wiki", "--name", "The wiki アリス", "--allow", "user:akadmin", "--app-passwords", "true"][..], &hosts].concat());
+    run(&[&["app", "add", "wiki", "--name", "The wiki アリス", "--allow", "user:akadmin", "--app-passwords", "true"][..], &hosts]
+        .concat());
     run(&["app", "rule", "wiki", "add", "/health", "--allow", "anyone", "--if-network", "2001:db8:ffff::/48"]);
     let paths = ["/admin/**", "/a/long/path/*/with/many/segments/that/does/not/end/**"];
     run(&[&["app", "rule", "wiki", "add"][..], &paths, &["--factor", "mfa", "--max-age", "1h"]].concat());
