@@ -110,7 +110,8 @@ pub(super) async fn list(
     output::table(&header, rows)?;
     let (shown, count) = (i64::try_from(found.rows.len()).unwrap_or(found.count), found.count);
     if shown < count {
-        output::say(&format!("{shown} of {count} sessions; --limit shows more"));
+        let at_least = if found.is_exact { "" } else { "at least " };
+        output::say(&format!("{shown} of {at_least}{count} sessions; --limit shows more"));
     }
     Ok(())
 }

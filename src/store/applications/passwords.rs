@@ -76,6 +76,16 @@ impl Db<'_> {
         Ok(())
     }
 
+    /// Makes a token one for these applications, by primary key, and for no others.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when one of them is gone.
+    pub async fn replace_token_applications(&self, token: uuid::Uuid, applications: &[i64]) -> Result<(), StoreError> {
+        let sql = "DELETE FROM token_applications WHERE token_id = (SELECT t.id FROM tokens t WHERE t.uuid = $1)";
+        self.execute(sql, &values![token]).await?;
+        self.insert_token_applications(token, applications).await
+    }
+
     /// The slugs of the applications that these tokens are for, by the tokens' primary keys. Tokens without any are left
     /// out.
     ///

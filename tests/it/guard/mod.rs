@@ -5,4 +5,5 @@ mod checks;
 mod documents;
 mod doors;
 mod sign_in;
+mod traps;
 pub mod world;
