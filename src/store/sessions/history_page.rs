@@ -1,7 +1,7 @@
 //! Pages of ended sessions, the latest end first. Each page reads a bounded number of rows, whatever it asks for,
 //! and the next one begins at a key: no page costs more than the first.
 //!
-//! Where the filters leave out more than [`BUDGET`] rows, the page ends early and says at which key the search stopped.
+//! Where the filters leave out more than 3,000 rows, the page ends early and says at which key the search stopped.
 
 use std::collections::HashMap;
 
