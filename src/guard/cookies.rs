@@ -80,7 +80,7 @@ pub fn remove(answer: &mut HeaderMap, config: &Config, host: &Host, which: Name<
     cookies::remove(answer, config, name(config, host, which));
 }
 
-/// Removes the oldest cookies of starts, so that with one more there are no more than [`MOST_STARTS`]. Their values
+/// Removes the oldest cookies of starts, so that with one more there are no more than 5. Their values
 /// begin with the time at which they were made.
 pub fn make_room_for_start(answer: &mut HeaderMap, config: &Config, headers: &HeaderMap, host: &Host) {
     let start = name(config, host, Name::Start(""));

@@ -86,20 +86,22 @@ impl Db<'_> {
         self.insert_token_applications(token, applications).await
     }
 
-    /// The slugs of the applications that these tokens are for, by the token's primary key; a token without any is left
+    /// The slugs of the applications that these tokens are for, by the tokens' primary keys. Tokens without any are left
     /// out.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn list_applications_of_tokens(&self, tokens: &[i64]) -> Result<HashMap<i64, Vec<String>>, StoreError> {
         let mut all: HashMap<i64, Vec<String>> = HashMap::new();
-        let (list, values) = in_list([], tokens.iter().copied());
-        let sql = format!(
-            "SELECT x.token_id, a.slug FROM token_applications x JOIN applications a ON a.id = x.application_id \
-             WHERE x.token_id IN ({list}) ORDER BY lower(a.slug)"
-        );
-        for (token, slug) in self.all::<(i64, String)>(&sql, &values).await? {
-            all.entry(token).or_default().push(slug);
+        for tokens in tokens.chunks(500) {
+            let (list, values) = in_list([], tokens.iter().copied());
+            let sql = format!(
+                "SELECT x.token_id, a.slug FROM token_applications x JOIN applications a ON a.id = x.application_id \
+                 WHERE x.token_id IN ({list}) ORDER BY lower(a.slug)"
+            );
+            for (token, slug) in self.all::<(i64, String)>(&sql, &values).await? {
+                all.entry(token).or_default().push(slug);
+            }
         }
         Ok(all)
     }

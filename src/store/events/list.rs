@@ -42,6 +42,21 @@ impl EventFilter {
         self.user.is_none() && self.session.is_none() && self.kind.is_none() && self.parent.is_none()
     }
 
+    /// Whether it lets this event pass, as the list does: for events as they come. `before` does not count.
+    #[must_use]
+    pub fn matches(&self, event: &EventRow) -> bool {
+        let is = |wanted: Option<&str>, found: &str| wanted.is_none_or(|wanted| wanted == found);
+        self.user.is_none_or(|user| event.user_uuid == Some(user))
+            && is(self.actor.as_deref(), &event.actor)
+            && is(self.kind.as_deref(), event.kind())
+            && is(self.ip.as_deref(), &event.ip)
+            && self.session.is_none_or(|session| event.session == Some(session))
+            && self.parent.is_none_or(|parent| event.parent == Some(parent))
+            && self.from.is_none_or(|from| event.at >= from)
+            && self.to.is_none_or(|to| event.at <= to)
+            && (!self.is_folded() || event.parent.is_none())
+    }
+
     /// Whether its events are read by an index in the order of time. Those about a session, and parts, have one in the
     /// order of keys, in which events are written.
     fn is_by_time(&self) -> bool {
@@ -89,6 +104,15 @@ impl EventFilter {
         let sql = if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) };
         (sql, values)
     }
+}
+
+/// Whether an event holds a text in its kind, names, address or content, in any letter case, as
+/// [`Db::find_latest_events`] finds it.
+#[must_use]
+pub fn holds_text(event: &EventRow, text: &str) -> bool {
+    let (folded, content) = (fold(text), serde_json::Value::Object(event.content.to_json()).to_string());
+    let texts = [event.kind(), &event.actor, &event.username, &event.ip, &content];
+    texts.iter().any(|found| found.contains(text) || fold(found).contains(&folded))
 }
 
 /// How many events a search for a text looks at.

@@ -135,6 +135,9 @@ impl Conditions {
         if [filter.last_sign_in, filter.last_sign_in_lt, filter.last_sign_in_gt].iter().any(Option::is_some) {
             it.add("u.last_sign_in_at IS NOT NULL");
         }
+        if let Some(asked) = filter.removal_asked {
+            it.add(format!("u.removal_asked_at IS {}NULL", if asked { "NOT " } else { "" }));
+        }
         if let Some(never) = filter.never_signed_in {
             it.add(format!("u.last_sign_in_at IS {}NULL", if never { "" } else { "NOT " }));
         }

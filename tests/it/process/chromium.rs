@@ -82,9 +82,13 @@ impl Chromium {
         Self::open_with(json!({"profile.managed_default_content_settings.javascript": 2})).await
     }
 
-    /// Opens a browser for which hosts are elsewhere: `MAP app.example:80 127.0.0.1:8080`, separated by commas.
+    /// Opens a browser for which hosts are elsewhere: `MAP app.example:80 127.0.0.1:8080`, separated by commas. It
+    /// treats them as it treats hosts with https: it tells them with `Sec-Fetch-Site` where a request comes from.
     pub async fn open_where(hosts: &str) -> Option<Self> {
-        Self::open_as(json!({}), &[format!("--host-resolver-rules={hosts}")]).await
+        let names = hosts.split(", ").filter_map(|rule| rule.strip_prefix("MAP ")?.split_once(":80 "));
+        let origins: Vec<String> = names.map(|(name, _)| format!("http://{name}")).collect();
+        let secure = format!("--unsafely-treat-insecure-origin-as-secure={}", origins.join(","));
+        Self::open_as(json!({}), &[format!("--host-resolver-rules={hosts}"), secure]).await
     }
 
     async fn open_with(preferences: Value) -> Option<Self> {

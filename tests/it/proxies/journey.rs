@@ -34,7 +34,10 @@ async fn a_person_signs_in_once_opens_two_apps_and_signs_out_of_both() {
     let at = |url: &'static str| {
         let browser = &browser;
         async move {
-            eventually(url, || async { (browser.client.current_url().await.ok()?.as_str() == url).then_some(()) }).await;
+            let found = || async { (browser.client.current_url().await.ok()?.as_str() == url).then_some(()) };
+            let arrived = tokio::time::timeout(std::time::Duration::from_secs(15), eventually(url, found)).await;
+            let is = browser.client.current_url().await.unwrap();
+            assert!(arrived.is_ok(), "not at {url}, but at {is}: {}", browser.text().await);
         }
     };
 

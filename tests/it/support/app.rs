@@ -276,7 +276,7 @@ impl TestUser<'_> {
     /// The same, from an address and with a user agent.
     pub async fn session_on(&self, ip: &str, user_agent: &str) -> Browser {
         let client = Client { ip: Address::parse(ip).expect("an address"), user_agent: user_agent.to_owned() };
-        let actor = Actor { name: "anonymous".into(), ..Actor::default() };
+        let actor = Actor { name: "anonymous".into(), ip: Some(client.ip), ..Actor::default() };
         let user = self.app.app.store.read().find_user(self.id).await.expect("the database answers").expect("the user exists");
         let started = sign_in::start_session(&self.app.app, user, &client, false, Vec::new(), &actor).await;
         let started = started.expect("a session can be started");

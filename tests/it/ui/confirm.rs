@@ -129,7 +129,7 @@ db_test!(who_has_no_password_or_never_proved_it_here_is_not_let_on, |db| async m
 
 /// What changes something and needs no fresh proof: ways in and out, the proof itself, and what one does
 /// to one's own sessions.
-const FREE: [&str; 12] = [
+const FREE: [&str; 14] = [
     "/sign-in",
     "/sign-in/passkey",
     "/confirm/passkey",
@@ -137,6 +137,9 @@ const FREE: [&str; 12] = [
     "/sign-in/choose",
     "/confirm",
     "/sign-out",
+    // The name alone: another e-mail address needs one (ui/account.rs).
+    "/account",
+    "/account/keep",
     "/security/factors/{id}/name",
     "/sessions/end-others",
     "/sessions/{uuid}/end",
@@ -152,7 +155,9 @@ db_test!(every_other_change_needs_a_fresh_proof, |db| async move {
     app.advance(11 * MINUTE);
     let mut asked = Vec::new();
     for route in rollcall::routes::routes().paths {
-        if route.starts_with("/api/") || FREE.contains(&route) {
+        // What proxies ask has no session, and a guard's pages are those of other hosts.
+        let apart = ["/api/", "/guard/", "/.rollcall/", "/outpost.goauthentik.io/"];
+        if apart.iter().any(|start| route.starts_with(start)) || FREE.contains(&route) {
             continue;
         }
         let path = route.replace("{uuid}", &bystander.uuid).replace("{id}", &alice.id.0.to_string());
@@ -161,7 +166,8 @@ db_test!(every_other_change_needs_a_fresh_proof, |db| async move {
         if answer.status == 405 {
             continue;
         }
-        assert!(!sealed(&answer.assert_status(403)).is_empty(), "{route}");
+        assert_eq!(answer.status, 403, "{route}");
+        assert!(!sealed(&answer).is_empty(), "{route}");
         asked.push(route);
     }
     assert!(asked.len() >= 7, "{asked:?}");
