@@ -1,8 +1,8 @@
 //! Lists of large tables in the order of time: events, and ended sessions.
 //!
 //! Each filter with an index is a source: it gives the keys of its matches in the order of the list. One source is
-//! read, the one with the fewest matches, and the other filters are checked row by row ([`parts`]). Matches are
-//! counted up to a bound, so that a page costs the same however many there are ([`pages`]).
+//! read, the one with the fewest matches, and the other filters are checked row by row (`parts`). Matches are
+//! counted up to a bound, so that a page costs the same however many there are (`pages`).
 
 pub(in crate::store) mod pages;
 pub(in crate::store) mod parts;

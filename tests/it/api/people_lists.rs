@@ -129,7 +129,7 @@ db_test!(users_come_in_every_order_each_once, |db| async move {
         ("attributes", ["alice", "bob", "the admin", "carol"]),
         ("-attributes", ["carol", "the admin", "bob", "alice"]),
         ("-date_joined", ["carol", "bob", "alice", "the admin"]),
-        ("-email", ["bob", "alice", "the admin", "carol"]),
+        ("-email", ["bob", "alice", "carol", "the admin"]),
         ("path,-username", ["the admin", "alice", "bob", "carol"]),
         ("type,username", ["bob", "alice", "the admin", "carol"]),
         ("-last_updated", ["carol", "bob", "alice", "the admin"]),
