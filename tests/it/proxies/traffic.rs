@@ -152,7 +152,10 @@ async fn curl(port: u16, more: &[&str]) -> Option<String> {
     let mut command = Command::new("curl");
     command.args(["-s", "-S", "-i", "--path-as-is", "--max-time", "20", "--connect-to", &connect]).args(more);
     match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
-        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        Ok(output) => {
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            Some(format!("{}{error}", String::from_utf8_lossy(&output.stdout)))
+        }
         Err(_) => {
             skip("curl is not installed");
             None
@@ -199,8 +202,13 @@ async fn large_and_newer(kind: Kind, db: TestDb) {
     let url = format!("http://{WIKI}/service/Method?x=1");
     let grpc = ["-X", "POST", "-H", "content-type: application/grpc+proto", "-H", "te: trailers", "--data-binary", "xxxxx"];
     let Some(refused) = curl(proxy.port, &[&[version], grpc.as_slice(), &[&url]].concat()).await else { return };
-    let status = if newer { "HTTP/2 401" } else { "HTTP/1.1 401" };
-    assert!(refused.starts_with(status) && !refused.to_lowercase().contains("location:"), "{kind} {refused}");
+    // Envoy answers in gRPC's own words: 16 is UNAUTHENTICATED.
+    let is_refused = match kind {
+        Kind::Envoy => refused.starts_with("HTTP/2 200") && refused.contains("grpc-status: 16"),
+        Kind::Traefik => refused.starts_with("HTTP/2 401"),
+        Kind::Nginx | Kind::Caddy => refused.starts_with("HTTP/1.1 401"),
+    };
+    assert!(is_refused && !refused.to_lowercase().contains("location:"), "{kind} {refused}");
     let known = format!("cookie: {cookie}");
     let passed = curl(proxy.port, &[&[version, "-H", &known], grpc.as_slice(), &[&url]].concat()).await.unwrap();
     assert!(passed.contains(" 200") && passed.contains("[\"remote-user\",\"alice\"]"), "{kind} {passed}");
