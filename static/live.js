@@ -1,6 +1,6 @@
 // The table as it changes. New sessions slide in, ended ones are struck through with the reason. While a row
 // is ticked, pointed at or has the focus, rows stay where they are: a button says what is new, and shows it.
-import { recount as countTicks, tell } from "./ROLLCALL_JS";
+import { follow, recount as countTicks, tell } from "./ROLLCALL_JS";
 
 const button = document.querySelector("[data-live]");
 const body = document.querySelector("#sessions tbody");
@@ -12,16 +12,7 @@ const REST = 4000;
 const SHARE = 20;
 
 if (button) {
-  const word = button.querySelector("span");
   const html = new Map();
-  let source = null;
-  let isWanted = true;
-
-  const show = (state, text) => {
-    button.dataset.state = state;
-    button.setAttribute("aria-pressed", String(isWanted));
-    word.textContent = text;
-  };
 
   const row = (text) => {
     const template = document.createElement("template");
@@ -112,12 +103,12 @@ if (button) {
 
   const recount = async () => {
     timer = null;
-    if (!source) return;
+    if (!stream.isOpen()) return;
     const began = performance.now();
     try {
       const answer = await fetch(button.dataset.counts);
       const isPage = answer.ok && !answer.redirected;
-      if (isPage && source) replace(await answer.text());
+      if (isPage && stream.isOpen()) replace(await answer.text());
     } catch {
       // The server is away; the next change tries again.
     }
@@ -203,41 +194,8 @@ if (button) {
     countTicks(form);
   };
 
-  const open = () => {
-    if (source || !isWanted || document.hidden) return;
-    source = new EventSource(button.dataset.live);
-    source.addEventListener("open", () => show("on", "Live"));
-    source.addEventListener("rows", take);
-    source.addEventListener("changed", countSoon);
-    source.addEventListener("error", () => {
-      // The server ended it: too many views are open, or the session is over.
-      if (source?.readyState === EventSource.CLOSED) {
-        source = null;
-        isWanted = false;
-        show("off", "Not live");
-      }
-    });
-  };
-
-  const close = () => {
-    source?.close();
-    source = null;
+  const stream = follow(button, { rows: take, changed: countSoon }, () => {
     clearTimeout(timer);
     timer = null;
-  };
-
-  button.addEventListener("click", () => {
-    isWanted = !isWanted;
-    if (isWanted) {
-      show("on", "Live");
-      open();
-    } else {
-      close();
-      show("off", "Paused");
-    }
   });
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-  addEventListener("pagehide", close);
-  show("on", "Live");
-  open();
 }

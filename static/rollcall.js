@@ -81,6 +81,57 @@ if (here) nav.scrollLeft += here.getBoundingClientRect().left - nav.getBoundingC
 // What only makes sense with scripts.
 for (const element of document.querySelectorAll("[data-scripted]")) element.hidden = false;
 
+/** Keeps a stream of server-sent events open while its button says so and the page is in sight. `handlers` are called
+    by the names of events; `onClose` when the stream is closed for a time. */
+export function follow(button, handlers, onClose = () => {}) {
+  const word = button.querySelector("span");
+  let source = null;
+  let isWanted = true;
+
+  const show = (state, text) => {
+    button.dataset.state = state;
+    button.setAttribute("aria-pressed", String(isWanted));
+    word.textContent = text;
+  };
+
+  const open = () => {
+    if (source || !isWanted || document.hidden) return;
+    source = new EventSource(button.dataset.live);
+    source.addEventListener("open", () => show("on", "Live"));
+    for (const [name, handler] of Object.entries(handlers)) source.addEventListener(name, handler);
+    source.addEventListener("error", () => {
+      // The server ended it: too many views are open, or the session is over.
+      if (source?.readyState === EventSource.CLOSED) {
+        source = null;
+        isWanted = false;
+        show("off", "Not live");
+      }
+    });
+  };
+
+  const close = () => {
+    source?.close();
+    source = null;
+    onClose();
+  };
+
+  button.addEventListener("click", () => {
+    isWanted = !isWanted;
+    if (isWanted) {
+      show("on", "Live");
+      open();
+    } else {
+      close();
+      show("off", "Paused");
+    }
+  });
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  addEventListener("pagehide", close);
+  show("on", "Live");
+  open();
+  return { isOpen: () => source !== null };
+}
+
 /** Says how many are ticked in a form with a button for those; it works only while there are some. */
 export function recount(form) {
   const button = form?.querySelector("[data-picked]");

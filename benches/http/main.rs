@@ -2,6 +2,9 @@
 //!
 //!     cargo bench                                  all of it: some 25 minutes
 //!     cargo bench -- --sessions 100000 --database sqlite --concurrency 1 --passes 1 --seconds 1 --only search
+//!     cargo bench -- --sessions 1000000 --ended 5000000 --events 10000000 --only users
+//!                                                  lists of people and history at full size: a part of a name, such as
+//!                                                  users, events, ended; takes 20 GB and, to make it, some 15 minutes
 //!     cargo bench -- --json now.json               the figures for machines, too
 //!     cargo bench -- --compare before.json now.json
 //!
@@ -25,6 +28,7 @@ mod ceiling;
 mod client;
 mod measure;
 mod operations;
+mod people;
 mod report;
 mod server;
 
@@ -37,6 +41,8 @@ use crate::server::{Cluster, Kind, Place, Server};
 
 struct Options {
     sessions: Vec<u32>,
+    ended: u32,
+    events: u32,
     databases: Vec<Kind>,
     concurrency: Vec<usize>,
     passes: usize,
@@ -48,6 +54,8 @@ struct Options {
 fn main() {
     let mut options = Options {
         sessions: vec![1000, 100_000, 1_000_000],
+        ended: 20_000,
+        events: 20_000,
         databases: vec![Kind::Sqlite, Kind::Postgres],
         concurrency: vec![1, 16],
         passes: 3,
@@ -60,6 +68,8 @@ fn main() {
         let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} takes a value"));
         match argument.as_str() {
             "--sessions" => options.sessions = value().split(',').map(|n| n.parse().expect("--sessions takes numbers")).collect(),
+            "--ended" => options.ended = value().parse().expect("--ended takes a number"),
+            "--events" => options.events = value().parse().expect("--events takes a number"),
             "--database" => {
                 options.databases = match value().as_str() {
                     "sqlite" => vec![Kind::Sqlite],
@@ -104,6 +114,7 @@ struct Subject {
     server: Server,
     place: Place,
     samples: Samples,
+    history: people::History,
     sessions: u32,
     /// How long it took to make and to start it.
     words: String,
@@ -111,7 +122,7 @@ struct Subject {
 
 /// Measures a database: what reads with all numbers of sessions side by side, then what writes.
 fn run(options: &Options, kind: Kind, cluster: Option<&Cluster>, report: &mut Report) {
-    let subjects: Vec<_> = options.sessions.iter().map(|sessions| Subject::new(kind, *sessions, cluster)).collect();
+    let subjects: Vec<_> = options.sessions.iter().map(|sessions| Subject::new(kind, *sessions, options, cluster)).collect();
     let operations: Vec<Vec<_>> = subjects.iter().map(|subject| subject.operations(&options.only)).collect();
     let read = reads(options, &subjects, &operations);
     for ((subject, operations), read) in subjects.iter().zip(&operations).zip(read) {
@@ -130,33 +141,38 @@ fn run(options: &Options, kind: Kind, cluster: Option<&Cluster>, report: &mut Re
 }
 
 impl Subject {
-    fn new(kind: Kind, sessions: u32, cluster: Option<&Cluster>) -> Self {
+    fn new(kind: Kind, sessions: u32, options: &Options, cluster: Option<&Cluster>) -> Self {
         let place = Place::new(kind, cluster);
         let started = Instant::now();
         let (users, count) = ((sessions / 5).to_string(), sessions.to_string());
-        place.run(&["generate", "--users", &users, "--sessions", &count]);
+        let (ended, events) = (options.ended.to_string(), options.events.to_string());
+        place.run(&["generate", "--users", &users, "--sessions", &count, "--ended", &ended, "--events", &events]);
         let loaded = started.elapsed().as_secs_f64();
-        let known = place.write("known.jsonl", &operations::known_lines());
+        let known = place.write("known.jsonl", &format!("{}{}", operations::known_lines(), people::known_lines()));
         place.run(&["import", known.to_str().unwrap()]);
         place.analyze();
         let mut command = place.rollcall();
         command.arg("serve");
         let server = Server::start(command);
         let words = format!(
-            "{} with {sessions} sessions of {users} users: made in {loaded:.1} s, ready {:.0} ms after start, idle at {:.1} MB",
+            "{} with {sessions} sessions of {users} users, {ended} ended sessions and {events} events: made in {loaded:.1} s, ready {:.0} ms after start, idle at {:.1} MB",
             kind.name(),
             server.ready_ms,
             server.memory_mb()
         );
+        people::add_groups(&server, sessions / 5);
+        place.analyze();
+        let history = people::samples(&server);
         let mut samples = operations::samples(&server);
         samples.learn_names(&place);
         wait_for_index(&server);
-        Self { server, place, samples, sessions, words }
+        Self { server, place, samples, history, sessions, words }
     }
 
     /// What is to be measured, as far as it was asked for.
     fn operations(&self, only: &str) -> Vec<Operation> {
-        self.samples.operations().into_iter().filter(|operation| operation.name.contains(only)).collect()
+        let all = self.samples.operations().into_iter().chain(self.history.operations());
+        all.filter(|operation| operation.name.contains(only)).collect()
     }
 }
 

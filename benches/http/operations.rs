@@ -23,6 +23,7 @@ const CHEAP_HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$YmVuY2hiZW5jaA$";
 pub struct Bound(pub f64, pub f64);
 
 /// One row of the table.
+#[derive(Clone)]
 pub struct Operation {
     pub name: &'static str,
     pub asks: Vec<Ask>,
@@ -159,7 +160,6 @@ impl Samples {
                 .map(|n| Ask::get(path.replace("{n}", &n.to_string()), &format!("Cookie: rollcall_session=key-{n}\r\n")))
                 .collect()
         };
-        let people = |path: &str| vec![Ask::get(format!("/api/v3/{path}"), &bearer)];
         let hundred = format!("{SESSIONS}?page_size=100");
         let coded = |name: &str| format!("{bearer}Accept-Encoding: {name}\r\n");
         let quick = Some(Bound(0.4, 1.2));
@@ -210,35 +210,6 @@ impl Samples {
                 "retrieve one with a token",
                 self.uuids.iter().map(|uuid| Ask::get(format!("{SESSIONS}{uuid}/"), &bearer)).collect(),
                 Some(Bound(f64::INFINITY, 0.4)),
-            ),
-            operation("users of 100 with groups, by username", people("core/users/?page_size=100"), Some(Bound(1.5, 3.0))),
-            operation(
-                "users of 100 with groups, by -last_login",
-                people("core/users/?page_size=100&ordering=-last_login"),
-                Some(Bound(1.5, 3.0)),
-            ),
-            operation(
-                "users of 100 with groups, by email",
-                people("core/users/?page_size=100&ordering=email"),
-                Some(Bound(1.5, 3.0)),
-            ),
-            operation(
-                "search users for a rare part of a name",
-                rare.iter().map(|part| Ask::get(format!("/api/v3/core/users/?search={}", encoded(part)), &bearer)).collect(),
-                Some(Bound(5.0, 8.0)),
-            ),
-            operation("search users for a word that many have", people("core/users/?search=a"), Some(Bound(5.0, 8.0))),
-            operation("the caller's own user", people("core/users/me/"), Some(Bound(0.2, 0.5))),
-            operation("events of 100", people("events/events/?page_size=100"), Some(Bound(2.0, 4.0))),
-            operation("events of 100 of one action", people("events/events/?page_size=100&action=login"), Some(Bound(2.0, 4.0))),
-            operation("ended sessions of 100", people("core/ended_sessions/?page_size=100"), Some(Bound(20.0, 30.0))),
-            operation(
-                "ended sessions of an address",
-                self.addresses
-                    .iter()
-                    .map(|ip| Ask::get(format!("/api/v3/core/ended_sessions/?last_ip={}", encoded(ip)), &bearer))
-                    .collect(),
-                Some(Bound(20.0, 30.0)),
             ),
             operation(CHECK, cookies("/sign-in"), None),
         ]

@@ -2,38 +2,13 @@
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use serde_json::{Map, Value, json};
 
 use crate::actions::app::App;
-use crate::actions::sessions::records::{cell, cells, records};
+use crate::actions::sessions::records::{ENDED_COLUMNS, cell, cells, ended_records};
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
 use crate::domain::listing::{EndedFilter, EndedSortKey, Sort};
 use crate::domain::page::Wanted;
 use crate::domain::{EndReason, Timestamp};
-use crate::store::sessions::history_list::EndedListRow;
-
-/// The columns of an ended session, in CSV and exports.
-pub(super) const COLUMNS: &[&str] = &[
-    "uuid",
-    "user",
-    "username",
-    "last_ip",
-    "city",
-    "country",
-    "asn",
-    "as_org",
-    "browser",
-    "os",
-    "device",
-    "created",
-    "last_used",
-    "expires",
-    "ended",
-    "ended_by",
-    "reason",
-    "comment",
-    "last_user_agent",
-];
 
 /// Which ended sessions: what sessions that are live have no answer to.
 #[derive(Args, Clone, Debug, Default)]
@@ -127,38 +102,16 @@ pub(super) async fn list(
         return Ok(());
     }
     if is_csv {
-        let rows: Vec<Vec<String>> = records.iter().map(|record| cells(record, COLUMNS)).collect();
-        return output::csv(COLUMNS, &rows);
+        let rows: Vec<Vec<String>> = records.iter().map(|record| cells(record, ENDED_COLUMNS)).collect();
+        return output::csv(ENDED_COLUMNS, &rows);
     }
     let header = ["uuid", "username", "last_ip", "browser", "ended", "ended_by", "reason"];
     let rows = records.iter().map(|record| header.map(|name| cell(record, name)).to_vec()).collect();
     output::table(&header, rows)?;
     let (shown, count) = (i64::try_from(found.rows.len()).unwrap_or(found.count), found.count);
     if shown < count {
-        output::say(&format!("{shown} of {count} sessions; --limit shows more"));
+        let at_least = if found.is_exact { "" } else { "at least " };
+        output::say(&format!("{shown} of {at_least}{count} sessions; --limit shows more"));
     }
     Ok(())
-}
-
-/// Ended sessions under the names of [`COLUMNS`].
-///
-/// # Errors
-/// When the database does not answer.
-pub(super) async fn ended_records(app: &App, rows: &[EndedListRow]) -> Result<Vec<Map<String, Value>>, Failure> {
-    let sessions: Vec<_> = rows.iter().map(|row| row.session.clone()).collect();
-    let mut all = records(app, &sessions).await?;
-    for (record, row) in all.iter_mut().zip(rows) {
-        let end = &row.end;
-        for (name, value) in [
-            ("kind", json!("ended_session")),
-            ("username", json!(end.username)),
-            ("ended", json!(end.ended_at)),
-            ("ended_by", json!(end.ended_by)),
-            ("reason", json!(end.reason)),
-            ("comment", json!(end.comment)),
-        ] {
-            record.insert(name.to_owned(), value);
-        }
-    }
-    Ok(all)
 }

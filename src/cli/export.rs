@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use crate::actions::csv;
-use crate::actions::sessions::records::{COLUMNS, cells, records};
-use crate::cli::{Outcome, ended, output};
+use crate::actions::sessions::records::{COLUMNS, ENDED_COLUMNS, cells, ended_records, records};
+use crate::cli::{Outcome, output};
 use crate::config::Config;
 use crate::domain::SessionId;
 use crate::store::Db;
@@ -125,7 +125,7 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
     let app = crate::cli::open(config).await?;
     let db = app.store.read();
     let columns: &[&str] = match (args.what.users, args.what.events) {
-        _ if args.what.ended => ended::COLUMNS,
+        _ if args.what.ended => ENDED_COLUMNS,
         _ if args.what.groups => GROUP_COLUMNS,
         (true, _) => USER_COLUMNS,
         (_, true) => EVENT_COLUMNS,
@@ -156,7 +156,7 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
             let Some((last, _)) = sessions.last() else { return Ok(()) };
             after = *last;
             let sessions: Vec<_> = sessions.into_iter().map(|(_, row)| row).collect();
-            sink.write(&ended::ended_records(&app, &sessions).await?)?;
+            sink.write(&ended_records(&app, &sessions).await?)?;
         }
     }
     let mut after: Option<SessionId> = None;

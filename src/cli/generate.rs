@@ -17,6 +17,12 @@ pub(super) struct GenerateArgs {
     /// How many sessions
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST)))]
     sessions: u32,
+    /// How many sessions that ended, over the last 90 days
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST)))]
+    ended: u32,
+    /// How many events, over the last year
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST)))]
+    events: u32,
     /// The same seed makes the same people and sessions on the same day
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
@@ -25,24 +31,29 @@ pub(super) struct GenerateArgs {
 pub(super) async fn run(config: Config, args: GenerateArgs) -> Outcome {
     let app = crate::cli::open_or_create(config).await?;
     let stop = stopped();
+    let GenerateArgs { users, sessions, ended, events, seed } = args;
+    let plan = Plan { users, sessions, ended, events, seed };
     // Drawn only where standard error is a terminal.
-    let bar = ProgressBar::with_draw_target(Some(u64::from(args.users) + u64::from(args.sessions)), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(Some(plan.total()), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} {per_sec} {eta} left") {
         bar.set_style(style);
     }
     let started = std::time::Instant::now();
-    let plan = Plan { users: args.users, sessions: args.sessions, seed: args.seed };
     let moved = bar.clone();
     let progress = move |made: load::Made| {
-        moved.set_position(u64::from(made.users) + u64::from(made.sessions));
+        moved.set_position(made.total());
         !stop.load(std::sync::atomic::Ordering::Relaxed)
     };
     let made = load::run(&app, plan, std::sync::Arc::new(progress)).await;
     bar.finish_and_clear();
     let made = made?;
     let seconds = started.elapsed().as_secs_f64();
-    output::say(&format!("made {} users and {} sessions in {seconds:.1} s", made.users, made.sessions));
-    if (made.users, made.sessions) != (args.users, args.sessions) {
+    let history = match (made.ended, made.events) {
+        (0, 0) => String::new(),
+        (ended, events) => format!(", {ended} ended sessions and {events} events"),
+    };
+    output::say(&format!("made {} users and {} sessions{history} in {seconds:.1} s", made.users, made.sessions));
+    if made.total() != plan.total() {
         return Err("stopped; what was made stays, whole".into());
     }
     Ok(())

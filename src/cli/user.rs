@@ -5,7 +5,7 @@ use clap::Subcommand;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::people::{privacy, users};
+use crate::actions::people::{account, privacy, users};
 use crate::actions::sign_in::factors;
 use crate::cli::people_filters::Filters;
 use crate::cli::user_fields::{self, SetArgs};
@@ -102,6 +102,11 @@ pub(super) enum UserCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Decline to remove a user who asked for it
+    DeclineRemoval {
+        /// Who
+        username: String,
+    },
     /// Remove a user with their tokens, and end their sessions
     Remove {
         /// Who
@@ -174,6 +179,10 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
                 0 => output::say(&format!("{username} has no second factor")),
                 removed => output::say(&format!("removed {removed} second factor(s) of {username} and ended their sessions")),
             }
+        }
+        UserCommand::DeclineRemoval { username } => {
+            account::decline_removal(&app, By::Cli, find(&app, &username).await?.id).await?;
+            output::say(&format!("{username} is not to be removed"));
         }
         UserCommand::Remove { username, yes } => {
             let user = find(&app, &username).await?;

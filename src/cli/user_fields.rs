@@ -111,7 +111,7 @@ fn record(row: &ListedUser) -> Value {
         "email_verified": profile.is_email_verified, "active": user.is_active, "superuser": profile.is_administrator,
         "auditor": profile.is_auditor,
         "type": profile.kind.as_str(), "path": profile.path, "created": user.created_at, "last_sign_in": user.last_sign_in_at,
-        "updated": profile.updated_at, "groups": row.groups.iter().map(|group| &group.name).collect::<Vec<_>>(),
+        "updated": profile.updated_at, "removal_asked": profile.removal_asked_at, "groups": row.groups.iter().map(|group| &group.name).collect::<Vec<_>>(),
         "attributes": serde_json::from_str::<Value>(&profile.attributes).unwrap_or_default(),
     })
 }

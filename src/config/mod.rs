@@ -3,6 +3,7 @@
 //! One file a section. Each declares its settings in one table (`section!` in `section.rs`): name,
 //! form, default and meaning are said there and nowhere else. This module puts the sections together.
 
+mod account;
 mod api;
 mod authentik;
 mod bootstrap;
@@ -30,6 +31,7 @@ mod user_agent;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use account::AccountConfig;
 pub use api::ApiConfig;
 pub use authentik::AuthentikConfig;
 pub use bootstrap::BootstrapConfig;
@@ -55,7 +57,7 @@ pub use user_agent::UserAgentConfig;
 use crate::domain::policy::{Policy, StoredLimits};
 
 /// All sections, in the order of the documents.
-pub const SECTIONS: [Section; 16] = [
+pub const SECTIONS: [Section; 17] = [
     ServerConfig::SECTION,
     DatabaseConfig::SECTION,
     GeoIpConfig::SECTION,
@@ -63,6 +65,7 @@ pub const SECTIONS: [Section; 16] = [
     HttpConfig::SECTION,
     SessionConfig::SECTION,
     SignInConfig::SECTION,
+    AccountConfig::SECTION,
     GuardConfig::SECTION,
     HistoryConfig::SECTION,
     PrivacyConfig::SECTION,
@@ -110,6 +113,8 @@ pub struct Config {
     pub sessions: SessionConfig,
     /// `[sign_in]`
     pub sign_in: SignInConfig,
+    /// `[account]`
+    pub account: AccountConfig,
     /// `[guard]`
     pub guard: GuardConfig,
     /// `[history]`
@@ -148,6 +153,7 @@ impl Config {
             http: HttpConfig::read(&values)?,
             sessions: SessionConfig::read(&values)?,
             sign_in: SignInConfig::read(&values)?,
+            account: AccountConfig::read(&values)?,
             guard: GuardConfig::read(&values)?,
             history: HistoryConfig::read(&values)?,
             privacy: PrivacyConfig::read(&values)?,

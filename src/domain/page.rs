@@ -82,10 +82,16 @@ impl Wanted {
         (1..=self.pages(count)).contains(&number).then(|| self.window_of(number))
     }
 
+    /// Where a list may be cut off: `more` rows after the page. `None`: it is the last page.
+    #[must_use]
+    pub fn reach(self, more: i64) -> Option<i64> {
+        self.window_at_most().map(|window| window.offset.max(0).saturating_add(window.limit).saturating_add(more))
+    }
+
     /// The result: the number of all rows, and the rows of the page.
     #[must_use]
     pub fn found<R>(self, count: i64, rows: Vec<R>) -> Found<R> {
-        Found { count, number: self.number(count), size: self.size, pages: self.pages(count), rows }
+        Found { count, is_exact: true, number: self.number(count), size: self.size, pages: self.pages(count), rows }
     }
 
     /// Nothing: no row matches.
@@ -114,8 +120,10 @@ impl Wanted {
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found<R> {
-    /// How many rows match, on all pages.
+    /// How many rows match, on all pages; at least, unless it is exact.
     pub count: i64,
+    /// Whether all rows that match were counted.
+    pub is_exact: bool,
     /// The page's number, from 1.
     pub number: i64,
     /// How many rows a page has at most.
@@ -127,6 +135,19 @@ pub struct Found<R> {
 }
 
 impl<R> Found<R> {
+    /// Sets whether all rows that match were counted.
+    #[must_use]
+    pub fn exact_if(self, is_exact: bool) -> Self {
+        Self { is_exact, ..self }
+    }
+
+    /// The same page with other rows.
+    #[must_use]
+    pub fn with_rows<S>(self, rows: Vec<S>) -> Found<S> {
+        let Self { count, is_exact, number, size, pages, .. } = self;
+        Found { count, is_exact, number, size, pages, rows }
+    }
+
     /// Whether there is a page of that number.
     #[must_use]
     pub fn is_there(&self) -> bool {
@@ -153,6 +174,10 @@ mod tests {
         assert_eq!(found(Wanted::page_or_last(-3, 20), 40), (1, 2, Some(0)));
         assert_eq!(found(Wanted::last(20), 41), (3, 3, Some(40)));
         assert_eq!(found(Wanted::last(20), 0), (1, 1, Some(0)));
+        assert_eq!(Wanted::page(3, 20).reach(100), Some(160));
+        assert_eq!(Wanted::page(i64::MAX, 20).reach(100), Some(i64::MAX));
+        assert_eq!(Wanted::page(-5, 20).reach(100), Some(120));
+        assert_eq!(Wanted::last(20).reach(100), None);
         assert!(!Wanted::page(3, 20).found(40, Vec::<u8>::new()).is_there());
     }
 }

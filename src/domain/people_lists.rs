@@ -98,6 +98,8 @@ pub struct UserFilter {
     pub never_signed_in: Option<bool>,
     /// Whether they have a second factor.
     pub second_factor: Option<bool>,
+    /// Whether they asked to be removed.
+    pub removal_asked: Option<bool>,
     /// Whether each comes with its groups; `None`: yes.
     pub with_groups: Option<bool>,
     /// Whether each comes with its roles, of which there are none; `None`: yes.
@@ -150,6 +152,7 @@ pub static USERS: &[Filter<UserFilter>] = &[
         "Last signed in after this instant", &[]),
     filter!("never_signed_in", never_signed_in, Kind::Flag, flag, bool::to_string, "Whether they never signed in", &[]),
     filter!("second_factor", second_factor, Kind::Flag, flag, bool::to_string, "Whether they have a second factor", &[]),
+    filter!("removal_asked", removal_asked, Kind::Flag, flag, bool::to_string, "Whether they asked to be removed", &[]),
     filter!("with_groups", with_groups, Kind::Switch, flag, bool::to_string, "Whether each comes with its groups", &[]),
     filter!("with_roles", with_roles, Kind::Switch, flag, bool::to_string,
         "Whether each comes with its roles, of which there are none", &[]),

@@ -264,6 +264,30 @@ impl TokenIntent {
     }
 }
 
+/// What happens when users want their own account removed (`account.removal`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnRemoval {
+    /// An administrator is asked.
+    Ask,
+    /// The account is erased at once.
+    AtOnce,
+    /// Users cannot ask.
+    Off,
+}
+
+impl OwnRemoval {
+    /// The one of that name; `None` when there is none.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "ask" => Some(Self::Ask),
+            "at_once" => Some(Self::AtOnce),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ pub mod people;
 pub mod sessions;
 pub mod settings;
 pub mod sign_in;
+pub mod timeline;
 
 pub use db::handle::{BoxFuture, Db};
 pub use db::migrate::{Migration, foreign_schema, migrations};

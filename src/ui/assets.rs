@@ -44,6 +44,12 @@ static LIVE_JS: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("live", "js", JS_KIND, include_str!("../../static/live.js").replace("ROLLCALL_JS", name))
 });
 
+/// It contains that name, too.
+static EVENTS_JS: LazyLock<Asset> = LazyLock::new(|| {
+    let name = JS.path.trim_start_matches("/static/");
+    Asset::new("events", "js", JS_KIND, include_str!("../../static/events.js").replace("ROLLCALL_JS", name))
+});
+
 /// The style sheet's address.
 #[must_use]
 pub fn css() -> &'static str {
@@ -62,6 +68,12 @@ pub fn live_js() -> &'static str {
     &LIVE_JS.path
 }
 
+/// The address of the module that adds new events to their table.
+#[must_use]
+pub fn events_js() -> &'static str {
+    &EVENTS_JS.path
+}
+
 /// The address of the module that asks for passkeys.
 #[must_use]
 pub fn passkeys_js() -> &'static str {
@@ -74,7 +86,7 @@ pub async fn serve(Path(file): Path<String>) -> Response {
     if file == "icon.svg" {
         return ICON.answer();
     }
-    let assets: [&'static Asset; 4] = [&CSS, &JS, &LIVE_JS, &PASSKEYS_JS];
+    let assets: [&'static Asset; 5] = [&CSS, &JS, &LIVE_JS, &EVENTS_JS, &PASSKEYS_JS];
     match assets.into_iter().find(|asset| asset.path.strip_prefix("/static/") == Some(&file)) {
         Some(asset) => asset.file.answer(),
         None => StatusCode::NOT_FOUND.into_response(),

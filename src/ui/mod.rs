@@ -54,6 +54,8 @@ struct Frame {
     now: String,
     /// The links of the navigation.
     nav: Vec<NavItem>,
+    /// Whether this is a page of the visitor's own account.
+    is_account: bool,
     /// Whether the visitor administers: auditors see the same pages without what changes something.
     rules: bool,
 }
@@ -62,7 +64,7 @@ impl Frame {
     /// The frame of a page that is the same for everybody and has no forms.
     fn bare() -> Self {
         let (proof, now, nav) = (String::new(), String::new(), Vec::new());
-        Self { username: None, css: assets::css(), js: assets::js(), proof, now, nav, rules: false }
+        Self { username: None, css: assets::css(), js: assets::js(), proof, now, nav, is_account: false, rules: false }
     }
 }
 
@@ -98,6 +100,8 @@ enum Section {
     Events,
     /// The settings of the server.
     Settings,
+    /// The user's own account, at the name in the bar.
+    Account,
     /// None of those above.
     Elsewhere,
 }

@@ -179,7 +179,16 @@ impl Visitor {
         let nav = if self.session.is_some() && !self.is_factor_missing { here.nav(self.rights) } else { Vec::new() };
         let now = app.clock.now().to_string();
         let rules = !nav.is_empty() && self.rights.is_superuser;
-        Frame { username, css: assets::css(), js: assets::js(), proof: self.proof(app), now, nav, rules }
+        Frame {
+            username,
+            css: assets::css(),
+            js: assets::js(),
+            proof: self.proof(app),
+            now,
+            nav,
+            is_account: here == Section::Account,
+            rules,
+        }
     }
 
     /// The value that this visitor's proofs and challenges are bound to.

@@ -56,3 +56,30 @@ on_both!(the_same_seed_makes_the_same_and_another_does_not, |home| async move {
     assert!(of_agent.len() > 60 && *of_agent.values().max().unwrap() > 60, "{} user agents", of_agent.len());
     assert_eq!(families.len(), 2, "IPv4 and IPv6");
 });
+
+on_both!(history_is_made_for_users_that_exist, |home| async move {
+    let plan = ["generate", "--users", "40", "--sessions", "10", "--ended", "300", "--events", "400"];
+    let said = home.run(&plan);
+    let made = "made 40 users and 10 sessions, 300 ended sessions and 400 events in ";
+    assert!(said.code == 0 && said.err.contains(made), "{}", said.err);
+    let users: BTreeSet<String> =
+        home.rows(&["export", "--users"]).iter().map(|user| user["username"].as_str().unwrap().to_owned()).collect();
+    let ended = home.rows(&["export", "--ended"]);
+    assert_eq!(ended.len(), 300);
+    assert!(ended.iter().all(|row| users.contains(row["username"].as_str().unwrap()) && row["user"].as_i64() > Some(0)));
+    let times: Vec<&str> = ended.iter().map(|row| row["ended"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "the keys are in the order of time");
+    assert!(ended.iter().all(|row| row["last_used"].as_str() <= row["ended"].as_str()), "used before its end");
+    let reasons: BTreeSet<&str> = ended.iter().map(|row| row["reason"].as_str().unwrap()).collect();
+    assert!(reasons.len() >= 3, "{reasons:?}");
+    let events = home.rows(&["export", "--events"]);
+    let kinds: BTreeSet<&str> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert!(events.len() >= 400 && kinds.contains("sign_in") && kinds.contains("sign_in_failed"), "{kinds:?}");
+    let listed = home.ok(&["session", "list", "--ended", "--limit", "500", "--json"]);
+    assert_eq!(listed.lines().count(), 300, "{listed}");
+
+    let again = Home::sqlite();
+    again.ok(&plan);
+    let uuids = |rows: &[Value]| rows.iter().map(|row| row["uuid"].clone()).collect::<Vec<_>>();
+    assert_eq!(uuids(&again.rows(&["export", "--ended"])), uuids(&ended), "the same seed, the same ends");
+});

@@ -1,10 +1,14 @@
 //! What administrators do in a real browser; and every page, looked at by a machine: contrast, names,
 //! width, and what it loads.
 
+mod pages;
+
 use fantoccini::Locator;
 use fantoccini::key::Key;
 use rollcall::domain::Clock;
 use serde_json::{Value, json};
+
+use pages::pages;
 
 use crate::process::{Chromium, Home, PASSWORD, Person, Server, eventually, skip};
 use crate::support::authenticator::Authenticator;
@@ -116,53 +120,7 @@ async fn a_token_is_made_and_used_with_curl() {
     browser.close().await;
 }
 
-/// Every page there is, but for those that lead elsewhere: name and path.
-async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> {
-    home.ok(&["group", "add", "Zürich / IT アリス", "--member", "akadmin", "--superuser"]);
-    home.ok(&["group", "add", "on call", "--parent", "Zürich / IT アリス"]);
-    let uuid = home.texts("SELECT lower(hex(uuid)) FROM groups WHERE name LIKE 'Z%'").await.remove(0);
-    let group = format!("/groups/{uuid}");
-    let uuid = server.sessions().await[0]["uuid"].as_str().unwrap().to_owned();
-    vec![
-        ("devices", "/sessions".to_owned()),
-        ("not-me", format!("/sessions/not-me?session={uuid}")),
-        ("all-sessions", "/sessions/all".into()),
-        ("all-sessions-filtered", "/sessions/all?q=country:DE+colour:red".into()),
-        ("ended-sessions", "/sessions/all?state=ended".into()),
-        ("sessions-of-both", "/sessions/all?state=both&q=used:today".into()),
-        ("end", "/sessions/all/end?scope=all".into()),
-        ("session", format!("/sessions/{uuid}")),
-        ("map", "/map".into()),
-        ("users", "/users".into()),
-        ("user-new", "/users/new".into()),
-        ("deactivate", "/users/4/active".into()),
-        ("user", "/users/1".into()),
-        ("apps", "/apps".into()),
-        ("applications", "/applications".into()),
-        ("application-new", "/applications/new".into()),
-        ("user-edit", "/users/1/edit".into()),
-        ("user-remove", "/users/1/remove".into()),
-        ("user-import", "/users/import".into()),
-        ("user-policy", "/users/1/policy".into()),
-        ("group-policy", format!("{group}/policy")),
-        ("instance-policy", "/settings/policy".into()),
-        ("groups", "/groups".into()),
-        ("group-new", "/groups/new".into()),
-        ("group", group.clone()),
-        ("group-edit", format!("{group}/edit")),
-        ("group-remove", format!("{group}/remove")),
-        ("tokens", "/tokens".into()),
-        ("token-new", "/tokens/new".into()),
-        ("events", "/events".into()),
-        ("settings", "/settings".into()),
-        ("password", "/password".into()),
-        ("security", "/security".into()),
-        ("sign-out", "/sign-out".into()),
-        ("error", "/nothing".into()),
-    ]
-}
-
-async fn show_as(browser: &Chromium, scheme: &str, width: u32, height: u32) {
+pub async fn show_as(browser: &Chromium, scheme: &str, width: u32, height: u32) {
     let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
     browser.devtools("Emulation.setEmulatedMedia", scheme).await;
     let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
@@ -392,7 +350,7 @@ async fn with_the_keyboard_alone_a_session_is_found_and_ended() {
 }
 
 /// Looks at the page that is open in light and dark, and at 320 px.
-async fn look_around(browser: &Chromium, axe: Option<&str>, page: &str) {
+pub async fn look_around(browser: &Chromium, axe: Option<&str>, page: &str) {
     for scheme in ["light", "dark"] {
         show_as(browser, scheme, 1280, 900).await;
         look(browser, axe, &format!("{page}, {scheme}")).await;

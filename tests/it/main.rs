@@ -50,6 +50,7 @@ mod matrix;
 mod metrics;
 mod names;
 mod operations;
+mod own_account;
 mod passkeys;
 mod permissions;
 mod power_loss;

@@ -17,7 +17,7 @@ use rollcall::actions::import::ImportError;
 use rollcall::actions::people::changes::UserChange;
 use rollcall::actions::people::groups::GroupChange;
 use rollcall::actions::people::service_accounts::NewServiceAccount;
-use rollcall::actions::people::{bootstrap, changes, csv_import, groups, privacy, service_accounts, users};
+use rollcall::actions::people::{account, bootstrap, changes, csv_import, groups, known, privacy, service_accounts, users};
 use rollcall::actions::principal::Principal;
 use rollcall::actions::sessions::end_job::EndTarget;
 use rollcall::actions::sessions::end_matching::{EndError, EndRequest};
@@ -70,6 +70,7 @@ const DOORS: &[(&str, &str)] = &[
     ("sessions/end_jobs.rs stop", "the process stops"),
     ("sessions/end_job.rs find", "takes the user who began it, and gives nobody else's"),
     ("sessions/question.rs spelled", "reads names of browsers, systems and devices"),
+    ("sessions/records.rs ended_records", "formats rows that its caller may see"),
     ("sessions/records.rs records", "formats rows that its caller may see"),
     ("sessions/touch.rs flush", "writes what `check` noted"),
     ("sessions/watch.rs wait", "waits"),
@@ -233,6 +234,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("applications/guards.rs remove", guards::remove(server, by, 1));
     let owner_and_name = (alice.id, alice.username.as_str());
     let app_password = TokenRequest { intent: TokenIntent::AppPassword, ..request() };
+    call!("applications/passwords.rs offered", passwords::offered(server, by, alice.id));
     call!("applications/passwords.rs add", passwords::add(server, by, owner_and_name, &["wiki".into()], app_password));
     let question = Question {
         user: Some(alice.id),
@@ -268,6 +270,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("people/groups.rs remove", groups::remove(server, by, staff));
     call!("people/csv_import.rs preview", csv_import::preview(server, by, b"username\nx\n".to_vec()));
     call!("people/csv_import.rs add_all", csv_import::add_all(server, by, b"username\nfrom a file\n".to_vec()));
+    call!("people/account.rs decline_removal", account::decline_removal(server, by, alice.id));
+    call!("people/known.rs find", known::find(server, by, alice.id));
     call!("people/privacy.rs export", privacy::export(server, by, alice));
     call!("people/privacy.rs erase", privacy::erase(server, by, &alice.username));
     call!("people/users.rs add", users::add(server, by, newcomer(), None));
@@ -376,11 +380,13 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
 
 db_test!(an_auditor_reads_and_does_nothing, |db| async move {
     /// What only reads.
-    const READS: [&str; 11] = [
+    const READS: [&str; 13] = [
         "applications/access.rs check",
         "applications/access.rs list_allowed",
         "applications/app_sessions.rs list",
+        "applications/passwords.rs offered",
         "applications/test.rs test",
+        "people/known.rs find",
         "people/privacy.rs export",
         "people/users.rs find",
         "people/users.rs find_by_id",

@@ -4,7 +4,7 @@ use fantoccini::Locator;
 use serde_json::json;
 
 use crate::journeys::{axe, look};
-use crate::process::{Chromium, Home, PASSWORD, Server, eventually};
+use crate::process::{Chromium, Home, PASSWORD, Person, Server, eventually};
 
 /// The most clicks that a task takes.
 const MOST_CLICKS: usize = 4;
@@ -81,6 +81,36 @@ impl Task<'_> {
             (is_there && words.iter().all(|word| text.contains(word))).then_some(())
         })
         .await;
+    }
+}
+
+impl Task<'_> {
+    /// Chooses an option of a list, which is a click.
+    async fn choose(&mut self, label: &str, option: &str) {
+        let xpath = format!("//select[@id = //label[normalize-space() = '{label}']/@for]");
+        self.click(&xpath).await;
+        let found = self.browser.client.find(Locator::XPath(&xpath)).await.unwrap();
+        found.select_by_label(option).await.unwrap();
+    }
+
+    /// Opens a menu.
+    async fn menu(&mut self, name: &str) {
+        self.click(&format!("//summary[normalize-space() = '{name}']")).await;
+    }
+
+    /// The link of this name, and what is behind it, without a click.
+    async fn file_behind(&self, name: &str) -> String {
+        let xpath = format!("//a[normalize-space() = '{name}']");
+        let link = self.browser.client.wait().for_element(Locator::XPath(&xpath)).await;
+        let link = link.unwrap_or_else(|error| panic!("{}, {name}: {error}", self.name));
+        let href = link.attr("href").await.unwrap().expect("it leads somewhere");
+        let cookies = self.browser.client.get_all_cookies().await.unwrap();
+        let cookies: Vec<String> = cookies.iter().map(|cookie| format!("{}={}", cookie.name(), cookie.value())).collect();
+        let url = self.browser.client.current_url().await.unwrap().join(&href).unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(url.as_str()).header("cookie", cookies.join("; ")).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{}: {url}", self.name);
+        answer.text().await.unwrap()
     }
 }
 
@@ -182,6 +212,109 @@ async fn users_and_groups(desk: &Desk, axe: Option<&str>) {
     task.button("Remove アリス").await;
     task.sees("Users", &["3 users"]).await;
     assert_eq!(desk.home.texts("SELECT username FROM users ORDER BY id").await, ["akadmin", "bob", "zoë"]);
+}
+
+/// Sessions that ended, tokens, rights and events.
+async fn records(desk: &Desk) {
+    desk.home.ok_with(&["user", "set-password", "bob"], &format!("{PASSWORD}\n"));
+    let person = Person::signed_in(&desk.server, "bob").await;
+    let uuid = person.uuid().await;
+    assert_eq!(desk.server.revoke(&uuid).await.status(), 204);
+    drop(Person::new(&desk.server, "curl/8.14.1").sign_in("bob", "a wrong password").await);
+    let day_ago = "UPDATE ended_sessions SET last_used_at = last_used_at - 86400000000, ended_at = ended_at - 86400000000, \
+        created_at = created_at - 86400000000";
+    desk.home.execute(day_ago).await;
+
+    let mut task = desk.task("search ended sessions").await;
+    task.link("Sessions").await;
+    task.link("Ended").await;
+    task.write("Search sessions", "user:bob reason:revoked").await;
+    task.button("Search").await;
+    task.sees("Ended sessions", &["1 session", "ended by akadmin"]).await;
+
+    let mut task = desk.task("see who used an address yesterday").await;
+    task.link("Sessions").await;
+    task.click("//a[starts-with(@aria-label, 'Who used')]").await;
+    task.link("Yesterday").await;
+    task.sees("Sessions, live and ended", &["1 session", "bob"]).await;
+
+    let mut task = desk.task("take ended sessions to a spreadsheet").await;
+    task.link("Sessions").await;
+    task.link("Ended").await;
+    task.menu("Export").await;
+    let file = task.file_behind("CSV").await;
+    assert!(file.contains(",bob,") && file.contains(",revoked,") && file.contains(&uuid), "{file}");
+
+    let mut task = desk.task("see who tried a password").await;
+    task.link("Events").await;
+    task.choose("What", "sign in failed").await;
+    task.button("Show").await;
+    task.sees("Events", &["Somebody tried to sign in as bob, and failed"]).await;
+
+    let mut task = desk.task("see what happened to a user").await;
+    task.link("Users").await;
+    task.link("bob").await;
+    task.link("All in the events").await;
+    task.sees("Events", &["akadmin ended bob’s session"]).await;
+
+    let mut task = desk.task("let somebody see all sessions").await;
+    task.link("Users").await;
+    task.link("Edit bob").await;
+    task.tick("See everybody’s sessions").await;
+    task.button("Save").await;
+    task.sees("bob", &["See everybody’s sessions (set here)"]).await;
+
+    let mut task = desk.task("limit the sessions of a group").await;
+    task.link("Groups").await;
+    task.link("staff").await;
+    task.link("Policy").await;
+    task.write("Idle timeout", "1h").await;
+    task.button("Save").await;
+    task.sees("Policy of staff", &["Set for staff."]).await;
+
+    let mut task = desk.task("make a token that only reads").await;
+    task.link("Tokens").await;
+    task.link("Make a token").await;
+    task.write("Identifier", "the-monitor").await;
+    task.tick("sessions:read").await;
+    task.button("Make token").await;
+    task.sees("Tokens", &["Here is the key of the-monitor"]).await;
+
+    let mut task = desk.task("give a token a new key").await;
+    task.link("Tokens").await;
+    task.click("//a[starts-with(@aria-label, 'New key for the-monitor')]").await;
+    task.button("Make a new key").await;
+    task.sees("Tokens", &["The key before opens the same for"]).await;
+
+    let mut task = desk.task("keep somebody out").await;
+    task.link("Users").await;
+    task.link("bob").await;
+    task.link("Deactivate…").await;
+    task.button("Deactivate bob").await;
+    task.sees("bob", &["Inactive"]).await;
+
+    let mut task = desk.task("erase a user who asked for it").await;
+    desk.home.execute("UPDATE users SET removal_asked_at = 1 WHERE username = 'アリス'").await;
+    task.link("Users").await;
+    task.link("Asked to be removed").await;
+    task.link("Erase アリス…").await;
+    task.button("Erase アリス").await;
+    task.sees("Users", &["2 users"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_tokens_and_events_take_four_clicks_each() {
+    let Some(desk) = Desk::open(true).await else { return };
+    records(&desk).await;
+    desk.browser.assert_content().await;
+    desk.browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_tokens_and_events_are_found_without_scripts() {
+    let Some(desk) = Desk::open(false).await else { return };
+    records(&desk).await;
+    desk.browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

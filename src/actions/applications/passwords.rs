@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::applications::access;
 use crate::actions::by::By;
 use crate::actions::tokens::{self, APP_PASSWORD_PREFIX, TokenRequest};
 use crate::domain::PlainSecret;
@@ -42,12 +43,22 @@ pub async fn app_password(app: &App, key: &str, application: &Application) -> Re
     Ok(Some(AppPassword { owner, subject, applications }))
 }
 
+/// The applications for which a user can make app passwords, by slug: those that the user may open and that accept them.
+///
+/// # Errors
+/// Those of [`access::list_allowed`].
+pub async fn offered(app: &App, by: By<'_>, user: UserId) -> Result<Vec<Arc<Application>>, ActionError> {
+    let mut offered = access::list_allowed(app, by, user).await?;
+    offered.retain(|application| application.accepts_app_passwords());
+    Ok(offered)
+}
+
 /// Makes an app password for a user and these applications, by slug, and gives its identifier and its key, which is shown
 /// this once.
 ///
 /// # Errors
-/// Those of [`tokens::add`]; [`ActionError::Application`] for an application that there is not, or that the user may not
-/// open (administrators may make one all the same).
+/// Those of [`tokens::add`]; [`ActionError::Application`] without any application, for one that there is not, and for one
+/// that is not [`offered`] to the user (administrators may make one all the same).
 pub async fn add(
     app: &App,
     by: By<'_>,
@@ -58,9 +69,18 @@ pub async fn add(
     let (user, username) = user;
     by.must_own_or_administer(user)?;
     let applications = app.store.applications().await?;
+    let is_free = by.must_administer().is_ok();
+    let offered = if is_free { Vec::new() } else { offered(app, by, user).await? };
     let mut ids = Vec::with_capacity(slugs.len());
     for slug in slugs {
-        ids.push(applications.by_slug(slug).ok_or_else(|| ApplicationRule::NoApplication(slug.clone()))?.id);
+        let found = applications.by_slug(slug).ok_or_else(|| ApplicationRule::NoApplication(slug.clone()))?;
+        if !is_free && offered.iter().all(|application| application.id != found.id) {
+            return Err(ApplicationRule::NoAppPasswords(slug.clone()).into());
+        }
+        ids.push(found.id);
+    }
+    if ids.is_empty() {
+        return Err(ApplicationRule::NoneNamed.into());
     }
     let request = TokenRequest { intent: TokenIntent::AppPassword, applications: ids, ..request };
     tokens::add(app, by, user, username, request).await

@@ -7,15 +7,21 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::administrators::Administrators;
+use crate::actions::people::known::Known;
 use crate::actions::sessions::bulk_end::{move_all_of_user, settle_user};
 use crate::actions::sessions::end_in;
 use crate::actions::sessions::retention::{LEFTOVERS_SETTING, clear_leftovers};
+use crate::actions::sign_in::proof;
+use crate::domain::application::session::EndedAppSession;
+use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::policy::Policy;
-use crate::domain::{EndReason, SessionId, Timestamp};
+use crate::domain::user::OwnRemoval;
+use crate::domain::{EndReason, SessionId, Timestamp, UserId};
 use crate::store::events::rows::EventRow;
-use crate::store::people::policies::PolicyOwner;
+use crate::store::people::privacy::ERASED;
 use crate::store::people::users::UserRow;
+use crate::store::sessions::rows::LiveSession;
 use crate::store::{Db, StoreError};
 
 /// How many events are read at once.
@@ -75,24 +81,40 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
                 "uuid": it.uuid, "created": it.created_at, "last_used": it.last_used_at, "ended": it.ended_at,
                 "last_ip": it.last_ip, "place": place(it.last_ip), "user_agent": agent(it.user_agent_id),
                 "name": it.sign_in.label, "methods": it.sign_in.methods.to_string(), "is_known_device": it.sign_in.is_known_device, "reason": it.reason, "comment": it.comment,
+                "apps": it.applications.iter().map(ended_app).collect::<Vec<_>>(),
             })
         })
         .collect();
-    let tokens: Vec<Value> = db
-        .list_tokens(Some(user.id))
-        .await?
-        .into_iter()
+    let Some(known) = Known::read(db, user.id).await? else { return Err(StoreError::Failed("the user is gone".into())) };
+    let mut export = own_rows(&known);
+    for (name, value) in [
+        ("exported", json!(now)),
+        ("sessions", json!(sessions)),
+        ("ended_sessions", json!(ended_sessions)),
+        ("events", json!(events(db, user.uuid).await?)),
+    ] {
+        export.insert(name.to_owned(), value);
+    }
+    Ok(Value::Object(export))
+}
+
+/// What is kept of a user but sessions and events.
+fn own_rows(known: &Known) -> serde_json::Map<String, Value> {
+    let (profile, user) = (&known.profile, &known.profile.user);
+    let tokens: Vec<Value> = known
+        .tokens
+        .iter()
         .map(|it| {
             json!({
                 "identifier": it.identifier, "description": it.description, "intent": it.intent, "created": it.created_at,
-                "expires": it.is_expiring.then_some(it.expires_at),
+                "expires": it.is_expiring.then_some(it.expires_at), "last_used": it.last_used_at, "scopes": it.scopes.words(),
+                "apps": known.apps_of_tokens.get(&it.id),
             })
         })
         .collect();
-    let authenticators: Vec<Value> = db
-        .list_factors(user.id)
-        .await?
-        .into_iter()
+    let authenticators: Vec<Value> = known
+        .factors
+        .iter()
         .map(|it| {
             json!({
                 "uuid": it.uuid.0.to_string(), "kind": it.kind.as_str(), "name": it.name, "created": it.created_at,
@@ -100,29 +122,48 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
             })
         })
         .collect();
-    let known_browsers: Vec<Value> = db
-        .list_known_devices(user.id)
-        .await?
-        .into_iter()
-        .map(|(created, last_used)| json!({ "created": Timestamp(created), "last_used": Timestamp(last_used) }))
+    let browsers: Vec<Value> =
+        known.browsers.iter().map(|(created, last_used)| json!({ "created": created, "last_used": last_used })).collect();
+    let apps: Vec<Value> = known
+        .apps
+        .iter()
+        .map(|it| {
+            json!({
+                "uuid": it.uuid.to_string(), "session": it.session, "slug": it.slug, "name": it.name, "hosts": it.hosts,
+                "client_id": it.client_id, "created": it.created_at, "last_used": it.last_used_at,
+            })
+        })
         .collect();
-    Ok(json!({
-        "exported": now,
+    let attributes: Value = serde_json::from_str(&profile.attributes).unwrap_or_default();
+    let rows = json!({
         "user": {
-            "id": user.id, "uuid": user.uuid.to_string(), "uid": user.uid, "username": user.username, "name": user.name, "email": user.email, "is_active": user.is_active,
-            "is_superuser": user.is_superuser, "has_password": user.password_hash.is_some(), "created": user.created_at,
-            "last_sign_in": user.last_sign_in_at, "groups": db.list_groups_of(user.id).await?,
-            "permissions": db.list_permissions(user.id).await?,
+            "id": user.id, "uuid": user.uuid.to_string(), "uid": user.uid, "username": user.username, "name": user.name, "email": user.email,
+            "is_email_verified": profile.is_email_verified, "type": profile.kind.as_str(), "path": profile.path,
+            "attributes": attributes, "is_active": user.is_active, "is_superuser": user.is_superuser,
+            "is_auditor": profile.is_auditor, "has_password": user.password_hash.is_some(),
+            "password_changed": user.password_hash.is_some().then_some(profile.password_changed_at),
+            "created": user.created_at, "updated": profile.updated_at, "last_sign_in": user.last_sign_in_at,
+            "removal_asked": profile.removal_asked_at,
+            "groups": known.groups.iter().map(|group| &group.name).collect::<Vec<_>>(), "permissions": known.permissions,
         },
-        "policy": policy(&db.find_policy(PolicyOwner::User(user.id)).await?),
-        "sessions": sessions,
-        "ended_sessions": ended_sessions,
+        "policy": policy(&known.policy),
         "tokens": tokens,
         "authenticators": authenticators,
-        "recovery_codes_left": db.count_recovery_codes(user.id).await?,
-        "known_browsers": known_browsers,
-        "events": events(db, user.uuid).await?,
-    }))
+        "recovery_codes_left": known.codes_left,
+        "known_browsers": browsers,
+        "apps": apps,
+    });
+    match rows {
+        Value::Object(rows) => rows,
+        _ => serde_json::Map::new(),
+    }
+}
+
+fn ended_app(it: &EndedAppSession) -> Value {
+    json!({
+        "uuid": it.uuid, "slug": it.slug, "name": it.name, "hosts": it.hosts, "client_id": it.client_id,
+        "created": it.created_at(), "last_used": it.last_used_at(),
+    })
 }
 
 fn policy(policy: &Policy) -> Value {
@@ -169,31 +210,67 @@ fn own_part(event: &EventRow, user: Uuid) -> Value {
 pub async fn erase(app: &App, by: By<'_>, username: &str) -> Result<Erased, ActionError> {
     by.must_administer()?;
     let (actor, now, name) = (by.actor(), app.clock.now(), username.to_owned());
-    let mut erased = app
-        .store
-        .write_much(move |db| {
-            Box::pin(async move {
-                let user = db.find_user_by_name(&name).await?.map(|user| (user.id, user.uuid));
-                if let Some((id, _)) = user {
-                    let administrators = Administrators::watch(db).await?;
-                    db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
-                    end_in::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
-                    move_all_of_user(db, id).await?;
-                    db.delete_user(id).await?;
-                    administrators.must_remain(db).await?;
-                }
-                let uuid = user.map(|(_, uuid)| uuid);
-                let sessions = db.erase_ended_sessions(uuid, &name).await?;
-                let events = db.erase_events(uuid, &name).await?;
-                if user.is_none() && sessions == 0 && events == 0 {
-                    return Err(ActionError::NotFound);
-                }
-                db.update_setting(LEFTOVERS_SETTING, "yes").await?;
-                db.insert_events(&[EventContent::UserErased {}.by(&actor, now)]).await?;
-                Ok(Erased { sessions, events, is_log_empty: false })
-            })
+    let done = app.store.write_much(move |db| {
+        Box::pin(async move {
+            let user = db.find_user_by_name(&name).await?.map(|user| (user.id, user.uuid));
+            if let Some((id, _)) = user {
+                end_user(db, id, &actor, now).await?;
+            }
+            let uuid = user.map(|(_, uuid)| uuid);
+            let sessions = db.erase_ended_sessions(uuid, Some(&name)).await?;
+            let events = db.erase_events(uuid, &name, true).await?;
+            if user.is_none() && sessions == 0 && events == 0 {
+                return Err(ActionError::NotFound);
+            }
+            db.update_setting(LEFTOVERS_SETTING, "yes").await?;
+            db.insert_events(&[EventContent::UserErased { is_own: false }.by(&actor, now)]).await?;
+            Ok(Erased { sessions, events, is_log_empty: false })
         })
-        .await?;
+    });
+    clear_log(app, done.await?).await
+}
+
+/// Erases the user of a session, as [`erase`] does; of others who had the name before, nothing goes. The event does not
+/// say who it was.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] unless `account.removal` is `at_once`, and without a fresh proof;
+/// [`ActionError::LastAdministrator`]; [`ActionError::NotFound`] when the session ended since the request began.
+pub async fn erase_own(app: &App, session: &LiveSession) -> Result<Erased, ActionError> {
+    if app.config.account.removal != OwnRemoval::AtOnce {
+        return Err(ActionError::Forbidden);
+    }
+    proof::must_be_fresh(app, session)?;
+    let (holder, now) = (session.clone(), app.clock.now());
+    let done = app.store.write_much(move |db| {
+        Box::pin(async move {
+            let actor = Actor { name: ERASED.to_owned(), ..Actor::default() };
+            // As in all acts that could take an administrator away: this lock comes before the user's.
+            db.lock_administrators().await?;
+            let user = proof::lock_holder(db, &holder).await?;
+            end_user(db, user.id, &actor, now).await?;
+            let sessions = db.erase_ended_sessions(Some(user.uuid), None).await?;
+            let events = db.erase_events(Some(user.uuid), &user.username, false).await?;
+            db.update_setting(LEFTOVERS_SETTING, "yes").await?;
+            db.insert_events(&[EventContent::UserErased { is_own: true }.by(&actor, now)]).await?;
+            Ok::<_, ActionError>(Erased { sessions, events, is_log_empty: false })
+        })
+    });
+    clear_log(app, done.await?).await
+}
+
+/// Ends a user's sessions and removes the user, in a transaction.
+async fn end_user(db: &Db<'_>, id: UserId, actor: &Actor, now: Timestamp) -> Result<(), ActionError> {
+    let administrators = Administrators::watch(db).await?;
+    db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+    end_in::end_all_of_user(db, id, EndReason::UserRemoved, actor, now).await?;
+    move_all_of_user(db, id).await?;
+    db.delete_user(id).await?;
+    administrators.must_remain(db).await
+}
+
+/// Empties the log of the database after an erasure, if nobody reads from it.
+async fn clear_log(app: &App, mut erased: Erased) -> Result<Erased, ActionError> {
     for _ in 0..TRIES {
         erased.is_log_empty = clear_leftovers(app, By::System).await?;
         if erased.is_log_empty {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::actions::app::App;
 use crate::store::StoreError;
+use crate::store::sessions::history_list::EndedListRow;
 use crate::store::sessions::rows::SessionRow;
 
 /// The columns of a session, in tables, CSV and exports.
@@ -23,6 +24,29 @@ pub const COLUMNS: &[&str] = &[
     "created",
     "last_used",
     "expires",
+    "last_user_agent",
+];
+
+/// The columns of an ended session, in CSV and exports.
+pub const ENDED_COLUMNS: &[&str] = &[
+    "uuid",
+    "user",
+    "username",
+    "last_ip",
+    "city",
+    "country",
+    "asn",
+    "as_org",
+    "browser",
+    "os",
+    "device",
+    "created",
+    "last_used",
+    "expires",
+    "ended",
+    "ended_by",
+    "reason",
+    "comment",
     "last_user_agent",
 ];
 
@@ -67,6 +91,29 @@ pub async fn records(app: &App, rows: &[SessionRow]) -> Result<Vec<Map<String, V
         }
     };
     Ok(rows.iter().map(record).collect())
+}
+
+/// Ended sessions under the names of [`ENDED_COLUMNS`].
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn ended_records(app: &App, rows: &[EndedListRow]) -> Result<Vec<Map<String, Value>>, StoreError> {
+    let sessions: Vec<SessionRow> = rows.iter().map(|row| row.session.clone()).collect();
+    let mut all = records(app, &sessions).await?;
+    for (record, row) in all.iter_mut().zip(rows) {
+        let end = &row.end;
+        for (name, value) in [
+            ("kind", json!("ended_session")),
+            ("username", json!(end.username)),
+            ("ended", json!(end.ended_at)),
+            ("ended_by", json!(end.ended_by)),
+            ("reason", json!(end.reason)),
+            ("comment", json!(end.comment)),
+        ] {
+            record.insert(name.to_owned(), value);
+        }
+    }
+    Ok(all)
 }
 
 /// One value, as text.

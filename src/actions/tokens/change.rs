@@ -1,5 +1,7 @@
 //! Changes of what is said about a token, and of what it may do.
 
+use std::collections::BTreeSet;
+
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
@@ -23,6 +25,8 @@ pub struct TokenChange {
     pub expires: Option<Option<Timestamp>>,
     /// What it may do of what its owner may.
     pub scopes: Option<Scopes>,
+    /// Of an app password: the applications that it opens, each with its primary key and slug.
+    pub applications: Option<Vec<(i64, String)>>,
 }
 
 /// Changes a token, and gives its identifier from now on.
@@ -32,6 +36,7 @@ pub struct TokenChange {
 /// [`ActionError::Exists`] when the new identifier is taken.
 pub async fn change(app: &App, by: By<'_>, identifier: &str, change: TokenChange) -> Result<String, ActionError> {
     let before = find(app, by, identifier).await?;
+    let opened = app.store.read().list_token_applications(identifier).await?;
     let (actor, now) = (by.actor(), app.clock.now());
     let mut after = before.clone();
     let mut fields = Vec::new();
@@ -61,11 +66,19 @@ pub async fn change(app: &App, by: By<'_>, identifier: &str, change: TokenChange
         note("rollcall_scopes", scopes != before.scopes);
         after.scopes = scopes;
     }
+    if let Some(applications) = &change.applications {
+        let slugs: BTreeSet<&String> = applications.iter().map(|(_, slug)| slug).collect();
+        note("rollcall_applications", slugs != opened.iter().collect());
+    }
+    let applications = change.applications.map(|applications| applications.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
     let name = after.identifier.clone();
     let done = app.store.write(move |db| {
         Box::pin(async move {
             if !db.update_token(&after, now).await? {
                 return Err(ActionError::NotFound);
+            }
+            if let Some(applications) = applications {
+                db.replace_token_applications(after.uuid, &applications).await?;
             }
             let content = EventContent::TokenChanged {
                 token: after.identifier,

@@ -5,6 +5,7 @@
 //! thrown away, so nobody can sign in with what was made here.
 
 mod agents;
+mod history;
 mod people;
 mod places;
 
@@ -50,8 +51,20 @@ pub struct Plan {
     pub users: u32,
     /// How many sessions.
     pub sessions: u32,
+    /// How many sessions that ended.
+    pub ended: u32,
+    /// How many events.
+    pub events: u32,
     /// What decides how everything looks.
     pub seed: u64,
+}
+
+impl Plan {
+    /// How many things that is in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        [self.users, self.sessions, self.ended, self.events].into_iter().map(u64::from).sum()
+    }
 }
 
 /// What was made so far.
@@ -61,6 +74,18 @@ pub struct Made {
     pub users: u32,
     /// Sessions.
     pub sessions: u32,
+    /// Sessions that ended.
+    pub ended: u32,
+    /// Events.
+    pub events: u32,
+}
+
+impl Made {
+    /// How many things that is in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        [self.users, self.sessions, self.ended, self.events].into_iter().map(u64::from).sum()
+    }
 }
 
 /// Why not all was made.
@@ -83,7 +108,7 @@ pub enum GenerateError {
 /// Called with what was made so far; returns whether to continue.
 pub type Progress = Arc<dyn Fn(Made) -> bool + Send + Sync>;
 
-/// Makes users, then sessions. Whatever was made when `progress` wants it to stop is whole: a session
+/// Makes users, then sessions, then what is kept of ended sessions, then events. Whatever was made when `progress` wants it to stop is whole: a session
 /// with its user, counted.
 ///
 /// # Errors
@@ -94,7 +119,7 @@ pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, Gene
     let mut made = Made::default();
     let users = add_users(app, plan, &progress, &mut made).await?;
     if made.users == plan.users {
-        add_sessions(app, plan, users, &progress, &mut made).await?;
+        add_rest(app, plan, users, &progress, &mut made).await?;
     }
     let (at, actor) = (app.clock.now(), Actor::cli());
     let content = EventContent::Import {
@@ -139,55 +164,97 @@ async fn add_users(app: &App, plan: Plan, progress: &Progress, made: &mut Made) 
     Ok(ids)
 }
 
-async fn add_sessions(
-    app: &App,
-    plan: Plan,
-    users: Vec<UserId>,
-    progress: &Progress,
-    made: &mut Made,
-) -> Result<(), GenerateError> {
+async fn add_rest(app: &App, plan: Plan, users: Vec<UserId>, progress: &Progress, made: &mut Made) -> Result<(), GenerateError> {
     let now = app.clock.now();
     let midnight = Timestamp(now.0 - now.0.rem_euclid(i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX)));
     let mut maker = Maker {
         seed: plan.seed,
         users,
-        agents: Agents::new(plan.seed, plan.sessions),
+        agents: Agents::new(plan.seed, plan.sessions.max(plan.ended)),
         places: Places::of(&app.geoip),
         midnight,
+        is_stopped: false,
         known: HashMap::new(),
         user_agents: Arc::clone(&app.user_agents),
         geoip: Arc::clone(&app.geoip),
     };
-    let mut goes_on = true;
-    while goes_on && made.sessions < plan.sessions {
-        let last = made.sessions.saturating_add(CHUNK).min(plan.sessions);
-        let (mut so_far, progress) = (*made, Arc::clone(progress));
-        (maker, *made, goes_on) = app
-            .store
-            .write_much(move |db| {
-                Box::pin(async move {
-                    let mut goes_on = true;
-                    while goes_on && so_far.sessions < last {
-                        let end = so_far.sessions.saturating_add(STEP).min(last);
-                        maker.add(db, so_far.sessions..end).await?;
-                        so_far.sessions = end;
-                        goes_on = progress(so_far);
-                    }
-                    Ok::<_, GenerateError>((maker, so_far, goes_on))
-                })
-            })
-            .await?;
+    for what in [What::Sessions, What::Ended, What::Events] {
+        maker = add_many(app, plan, what, maker, progress, made).await?;
     }
     Ok(())
 }
 
-/// Makes sessions.
+/// What a [`Maker`] makes.
+#[derive(Clone, Copy)]
+enum What {
+    Sessions,
+    Ended,
+    Events,
+}
+
+impl What {
+    fn planned(self, plan: Plan) -> u32 {
+        match self {
+            Self::Sessions => plan.sessions,
+            Self::Ended => plan.ended,
+            Self::Events => plan.events,
+        }
+    }
+
+    fn made(self, made: &mut Made) -> &mut u32 {
+        match self {
+            Self::Sessions => &mut made.sessions,
+            Self::Ended => &mut made.ended,
+            Self::Events => &mut made.events,
+        }
+    }
+}
+
+/// Makes all of one kind; fewer if `progress` wants it to stop.
+async fn add_many(
+    app: &App,
+    plan: Plan,
+    what: What,
+    mut maker: Maker,
+    progress: &Progress,
+    made: &mut Made,
+) -> Result<Maker, GenerateError> {
+    let all = what.planned(plan);
+    while !maker.is_stopped && *what.made(made) < all {
+        let last = what.made(made).saturating_add(CHUNK).min(all);
+        let (mut so_far, progress) = (*made, Arc::clone(progress));
+        (maker, *made) = app
+            .store
+            .write_much(move |db| {
+                Box::pin(async move {
+                    while !maker.is_stopped && *what.made(&mut so_far) < last {
+                        let first = *what.made(&mut so_far);
+                        let end = first.saturating_add(STEP).min(last);
+                        match what {
+                            What::Sessions => maker.add(db, first..end).await?,
+                            What::Ended => maker.add_ended(db, first..end, all).await?,
+                            What::Events => maker.add_events(db, first..end, all).await?,
+                        }
+                        *what.made(&mut so_far) = end;
+                        maker.is_stopped = !progress(so_far);
+                    }
+                    Ok::<_, GenerateError>((maker, so_far))
+                })
+            })
+            .await?;
+    }
+    Ok(maker)
+}
+
+/// Makes sessions and history.
 struct Maker {
     seed: u64,
     users: Vec<UserId>,
     agents: Agents,
     places: Places,
     midnight: Timestamp,
+    /// Whether to make no more.
+    is_stopped: bool,
     /// Ids of user agents.
     known: HashMap<String, i64>,
     user_agents: Arc<Dictionary>,

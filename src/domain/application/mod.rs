@@ -207,6 +207,12 @@ impl Application {
         rule.and_then(|rule| self.demands.get(rule)).unwrap_or(&self.access)
     }
 
+    /// Whether its guard accepts app passwords, on some of its paths at least.
+    #[must_use]
+    pub fn accepts_app_passwords(&self) -> bool {
+        self.provider.is_some() && (self.access.app_passwords || self.demands.iter().any(|demand| demand.app_passwords))
+    }
+
     /// Where it is opened: the address that is set, else the guard's first host.
     #[must_use]
     pub fn launch_url(&self) -> Option<String> {
@@ -273,6 +279,20 @@ mod tests {
             assert!(icon(good), "{good}");
         }
         assert!(!icon("javascript:alert(1)") && !icon("data:image/png;base64,AA"));
+    }
+
+    #[test]
+    fn an_application_accepts_app_passwords_by_itself_or_on_a_path() {
+        let programs = Demand { app_passwords: true, ..Demand::default() };
+        let guard = |json| serde_json::from_value::<Guard>(json).unwrap();
+        let plain = || guard(serde_json::json!({"hosts": ["app.example.com"]}));
+        let on_a_path = guard(serde_json::json!({
+            "hosts": ["app.example.com"], "rules": [{"paths": ["/api/**"], "app_passwords": true}],
+        }));
+        let accepts = |demand: &Demand, guard| Application::for_test("app", demand.clone(), guard).accepts_app_passwords();
+        assert!(!accepts(&Demand::default(), Some(plain())) && accepts(&programs, Some(plain())));
+        assert!(accepts(&Demand::default(), Some(on_a_path)));
+        assert!(!accepts(&programs, None), "nothing asks for one");
     }
 
     #[test]

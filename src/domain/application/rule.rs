@@ -121,6 +121,12 @@ pub enum ApplicationRule {
     /// An application that there is not.
     #[error("there is no application {0:?}")]
     NoApplication(String),
+    /// An app password for nothing.
+    #[error("an app password is for one application at least")]
+    NoneNamed,
+    /// An application for which the user can make no app password.
+    #[error("{0:?} takes no app passwords, or you may not open it")]
+    NoAppPasswords(String),
     /// What is no address.
     #[error("{0:?} is not an address such as https://app.example.com/path")]
     Url(String),

@@ -255,7 +255,16 @@ event_kinds! {
         group_uuid: String,
     }
     /// A user was erased: it is not recorded which.
-    UserErased = "user_erased" {}
+    UserErased = "user_erased" {
+        /// Whether the user did it.
+        is_own: bool,
+    }
+    /// A user asked to be removed.
+    RemovalAsked = "removal_asked" {}
+    /// A user took back that they asked to be removed.
+    RemovalWithdrawn = "removal_withdrawn" {}
+    /// An administrator declined to remove a user who had asked for it.
+    RemovalDeclined = "removal_declined" {}
     /// A sign-in with a right password was refused.
     SignInRefused = "sign_in_refused" {
         /// Why.

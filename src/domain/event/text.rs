@@ -102,7 +102,11 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         }
         EventContent::GroupRemoved { group, .. } => format!("{actor} removed the group {group}"),
         EventContent::UserRemoved {} => format!("{actor} removed the user {user}"),
-        EventContent::UserErased {} => format!("{actor} erased a user, and what was kept of them"),
+        EventContent::UserErased { is_own: true } => "A user erased their own account, and what was kept of them".into(),
+        EventContent::RemovalAsked {} => format!("{user} asked to be removed"),
+        EventContent::RemovalWithdrawn {} => format!("{user} took back that they asked to be removed"),
+        EventContent::RemovalDeclined {} => format!("{actor} declined to remove {user}, who had asked for it"),
+        EventContent::UserErased { is_own: false } => format!("{actor} erased a user, and what was kept of them"),
         EventContent::SignInRefused { .. } => format!("{user} was refused: session limit reached"),
         EventContent::Confirmed { by: ConfirmedBy::Password } => format!("{user} authenticated again"),
         EventContent::Confirmed { by: ConfirmedBy::Passkey } => format!("{user} authenticated again by a passkey"),

@@ -1,7 +1,10 @@
 //! App passwords: tokens that open applications, each with the applications it is for.
 
+use std::collections::HashMap;
+
 use crate::domain::user::TokenIntent;
 use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::store::db::statements::in_list;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -71,6 +74,36 @@ impl Db<'_> {
             self.execute(sql, &values![token, *application]).await?;
         }
         Ok(())
+    }
+
+    /// Makes a token one for these applications, by primary key, and for no others.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when one of them is gone.
+    pub async fn replace_token_applications(&self, token: uuid::Uuid, applications: &[i64]) -> Result<(), StoreError> {
+        let sql = "DELETE FROM token_applications WHERE token_id = (SELECT t.id FROM tokens t WHERE t.uuid = $1)";
+        self.execute(sql, &values![token]).await?;
+        self.insert_token_applications(token, applications).await
+    }
+
+    /// The slugs of the applications that these tokens are for, by the tokens' primary keys. Tokens without any are left
+    /// out.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_applications_of_tokens(&self, tokens: &[i64]) -> Result<HashMap<i64, Vec<String>>, StoreError> {
+        let mut all: HashMap<i64, Vec<String>> = HashMap::new();
+        for tokens in tokens.chunks(500) {
+            let (list, values) = in_list([], tokens.iter().copied());
+            let sql = format!(
+                "SELECT x.token_id, a.slug FROM token_applications x JOIN applications a ON a.id = x.application_id \
+                 WHERE x.token_id IN ({list}) ORDER BY lower(a.slug)"
+            );
+            for (token, slug) in self.all::<(i64, String)>(&sql, &values).await? {
+                all.entry(token).or_default().push(slug);
+            }
+        }
+        Ok(all)
     }
 
     /// The slugs of the applications that a token is for.

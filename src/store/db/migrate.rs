@@ -36,7 +36,9 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0005_guard"),
         migration!("0006_auditors"),
         migration!("0007_lists"),
-        migration!("0009_probes"),
+        migration!("0008_account"),
+        migration!("0009_list_speed"),
+        migration!("0010_probes"),
     ];
     ALL
 }

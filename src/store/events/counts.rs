@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::store::{Db, StoreError};
+use crate::store::db::statements::placeholders;
+use crate::store::{Db, StoreError, Value};
 use crate::values;
 
 /// How far behind the newest key the counts end on PostgreSQL: transactions overlap there, so an event may appear below
@@ -33,7 +34,9 @@ impl EventCounts {
     /// # Errors
     /// When the database does not answer.
     pub(in crate::store) async fn of(&self, db: &Db<'_>, kinds: Option<&[String]>) -> Result<i64, StoreError> {
-        let ends: Option<(i64, i64)> = db.one("SELECT COALESCE(MIN(id), 0), COALESCE(MAX(id), 0) FROM events", &[]).await?;
+        // Two questions: SQLite reads all keys for both in one.
+        let ends = "SELECT COALESCE((SELECT MIN(id) FROM events), 0), COALESCE((SELECT MAX(id) FROM events), 0)";
+        let ends: Option<(i64, i64)> = db.one(ends, &[]).await?;
         let (first, last) = ends.unwrap_or_default();
         let settled = if db.is_sqlite() { last } else { last - OVERLAP };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -50,10 +53,21 @@ impl EventCounts {
                 *held = known.clone();
             }
         }
-        let since = between(db, known.upto, i64::MAX).await?;
-        let all = known.counts.iter().map(|(kind, count)| (kind, *count)).chain(since.iter().map(|(kind, count)| (kind, *count)));
-        Ok(all.filter(|(kind, _)| kinds.is_none_or(|kinds| kinds.contains(kind))).map(|(_, count)| count).sum())
+        let is_asked = |kind: &String| kinds.is_none_or(|kinds| kinds.contains(kind));
+        let before: i64 = known.counts.iter().filter(|(kind, _)| is_asked(kind)).map(|(_, count)| *count).sum();
+        Ok(before + since(db, known.upto, kinds).await?)
     }
+}
+
+/// The events of these kinds, or of all, with keys above `after`: an index alone has them.
+async fn since(db: &Db<'_>, after: i64, kinds: Option<&[String]>) -> Result<i64, StoreError> {
+    let Some(kinds) = kinds else {
+        return Ok(db.one("SELECT count(*) FROM events WHERE id > $1", &values![after]).await?.unwrap_or(0));
+    };
+    let mut values = values![after].to_vec();
+    values.extend(kinds.iter().map(Value::from));
+    let sql = format!("SELECT count(*) FROM events WHERE id > $1 AND kind IN ({})", placeholders(1, kinds.len()));
+    if kinds.is_empty() { Ok(0) } else { Ok(db.one(&sql, &values).await?.unwrap_or(0)) }
 }
 
 /// The events of each kind with keys above `after` and up to `to`.

@@ -27,11 +27,20 @@ impl EventFeed {
     /// # Errors
     /// When the database does not answer.
     pub async fn from_now(db: &Db<'_>, now: Instant) -> Result<Self, StoreError> {
-        let last = db.one::<i64>("SELECT COALESCE(MAX(id), 0) FROM events", &[]).await?.unwrap_or(0);
+        let last = db.newest_event().await?;
+        Self::after(db, last, now).await
+    }
+
+    /// From the event after this place on. Transactions under way at that moment may have lower places, and are seen, too.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn after(db: &Db<'_>, last: i64, now: Instant) -> Result<Self, StoreError> {
         let mut feed = Self { last, missing: BTreeMap::new() };
         if !db.is_sqlite() {
             let after = (last - WINDOW).max(0);
-            let there: Vec<i64> = db.all("SELECT id FROM events WHERE id > $1 ORDER BY id", &[Value::from(after)]).await?;
+            let sql = "SELECT id FROM events WHERE id > $1 AND id <= $2 ORDER BY id";
+            let there: Vec<i64> = db.all(sql, &[Value::from(after), Value::from(last)]).await?;
             feed.last = after;
             for id in there {
                 feed.pass(id, now);
@@ -73,6 +82,14 @@ impl EventFeed {
 }
 
 impl Db<'_> {
+    /// The key of the newest event; 0: there is none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn newest_event(&self) -> Result<i64, StoreError> {
+        Ok(self.one::<i64>("SELECT COALESCE(MAX(id), 0) FROM events", &[]).await?.unwrap_or(0))
+    }
+
     /// The events with these keys.
     async fn list_events_of(&self, ids: &[i64]) -> Result<Vec<EventRow>, StoreError> {
         let sql = format!(

@@ -3,13 +3,10 @@
 use uuid::Uuid;
 
 use crate::domain::fold::fold;
-use crate::domain::listing::Sort;
-use crate::domain::page::{Found, Wanted};
 use crate::domain::{SessionId, Timestamp, UserId};
 use crate::store::db::statements::named;
 use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
-use crate::store::lists::Listed;
-use crate::store::{Db, Store, StoreError, Value};
+use crate::store::{Db, StoreError, Value};
 use crate::values;
 
 /// Which events. All that is given applies together.
@@ -45,16 +42,30 @@ impl EventFilter {
         self.user.is_none() && self.session.is_none() && self.kind.is_none() && self.parent.is_none()
     }
 
-    /// Whether its events are read by an index in the order of time. Those about a user or a session, and parts, have
-    /// one in the order of keys, in which events are written.
+    /// Whether it lets this event pass, as the list does: for events as they come. `before` does not count.
+    #[must_use]
+    pub fn matches(&self, event: &EventRow) -> bool {
+        let is = |wanted: Option<&str>, found: &str| wanted.is_none_or(|wanted| wanted == found);
+        self.user.is_none_or(|user| event.user_uuid == Some(user))
+            && is(self.actor.as_deref(), &event.actor)
+            && is(self.kind.as_deref(), event.kind())
+            && is(self.ip.as_deref(), &event.ip)
+            && self.session.is_none_or(|session| event.session == Some(session))
+            && self.parent.is_none_or(|parent| event.parent == Some(parent))
+            && self.from.is_none_or(|from| event.at >= from)
+            && self.to.is_none_or(|to| event.at <= to)
+            && (!self.is_folded() || event.parent.is_none())
+    }
+
+    /// Whether its events are read by an index in the order of time. Those about a session, and parts, have one in the
+    /// order of keys, in which events are written.
     fn is_by_time(&self) -> bool {
-        self.parent.is_none() && self.session.is_none() && self.user.is_none()
+        self.parent.is_none() && self.session.is_none()
     }
 
     /// The `ORDER BY` clause.
-    fn order(&self, is_ascending: bool) -> String {
-        let turn = if is_ascending { "" } else { " DESC" };
-        if self.is_by_time() { format!(" ORDER BY e.at{turn}, e.id{turn}") } else { format!(" ORDER BY e.id{turn}") }
+    fn order(&self) -> &'static str {
+        if self.is_by_time() { " ORDER BY e.at DESC, e.id DESC" } else { " ORDER BY e.id DESC" }
     }
 
     /// The `WHERE` clause on `events e`, and its values.
@@ -95,37 +106,17 @@ impl EventFilter {
     }
 }
 
+/// Whether an event holds a text in its kind, names, address or content, in any letter case, as
+/// [`Db::find_latest_events`] finds it.
+#[must_use]
+pub fn holds_text(event: &EventRow, text: &str) -> bool {
+    let (folded, content) = (fold(text), serde_json::Value::Object(event.content.to_json()).to_string());
+    let texts = [event.kind(), &event.actor, &event.username, &event.ip, &content];
+    texts.iter().any(|found| found.contains(text) || fold(found).contains(&folded))
+}
+
 /// How many events a search for a text looks at.
 pub const TEXTS_READ: i64 = 1_000;
-
-/// What events can be ordered by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventSortKey {
-    /// When they happened: the order in which they were written.
-    At,
-}
-
-impl Listed for EventFilter {
-    type Key = EventSortKey;
-    type Row = EventRow;
-
-    /// The latest first, unless `order` begins with an ascending term.
-    async fn find(&self, store: &Store, order: &[Sort<EventSortKey>], wanted: Wanted) -> Result<Found<EventRow>, StoreError> {
-        let (filter, is_ascending) = (self.clone(), order.first().is_some_and(|sort| !sort.is_descending));
-        let read = store.long_read(move |db| {
-            Box::pin(async move {
-                let (condition, mut values) = filter.condition(db.is_sqlite());
-                let count: i64 = db.one(&format!("SELECT count(*) FROM events e{condition}"), &values).await?.unwrap_or(0);
-                let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
-                let (order, next) = (filter.order(is_ascending), values.len() + 1);
-                let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{condition}{order} LIMIT ${next} OFFSET ${}", next + 1);
-                values.extend([window.limit.into(), window.offset.into()]);
-                Ok(wanted.found(count, db.all(&sql, &values).await?))
-            })
-        });
-        read.await
-    }
-}
 
 impl Db<'_> {
     /// Events that match, the latest first, at most `limit`.
@@ -135,7 +126,7 @@ impl Db<'_> {
     pub async fn list_latest_events(&self, filter: &EventFilter, limit: i64) -> Result<Vec<EventRow>, StoreError> {
         let (condition, mut values) = filter.condition(self.is_sqlite());
         values.push(limit.into());
-        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{condition}{} LIMIT ${}", filter.order(false), values.len());
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{condition}{} LIMIT ${}", filter.order(), values.len());
         self.all(&sql, &values).await
     }
 
@@ -151,7 +142,7 @@ impl Db<'_> {
         limit: i64,
     ) -> Result<(Vec<EventRow>, Option<i64>), StoreError> {
         let (condition, mut values) = filter.condition(self.is_sqlite());
-        let order = filter.order(false);
+        let order = filter.order();
         let find = if self.is_sqlite() { "instr" } else { "strpos" };
         values.extend(values![text, fold(text)]);
         let (plain, folded) = (values.len() - 1, values.len());

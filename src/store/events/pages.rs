@@ -8,13 +8,16 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::domain::listing::Sort;
 use crate::domain::page::{Found, Wanted};
-use crate::store::db::statements::placeholders;
+use crate::store::db::statements::{named, placeholders};
 use crate::store::events::query::{Condition, EventOrder, EventQuery};
 use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
 use crate::store::lists::Listed;
+use crate::store::timeline::pages::ids_of;
 use crate::store::{Db, Store, StoreError, Value};
 use crate::values;
 
+/// How many rows are read by their keys at once.
+const AT_ONCE: usize = 1_000;
 /// How long one span of [`Store::count_event_spans`] is: six hours.
 const SPAN: i64 = 6 * 3600 * 1_000_000;
 
@@ -26,14 +29,8 @@ impl Listed for EventQuery {
         let (query, order, counts) = (self.clone(), order.to_vec(), Arc::clone(store.event_counts()));
         let read = store.long_read(move |db| {
             Box::pin(async move {
-                let count = if query.is_of_kinds() {
-                    counts.of(db, query.kinds.as_deref()).await?
-                } else {
-                    db.count_events(&query).await?
-                };
-                let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
-                let rows = db.read_events(&query, &order, window.limit, window.offset).await?;
-                Ok(wanted.found(count, rows))
+                let known = if query.is_of_kinds() { Some(counts.of(db, query.kinds.as_deref()).await?) } else { None };
+                db.page_events(&query, &order, wanted, known).await
             })
         });
         read.await
@@ -51,7 +48,12 @@ impl Store {
         order: Vec<Sort<EventOrder>>,
         limit: i64,
     ) -> Result<Vec<EventRow>, StoreError> {
-        self.long_read(move |db| Box::pin(async move { db.read_events(&query, &order, limit, 0).await })).await
+        let wanted = Wanted::first(limit);
+        let read = self.long_read(move |db| {
+            // Nobody asks how many there are.
+            Box::pin(async move { Ok::<_, StoreError>(db.page_events(&query, &order, wanted, Some(limit)).await?.rows) })
+        });
+        read.await
     }
 
     /// How many events there are of each kind in each span of six hours from 0, 6, 12 and 18 h UTC: kind, the beginning
@@ -182,53 +184,41 @@ impl Db<'_> {
         Ok(self.one(&sql, &condition.values).await?.unwrap_or(0))
     }
 
-    async fn read_events(
+    async fn page_events(
         &self,
         query: &EventQuery,
         order: &[Sort<EventOrder>],
-        limit: i64,
-        offset: i64,
-    ) -> Result<Vec<EventRow>, StoreError> {
-        let terms: Vec<String> = order
-            .iter()
-            .map(|sort| format!("{}{}", sort.key.column(), if sort.is_descending { " DESC" } else { "" }))
-            .chain([format!("e.id{}", if order.first().is_some_and(|sort| sort.is_descending) { " DESC" } else { "" })])
-            .collect();
-        let order_sql = terms.join(", ");
-        if let Some(Sort { key: EventOrder::At, is_descending }) = order.first()
-            && let Some(branches) = query.branches(self.is_sqlite())
-        {
-            return self.read_branches(branches, *is_descending, limit, offset).await;
-        }
-        let mut condition = query.condition(self.is_sqlite());
-        let sql = condition.sql();
-        condition.values.extend(values![limit, offset]);
-        let next = condition.values.len() - 1;
-        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{sql} ORDER BY {order_sql} LIMIT ${next} OFFSET ${}", next + 1);
-        self.all(&sql, &condition.values).await
-    }
-
-    /// Merges what each condition gives in the order of time.
-    async fn read_branches(
-        &self,
-        (branches, mut values): (Vec<String>, Vec<Value>),
-        is_descending: bool,
-        limit: i64,
-        offset: i64,
-    ) -> Result<Vec<EventRow>, StoreError> {
-        let (turn, next) = (if is_descending { " DESC" } else { "" }, values.len() + 1);
-        values.extend(values![limit, offset, limit.saturating_add(offset)]);
-        let read = |(n, branch): (usize, &String)| {
-            let sql = format!("SELECT e.at, e.id FROM events e{branch} ORDER BY e.at{turn}, e.id{turn} LIMIT ${}", next + 2);
-            format!("SELECT * FROM ({sql}) AS branch_{n}")
+        wanted: Wanted,
+        known: Option<i64>,
+    ) -> Result<Found<EventRow>, StoreError> {
+        let parts = query.parts(self.is_sqlite());
+        let found = match order.first() {
+            None => ids_of(self.page_by_time(&parts, true, wanted, known).await?),
+            Some(Sort { key: EventOrder::At, is_descending }) => {
+                ids_of(self.page_by_time(&parts, *is_descending, wanted, known).await?)
+            }
+            Some(_) => self.page_by_order(&parts, &[], &order_sql(order), wanted, known).await?,
         };
-        let union: Vec<String> = branches.iter().enumerate().map(read).collect();
-        let sql = format!(
-            "SELECT {EVENT_COLUMNS} FROM (SELECT id FROM ({}) AS merged ORDER BY at{turn}, id{turn} LIMIT ${next} OFFSET ${}) AS page \
-             JOIN events e ON e.id = page.id ORDER BY e.at{turn}, e.id{turn}",
-            union.join(" UNION ALL "),
-            next + 1
-        );
-        self.all(&sql, &values).await
+        let mut rows = HashMap::new();
+        for ids in found.rows.chunks(AT_ONCE) {
+            let mut values = Vec::new();
+            let these = named("e.id", &mut values, ids);
+            let read: Vec<EventRow> = self.all(&format!("SELECT {EVENT_COLUMNS} FROM events e WHERE {these}"), &values).await?;
+            rows.extend(read.into_iter().map(|row| (row.id, row)));
+        }
+        let shown = found.rows.iter().filter_map(|id| rows.remove(id)).collect();
+        Ok(found.with_rows(shown))
     }
+}
+
+/// The order in SQL; rows that are equal in it come in the order of time, in the direction of the last term.
+fn order_sql(order: &[Sort<EventOrder>]) -> String {
+    let turn = |is_descending: bool| if is_descending { " DESC" } else { "" };
+    let last = turn(order.last().is_none_or(|sort| sort.is_descending));
+    let mut terms: Vec<String> = order.iter().map(|sort| format!("{}{}", sort.key.column(), turn(sort.is_descending))).collect();
+    if !order.iter().any(|sort| matches!(sort.key, EventOrder::At)) {
+        terms.push(format!("e.at{last}"));
+    }
+    terms.push(format!("e.id{last}"));
+    terms.join(", ")
 }

@@ -5,6 +5,12 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::store::Value;
 use crate::store::db::statements::placeholders;
+use crate::store::timeline::Timeline;
+use crate::store::timeline::parts::Parts;
+use crate::store::timeline::text::Text;
+
+/// Events in the order of time.
+static EVENTS: Timeline = Timeline { table: "events", row: "e", at: "at" };
 
 /// The kinds of events about a sign-in that failed: the user is only the one whose name was given.
 pub const FAILED_KINDS: [&str; 3] = ["sign_in_failed", "sign_in_refused", "factor_failed"];
@@ -110,38 +116,44 @@ impl EventQuery {
         all
     }
 
-    /// Conditions that no event meets two of, and that together are [`EventQuery::condition`]: each reads one index in
-    /// the order of time. `None`: one condition does.
-    /// They share one list of values.
-    pub(in crate::store) fn branches(&self, is_sqlite: bool) -> Option<(Vec<String>, Vec<Value>)> {
-        if self.user.is_some() || self.session.is_some() || self.application.is_some() || self.names.is_some() {
-            return None;
+    /// The same as parts that an index each may have.
+    pub(in crate::store) fn parts(&self, is_sqlite: bool) -> Parts {
+        let mut all = Parts::of(&EVENTS);
+        for (operator, at) in [(">=", self.from), (">", self.after), ("<=", self.to), ("<", self.before)] {
+            all.bound(operator, at);
+        }
+        if let Some(session) = self.session {
+            // A session has few events; their index is in the order of keys.
+            all.span("events_by_session", "e.session_uuid = ?", [session.into()]);
+        }
+        if let Some(user) = self.user {
+            all.equal("e.user_uuid = ?", user);
         }
         if let Some(username) = &self.username {
-            let by = "e.actor_uuid IS NOT NULL AND e.actor =".to_owned();
-            let about = format!("{IS_FAILED} AND NOT (e.actor_uuid IS NOT NULL AND e.actor = e.username) AND e.username =");
-            let mut all = Condition::default();
-            let branches = [by, about].map(|sql| {
-                all.parts.clear();
-                all.push(&sql, username);
-                self.add_rest(&mut all, is_sqlite);
-                self.add_kinds(&mut all);
-                all.sql()
-            });
-            return Some((branches.into(), all.values));
+            let (by, about) = ("e.actor = ? AND e.actor_uuid IS NOT NULL", format!("e.username = ? AND {IS_FAILED}"));
+            let row = Text::new(format!("(({by}) OR ({about}))"), [username.into(), username.into()]);
+            all.any(row, vec![Text::new(by, [username.into()]), Text::new(about, [username.into()])]);
         }
-        if self.ip.is_some() {
-            return None;
+        if let Some(ip) = &self.ip {
+            all.equal("e.ip <> '' AND e.ip = ?", ip);
         }
-        let kinds = self.kinds.as_ref().filter(|kinds| kinds.len() > 1)?;
-        let mut all = Condition::default();
-        let branches = kinds.iter().map(|kind| {
-            all.parts.clear();
-            all.push("e.kind =", kind);
-            self.add_rest(&mut all, is_sqlite);
-            all.sql()
-        });
-        Some((branches.collect(), all.values))
+        if let Some(application) = &self.application {
+            all.equal("e.application <> '' AND e.application = ?", application);
+        }
+        if let Some(names) = &self.names {
+            let find = if is_sqlite { "instr" } else { "strpos" };
+            all.check(format!("{find}(e.content, ?) > 0"), [names.into()]);
+        }
+        match self.kinds.as_deref() {
+            None => {}
+            Some([]) => all.any_of(Text::new("1 = 0", []), vec![Text::new("1 = 0", [])]),
+            Some(kinds) => {
+                let values: Vec<Value> = kinds.iter().map(Into::into).collect();
+                let row = Text::new(format!("e.kind IN ({})", vec!["?"; kinds.len()].join(", ")), values);
+                all.any_of(row, kinds.iter().map(|kind| Text::new("e.kind = ?", [kind.into()])).collect());
+            }
+        }
+        all
     }
 
     fn add_kinds(&self, all: &mut Condition) {

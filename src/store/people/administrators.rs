@@ -1,7 +1,9 @@
 //! Administrators: superusers by themselves, by a group or by an ancestor of a group. How many can sign in, and whether
 //! one is left who can.
 
+use crate::domain::UserId;
 use crate::store::{Db, FromRow, Row, StoreError};
+use crate::values;
 
 /// How many users there are who can keep the server running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +56,16 @@ impl Db<'_> {
     pub async fn has_able_administrator(&self) -> Result<bool, StoreError> {
         let sql = format!("SELECT a.id FROM users a WHERE a.is_active AND a.id IN ({SUPERUSERS}) AND {IS_ABLE} LIMIT 1");
         Ok(self.one::<i64>(&sql, &[]).await?.is_some())
+    }
+
+    /// Whether there is an administrator who can sign in, other than this user.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_able_administrator_but(&self, user: UserId) -> Result<bool, StoreError> {
+        let sql =
+            format!("SELECT a.id FROM users a WHERE a.is_active AND a.id <> $1 AND a.id IN ({SUPERUSERS}) AND {IS_ABLE} LIMIT 1");
+        Ok(self.one::<i64>(&sql, &values![user]).await?.is_some())
     }
 
     /// Holds off other transactions that could take the right of an administrator away, until this one ends: two of them

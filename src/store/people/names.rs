@@ -104,6 +104,15 @@ impl Db<'_> {
         Ok(self.one::<i64>(sql, &values![names::key(username), than]).await?.is_some())
     }
 
+    /// Whether another user has this e-mail address or one that is the same.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_email_taken_by_other(&self, email: &str, than: UserId) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM users WHERE email_key = $1 AND email_key <> '' AND id <> $2 LIMIT 1";
+        Ok(self.one::<i64>(sql, &values![names::key(email), than]).await?.is_some())
+    }
+
     /// Names of users that are the same, and e-mail addresses that more than one user has: at most
     /// `limit` groups of each, the names of a group in order. Reads all users.
     ///

@@ -34,12 +34,20 @@ impl Db<'_> {
         self.all(&sql, &values![user, after, limit]).await
     }
 
-    /// Erases the ended sessions of a user who is gone, and those under the name whose users are gone; gives how many.
-    /// Where the user ended sessions of others, the name goes.
+    /// How many events there are about a user.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn erase_ended_sessions(&self, user: Option<Uuid>, name: &str) -> Result<u64, StoreError> {
+    pub async fn count_events_about(&self, user: Uuid) -> Result<i64, StoreError> {
+        Ok(self.one::<i64>("SELECT count(*) FROM events WHERE user_uuid = $1", &values![user]).await?.unwrap_or(0))
+    }
+
+    /// Erases the ended sessions of a user who is gone, and with a name those under it whose users are gone; gives how
+    /// many. Where the user ended sessions of others, the name goes.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn erase_ended_sessions(&self, user: Option<Uuid>, name: Option<&str>) -> Result<u64, StoreError> {
         let sql = "DELETE FROM ended_sessions WHERE user_uuid = $1 OR (username = $2 AND user_uuid NOT IN (SELECT uuid FROM users)) \
             RETURNING user_uuid";
         let owners: Vec<Uuid> = self.all(sql, &values![user, name]).await?;
@@ -56,25 +64,26 @@ impl Db<'_> {
 
     /// Takes a user who is gone out of the events, and gives in how many events they were. That an event
     /// of that kind happened then stays, and the other users who did it or that it is about. Where an end of many names the
-    /// user in its filter, the filter goes.
+    /// user in its filter, the filter goes. With `is_by_name` those under the name whose users are gone are taken out, too.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn erase_events(&self, user: Option<Uuid>, name: &str) -> Result<u64, StoreError> {
+    pub async fn erase_events(&self, user: Option<Uuid>, name: &str, is_by_name: bool) -> Result<u64, StoreError> {
         const ABOUT: &str =
             "(user_uuid = $1 OR (username = $2 AND user_uuid IS NOT NULL AND user_uuid NOT IN (SELECT uuid FROM users)))";
         const BY: &str =
             "(actor_uuid = $1 OR (actor = $2 AND actor_uuid IS NOT NULL AND actor_uuid NOT IN (SELECT uuid FROM users)))";
+        let named = Some(name).filter(|_| is_by_name);
         let count = format!("SELECT count(*) FROM events WHERE {ABOUT} OR {BY}");
-        let erased = self.one::<i64>(&count, &values![user, name]).await?.unwrap_or(0);
+        let erased = self.one::<i64>(&count, &values![user, named]).await?.unwrap_or(0);
         let about = format!(
             "UPDATE events SET user_uuid = NULL, username = '', session_uuid = NULL, content = '{{}}', \
              ip = CASE WHEN actor_uuid IS NULL OR actor_uuid = $1 THEN '' ELSE ip END, \
              request_id = CASE WHEN actor_uuid IS NULL OR actor_uuid = $1 THEN '' ELSE request_id END WHERE {ABOUT}"
         );
-        self.execute(&about, &values![user, name]).await?;
+        self.execute(&about, &values![user, named]).await?;
         let by = format!("UPDATE events SET actor_uuid = NULL, actor = $3, ip = '', request_id = '' WHERE {BY}");
-        self.execute(&by, &values![user, name, ERASED]).await?;
+        self.execute(&by, &values![user, named, ERASED]).await?;
         self.erase_filters(name).await?;
         self.erase_end_jobs(name).await?;
         Ok(u64::try_from(erased).unwrap_or(0))

@@ -30,6 +30,8 @@ pub struct UserProfile {
     pub updated_at: Timestamp,
     /// Whether they may do everything, by themselves, by a group or by an ancestor of one.
     pub is_administrator: bool,
+    /// When they asked to be removed; `None`: they did not, or it was decided.
+    pub removal_asked_at: Option<Timestamp>,
 }
 
 impl FromRow for UserProfile {
@@ -44,6 +46,7 @@ impl FromRow for UserProfile {
             password_changed_at: row.timestamp()?,
             updated_at: row.timestamp()?,
             is_administrator: row.bool()?,
+            removal_asked_at: row.opt_int()?.map(Timestamp),
         })
     }
 }
@@ -53,7 +56,7 @@ pub(in crate::store) const PROFILE_COLUMNS: &str = "u.id, u.uuid, u.uid, u.usern
     u.is_superuser, u.created_at, u.last_sign_in_at, u.credential_changes, u.attributes, u.path, u.type, u.is_email_verified, u.is_auditor, \
     COALESCE(u.password_changed_at, u.created_at), COALESCE(u.updated_at, u.created_at), \
     (u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id \
-    JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_superuser))";
+    JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_superuser)), u.removal_asked_at";
 
 /// The part of a statement that notes a change; `now` is the place of the time.
 fn updated(now: &str) -> String {
@@ -129,6 +132,15 @@ impl Db<'_> {
         set("type", update.kind.map(|kind| kind.as_str().into()));
         set("last_sign_in_at", update.last_sign_in_at.map(Into::into));
         self.execute(&format!("UPDATE users SET {} WHERE id = $1", changes.join(", ")), &values).await.map(drop)
+    }
+
+    /// Writes when a user asked to be removed, or that they did not, and notes the change.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_removal_asked(&self, id: UserId, asked: Option<Timestamp>, now: Timestamp) -> Result<(), StoreError> {
+        let sql = format!("UPDATE users SET removal_asked_at = $3, {} WHERE id = $1", updated("$2"));
+        self.execute(&sql, &values![id, now, asked]).await.map(drop)
     }
 
     /// Notes that a user changed in another way.

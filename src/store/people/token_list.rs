@@ -224,6 +224,16 @@ impl Db<'_> {
         self.one(&sql, &values![identifier]).await
     }
 
+    /// All tokens of a user, by identifier.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_tokens_of(&self, user: UserId) -> Result<Vec<TokenDetail>, StoreError> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.user_id = $1 ORDER BY t.identifier");
+        self.all(&sql, &values![user]).await
+    }
+
     /// Writes what is said about a token, and what it may do. Gives whether it was there.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ fn column(key: UserSortKey) -> &'static str {
         UserSortKey::Uuid => "u.uuid",
         UserSortKey::PasswordChange => "COALESCE(u.password_changed_at, u.created_at)",
         UserSortKey::Updated => "COALESCE(u.updated_at, u.created_at)",
-        UserSortKey::Attributes => "u.attributes",
+        UserSortKey::Attributes => "substr(u.attributes, 1, 200)",
     }
 }
 
@@ -49,12 +49,14 @@ const FEW: usize = 2_000;
 /// How many keys are read at once.
 const STEP: i64 = 5_000;
 
-/// The order in SQL, with a last term that no two users share.
+/// The order in SQL, with a last term that no two users share: the key, in the direction of the term before it, as the
+/// indexes have it.
 fn order_sql(order: &[Sort<UserSortKey>]) -> String {
     let by = |sort: &Sort<UserSortKey>| format!("{}{}", column(sort.key), if sort.is_descending { " DESC" } else { "" });
     let mut terms: Vec<String> = order.iter().map(by).collect();
     if order.iter().all(|sort| !matches!(sort.key, UserSortKey::Id | UserSortKey::Username | UserSortKey::Uuid)) {
-        terms.push("u.id".to_owned());
+        let is_descending = order.last().is_some_and(|sort| sort.is_descending);
+        terms.push(if is_descending { "u.id DESC" } else { "u.id" }.to_owned());
     }
     terms.join(", ")
 }
@@ -132,6 +134,9 @@ impl Conditions {
         }
         if [filter.last_sign_in, filter.last_sign_in_lt, filter.last_sign_in_gt].iter().any(Option::is_some) {
             it.add("u.last_sign_in_at IS NOT NULL");
+        }
+        if let Some(asked) = filter.removal_asked {
+            it.add(format!("u.removal_asked_at IS {}NULL", if asked { "NOT " } else { "" }));
         }
         if let Some(never) = filter.never_signed_in {
             it.add(format!("u.last_sign_in_at IS {}NULL", if never { "" } else { "NOT " }));

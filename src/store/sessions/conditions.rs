@@ -5,7 +5,6 @@ use crate::domain::UserId;
 use crate::domain::listing::SessionFilter;
 use crate::domain::search::could_be_address;
 use crate::store::sessions::index::Question;
-use crate::store::sessions::sources::is_part_of_address;
 use crate::store::{CountKey, Db, StoreError, Value};
 
 /// Up to this number of sessions, the sessions of one user are filtered one by one.
@@ -40,8 +39,6 @@ enum Reach {
     Table,
     /// A few rows, each filtered by itself.
     Rows,
-    /// All ended sessions.
-    Ended,
 }
 
 impl Keys {
@@ -113,11 +110,6 @@ impl Db<'_> {
         self.conditions_for(filter, keys, Reach::Rows)
     }
 
-    /// The same, for ended sessions under the name `s`; none of them is counted.
-    pub(in crate::store) fn ended_conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
-        self.conditions_for(filter, keys, Reach::Ended)
-    }
-
     fn conditions_for(&self, filter: &SessionFilter, keys: Keys, reach: Reach) -> Conditions {
         let Keys { user, user_agent } = keys;
         let mut conditions =
@@ -165,7 +157,7 @@ impl Db<'_> {
             if let Some(family) = family {
                 let placeholder = conditions.bind(family);
                 conditions.sql.push(match reach {
-                    Reach::Table | Reach::Ended => {
+                    Reach::Table => {
                         format!("s.user_agent_id IN (SELECT id FROM user_agents WHERE {column} = {placeholder})")
                     }
                     Reach::Rows => format!("(SELECT {column} FROM user_agents WHERE id = s.user_agent_id) = {placeholder}"),
@@ -185,7 +177,6 @@ impl Db<'_> {
             let sql = match reach {
                 Reach::Table => self.search_condition(term, &placeholder),
                 Reach::Rows => self.row_search_condition(&placeholder),
-                Reach::Ended => self.ended_search_condition(term, &placeholder),
             };
             conditions.sql.push(sql);
         }
@@ -209,22 +200,6 @@ impl Db<'_> {
             "upper(s.last_ip)",
         ];
         format!("({})", texts.map(|text| self.holds(text, placeholder)).join(" OR "))
-    }
-
-    /// Whether one search term is part of an ended session's username or user agent, of a name or the e-mail address
-    /// that its user has now, or of its address.
-    fn ended_search_condition(&self, term: &str, placeholder: &str) -> String {
-        let holds = |text: &str| self.holds(text, placeholder);
-        let users = ["username_folded", "email_folded", "COALESCE(name_folded, upper(name))"].map(holds).join(" OR ");
-        let mut any = vec![
-            holds("s.username_folded"),
-            format!("s.user_agent_id IN (SELECT id FROM user_agents WHERE {})", holds("text_folded")),
-            format!("s.user_uuid IN (SELECT uuid FROM users WHERE {users})"),
-        ];
-        if is_part_of_address(term) {
-            any.push(holds("upper(s.last_ip)"));
-        }
-        format!("({})", any.join(" OR "))
     }
 
     /// The sessions that match one search term, in each of the three texts it may be part of.

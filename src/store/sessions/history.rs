@@ -1,8 +1,14 @@
 //! History: what is kept of an ended session, with the time, the actor and the reason.
 
+use uuid::Uuid;
+
+use crate::domain::fold::fold;
 use crate::domain::{EndReason, SessionId, Timestamp, UserKey};
+use crate::store::db::statements::insert_shaped;
+use crate::store::events::rows::user_key;
 use crate::store::sessions::pending_rows::NOT_MOVED;
-use crate::store::{Db, FromRow, Row, StoreError};
+use crate::store::sessions::rows::NewSession;
+use crate::store::{CountKey, Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
 /// An end of sessions: when, by which actor, and why.
@@ -50,6 +56,50 @@ impl FromRow for EndedSessionRow {
     }
 }
 
+/// A session that ended before it was ever in this database.
+#[derive(Clone, Debug)]
+pub struct PastSession {
+    /// As it was; its key and its user's key count for nothing.
+    pub session: NewSession,
+    /// Its user.
+    pub user_uuid: Uuid,
+    /// The name of its user at that time.
+    pub username: String,
+    /// Its end.
+    pub end: End,
+}
+
+impl PastSession {
+    fn values(&self) -> Vec<Value> {
+        let Self { session, user_uuid, username, end } = self;
+        let origin = &session.origin;
+        let mut values = values![
+            session.uuid,
+            *user_uuid,
+            username.as_str(),
+            fold(username),
+            session.created_at,
+            session.last_used_at,
+            session.lifetime.expires_at(session.last_used_at),
+            origin.ip.to_string(),
+            origin.ip.sort_key(),
+            origin.user_agent_id,
+            origin.country.as_str(),
+            origin.asn,
+            session.methods.to_string(),
+            session.is_remembered,
+            session.is_known_device,
+            "",
+            "[]",
+            end.at,
+        ]
+        .to_vec();
+        values.extend(user_key(end.by));
+        values.extend(values![end.by_name.as_str(), end.reason.as_str(), end.comment.as_str()]);
+        values
+    }
+}
+
 pub(in crate::store) const INSERT_ENDED_SESSIONS: &str = "INSERT INTO ended_sessions (uuid, user_uuid, username, username_folded, \
     created_at, last_used_at, expires_at, last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, is_known_device, \
     label, applications, ended_at, ended_by_uuid, ended_by_name, reason, comment) VALUES ";
@@ -60,6 +110,21 @@ pub(in crate::store) const ENDED_SHAPE: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 pub(in crate::store) const USER_NOW: &str = "COALESCE((SELECT u.id FROM users u WHERE u.uuid = s.user_uuid), 0)";
 
 impl Db<'_> {
+    /// Adds sessions that ended before. Their users exist, under the same names.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn insert_past_sessions(&self, sessions: &[PastSession]) -> Result<(), StoreError> {
+        let rows: Vec<Vec<Value>> = sessions.iter().map(PastSession::values).collect();
+        for statement in insert_shaped(INSERT_ENDED_SESSIONS, ENDED_SHAPE, &rows, "") {
+            self.execute(&statement.sql, &statement.values).await?;
+        }
+        for session in sessions {
+            self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(session.user_uuid)], 1);
+        }
+        Ok(())
+    }
+
     /// How the session with this UUID ended; `None` when there is none.
     ///
     /// # Errors

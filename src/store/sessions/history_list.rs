@@ -1,22 +1,29 @@
 //! The list of ended sessions: a page and their number; and the deletion of old ones.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
 use crate::domain::application::session::EndedAppSession;
 use crate::domain::listing::{EndedFilter, EndedSortKey, Sort, SortKey};
-use crate::domain::page::{Found, Wanted, Window};
+use crate::domain::page::{Found, Wanted};
 use crate::store::lists::Listed;
-use crate::store::sessions::conditions::{Conditions, Keys};
 use crate::store::sessions::details::{SIGN_IN_COLUMNS, SignInRow};
 use crate::store::sessions::history::{EndedSessionRow, USER_NOW};
 use crate::store::sessions::rows::SessionRow;
+use crate::store::sessions::sources::Sources;
+use crate::store::timeline::pages::ids_of;
 use crate::store::{CountKey, Db, FromRow, Row, Store, StoreError};
 use crate::values;
 
-/// The columns of a [`SessionRow`], after the UUID of the session and its user.
-pub(in crate::store) const AS_LISTED: &str =
-    "s.created_at, s.last_used_at, s.expires_at, s.last_ip_key, s.user_agent_id, s.is_remembered";
+/// The columns of an [`EndedListRow`], of ended sessions `s`.
+pub(in crate::store) fn ended_columns() -> String {
+    format!(
+        "s.uuid, {USER_NOW}, s.created_at, s.last_used_at, s.expires_at, s.last_ip_key, s.user_agent_id, s.is_remembered, \
+         {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment, s.applications"
+    )
+}
 
 /// An ended session as listed.
 #[derive(Clone, Debug)]
@@ -42,18 +49,48 @@ impl FromRow for EndedListRow {
     }
 }
 
+/// What an order sorts by, of ended sessions `s` and their user agents `a`.
+fn column(key: EndedSortKey) -> &'static str {
+    match key {
+        EndedSortKey::Ended => "s.ended_at",
+        EndedSortKey::Session(key) => match key {
+            SortKey::Uuid => "s.uuid",
+            SortKey::User => USER_NOW,
+            SortKey::Username => "s.username",
+            SortKey::LastIp => "s.last_ip_key",
+            SortKey::UserAgent => "a.text",
+            SortKey::LastUsed => "s.last_used_at",
+            SortKey::Expires => "s.expires_at",
+            SortKey::Created => "s.created_at",
+            SortKey::Country => "s.country",
+        },
+    }
+}
+
+/// The order in SQL: rows that are equal in it come in the order of their end, in the direction of the last term, which
+/// is the order of the indexes. No two rows have one key.
+fn order_sql(sorts: &[Sort<EndedSortKey>]) -> String {
+    let turn = |is_descending: bool| if is_descending { " DESC" } else { "" };
+    let last = turn(sorts.last().is_none_or(|sort| sort.is_descending));
+    let mut terms: Vec<String> = sorts.iter().map(|sort| format!("{}{}", column(sort.key), turn(sort.is_descending))).collect();
+    if sorts.iter().all(|sort| sort.key != EndedSortKey::Ended) {
+        terms.push(format!("s.ended_at{last}"));
+    }
+    terms.push(format!("s.id{last}"));
+    terms.join(", ")
+}
+
 impl Listed for EndedFilter {
     type Key = EndedSortKey;
     type Row = EndedListRow;
 
     async fn find(&self, store: &Store, order: &[Sort<EndedSortKey>], wanted: Wanted) -> Result<Found<EndedListRow>, StoreError> {
-        let (filter, order) = (self.clone(), order.to_vec());
-        // Most filters have no index here, so a large part of the table may be read.
+        let (filter, order, texts) = (self.clone(), order.to_vec(), Arc::clone(store.user_texts()));
+        // Some filters have no index, so a large part of the table may be read.
         let read = store.long_read(move |db| {
             Box::pin(async move {
-                let count = db.count_ended_sessions(&filter).await?;
-                let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
-                Ok(wanted.found(count, db.list_ended_sessions(&filter, &order, window).await?))
+                let Some(sources) = db.ended_sources(&filter, &texts).await? else { return Ok(wanted.none()) };
+                db.page_ended(&sources, &order, wanted).await
             })
         });
         read.await
@@ -61,55 +98,30 @@ impl Listed for EndedFilter {
 }
 
 impl Db<'_> {
-    /// The number of ended sessions that match.
-    async fn count_ended_sessions(&self, filter: &EndedFilter) -> Result<i64, StoreError> {
-        let Some(conditions) = self.conditions_of_ended(filter).await? else { return Ok(0) };
-        if let Some(key) = &conditions.counted {
-            return self.count_sessions_of(key).await;
-        }
-        let sql = format!("SELECT count(*) FROM ended_sessions s{}", conditions.where_clause(&[], true));
-        Ok(self.one::<i64>(&sql, &conditions.values).await?.unwrap_or(0))
-    }
-
-    /// The ended sessions that match, in order, one window of them.
-    async fn list_ended_sessions(
+    async fn page_ended(
         &self,
-        filter: &EndedFilter,
+        Sources { parts, counted }: &Sources,
         sorts: &[Sort<EndedSortKey>],
-        window: Window,
-    ) -> Result<Vec<EndedListRow>, StoreError> {
-        let Some(mut conditions) = self.conditions_of_ended(filter).await? else { return Ok(Vec::new()) };
-        let mut order: Vec<String> = Vec::new();
-        for sort in sorts {
-            let column = match sort.key {
-                EndedSortKey::Ended => "s.ended_at",
-                EndedSortKey::Session(key) => match key {
-                    SortKey::Uuid => "s.uuid",
-                    SortKey::User => USER_NOW,
-                    SortKey::Username => "s.username",
-                    SortKey::LastIp => "s.last_ip_key",
-                    SortKey::UserAgent => "a.text",
-                    SortKey::LastUsed => "s.last_used_at",
-                    SortKey::Expires => "s.expires_at",
-                    SortKey::Created => "s.created_at",
-                    SortKey::Country => "s.country",
-                },
-            };
-            order.push(format!("{column}{}", if sort.is_descending { " DESC" } else { "" }));
-        }
-        // The UUID is not unique here: the same session may have been imported and ended twice.
-        order.extend(["s.uuid".to_owned(), "s.id".to_owned()]);
-        let is_by_agent = sorts.iter().any(|sort| sort.key == EndedSortKey::Session(SortKey::UserAgent));
-        let (tables, joins): (&str, &[&str]) =
-            if is_by_agent { ("ended_sessions s, user_agents a", &["a.id = s.user_agent_id"]) } else { ("ended_sessions s", &[]) };
-        let sql = format!(
-            "SELECT s.uuid, {USER_NOW}, {AS_LISTED}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment, s.applications FROM {tables}{} \
-             ORDER BY {}",
-            conditions.where_clause(joins, true),
-            order.join(", ")
-        );
-        let sql = self.windowed(&sql, &mut conditions, window);
-        self.all(&sql, &conditions.values).await
+        wanted: Wanted,
+    ) -> Result<Found<EndedListRow>, StoreError> {
+        let known = match counted {
+            Some(key) => Some(self.count_sessions_of(key).await?),
+            None => None,
+        };
+        let found = match sorts {
+            [] => ids_of(self.page_by_time(parts, true, wanted, known).await?),
+            [Sort { key: EndedSortKey::Ended, is_descending }] => {
+                ids_of(self.page_by_time(parts, *is_descending, wanted, known).await?)
+            }
+            _ => {
+                let is_by_agent = sorts.iter().any(|sort| sort.key == EndedSortKey::Session(SortKey::UserAgent));
+                let joins: &[(&str, &str)] = if is_by_agent { &[("user_agents a", "a.id = s.user_agent_id")] } else { &[] };
+                self.page_by_order(parts, joins, &order_sql(sorts), wanted, known).await?
+            }
+        };
+        let mut rows = self.list_ended_of(&found.rows).await?;
+        let shown = found.rows.iter().filter_map(|id| rows.remove(id)).collect();
+        Ok(found.with_rows(shown))
     }
 
     /// Ended sessions with keys above `after` (0: from the first), by key, at most `limit`; each with its key.
@@ -117,66 +129,9 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_ended_after(&self, after: i64, limit: i64) -> Result<Vec<(i64, EndedListRow)>, StoreError> {
-        let sql = format!(
-            "SELECT s.id, s.uuid, {USER_NOW}, {AS_LISTED}, {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, \
-             s.comment, s.applications FROM ended_sessions s WHERE s.id > $1 ORDER BY s.id LIMIT $2"
-        );
+        let columns = ended_columns();
+        let sql = format!("SELECT s.id, {columns} FROM ended_sessions s WHERE s.id > $1 ORDER BY s.id LIMIT $2");
         self.all(&sql, &values![after, limit]).await
-    }
-
-    /// The filter as SQL. `None`: nothing can match.
-    async fn conditions_of_ended(&self, filter: &EndedFilter) -> Result<Option<Conditions>, StoreError> {
-        let session = &filter.session;
-        if let (Some(visible), Some(user)) = (session.visible_to, session.user)
-            && visible != user
-        {
-            return Ok(None);
-        }
-        let mut keys = Keys { user: session.visible_to.or(session.user), user_agent: None };
-        if let Some(text) = &session.user_agent {
-            let Some(id) = self.find_user_agent_id(text).await? else { return Ok(None) };
-            keys.user_agent = Some(id);
-        }
-        // History names users by uuid. The key of a filter names the user who has it now.
-        let user = match keys.user {
-            Some(id) => Some(self.find_user_uuid(id).await?),
-            None => None,
-        };
-        if user == Some(None) {
-            return Ok(None);
-        }
-        let user = user.flatten();
-        let mut conditions = self.ended_conditions(session, Keys { user: None, ..keys });
-        if let Some(uuid) = user {
-            conditions.compare("s.user_uuid", "=", uuid);
-            conditions.is_one_user = true;
-        }
-        conditions.counted = match conditions.sql.len() {
-            0 => Some(CountKey::Ended),
-            1 => user.map(CountKey::EndedOfUser),
-            _ => None,
-        };
-        let before = conditions.sql.len();
-        // The name it had then: its user may be gone.
-        if let Some(username) = &session.username {
-            conditions.compare("s.username", "=", username);
-        }
-        if let Some(at) = filter.ended_gte {
-            conditions.compare("s.ended_at", ">=", at);
-        }
-        if let Some(at) = filter.ended_lte {
-            conditions.compare("s.ended_at", "<=", at);
-        }
-        if let Some(reason) = filter.reason {
-            conditions.compare("s.reason", "=", reason.as_str());
-        }
-        if let Some(name) = &filter.ended_by {
-            conditions.compare("s.ended_by_name", "=", name);
-        }
-        if conditions.sql.len() > before {
-            conditions.counted = None;
-        }
-        Ok(Some(conditions))
     }
 
     /// Deletes sessions that ended before `before`, at most `limit`, and returns how many.

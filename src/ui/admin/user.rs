@@ -89,11 +89,13 @@ struct About {
     attributes: String,
     /// What the policies of the instance, the groups and the user together allow.
     policy: String,
+    /// When they asked to be removed.
+    removal_asked: Option<Moment>,
 }
 
 impl About {
     async fn of(app: &App, user: &UserRow) -> Result<Self, PageError> {
-        let db = app.store.read();
+        let (db, now) = (app.store.read(), app.clock.now());
         let row = db.find_listed_user(user.id).await?.ok_or(PageError::NotFound)?;
         let all = db.list_all_groups_of(user.id).await?;
         let sources = db.list_permission_sources(user.id).await?;
@@ -109,6 +111,7 @@ impl About {
             rights: choices::rights_words((user.is_superuser, row.profile.is_auditor), &all, &sources),
             attributes: choices::attributes_words(&row.profile.attributes),
             policy: policies::limits(app, user.id).await?.effective().to_string(),
+            removal_asked: row.profile.removal_asked_at.map(|at| Moment::new(at, now)),
             path: row.profile.path,
         })
     }

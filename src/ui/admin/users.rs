@@ -74,6 +74,7 @@ struct UserLine {
     has_factor: bool,
     sessions: i64,
     last_sign_in: Option<Moment>,
+    is_removal_asked: bool,
 }
 
 /// What the form for a new user sends.
@@ -111,7 +112,7 @@ fn form_page(app: &App, visitor: &Visitor, error: String, given: UserForm) -> Re
 }
 
 /// A filter of the list that is one link: the parameter, its value, and what it is called.
-const TOGGLES: [(&str, &str, &str); 7] = [
+const TOGGLES: [(&str, &str, &str); 8] = [
     ("admin", "yes", "Administrators"),
     ("auditor", "yes", "Auditors"),
     ("factor", "no", "Without a second factor"),
@@ -119,6 +120,7 @@ const TOGGLES: [(&str, &str, &str); 7] = [
     ("active", "no", "Inactive"),
     ("active", "yes", "Active"),
     ("type", "service_account", "Programs"),
+    ("removal", "asked", "Asked to be removed"),
 ];
 
 /// The filter that a query asks for, and its parameters as they are understood.
@@ -132,6 +134,7 @@ fn read(query: &Query) -> (UserFilter, Vec<(&'static str, String)>) {
         second_factor: either("factor", "yes", "no"),
         never_signed_in: either("signed_in", "never", "once"),
         active: either("active", "yes", "no"),
+        removal_asked: either("removal", "asked", "not_asked"),
         types: query.last("type").and_then(UserType::parse).into_iter().collect(),
         // A search of more words than are looked for finds what has the first of them.
         search: folded_terms(search.split_whitespace().take(MAX_TERMS)).unwrap_or_default(),
@@ -141,7 +144,7 @@ fn read(query: &Query) -> (UserFilter, Vec<(&'static str, String)>) {
     if !search.is_empty() {
         parameters.push(("q", search));
     }
-    for name in ["admin", "auditor", "factor", "signed_in", "active", "type"] {
+    for name in ["admin", "auditor", "factor", "signed_in", "active", "type", "removal"] {
         parameters.extend(query.last(name).filter(|value| !value.is_empty()).map(|value| (name, value.replace('\0', ""))));
     }
     (filter, parameters)
@@ -182,6 +185,7 @@ async fn list(app: &App, visitor: &Visitor, query: &Query) -> PageResult {
             has_factor: with_factor.contains(&user.id.0),
             sessions: counts.get(&user.id.0).copied().unwrap_or(0),
             last_sign_in: user.last_sign_in_at.map(|at| Moment::new(at, now)),
+            is_removal_asked: row.profile.removal_asked_at.is_some(),
         }
     });
     let template = UsersPage {

@@ -2,6 +2,7 @@
 
 pub mod mine;
 pub mod one;
+pub mod passwords;
 mod said;
 
 use askama::Template;

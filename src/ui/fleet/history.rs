@@ -103,9 +103,7 @@ impl fmt::Display for Cursor {
 /// The page. `live` is what the view shows of live sessions.
 pub(super) async fn show(app: &App, visitor: &Visitor, look: Look, live: SessionFilter, now: Timestamp) -> PageResult {
     let view = &look.view;
-    let mut ended = view.query.ended_understood(now);
-    ended.session = question::spelled(app, ended.session).await?;
-    (ended.session.visible_to, ended.session.except) = (live.visible_to, live.except);
+    let ended = ended_filter(app, view, &live, now).await?;
     let cursor = Cursor::parse(&view.after);
     let found = find(app, view, (&live, &ended), cursor).await?;
     let is_first = cursor == Cursor::default();
@@ -130,6 +128,14 @@ pub(super) async fn show(app: &App, visitor: &Visitor, look: Look, live: Session
         look,
     };
     Ok(page(StatusCode::OK, &template))
+}
+
+/// The ended sessions of a view. `live` is what the view shows of live sessions.
+pub(super) async fn ended_filter(app: &App, view: &View, live: &SessionFilter, now: Timestamp) -> Result<EndedFilter, StoreError> {
+    let mut ended = view.query.ended_understood(now);
+    ended.session = question::spelled(app, ended.session).await?;
+    (ended.session.visible_to, ended.session.except) = (live.visible_to, live.except);
+    Ok(ended)
 }
 
 /// A session of the list.

@@ -295,6 +295,13 @@ impl View {
         address(&format!("{PATH}/{page}"), &self.parameters())
     }
 
+    /// The address of the file with all sessions of the view, from the first page on.
+    pub fn url_of_export(&self, format: &str) -> String {
+        let mut parameters = self.parameters_but(&["page", "after"]);
+        parameters.push(("format", format.to_owned()));
+        address(&format!("{PATH}/export"), &parameters)
+    }
+
     pub fn with_query(&self, text: &str) -> Self {
         Self { query: SessionQuery::parse(text), page: 1, after: String::new(), ..self.clone() }
     }

@@ -38,6 +38,7 @@ db_test!(a_new_user_has_every_field_of_the_contract, |db| async move {
             "roles_obj": [], "email": "alice@example.com", "avatar": avatar, "attributes": {}, "uid": uid, "path": "users",
             "type": "internal", "uuid": uuid, "password_change_date": "2026-11-01T12:00:00Z",
             "last_updated": alice["last_updated"], "rollcall_email_verified": false, "rollcall_is_auditor": false,
+            "rollcall_removal_asked": null,
         })
     );
     assert!(pk.as_i64().unwrap() > 0 && uid.as_str().unwrap().len() == 64 && uuid.as_str().unwrap().len() == 36);

@@ -76,3 +76,54 @@ db_test!(a_key_without_its_beginning_opens_no_application, |db| async move {
     let Err(ActionError::Application(rule)) = unknown else { panic!("there is no such application") };
     assert_eq!(rule, ApplicationRule::NoApplication("nothing".into()));
 });
+
+db_test!(tokens_of_the_api_name_the_applications_they_open, |db| async move {
+    const TOKENS: &str = "/api/v3/core/tokens/";
+    let app = server(db).await;
+    let (alice, admin) = (app.user("alice").await, app.admin_token().await);
+    app.user("bob").await;
+    let wiki = add(&app, "wiki", json!({"allow": "signed_in"}), "wiki.example.com").await;
+    add(&app, "files", json!({"allow": ["user:bob"]}), "files.example.com").await;
+    let body =
+        json!({"identifier": "backup", "intent": "app_password", "user": alice.id, "rollcall_applications": ["WIKI", "wiki"]});
+    let made = admin.post_json(TOKENS, &body).await.assert_status(201).json();
+    assert_eq!(made["rollcall_applications"], json!(["wiki"]), "each once, as it is written");
+    let key = admin.get(&format!("{TOKENS}backup/view_key/")).await.assert_status(200).json()["key"].as_str().unwrap().to_owned();
+    assert!(app_password(&app.app, &key, &wiki).await.unwrap().is_some());
+    admin.post_json(TOKENS, &json!({"identifier": "plain"})).await.assert_status(201);
+    let listed = admin.get(&format!("{TOKENS}?identifier=backup")).await.json();
+    assert_eq!(listed["results"][0]["rollcall_applications"], json!(["wiki"]));
+    let listed = admin.get(&format!("{TOKENS}?identifier=plain")).await.json();
+    assert_eq!(listed["results"][0]["rollcall_applications"], json!([]));
+
+    let patch = async |body: serde_json::Value| admin.send_json("PATCH", &format!("{TOKENS}backup/"), &body).await;
+    let kept = patch(json!({"description": "nightly"})).await.assert_status(200).json();
+    assert_eq!(kept["rollcall_applications"], json!(["wiki"]), "what is not sent stays");
+    let both = patch(json!({"rollcall_applications": ["files", "wiki"]})).await.assert_status(200).json();
+    assert_eq!(both["rollcall_applications"], json!(["files", "wiki"]));
+    let none = patch(json!({"rollcall_applications": []})).await.assert_status(200).json();
+    assert_eq!(none["rollcall_applications"], json!([]));
+    assert!(app_password(&app.app, &key, &wiki).await.unwrap().is_none(), "it opens nothing any more");
+    let changes = "SELECT count(*) FROM events WHERE kind = 'token_changed' AND content LIKE '%rollcall_applications%'";
+    assert_eq!(app.number(changes).await, 2);
+
+    let field = "rollcall_applications";
+    for (body, why) in [
+        (
+            json!({"identifier": "x", "intent": "app_password", field: ["wiki", "none"]}),
+            "Invalid pk \"none\" - object does not exist.",
+        ),
+        (json!({"identifier": "x", field: ["wiki"]}), "Only app passwords open applications."),
+    ] {
+        let answer = admin.post_json(TOKENS, &body).await.assert_status(400).json();
+        assert_eq!(answer, json!({field: [why]}), "{body}");
+    }
+    // Others name what they may open, and learn of nothing else.
+    let own = alice.token().await;
+    let body = |slug: &str| json!({"identifier": format!("of-{slug}"), "intent": "app_password", field: [slug]});
+    own.post_json(TOKENS, &body("wiki")).await.assert_status(201);
+    for slug in ["files", "none"] {
+        let answer = own.post_json(TOKENS, &body(slug)).await.assert_status(400).json();
+        assert_eq!(answer, json!({field: [format!("Invalid pk \"{slug}\" - object does not exist.")]}));
+    }
+});

@@ -176,6 +176,5 @@ db_test!(users_and_events_are_listed_by_the_same_function, |db| async move {
     assert_eq!(found.rows.iter().map(|user| user.profile.user.id.0).collect::<Vec<_>>(), [44, 45]);
     assert!(!store.page(&part("nobody"), &by_name, Wanted::page(2, 20)).await.unwrap().is_there());
     let imports = EventFilter { kind: Some("import".into()), ..EventFilter::default() };
-    let found = store.page(&imports, &[], Wanted::first(20)).await.unwrap();
-    assert_eq!((found.count, found.rows.len()), (1, 1));
+    assert_eq!(store.read().list_latest_events(&imports, 20).await.unwrap().len(), 1);
 });

@@ -12,4 +12,5 @@ mod model;
 mod pending_ends;
 mod secrets;
 mod sweep;
+mod timeline;
 mod transactions;

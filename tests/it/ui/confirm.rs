@@ -129,7 +129,7 @@ db_test!(who_has_no_password_or_never_proved_it_here_is_not_let_on, |db| async m
 
 /// What changes something and needs no fresh proof: ways in and out, the proof itself, and what one does
 /// to one's own sessions.
-const FREE: [&str; 12] = [
+const FREE: [&str; 14] = [
     "/sign-in",
     "/sign-in/passkey",
     "/confirm/passkey",
@@ -137,6 +137,9 @@ const FREE: [&str; 12] = [
     "/sign-in/choose",
     "/confirm",
     "/sign-out",
+    // The name alone: another e-mail address needs one (ui/account.rs).
+    "/account",
+    "/account/keep",
     "/security/factors/{id}/name",
     "/sessions/end-others",
     "/sessions/{uuid}/end",

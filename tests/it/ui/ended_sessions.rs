@@ -171,3 +171,66 @@ db_test!(pages_of_both_show_each_session_once, |db| async move {
         admin.get(&format!("/sessions/all?state=both&{odd}")).await.assert_status(200);
     }
 });
+
+/// The uuids of an export, in order.
+fn exported(lines: &str) -> Vec<String> {
+    let uuid = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["uuid"].as_str().unwrap().to_owned();
+    lines.lines().map(uuid).collect()
+}
+
+db_test!(what_the_list_of_ended_sessions_shows_is_exported, |db| async move {
+    let app = TestApp::new(db).await;
+    let alice = app.user("alice").await;
+    app.import(&(0..700).map(|n| seed::session(n, alice.id.0, json!({}))).collect::<Vec<_>>()).await;
+    let root = app.superuser("root").await;
+    let admin = root.session().await;
+    let evil = app.user("=cmd|' /C calc'!A0").await.session().await;
+    let proof = admin.get("/sessions/all/end?scope=all&q=user:alice").await.proof();
+    let fields = [("proof", proof.as_str()), ("q", "user:alice"), ("expected", "700"), ("typed", "700"), ("comment", "zebra <x>")];
+    admin.post_form("/sessions/all/end", &fields).await.assert_status(303);
+    app.move_pending().await;
+    admin.with_csrf().delete(&evil.url()).await.assert_status(204);
+    let live = alice.session_on("192.0.2.1", "curl/8.14.1").await;
+
+    let text = page(&admin, "state=ended&q=user:alice").await;
+    let csv = link(&text, "CSV");
+    assert_eq!(csv, "/sessions/all/export?q=user:alice&state=ended&format=csv");
+    let file = admin.get(&csv).await.assert_status(200);
+    assert_eq!(file.header("content-disposition"), Some("attachment; filename=\"ended-sessions.csv\""));
+    let file = file.text();
+    let file = file.strip_prefix('\u{feff}').expect("a spreadsheet takes the file for UTF-8");
+    assert!(file.starts_with("uuid,user,username,") && file.contains(",root,revoked,zebra <x>,"), "{}", &file[..900]);
+    let mut uuids: Vec<&str> = file.lines().skip(1).map(|line| &line[..36]).collect();
+    uuids.sort_unstable();
+    uuids.dedup();
+    assert_eq!((uuids.len(), file.lines().count()), (700, 701), "each once");
+    // From the first page on, whichever page shows the link; in the order of the list.
+    let second = admin.get(&link(&text, "Next")).await.text();
+    assert_eq!(link(&second, "CSV"), csv);
+    let lines = admin.get("/sessions/all/export?state=ended&format=jsonl").await.assert_status(200).text();
+    let exported_all = exported(&lines);
+    assert_eq!((exported_all.len(), &exported_all[..25]), (701, &found(&admin, "ended", "").await[..]));
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["kind"], &first["reason"], &first["ended_by"]),
+        (&json!("ended_session"), &json!("revoked"), &json!("root"))
+    );
+    for (query, count) in
+        [("reason:revoked by:root", 701), ("ended:yesterday", 0), ("reason:expired", 0), ("user:cmd", 0), ("zebra", 0)]
+    {
+        let path = format!("/sessions/all/export?state=ended&format=jsonl&q={}", encode(query));
+        let lines = exported(&admin.get(&path).await.assert_status(200).text());
+        assert_eq!(lines.len(), count, "{query}");
+        assert_eq!(lines.is_empty(), found(&admin, "ended", query).await.is_empty(), "as the list: {query}");
+    }
+    let both = admin.get("/sessions/all/export?state=both&format=jsonl&q=user:alice").await.assert_status(200).text();
+    let both = exported(&both);
+    assert_eq!((both.len(), both.first()), (701, Some(&live.uuid)), "live ones first");
+    let both = admin.get("/sessions/all/export?state=both&format=csv&q=user:nobody").await.assert_status(200).text();
+    assert_eq!(both.lines().count(), 1, "a head: {both}");
+    let csv = admin.get("/sessions/all/export?state=ended&format=csv&q=reason:revoked").await.text();
+    assert!(csv.contains("'=cmd"), "no cell is a formula");
+    let wrong = format!("/sessions/all/export?state=ended&format=csv&q={}", encode("reason:boredom"));
+    assert!(admin.get(&wrong).await.assert_status(400).text().contains("The search has a mistake"));
+    app.user("plain").await.session().await.get("/sessions/all/export?state=ended&format=csv").await.assert_status(403);
+});

@@ -1,11 +1,14 @@
 //! The pages, without a browser.
 
+mod account;
 mod administration;
 mod all_sessions;
+mod app_passwords;
 mod applications;
 mod begin;
 mod confirm;
 mod ended_sessions;
+mod events_live;
 mod form;
 mod forms;
 mod headers;

@@ -1,10 +1,13 @@
 //! What a body says about a token, and the rules for it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::actions::app::App;
+use crate::actions::applications::access::list_allowed;
+use crate::actions::by::By;
 use crate::actions::tokens::change::TokenChange;
 use crate::api::body::{Body, no_such_pk, type_name};
 use crate::api::duration;
@@ -37,7 +40,13 @@ pub struct NewToken {
 }
 
 /// Reads the fields that a change and a new token have in common.
-async fn read(app: &App, body: &mut Body, owner: UserId, before: Option<&TokenDetail>) -> Result<TokenChange, ApiError> {
+async fn read(
+    app: &App,
+    call: &Call,
+    body: &mut Body,
+    owner: UserId,
+    before: Option<&TokenDetail>,
+) -> Result<TokenChange, ApiError> {
     let identifier = body.field("identifier").required().slug(MOST_IDENTIFIER);
     let intent = body.field("intent").choice(TokenIntent::parse);
     if let Some(intent) = intent.filter(|intent| !matches!(intent, TokenIntent::Api | TokenIntent::AppPassword)) {
@@ -47,11 +56,12 @@ async fn read(app: &App, body: &mut Body, owner: UserId, before: Option<&TokenDe
     let expires = body.field("expires").instant_or_null().flatten();
     let expiring = body.field("expiring").boolean();
     let scopes = body.field("rollcall_scopes").list(scope);
-    if let Some(slug) = body.field("rollcall_applications").list(text).and_then(|slugs| slugs.into_iter().next()) {
-        body.wrong("rollcall_applications", no_such_pk(slug));
-    }
     let will_expire = expiring.unwrap_or(before.is_none_or(|token| token.is_expiring));
     let old_intent = before.and_then(|token| TokenIntent::parse(&token.intent)).unwrap_or(TokenIntent::Api);
+    let applications = match body.field("rollcall_applications").list(text) {
+        None => None,
+        Some(slugs) => applications(app, call, body, &slugs, intent.unwrap_or(old_intent)).await?,
+    };
     let now = app.clock.now();
     let ends = match (will_expire, intent.unwrap_or(old_intent)) {
         (false, _) => None,
@@ -66,7 +76,41 @@ async fn read(app: &App, body: &mut Body, owner: UserId, before: Option<&TokenDe
         }
         (true, _) => Some(now.plus(app.config.api.token_lifetime)),
     };
-    Ok(TokenChange { identifier, description, intent, expires: Some(ends), scopes: scopes.map(Scopes::new) })
+    Ok(TokenChange { identifier, description, intent, expires: Some(ends), scopes: scopes.map(Scopes::new), applications })
+}
+
+/// The applications of these slugs, each once; `None`: one of them is wrong. Who is no administrator can name those that
+/// they may open themselves, and does not learn which others there are.
+async fn applications(
+    app: &App,
+    call: &Call,
+    body: &mut Body,
+    slugs: &[String],
+    intent: TokenIntent,
+) -> Result<Option<Vec<(i64, String)>>, ApiError> {
+    let all = app.store.applications().await?;
+    let own = if call.who.rights.is_superuser {
+        None
+    } else {
+        Some(list_allowed(app, By::Principal(&call.who, &call.actor), call.who.user_id).await?)
+    };
+    let mut found = BTreeMap::new();
+    for slug in slugs {
+        let application = all.by_slug(slug);
+        let may_name = |id: i64| own.as_ref().is_none_or(|own| own.iter().any(|application| application.id == id));
+        match application.filter(|application| may_name(application.id)) {
+            Some(application) => drop(found.insert(application.id, application.slug.clone())),
+            None => {
+                body.wrong("rollcall_applications", no_such_pk(slug));
+                return Ok(None);
+            }
+        }
+    }
+    if !found.is_empty() && intent != TokenIntent::AppPassword {
+        body.wrong("rollcall_applications", "Only app passwords open applications.");
+        return Ok(None);
+    }
+    Ok(Some(found.into_iter().collect()))
 }
 
 /// How long an app password of this user may live.
@@ -92,7 +136,7 @@ pub async fn new_token(app: &App, call: &Call, mut body: Body) -> Result<NewToke
             None => body.wrong("user", no_such_pk(id)),
         }
     }
-    let fields = read(app, &mut body, owner.0, None).await?;
+    let fields = read(app, call, &mut body, owner.0, None).await?;
     body.finish()?;
     let now = app.clock.now();
     let lives = fields.expires.flatten().map(|ends: Timestamp| ends.since(now));
@@ -103,7 +147,7 @@ pub async fn new_token(app: &App, call: &Call, mut body: Body) -> Result<NewToke
 ///
 /// # Errors
 /// 400 that names all wrong fields.
-pub async fn change(app: &App, mut body: Body, token: &TokenDetail) -> Result<TokenChange, ApiError> {
+pub async fn change(app: &App, call: &Call, mut body: Body, token: &TokenDetail) -> Result<TokenChange, ApiError> {
     if body.field("user").key().is_some_and(|user| user != token.user_id.0) {
         body.wrong("user", "User cannot be changed");
     }
@@ -111,7 +155,7 @@ pub async fn change(app: &App, mut body: Body, token: &TokenDetail) -> Result<To
     if !matches!(TokenIntent::parse(&token.intent), Some(TokenIntent::Api | TokenIntent::AppPassword)) {
         body.wrong("intent", format!("Invalid intent {}", token.intent));
     }
-    let change = read(app, &mut body, token.user_id, Some(token)).await?;
+    let change = read(app, call, &mut body, token.user_id, Some(token)).await?;
     body.finish()?;
     Ok(change)
 }

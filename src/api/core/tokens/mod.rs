@@ -62,7 +62,8 @@ async fn find(app: &App, call: &Call) -> Result<TokenDetail, ApiError> {
 
 async fn show(app: &App, token: &TokenDetail, answer: fn(&Token<'_>) -> axum::response::Response) -> Answer {
     let owner = app.store.read().find_listed_user(token.user_id).await?.ok_or(ApiError::Missing)?;
-    Ok(answer(&Token::new(token, &owner)))
+    let applications = app.store.read().list_token_applications(&token.identifier).await?;
+    Ok(answer(&Token::new(token, &owner, &applications)))
 }
 
 /// Names the field that an action's rule is about.
@@ -90,7 +91,13 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
     let pagination = Pagination::of(&found)?;
     let ids: Vec<i64> = found.rows.iter().map(|token| token.user_id.0).collect();
     let owners = app.store.read().list_listed_users(&ids).await?;
-    let results = found.rows.iter().filter_map(|token| Some(Token::new(token, owners.get(&token.user_id.0)?))).collect();
+    let tokens: Vec<i64> = found.rows.iter().map(|token| token.id).collect();
+    let opened = app.store.read().list_applications_of_tokens(&tokens).await?;
+    let mut results = Vec::with_capacity(found.rows.len());
+    for token in &found.rows {
+        let applications = opened.get(&token.id).map(Vec::as_slice).unwrap_or_default();
+        results.extend(owners.get(&token.user_id.0).map(|owner| Token::new(token, owner, applications)));
+    }
     Ok(ok(&TokenPage { pagination, results, autocomplete: Empty {} }))
 }
 
@@ -109,7 +116,7 @@ pub(crate) async fn create(app: App, mut call: Call) -> Answer {
         lives: new.lives,
         key: None,
         scopes: new.fields.scopes.unwrap_or_default(),
-        applications: Vec::new(),
+        applications: new.fields.applications.unwrap_or_default().into_iter().map(|(id, _)| id).collect(),
         is_readable: true,
     };
     let by = By::Principal(&call.who, &call.actor);
@@ -135,7 +142,7 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
 pub(crate) async fn update(app: App, mut call: Call) -> Answer {
     let token = tokens::find(&app, By::Principal(&call.who, &call.actor), call.part()).await?;
     let body = Body::of(&mut call).await?;
-    let wish = fields::change(&app, body, &token).await?;
+    let wish = fields::change(&app, &call, body, &token).await?;
     let by = By::Principal(&call.who, &call.actor);
     let identifier = change::change(&app, by, &token.identifier, wish).await.map_err(refusal)?;
     show(&app, &tokens::find(&app, by, &identifier).await?, |token| ok(token)).await

@@ -62,9 +62,8 @@ pub struct Token<'a> {
     expiring: bool,
     /// What it may do of what its owner may; empty: all of it. Ours, not authentik's.
     rollcall_scopes: Vec<&'static str>,
-    /// The slugs of the applications that an app password opens. Ours, not authentik's; there are no applications.
-    #[schema(value_type = Vec<String>)]
-    rollcall_applications: [String; 0],
+    /// The slugs of the applications that an app password opens. Ours, not authentik's.
+    rollcall_applications: &'a [String],
     /// When it was last used, to five minutes; null: never. Ours, not authentik's.
     #[schema(required, value_type = Option<String>, format = DateTime)]
     rollcall_last_used: Option<Timestamp>,
@@ -84,9 +83,9 @@ pub struct TokenPage<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// A token and its owner.
+    /// A token, its owner, and the slugs of the applications that it opens.
     #[must_use]
-    pub fn new(token: &'a TokenDetail, owner: &'a ListedUser) -> Self {
+    pub fn new(token: &'a TokenDetail, owner: &'a ListedUser, applications: &'a [String]) -> Self {
         Self {
             pk: Dashed(token.uuid),
             managed: token.managed.as_deref(),
@@ -98,7 +97,7 @@ impl<'a> Token<'a> {
             expires: token.is_expiring.then_some(token.expires_at),
             expiring: token.is_expiring,
             rollcall_scopes: token.scopes.words(),
-            rollcall_applications: [],
+            rollcall_applications: applications,
             rollcall_last_used: token.last_used_at,
         }
     }
@@ -129,7 +128,7 @@ pub struct TokenRequest {
     /// What it may do of what its owner may; empty: all of it.
     #[schema(required = false)]
     rollcall_scopes: Vec<String>,
-    /// Always empty: there are no applications.
+    /// The slugs of the applications that an app password opens; it opens no others.
     #[schema(required = false)]
     rollcall_applications: Vec<String>,
 }
@@ -159,7 +158,7 @@ pub struct PatchedTokenRequest {
     /// What it may do of what its owner may; empty: all of it.
     #[schema(required = false)]
     rollcall_scopes: Vec<String>,
-    /// Always empty: there are no applications.
+    /// The slugs of the applications that an app password opens; it opens no others.
     #[schema(required = false)]
     rollcall_applications: Vec<String>,
 }

@@ -28,6 +28,7 @@ pub static USERS: ListTable<UserFilter, UserSortKey> = ListTable {
         ("last_sign_in_gt", "last_login__gt"),
         ("never_signed_in", "last_login__isnull"),
         ("second_factor", "rollcall_second_factor"),
+        ("removal_asked", "rollcall_removal_asked"),
         ("with_groups", "include_groups"),
         ("with_roles", "include_roles"),
     ],
@@ -71,7 +72,8 @@ mod tests {
     fn filters_have_authentiks_names() {
         let known = "username email name path uuid path_startswith is_active is_superuser type groups_by_name groups_by_pk \
             roles_by_name roles_by_pk attributes date_joined date_joined__lt date_joined__gt last_updated last_updated__lt \
-            last_updated__gt last_login last_login__lt last_login__gt last_login__isnull rollcall_second_factor rollcall_is_auditor include_groups include_roles search";
+            last_updated__gt last_login last_login__lt last_login__gt last_login__isnull rollcall_second_factor rollcall_is_auditor \
+            rollcall_removal_asked include_groups include_roles search";
         for name in known.split_whitespace() {
             assert!(USERS.is_filter(name), "{name}");
         }

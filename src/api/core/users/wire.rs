@@ -140,6 +140,9 @@ pub struct User<'a> {
     /// Ours: whether they read everything that administrators read, and change nothing, by themselves. Groups may say so,
     /// too.
     rollcall_is_auditor: bool,
+    /// Ours: when they asked to be removed; null: they did not.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    rollcall_removal_asked: Option<Timestamp>,
 }
 
 /// Which parts of a user are shown.
@@ -191,6 +194,7 @@ impl<'a> User<'a> {
             last_updated: profile.updated_at,
             rollcall_email_verified: profile.is_email_verified,
             rollcall_is_auditor: profile.is_auditor,
+            rollcall_removal_asked: profile.removal_asked_at,
         }
     }
 }

@@ -1,4 +1,7 @@
-//! `/events`: what happened, for administrators; and `/events/export`, the same as a file.
+//! `/events`: what happened, for administrators; `/events/export`, the same as a file; and `/events/live`, the same as it
+//! comes ([`live`]).
+
+pub mod live;
 
 use askama::Template;
 use axum::body::Body;
@@ -22,7 +25,7 @@ use crate::ui::fleet::view::address;
 use crate::ui::fleet::viewer::Viewer;
 use crate::ui::visitor::Visitor;
 use crate::ui::words::EventLine;
-use crate::ui::{Frame, PageResult, Section, page};
+use crate::ui::{Frame, PageResult, Section, assets, page};
 
 const PATH: &str = "/events";
 const PAGE_SIZE: i64 = 50;
@@ -35,7 +38,12 @@ struct EventsPage {
     frame: Frame,
     given: Given,
     kinds: Vec<Kind>,
-    events: Vec<EventLine>,
+    rows: Vec<EventRowPart>,
+    events_js: &'static str,
+    /// The address of the stream of what comes after this page; `""`: it is not the first page.
+    live: String,
+    /// The address of this page.
+    here: String,
     /// The address of the next page, or `""`.
     next: String,
     /// Whether the search for a text stopped before the page was full.
@@ -45,6 +53,20 @@ struct EventsPage {
     csv: String,
     json: String,
     error: String,
+}
+
+/// A row of the table.
+#[derive(Template)]
+#[template(path = "parts/event_row.html")]
+struct EventRowPart {
+    id: i64,
+    event: EventLine,
+}
+
+impl EventRowPart {
+    fn new(app: &App, event: &EventRow, now: Timestamp) -> Self {
+        Self { id: event.id, event: EventLine::new(app, event, now, None) }
+    }
 }
 
 /// A kind of event to choose.
@@ -183,6 +205,8 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let given = Given::read(&query);
     let mut asked = given.asked(&app).await?;
     asked.filter.before = query.last("before").and_then(|before| before.parse().ok());
+    // What comes while the page is made is sent again by the stream.
+    let newest = app.store.read().newest_event().await?;
     let (found, next, is_partial) = read(&app, &asked, PAGE_SIZE).await?;
     let now = app.clock.now();
     let parameters = given.parameters();
@@ -197,7 +221,10 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let template = EventsPage {
         frame: visitor.frame(&app, Section::Events),
         kinds: kinds.collect(),
-        events: found.iter().map(|event| EventLine::new(&app, event, now, None)).collect(),
+        rows: found.iter().map(|event| EventRowPart::new(&app, event, now)).collect(),
+        events_js: assets::events_js(),
+        live: if asked.filter.before.is_none() { with("/events/live", "since", newest.to_string()) } else { String::new() },
+        here: address(PATH, &parameters),
         next: next.map(|key| with(PATH, "before", key.to_string())).unwrap_or_default(),
         is_partial,
         is_filtered: !parameters.is_empty(),
