@@ -27,6 +27,8 @@ use crate::cli::{Outcome, output};
 pub(super) const REPORTS: &str = "/-/rollcall-echo/";
 /// The parameter of the query that says how the app is to answer.
 pub(super) const MODE: &str = "rollcall-echo";
+/// The body of the answer about a proof that did not arrive.
+pub(super) const NOTHING: &str = "rollcall echo: nothing arrived";
 /// The body of an answer of the mode `401`.
 pub(super) const REFUSAL: &str = "rollcall echo: the app's own 401";
 /// What the page of the mode `ssi` has, unless a proxy put something in its place.
@@ -72,7 +74,7 @@ async fn answer(State(reports): State<Reports>, mut request: Request) -> Respons
     if request.uri().path() == REPORTS {
         let reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
         let found = reports.iter().find(|(known, _)| Some(known) == probe.as_ref());
-        return found.map_or(StatusCode::NOT_FOUND.into_response(), |(_, report)| json_of(report));
+        return found.map_or((StatusCode::NOT_FOUND, NOTHING).into_response(), |(_, report)| json_of(report));
     }
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();

@@ -100,7 +100,6 @@ enum Command {
     /// Bring the database's schema up to date
     Migrate,
     /// Say what is wrong with configuration, database and files, or with a reverse proxy, and how to mend it
-    #[command(args_conflicts_with_subcommands = true)]
     Check {
         #[command(subcommand)]
         what: Option<CheckCommand>,

@@ -113,7 +113,7 @@ pub async fn test(app: &App, by: By<'_>, question: &Question) -> Result<Answer, 
         application: std::sync::Arc::clone(application),
         readings,
         judgement,
-        headers: headers.unwrap_or_default(),
+        headers: headers.filter(|_| is_open).unwrap_or_default(),
         is_open,
         obstacle,
     })

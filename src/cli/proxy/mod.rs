@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::guard::probes::{self, PARAMETER, Probe, Seen};
-use crate::cli::echo::REPORTS;
+use crate::cli::echo::{NOTHING, REPORTS};
 use crate::cli::proxy::cure::Fault;
 use crate::cli::proxy::request::Request;
 use crate::cli::proxy::wire::{Reply, Wire};
@@ -159,7 +159,7 @@ fn arrived(echo: &Wire, proof: &str) -> Result<Option<Value>, Failure> {
     let reply = tokio::task::block_in_place(|| echo.exchange(request.as_bytes(), |_| false))?;
     match reply.status {
         200 => Ok(Some(serde_json::from_str(&reply.body).map_err(|_| "the address of --echo is not that of `rollcall echo`")?)),
-        404 => Ok(None),
+        404 if reply.body.contains(NOTHING) => Ok(None),
         _ => Err("the address of --echo is not that of `rollcall echo`".into()),
     }
 }
@@ -172,6 +172,9 @@ pub(super) async fn run(config: Config, args: ProxyArgs) -> Outcome {
     let app = crate::cli::open(config).await?;
     let wire = Wire::to(&args.url, args.connect.as_deref())?;
     let echo = args.echo.as_deref().map(|url| Wire::to(url, None)).transpose()?;
+    if let Some(echo) = &echo {
+        arrived(echo, "")?;
+    }
     let host = Host::parse(&wire.authority).ok_or_else(|| misused(format!("{}: this is no host", wire.authority)))?;
     let all = app.store.applications().await?;
     let application = all.by_host(&host).cloned().ok_or_else(|| format!("no application has the host {host}"))?;

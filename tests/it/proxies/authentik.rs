@@ -38,6 +38,7 @@ fn nginx(port: u16, app: &str, outpost: &str) -> String {
          server {{\n\
            listen 127.0.0.1:{port};\n\
            server_name {WIKI};\n\
+           port_in_redirect off;\n\
            proxy_buffers 8 16k; proxy_buffer_size 32k;\n\
            location / {{\n\
              proxy_pass http://{app};\n\

@@ -146,18 +146,25 @@ db_test!(caddy_streams, |db| async move { streams(Kind::Caddy, db).await });
 db_test!(traefik_streams, |db| async move { streams(Kind::Traefik, db).await });
 db_test!(envoy_streams, |db| async move { streams(Kind::Envoy, db).await });
 
-/// Head and body of an answer, by curl.
+/// Head and body of an answer, by curl. Without any answer it tries again: curl 7.88 loses one whose stream the server
+/// resets behind it, as Traefik does with a request whose body it did not read.
 async fn curl(port: u16, more: &[&str]) -> Option<String> {
     let connect = format!("{WIKI}:80:127.0.0.1:{port}");
-    let mut command = Command::new("curl");
-    command.args(["-s", "-S", "-i", "--path-as-is", "--max-time", "20", "--connect-to", &connect]).args(more);
-    match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
-        Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
-        Err(_) => {
-            skip("curl is not installed");
-            None
+    let fixed = ["-s", "-S", "-i", "--path-as-is", "--max-time", "20", "--connect-to", &connect];
+    let args: Vec<String> = fixed.iter().chain(more).map(|arg| (*arg).to_owned()).collect();
+    for _ in 0..5 {
+        let mut command = Command::new("curl");
+        command.args(&args);
+        match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
+            Ok(output) if output.stdout.is_empty() => {}
+            Ok(output) => return Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+            Err(_) => {
+                skip("curl is not installed");
+                return None;
+            }
         }
     }
+    panic!("curl has no answer to {args:?}");
 }
 
 async fn large_and_newer(kind: Kind, db: TestDb) {
@@ -199,8 +206,13 @@ async fn large_and_newer(kind: Kind, db: TestDb) {
     let url = format!("http://{WIKI}/service/Method?x=1");
     let grpc = ["-X", "POST", "-H", "content-type: application/grpc+proto", "-H", "te: trailers", "--data-binary", "xxxxx"];
     let Some(refused) = curl(proxy.port, &[&[version], grpc.as_slice(), &[&url]].concat()).await else { return };
-    let status = if newer { "HTTP/2 401" } else { "HTTP/1.1 401" };
-    assert!(refused.starts_with(status) && !refused.to_lowercase().contains("location:"), "{kind} {refused}");
+    // Envoy answers in gRPC's own words: 16 is UNAUTHENTICATED.
+    let is_refused = match kind {
+        Kind::Envoy => refused.starts_with("HTTP/2 200") && refused.contains("grpc-status: 16"),
+        Kind::Traefik => refused.starts_with("HTTP/2 401"),
+        Kind::Nginx | Kind::Caddy => refused.starts_with("HTTP/1.1 401"),
+    };
+    assert!(is_refused && !refused.to_lowercase().contains("location:"), "{kind} {refused}");
     let known = format!("cookie: {cookie}");
     let passed = curl(proxy.port, &[&[version, "-H", &known], grpc.as_slice(), &[&url]].concat()).await.unwrap();
     assert!(passed.contains(" 200") && passed.contains("[\"remote-user\",\"alice\"]"), "{kind} {passed}");
