@@ -9,7 +9,7 @@ use crate::actions::guard::probes::{self, ProbeSession};
 use crate::cli::echo::{INCLUDE, MODE, REFUSAL};
 use crate::cli::proxy::cure::Fault;
 use crate::cli::proxy::request::Request;
-use crate::cli::proxy::{Checker, Outcomes};
+use crate::cli::proxy::{Checker, Outcomes, pass, warn};
 use crate::cli::{Failure, Outcome, user};
 use crate::domain::application::demand::Allow;
 use crate::domain::guard::identity::{SentTo, names};
@@ -45,7 +45,7 @@ impl Checker<'_> {
     pub(super) async fn identity(&mut self, named: Option<&str>) -> Outcome {
         let path = self.wire.path.clone();
         let Some((user, expected)) = self.somebody(named, &path).await? else {
-            return self.warn("identity", &format!("not looked at: nobody who is signed in may open {path}, or anyone may"));
+            return warn("identity", &format!("not looked at: nobody who is signed in may open {path}, or anyone may"));
         };
         let session = probes::begin_session(self.app, By::Cli, user, &self.application, &self.host).await?;
         let done = self.with_session(&session, &path, &expected).await;
@@ -115,13 +115,13 @@ impl Checker<'_> {
         let open = self.open_path().await?;
         match &open {
             Some(open) => strangers.push(("a caller where anyone may", Request::new("GET", open))),
-            None => self.warn("identity where anyone may", "not looked at: no rule lets anyone in")?,
+            None => warn("identity where anyone may", "not looked at: no rule lets anyone in")?,
         }
         for (who, request) in strangers {
             self.cannot_forge(who, &request).await?;
         }
         if self.fails == before {
-            self.pass("identity", "arrives from Rollcall, and from nobody else; no credential of Rollcall's arrives")?;
+            pass("identity", "arrives from Rollcall, and from nobody else; no credential of Rollcall's arrives")?;
         }
         self.answers(&known(path), &outcomes).await
     }
@@ -203,7 +203,7 @@ impl Checker<'_> {
             let foreign: Vec<String> = got.into_iter().filter(|name| !believed.contains(name)).map(spell).collect();
             if !foreign.is_empty() {
                 let what = format!("{} reach the app as {who} sends them", foreign.join(", "));
-                self.warn("names that this application does not send", &what)?;
+                warn("names that this application does not send", &what)?;
             }
         }
         Ok(())
@@ -234,7 +234,7 @@ impl Checker<'_> {
             self.fail("a WebSocket does not open", "a WebSocket of a signed-in user", &outcomes.describe(), &Fault::WebSocket)?;
         }
         if self.fails == before {
-            self.pass("the app's answers", "Set-Cookie, its own 401, pages as they are, and a WebSocket arrive")?;
+            pass("the app's answers", "Set-Cookie, its own 401, pages as they are, and a WebSocket arrive")?;
         }
         let events = mode("events").with("Accept", "text/event-stream");
         let begun = std::time::Instant::now();
@@ -245,9 +245,9 @@ impl Checker<'_> {
         }
         if begun.elapsed() > std::time::Duration::from_secs(2) {
             let cure = self.kind.map(|kind| Fault::Events.cure(kind, &self.application)).unwrap_or_default();
-            return self.warn("event streams", &format!("the first event came after {:.0?}: {cure}", begun.elapsed()));
+            return warn("event streams", &format!("the first event came after {:.0?}: {cure}", begun.elapsed()));
         }
-        self.pass("event streams", "the first event comes at once")
+        pass("event streams", "the first event comes at once")
     }
 }
 

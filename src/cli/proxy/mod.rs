@@ -126,14 +126,6 @@ impl Checker<'_> {
         Ok((probe, Outcomes { reply, seen, arrived }))
     }
 
-    fn pass(&self, what: &str, detail: &str) -> Outcome {
-        output::line(&output::printable(&format!("ok       {what}: {detail}")))
-    }
-
-    fn warn(&self, what: &str, detail: &str) -> Outcome {
-        output::line(&output::printable(&format!("warning  {what}: {detail}")))
-    }
-
     /// Says what is wrong: what was sent, what was seen, and the line that mends it. A fault that many requests show is told
     /// once, but for requests that pass: each of them is a way to the app.
     fn fail(&mut self, what: &str, sent: &str, seen: &str, fault: &Fault) -> Outcome {
@@ -150,6 +142,14 @@ impl Checker<'_> {
         }
         Ok(())
     }
+}
+
+fn pass(what: &str, detail: &str) -> Outcome {
+    output::line(&output::printable(&format!("ok       {what}: {detail}")))
+}
+
+fn warn(what: &str, detail: &str) -> Outcome {
+    output::line(&output::printable(&format!("warning  {what}: {detail}")))
 }
 
 /// What `rollcall echo` says arrived with this proof.

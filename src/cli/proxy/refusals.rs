@@ -4,7 +4,7 @@
 use crate::actions::guard::probes::Seen;
 use crate::cli::proxy::cure::Fault;
 use crate::cli::proxy::request::Request;
-use crate::cli::proxy::{Checker, Outcomes, without_proof};
+use crate::cli::proxy::{Checker, Outcomes, pass, warn, without_proof};
 use crate::cli::{Failure, Outcome};
 use crate::domain::application::host::Host;
 use crate::domain::guard::kind::Kind;
@@ -40,7 +40,7 @@ impl Checker<'_> {
             self.passes_unasked("a common path", &Request::new("GET", common), true).await?;
         }
         if self.fails == before {
-            self.pass("common paths", &format!("asked about: {}", others.join(" ")))?;
+            pass("common paths", &format!("asked about: {}", others.join(" ")))?;
         }
         let before = self.fails;
         for method in ["POST", "OPTIONS", "DELETE"] {
@@ -52,7 +52,7 @@ impl Checker<'_> {
             self.passes_unasked("another spelling of a path", &Request::new("GET", &format!("{start}/{below}")), false).await?;
         }
         if self.fails == before {
-            self.pass("other methods, WebSockets and spellings", "nothing reaches the app unasked")?;
+            pass("other methods, WebSockets and spellings", "nothing reaches the app unasked")?;
         }
         self.is_as_sent(&path).await?;
         self.exposed().await?;
@@ -102,7 +102,7 @@ impl Checker<'_> {
             }
             _ if outcomes.is_in() => self.fail(&format!("{what}: it passes unasked"), &sent, &told, &Fault::Unasked),
             _ if must_ask && !matches!(outcomes.reply.status, 0 | 400) => {
-                self.warn(what, &format!("{sent}: {told}; what answers it is not guarded"))
+                warn(what, &format!("{sent}: {told}; what answers it is not guarded"))
             }
             _ => Ok(()),
         }
@@ -194,7 +194,7 @@ impl Checker<'_> {
             }
         }
         if self.fails == before {
-            self.pass("host, path, method and address", "arrive as sent, whatever the caller's headers say")?;
+            pass("host, path, method and address", "arrive as sent, whatever the caller's headers say")?;
         }
         Ok(())
     }
@@ -218,7 +218,7 @@ impl Checker<'_> {
             }
         }
         if self.fails == before {
-            self.pass("the check's address", "is not reached from outside")?;
+            pass("the check's address", "is not reached from outside")?;
         }
         Ok(())
     }
@@ -232,7 +232,7 @@ impl Checker<'_> {
         let home = self.app.config.http.public_url.as_ref().map_or("", |url| url.origin());
         let leads_home = outcomes.reply.header("location").is_some_and(|to| to.starts_with(&format!("{home}/guard/go?")));
         if has_cookie && leads_home {
-            return self.pass("/.rollcall/", "leads to the sign-in, and its cookie arrives");
+            return pass("/.rollcall/", "leads to the sign-in, and its cookie arrives");
         }
         self.fail("/.rollcall/ does not lead to the sign-in", &request.describe(), &outcomes.describe(), &Fault::Pages)
     }
@@ -261,7 +261,7 @@ impl Checker<'_> {
             count += 1;
         }
         if self.fails == before {
-            self.pass("without Rollcall", &format!("{count} requests, and none reaches the app"))?;
+            pass("without Rollcall", &format!("{count} requests, and none reaches the app"))?;
         }
         Ok(())
     }
