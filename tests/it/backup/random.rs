@@ -72,7 +72,9 @@ impl Random {
                     row[place] == Value::Null || ids.get(table).is_some_and(|ids| !ids.is_empty())
                 });
                 if is_new && leads_somewhere {
-                    keys.into_iter().zip(&mut taken).for_each(|(key, taken)| drop(taken.insert(key)));
+                    keys.into_iter().zip(&mut taken).for_each(|(key, taken)| {
+                        taken.insert(key);
+                    });
                     rows.push(row);
                 }
             }
