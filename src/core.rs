@@ -4,7 +4,10 @@ pub mod agents;
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use crate::config::{Config, SignInConfig};
 use crate::core::agents::Agents;
 use crate::domain::Clock;
 use crate::enrich::geoip::GeoIp;
@@ -24,6 +27,10 @@ pub struct Core {
     pub user_agents: Arc<Agents>,
     /// Looks addresses up in the GeoIP files.
     pub geoip: Arc<GeoIp>,
+    /// `[sign_in]` as it is now: SIGHUP replaces it. `config.sign_in` is that of the start.
+    pub sign_in: ArcSwap<SignInConfig>,
+    /// `http.trusted_proxies` as they are now: SIGHUP replaces them.
+    pub trusted_proxies: Arc<ArcSwap<Vec<IpNet>>>,
     /// Seals secrets at rest and the state of sign-ins under way, and makes the proofs of forms.
     pub instance_key: InstanceKey,
 }
@@ -48,14 +55,31 @@ impl Core {
     /// # Errors
     /// When one of them cannot be used. A GeoIP file that cannot be used is logged and left out.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let user_agents = UserAgents::load(config.user_agent.rules.as_ref())?;
         let store = Store::open(&config.database, &config.pool).await?;
+        Self::start_on(store, config, clock).await
+    }
+
+    /// The same, with a database that is open already.
+    ///
+    /// # Errors
+    /// When something of it cannot be used.
+    pub async fn start_on(store: Store, config: Config, clock: Clock) -> Result<Self, StartError> {
+        let user_agents = UserAgents::load(config.user_agent.rules.as_ref())?;
         store.use_index(config.sessions.index_limit);
         for name in store.migrate().await? {
             tracing::info!(name, "applied a migration");
         }
         let instance_key = InstanceKey::load_or_create(&config.instance_key_path())?;
         let geoip = GeoIp::load(&config.geoip);
-        Ok(Self { user_agents: Arc::new(Agents::new(user_agents)), geoip: Arc::new(geoip), instance_key, clock, store, config })
+        Ok(Self {
+            user_agents: Arc::new(Agents::new(user_agents)),
+            geoip: Arc::new(geoip),
+            sign_in: ArcSwap::from_pointee(config.sign_in.clone()),
+            trusted_proxies: Arc::new(ArcSwap::from_pointee(config.http.trusted_proxies.clone())),
+            instance_key,
+            clock,
+            store,
+            config,
+        })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The largest file of settings, of a key or of rules, in bytes.
 pub const LARGEST_TEXT: u64 = 16 << 20;
@@ -46,6 +46,89 @@ pub fn read_text(path: &Path) -> std::io::Result<String> {
     String::from_utf8(read(path, LARGEST_TEXT)?).map_err(|_| Error::new(ErrorKind::InvalidData, "is not UTF-8 text"))
 }
 
+/// Checks that a path leads to a regular file, without opening it.
+///
+/// # Errors
+/// When it is something else, or nothing.
+pub fn must_be_regular(path: &Path) -> std::io::Result<()> {
+    let found = std::fs::metadata(path)?;
+    if found.is_file() { Ok(()) } else { Err(not_regular(found.file_type())) }
+}
+
+/// How many bytes this process can still write in a folder.
+///
+/// # Errors
+/// When the file system does not say.
+#[cfg(unix)]
+pub fn free(folder: &Path) -> std::io::Result<u64> {
+    let found = rustix::fs::statvfs(folder)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// How many bytes this process can still write in a folder: nobody asks here.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn free(_: &Path) -> std::io::Result<u64> {
+    Ok(u64::MAX)
+}
+
+/// A file that gets its name when it is whole: until then it is `NAME.part`, which only its owner may read, and
+/// which is removed when this is dropped.
+pub struct Draft {
+    path: PathBuf,
+    part: PathBuf,
+}
+
+impl Draft {
+    /// Makes `NAME.part`, in place of what a killed process left.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(path: &Path) -> std::io::Result<Self> {
+        let mut part = path.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        match std::fs::remove_file(&part) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => private(&part)?,
+        };
+        Ok(Self { path: path.to_owned(), part })
+    }
+
+    /// The file, to be written from its start.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn file(&self) -> std::io::Result<File> {
+        OpenOptions::new().write(true).open(&self.part)
+    }
+
+    /// Gives the file its name, once all of it is on disk. The name is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] when the name is taken and not to be replaced, and when the folder cannot be
+    /// written.
+    pub fn publish(self, is_replacing: bool) -> std::io::Result<()> {
+        let linked = if is_replacing { Ok(false) } else { std::fs::hard_link(&self.part, &self.path).map(|()| true) };
+        match linked {
+            Ok(true) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
+            // Some file systems have no hard links.
+            Err(_) if self.path.symlink_metadata().is_ok() => return Err(ErrorKind::AlreadyExists.into()),
+            Ok(false) | Err(_) => std::fs::rename(&self.part, &self.path)?,
+        }
+        sync_entry(&self.path)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.part));
+    }
+}
+
 fn too_large(largest: u64) -> Error {
     Error::new(ErrorKind::FileTooLarge, format!("is larger than {largest} bytes"))
 }
@@ -71,6 +154,31 @@ fn not_regular(found: FileType) -> Error {
 pub fn plain(error: &Error) -> String {
     let text = error.to_string();
     text.split_once(" (os error ").map_or(text.clone(), |(plain, _)| plain.to_owned())
+}
+
+/// An error at a path as people read it. Where the folder belongs to somebody else: to whom, and what helps.
+#[must_use]
+pub fn explained(path: &Path, error: &Error) -> String {
+    #[cfg(unix)]
+    if error.kind() == ErrorKind::PermissionDenied {
+        use std::os::unix::fs::MetadataExt;
+        let folder = path.ancestors().skip(1).find_map(|folder| {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            Some((folder, std::fs::metadata(folder).ok()?))
+        });
+        let (user, group) = (user(), rustix::process::getegid().as_raw());
+        if let Some((folder, found)) = folder.filter(|(_, found)| found.uid() != user) {
+            return format!(
+                "cannot write to {}: it belongs to user {owner} (mode {:04o}), this is user {user}, group {group}. \
+                 chown {user}:{group} it, or run with --user {owner}:{}",
+                folder.display(),
+                found.mode() & 0o7777,
+                found.gid(),
+                owner = found.uid()
+            );
+        }
+    }
+    format!("{}: {}", path.display(), plain(error))
 }
 
 /// The user that this process acts as.
@@ -183,6 +291,27 @@ mod tests {
         assert_eq!(done, [read_text(&path).unwrap().trim()], "{results:?}");
         assert_eq!(results.iter().filter(|result| **result == Err(ErrorKind::AlreadyExists)).count(), 3);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_draft_gets_its_name_when_it_is_published_and_is_gone_when_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let names = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        std::fs::write(folder.path().join("file.part"), "of a process that was killed").unwrap();
+        let draft = Draft::create(&path).unwrap();
+        draft.file().unwrap().write_all(b"one").unwrap();
+        assert_eq!(names(), ["file.part"]);
+        drop(draft);
+        assert!(names().is_empty());
+        for (text, is_replacing, is_done) in [("one", false, true), ("two", false, false), ("three", true, true)] {
+            let draft = Draft::create(&path).unwrap();
+            draft.file().unwrap().write_all(text.as_bytes()).unwrap();
+            let published = draft.publish(is_replacing).map_err(|error| error.kind());
+            assert_eq!(published, if is_done { Ok(()) } else { Err(ErrorKind::AlreadyExists) });
+            assert_eq!(names(), ["file"]);
+        }
+        assert_eq!(read_text(&path).unwrap(), "three");
     }
 
     #[test]

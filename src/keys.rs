@@ -31,13 +31,13 @@ impl InstanceKey {
         if let Some(key) = Self::find(path)? {
             return Ok(key);
         }
-        let failed = |error: &dyn std::fmt::Display| KeyError(format!("{}: {error}", path.display()));
+        let failed = |error: &std::io::Error| KeyError(files::explained(path, error));
         let mut key = [0; 64];
-        getrandom::fill(&mut key).map_err(|error| failed(&error))?;
+        getrandom::fill(&mut key).map_err(|error| KeyError(format!("{}: {error}", path.display())))?;
         if let Some(folder) = path.parent() {
             files::create_folder(folder).map_err(|error| failed(&error))?;
         }
-        match files::write_file(path, &STANDARD_NO_PAD.encode(key)) {
+        match files::write_file(path, &Self(key).to_text()) {
             Ok(()) => Ok(Self(key)),
             // Another process created it at the same time: both must use the same key.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Self::load(path),
@@ -53,8 +53,41 @@ impl InstanceKey {
         Self::find(path)?.ok_or_else(|| KeyError(format!("{}: there is no such file", path.display())))
     }
 
+    /// The key as its file holds it, for a backup.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        STANDARD_NO_PAD.encode(self.0)
+    }
+
+    /// Reads a key as [`InstanceKey::to_text`] gives it; `None` for anything else.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        STANDARD_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
+
+    /// Whether both are the same key.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        bool::from(subtle::ConstantTimeEq::ct_eq(self.0.as_slice(), other.0.as_slice()))
+    }
+
+    /// Writes a file with this key, mode 0600. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// When there is such a file, or it cannot be written.
+    pub fn create(&self, path: &Path) -> Result<(), KeyError> {
+        let failed = |error: std::io::Error| KeyError(files::explained(path, &error));
+        if let Some(folder) = path.parent() {
+            files::create_folder(folder).map_err(failed)?;
+        }
+        files::write_file(path, &self.to_text()).map_err(failed)
+    }
+
     /// Reads the file, if there is one.
-    fn find(path: &Path) -> Result<Option<Self>, KeyError> {
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds no key.
+    pub fn find(path: &Path) -> Result<Option<Self>, KeyError> {
         let failed = |error: &dyn std::fmt::Display| KeyError(format!("{}: {error}", path.display()));
         match files::read_text(path) {
             Ok(text) => {

@@ -3,7 +3,8 @@
 //!
 //! Every label has a bound: routes are templates, methods and statements come from short lists.
 
-use std::sync::OnceLock;
+use std::collections::BTreeSet;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
@@ -11,6 +12,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Upper ends of the histograms' buckets, in seconds.
 const BUCKETS: &[f64] = &[0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// The most applications that have series of their own; later ones are `other`.
+const MAX_APPLICATIONS: usize = 200;
 
 /// What renders the counters; empty until [`start`].
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -56,12 +60,16 @@ fn describe() {
     describe_counter!("rollcall_sessions_created_total", "Sessions that began");
     describe_counter!("rollcall_sessions_ended_total", "Sessions that ended, by reason");
     describe_counter!("rollcall_ends_refused_total", "Ends of single sessions that were refused to a token");
+    describe_gauge!("rollcall_app_sessions", "Applications that sessions have open now, one for each session and application");
+    describe_counter!("rollcall_guard_checks_total", "Checks of reverse proxies, by kind of proxy, outcome and application");
+    describe_histogram!("rollcall_guard_seconds", "Checks by kind of proxy: how many, and how long they took");
     describe_counter!("rollcall_sign_ins_total", "Sign-ins, by outcome");
     describe_counter!("rollcall_sign_in_limits_total", "Passwords and codes that were not looked at, by the limit that held them");
     describe_histogram!("rollcall_store_seconds", "Statements by kind and table: how many, and how long the database took");
     describe_counter!("rollcall_cache_total", "Look-ups in what is kept in memory, by cache and outcome");
     describe_gauge!("rollcall_pool", "What waits for the database and what it has: by pool and state");
     describe_gauge!("rollcall_geoip_age_seconds", "How long ago a GeoIP file was made, by file");
+    describe_gauge!("rollcall_backup_age_seconds", "How long ago the last backup was made");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process");
     describe_counter!("process_cpu_seconds_total", "Processor time of the process");
 }
@@ -103,6 +111,43 @@ fn named(sql: &str) -> (&'static str, &str) {
     if table.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') { (verb, table) } else { (verb, "other") }
 }
 
+/// Counts a check of a reverse proxy. `application` is the slug of the one that was asked about, where that was clear.
+pub fn count_check(kind: &'static str, status: u16, application: Option<&str>, took: Duration) {
+    static NAMED: RwLock<BTreeSet<String>> = RwLock::new(BTreeSet::new());
+    if !is_on() {
+        return;
+    }
+    let application = application.map_or_else(|| "none".to_owned(), |slug| bounded(&NAMED, slug));
+    let labels = [("kind", kind.to_owned()), ("outcome", check_outcome(status).to_owned()), ("application", application)];
+    counter!("rollcall_guard_checks_total", &labels).increment(1);
+    histogram!("rollcall_guard_seconds", "kind" => kind).record(took.as_secs_f64());
+}
+
+/// What a check came to, by the status of its answer.
+fn check_outcome(status: u16) -> &'static str {
+    match status {
+        200 => "allowed",
+        // To the sign-in, or a challenge to a program.
+        301..=308 | 401 => "sign_in",
+        403 => "refused",
+        503 => "unavailable",
+        _ => "other",
+    }
+}
+
+/// A name, if it is among the first [`MAX_APPLICATIONS`] of the process; else `other`.
+fn bounded(named: &RwLock<BTreeSet<String>>, name: &str) -> String {
+    if named.read().unwrap_or_else(PoisonError::into_inner).contains(name) {
+        return name.to_owned();
+    }
+    let mut named = named.write().unwrap_or_else(PoisonError::into_inner);
+    if named.len() >= MAX_APPLICATIONS && !named.contains(name) {
+        return "other".to_owned();
+    }
+    named.insert(name.to_owned());
+    name.to_owned()
+}
+
 /// Counts sessions that began, once they are committed.
 pub(crate) fn count_created(sessions: u64) {
     if sessions > 0 {
@@ -142,6 +187,32 @@ pub fn count_cache(cache: &'static str, hits: usize, misses: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bounded_number_of_applications_has_series_of_its_own() {
+        let named = RwLock::new(BTreeSet::new());
+        for n in 0..MAX_APPLICATIONS {
+            assert_eq!(bounded(&named, &format!("app-{n}")), format!("app-{n}"));
+        }
+        assert_eq!(bounded(&named, "one-more"), "other");
+        assert_eq!(bounded(&named, "app-0"), "app-0");
+        assert_eq!(named.read().unwrap().len(), MAX_APPLICATIONS);
+    }
+
+    #[test]
+    fn a_check_is_counted_by_what_it_came_to() {
+        for (status, outcome) in [
+            (200, "allowed"),
+            (302, "sign_in"),
+            (303, "sign_in"),
+            (401, "sign_in"),
+            (403, "refused"),
+            (503, "unavailable"),
+            (404, "other"),
+        ] {
+            assert_eq!(check_outcome(status), outcome, "{status}");
+        }
+    }
 
     #[test]
     fn statements_are_named_by_what_they_do_and_to_which_table() {

@@ -155,6 +155,7 @@ pub fn routes() -> Routes {
         .route("/sessions/all/end", get(ui::fleet::end::preview).post(ui::fleet::end::submit))
         .route("/sessions/all/ended/{name}", get(ui::fleet::end::result))
         .route("/sessions/{uuid}", get(ui::fleet::session::show))
+        .route("/sessions/{uuid}/apps/{opened}/end", post(ui::fleet::session::end_app))
         .route("/sessions/{uuid}/end", post(ui::account::devices::end))
         .route("/sessions/{uuid}/name", post(ui::account::devices::rename))
         .route("/map", get(ui::fleet::map::show))
@@ -174,6 +175,20 @@ pub fn routes() -> Routes {
         .route("/applications/new", get(ui::applications::show_form))
         .route("/applications/{slug}", get(ui::applications::one::show))
         .route("/applications/{slug}/access", post(ui::applications::one::set_access))
+        .route("/applications/{slug}/edit", get(ui::applications::edit::show).post(ui::applications::edit::submit))
+        .route("/applications/{slug}/remove", get(ui::applications::edit::ask_remove).post(ui::applications::edit::remove))
+        .route("/applications/{slug}/guard", get(ui::applications::guard::show).post(ui::applications::guard::submit))
+        .route("/applications/{slug}/guard/remove", get(ui::applications::guard::ask_remove).post(ui::applications::guard::remove))
+        .route("/applications/{slug}/config", get(ui::applications::guard::config))
+        .route("/applications/{slug}/rules", post(ui::applications::rules::add))
+        .route("/applications/{slug}/rules/new", get(ui::applications::rules::show_new))
+        .route("/applications/{slug}/rules/{number}", get(ui::applications::rules::show).post(ui::applications::rules::set))
+        .route("/applications/{slug}/rules/{number}/move", post(ui::applications::rules::move_to))
+        .route(
+            "/applications/{slug}/rules/{number}/remove",
+            get(ui::applications::rules::ask_remove).post(ui::applications::rules::remove),
+        )
+        .route("/applications/{slug}/sessions/{opened}/end", post(ui::applications::one::end))
         .route("/users/{id}/edit", get(ui::admin::user_edit::show).post(ui::admin::user_edit::submit))
         .route("/users/{id}/remove", get(ui::admin::user_edit::ask_remove).post(ui::admin::user_edit::remove))
         .route("/users/{id}/erase", get(ui::admin::user_erase::ask).post(ui::admin::user_erase::submit))

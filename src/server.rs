@@ -54,7 +54,7 @@ pub fn bounds(app: &App) -> Bounds {
     let bounds = Bounds {
         in_all: http.max_connections,
         per_address: http.max_connections_per_address,
-        trusted: http.trusted_proxies.clone(),
+        trusted: std::sync::Arc::clone(&app.trusted_proxies),
     };
     bounds.within(descriptors())
 }

@@ -4,10 +4,14 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
-/// One request: method, path with query, header lines, body.
+/// One request: method, host, path with query, header lines, body.
 #[derive(Clone, Debug, Default)]
 pub struct Ask {
     pub method: &'static str,
+    /// The `Host`; `""` is the server's.
+    pub host: String,
+    /// The status that the answer must have; `None`: any of success and redirects.
+    pub status: Option<u16>,
     pub path: String,
     pub head: String,
     pub body: String,
@@ -15,7 +19,7 @@ pub struct Ask {
 
 impl Ask {
     pub fn get(path: impl Into<String>, head: &str) -> Self {
-        Self { method: "GET", path: path.into(), head: head.to_owned(), body: String::new() }
+        Self { method: "GET", path: path.into(), head: head.to_owned(), ..Self::default() }
     }
 }
 
@@ -35,9 +39,10 @@ impl Client {
 
     /// Sends one request and gives the answer's status.
     pub fn ask(&mut self, ask: &Ask) -> u16 {
-        let Ask { method, path, head, body } = ask;
+        let Ask { method, host, path, head, body, .. } = ask;
+        let host = if host.is_empty() { "bench" } else { host };
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: bench\r\nAccept: application/json\r\n{head}{length}\r\n{body}");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n{head}{length}\r\n{body}");
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
         self.head.clear();
         while !self.head.ends_with("\r\n\r\n") {

@@ -26,6 +26,7 @@
 
 mod ceiling;
 mod client;
+mod guard;
 mod measure;
 mod operations;
 mod people;
@@ -115,6 +116,7 @@ struct Subject {
     place: Place,
     samples: Samples,
     history: people::History,
+    keys: guard::Keys,
     sessions: u32,
     /// How long it took to make and to start it.
     words: String,
@@ -128,12 +130,20 @@ fn run(options: &Options, kind: Kind, cluster: Option<&Cluster>, report: &mut Re
     for ((subject, operations), read) in subjects.iter().zip(&operations).zip(read) {
         report.begin(kind, subject.sessions, &subject.words);
         let all = operations.iter().flat_map(|operation| options.concurrency.iter().map(move |at_once| (operation, *at_once)));
+        let mut checks = Vec::new();
         for ((operation, connections), (measured, ceiling)) in all.zip(read) {
+            checks.push((operation, connections, measured, ceiling));
             report.add(&row(operation.name, connections, measured, Some(ceiling), operation.bound));
             if operation.name == operations::CHECK {
                 let over = (measured.cpu_ms() - ceiling.cpu_ms()) * 1000.0;
                 report.note(&format!("{} {connections} at once: {over:.0} µs of CPU more than a fixed body", operation.name));
             }
+        }
+        guard::note_beyond(report, kind, &checks);
+        if THROUGH_NGINX.contains(&options.only) {
+            let connections = options.concurrency.iter().copied().max().unwrap_or(1);
+            let time = (options.time * 4).max(Duration::from_secs(1));
+            guard::through_nginx(&subject.server, &subject.place, &subject.keys, connections, time, report);
         }
         writes(options, subject, report);
         report.note(&format!("memory after all this: {:.1} MB", subject.server.memory_mb()));
@@ -166,12 +176,13 @@ impl Subject {
         let mut samples = operations::samples(&server);
         samples.learn_names(&place);
         wait_for_index(&server);
-        Self { server, place, samples, history, sessions, words }
+        let keys = guard::Keys::open(&server);
+        Self { server, place, samples, history, keys, sessions, words }
     }
 
     /// What is to be measured, as far as it was asked for.
     fn operations(&self, only: &str) -> Vec<Operation> {
-        let all = self.samples.operations().into_iter().chain(self.history.operations());
+        let all = self.samples.operations().into_iter().chain(self.history.operations()).chain(self.keys.operations());
         all.filter(|operation| operation.name.contains(only)).collect()
     }
 }
@@ -263,6 +274,7 @@ fn writes(options: &Options, subject: &Subject, report: &mut Report) {
     ));
 }
 
+const THROUGH_NGINX: &str = "guard: through nginx";
 const ENDS: &str = "end one while 16 others list";
 const CHECKS: &str = "check a cookie while 16 others search for a letter";
 const SIGN_INS: &str = "sign in, 64 at once";

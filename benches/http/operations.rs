@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::client::{Ask, Client};
+use crate::guard::Beyond;
 use crate::server::{Place, Server, TOKEN};
 
 pub const SESSIONS: &str = "/api/v3/core/authenticated_sessions/";
@@ -28,6 +29,8 @@ pub struct Operation {
     pub name: &'static str,
     pub asks: Vec<Ask>,
     pub bound: Option<Bound>,
+    /// The bound of what it costs beyond a fixed body, for checks of the guard.
+    pub beyond: Option<Beyond>,
     /// Whether sessions begin and end during the measurement, so that no answer can be cached.
     pub is_disturbed: bool,
 }
@@ -58,6 +61,7 @@ pub fn known_lines() -> String {
         let id = 2_100_000_000 + n;
         writeln!(lines, r#"{{"kind":"user","id":{id},"username":"visitor-{n}","password_hash":"{hash}"}}"#).unwrap();
     }
+    lines += &crate::guard::lines();
     for n in 0..KNOWN {
         let (user, last) = (2_000_000_000 + n / 10, n % 250);
         let agent =
@@ -171,8 +175,8 @@ impl Samples {
         let letters: Vec<String> = ('a'..='z').chain('0'..='9').map(String::from).collect();
         let pairs = letters.iter().flat_map(|a| letters.iter().map(move |b| format!("{a}{b}")));
         let short: Vec<String> = letters.iter().cloned().chain(pairs).collect();
-        let operation = |name, asks, bound| Operation { name, asks, bound, is_disturbed: false };
-        let disturbed = |name, asks, bound| Operation { name, asks, bound, is_disturbed: true };
+        let operation = |name, asks, bound| Operation { name, asks, bound, is_disturbed: false, beyond: None };
+        let disturbed = |name, asks, bound| Operation { name, asks, bound, is_disturbed: true, beyond: None };
         vec![
             operation("list of 100, by username", list(""), page),
             operation("list of 100, by -user", list("&ordering=-user"), page),

@@ -46,6 +46,7 @@ pub fn add_groups(server: &Server, count: u32) {
             path: "/api/v3/core/groups/".into(),
             head: format!("{bearer}Content-Type: application/json\r\n"),
             body,
+            ..Ask::default()
         };
         assert_eq!(client.ask(&ask), 201, "{}", String::from_utf8_lossy(&client.body));
     }
@@ -200,7 +201,7 @@ impl History {
 }
 
 fn operation(name: &'static str, asks: Vec<Ask>, bound: Option<Bound>) -> Operation {
-    Operation { name, asks, bound, is_disturbed: false }
+    Operation { name, asks, bound, beyond: None, is_disturbed: false }
 }
 
 fn users(query: &str) -> Ask {

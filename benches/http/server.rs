@@ -50,6 +50,7 @@ impl Place {
         command.env("ROLLCALL_HTTP__TRUSTED_PROXIES", "127.0.0.1/32");
         command.env("ROLLCALL_LISTEN", "127.0.0.1:0").env("ROLLCALL_SESSIONS__PURGE_INTERVAL", "0");
         command.env("ROLLCALL_SAFETY__BURST_SESSIONS", "0");
+        command.env("ROLLCALL_HTTP__PUBLIC_URL", format!("http://{}", crate::guard::HOME));
         command.env("ROLLCALL_GEOIP__CITY", folder.join("city.mmdb")).env("ROLLCALL_GEOIP__ASN", folder.join("asn.mmdb"));
         if let Some(database) = &self.database {
             command.env("ROLLCALL_DATABASE__URL", &database.url);
@@ -143,6 +144,11 @@ fn ticks(pid: u32, fields: &[usize]) -> f64 {
     let Some((_, rest)) = stat.rsplit_once(") ") else { return 0.0 };
     let all: Vec<&str> = rest.split(' ').collect();
     fields.iter().map(|at| all[*at].parse::<f64>().unwrap() / 100.0).sum()
+}
+
+/// What the kernel counted for a process and those that it started, in seconds.
+pub fn cpu_of_all_below(parent: u32) -> f64 {
+    cpu_of(parent) + processes_below(parent).into_iter().map(cpu_of).sum::<f64>()
 }
 
 fn processes_below(parent: u32) -> Vec<u32> {

@@ -13,10 +13,12 @@ use crate::actions::sessions::touch::Touches;
 use crate::actions::sessions::watch::Streams;
 use crate::actions::sign_in::admit::{self, Entrant, Entry};
 use crate::actions::sign_in::guess_batch::{self, Ask, Taking};
+use crate::actions::sign_in::refusal_log::RefusalLog;
 use crate::actions::tokens::uses::TokenUses;
 use crate::config::Config;
 use crate::core::{Core, StartError};
 use crate::domain::Clock;
+use crate::store::Store;
 
 /// The application: [`Core`] and the state of the actions. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +44,8 @@ pub struct Parts {
     pub guarded: Recent,
     /// Refusals of the guard that an event was written for.
     pub refusals: Refusals,
+    /// The log lines about refused sign-ins.
+    pub refusal_log: RefusalLog,
     /// Open live views.
     pub streams: Streams,
     /// Ends of many sessions that run in this process.
@@ -72,8 +76,20 @@ impl App {
     /// # Errors
     /// Those of [`Core::start`].
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        Ok(Self(Arc::new(Parts {
-            core: Arc::new(Core::start(config, clock).await?),
+        Ok(Self::of(Core::start(config, clock).await?))
+    }
+
+    /// Starts the [`Core`] on a database that is open already, with empty state.
+    ///
+    /// # Errors
+    /// Those of [`Core::start_on`].
+    pub async fn start_on(store: Store, config: Config, clock: Clock) -> Result<Self, StartError> {
+        Ok(Self::of(Core::start_on(store, config, clock).await?))
+    }
+
+    fn of(core: Core) -> Self {
+        Self(Arc::new(Parts {
+            core: Arc::new(core),
             passwords: Passwords::new(),
             touches: Touches::default(),
             token_uses: TokenUses::default(),
@@ -82,9 +98,10 @@ impl App {
             moves: Moves::default(),
             guarded: Recent::default(),
             refusals: Refusals::default(),
+            refusal_log: RefusalLog::default(),
             streams: Streams::default(),
             end_jobs: EndJobs::default(),
             is_stopping: AtomicBool::new(false),
-        })))
+        }))
     }
 }

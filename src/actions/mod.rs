@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod applications;
+pub mod backup;
 pub mod batching;
 pub mod by;
 pub mod clock;

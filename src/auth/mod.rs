@@ -17,6 +17,7 @@ use crate::actions::principal::{CallerToken, Principal};
 use crate::actions::sessions::check;
 use crate::actions::sessions::check::Admission;
 use crate::actions::sessions::end;
+use crate::actions::sign_in::refusal_log::Refused;
 use crate::actions::sign_in::{Proved, Started};
 use crate::actions::{ActionError, sign_in};
 use crate::domain::user::TokenIntent;
@@ -66,7 +67,10 @@ pub async fn authenticate(app: &App, parts: &Parts, client: &ClientInfo) -> Resu
     match (token, session) {
         (Some(key), session) => {
             let owner = app.store.read().find_token_owner(key.hash(), TokenIntent::Api, app.clock.now()).await?;
-            let owner = owner.ok_or(AuthError::Refused("Token invalid/expired"))?;
+            let Some(owner) = owner else {
+                app.refusal_log.refused(Refused::Token, None, &client.as_anonymous());
+                return Err(AuthError::Refused("Token invalid/expired"));
+            };
             app.token_uses.note(&app.core, &owner);
             let token = CallerToken { id: owner.token_id, identifier: owner.identifier, scopes: owner.scopes };
             Ok(Principal { user_id: owner.user_id, username: owner.username, rights: owner.rights, token: Some(token), session })

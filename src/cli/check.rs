@@ -45,7 +45,7 @@ pub(super) async fn run(config: Config) -> Outcome {
     Report::good("configuration", &detail)?;
     secret_files(&config)?;
     for warning in &config.warnings {
-        Report::warn("environment", warning, "It changes nothing; a name without `rollcall` for the service keeps it away.")?;
+        Report::warn("environment", warning, "A name without `rollcall` for the service keeps them away, too.")?;
     }
     trusted_proxies(&config, &mut report)?;
     instance_key(&config, &mut report)?;
@@ -156,6 +156,7 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
                 (None, 0) => {
                     Report::good("schema", "up to date")?;
                     users(&store, report).await?;
+                    last_backup(&store).await?;
                     same_names(&store).await
                 }
                 (None, count) => Report::warn(
@@ -168,6 +169,19 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
         Err(StoreError::Failed(_)) => Report::warn("schema", "empty", "The first `rollcall serve` makes it."),
         Err(error) => report.bad("schema", &error.to_string(), cure),
     }
+}
+
+/// When the last backup was made, by `rollcall backup`.
+async fn last_backup(store: &Store) -> Outcome {
+    /// A backup older than this causes a warning, in days.
+    const OLD: u64 = 7;
+    let cure = "`rollcall backup FILE` makes one, also while the server runs; docs/OPERATIONS.md has a timer.";
+    let Ok(last) = crate::actions::backup::last(&store.read()).await else { return Ok(()) };
+    let Some(last) = last else { return Report::warn("backup", "there was never one", cure) };
+    let hours = Clock::System.now().since(last).as_secs() / 3600;
+    let age = if hours < 48 { format!("{hours} hours") } else { format!("{} days", hours / 24) };
+    let detail = format!("the last one was made {age} ago");
+    if hours / 24 >= OLD { Report::warn("backup", &detail, cure) } else { Report::good("backup", &detail) }
 }
 
 /// Names of users that differ by case alone, and e-mail addresses that several users have: an import may

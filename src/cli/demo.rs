@@ -2,10 +2,14 @@
 //! those that RFC 5737 and RFC 3849 set aside for documentation, and the demo makes its own small
 //! City and ASN files for them.
 
+mod apps;
+mod proxy;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::json;
 
 use crate::actions::app::App;
@@ -13,12 +17,29 @@ use crate::actions::by::By;
 use crate::actions::people::users;
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{import, tokens};
-use crate::cli::{Failure, Outcome, output, serve};
-use crate::config::Config;
-use crate::config::Location;
+use crate::cli::demo::apps::Apps;
+use crate::cli::demo::proxy::DemoProxy;
+use crate::cli::{Failure, Outcome, ServeArgs, output, serve};
+use crate::config::{Config, Location, PublicUrl};
 use crate::domain::scope::Scopes;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent};
 use crate::domain::{Clock, SessionId, Timestamp, secret};
+
+/// How the demo runs.
+#[derive(Args)]
+pub(super) struct DemoArgs {
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// Start this reverse proxy on loopback, with two made-up apps behind it that print who they see
+    #[arg(long, value_enum)]
+    pub proxy: Option<DemoProxy>,
+}
+
+/// The group that may open the second app, and who is in it.
+const STAFF: &str = "staff";
+const STAFF_MEMBERS: [&str; 3] = [ADMINISTRATOR, "amara.okafor", "grace.mbeki"];
+/// Somebody who is not in it, and can sign in where there are apps.
+const GUEST: &str = "bruno.lindqvist";
 
 /// Username, full name, how many sessions.
 const PEOPLE: &[(&str, &str, u32)] = &[
@@ -86,7 +107,9 @@ const AGENTS: &[&str] = &[
     "curl/8.14.1",
 ];
 
-pub(super) async fn run(mut config: Config) -> Outcome {
+pub(super) async fn run(mut config: Config, kind: Option<DemoProxy>) -> Outcome {
+    // Before anything is made.
+    let program = kind.map(DemoProxy::find).transpose()?;
     let folder = tempfile::Builder::new().prefix("rollcall-demo-").tempdir()?;
     config.data_dir = folder.path().to_owned();
     config.database = Location::Sqlite(folder.path().join("rollcall.db"));
@@ -95,10 +118,14 @@ pub(super) async fn run(mut config: Config) -> Outcome {
     write_geoip_files(folder.path())?;
     let listener = serve::listen(config.listen).await?;
     let origin = config.origin(listener.local_addr()?);
+    if program.is_some() {
+        config.http.public_url = Some(PublicUrl::parse(&origin).ok_or("the demo's own address cannot be read")?);
+        config.http.trusted_proxies = vec!["127.0.0.1/32".parse()?];
+    }
     let app = App::start(config, Clock::guarded()).await?;
     let password = format!("demo-{}", secret::random_alphanumeric(8)?);
     let hash = app.passwords.hash(password.clone()).await?;
-    let lines = people_and_sessions(app.clock.now(), &hash)?;
+    let lines = people_and_sessions(app.clock.now(), &hash, program.is_some())?;
     let source = Box::new(std::io::Cursor::new(lines.into_bytes()));
     let done = import::run(&app, By::System, source, false, Box::new(|_| {})).await?;
 
@@ -122,18 +149,33 @@ pub(super) async fn run(mut config: Config) -> Outcome {
         done.sessions,
         key = token.expose(),
     ))?;
+    let Some((kind, program)) = kind.zip(program) else { return serve::until_stopped(&app, listener).await };
+    // Both end when this function does.
+    let apps = Apps::start(&app, &origin).await?;
+    let rollcall = serve::near(listener.local_addr()?).to_string();
+    let _proxy = proxy::start(kind, &program, folder.path(), &apps, &rollcall).await?;
+    let [wiki, staff] = apps.addresses();
+    output::line(&format!(
+        "Two apps behind {kind}:\n\n  \
+         wiki      {wiki}   for everybody who is signed in\n  \
+         staff     {staff}  for the group {STAFF}\n\n\
+         Open the first one and sign in; the second opens without asking. End the session at {origin}/sessions and load both\n\
+         again: they are closed. {GUEST} has the same password and may open the wiki only.\n",
+    ))?;
     serve::until_stopped(&app, listener).await
 }
 
-/// The demo's people and sessions as import lines, the administrator with this password hash. Times lie within the last
-/// nine days.
-fn people_and_sessions(now: Timestamp, hash: &str) -> Result<String, Failure> {
-    let mut lines = String::new();
+/// The demo's people and sessions as import lines, the administrator with this password hash, and the guest where there
+/// are apps. Times lie within the last nine days.
+fn people_and_sessions(now: Timestamp, hash: &str, has_apps: bool) -> Result<String, Failure> {
+    let mut lines = format!("{}\n", json!({"kind": "group", "name": STAFF}));
     for (id, (username, name, _)) in (1..).zip(PEOPLE) {
         let is_superuser = *username == ADMINISTRATOR;
-        let hash = is_superuser.then_some(hash);
+        let hash = (is_superuser || has_apps && *username == GUEST).then_some(hash);
+        let groups: &[&str] = if STAFF_MEMBERS.contains(username) { &[STAFF] } else { &[] };
         let line = json!({
             "kind": "user", "id": id, "username": username, "name": name, "is_superuser": is_superuser, "password_hash": hash,
+            "groups": groups,
         });
         writeln!(lines, "{line}")?;
     }

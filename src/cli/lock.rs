@@ -11,7 +11,9 @@ use crate::files;
 
 /// How long a start waits for a server that is ending.
 const WAIT: Duration = Duration::from_secs(10);
-/// How long it waits between two attempts.
+/// How long a restore waits.
+pub(super) const RESTORE_WAIT: Duration = Duration::from_secs(2);
+/// How long they wait between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Holds the lock until it is dropped. The operating system lets go of it, however the process ends. `None`
@@ -20,11 +22,23 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// When another process has the lock for longer than 10 s, or the file cannot be made.
 pub(super) async fn take(config: &Config) -> Result<Option<File>, Failure> {
+    take_within(config, WAIT, taken).await
+}
+
+/// The same for a restore, which waits only for a process that was killed right before.
+///
+/// # Errors
+/// When another process has the lock, or the file cannot be made.
+pub(super) async fn take_for_restore(config: &Config) -> Result<Option<File>, Failure> {
+    take_within(config, RESTORE_WAIT, |_, _| "a Rollcall serves this database".to_owned()).await
+}
+
+async fn take_within(config: &Config, wait: Duration, taken: impl Fn(&Path, &Path) -> String) -> Result<Option<File>, Failure> {
     let Location::Sqlite(database) = &config.database else { return Ok(None) };
     let path = lock_of(database);
-    let failed = |error: std::io::Error| format!("{}: {}", path.display(), files::plain(&error));
+    let failed = |error: std::io::Error| files::explained(&path, &error);
     if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        files::create_folder(folder).map_err(|error| format!("{}: {}", folder.display(), files::plain(&error)))?;
+        files::create_folder(folder).map_err(|error| files::explained(folder, &error))?;
     }
     files::create_file(&path).map_err(failed)?;
     let mut file = File::options().read(true).write(true).open(&path).map_err(failed)?;
@@ -32,7 +46,7 @@ pub(super) async fn take(config: &Config) -> Result<Option<File>, Failure> {
     loop {
         match file.try_lock() {
             Ok(()) => break,
-            Err(TryLockError::WouldBlock) if started.elapsed() < WAIT => tokio::time::sleep(PAUSE).await,
+            Err(TryLockError::WouldBlock) if started.elapsed() < wait => tokio::time::sleep(PAUSE).await,
             Err(TryLockError::WouldBlock) => return Err(taken(&path, database).into()),
             Err(TryLockError::Error(error)) => return Err(failed(error).into()),
         }

@@ -18,8 +18,6 @@ use crate::store::CountKey;
 /// How often histograms are drained into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Prometheus keeps one connection for each server that scrapes.
-const BOUNDS: Bounds = Bounds { in_all: 64, per_address: 32, trusted: Vec::new() };
 const HOOKS: Hooks = Hooks { rewrite: |request| request, timed_out, refused: |status, _| status.into_response() };
 
 /// Serves the metrics until `stop` is done.
@@ -33,6 +31,8 @@ pub async fn serve(app: &App, address: SocketAddr, stop: impl Future<Output = ()
     let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let router = Router::new().route("/metrics", get(show)).with_state(app.clone());
+    // Prometheus keeps one connection for each server that scrapes.
+    let bounds = Bounds { in_all: 64, per_address: 32, ..Bounds::default() };
     tokio::spawn(async move {
         let gather = async {
             let mut ticks = tokio::time::interval(UPKEEP);
@@ -42,7 +42,7 @@ pub async fn serve(app: &App, address: SocketAddr, stop: impl Future<Output = ()
             }
         };
         tokio::select! {
-            () = crate::http::serve::run(listener, router, BOUNDS, HOOKS, stop) => {}
+            () = crate::http::serve::run(listener, router, bounds, HOOKS, stop) => {}
             () = gather => {}
         }
     });
@@ -60,6 +60,9 @@ async fn look(app: &App) {
     if let Ok(sessions) = app.store.read().count_sessions_of(&CountKey::All).await {
         gauge!("rollcall_sessions").set(as_f64(sessions));
     }
+    if let Ok(open) = app.store.long_read(|db| Box::pin(async move { db.count_all_app_sessions().await })).await {
+        gauge!("rollcall_app_sessions").set(as_f64(open));
+    }
     let lines = [(("sign_ins", "waiting"), app.sign_ins.waiting()), (("guesses", "waiting"), app.guesses.waiting())];
     for (state, count) in app.store.pool_use().into_iter().chain(lines) {
         gauge!("rollcall_pool", "pool" => state.0, "state" => state.1).set(as_f64(i64::try_from(count).unwrap_or(i64::MAX)));
@@ -67,6 +70,10 @@ async fn look(app: &App) {
     let now = app.clock.now().0 / 1_000_000;
     for (file, built) in app.geoip.build_times() {
         gauge!("rollcall_geoip_age_seconds", "file" => file).set(as_f64(now.saturating_sub(built)));
+    }
+    if let Ok(Some(at)) = crate::actions::backup::last(&app.store.read()).await {
+        let age = app.clock.now().since(at).as_secs();
+        gauge!("rollcall_backup_age_seconds").set(as_f64(i64::try_from(age).unwrap_or(i64::MAX)));
     }
     let (memory, ticks) = of_process();
     gauge!("process_resident_memory_bytes").set(as_f64(memory));

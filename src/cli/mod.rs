@@ -5,9 +5,11 @@
 //! 0 done, 1 failed, 2 wrong usage (a wrong setting is one), 3 no session matched.
 
 mod app;
+mod backup;
 mod check;
 mod clock;
 mod demo;
+mod echo;
 mod ended;
 mod event;
 mod export;
@@ -24,11 +26,14 @@ mod notify;
 mod output;
 mod people_filters;
 mod policy;
+mod proxy;
 mod reload;
+mod restore;
 mod serve;
 mod server_file;
 mod session;
 mod settings;
+mod start;
 mod token;
 #[cfg(feature = "otlp")]
 mod traces;
@@ -60,7 +65,7 @@ enum Command {
     /// Run the server; the first start creates everything and prints a set-up link
     Serve(ServeArgs),
     /// Run a throw-away instance full of made-up people and sessions
-    Demo(ServeArgs),
+    Demo(demo::DemoArgs),
     /// Import users, tokens and sessions from JSON lines: all or nothing
     Import(import::ImportArgs),
     /// Write sessions, ended sessions, users or events to standard output
@@ -88,10 +93,19 @@ enum Command {
     /// Events: list, watch
     #[command(subcommand)]
     Event(Box<event::EventCommand>),
+    /// Write all of the database into one file, also while servers run
+    Backup(backup::BackupArgs),
+    /// Put a backup into an empty database, or in the place of what a database holds
+    Restore(restore::RestoreArgs),
     /// Bring the database's schema up to date
     Migrate,
-    /// Say what is wrong with configuration, database and files, and how to mend it
-    Check,
+    /// Say what is wrong with configuration, database and files, or with a reverse proxy, and how to mend it
+    Check {
+        #[command(subcommand)]
+        what: Option<CheckCommand>,
+    },
+    /// Stand in for an app behind a reverse proxy: tell `rollcall check proxy` what arrives
+    Echo(echo::EchoArgs),
     /// Ask the server that runs here whether it is ready: exit code 0, or 1 and why
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the version
@@ -106,6 +120,13 @@ enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What else can be checked.
+#[derive(Subcommand)]
+enum CheckCommand {
+    /// Ask a live reverse proxy about itself: does it strip, fail closed, and ask about the right host and path?
+    Proxy(proxy::ProxyArgs),
 }
 
 /// Where to listen.
@@ -152,7 +173,7 @@ pub fn main() -> ExitCode {
     };
     let mut flags = Flags { config: given.config, values: Vec::new() };
     let listen = match &cli.command {
-        Command::Serve(args) | Command::Demo(args) => args.listen.clone(),
+        Command::Serve(args) | Command::Demo(demo::DemoArgs { serve: args, .. }) => args.listen.clone(),
         _ => None,
     };
     let named = [
@@ -171,12 +192,19 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Openapi => return finish(openapi()),
         Command::Version(args) => return finish(version::run(&args)),
+        Command::Echo(args) => return finish(echo::start(args)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut settings::on_every_command(Cli::command()), "rollcall", &mut script);
             return finish(output::write(&script));
         }
         _ => {}
+    }
+    // Nor does one that only reads a file.
+    if let Command::Backup(args) = &cli.command
+        && let Some(file) = args.to_check()
+    {
+        return finish(backup::check(file));
     }
     let environment = match environment() {
         Ok(environment) => environment,
@@ -201,7 +229,7 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Serve(_) => serve::run(config, reload::Reload { flags, log }).await,
-            Command::Demo(_) => demo::run(config).await,
+            Command::Demo(args) => demo::run(config, args.proxy).await,
             Command::Import(args) => import::run(config, args).await,
             Command::Export(args) => export::run(config, args).await,
             Command::Generate(args) => generate::run(config, args).await,
@@ -212,10 +240,15 @@ pub fn main() -> ExitCode {
             Command::Policy(command) => policy::run(config, command).await,
             Command::Session(command) => session::run(config, *command).await,
             Command::Event(command) => event::run(config, *command).await,
+            Command::Backup(args) => backup::run(config, args).await,
+            Command::Restore(args) => restore::run(config, args).await,
             Command::Migrate => migrate(config).await,
-            Command::Check => check::run(config).await,
+            Command::Check { what: None } => check::run(config).await,
+            Command::Check { what: Some(CheckCommand::Proxy(args)) } => proxy::run(config, args).await,
             Command::Clock(command) => clock::run(config, command).await,
-            Command::Openapi | Command::Completions { .. } | Command::Version(_) | Command::Healthcheck(_) => Ok(()),
+            Command::Openapi | Command::Completions { .. } | Command::Version(_) | Command::Healthcheck(_) | Command::Echo(_) => {
+                Ok(())
+            }
         }
     });
     // Nothing is left to wait for; nobody needs the result of a running hash or look-up.
@@ -275,17 +308,21 @@ async fn open(config: Config) -> Result<App, Failure> {
 async fn open_or_create(mut config: Config) -> Result<App, Failure> {
     // Reading all sessions into memory takes longer than one question to the database.
     config.sessions.index_limit = 0;
-    Ok(App::start(config, Clock::System).await?)
+    start::app(config, Clock::System).await
+}
+
+/// Says that there is no instance where the settings point, and how they point elsewhere.
+fn no_instance(config: &Config, what: &str) -> Failure {
+    misused(format!(
+        "there is no Rollcall in {}; say where with --data-dir or ROLLCALL_DATA_DIR ({what}; --database-url and ROLLCALL_DATABASE__URL \
+         name a database, `rollcall serve` makes an instance)",
+        config.data_dir.display()
+    ))
 }
 
 /// Checks that database and instance key are there, and makes neither.
 async fn must_exist(config: &Config) -> Outcome {
-    let none = |what: String| {
-        misused(format!(
-            "there is no instance here: {what}. --data-dir FOLDER or --database-url URL, ROLLCALL_DATA_DIR or \
-             ROLLCALL_DATABASE__URL, or a rollcall.toml in this folder (--config FILE) point at one; `rollcall serve` makes one"
-        ))
-    };
+    let none = |what: String| no_instance(config, &what);
     if let Location::Sqlite(path) = &config.database
         && !path.exists()
     {
@@ -305,6 +342,7 @@ async fn migrate(config: Config) -> Outcome {
     must_exist(&config).await?;
     let _lock = lock::take(&config).await?;
     let store = Store::open(&config.database, &config.pool).await?;
+    start::before_upgrade(&store, &config).await?;
     let applied = store.migrate().await?;
     for name in &applied {
         output::say(&format!("applied {name}"));

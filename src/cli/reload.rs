@@ -1,6 +1,7 @@
 //! SIGHUP: the settings are read again while the server runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::actions::app::App;
 use crate::cli::log::Log;
@@ -20,7 +21,8 @@ type Texts = BTreeMap<&'static str, Secret>;
 
 /// Whether a change of the setting is applied without a restart.
 fn is_applied(path: &str) -> bool {
-    path.starts_with("log.") || path.starts_with("geoip.") || matches!(path, "user_agent.rules" | "database.password")
+    ["log.", "geoip.", "sign_in."].iter().any(|section| path.starts_with(section))
+        || matches!(path, "user_agent.rules" | "database.password" | "http.trusted_proxies")
 }
 
 /// The settings whose values differ.
@@ -69,6 +71,8 @@ impl Reload {
             app.geoip.use_files(files);
         }
         app.store.use_password(next.pool.password.clone());
+        app.sign_in.store(Arc::new(next.sign_in.clone()));
+        app.trusted_proxies.store(Arc::new(next.http.trusted_proxies.clone()));
         self.log.apply(&next.log);
         tracing::info!(applied = applied.join(", "), "settings were read again");
         let restart: Vec<&str> = changed(&app.config.texts, &next.texts).filter(|path| !is_applied(path)).collect();

@@ -13,7 +13,7 @@ use crate::actions::people::bootstrap;
 use crate::actions::policies;
 use crate::cli::reload::Reload;
 use crate::cli::server_file::ServerFile;
-use crate::cli::{Failure, Outcome, lock, notify, output};
+use crate::cli::{Failure, Outcome, lock, notify, output, start};
 use crate::config::Config;
 use crate::domain::Clock;
 use crate::jobs::Jobs;
@@ -32,7 +32,7 @@ pub(super) async fn run(config: Config, reload: Reload) -> Outcome {
         // Before anything worth counting.
         metrics::start()?;
     }
-    let app = App::start(config, Clock::guarded()).await?;
+    let (app, _held) = start::server(config, Clock::guarded()).await?;
     clock::resume(&app, By::System).await?;
     let link = bootstrap::run(&app, By::System).await?;
     let changed = policies::hold_to_instance(&app, By::System).await?;
@@ -81,11 +81,21 @@ pub(super) async fn origin(app: &App) -> Result<String, StoreError> {
     Ok(known.unwrap_or_else(|| app.config.origin(app.config.listen)))
 }
 
+/// Where something on this machine reaches a listener.
+pub(super) fn near(listening: SocketAddr) -> SocketAddr {
+    let ip = listening.ip().to_canonical();
+    SocketAddr::new(if ip.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { ip }, listening.port())
+}
+
 /// Takes the address to listen on.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("cannot listen on {address}: {error}; --listen takes another address").into())
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::PermissionDenied => format!(
+            "cannot listen on {address}: Permission denied; ports below 1024 need CAP_NET_BIND_SERVICE (docs/OPERATIONS.md, Ports)"
+        )
+        .into(),
+        _ => format!("cannot listen on {address}: {error}; --listen takes another address").into(),
+    })
 }
 
 /// Serves until SIGTERM or SIGINT, finishes what runs, and writes down what is only in memory.

@@ -1,9 +1,10 @@
 //! `rollcall session`.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::actions::app::App;
+use crate::actions::applications::app_sessions;
 use crate::actions::by::By;
 use crate::actions::sessions::end;
 use crate::actions::sessions::end_matching;
@@ -237,34 +238,35 @@ async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_
 async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
     let db = app.store.read();
     if let Some(row) = db.find_session(id).await? {
-        let records = records(app, std::slice::from_ref(&row)).await?;
-        for record in records {
-            if is_json {
-                output::line(&serde_json::to_string_pretty(&record)?)?;
-                continue;
-            }
-            for name in COLUMNS {
-                output::line(field(name, &cell(&record, name)).trim_end())?;
-            }
-        }
-        return Ok(());
+        let opened = db.list_app_sessions_of(&[id]).await?.iter().map(app_sessions::record).collect();
+        let mut records = records(app, std::slice::from_ref(&row)).await?;
+        return said(records.pop().unwrap_or_default(), COLUMNS, opened, is_json);
     }
-    let Some(ended) = db.find_ended_session(id).await? else { return Err(format!("there is no session {id}").into()) };
+    let Some(ended) = db.find_ended_detail(id).await? else { return Err(format!("there is no session {id}").into()) };
+    let record = json!({
+        "uuid": ended.uuid, "username": ended.username, "ended": ended.ended_at, "ended_by": ended.ended_by, "reason": ended.reason,
+        "comment": ended.comment,
+    });
+    let columns = &["uuid", "username", "ended", "ended_by", "reason", "comment"];
+    let opened = ended.applications.iter().map(app_sessions::ended_record).collect();
+    said(record.as_object().cloned().unwrap_or_default(), columns, opened, is_json)
+}
+
+/// Prints a session and what it opened.
+fn said(mut record: Map<String, Value>, columns: &[&str], opened: Vec<Value>, is_json: bool) -> Outcome {
     if is_json {
-        return output::line(&serde_json::to_string_pretty(&json!({
-            "uuid": ended.uuid, "username": ended.username, "ended": ended.ended_at, "ended_by": ended.ended_by, "reason": ended.reason,
-            "comment": ended.comment,
-        }))?);
+        record.insert("applications".to_owned(), Value::Array(opened));
+        return output::line(&serde_json::to_string_pretty(&record)?);
     }
-    for (name, value) in [
-        ("uuid", ended.uuid.to_string()),
-        ("username", ended.username),
-        ("ended", ended.ended_at.to_string()),
-        ("ended_by", ended.ended_by),
-        ("reason", ended.reason),
-        ("comment", ended.comment),
-    ] {
-        output::line(field(name, &value).trim_end())?;
+    for name in columns {
+        output::line(field(name, &cell(&record, name)).trim_end())?;
+    }
+    for application in opened.iter().filter_map(Value::as_object) {
+        let hosts = application.get("hosts").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let where_to: Vec<&str> = hosts.chain(application.get("client_id").and_then(Value::as_str)).collect();
+        let (slug, created, used) = (cell(application, "slug"), cell(application, "created"), cell(application, "last_used"));
+        let words = format!("{slug} ({}), opened {created}, last used {used}", where_to.join(", "));
+        output::line(&field("application", &words))?;
     }
     Ok(())
 }

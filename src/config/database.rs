@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::kinds::{DURATION, SECRET};
+use crate::config::kinds::{BOOL, DURATION, SECRET};
 use crate::config::secret::Secret;
 use crate::config::secret_files;
 use crate::config::section::{Kind, section};
@@ -32,6 +32,10 @@ section! {
         /// A file that holds it is read again for every new connection, so that a password can be changed
         /// without a restart.
         password: Option<Secret> = SECRET, unset "that of database.url", example "…";
+
+        /// Whether a backup is written before a new version changes the schema of a database that has users:
+        /// `before-VERSION.backup` in `data_dir`, of which the last two are kept.
+        backup_before_upgrade: bool = BOOL, default "true";
 
         /// PostgreSQL: the most connections for reads.
         read_connections: usize = COUNT, default "6";

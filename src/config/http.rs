@@ -52,7 +52,14 @@ const NETWORKS: Kind<Vec<ipnet::IpNet>> = Kind::new("networks such as 10.0.0.0/8
 const COUNT: Kind<usize> =
     Kind::new("a whole number above zero", |text| text.parse().ok().filter(|count| *count > 0 && *count <= 1_000_000));
 
-const PUBLIC_URL: Kind<PublicUrl> = Kind::new("an address such as https://sessions.example.com", PublicUrl::parse);
+const PUBLIC_URL: Kind<PublicUrl> =
+    Kind::new("an address such as https://sessions.example.com", PublicUrl::parse).explained(|text| {
+        let uri: axum::http::Uri = text.parse().ok()?;
+        let has_path = matches!(uri.scheme_str(), Some("http" | "https")) && !matches!(uri.path(), "" | "/");
+        has_path.then_some(
+            "has a path. Applications on one host name can act for each other's users: give Rollcall a host name of its own",
+        )
+    });
 
 /// An address people use: scheme and host, without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +90,9 @@ impl PublicUrl {
         self.origin.starts_with("https:")
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads an address; `None` for one with a path, a query or a user, and for other schemes than http and https.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let uri: axum::http::Uri = text.parse().ok()?;
         let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
         let host = uri.authority()?.as_str();

@@ -6,7 +6,12 @@
 /// variables"): `{SVC}_SERVICE_HOST`, `{SVC}_SERVICE_PORT`, `{SVC}_SERVICE_PORT_{NAME}`, `{SVC}_PORT`, and
 /// `{SVC}_PORT_{NUMBER}_{PROTOCOL}` with `_PROTO`, `_PORT` and `_ADDR`. `{SVC}` may go on after `ROLLCALL`:
 /// a service `rollcall-db` is `ROLLCALL_DB`.
+///
+/// `ROLLCALL_VERSION`, which images set, and `ROLLCALL_PORT` are left out with any value.
 pub(super) fn is_of_a_service(name: &str, value: &str) -> bool {
+    if matches!(name, "ROLLCALL_VERSION" | PORT) {
+        return true;
+    }
     // A setting within a section has two of them; a service cannot.
     if name.contains("__") {
         return false;
@@ -23,6 +28,26 @@ pub(super) fn is_of_a_service(name: &str, value: &str) -> bool {
     // The marks may overlap: the service `rollcall-port` has `ROLLCALL_PORT_PORT_9000_TCP`.
     let mut behind_marks = (0..name.len()).filter_map(|at| name.get(at..)?.strip_prefix("_PORT_"));
     behind_marks.any(|rest| is_numbered(rest, value))
+}
+
+/// The variable that people take for a setting.
+const PORT: &str = "ROLLCALL_PORT";
+
+/// What to tell about such variables; `None` when there are none.
+pub(super) fn warning(names: &[String]) -> Option<String> {
+    const NAMED: usize = 3;
+    let mut named = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if named.is_empty() {
+        return None;
+    }
+    if names.len() > NAMED {
+        named.push_str(&format!(" and {} more", names.len() - NAMED));
+    }
+    let port = if names.iter().any(|name| name == PORT) { "; to set the port, use ROLLCALL_LISTEN" } else { "" };
+    Some(format!(
+        "no settings, and left out: {named}. Kubernetes sets such variables for services; `enableServiceLinks: false` in the pod \
+         keeps them away{port}"
+    ))
 }
 
 /// Whether a name ends, behind `_PORT_`, as that of a numbered port: `9000_TCP`, `9000_TCP_ADDR`.
@@ -63,6 +88,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_warning_names_three_of_them_and_the_cure() {
+        let warning = |names: &[&str]| warning(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(warning(&[]), None);
+        let one = warning(&["ROLLCALL_SERVICE_HOST"]).unwrap();
+        assert!(one.contains("ROLLCALL_SERVICE_HOST.") && one.contains("enableServiceLinks: false"), "{one}");
+        assert!(!one.contains("ROLLCALL_LISTEN"), "{one}");
+        let many = warning(&["ROLLCALL_A", "ROLLCALL_B", "ROLLCALL_C", "ROLLCALL_D", "ROLLCALL_PORT"]).unwrap();
+        assert!(many.contains("ROLLCALL_A, ROLLCALL_B, ROLLCALL_C and 2 more"), "{many}");
+        assert!(many.ends_with("to set the port, use ROLLCALL_LISTEN"), "{many}");
+    }
+
+    #[test]
     fn variables_of_services_are_told_from_settings() {
         for (name, value) in [
             ("ROLLCALL_SERVICE_HOST", "10.0.0.1"),
@@ -71,6 +108,8 @@ mod tests {
             ("ROLLCALL_SERVICE_PORT_HTTP", "9000"),
             ("ROLLCALL_SERVICE_PORT_HTTP_ALT", "9000"),
             ("ROLLCALL_PORT", "tcp://10.0.0.1:9000"),
+            ("ROLLCALL_PORT", "9000"),
+            ("ROLLCALL_VERSION", "0.1.0"),
             ("ROLLCALL_PORT_9000_TCP", "tcp://10.0.0.1:9000"),
             ("ROLLCALL_PORT_9000_TCP", "tcp://[fd00::1]:9000"),
             ("ROLLCALL_PORT_9000_TCP_PROTO", "tcp"),
@@ -85,7 +124,7 @@ mod tests {
             assert!(is_of_a_service(name, value), "{name}={value}");
         }
         for (name, value) in [
-            ("ROLLCALL_PORT", "9000"),
+            ("ROLLCALL_VERSIONS", "0.1.0"),
             ("ROLLCALL_SERVICE_HOST", "0.0.0.0:9000"),
             ("ROLLCALL_SERVICE_PORT", "tcp://10.0.0.1:9000"),
             ("ROLLCALL_LISTEN_PORT", "9000"),

@@ -103,6 +103,8 @@ pub struct Config {
     pub database: Location,
     /// Its connections, where it is PostgreSQL.
     pub pool: PoolConfig,
+    /// Whether a backup is made before its schema is upgraded.
+    pub backup_before_upgrade: bool,
     /// `[geoip]`
     pub geoip: GeoIpConfig,
     /// `[user_agent]`
@@ -147,6 +149,7 @@ impl Config {
         let database = DatabaseConfig::read(&values)?;
         Ok(Self {
             pool: database.pool(values.file_of("database.password")),
+            backup_before_upgrade: database.backup_before_upgrade,
             database: database.location(&data_dir),
             geoip: GeoIpConfig::read(&values)?,
             user_agent: UserAgentConfig::read(&values)?,

@@ -82,6 +82,9 @@ pub(super) struct Kind<T> {
     pub form: &'static str,
     /// Gives `None` for a text that is not of the form.
     pub read: fn(&str) -> Option<T>,
+    /// What is wrong with a text that is not of the form, where there is more to say than the form: completes
+    /// "The value …".
+    pub why: fn(&str) -> Option<&'static str>,
     /// Whether white space around the text belongs to the value.
     pub is_verbatim: bool,
     pub is_secret: bool,
@@ -89,15 +92,19 @@ pub(super) struct Kind<T> {
 
 impl<T> Kind<T> {
     pub(super) const fn new(form: &'static str, read: fn(&str) -> Option<T>) -> Self {
-        Self { form, read, is_verbatim: false, is_secret: false }
+        Self { form, read, why: |_| None, is_verbatim: false, is_secret: false }
+    }
+
+    pub(super) const fn explained(self, why: fn(&str) -> Option<&'static str>) -> Self {
+        Self { why, form: self.form, read: self.read, is_verbatim: self.is_verbatim, is_secret: self.is_secret }
     }
 
     pub(super) const fn verbatim(self) -> Self {
-        Self { is_verbatim: true, form: self.form, read: self.read, is_secret: self.is_secret }
+        Self { is_verbatim: true, form: self.form, read: self.read, why: self.why, is_secret: self.is_secret }
     }
 
     pub(super) const fn secret(self) -> Self {
-        Self { is_secret: true, form: self.form, read: self.read, is_verbatim: self.is_verbatim }
+        Self { is_secret: true, form: self.form, read: self.read, why: self.why, is_verbatim: self.is_verbatim }
     }
 }
 

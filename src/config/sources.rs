@@ -53,6 +53,8 @@ pub struct Given {
 pub(super) struct Values {
     given: BTreeMap<&'static str, Value>,
     warnings: Vec<String>,
+    /// Variables that Kubernetes sets for services.
+    of_services: Vec<String>,
     file: Option<PathBuf>,
 }
 
@@ -102,8 +104,7 @@ impl Values {
                 Some(rest) => rest.to_lowercase().replace("__", "."),
             };
             if kubernetes::is_of_a_service(&name, &text) {
-                self.warnings
-                    .push(format!("{name} is not a setting: Kubernetes sets it for a service whose name begins with rollcall"));
+                self.of_services.push(name);
                 continue;
             }
             // An empty variable is an unset one: container files cannot leave one out.
@@ -183,7 +184,9 @@ impl Values {
 
     /// What looks wrong, and is no reason not to start.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.warnings.clone()
+        let mut warnings = self.warnings.clone();
+        warnings.extend(kubernetes::warning(&self.of_services));
+        warnings
     }
 
     /// All values as they are given.
@@ -232,7 +235,10 @@ impl Values {
             Some(read) => Ok(Some(read)),
             None => {
                 let shown = if value.is_secret { "its value" } else { &value.text };
-                Err(ConfigError(format!("{}: {shown} is not {}", value.source, kind.form)))
+                Err(ConfigError(match (kind.why)(&value.text) {
+                    Some(why) => format!("{}: {shown} {why}", value.source),
+                    None => format!("{}: {shown} is not {}", value.source, kind.form),
+                }))
             }
         }
     }

@@ -134,11 +134,13 @@ pub enum EndReason {
     LimitReached,
     /// It was used from another network or place than the one it is bound to.
     Moved,
+    /// A backup was restored that it was in.
+    Restored,
 }
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::SignedOut,
         Self::Revoked,
         Self::Expired,
@@ -149,6 +151,7 @@ impl EndReason {
         Self::UserRemoved,
         Self::LimitReached,
         Self::Moved,
+        Self::Restored,
     ];
 
     /// The reason of that word; `None` when there is none.
@@ -171,6 +174,7 @@ impl EndReason {
             Self::UserRemoved => "user_removed",
             Self::LimitReached => "limit_reached",
             Self::Moved => "moved",
+            Self::Restored => "restored",
         }
     }
 }

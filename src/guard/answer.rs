@@ -35,9 +35,7 @@ pub fn allowed(kind: Kind, guarded: &Guarded, who: Option<&Subject>, caller: &He
         Some(value) => drop(headers.insert(header::AUTHORIZATION, value.clone())),
         None => removed.push("authorization"),
     }
-    if let (Some(who), Some(guard)) = (who, guarded.application.guard()) {
-        let (slug, provider) = (guarded.application.slug.as_str(), provider_name(&guarded.application));
-        let to = SentTo { guard, groups: &guarded.application.groups_sent, slug, provider, words: seen.words };
+    if let (Some(who), Some(to)) = (who, sent_to(guarded, seen.words)) {
         for (name, value) in identity::headers(&who.identity, to)? {
             let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) else {
                 return None;
@@ -58,6 +56,18 @@ pub struct Seen<'a> {
     pub authorization: Option<&'a HeaderValue>,
     /// In whose words the check was asked.
     pub words: Words,
+}
+
+/// How many bytes the identity headers of a user would take.
+#[must_use]
+pub fn identity_size(guarded: &Guarded, who: &Subject, words: Words) -> usize {
+    sent_to(guarded, words).map_or(0, |to| identity::size(&who.identity, to))
+}
+
+fn sent_to(guarded: &Guarded, words: Words) -> Option<SentTo<'_>> {
+    let Guarded { application, .. } = guarded;
+    let (slug, provider) = (application.slug.as_str(), provider_name(application));
+    Some(SentTo { guard: application.guard()?, groups: &application.groups_sent, slug, provider, words })
 }
 
 fn provider_name(application: &Application) -> &str {
@@ -167,7 +177,7 @@ fn refused_with(app: &App, guarded: &Guarded, refusal: &Refusal, sign_out: &str)
         None => "This may not be opened.".to_owned(),
     }];
     texts.extend(refusal.missing.iter().map(|missing| reason(*missing).to_owned()));
-    texts.push(match app.config.sign_in.help.as_str() {
+    texts.push(match app.sign_in.load().help.as_str() {
         "" => "An administrator can give access.".to_owned(),
         help => help.to_owned(),
     });

@@ -1,27 +1,32 @@
 //! The check: a reverse proxy asks whether a request may pass to an app.
 
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::actions::app::App;
-use crate::actions::guard::check::{Judged, Question, Verdict, check as judge};
+use crate::actions::guard::check::{Judged, Question, Verdict, check as judge, too_large};
 use crate::domain::PlainSecret;
 use crate::domain::application::host::Host;
 use crate::domain::guard::credentials::{Ambiguous, Given};
 use crate::domain::guard::forwarded::{self, Asked, Check};
 use crate::domain::guard::headers::Headers;
 use crate::domain::guard::kind::Kind;
-use crate::domain::guard::navigation::{is_navigation, is_preflight};
+use crate::domain::guard::navigation::{is_navigation, is_preflight, may_be_navigation};
 use crate::domain::guard::places::Words;
 use crate::domain::guard::{credentials, places, readings};
 use crate::guard::answer::{self, Needs, Seen};
 use crate::guard::cookies::{self, Name};
 use crate::guard::hosts::{self, Guarded};
 use crate::guard::places::{Visit, visit};
+use crate::guard::probe;
 use crate::guard::shelter::shelter;
 use crate::http::client::ClientInfo;
+use crate::metrics;
 use crate::store::StoreError;
 
 /// The slug that means the application that has the host.
@@ -70,7 +75,8 @@ pub async fn authentik_envoy(State(app): State<App>, request: Request) -> Respon
 
 async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    shelter(app, async {
+    let (started, about) = (Instant::now(), OnceLock::new());
+    let response = shelter(app, async {
         // The proxy in front of Rollcall itself is trusted, and strangers reach it.
         let is_at_home = match parts.headers.single("host") {
             Ok(Some(host)) => Host::parse(host).is_some_and(|host| hosts::is_own(&app.config, &host)),
@@ -79,16 +85,23 @@ async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Reques
         if is_at_home || app.config.http.public_url.is_none() {
             return Ok(StatusCode::NOT_FOUND.into_response());
         }
-        if hosts::trusted_peer(&app.config, &parts.extensions).is_none() {
+        if hosts::trusted_peer(&app, &parts.extensions).is_none() {
             hosts::tell_of_stranger(&parts.extensions);
             return Ok(answer::forbidden());
         }
         match read(app, kind, slug, &parts).await? {
-            Some((asked, guarded)) => judged(app, (kind, words), &asked, &guarded, &parts).await,
+            Some((asked, guarded)) => {
+                drop(about.set(Arc::clone(&guarded.application)));
+                judged(app, (kind, words), &asked, &guarded, &parts).await
+            }
             None => Ok(answer::forbidden()),
         }
     })
-    .await
+    .await;
+    probe::note(app, Some(kind), &parts, response.status()).await;
+    let slug = about.get().map(|application| application.slug.as_str());
+    metrics::count_check(kind.as_str(), response.status().as_u16(), slug, started.elapsed());
+    response
 }
 
 /// What is asked for, and on which guarded host. `None`: it is not clear, or there is no such host.
@@ -108,7 +121,7 @@ async fn read(app: &App, kind: Kind, slug: &str, parts: &Parts) -> Result<Option
 }
 
 /// Envoy's checks are for path and query behind the third segment (the fourth slash) of their own address.
-fn behind_prefix(target: &str) -> &str {
+pub(in crate::guard) fn behind_prefix(target: &str) -> &str {
     let path = target.split('?').next().unwrap_or_default();
     match path.match_indices('/').nth(3) {
         Some((at, _)) => target.get(at..).unwrap_or_default(),
@@ -145,7 +158,9 @@ async fn judged(
     if readings.iter().any(|reading| places::is_ours(&reading.path)) {
         return Ok(answer::forbidden());
     }
-    let (headers, is_navigation) = (&parts.headers, is_navigation(asked.method(), &parts.headers));
+    let headers = &parts.headers;
+    let is_untold = (kind, words) == (Kind::Envoy, Words::Authentik) && may_be_navigation(asked.method(), headers);
+    let is_navigation = is_untold || is_navigation(asked.method(), headers);
     let key = cookies::find(&app.config, headers, &guarded.host, Name::App);
     let password = match password(app, asked, headers) {
         Ok(password) => password,
@@ -169,7 +184,14 @@ async fn judged(
     let needs = |lacks| Needs { kind, asked, is_navigation, words, lacks };
     Ok(match &verdict {
         Verdict::Anonymous => answer::allowed(kind, guarded, None, headers, seen).unwrap_or_else(answer::forbidden),
-        Verdict::Allowed(who) => answer::allowed(kind, guarded, Some(who), headers, seen).unwrap_or_else(answer::forbidden),
+        Verdict::Allowed(who) => match answer::allowed(kind, guarded, Some(who), headers, seen) {
+            Some(response) => response,
+            None => {
+                let bytes = answer::identity_size(guarded, who, words);
+                too_large(app, &guarded.application, (who, bytes), question).await?;
+                answer::forbidden()
+            }
+        },
         Verdict::WrongPassword => answer::challenge(guarded, None),
         Verdict::SignIn => answer::sign_in(app, guarded, headers, needs(None)),
         Verdict::Prove(lacks) => answer::sign_in(app, guarded, headers, needs(Some(lacks))),

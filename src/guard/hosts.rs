@@ -55,14 +55,14 @@ impl Guarded {
 #[must_use]
 pub fn is_own(config: &Config, host: &Host) -> bool {
     let own = config.http.public_url.as_ref().and_then(|url| url.origin().split_once("://"));
-    own.and_then(|(_, authority)| Host::parse(authority)).is_some_and(|own| own == *host)
+    own.and_then(|(_, authority)| Host::typed(authority)).is_some_and(|own| own == *host)
 }
 
 /// The address of the peer that a request came from, if it is a trusted proxy.
 #[must_use]
-pub fn trusted_peer(config: &Config, extensions: &Extensions) -> Option<IpAddr> {
+pub fn trusted_peer(app: &App, extensions: &Extensions) -> Option<IpAddr> {
     let peer = peer(extensions)?;
-    is_trusted(peer, &config.http.trusted_proxies).then_some(peer)
+    is_trusted(peer, &app.trusted_proxies.load()).then_some(peer)
 }
 
 /// Tells once a minute of a peer whose checks are refused.

@@ -4,15 +4,16 @@
 pub mod answer;
 pub mod callback;
 pub mod check;
-pub mod configuration;
 pub mod cookies;
 pub mod go;
 mod head;
 pub mod hosts;
 pub mod page;
 pub mod places;
+mod probe;
 pub mod shelter;
 pub mod start;
 pub mod state;
 
+pub use crate::actions::guard::configuration;
 pub use hosts::misdirected;

@@ -20,6 +20,7 @@ use crate::guard::callback;
 use crate::guard::cookies::{self, Name};
 use crate::guard::hosts::Guarded;
 use crate::guard::page::Page;
+use crate::guard::probe;
 use crate::guard::shelter::shelter;
 use crate::guard::start;
 use crate::http::client::ClientInfo;
@@ -45,7 +46,7 @@ pub struct Visit<'a> {
 /// `/.rollcall/…` and `/outpost.goauthentik.io/…`, as the proxy passes them on.
 pub async fn show(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    shelter(&app, async {
+    let response = shelter(&app, async {
         let Some((words, place)) = exact(parts.uri.path()) else { return Ok(StatusCode::NOT_FOUND.into_response()) };
         if place == Place::Ping {
             return Ok(StatusCode::NO_CONTENT.into_response());
@@ -62,7 +63,9 @@ pub async fn show(State(app): State<App>, request: Request) -> Response {
             None => Ok(StatusCode::NOT_FOUND.into_response()),
         }
     })
-    .await
+    .await;
+    probe::note(&app, None, &parts, response.status()).await;
+    response
 }
 
 /// Answers one of these addresses.

@@ -58,13 +58,13 @@ impl ClientInfo {
 /// Finds out where the request comes from and gives it an id.
 pub async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-    let trusted = &app.config.http.trusted_proxies;
+    let trusted = app.trusted_proxies.load_full();
     let headers = request.headers();
-    let is_proxied = peer.is_some_and(|peer| is_trusted(peer, trusted));
+    let is_proxied = peer.is_some_and(|peer| is_trusted(peer, &trusted));
     let scheme = headers.get("x-forwarded-proto").filter(|_| is_proxied).map(HeaderValue::as_bytes);
     let host = headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
     let info = ClientInfo {
-        ip: peer.map_or(Address::UNKNOWN, |peer| Address(client_address(peer, headers, trusted))),
+        ip: peer.map_or(Address::UNKNOWN, |peer| Address(client_address(peer, headers, &trusted))),
         is_https: scheme.map_or(app.config.is_https() && is_proxied, |scheme| scheme.eq_ignore_ascii_case(b"https")),
         is_from_unknown_proxy: !is_proxied && headers.contains_key("x-forwarded-for"),
         host: host.unwrap_or_default(),

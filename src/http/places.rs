@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -22,14 +23,14 @@ pub struct Bounds {
     /// The most at once from one address, or from one IPv6 network of /64.
     pub per_address: usize,
     /// Trusted proxies, which have no limit by address, since they pass on the connections of all
-    /// clients.
-    pub trusted: Vec<IpNet>,
+    /// clients. SIGHUP replaces them.
+    pub trusted: Arc<ArcSwap<Vec<IpNet>>>,
 }
 
 impl Default for Bounds {
     /// The defaults of the settings.
     fn default() -> Self {
-        Self { in_all: 8192, per_address: 512, trusted: Vec::new() }
+        Self { in_all: 8192, per_address: 512, trusted: Arc::default() }
     }
 }
 
@@ -87,7 +88,7 @@ impl Places {
     pub fn take(&self, one: OwnedSemaphorePermit, peer: SocketAddr) -> Option<Place> {
         let ip = peer.ip().to_canonical();
         let of_addresses = Arc::clone(&self.of_addresses);
-        if self.bounds.trusted.iter().any(|network| network.contains(&ip)) {
+        if self.bounds.trusted.load().iter().any(|network| network.contains(&ip)) {
             return Some(Place { _one: one, address: None, of_addresses });
         }
         let address = network_of(ip);
@@ -135,7 +136,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_has_only_its_share() {
-        let bounds = Bounds { in_all: 10, per_address: 2, trusted: vec!["10.0.0.0/8".parse().unwrap()] };
+        let bounds =
+            Bounds { in_all: 10, per_address: 2, trusted: Arc::new(ArcSwap::from_pointee(vec!["10.0.0.0/8".parse().unwrap()])) };
         let places = Places::new(bounds);
         let take = async |text: &str| places.take(places.free().await.unwrap(), peer(text));
         let one = take("192.0.2.1").await.unwrap();
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn bounds_follow_the_descriptors() {
         let bounds = |descriptors| {
-            let bounds = Bounds { in_all: 8192, per_address: 512, trusted: Vec::new() }.within(descriptors);
+            let bounds = Bounds::default().within(descriptors);
             (bounds.in_all, bounds.per_address)
         };
         assert_eq!(bounds(None), (8192, 512));

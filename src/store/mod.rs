@@ -2,6 +2,7 @@
 //! PostgreSQL share. Nothing above this module knows which of the two it talks to.
 
 pub mod applications;
+pub mod backup;
 pub mod db;
 pub mod error;
 pub mod events;
@@ -14,6 +15,7 @@ pub mod sign_in;
 pub mod timeline;
 
 pub use db::handle::{BoxFuture, Db};
+pub use db::hold::{Held, Use};
 pub use db::migrate::{Migration, foreign_schema, migrations};
 pub use db::pending::CountKey;
 pub use db::value::{FromRow, Row, Value};
@@ -299,6 +301,15 @@ impl Store {
             Database::Postgres(postgres) => postgres.ping().await?,
         }
         self.read().one::<i64>("SELECT count(*) FROM settings WHERE name = 'ping'", &[]).await.map(drop)
+    }
+
+    /// The kind of database: `sqlite` or `postgres`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.database {
+            Database::Sqlite(_) => "sqlite",
+            Database::Postgres(_) => "postgres",
+        }
     }
 
     /// `SQLite 3.50.0` or `PostgreSQL 15.1`.

@@ -195,7 +195,7 @@ const COMMANDS: [&[&str]; 19] = [
 
 on_both!(commands_make_no_instance, |home| async move {
     let says = |done: &Done| {
-        done.code == 2 && done.out.is_empty() && done.err.contains("there is no instance here") && done.err.contains("--data-dir")
+        done.code == 2 && done.out.is_empty() && done.err.contains("there is no Rollcall in") && done.err.contains("--data-dir")
     };
     for args in COMMANDS {
         let done = home.run(args);

@@ -219,6 +219,7 @@ impl<'a> Cast<'a> {
         let query = if route.ends_with("/bulk_delete/") { format!("?user_pks={owner}") } else { String::new() };
         let fill = |path: String| {
             let path = path.replace("{*path}", "x").replace("{uuid}", &self.uuid).replace("{group_uuid}", &self.group);
+            let path = path.replace("{number}", "1").replace("{opened}", "00000000-0000-4000-8000-00000000dead");
             path.replace("{key}", &self.link).replace("{id}", &self.newcomer.id.0.to_string()) + &query
         };
         let mut samples: Vec<(String, String)> =

@@ -84,3 +84,33 @@ async fn nothing_listens_for_metrics_unless_it_is_set() {
     assert_eq!(answer.status(), 404);
     assert!(!server.log().contains("metrics"));
 }
+
+on_both!(checks_of_reverse_proxies_are_counted_by_application, |home| async move {
+    let home = home
+        .with_administrator()
+        .with("ROLLCALL_METRICS__LISTEN", "127.0.0.1:0")
+        .with("ROLLCALL_HTTP__PUBLIC_URL", "http://id.example")
+        .with("ROLLCALL_HTTP__TRUSTED_PROXIES", "127.0.0.1");
+    home.ok(&["app", "add", "wiki", "--host", "wiki.example"]);
+    home.ok(&["app", "rule", "wiki", "add", "/health", "--allow", "anyone"]);
+    home.ok(&["app", "rule", "wiki", "add", "/mine", "--allow", "signed_in"]);
+    let server = home.serve().await;
+    let address = address(&server).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (host, path, status) in
+        [("wiki.example", "/health", 200), ("wiki.example", "/mine", 401), ("wiki.example", "/", 403), ("a.b.c", "/", 403)]
+    {
+        let url = format!("{}/guard/nginx/-", server.origin);
+        let request = client.get(url).header("host", host).header("x-original-method", "GET");
+        let answer = request.header("x-original-url", format!("http://{host}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{host}{path}");
+    }
+    let text = read(&address).await;
+    for (outcome, application) in [("allowed", "wiki"), ("sign_in", "wiki"), ("refused", "wiki"), ("refused", "none")] {
+        let series = format!(r#"rollcall_guard_checks_total{{kind="nginx",outcome="{outcome}",application="{application}"}}"#);
+        assert_eq!(value(&text, &series), 1.0);
+    }
+    assert_eq!(value(&text, r#"rollcall_guard_seconds_count{kind="nginx"}"#), 4.0);
+    assert_eq!(value(&text, "rollcall_app_sessions"), 0.0);
+    assert!(!text.contains("a.b.c") && !text.contains("wiki.example"), "{text}");
+});

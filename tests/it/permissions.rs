@@ -10,7 +10,8 @@ use std::time::Duration;
 use rollcall::actions::ActionError;
 use rollcall::actions::applications::guards::{self, GuardChange};
 use rollcall::actions::applications::test::Question;
-use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords};
+use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords, rules};
+use rollcall::actions::backup::{self, BackupError};
 use rollcall::actions::by::By;
 use rollcall::actions::guard::tickets;
 use rollcall::actions::import::ImportError;
@@ -49,7 +50,9 @@ use crate::support::app::TestUser;
 /// Public functions that take no caller, and why they need none.
 const DOORS: &[(&str, &str)] = &[
     ("app.rs start", "the process starts"),
+    ("app.rs start_on", "the process starts"),
     ("applications/passwords.rs app_password", "the app password is the right"),
+    ("backup/make.rs last", "a read for `rollcall check` and the metrics"),
     ("batching.rs ask", "runs what an action asks"),
     ("clock.rs find_note", "a read for `rollcall check`, of a database without an App"),
     ("guard/check.rs check", "judges by the app key or the app password"),
@@ -155,6 +158,12 @@ impl<T> Outcome for Result<T, ActionError> {
     }
 }
 
+impl<T> Outcome for Result<T, BackupError> {
+    fn refused(self) -> bool {
+        matches!(self, Err(BackupError::Action(error)) if is_refusal(&error))
+    }
+}
+
 impl<T> Outcome for Result<T, ImportError> {
     fn refused(self) -> bool {
         matches!(self, Err(ImportError::Forbidden))
@@ -227,6 +236,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("applications/edit.rs add", applications::add(server, by, named()));
     call!("applications/edit.rs change", applications::change(server, by, "wiki", ApplicationChange::default()));
     call!("applications/edit.rs edit", applications::edit(server, by, "wiki", |_| Ok(())));
+    let rule = rules::RuleChange::Remove(1);
+    call!("applications/rules.rs change", rules::change(server, by, "wiki", None, rule));
     call!("applications/access.rs check", access::check(server, by, "wiki", alice.id));
     call!("applications/access.rs list_allowed", access::list_allowed(server, by, alice.id));
     call!("applications/guards.rs add", guards::add(server, by, GuardChange::default()));
@@ -252,6 +263,19 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     let kept = applications::remove_and_keep_guard(server, by, "wiki").await;
     calls.insert("applications/edit.rs remove_and_keep_guard", kept.refused());
     call!("applications/edit.rs remove", applications::remove(server, by, "wiki"));
+    let (dir, now) = (app.db.dir.path(), app.app.clock.now());
+    let file = dir.join("of-the-command-line.backup");
+    let options = |by, to| backup::make(by, &server.store, now, backup::Options { key: None, to, is_replacing: true });
+    options(By::Cli, Some(file.as_path())).await.unwrap();
+    let of_a_stranger = dir.join("of-a-stranger.backup");
+    call!("backup/make.rs make", options(by, Some(of_a_stranger.as_path())));
+    assert!(!of_a_stranger.exists());
+    call!("backup/make.rs note", backup::note(by, &server.store, now));
+    let key = server.config.instance_key_path();
+    call!("backup/make.rs before_upgrade", backup::before_upgrade(by, &server.store, now, dir, &key));
+    let key = (key.as_path(), backup::KeyRule::Stay);
+    let whole = backup::BackupFile::open(&file).unwrap();
+    call!("backup/restore.rs restore", backup::restore(by, &server.store, whole, now, key, false));
     call!("clock.rs resume", clock::resume(server, by));
     call!("clock.rs keep", clock::keep(server, by));
     call!("clock.rs request_confirmation", clock::request_confirmation(server, by));
@@ -430,6 +454,7 @@ db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_ser
     for (name, is_refused) in &called {
         let operates = name.starts_with("upkeep/")
             || name.starts_with("clock.rs")
+            || name.starts_with("backup/")
             || name.contains("hold_")
             || name.contains("mark_policy")
             || ["import.rs run", "people/bootstrap.rs run", "sign_in/guesses.rs sweep", "tokens/keys.rs clear"].contains(name)

@@ -1,12 +1,13 @@
 //! App sessions: listing them, and ending one without its session.
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::domain::UserId;
-use crate::domain::application::session::AppEndReason;
+use crate::domain::application::session::{AppEndReason, EndedAppSession};
 use crate::domain::event::EventContent;
 use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
 
@@ -17,6 +18,24 @@ pub fn visible(by: By<'_>) -> Option<UserId> {
         By::Principal(who, _) => who.visible(),
         By::Cli | By::System => None,
     }
+}
+
+/// An app session of a live session as an object, for exports and the command line, under the names of the API.
+#[must_use]
+pub fn record(row: &AppSessionRow) -> Value {
+    json!({
+        "uuid": row.uuid.hyphenated().to_string(), "slug": row.slug, "name": row.name, "hosts": row.hosts, "client_id": row.client_id,
+        "created": row.created_at, "last_used": row.last_used_at,
+    })
+}
+
+/// The same of a session that ended.
+#[must_use]
+pub fn ended_record(ended: &EndedAppSession) -> Value {
+    json!({
+        "uuid": ended.uuid, "slug": ended.slug, "name": ended.name, "hosts": ended.hosts, "client_id": ended.client_id,
+        "created": ended.created_at(), "last_used": ended.last_used_at(),
+    })
 }
 
 /// App sessions of live sessions that the caller may see, the latest used first: those after the first `skip`, at most

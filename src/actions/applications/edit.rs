@@ -36,6 +36,8 @@ pub struct ApplicationChange {
     pub provider: Option<Option<i64>>,
     /// Whether app sessions end whose users may not open it any more.
     pub apply_now: bool,
+    /// Only if it is still of this version ([`Application::version`]).
+    pub expected: Option<String>,
 }
 
 impl ApplicationChange {
@@ -152,10 +154,13 @@ async fn attach(db: &Db<'_>, application: &mut Application, id: i64) -> Result<(
 /// Changes an application and gives it.
 ///
 /// # Errors
-/// As for [`add`], and [`ActionError::NotFound`].
+/// As for [`add`], [`ActionError::NotFound`], and [`ActionError::Outdated`] when it is not of the expected version.
 pub async fn change(app: &App, by: By<'_>, slug: &str, wanted: ApplicationChange) -> Result<Application, ActionError> {
     let (provider, apply_now) = (wanted.provider, wanted.apply_now);
     let edit = move |application: &mut Application| {
+        if wanted.expected.as_ref().is_some_and(|expected| *expected != application.version()) {
+            return Err(ActionError::Outdated);
+        }
         wanted.apply(application);
         Ok(())
     };

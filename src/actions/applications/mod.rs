@@ -6,6 +6,7 @@ pub mod edit;
 pub mod guards;
 pub(in crate::actions) mod import;
 pub mod passwords;
+pub mod rules;
 pub mod test;
 
 pub use edit::{ApplicationChange, add, change, edit, remove, remove_and_keep_guard};
@@ -32,7 +33,7 @@ fn check_guard(app: &App, guard: Guard) -> Result<Guard, ApplicationRule> {
 /// The host of an origin such as `https://sessions.example.com`; `None` for an address of IPv6.
 #[must_use]
 pub fn own_host(origin: &str) -> Option<Host> {
-    Host::parse(origin.split_once("://").map_or(origin, |(_, host)| host))
+    Host::typed(origin.split_once("://").map_or(origin, |(_, host)| host))
 }
 
 /// A conflict with what is stored: the slug, or a host. `hosts` says whether hosts were written.

@@ -57,7 +57,7 @@ fn split(url: &str) -> Option<(Host, String)> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (host, path) = rest.split_at(end);
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    Some((Host::parse(host)?, if path.is_empty() { "/".to_owned() } else { path.to_owned() }))
+    Some((Host::typed(host)?, if path.is_empty() { "/".to_owned() } else { path.to_owned() }))
 }
 
 /// Answers whether a user would be let in, by which rules, and what is missing.
@@ -113,7 +113,7 @@ pub async fn test(app: &App, by: By<'_>, question: &Question) -> Result<Answer, 
         application: std::sync::Arc::clone(application),
         readings,
         judgement,
-        headers: headers.unwrap_or_default(),
+        headers: headers.filter(|_| is_open).unwrap_or_default(),
         is_open,
         obstacle,
     })

@@ -173,6 +173,37 @@ pub(in crate::actions) async fn refuse(
     Ok(Verdict::Refused(Box::new(refusal)))
 }
 
+/// The rule that stands for the size of an identity: no application has so many.
+const SIZE: Option<usize> = Some(usize::MAX);
+
+/// The event of a user who may open an application and whose identity headers are too large, once a minute.
+///
+/// # Errors
+/// When the user cannot be looked up.
+pub async fn too_large(
+    app: &App,
+    application: &Application,
+    (who, bytes): (&Subject, usize),
+    question: Question<'_>,
+) -> Result<(), StoreError> {
+    let Some(user) = app.store.read().find_user_by_uuid(who.identity.uuid).await? else { return Ok(()) };
+    let now = app.clock.now();
+    if !app.refusals.is_due((user.id.0, application.id, SIZE), now) {
+        return Ok(());
+    }
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let (application, groups) = (application.slug.clone(), count(who.identity.groups.len()));
+    let content = EventContent::IdentityTooLarge { application, groups, bytes: count(bytes) };
+    let actor = Actor { ip: Some(question.client.ip), request_id: question.request_id.to_owned(), ..Actor::system() };
+    let event = content.by(&actor.as_user(user.id, &user.username), now).about(user.id, &user.username);
+    // The answer is the same without the event.
+    let written = app.store.write(move |db| Box::pin(async move { db.insert_events(&[event]).await })).await;
+    if let Err(error) = written {
+        tracing::warn!(%error, "the event of an identity that is too large could not be written");
+    }
+    Ok(())
+}
+
 pub(in crate::actions) fn refusal(judgement: &Judgement, who: Option<String>) -> Refusal {
     let rule = judgement.refused_by.flatten();
     Refusal { who, missing: judgement.decision.missing().to_vec(), rule }

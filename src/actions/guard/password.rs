@@ -7,6 +7,7 @@ use crate::actions::app::App;
 use crate::actions::applications::passwords::app_password;
 use crate::actions::guard::check::{Judged, Question, Verdict, judge_at, refusal};
 use crate::actions::sign_in::guesses::{self, Guess};
+use crate::actions::sign_in::refusal_log::Refused;
 use crate::domain::Timestamp;
 use crate::domain::application::Application;
 use crate::domain::application::decide::Door;
@@ -36,7 +37,10 @@ pub(in crate::actions) async fn check(
         let actor = Actor { ip: Some(question.client.ip), request_id: question.request_id.to_owned(), ..Actor::system() };
         // A key of 256 bits needs no limit; those who guess are counted with those who guess passwords.
         match guesses::take(app, Guess::AppPassword, None, None, &actor).await {
-            Ok(taken) => taken.settle(app, true).await,
+            Ok(taken) => {
+                taken.settle(app, true).await;
+                app.refusal_log.refused(Refused::AppPassword, None, &actor);
+            }
             Err(ActionError::Store(error)) => return Err(error),
             Err(_) => {}
         }

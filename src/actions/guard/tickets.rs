@@ -188,13 +188,20 @@ pub async fn sign_out(app: &App, session: &LiveSession, actor: &Actor) -> Result
     end::sign_out_session(app, session, actor).await
 }
 
-/// Removes tickets that expired. A job calls it.
+/// Removes tickets that expired, and what was seen of probes. A job calls it.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
 pub async fn sweep(app: &App, by: By<'_>) -> Result<(), ActionError> {
     by.must_operate()?;
     let now = app.clock.now();
-    app.store.write(move |db| Box::pin(async move { db.delete_expired_tickets(now).await })).await?;
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                db.delete_expired_probes(now).await?;
+                db.delete_expired_tickets(now).await
+            })
+        })
+        .await?;
     Ok(())
 }

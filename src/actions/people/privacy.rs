@@ -1,10 +1,13 @@
 //! One person's data: all of it, to hand over, and its end.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::applications::app_sessions;
 use crate::actions::by::By;
 use crate::actions::people::administrators::Administrators;
 use crate::actions::people::known::Known;
@@ -12,7 +15,6 @@ use crate::actions::sessions::bulk_end::{move_all_of_user, settle_user};
 use crate::actions::sessions::end_in;
 use crate::actions::sessions::retention::{LEFTOVERS_SETTING, clear_leftovers};
 use crate::actions::sign_in::proof;
-use crate::domain::application::session::EndedAppSession;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::policy::Policy;
@@ -57,6 +59,10 @@ pub async fn export(app: &App, by: By<'_>, user: &UserRow) -> Result<Value, Acti
 async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<Value, StoreError> {
     let ids: Vec<SessionId> = db.list_live_ids(user.id, Timestamp(i64::MIN)).await?;
     let (live, ended) = (db.list_session_details(&ids).await?, db.list_ended_of_user(user.id, i64::MAX).await?);
+    let mut opened: HashMap<SessionId, Vec<Value>> = HashMap::new();
+    for row in db.list_app_sessions_of(&ids).await? {
+        opened.entry(row.session).or_default().push(app_sessions::record(&row));
+    }
     let agent_ids = live.iter().map(|it| it.row.user_agent_id).chain(ended.iter().map(|it| it.user_agent_id));
     let agents = app.user_agents.entries(db, agent_ids).await?;
     let agent = |id: i64| agents.get(&id).map(|agent| agent.text.clone());
@@ -71,6 +77,7 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
                 "uuid": it.row.uuid, "created": it.row.created_at, "last_used": it.row.last_used_at, "expires": it.row.expires_at,
                 "last_ip": it.row.last_ip, "place": place(it.row.last_ip), "user_agent": agent(it.row.user_agent_id),
                 "name": it.sign_in.label, "methods": it.sign_in.methods.to_string(), "is_known_device": it.sign_in.is_known_device, "is_remembered": it.row.is_remembered,
+                "applications": opened.get(&it.row.uuid).cloned().unwrap_or_default(),
             })
         })
         .collect();
@@ -81,7 +88,7 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
                 "uuid": it.uuid, "created": it.created_at, "last_used": it.last_used_at, "ended": it.ended_at,
                 "last_ip": it.last_ip, "place": place(it.last_ip), "user_agent": agent(it.user_agent_id),
                 "name": it.sign_in.label, "methods": it.sign_in.methods.to_string(), "is_known_device": it.sign_in.is_known_device, "reason": it.reason, "comment": it.comment,
-                "apps": it.applications.iter().map(ended_app).collect::<Vec<_>>(),
+                "applications": it.applications.iter().map(app_sessions::ended_record).collect::<Vec<_>>(),
             })
         })
         .collect();
@@ -157,13 +164,6 @@ fn own_rows(known: &Known) -> serde_json::Map<String, Value> {
         Value::Object(rows) => rows,
         _ => serde_json::Map::new(),
     }
-}
-
-fn ended_app(it: &EndedAppSession) -> Value {
-    json!({
-        "uuid": it.uuid, "slug": it.slug, "name": it.name, "hosts": it.hosts, "client_id": it.client_id,
-        "created": it.created_at(), "last_used": it.last_used_at(),
-    })
 }
 
 fn policy(policy: &Policy) -> Value {

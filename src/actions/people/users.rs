@@ -169,7 +169,7 @@ pub async fn set_active(app: &App, by: By<'_>, user: &UserRow, is_active: bool) 
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::Rule`] for an inactive user;
 /// [`ActionError::NotFound`] when they were removed since they were read.
 pub async fn make_recovery_link(app: &App, by: By<'_>, user: &UserRow) -> Result<PlainSecret, ActionError> {
-    make_link(app, by, user, app.config.sign_in.link_timeout).await
+    make_link(app, by, user, app.sign_in.load().link_timeout).await
 }
 
 /// The same for a link that is valid for another time.
@@ -178,7 +178,7 @@ pub async fn make_recovery_link(app: &App, by: By<'_>, user: &UserRow) -> Result
 /// As for [`make_recovery_link`]; [`UserRule::LinkTime`] for no time, and for more than `sign_in.link_timeout_max`.
 pub async fn make_recovery_link_for(app: &App, by: By<'_>, user: &UserRow, lives: Duration) -> Result<PlainSecret, ActionError> {
     by.must_administer()?;
-    if lives.is_zero() || lives > app.config.sign_in.link_timeout_max {
+    if lives.is_zero() || lives > app.sign_in.load().link_timeout_max {
         return Err(UserRule::LinkTime.into());
     }
     make_link(app, by, user, lives).await

@@ -13,6 +13,7 @@ use crate::actions::sign_in::passkeys;
 use crate::actions::sign_in::passkeys::challenge::Purpose;
 use crate::actions::sign_in::proof;
 use crate::actions::sign_in::proof::{Proved, Started};
+use crate::actions::sign_in::refusal_log::Refused;
 use crate::domain::caller::Actor;
 use crate::domain::event::{ConfirmedBy, EventContent, FailedStage};
 use crate::domain::password::MAX_LENGTH;
@@ -63,6 +64,11 @@ pub async fn confirm(
     let guess = take(app, session, &actor).await?;
     let confirmed = check(app, session, user, keys, again, &actor).await;
     guess.settle(app, matches!(confirmed, Ok(Confirmation::Wrong))).await;
+    match confirmed {
+        Ok(Confirmation::Wrong) => app.refusal_log.refused(Refused::Confirm, Some(session.user_id), &actor),
+        Ok(Confirmation::Blocked(_)) => app.refusal_log.limited("code", &actor),
+        Ok(Confirmation::Right(_)) | Err(_) => {}
+    }
     confirmed
 }
 
@@ -82,7 +88,7 @@ async fn check(
 ) -> Result<Confirmation, ActionError> {
     let Again { password, code } = again;
     let (now, actor) = (app.clock.now(), actor.clone());
-    let is_counted = app.config.sign_in.account_limit.is_none();
+    let is_counted = app.sign_in.load().account_limit.is_none();
     if !is_password(app, &user, password).await? {
         let content = EventContent::SignInFailed { stage: FailedStage::Confirmation, why: String::new() };
         let event = content.by(&actor, now).about(user.id, &user.username).of_session(session.uuid);

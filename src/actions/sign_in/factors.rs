@@ -11,6 +11,7 @@ use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::Guess;
 use crate::actions::sign_in::proof;
 use crate::actions::sign_in::proof::Started;
+use crate::actions::sign_in::refusal_log::Refused;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::factor::{FactorKind, MAX_FACTORS};
@@ -67,14 +68,19 @@ pub async fn check_code(
         taken => taken?,
     };
     let (own, store) = (app.clone(), app.store.clone());
-    let (code, actor, is_counted) = (code.to_owned(), actor.clone(), known.is_none() || guess.is_unlimited());
+    let (code, request, is_counted) = (code.to_owned(), actor.clone(), known.is_none() || guess.is_unlimited());
     let checked = store.write(move |db| {
         Box::pin(async move {
             proof::lock(db, &proved).await?;
-            check_code_in(&own, db, (id, &name), Typed { code: &code, is_counted }, &actor, now).await
+            check_code_in(&own, db, (id, &name), Typed { code: &code, is_counted }, &request, now).await
         })
     });
     let checked = checked.await;
+    match checked {
+        Ok(Checked::Wrong) => app.refusal_log.refused(Refused::Code, Some(id), actor),
+        Ok(Checked::Blocked(_)) => app.refusal_log.limited("code", actor),
+        Ok(Checked::Right(_)) | Err(_) => {}
+    }
     guess.settle(app, matches!(checked, Ok(Checked::Wrong))).await;
     checked
 }

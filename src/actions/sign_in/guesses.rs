@@ -142,6 +142,7 @@ pub async fn take(
     crate::metrics::count_sign_in("limited");
     // Concurrent requests took and gave back the last guesses, so that no limit was found used up:
     // the caller may retry after a second.
+    app.refusal_log.limited(refusing.map_or("concurrent", |limit| limit.kind.as_str()), actor);
     let Some(limit) = refusing else { return Err(ActionError::Limited(Duration::from_secs(1))) };
     crate::metrics::count_limited(limit.kind.as_str());
     Err(ActionError::Limited(refuse(app, limit, about, actor, now).await?))
@@ -197,7 +198,7 @@ async fn find_exhausted(app: &App, limits: &[Limit], now: Timestamp) -> Result<O
 /// # Errors
 /// When the database cannot be written.
 pub async fn is_worth_telling(app: &App, user: UserId) -> Result<bool, StoreError> {
-    let Some(rate) = app.config.sign_in.account_limit else { return Ok(true) };
+    let Some(rate) = app.sign_in.load().account_limit else { return Ok(true) };
     let (key, now) = (key_of(app, "passkey", &user.0.to_string()), app.clock.now());
     let work = app.store.write_soon(move |db| {
         Box::pin(async move {
@@ -241,7 +242,7 @@ async fn refuse(
 
 /// The limits that a guess is taken from.
 fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>, ip: Option<Address>) -> Vec<Limit> {
-    let rates = &app.config.sign_in;
+    let rates = app.sign_in.load();
     let limit = |kind: GuessLimit, rate: Option<Rate>, subject: String| {
         rate.map(|rate| Limit { kind, key: key_of(app, kind.as_str(), &subject), rate })
     };

@@ -9,6 +9,7 @@ pub mod guesses;
 pub mod passkeys;
 pub mod proof;
 pub mod prove;
+pub mod refusal_log;
 
 pub use admit::Wish;
 pub use begin::begin;

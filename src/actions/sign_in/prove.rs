@@ -7,6 +7,7 @@ use crate::actions::sign_in::begin::begin;
 use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::guesses::{Guess, Taken};
 use crate::actions::sign_in::proof::{Proved, Started};
+use crate::actions::sign_in::refusal_log::Refused;
 use crate::domain::caller::{Actor, Client};
 use crate::domain::event::{EventContent, FailedStage};
 use crate::domain::password::MAX_LENGTH;
@@ -49,6 +50,7 @@ pub async fn prove_password(
     };
     guess.settle(app, matches!(verified, Ok(false))).await;
     verified?;
+    app.refusal_log.refused(Refused::Password, user.as_ref().map(|user| user.id), actor);
     let content = EventContent::SignInFailed { stage: FailedStage::Password, why: String::new() };
     let mut event = content.by(actor, app.clock.now());
     // The event does not hold what was typed: people type passwords into the field of the name.

@@ -134,7 +134,7 @@ fn read_hosts(body: &mut Body, guard: &mut Guard, kept: &mut Map<String, Value>,
 fn host_of(address: &str) -> Option<Host> {
     let (scheme, rest) = address.split_once("://")?;
     let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    is_web.then(|| rest.split(['/', '?', '#']).next()).flatten().and_then(Host::parse)
+    is_web.then(|| rest.split(['/', '?', '#']).next()).flatten().and_then(Host::typed)
 }
 
 /// The rule of `skip_path_regex` comes first, and replaces the one of the value before.

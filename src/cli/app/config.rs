@@ -48,11 +48,8 @@ pub(in crate::cli) struct ConfigArgs {
 pub(in crate::cli) async fn run(app: &App, args: ConfigArgs) -> Outcome {
     let application = find(app, &args.slug).await?;
     let rollcall = args.rollcall.unwrap_or_else(|| app.config.listen.to_string());
-    let is_address = |text: &str| text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if !is_address(&args.app) || !is_address(&rollcall) || !(is_address(&args.listen) || args.listen.parse::<u16>().is_ok()) {
-        return Err("an address is a host and a port, such as 127.0.0.1:8080".into());
-    }
     let addresses = Addresses { listen: &args.listen, app: &args.app, rollcall: &rollcall };
+    addresses.check()?;
     let Some(text) = configuration::of(args.kind.into(), &application, addresses) else {
         return Err(format!("{} has no guard: give it a host with rollcall app set {} --host NAME", args.slug, args.slug).into());
     };

@@ -3,14 +3,14 @@
 use clap::{Args, Subcommand};
 
 use crate::actions::app::App;
-use crate::actions::applications::edit;
+use crate::actions::applications::rules;
+use crate::actions::applications::rules::RuleChange;
 use crate::actions::by::By;
 use crate::cli::app::fields::{DemandArgs, network};
 use crate::cli::app::{edited, find, show};
 use crate::cli::{Outcome, output};
 use crate::domain::application::guard::PathRule;
 use crate::domain::application::path::PathPattern;
-use crate::domain::application::{Application, ApplicationRule};
 
 /// The rules of which application, and what to do with them.
 #[derive(Args)]
@@ -31,6 +31,14 @@ enum RuleCommand {
     },
     /// Add a rule at the end, or at a place
     Add(Box<AddArgs>),
+    /// Move a rule to another place
+    Move {
+        /// Which, counted from 1
+        number: usize,
+        /// Where to
+        #[arg(value_name = "TO")]
+        to: usize,
+    },
     /// Remove a rule
     Remove {
         /// Which, counted from 1
@@ -68,38 +76,20 @@ pub(super) async fn run(app: &App, args: RuleArgs) -> Outcome {
                 demand: args.demand.change(app).await?,
             };
             let at = args.at;
-            let added = edit(app, By::Cli, &slug, move |application| Ok(add(application, rule, at)?));
-            let application = edited(added.await, &slug)?;
+            let application = edited(rules::change(app, By::Cli, &slug, None, RuleChange::Add(rule, at)).await, &slug)?;
             let number = at.unwrap_or_else(|| application.guard().map_or(0, |guard| guard.rules.len()));
             output::say(&format!("added rule {number} of {slug}"));
             Ok(())
         }
+        RuleCommand::Move { number, to } => {
+            edited(rules::change(app, By::Cli, &slug, None, RuleChange::Move(number, to)).await, &slug)?;
+            output::say(&format!("moved rule {number} of {slug} to place {to}"));
+            Ok(())
+        }
         RuleCommand::Remove { number } => {
-            let removed = edit(app, By::Cli, &slug, move |application| Ok(remove(application, number)?));
-            edited(removed.await, &slug)?;
+            edited(rules::change(app, By::Cli, &slug, None, RuleChange::Remove(number)).await, &slug)?;
             output::say(&format!("removed rule {number} of {slug}"));
             Ok(())
         }
     }
-}
-
-/// Adds a rule at a place, counted from 1, or at the end.
-fn add(application: &mut Application, rule: PathRule, at: Option<usize>) -> Result<(), ApplicationRule> {
-    let guard = &mut application.provider.as_mut().ok_or(ApplicationRule::NoGuard)?.guard;
-    match at {
-        None => guard.rules.push(rule),
-        Some(number @ 1..) if number <= guard.rules.len() + 1 => guard.rules.insert(number - 1, rule),
-        Some(number) => return Err(ApplicationRule::NoRule(number)),
-    }
-    Ok(())
-}
-
-/// Removes a rule by its place, counted from 1.
-fn remove(application: &mut Application, number: usize) -> Result<(), ApplicationRule> {
-    let guard = &mut application.provider.as_mut().ok_or(ApplicationRule::NoGuard)?.guard;
-    if number == 0 || number > guard.rules.len() {
-        return Err(ApplicationRule::NoRule(number));
-    }
-    guard.rules.remove(number - 1);
-    Ok(())
 }

@@ -48,6 +48,30 @@ impl Host {
         Some(host)
     }
 
+    /// Reads a host as people type it: as [`Host::parse`], and names in other scripts become their A-labels (UTS 46, as
+    /// browsers do): `münchen.example` is `xn--mnchen-3ya.example`.
+    #[must_use]
+    pub fn typed(text: &str) -> Option<Self> {
+        if text.is_ascii() {
+            return Self::parse(text);
+        }
+        let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+        let name = idna::domain_to_ascii_strict(name.strip_suffix('.').unwrap_or(name)).ok()?;
+        Self::parse(&format!("{name}{port}"))
+    }
+
+    /// The host with its A-labels as the letters that they stand for; `None` when it has none, or one that stands for
+    /// nothing.
+    #[must_use]
+    pub fn unicode(&self) -> Option<String> {
+        if !self.name().split('.').any(|label| label.starts_with("xn--")) {
+            return None;
+        }
+        let (text, read) = idna::domain_to_unicode(self.name());
+        let port = self.text.get(self.name..).unwrap_or_default();
+        (read.is_ok() && text != self.name()).then(|| format!("{text}{port}"))
+    }
+
     /// `name` or `name:port`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -89,17 +113,24 @@ pub struct HostPattern {
 }
 
 impl HostPattern {
-    /// Reads `app.example.com`, `app.example.com:8443` or `*.example.com`.
+    /// Reads `app.example.com`, `app.example.com:8443` or `*.example.com`. Names in other scripts become their A-labels
+    /// ([`Host::typed`]).
     ///
     /// # Errors
     /// [`ApplicationRule::Host`] for what is no such host.
     pub fn parse(text: &str) -> Result<Self, ApplicationRule> {
         let text = text.trim();
         let (rest, is_wildcard) = text.strip_prefix("*.").map_or((text, false), |rest| (rest, true));
-        match Host::parse(rest) {
+        match Host::typed(rest) {
             Some(host) => Ok(Self { host, is_wildcard }),
             None => Err(ApplicationRule::Host(text.to_owned())),
         }
+    }
+
+    /// The pattern with its A-labels as the letters that they stand for; `None` as of [`Host::unicode`].
+    #[must_use]
+    pub fn unicode(&self) -> Option<String> {
+        Some(format!("{}{}", if self.is_wildcard { "*." } else { "" }, self.host.unicode()?))
     }
 
     /// Whether it fits more than one host.
@@ -165,6 +196,42 @@ mod tests {
         ] {
             assert_eq!(host(text).as_deref(), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_in_other_letters_is_stored_as_its_a_labels_and_shown_as_both() {
+        for (typed, stored, shown) in [
+            ("münchen.example", "xn--mnchen-3ya.example", Some("münchen.example")),
+            ("MÜNCHEN.Example.", "xn--mnchen-3ya.example", Some("münchen.example")),
+            ("*.münchen.example:8443", "*.xn--mnchen-3ya.example:8443", Some("*.münchen.example:8443")),
+            ("straße.example", "xn--strae-oqa.example", Some("straße.example")),
+            ("例え.テスト", "xn--r8jz45g.xn--zckzah", Some("例え.テスト")),
+            ("xn--mnchen-3ya.example", "xn--mnchen-3ya.example", Some("münchen.example")),
+            ("ａｐｐ.example", "app.example", None),
+            ("app。example", "app.example", None),
+            ("xn--a.example", "xn--a.example", None),
+            ("app.example", "app.example", None),
+        ] {
+            let pattern = HostPattern::parse(typed).unwrap_or_else(|rule| panic!("{typed}: {rule}"));
+            assert_eq!((pattern.to_string().as_str(), pattern.unicode().as_deref()), (stored, shown), "{typed}");
+        }
+        let bad = [
+            "mün chen.example",
+            "user@münchen.example",
+            "münchen.example/a",
+            "-ü.example",
+            "ü..example",
+            "münchen.example:x",
+            "a\u{200b}.ü/",
+            "ü.example:443:1",
+            "\u{202e}ü.example",
+            "*.*.ü.example",
+        ];
+        for bad in bad {
+            assert_eq!(HostPattern::parse(bad), Err(ApplicationRule::Host(bad.to_owned())), "{bad}");
+        }
+        // A request's host is never mapped: browsers send A-labels.
+        assert_eq!(Host::parse("münchen.example"), None);
     }
 
     #[test]

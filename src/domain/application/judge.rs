@@ -61,11 +61,13 @@ pub fn judge(application: &Application, readings: &[Reading<'_>], methods: &[&st
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
     use crate::domain::application::decide::{Door, Missing, Person, Proof};
     use crate::domain::application::demand::{Allow, Demand, Level};
+    use crate::domain::guard::readings;
     use crate::domain::{Methods, Timestamp};
 
     fn judged(readings: &[&str], methods: &[&str]) -> Judgement {
@@ -109,5 +111,57 @@ mod tests {
     fn without_a_reading_or_a_method_the_application_decides() {
         assert_eq!(judged(&[], &["GET"]).rules, [None]);
         assert_eq!(judged(&["/health"], &[]).rules, [None]);
+    }
+
+    fn rule() -> impl Strategy<Value = serde_json::Value> {
+        let path = prop_oneof![
+            Just("/public/**"),
+            Just("/admin/**"),
+            Just("/admin"),
+            Just("/a/*/b"),
+            Just("/**"),
+            Just("/Files/**"),
+            Just("/health"),
+        ];
+        let allow = prop_oneof![Just("anyone"), Just("nobody"), Just("signed_in")];
+        let methods = prop_oneof![Just(json!([])), Just(json!(["DELETE"])), Just(json!(["GET", "HEAD"]))];
+        (path, allow, methods).prop_map(|(path, allow, methods)| json!({"paths": [path], "allow": allow, "methods": methods}))
+    }
+
+    fn path() -> impl Strategy<Value = String> {
+        let pieces = [
+            "/", "//", "..", ".", "%2e%2e", "%2f", "%5c", "\\", ";x", "public", "admin", "ADMIN", "%61dmin", "files", "a", "b",
+            "health", "%25",
+        ];
+        proptest::collection::vec(proptest::sample::select(pieces.to_vec()), 0..8).prop_map(|parts| format!("/{}", parts.concat()))
+    }
+
+    proptest! {
+        /// What is allowed is allowed in each reading and each method alone, and as the same user.
+        #[test]
+        fn what_is_allowed_is_allowed_in_every_reading_alone(
+            rules in proptest::collection::vec(rule(), 0..6),
+            path in path(),
+            methods in prop_oneof![Just(vec!["GET"]), Just(vec!["POST", "DELETE"])],
+            is_known in proptest::bool::ANY,
+        ) {
+            let guard = serde_json::from_value(json!({"hosts": ["app.example"], "rules": rules})).unwrap();
+            let own = Demand { allow: Allow::SignedIn, ..Demand::default() };
+            let application = Application::for_test("app", own, Some(guard));
+            let person = Person::new(uuid::Uuid::from_u128(1), Vec::new());
+            let proof = Proof { methods: Methods::password(), proved_at: Timestamp(1) };
+            let person = is_known.then_some(&person);
+            let ask = Ask { person, door: Door::Session(proof), address: None, country: "", now: Timestamp(2) };
+            let Some(readings) = readings::of(&path) else { return Ok(()) };
+            let together = judge(&application, &readings, &methods, &ask);
+            for reading in &readings {
+                for method in &methods {
+                    let alone = judge(&application, std::slice::from_ref(reading), &[*method], &ask);
+                    prop_assert!(!together.decision.is_met() || alone.decision.is_met(), "{path} as {reading:?}");
+                    let is_anonymous = together.decision.is_met() && together.decision.is_anonymous();
+                    prop_assert!(!is_anonymous || alone.decision.is_anonymous(), "{path} as {reading:?}");
+                }
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ pub use crate::domain::application::rule::{ApplicationRule, MAX_APPLICATIONS, MA
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
@@ -199,6 +200,14 @@ impl Application {
     #[must_use]
     pub fn guard(&self) -> Option<&Guard> {
         self.provider.as_ref().map(|provider| &provider.guard)
+    }
+
+    /// What the application is now, hashed: forms carry it, so that a change of somebody else is not overwritten unseen.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let parts = (&self.slug, &self.name, &self.access, &self.display, &self.groups_sent, self.guard());
+        let text = serde_json::to_string(&parts).unwrap_or_default();
+        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The demand of a rule by its place, or the application's own.

@@ -48,9 +48,7 @@ pub enum ApplicationRule {
     #[error("{0:?} is not a country")]
     Country(String),
     /// A host that cannot be guarded.
-    #[error(
-        "{0:?} is not a host: give a name such as app.example.com, with a port if it needs one, or *.example.com (other scripts in Punycode)"
-    )]
+    #[error("{0:?} is not a host: give a name such as app.example.com, with a port if it needs one, or *.example.com")]
     Host(String),
     /// No host, or too many.
     #[error("a guard has 1 to {MAX_PARTS} hosts")]

@@ -407,6 +407,15 @@ event_kinds! {
         /// What was missing, in words of `Missing`, separated by blanks.
         reason: String,
     }
+    /// A user was kept from an application, since the names of their groups fill more than identity headers may.
+    IdentityTooLarge = "identity_too_large" {
+        /// Its slug.
+        application: String,
+        /// How many groups the user is in.
+        groups: u64,
+        /// How many bytes the headers would take.
+        bytes: u64,
+    }
     /// A session's use of an application was ended, without the session.
     AppSessionEnded = "app_session_ended" {
         /// Its slug.
@@ -429,6 +438,19 @@ event_kinds! {
         /// Whether it is load data of `rollcall generate`.
         is_generated: bool,
     }
+    /// A backup was restored. What happened between it and this event is not in the database any more.
+    Restored = "restored" {
+        /// When the backup was made, in RFC 3339.
+        made_at: String,
+        /// The version that made it.
+        version: String,
+        /// How many users are in it.
+        users: u64,
+        /// How many sessions are in it.
+        sessions: u64,
+        /// Whether they live on.
+        keeps_sessions: bool,
+    }
 }
 
 impl EventContent {
@@ -441,6 +463,7 @@ impl EventContent {
             | Self::ApplicationRemoved { application, .. }
             | Self::ApplicationOpened { application, .. }
             | Self::AccessRefused { application, .. }
+            | Self::IdentityTooLarge { application, .. }
             | Self::AppSessionEnded { application, .. } => application,
             _ => "",
         }

@@ -41,6 +41,7 @@ pub fn end_reason(reason: EndReason, by: &str) -> String {
         EndReason::UserRemoved => "the user was removed".into(),
         EndReason::LimitReached => "another sign-in took its place".into(),
         EndReason::Moved => "it was used from elsewhere".into(),
+        EndReason::Restored => "a backup was restored".into(),
     }
 }
 
@@ -82,6 +83,13 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
                 other => format!("{sessions} ended{of}: {}{comment}", end_reason(*other, actor)),
             }
         }
+        EventContent::Restored { made_at, version, users, sessions, .. } => format!(
+            "{actor} restored the backup of {made_at} (version {version}): {} user{}, {} session{}",
+            grouped(users),
+            plural(users),
+            grouped(sessions),
+            plural(sessions)
+        ),
         EventContent::SessionExpired {} => format!("A session of {user} expired"),
         EventContent::SessionMoved { what } => format!("A session of {user} was used from elsewhere: {what}"),
         EventContent::SessionNamed { name } if name.is_empty() => format!("{actor} took the name off {whose} session"),
@@ -149,6 +157,11 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             let rule = rule.map(|rule| format!(" by rule {rule}")).unwrap_or_default();
             format!("{user} was kept from {application}{rule}: {}", reason.replace('_', " "))
         }
+        EventContent::IdentityTooLarge { application, groups, bytes } => format!(
+            "{user} was kept from {application}: the names of {} groups fill {} bytes, more than identity headers may",
+            grouped(groups),
+            grouped(bytes)
+        ),
         EventContent::AppSessionEnded { application, reason, count } => {
             app_session_ended(actor, &whose, application, *reason, *count)
         }

@@ -68,8 +68,22 @@ pub struct SentTo<'a> {
 /// a shortened list of groups would say something else.
 #[must_use]
 pub fn headers(user: &Identity, to: SentTo<'_>) -> Option<Vec<(String, String)>> {
+    let headers = all_headers(user, to);
+    (bytes_of(&headers) <= MAX_BYTES).then_some(headers)
+}
+
+/// How many bytes the identity headers of a user take, names included.
+#[must_use]
+pub fn size(user: &Identity, to: SentTo<'_>) -> usize {
+    bytes_of(&all_headers(user, to))
+}
+
+fn bytes_of(headers: &[(String, String)]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum()
+}
+
+fn all_headers(user: &Identity, to: SentTo<'_>) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
-    let mut size = 0;
     for (name, source) in table(to) {
         let Some(sent) = source.value(user, to.groups) else { continue };
         let separator = if name.get(..11).is_some_and(|start| start.eq_ignore_ascii_case("x-authentik")) { '|' } else { ',' };
@@ -77,13 +91,9 @@ pub fn headers(user: &Identity, to: SentTo<'_>) -> Option<Vec<(String, String)>>
             Sent::Text(text) => encode(&text, to.guard.encoding, None),
             Sent::List(items) => encode_list(items.iter().map(String::as_str), to.guard.encoding, separator),
         };
-        size += name.len() + value.len() + ": \r\n".len();
-        if size > MAX_BYTES {
-            return None;
-        }
         headers.push((name, value));
     }
-    Some(headers)
+    headers
 }
 
 /// The names of all headers that an application may be sent, in order.

@@ -22,6 +22,14 @@ pub fn is_navigation(method: &str, headers: &impl Headers) -> bool {
     matches!(method, "GET" | "HEAD") && has_word(headers, "accept", "text/html")
 }
 
+/// Whether a request with this method may be a navigation, since nothing is told of it: neither `Accept` nor Fetch Metadata.
+/// Envoy's configurations for authentik pass the cookie alone to the check, and rely on a redirect.
+#[must_use]
+pub fn may_be_navigation(method: &str, headers: &impl Headers) -> bool {
+    let told = ["accept", "sec-fetch-mode", "sec-fetch-dest", "x-requested-with", "sec-websocket-key", "content-type"];
+    matches!(method, "GET" | "HEAD") && !told.into_iter().any(|name| headers.has(name))
+}
+
 /// Whether a request is a preflight (Fetch, 4.8): it never has a cookie.
 #[must_use]
 pub fn is_preflight(method: &str, headers: &impl Headers) -> bool {
@@ -91,6 +99,19 @@ mod tests {
             assert!(!is_navigation("GET", &headers(&[BROWSER.as_slice(), &[never]].concat())), "{never:?}");
         }
         assert!(!is_navigation("OPTIONS", &headers(&BROWSER)));
+    }
+
+    #[test]
+    fn a_request_of_which_nothing_is_told_may_be_a_navigation() {
+        assert!(
+            may_be_navigation("GET", &headers(&[("cookie", "a=1"), ("host", "a")])) && may_be_navigation("HEAD", &headers(&[]))
+        );
+        assert!(!may_be_navigation("POST", &headers(&[])) && !may_be_navigation("OPTIONS", &headers(&[])));
+        for told in
+            [("accept", "*/*"), ("sec-fetch-mode", "cors"), ("sec-websocket-key", "x"), ("content-type", "application/grpc")]
+        {
+            assert!(!may_be_navigation("GET", &headers(&[told])), "{told:?}");
+        }
     }
 
     #[test]

@@ -263,6 +263,14 @@ impl Db<'_> {
         Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
     }
 
+    /// How many app sessions there are, those included whose session is over and that were not moved yet.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_all_app_sessions(&self) -> Result<i64, StoreError> {
+        Ok(self.one::<i64>("SELECT count(*) FROM app_sessions", &[]).await?.unwrap_or(0))
+    }
+
     /// The app sessions of these sessions.
     ///
     /// # Errors
@@ -275,6 +283,21 @@ impl Db<'_> {
             rows.extend(self.all::<AppSessionRow>(&sql, &values).await?);
         }
         Ok(rows)
+    }
+
+    /// How many app sessions these sessions have, for the rows of a page. Sessions without one are left out.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_app_sessions_of(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, i64>, StoreError> {
+        if sessions.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (list, values) = crate::store::db::statements::in_list([], sessions.iter().copied());
+        let sql = format!(
+            "SELECT s.uuid, count(*) FROM session_rows s JOIN app_sessions k ON k.session_id = s.id WHERE s.uuid IN ({list}) GROUP BY s.uuid"
+        );
+        Ok(self.all::<(SessionId, i64)>(&sql, &values).await?.into_iter().collect())
     }
 
     /// The app sessions of a session with a pending end: they are not in the history yet.

@@ -38,6 +38,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0007_lists"),
         migration!("0008_account"),
         migration!("0009_list_speed"),
+        migration!("0010_probes"),
     ];
     ALL
 }
@@ -66,22 +67,46 @@ pub fn foreign_schema(applied: &[String]) -> Option<String> {
     ))
 }
 
+/// Keeps other processes from migrating, until the transaction ends.
+///
+/// # Errors
+/// When the database does not answer.
+pub(in crate::store) async fn lock(db: &Db<'_>) -> Result<(), StoreError> {
+    if !db.is_sqlite() {
+        // SQLite's writer holds the whole file; PostgreSQL needs to be told.
+        db.execute("SELECT pg_advisory_xact_lock($1)", &values![LOCK]).await?;
+    }
+    Ok(())
+}
+
 /// Applies what is missing, inside a transaction, and gives the names.
 ///
 /// # Errors
 /// [`StoreError::Schema`] when the database is of another version.
 pub(in crate::store) async fn apply(db: &Db<'_>) -> Result<Vec<&'static str>, StoreError> {
-    if !db.is_sqlite() {
-        // SQLite's writer holds the whole file; PostgreSQL needs to be told.
-        db.execute("SELECT pg_advisory_xact_lock($1)", &values![LOCK]).await?;
+    apply_those(db, |_| true).await
+}
+
+/// Applies those of these names, inside a transaction.
+///
+/// # Errors
+/// [`StoreError::Schema`] when the database is of another version, or there is no migration of such a name.
+pub(in crate::store) async fn apply_named(db: &Db<'_>, names: &[String]) -> Result<(), StoreError> {
+    if let Some(why) = foreign_schema(names) {
+        return Err(StoreError::Schema(why));
     }
+    apply_those(db, |migration| names.iter().any(|name| name == migration.name)).await.map(drop)
+}
+
+async fn apply_those(db: &Db<'_>, is_wanted: impl Fn(&Migration) -> bool) -> Result<Vec<&'static str>, StoreError> {
+    lock(db).await?;
     db.batch("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY)").await?;
     let applied: Vec<String> = db.all("SELECT name FROM migrations ORDER BY name", &[]).await?;
     if let Some(why) = foreign_schema(&applied) {
         return Err(StoreError::Schema(why));
     }
     let mut done = Vec::new();
-    for migration in migrations().iter().filter(|m| applied.iter().all(|name| name != m.name)) {
+    for migration in migrations().iter().filter(|m| is_wanted(m) && applied.iter().all(|name| name != m.name)) {
         db.batch(if db.is_sqlite() { migration.sqlite } else { migration.postgres }).await?;
         db.execute("INSERT INTO migrations (name) VALUES ($1)", &values![migration.name]).await?;
         done.push(migration.name);

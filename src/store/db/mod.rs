@@ -2,6 +2,7 @@
 
 mod connect;
 pub(in crate::store) mod handle;
+pub(in crate::store) mod hold;
 pub(in crate::store) mod migrate;
 pub(in crate::store) mod password;
 pub(in crate::store) mod pending;

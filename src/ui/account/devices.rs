@@ -72,6 +72,8 @@ struct Card {
     last_used: Moment,
     signed_in: Moment,
     methods: String,
+    /// The names of the apps that it has open.
+    apps: Vec<String>,
     is_remembered: bool,
     ends: Moment,
     /// What follows the time of the end: ` unless used`.
@@ -110,6 +112,10 @@ async fn list(app: &App, visitor: &Visitor, number: i64, just_ended: Option<&str
     let ids: Vec<SessionId> = rows.iter().map(|row| row.uuid).collect();
     let details = db.list_session_details(&ids).await?;
     let details: HashMap<SessionId, SessionDetailRow> = details.into_iter().map(|detail| (detail.row.uuid, detail)).collect();
+    let mut opened: HashMap<SessionId, Vec<String>> = HashMap::new();
+    for row in db.list_app_sessions_of(&ids).await? {
+        opened.entry(row.session).or_default().push(row.name);
+    }
     let gone = db.list_ended_of_user(session.user_id, ENDED).await?;
     let known = rows.iter().map(|row| row.user_agent_id).chain(gone.iter().map(|row| row.user_agent_id));
     let agents = app.user_agents.entries(&db, known).await?;
@@ -118,7 +124,8 @@ async fn list(app: &App, visitor: &Visitor, number: i64, just_ended: Option<&str
         .filter_map(|id| details.get(id))
         .map(|detail| {
             let agent = agents.get(&detail.row.user_agent_id);
-            card(app, detail, describe(agent), Device::of(agent), now)
+            let apps = opened.remove(&detail.row.uuid).unwrap_or_default();
+            Card { apps, ..card(app, detail, describe(agent), Device::of(agent), now) }
         })
         .collect();
     let ended = gone.iter().map(|row| {
@@ -168,6 +175,7 @@ fn card(app: &App, detail: &SessionDetailRow, agent: String, device: Device, now
         last_used: Moment::new(row.last_used_at, now),
         signed_in: Moment::new(row.created_at, now),
         methods: methods(detail.sign_in.methods),
+        apps: Vec::new(),
         is_remembered: row.is_remembered,
         ends: Moment::until(row.expires_at, now),
         why_ends: why_ends(detail),

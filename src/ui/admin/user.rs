@@ -182,7 +182,7 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
         is_ending: app.config.sessions.end_on_password_change,
         error,
         link,
-        link_minutes: app.config.sign_in.link_timeout.as_secs().div_ceil(60),
+        link_minutes: app.sign_in.load().link_timeout.as_secs().div_ceil(60),
         shortest: password::MIN_LENGTH,
         user,
     };

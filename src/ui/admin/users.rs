@@ -63,6 +63,7 @@ struct NewUserPage {
     shortest: usize,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of the row")]
 struct UserLine {
     id: i64,
     username: String,

@@ -1,9 +1,14 @@
 //! `/applications`: all applications, for administrators; and `/applications/new`, which adds one.
 
+pub mod edit;
+pub mod guard;
 pub mod mine;
 pub mod one;
 pub mod passwords;
+pub mod rules;
 mod said;
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -18,9 +23,9 @@ use crate::actions::by::By;
 use crate::domain::application::demand::Demand;
 use crate::domain::application::guard::Guard;
 use crate::domain::application::host::HostPattern;
-use crate::domain::application::{MAX_NAME_LENGTH, MAX_SLUG_LENGTH};
-use crate::ui::applications::said::{Names, allow_of, allowed};
-use crate::ui::error::conflict;
+use crate::domain::application::{Application, MAX_NAME_LENGTH, MAX_SLUG_LENGTH};
+use crate::ui::applications::said::{HostLine, Names, allow_of, allowed};
+use crate::ui::error::{PageError, conflict};
 use crate::ui::submission::Submission;
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
@@ -28,6 +33,11 @@ use crate::ui::{Frame, PageResult, Section, page};
 const PATH: &str = "/applications";
 /// The page with the form.
 const NEW: &str = "/applications/new";
+
+/// The application of a slug.
+async fn find(app: &App, slug: &str) -> Result<Arc<Application>, PageError> {
+    app.store.applications().await?.by_slug(slug).cloned().ok_or(PageError::NotFound)
+}
 
 #[derive(Template)]
 #[template(path = "pages/applications.html")]
@@ -39,7 +49,7 @@ struct ApplicationsPage {
 struct Line {
     slug: String,
     name: String,
-    hosts: Vec<String>,
+    hosts: Vec<HostLine>,
     allowed: Vec<String>,
     rules: usize,
 }
@@ -79,7 +89,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         rows.push(Line {
             slug: application.slug.clone(),
             name: application.name.clone(),
-            hosts: guard.map(|guard| guard.hosts.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+            hosts: guard.map(|guard| HostLine::all(&guard.hosts)).unwrap_or_default(),
             allowed: allowed(&application.access.allow, &names),
             rules: guard.map_or(0, |guard| guard.rules.len()),
         });

@@ -17,13 +17,15 @@ use crate::actions::applications::{self, ApplicationChange, app_sessions};
 use crate::actions::by::By;
 use crate::domain::application::Application;
 use crate::domain::application::demand::{Demand, Level};
+use crate::domain::application::guard::Headers;
+use crate::domain::application::values::GroupsSent;
 use crate::domain::{Address, Method, Methods};
 use crate::http::query::Query;
 use crate::store::applications::app_sessions::AppSessionFilter;
-use crate::ui::applications::PATH;
-use crate::ui::applications::said::{Names, allow_of, allowed, asked};
-use crate::ui::error::PageError;
-use crate::ui::submission::Submission;
+use crate::ui::applications::said::{HostLine, Names, OUTDATED, Wrong, allow_of, allowed, asked};
+use crate::ui::applications::{PATH, find, rules};
+use crate::ui::error::{PageError, conflict};
+use crate::ui::submission::{NoFields, Submission};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::Moment;
 use crate::ui::{Frame, PageResult, Section, page};
@@ -36,15 +38,18 @@ const SESSIONS: i64 = 25;
 struct ApplicationPage {
     frame: Frame,
     application: Arc<Application>,
-    hosts: Vec<String>,
+    /// What the forms carry, so that they overwrite nothing unseen.
+    version: String,
+    has_guard: bool,
+    hosts: Vec<HostLine>,
+    /// The options of the guard: a name and a word.
+    options: Vec<(&'static str, String)>,
+    /// Which names of groups the app gets.
+    groups_sent: String,
     rules: Vec<RuleLine>,
-    /// The form of the access: who may, one in each line; the level; the age.
-    allow: String,
-    factor: &'static str,
+    given: AccessForm,
     levels: Vec<&'static str>,
-    max_age: String,
-    app_passwords: bool,
-    error: String,
+    wrong: Wrong,
     tried: Tried,
     answer: Option<AnswerLine>,
     count: i64,
@@ -63,7 +68,8 @@ struct SessionLine {
     session: String,
     username: String,
     user: i64,
-    hosts: Vec<String>,
+    uuid: String,
+    hosts: Vec<HostLine>,
     used: Moment,
 }
 
@@ -92,16 +98,34 @@ pub async fn show(State(app): State<App>, Path(slug): Path<String>, request: Req
     who.must_inspect()?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let (tried, answer) = answer(&app, By::Principal(&who, &visitor.actor()), &query).await?;
-    shown(&app, &visitor, &slug, String::new(), tried, answer).await
+    shown(&app, &visitor, &find(&app, &slug).await?, None, (tried, answer)).await
 }
 
-async fn find(app: &App, slug: &str) -> Result<Arc<Application>, PageError> {
-    app.store.applications().await?.by_slug(slug).cloned().ok_or(PageError::NotFound)
+/// The options of a guard in words.
+fn options(application: &Application) -> Vec<(&'static str, String)> {
+    let Some(guard) = application.guard() else { return Vec::new() };
+    let headers = match &guard.headers {
+        Headers::Own(table) => table.iter().map(|(name, source)| format!("{name}={source}")).collect::<Vec<_>>().join(", "),
+        family => family.word().unwrap_or_default().to_owned(),
+    };
+    vec![
+        ("Identity headers", headers),
+        ("Encoding", guard.encoding.as_str().to_owned()),
+        ("Asks programs for a password", if guard.basic { "yes" } else { "no" }.to_owned()),
+        ("CORS preflights", guard.preflight.as_str().to_owned()),
+        ("SameSite", guard.same_site.as_str().to_owned()),
+        ("Uses", guard.uses.as_str().to_owned()),
+    ]
 }
 
-async fn shown(app: &App, visitor: &Visitor, slug: &str, error: String, tried: Tried, answer: Option<AnswerLine>) -> PageResult {
-    let application = find(app, slug).await?;
-    let (names, now) = (Names::of(app, &application).await?, app.clock.now());
+async fn shown(
+    app: &App,
+    visitor: &Visitor,
+    application: &Arc<Application>,
+    again: Option<(AccessForm, Wrong)>,
+    (tried, answer): (Tried, Option<AnswerLine>),
+) -> PageResult {
+    let (names, now) = (Names::of(app, application).await?, app.clock.now());
     let filter = AppSessionFilter { application: Some(application.slug.clone()), ..AppSessionFilter::default() };
     let who = visitor.principal(PATH)?;
     let (count, rows) = app_sessions::list(app, By::Principal(&who, &visitor.actor()), filter, 0, SESSIONS).await?;
@@ -113,18 +137,22 @@ async fn shown(app: &App, visitor: &Visitor, slug: &str, error: String, tried: T
         networks: rule.if_network.iter().map(ToString::to_string).collect(),
         asked: asked(&rule.demand, &names),
     });
-    let access = &application.access;
-    let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let (given, wrong) = again.unwrap_or_else(|| (AccessForm::of(application, &names), Wrong::default()));
+    let status = if wrong.text.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let template = ApplicationPage {
         frame: visitor.frame(app, Section::Applications),
-        hosts: application.guard().map(|guard| guard.hosts.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        version: application.version(),
+        has_guard: application.guard().is_some(),
+        hosts: application.guard().map(|guard| HostLine::all(&guard.hosts)).unwrap_or_default(),
+        options: options(application),
+        groups_sent: match &application.groups_sent {
+            GroupsSent::All => String::new(),
+            GroupsSent::Only(names) => names.join(", "),
+        },
         rules: rules.collect(),
-        allow: allowed(&access.allow, &names).join("\n"),
-        factor: access.factor.as_str(),
+        given,
         levels: Level::ALL.map(Level::as_str).to_vec(),
-        max_age: access.max_age.map(|age| humantime::format_duration(age).to_string()).unwrap_or_default(),
-        app_passwords: access.app_passwords,
-        error,
+        wrong,
         tried,
         answer,
         count,
@@ -134,11 +162,12 @@ async fn shown(app: &App, visitor: &Visitor, slug: &str, error: String, tried: T
                 session: row.session.to_string(),
                 username: row.username.clone(),
                 user: row.user_id.0,
-                hosts: row.hosts.clone(),
+                uuid: row.uuid.hyphenated().to_string(),
+                hosts: HostLine::all(&row.hosts),
                 used: Moment::new(row.last_used_at, now),
             })
             .collect(),
-        application: Arc::clone(&application),
+        application: Arc::clone(application),
     };
     Ok(page(status, &template))
 }
@@ -190,14 +219,50 @@ async fn answer(app: &App, by: By<'_>, query: &Query) -> Result<(Tried, Option<A
 }
 
 /// What the form of the access sends.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::ui) struct AccessForm {
+    version: String,
+    /// Who may, one in each line.
     allow: String,
     factor: String,
     max_age: String,
+    networks: String,
+    countries: String,
     app_passwords: Option<String>,
     apply_now: Option<String>,
+}
+
+impl AccessForm {
+    fn of(application: &Application, names: &Names) -> Self {
+        let access = &application.access;
+        Self {
+            version: application.version(),
+            allow: allowed(&access.allow, names).join("\n"),
+            factor: access.factor.as_str().to_owned(),
+            max_age: access.max_age.map(|age| humantime::format_duration(age).to_string()).unwrap_or_default(),
+            networks: access.networks.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            countries: access.countries.join(", "),
+            app_passwords: access.app_passwords.then(|| "yes".to_owned()),
+            apply_now: None,
+        }
+    }
+
+    /// The demand that it describes, but for who may.
+    fn read(&self) -> Result<Demand, Wrong> {
+        let max_age = match self.max_age.trim() {
+            "" | "0" => None,
+            text => Some(rules::age(text)?),
+        };
+        Ok(Demand {
+            factor: rules::level(&self.factor)?,
+            max_age,
+            networks: rules::read_networks("networks", &self.networks)?,
+            countries: rules::read_countries(&self.countries),
+            app_passwords: self.app_passwords.is_some(),
+            ..Demand::default()
+        })
+    }
 }
 
 /// Changes the access of an application.
@@ -206,30 +271,43 @@ pub async fn set_access(State(app): State<App>, Path(slug): Path<String>, reques
     let Submission { visitor, form, .. } = Submission::<AccessForm>::confirmed(&app, request, &back).await?;
     let who = visitor.principal(&back)?;
     who.must_administer()?;
-    let before = find(&app, &slug).await?;
-    let sorry = async |error: String| shown(&app, &visitor, &slug, error, Tried::default(), None).await;
-    let max_age = match form.max_age.trim() {
-        "" | "0" => None,
-        text => match humantime::parse_duration(text) {
-            Ok(age) => Some(age),
-            Err(_) => return sorry(format!("Sorry: {text} is not a duration such as 30m, 12h or 1d.")).await,
-        },
+    let application = find(&app, &slug).await?;
+    let again = async |form: AccessForm, wrong: Wrong| {
+        shown(&app, &visitor, &application, Some((form, wrong)), (Tried::default(), None)).await
     };
-    let allow = match allow_of(&app, &form.allow).await? {
-        Ok(allow) => allow,
-        Err(error) => return sorry(error).await,
+    let access = match (form.read(), allow_of(&app, &form.allow).await?) {
+        (Ok(access), Ok(allow)) => Demand { allow, ..access },
+        (_, Err(text)) => return again(form, Wrong { field: "allow", text }).await,
+        (Err(wrong), _) => return again(form, wrong).await,
     };
-    let access = Demand {
-        allow,
-        factor: Level::parse(&form.factor).unwrap_or(before.access.factor),
-        max_age,
-        app_passwords: form.app_passwords.is_some(),
-        ..before.access.clone()
+    let wanted = ApplicationChange {
+        access: Some(access),
+        apply_now: form.apply_now.is_some(),
+        expected: Some(form.version.clone()),
+        ..ApplicationChange::default()
     };
-    let wanted = ApplicationChange { access: Some(access), apply_now: form.apply_now.is_some(), ..ApplicationChange::default() };
     match applications::change(&app, By::Principal(&who, &visitor.actor()), &slug, wanted).await {
         Ok(application) => Ok(Redirect::to(&format!("{PATH}/{}", application.slug)).into_response()),
-        Err(ActionError::Application(rule)) => sorry(format!("Sorry: {rule}.")).await,
+        Err(ActionError::Application(rule)) => again(form, Wrong::sorry(rules::field(&rule), rule)).await,
+        Err(ActionError::Outdated) => {
+            let form = AccessForm { version: application.version(), ..form };
+            conflict(again(form, Wrong { field: "", text: OUTDATED.to_owned() }).await)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends one app session of this application, and leaves its session.
+pub async fn end(State(app): State<App>, Path((slug, opened)): Path<(String, String)>, request: Request) -> PageResult {
+    let back = format!("{PATH}/{slug}");
+    let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &back).await?;
+    let who = visitor.principal(&back)?;
+    who.must_inspect()?;
+    find(&app, &slug).await?;
+    let opened = uuid::Uuid::try_parse(&opened).map_err(|_| PageError::NotFound)?;
+    match app_sessions::end(&app, By::Principal(&who, &visitor.actor()), opened).await {
+        // It has ended already, which was the purpose.
+        Ok(()) | Err(ActionError::NotFound) => Ok(Redirect::to(&format!("{back}#open")).into_response()),
         Err(error) => Err(error.into()),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::actions::app::App;
 use crate::domain::application::Application;
 use crate::domain::application::demand::{Allow, DemandChange, Party};
+use crate::domain::application::host::HostPattern;
 use crate::store::StoreError;
 
 /// The names of users and groups.
@@ -15,10 +16,66 @@ impl Names {
     pub async fn of(app: &App, application: &Application) -> Result<Self, StoreError> {
         let mut parties = application.access.allow.parties().to_vec();
         for rule in application.guard().into_iter().flat_map(|guard| &guard.rules) {
-            parties.extend(rule.demand.allow.iter().flat_map(crate::domain::application::demand::Allow::parties));
+            parties.extend(rule.demand.allow.iter().flat_map(Allow::parties));
         }
         Ok(Self(app.store.read().list_party_names(&parties).await?.into_iter().collect()))
     }
+}
+
+/// What is said where somebody else changed the application while a form was open. The form goes on with the version that
+/// is stored now: sent again, it overwrites it.
+pub(super) const OUTDATED: &str = "Somebody else changed this application since you opened the form. Nothing was stored. Look at \
+    it in another window, then save again to store your form in place of it.";
+
+/// What is wrong with a form, in a sentence, and the field that it is about; `""`: the form as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wrong {
+    /// The field's name.
+    pub field: &'static str,
+    /// The sentence; `""`: nothing is wrong.
+    pub text: String,
+}
+
+impl Wrong {
+    /// About a rule that the field breaks.
+    pub fn sorry(field: &'static str, rule: impl std::fmt::Display) -> Self {
+        Self { field, text: format!("Sorry: {rule}.") }
+    }
+
+    /// Whether it is about this field.
+    pub fn is_at(&self, field: &str) -> bool {
+        !self.text.is_empty() && self.field == field
+    }
+}
+
+/// A host as it is stored, and its A-labels as letters.
+pub(super) struct HostLine {
+    /// As it is stored.
+    pub text: String,
+    /// In letters, where that differs, or `""`.
+    pub letters: String,
+}
+
+impl HostLine {
+    /// Of hosts as they are written.
+    pub fn all<T: ToString>(hosts: &[T]) -> Vec<Self> {
+        let line = |host: &T| {
+            let text = host.to_string();
+            let letters = HostPattern::parse(&text).ok().and_then(|host| host.unicode()).unwrap_or_default();
+            Self { text, letters }
+        };
+        hosts.iter().map(line).collect()
+    }
+}
+
+/// The lines of a field that are not empty.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty())
+}
+
+/// What a field lists, separated by blanks, commas or lines.
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', ',', '\t', '\r', '\n']).filter(|item| !item.is_empty())
 }
 
 /// Who may, one item each: a word, or `group:NAME` and `user:NAME`.
@@ -61,7 +118,7 @@ pub(super) fn asked(demand: &DemandChange, names: &Names) -> Vec<String> {
 /// Reads who may, one in each line: `signed_in`, `nobody`, `group:NAME`, `user:NAME`. Nothing: nobody. The inner error is
 /// what is wrong, in a sentence.
 pub(super) async fn allow_of(app: &App, text: &str) -> Result<Result<Allow, String>, StoreError> {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = lines(text).collect();
     if let [word] = lines.as_slice()
         && let Some(allow) = Allow::parse_word(word)
     {

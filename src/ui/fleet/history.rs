@@ -19,7 +19,7 @@ use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::store::StoreError;
 use crate::store::sessions::history_page::{EndedKey, EndedPage};
 use crate::store::sessions::rows::SessionRow;
-use crate::ui::fleet::rows::Look;
+use crate::ui::fleet::rows::{Look, apps};
 use crate::ui::fleet::view::{Among, View};
 use crate::ui::fleet::{Chip, chips, states};
 use crate::ui::visitor::Visitor;
@@ -66,6 +66,8 @@ struct Line {
     ip: String,
     ip_url: String,
     used: Moment,
+    /// The number of apps that it has open, or had, such as `2 apps`, or `""`.
+    apps: String,
     signed_in: Moment,
     /// When, why, and the comment; `None`: it is live.
     ended: Option<(Moment, String, String)>,
@@ -215,8 +217,14 @@ async fn lines(app: &App, look: &Look, rows: &[Row], now: Timestamp) -> Result<V
     users.sort_unstable();
     users.dedup();
     let names: HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
+    let live = rows.iter().filter(|row| matches!(row, Row::Live(_))).map(|row| row.session().uuid);
+    let opened = db.count_app_sessions_of(&live.collect::<Vec<_>>()).await?;
     let line = |row: &Row| {
         let session = row.session();
+        let open = match row {
+            Row::Live(row) => opened.get(&row.uuid).copied().unwrap_or(0),
+            Row::Ended(row) => i64::try_from(row.applications.len()).unwrap_or(0),
+        };
         let (username, ended) = match row {
             Row::Live(_) => (names.get(&session.user_id.0).cloned().unwrap_or_default(), None),
             Row::Ended(row) => {
@@ -243,6 +251,7 @@ async fn lines(app: &App, look: &Look, rows: &[Row], now: Timestamp) -> Result<V
             ip_url: look.view.url_of_address(&ip),
             ip,
             used: Moment::new(session.last_used_at, now),
+            apps: if open == 0 { String::new() } else { apps(open) },
             signed_in: Moment::new(session.created_at, now),
             ended,
             is_current: look.current == Some(session.uuid),

@@ -11,7 +11,7 @@ use crate::store::sessions::details::SessionDetailRow;
 use crate::store::sessions::rows::SessionRow;
 use crate::store::{Db, StoreError};
 use crate::ui::fleet::view::{Column, View};
-use crate::ui::words::{Device, Moment, Whereabouts, describe, methods};
+use crate::ui::words::{Device, Moment, Whereabouts, describe, grouped, methods, plural};
 
 /// The picture of the link to a session's own page.
 const MORE: &str = include_str!("../../../templates/parts/more.svg");
@@ -43,6 +43,8 @@ struct RowTemplate<'a> {
     /// Where all sessions of the address are listed.
     ip_url: String,
     used: Moment,
+    /// The number of apps that it has open, such as `2 apps`, or `""`.
+    apps: String,
     signed_in: Moment,
     /// How the user authenticated, and whether they asked to stay signed in.
     how: String,
@@ -78,6 +80,7 @@ pub(in crate::ui) async fn render(
         Vec::new()
     };
     let details: HashMap<SessionId, SessionDetailRow> = details.into_iter().map(|detail| (detail.row.uuid, detail)).collect();
+    let opened = db.count_app_sessions_of(&ids).await?;
     let render = |row: &SessionRow| {
         let detail = details.get(&row.uuid);
         let agent = agents.get(&row.user_agent_id);
@@ -100,6 +103,7 @@ pub(in crate::ui) async fn render(
             ip: row.last_ip.to_string(),
             ip_url: look.view.url_of_address(&row.last_ip.to_string()),
             used: Moment::new(row.last_used_at, now),
+            apps: opened.get(&row.uuid).map(|count| apps(*count)).unwrap_or_default(),
             signed_in: Moment::new(row.created_at, now),
             how: detail.map(how).unwrap_or_default(),
             ends: Moment::until(row.expires_at, now),
@@ -108,6 +112,11 @@ pub(in crate::ui) async fn render(
         template.render().map(|html| RenderedRow { id: row.uuid, html })
     };
     rows.iter().map(render).collect::<Result<_, _>>().map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+/// A number of apps in words.
+pub(in crate::ui) fn apps(count: i64) -> String {
+    format!("{} app{}", grouped(count), plural(count))
 }
 
 /// How the user signed in: `with password, to stay`.

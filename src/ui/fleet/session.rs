@@ -3,17 +3,26 @@
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use uuid::Uuid;
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::applications::app_sessions;
+use crate::actions::by::By;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::look;
+use crate::domain::application::session::EndedAppSession;
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
 use crate::domain::page::Wanted;
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId, query};
+use crate::http::query::Query;
 use crate::store::StoreError;
+use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
 use crate::store::events::list::EventFilter;
 use crate::ui::account::devices::why_ends;
 use crate::ui::error::PageError;
+use crate::ui::submission::{NoFields, Submission};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, end_reason, methods};
 use crate::ui::{Frame, PageResult, Section, page};
@@ -48,6 +57,23 @@ struct SessionPage {
     events: Vec<EventLine>,
     others: Vec<Other>,
     others_url: String,
+    apps: Vec<OpenApp>,
+    /// Whether the visitor may end one of them.
+    may_close: bool,
+    /// What was just ended, in a sentence.
+    done: String,
+}
+
+/// An app session: what the session opened of one application.
+struct OpenApp {
+    uuid: String,
+    name: String,
+    /// The page of the application, for those who may see it, or `""`.
+    url: String,
+    /// Guarded hosts and the client.
+    opened: Vec<String>,
+    since: Moment,
+    used: Moment,
 }
 
 /// The state of the session.
@@ -82,6 +108,7 @@ struct Facts {
     is_known_device: bool,
     is_remembered: bool,
     life: Life,
+    apps: Vec<EndedAppSession>,
 }
 
 /// The page.
@@ -107,7 +134,25 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     } else {
         "/sessions".into()
     };
+    let closed = Query::parse(parts.uri.query().unwrap_or_default());
+    let done = match closed.last("closed") {
+        Some(slug) => done(&app, slug, &facts.apps).await?,
+        None => String::new(),
+    };
+    let is_live = matches!(facts.life, Life::Until(_, _));
+    let may_inspect = who.rights.may_inspect();
+    let apps = facts.apps.iter().map(|open| OpenApp {
+        uuid: open.uuid.clone(),
+        name: open.name.clone(),
+        url: if may_inspect { format!("/applications/{}", open.slug) } else { String::new() },
+        opened: open.hosts.iter().chain(open.client_id.as_ref()).cloned().collect(),
+        since: Moment::new(open.created_at(), now),
+        used: Moment::new(open.last_used_at(), now),
+    });
     let template = SessionPage {
+        apps: apps.collect(),
+        may_close: is_live && who.may_end(facts.user_id),
+        done,
         frame: visitor.frame(&app, if is_own { Section::Devices } else { Section::Sessions }),
         id,
         title: if facts.label.is_empty() { described.clone() } else { facts.label.clone() },
@@ -138,6 +183,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
     let db = app.store.read();
     if let Some((detail, username)) = look::find_details(app, who, id).await? {
         let row = &detail.row;
+        let apps = db.list_app_sessions_of(&[id]).await?.into_iter().map(kept).collect();
         let ends = Moment::until(row.expires_at, now);
         return Ok(Facts {
             user_id: row.user_id,
@@ -151,6 +197,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
             label: detail.sign_in.label,
             methods: detail.sign_in.methods,
             is_known_device: detail.sign_in.is_known_device,
+            apps,
         });
     }
     let ended = db.find_ended_detail(id).await?.filter(|it| who.may_see(it.user_id)).ok_or(PageError::NotFound)?;
@@ -166,7 +213,54 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
         is_known_device: ended.sign_in.is_known_device,
         is_remembered: false,
         life: Life::Ended(Moment::new(ended.ended_at, now), end_reason(&ended.reason, &ended.ended_by), ended.comment),
+        apps: ended.applications,
     })
+}
+
+/// An app session of a live session, with what the history would keep of it.
+fn kept(row: AppSessionRow) -> EndedAppSession {
+    EndedAppSession {
+        uuid: row.uuid.hyphenated().to_string(),
+        slug: row.slug,
+        name: row.name,
+        hosts: row.hosts,
+        client_id: row.client_id,
+        created: row.created_at.0,
+        last_used: row.last_used_at.0,
+    }
+}
+
+/// What was just ended of an application, in a sentence. The address names the application by its slug, and the sentence
+/// is shown only if the stored state agrees.
+async fn done(app: &App, slug: &str, apps: &[EndedAppSession]) -> Result<String, StoreError> {
+    let known = app.store.applications().await?.by_slug(slug).map(|application| application.name.clone());
+    let name = known.filter(|_| !apps.iter().any(|open| open.slug == slug));
+    Ok(name
+        .map(|name| format!("{name} has ended here. The session goes on: the app opens again when it is visited."))
+        .unwrap_or_default())
+}
+
+/// Ends one app session of a session, and leaves the session.
+pub async fn end_app(State(app): State<App>, Path((uuid, opened)): Path<(String, String)>, request: Request) -> PageResult {
+    let id = SessionId::parse(&uuid).ok_or(PageError::NotFound)?;
+    let back = format!("/sessions/{id}");
+    let submission = Submission::<NoFields>::signed_in(&app, request, &back).await?;
+    let who = submission.visitor.principal(&back)?;
+    let opened = Uuid::try_parse(&opened).map_err(|_| PageError::NotFound)?;
+    let by = By::Principal(&who, &submission.visitor.actor());
+    let filter = AppSessionFilter { session: Some(id), uuid: Some(opened), ..AppSessionFilter::default() };
+    let (_, rows) = app_sessions::list(&app, by, filter, 0, 1).await?;
+    // It has ended already, which was the purpose.
+    let Some(row) = rows.into_iter().next() else { return Ok(Redirect::to(&back).into_response()) };
+    if app.config.sessions.confirm_ends || row.user_id != who.user_id {
+        submission.must_be_confirmed(&app, &back)?;
+    }
+    match app_sessions::end(&app, by, opened).await {
+        Ok(()) | Err(ActionError::NotFound) => {
+            Ok(Redirect::to(&crate::ui::fleet::view::address(&back, &[("closed", row.slug)])).into_response())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// How somebody signed in.

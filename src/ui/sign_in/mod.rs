@@ -162,7 +162,8 @@ async fn filled_form(app: &App, visitor: &Visitor, status: StatusCode, fill: Fil
     let frame = visitor.frame(app, Section::Elsewhere);
     let stored = app.store.read().find_stored_limits().await.unwrap_or_default();
     let is_remember_offered = !app.config.sessions_with(&stored).remember_timeout.is_zero();
-    let help = app.config.sign_in.help.as_str();
+    let sign_in = app.sign_in.load_full();
+    let help = sign_in.help.as_str();
     let (ask, passkeys_js) = (passkey::ask_alone(app, visitor)?, assets::passkeys_js());
     let shown = SignInPage { frame, uid, next, error, is_remember_offered, is_moved, is_form_lost, help, ask, passkeys_js };
     let mut response = page(status, &shown);

@@ -11,6 +11,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::people::users;
 use crate::actions::sign_in::proof::Proved;
+use crate::actions::sign_in::refusal_log::Refused;
 use crate::auth;
 use crate::domain::PlainSecret;
 use crate::domain::password;
@@ -74,6 +75,7 @@ pub async fn submit(State(app): State<App>, Path(key): Path<String>, request: Re
 
 /// The page about an invalid link: the same for one that was used and one that never existed.
 fn dead(app: &App, visitor: &Visitor) -> Response {
+    app.refusal_log.refused(Refused::Link, None, &visitor.client.as_anonymous());
     page(StatusCode::NOT_FOUND, &DeadLinkPage { frame: visitor.frame(app, Section::Elsewhere) })
 }
 

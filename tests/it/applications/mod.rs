@@ -6,6 +6,7 @@ mod changes;
 mod ends;
 mod imports;
 mod passwords;
+mod tree;
 
 use rollcall::actions::applications::{self, ApplicationChange};
 use rollcall::actions::by::By;

@@ -3,7 +3,7 @@
 use super::*;
 
 on_both!(migrating_changes_nothing_where_the_schema_is_new, |home| async move {
-    assert!(home.fails(2, &["migrate"]).contains("there is no instance here"), "it makes none");
+    assert!(home.fails(2, &["migrate"]).contains("there is no Rollcall in"), "it makes none");
     home.import(&[]);
     let done = home.run(&["migrate"]);
     assert_eq!((done.code, done.out.as_str()), (0, ""));

@@ -171,3 +171,35 @@ on_both!(revoking_goes_beyond_one_chunk, |home| async move {
     assert!(shown.contains("old browsers"), "{shown}");
     assert_eq!(listed(&home, &[]), [9999]);
 });
+
+on_both!(showing_a_session_says_what_it_opened_and_had_opened, |home| async move {
+    let home = home.with("ROLLCALL_HTTP__PUBLIC_URL", "http://id.example");
+    home.import(&[seed::user(50, "alice"), seed::session(1, 50, json!({}))]);
+    home.ok(&["app", "add", "wiki", "--name", "The wiki", "--host", "wiki.example.com", "--allow", "signed_in"]);
+    let uuid = home.rows(&["session", "list", "--json"])[0]["uuid"].as_str().unwrap().to_owned();
+    let show = |json: bool| {
+        let mut args = vec!["session", "show", &uuid];
+        args.extend(json.then_some("--json"));
+        home.ok(&args)
+    };
+    assert!(!show(false).contains("application"));
+    assert_eq!(serde_json::from_str::<Value>(&show(true)).unwrap()["applications"], json!([]));
+    home.execute(
+        "INSERT INTO app_sessions (uuid, session_id, application_id, slug, name, hosts, sub, created_at, last_used_at) \
+         SELECT r.uuid, r.id, a.id, a.slug, a.name, '[\"wiki.example.com\"]', 'sub', 0, 1000000 FROM session_rows r, applications a",
+    )
+    .await;
+    let check = |is_ended: bool| {
+        let text = show(false);
+        let line = "application      wiki (wiki.example.com), opened 1970-01-01T00:00:00Z, last used 1970-01-01T00:00:01Z";
+        assert!(text.contains(line), "{text}");
+        let record: Value = serde_json::from_str(&show(true)).unwrap();
+        assert_eq!(record["reason"].is_string(), is_ended);
+        let opened = &record["applications"][0];
+        assert_eq!((&opened["slug"], &opened["name"]), (&json!("wiki"), &json!("The wiki")));
+        assert_eq!((&opened["hosts"], &opened["client_id"]), (&json!(["wiki.example.com"]), &Value::Null));
+    };
+    check(false);
+    home.ok(&["session", "end", &uuid, "--yes"]);
+    check(true);
+});

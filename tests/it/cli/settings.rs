@@ -103,10 +103,16 @@ async fn variables_of_kubernetes_services_are_a_warning() {
     let log = home.serve().await.stop().await;
     let checked = home.run(&["check"]);
     assert_eq!(checked.code, 0, "{checked:?}");
-    for (name, _) in of_services {
-        assert!(log.contains(&format!("{name} is not a setting")) && checked.out.contains(name), "{name}: {log}");
+    for text in [&log, &checked.out] {
+        assert_eq!(text.matches("no settings, and left out: ").count(), 1, "one warning: {text}");
+        for part in ["and 6 more", "`enableServiceLinks: false`", "to set the port, use ROLLCALL_LISTEN"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
-    for (name, value) in [("ROLLCALL_PORT", "9000"), ("ROLLCALL_SERVICE_HOTS", "10.0.0.1"), ("ROLLCALL_LISTEN_PORT", "9000")] {
+    let home = Home::sqlite().with("ROLLCALL_PORT", "9000").with("ROLLCALL_VERSION", "0.1.0");
+    let log = home.serve().await.stop().await;
+    assert!(log.contains("left out: ROLLCALL_PORT, ROLLCALL_VERSION.") && log.contains("use ROLLCALL_LISTEN"), "{log}");
+    for (name, value) in [("ROLLCALL_VERSIONS", "1"), ("ROLLCALL_SERVICE_HOTS", "10.0.0.1"), ("ROLLCALL_LISTEN_PORT", "9000")] {
         let error = Home::sqlite().with(name, value).fails(2, &["serve"]);
         assert!(error.contains(name) && error.contains("the nearest is ROLLCALL_"), "{error}");
     }

@@ -1,8 +1,25 @@
 //! The guard: what reverse proxies are answered, and how people sign in to apps behind them. Here the tests are the
-//! proxy; `proxies/` has real ones.
+//! proxy; `proxies/` has real ones. Where to find what:
+//!
+//! | What | Tests |
+//! | --- | --- |
+//! | which headers are read, hosts, paths, peers | `checks`, unit tests of `domain/guard/`, `fuzz::guard::forwarded_requests` |
+//! | addresses of clients in rules | `traps::rules_of_networks_read_the_address_that_trusted_proxies_tell` |
+//! | methods, and headers that override them | `checks::rules_of_paths_decide_in_every_reading`, `traps::a_method_is_judged_as_it_may_be_taken` |
+//! | readings of a path | `domain/guard/readings.rs`, `domain/application/judge.rs`, `fuzz::guard::paths` |
+//! | `app test` says what the check does | `traps::the_check_and_app_test_give_one_answer` |
+//! | app passwords, and every credential at every door | `doors`, `proxies/guarded.rs`, `applications/passwords.rs` |
+//! | cookies of any form | `doors::a_cookie_that_is_not_clearly_one_is_none`, `domain/guard/cookies.rs` |
+//! | targets and tickets | `sign_in` |
+//! | a store that fails, and one that is slow | `traps`, `doors::a_store_that_does_not_answer_lets_nobody_in` |
+//! | refusals and events | `checks`, `traps::refusals_of_strangers_leave_no_event` |
+//! | heads that are too large, WebSockets, event streams, HTTP/2, gRPC | `proxies/traffic.rs` |
+//! | faults of a proxy's configuration | `proxies/faults.rs` |
+//! | authentik's configurations | `proxies/authentik.rs` |
 
 mod checks;
 mod documents;
 mod doors;
 mod sign_in;
+mod traps;
 pub mod world;

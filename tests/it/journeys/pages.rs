@@ -1,5 +1,6 @@
 //! The pages that a machine looks at.
 
+use super::apps;
 use crate::process::{Home, Server};
 
 /// Every page there is, but for those that lead elsewhere: name and path.
@@ -10,12 +11,11 @@ pub async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> 
     let group = format!("/groups/{uuid}");
     let attributes = format!("{{\"team\": \"Zürich アリス\", \"{}\": [\"{}\"]}}", "long".repeat(30), "x".repeat(400));
     home.ok(&["user", "set", "akadmin", "--attributes", &attributes]);
-    let wiki = ["app", "add", "wiki", "--host", "wiki.example.com", "--allow", "signed_in", "--app-passwords", "true"];
-    home.ok(&[&["--set", "http.public_url=http://login.example.com"], &wiki[..]].concat());
+    apps::fill(home).await;
     let password = ["token", "add", "--user", "akadmin", "--intent", "app_password", "--app", "wiki", "--identifier", "backup"];
     home.ok(&[&password[..], &["--description", "Sicherung des Laptops in Zürich アリス, jede Nacht"]].concat());
     let uuid = server.sessions().await[0]["uuid"].as_str().unwrap().to_owned();
-    vec![
+    let mut pages = vec![
         ("devices", "/sessions".to_owned()),
         ("not-me", format!("/sessions/not-me?session={uuid}")),
         ("all-sessions", "/sessions/all".into()),
@@ -61,5 +61,7 @@ pub async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> 
         ("security", "/security".into()),
         ("sign-out", "/sign-out".into()),
         ("error", "/nothing".into()),
-    ]
+    ];
+    pages.extend(apps::PAGES.map(|(name, path)| (name, path.to_owned())));
+    pages
 }

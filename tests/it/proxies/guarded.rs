@@ -14,12 +14,12 @@ use super::process::Proxy;
 use crate::guard::world::{PAGE, add_app};
 use crate::support::{Answer, TestApp, TestDb, caller};
 
-const HOME: &str = "id.example";
-const WIKI: &str = "wiki.example";
+pub const HOME: &str = "id.example";
+pub const WIKI: &str = "wiki.example";
 
 /// A browser in front of a proxy.
 #[derive(Clone)]
-struct Person {
+pub struct Person {
     client: reqwest::Client,
     /// Where each host is.
     hosts: Arc<BTreeMap<&'static str, String>>,
@@ -27,19 +27,19 @@ struct Person {
 }
 
 impl Person {
-    fn new(app: &TestApp, proxy: &Proxy) -> Self {
+    pub fn new(app: &TestApp, proxy: &Proxy) -> Self {
         let hosts = [(HOME, app.address.to_string()), (WIKI, format!("127.0.0.1:{}", proxy.port))];
         let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
         Self { client, hosts: Arc::new(hosts.into()), cookies: Arc::default() }
     }
 
-    async fn sign_in(&self, app: &TestApp, name: &str) -> String {
+    pub async fn sign_in(&self, app: &TestApp, name: &str) -> String {
         let session = app.known(name).await.session().await;
         self.cookies.lock().unwrap().insert((HOME.to_owned(), "rollcall_session".to_owned()), session.key.clone());
         session.uuid
     }
 
-    async fn send(&self, method: &str, host: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn send(&self, method: &str, host: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.request(method.parse().unwrap(), format!("http://{}{path}", self.hosts[host]));
         request = request.header("host", host);
         let cookie = {
@@ -66,8 +66,37 @@ impl Person {
         answer
     }
 
+    /// Signs in to the app's host, and opens no page of the app.
+    pub async fn step_in(&self) {
+        let (mut host, mut path) = (WIKI.to_owned(), "/.rollcall/start?rd=%2F".to_owned());
+        while host == HOME || path.starts_with("/.rollcall/") {
+            let answer = self.send("GET", &host, &path, &PAGE).await;
+            let to = answer.header("location").unwrap_or_else(|| panic!("{host}{path}: {}", answer.text()));
+            match to.strip_prefix("http://") {
+                Some(rest) => {
+                    let at = rest.find('/').unwrap();
+                    (host, path) = (rest[..at].to_owned(), rest[at..].to_owned());
+                }
+                None => path = to.to_owned(),
+            }
+        }
+    }
+
+    /// A request to the app with these cookies and no others.
+    pub async fn send_with_cookie(&self, path: &str, cookie: &str) -> Answer {
+        let request = self.client.get(format!("http://{}{path}", self.hosts[WIKI])).header("host", WIKI).header("cookie", cookie);
+        caller::send(request).await
+    }
+
+    /// The cookies of the app's host, as a header.
+    pub fn cookie(&self) -> String {
+        let cookies = self.cookies.lock().unwrap();
+        let pairs = cookies.iter().filter(|((of, _), _)| of == WIKI).map(|((_, name), value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("; ")
+    }
+
     /// Opens an address and follows redirects.
-    async fn open(&self, path: &str) -> Answer {
+    pub async fn open(&self, path: &str) -> Answer {
         let (mut host, mut path) = (WIKI.to_owned(), path.to_owned());
         for _ in 0..10 {
             let answer = self.send("GET", &host, &path, &PAGE).await;
@@ -85,7 +114,7 @@ impl Person {
 }
 
 /// The values that the app got under a name, in any spelling that some server reads as that name.
-fn got(answer: &Answer, name: &str) -> Vec<String> {
+pub fn got(answer: &Answer, name: &str) -> Vec<String> {
     let told: Value = answer.json();
     let headers = told["headers"].as_array().unwrap().iter();
     let same = |header: &&Value| header[0].as_str().unwrap().to_lowercase().replace(['_', '.'], "-") == name;
@@ -96,7 +125,7 @@ pub async fn the_app(app: &TestApp, slug: &str) -> Application {
     Application::clone(app.app.store.applications().await.unwrap().by_slug(slug).unwrap())
 }
 
-async fn set_up(kind: Kind, db: TestDb) -> Option<(TestApp, Echo, Proxy)> {
+pub async fn set_up(kind: Kind, db: TestDb) -> Option<(TestApp, Echo, Proxy)> {
     let home = format!("http://{HOME}");
     let app = TestApp::with(db, &[("HTTP__PUBLIC_URL", &home), ("HTTP__TRUSTED_PROXIES", "127.0.0.1")]).await;
     let rules = json!([

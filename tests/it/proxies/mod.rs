@@ -1,7 +1,11 @@
 //! Real reverse proxies in front of an app, with the configurations that `rollcall app config` prints. nginx comes from the
 //! distribution, the others from `scripts/fetch-proxies`; one that is missing is skipped aloud.
 
+mod authentik;
+mod checked;
 mod echo;
+mod faults;
 mod guarded;
 mod journey;
 mod process;
+mod traffic;

@@ -1,7 +1,7 @@
 //! A reverse proxy as a process.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -50,25 +50,33 @@ fn program(kind: Kind) -> Option<PathBuf> {
     found
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }
 
 impl Proxy {
     /// Starts a proxy of this kind in front of an app, with the configuration that is printed for it.
     pub fn start(kind: Kind, application: &Application, app: &str, rollcall: &str) -> Option<Self> {
-        let (program, port) = (program(kind)?, free_port());
+        let port = free_port();
         let listen = format!("127.0.0.1:{port}");
         let printed = configuration::of(kind, application, Addresses { listen: &listen, app, rollcall }).expect("a configuration");
+        let host = application.guard().and_then(|guard| guard.first_host()).map_or("", |host| host.as_str());
+        Self::start_with(kind, port, host, &printed, &|text| text)
+    }
+
+    /// Starts a proxy of this kind with a configuration for this port and host. `edit` changes what surrounds it: for nginx
+    /// the main file, for Traefik the static one.
+    pub fn start_with(kind: Kind, port: u16, host: &str, printed: &str, edit: &dyn Fn(String) -> String) -> Option<Self> {
+        let program = program(kind)?;
         let folder = TempDir::new().expect("a folder");
         let mut command = Command::new(program);
-        set_up(&mut command, kind, folder.path(), (&printed, port));
+        set_up(&mut command, kind, folder.path(), (printed, port), edit);
         command.env("HOME", folder.path()).env("XDG_DATA_HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path());
         let log = fs::File::create(folder.path().join("log")).expect("a file");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         let child = command.spawn().expect("the proxy starts");
         let mut proxy = Self { child, port, _folder: folder };
-        proxy.wait(application.guard().and_then(|guard| guard.first_host()).map_or("", |host| host.as_str()));
+        proxy.wait(host);
         Some(proxy)
     }
 
@@ -88,13 +96,19 @@ impl Proxy {
     fn knows(&self, host: &str) -> bool {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
         let asked = write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        let mut answer = String::new();
-        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && !answer.starts_with("HTTP/1.1 404")
+        let mut answer = [0; 12];
+        // A proxy that asks Rollcall first answers later: the test's server may wait for this very thread.
+        drop(stream.set_read_timeout(Some(Duration::from_millis(500))));
+        asked.is_ok()
+            && match stream.read_exact(&mut answer) {
+                Ok(()) => answer != *b"HTTP/1.1 404",
+                Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            }
     }
 }
 
 /// What surrounds the printed configuration, and how the program is called with it.
-fn set_up(command: &mut Command, kind: Kind, folder: &Path, (printed, port): (&str, u16)) {
+fn set_up(command: &mut Command, kind: Kind, folder: &Path, (printed, port): (&str, u16), edit: &dyn Fn(String) -> String) {
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         fs::write(&path, text).expect("a file");
@@ -111,7 +125,7 @@ fn set_up(command: &mut Command, kind: Kind, folder: &Path, (printed, port): (&s
                  events {{ worker_connections 1024; }}\nhttp {{ access_log off; client_max_body_size 64m;\n{temporary}\n{printed}\n}}\n"
             );
             let main = if is_root() { format!("user root;\n{main}") } else { main };
-            command.arg("-c").arg(write("nginx.conf", &main)).arg("-p").arg(folder);
+            command.arg("-c").arg(write("nginx.conf", &edit(main))).arg("-p").arg(folder);
         }
         Kind::Caddy => {
             let file = write("Caddyfile", &format!("{{\n\tadmin off\n\tauto_https off\n}}\n{printed}"));
@@ -124,7 +138,7 @@ fn set_up(command: &mut Command, kind: Kind, folder: &Path, (printed, port): (&s
                  providers: {{file: {{filename: {}}}}}\nglobal: {{checkNewVersion: false, sendAnonymousUsage: false}}\nlog: {{level: ERROR}}\n",
                 dynamic.display()
             );
-            command.arg(format!("--configFile={}", write("traefik.yml", &fixed).display()));
+            command.arg(format!("--configFile={}", write("traefik.yml", &edit(fixed)).display()));
         }
         Kind::Envoy => {
             command.arg("-c").arg(write("envoy.yaml", printed)).args([

@@ -41,6 +41,102 @@ async fn a_hangup_reads_the_settings_again() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_takes_other_limits_of_sign_in_and_other_proxies() {
+    let home = Home::sqlite().with_administrator();
+    let settings = |text: &str| home.write("rollcall.toml", text);
+    settings("[sign_in]\nhelp = 'Ask at the desk.'\naccount_limit = '100/1h'\n");
+    let server = home.serve().await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let page = async || http.get(format!("{}/sign-in", server.origin)).send().await.unwrap().text().await.unwrap();
+    let wrong_token = async |address: &str| {
+        let url = format!("{}{SESSIONS}", server.origin);
+        http.get(url).bearer_auth("no-such-token").header("x-forwarded-for", address).send().await.unwrap();
+    };
+    assert!(page().await.contains("Ask at the desk."));
+    wrong_token("203.0.113.7").await;
+    logs(&server, "sign-in refused reason=\"token\" client.ip=\"127.0.0.1\"").await;
+    settings("[sign_in]\nhelp = 'Call 117.'\naccount_limit = '2/1h'\n[http]\ntrusted_proxies = ['127.0.0.0/8']\n");
+    server.signal("HUP");
+    logs(&server, "applied=\"http.trusted_proxies, sign_in.account_limit, sign_in.help\"").await;
+    assert!(!server.log().contains("needs a restart"), "{}", server.log());
+    let shown = page().await;
+    assert!(shown.contains("Call 117.") && !shown.contains("Ask at the desk."));
+    wrong_token("203.0.113.7").await;
+    logs(&server, "sign-in refused reason=\"token\" client.ip=\"203.0.113.7\"").await;
+    let mut person = Person::new(&server, "curl/8");
+    for _ in 0..4 {
+        person.sign_in("akadmin", "wrong").await;
+    }
+    logs(&server, "sign-in limited limit=\"account\"").await;
+    assert_eq!(server.log().matches("sign-in refused reason=\"password\"").count(), 2, "{}", server.log());
+    server.stop().await;
+}
+
+/// Runs the program as another user of this machine; `None` when that is not possible here.
+fn as_nobody(home: &Home, args: &[&str]) -> Option<crate::process::Done> {
+    let switch = ["--reuid=65532", "--regid=65532", "--clear-groups", "--bounding-set=-all", ROLLCALL];
+    let can = home.command("setpriv").args(switch).arg("version").output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        skip("no command can be run as another user here");
+        return None;
+    }
+    Some(finish(home.command("setpriv").args(switch).args(args), ""))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_of_another_owner_is_named_with_what_helps() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::sqlite();
+    let open = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::create_dir(home.folder().join("data")).unwrap();
+    open(home.folder());
+    open(&home.folder().join("data"));
+    let data = home.folder().join("data").display().to_string();
+    let Some(done) = as_nobody(&home, &["serve"]) else { return };
+    let owner = rustix::process::geteuid().as_raw();
+    let wanted = format!(
+        "rollcall: cannot write to {data}: it belongs to user {owner} (mode 0755), this is user 65532, group 65532. \
+         chown 65532:65532 it, or run with --user {owner}:"
+    );
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.err.starts_with(&wanted), "{done:?}");
+    // One that cannot be made: it is the folder above that counts.
+    let Some(done) = as_nobody(&home, &["serve", "--set", &format!("data_dir={}/new/one", home.folder().display())]) else {
+        return;
+    };
+    assert!(done.err.contains(&format!("cannot write to {}: it belongs to user {owner}", home.folder().display())), "{done:?}");
+    let Some(done) = as_nobody(&home, &["healthcheck"]) else { return };
+    assert_eq!(done.code, 1, "it needs no folder of its own: {done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_needs_a_capability_is_named_with_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::sqlite();
+    std::fs::set_permissions(home.folder(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let Some(done) = as_nobody(&home, &["serve", "--listen", "127.0.0.1:443"]) else { return };
+    if done.err.contains("listening on") {
+        return skip("every port is open to every user here");
+    }
+    assert_eq!(done.code, 1, "{done:?}");
+    let wanted =
+        "cannot listen on 127.0.0.1:443: Permission denied; ports below 1024 need CAP_NET_BIND_SERVICE (docs/OPERATIONS.md, Ports)";
+    assert!(done.err.contains(wanted), "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_url_with_a_path_is_refused_with_the_reason() {
+    for url in ["https://example.com/rollcall", "http://example.com/a/"] {
+        let error = Home::sqlite().with("ROLLCALL_HTTP__PUBLIC_URL", url).fails(2, &["serve"]);
+        let reason =
+            "has a path. Applications on one host name can act for each other's users: give Rollcall a host name of its own";
+        assert!(error.contains(&format!("ROLLCALL_HTTP__PUBLIC_URL: {url} {reason}")), "{error}");
+    }
+    let error = Home::sqlite().with("ROLLCALL_HTTP__PUBLIC_URL", "ftp://example.com/x").fails(2, &["serve"]);
+    assert!(error.contains("is not an address such as"), "{error}");
+}
+
 /// A record of an ASN file.
 #[derive(serde::Serialize)]
 struct Record {

@@ -227,7 +227,7 @@ db_test!(what_is_known_is_on_the_page_as_in_the_file, |db| async move {
     let user = &export["user"];
     assert_eq!((&user["attributes"]["team"], &user["path"]), (&json!("red \u{1f980}"), &json!("users/guests")));
     assert_eq!(
-        (&export["apps"][0]["hosts"], &export["ended_sessions"][0]["apps"][0]["slug"]),
+        (&export["apps"][0]["hosts"], &export["ended_sessions"][0]["applications"][0]["slug"]),
         (&json!(["wiki.example.com"]), &json!("wiki"))
     );
     app.advance(ELEVEN_MINUTES);

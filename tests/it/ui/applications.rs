@@ -8,7 +8,13 @@ use crate::support::{Answer, encode};
 
 async fn post(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> Answer {
     let proof = browser.get("/sessions").await.proof();
-    let mut all = vec![("proof", proof.as_str())];
+    let page = path.strip_suffix("/access").map(str::to_owned);
+    let shown = match page {
+        Some(page) => browser.get(&page).await.text(),
+        None => String::new(),
+    };
+    let version = shown.split_once("name=\"version\" value=\"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
+    let mut all = vec![("proof", proof.as_str()), ("version", version)];
     all.extend_from_slice(fields);
     browser.post_form(path, &all).await
 }

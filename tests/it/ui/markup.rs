@@ -71,6 +71,17 @@ async fn pages(app: &TestApp, root: &Browser, uuid: &str, group: &str) -> Vec<(S
         format!("/users/{user}/erase"),
         "/applications".into(),
         "/applications/new".into(),
+        "/applications/wiki".into(),
+        format!("/applications/wiki?url={}&user=%3Cscript%3E", encode("https://wiki.example/<script>")),
+        "/applications/wiki/edit".into(),
+        "/applications/wiki/remove".into(),
+        "/applications/wiki/guard".into(),
+        "/applications/wiki/guard/remove".into(),
+        format!("/applications/wiki/config?kind=caddy&app={}", encode("<script>:1")),
+        "/applications/wiki/config?kind=traefik".into(),
+        "/applications/wiki/rules/new".into(),
+        "/applications/wiki/rules/1".into(),
+        "/applications/wiki/rules/1/remove".into(),
         "/tokens".into(),
         "/tokens/new".into(),
         "/events".into(),
@@ -110,8 +121,23 @@ async fn hostile_group(app: &TestApp) -> String {
     added.expect("a group").to_string()
 }
 
+/// An application whose texts are not nice, which a session has open.
+async fn hostile_application(app: &TestApp, session: &str) {
+    let guard = json!({"hosts": ["xn--mnchen-3ya.example"], "rules": [{"paths": ["/a/**"], "allow": "signed_in"}],
+        "headers": {"X-Text": format!("text:{}", HOSTILE[0])}});
+    crate::guard::world::add_app(app, "wiki", json!({"allow": "signed_in"}), guard).await;
+    let changed = rollcall::actions::applications::edit(&app.app, rollcall::actions::by::By::Cli, "wiki", |application| {
+        application.name = format!("{} \"wiki\"", HOSTILE[0]);
+        application.display.description = format!("{} {}", HOSTILE[0], HOSTILE[2]);
+        application.display.group = HOSTILE[2].to_owned();
+        Ok(())
+    });
+    let application = changed.await.expect("the application is changed");
+    crate::applications::open(app, session, &application, "xn--mnchen-3ya.example").await.expect("the session is live");
+}
+
 db_test!(every_page_is_right_and_hostile_words_stay_words, |db| async move {
-    let app = TestApp::new(db).await;
+    let app = TestApp::with(db, &[("HTTP__PUBLIC_URL", "http://id.example")]).await;
     let mut last = String::new();
     for name in HOSTILE {
         let name = if name == "x" { "long ".repeat(29) + name } else { name.to_owned() };
@@ -123,6 +149,7 @@ db_test!(every_page_is_right_and_hostile_words_stay_words, |db| async move {
     app.import(&(0..60).map(|n| seed::session(n, root_user.id.0, json!({}))).collect::<Vec<_>>()).await;
     let root = root_user.session().await;
     let group = hostile_group(&app).await;
+    hostile_application(&app, &last).await;
     for (path, html) in pages(&app, &root, &last, &group).await {
         assert_eq!(mistakes(&html), Vec::<String>::new(), "{path}: {html}");
         assert!(

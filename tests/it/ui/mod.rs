@@ -19,6 +19,7 @@ mod people;
 mod policies;
 mod questions;
 mod recovery;
+mod rules;
 mod sessions;
 mod set_up;
 mod sign_in;

@@ -14,6 +14,7 @@ use crate::actions::sign_in::guesses;
 use crate::actions::sign_in::passkeys::challenge::{Live, Purpose};
 use crate::actions::sign_in::proof;
 use crate::actions::sign_in::proof::Proved;
+use crate::actions::sign_in::refusal_log::Refused;
 use crate::domain::caller::Actor;
 use crate::domain::event::{EventContent, FailedStage};
 use crate::domain::factor::FactorKind;
@@ -287,9 +288,13 @@ async fn prove(
     let challenge = answer.challenge()?;
     let live = challenge::check(app, purpose, &challenge)?;
     let is_theirs = |factor: &FactorRow| factor.kind == FactorKind::WebAuthn && owner.is_none_or(|id| id == factor.user_id);
-    let factor = db.find_factor_by_credential(&answer.credential_id).await?.filter(is_theirs).ok_or(Refusal::Credential)?;
-    let user = db.find_user(factor.user_id).await?.filter(|user| user.is_active).ok_or(Refusal::Credential)?;
-    let handle = db.find_user_handle(user.id).await?.ok_or(Refusal::Credential)?;
+    let unknown = || {
+        app.refusal_log.refused(Refused::Passkey, owner, actor);
+        Refusal::Credential
+    };
+    let factor = db.find_factor_by_credential(&answer.credential_id).await?.filter(is_theirs).ok_or_else(unknown)?;
+    let user = db.find_user(factor.user_id).await?.filter(|user| user.is_active).ok_or_else(unknown)?;
+    let handle = db.find_user_handle(user.id).await?.ok_or_else(unknown)?;
     let kept = Kept::read(&factor)?;
     let public_key = crate::domain::webauthn::decode(&kept.key).ok_or(StoreError::Corrupt("a passkey's key"))?;
     let known = KnownKey {
@@ -363,6 +368,7 @@ fn methods(flags: Flags) -> Methods {
 /// always written: it needs a valid signature.
 async fn note_failure(app: &App, user: &UserRow, purpose: Purpose<'_>, refusal: Refusal, actor: &Actor) -> Result<(), ActionError> {
     crate::metrics::count_sign_in("wrong");
+    app.refusal_log.refused(Refused::Passkey, Some(user.id), actor);
     if refusal != Refusal::Counter && !guesses::is_worth_telling(app, user.id).await? {
         return Ok(());
     }

@@ -145,6 +145,15 @@ impl Sqlite {
         })
     }
 
+    /// Opens a connection of its own that only reads, for a read that takes long.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(in crate::store) fn connect_reader(&self) -> Result<Connection, StoreError> {
+        self.check_files()?;
+        connect(&self.0.path, READER)
+    }
+
     /// Runs `work` on one of the few threads for long reads, after those before it in the queue. It
     /// continues when the caller's future is dropped, and occupies its thread until it ends.
     ///

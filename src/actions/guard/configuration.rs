@@ -26,6 +26,26 @@ impl Default for Addresses<'_> {
     }
 }
 
+impl Addresses<'_> {
+    /// Whether these are addresses and nothing else: they are written into a configuration as they are.
+    ///
+    /// # Errors
+    /// What an address is, as the end of a sentence.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0);
+        let is_host = |text: &str| {
+            let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+            let name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+            inner.map_or_else(|| !text.is_empty() && name(text), |inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
+        };
+        let is_address = |text: &str| text.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && is_port(port));
+        if is_address(self.app) && is_address(self.rollcall) && (is_address(self.listen) || is_port(self.listen)) {
+            return Ok(());
+        }
+        Err("an address is a host and a port, such as 127.0.0.1:8080; a proxy may listen on a port alone, such as 80")
+    }
+}
+
 /// The name of an identity header.
 struct Name {
     /// As it is sent.
@@ -110,7 +130,10 @@ fn caddy(filling: &Filling<'_>) -> Option<String> {
         .chain(filling.own_names.iter().map(|name| name.text.to_lowercase()))
         .collect();
     // Caddy takes https unless an address says otherwise.
-    let address = |host: &String| if listen == "80" { host.clone() } else { format!("http://{}:{}", host, port_of(listen)) };
+    let address = |host: &String| {
+        let name = host.split(':').next().unwrap_or_default();
+        if listen == "80" { host.clone() } else { format!("http://{name}:{}", port_of(listen)) }
+    };
     let hosts: Vec<String> = filling.hosts.iter().map(address).collect();
     Caddy { slug: filling.slug, app, rollcall, hosts: &hosts, names: &filling.names, hop: hop.join("|") }.render().ok()
 }
@@ -161,4 +184,21 @@ fn envoy(filling: &Filling<'_>) -> Option<String> {
 
 fn port_of(listen: &str) -> &str {
     listen.rsplit_once(':').map_or(listen, |(_, port)| port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_is_not_written_into_a_configuration() {
+        let check = |listen, app, rollcall| Addresses { listen, app, rollcall }.check().is_ok();
+        assert!(check("80", "127.0.0.1:8080", "[::1]:9000"));
+        assert!(check("0.0.0.0:443", "wiki-1.internal:80", "rollcall_1:9000"));
+        for bad in
+            ["", "80;", "0", "65536", "+80", "a:80\nx", "a b:80", "a:", ":80", "a;b:80", "[::1:80", "{x}:80", "ü:80", "a/b:80"]
+        {
+            assert!(!check("80", bad, "a:1") && !check("80", "a:1", bad) && !check(bad, "a:1", "a:1"), "{bad}");
+        }
+    }
 }
