@@ -151,7 +151,7 @@ pub(super) async fn run(mut config: Config, kind: Option<DemoProxy>) -> Outcome 
     ))?;
     let Some((kind, program)) = kind.zip(program) else { return serve::until_stopped(&app, listener).await };
     // Both end when this function does.
-    let apps = Apps::start(&app, &origin).await?;
+    let apps = Apps::start(&app, &origin, STAFF).await?;
     let rollcall = serve::near(listener.local_addr()?).to_string();
     let _proxy = proxy::start(kind, &program, folder.path(), &apps, &rollcall).await?;
     let [wiki, staff] = apps.addresses();

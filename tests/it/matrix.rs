@@ -229,7 +229,7 @@ impl<'a> Cast<'a> {
         }
         for unknown in ["{uuid}", "{key}", "{group_uuid}"].into_iter().filter(|name| route.contains(name)) {
             let nothing = "00000000-0000-4000-8000-00000000dead";
-            samples.push((route.replace(unknown, "unknown"), route.replace(unknown, nothing)));
+            samples.push((route.replace(unknown, "unknown"), fill(route.replace(unknown, nothing))));
         }
         for (_, path) in &samples {
             assert!(!path.contains('{'), "{path}: add a sample for this part to tests/it/matrix.rs");

@@ -91,10 +91,10 @@ on_both!(checks_of_reverse_proxies_are_counted_by_application, |home| async move
         .with("ROLLCALL_METRICS__LISTEN", "127.0.0.1:0")
         .with("ROLLCALL_HTTP__PUBLIC_URL", "http://id.example")
         .with("ROLLCALL_HTTP__TRUSTED_PROXIES", "127.0.0.1");
+    let server = home.serve().await;
     home.ok(&["app", "add", "wiki", "--host", "wiki.example"]);
     home.ok(&["app", "rule", "wiki", "add", "/health", "--allow", "anyone"]);
     home.ok(&["app", "rule", "wiki", "add", "/mine", "--allow", "signed_in"]);
-    let server = home.serve().await;
     let address = address(&server).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for (host, path, status) in

@@ -17,7 +17,6 @@ use crate::actions::app::App;
 use crate::actions::applications::{self, ApplicationChange};
 use crate::actions::by::By;
 use crate::cli::Failure;
-use crate::cli::demo::STAFF;
 use crate::domain::application::Application;
 use crate::domain::application::demand::{Allow, Demand, Party};
 use crate::domain::application::guard::Guard;
@@ -72,12 +71,13 @@ struct Fixed {
 }
 
 impl Apps {
-    /// Starts the apps and gives each an application. `origin` is where people reach Rollcall.
+    /// Starts the apps and gives each an application. `origin` is where people reach Rollcall, and `group` may open the
+    /// second app.
     ///
     /// # Errors
-    /// When a port or the database is not to be had.
-    pub async fn start(app: &App, origin: &str) -> Result<Self, Failure> {
-        let id = app.store.read().find_group_id(STAFF).await?.ok_or("the demo has no group of the staff")?;
+    /// When a port or the database cannot be used.
+    pub async fn start(app: &App, origin: &str, group: &str) -> Result<Self, Failure> {
+        let id = app.store.read().find_group_id(group).await?.ok_or("the demo has no group of the staff")?;
         let staff = app.store.read().find_group_by_id(id).await?.ok_or("the demo has no group of the staff")?;
         let allowed = [Allow::SignedIn, Allow::those([Party::Group(staff.uuid)])];
         let ports = APPS.map(|(.., port)| free_port(port));

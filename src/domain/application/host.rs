@@ -60,7 +60,7 @@ impl Host {
         Self::parse(&format!("{name}{port}"))
     }
 
-    /// The host with its A-labels as the letters that they stand for; `None` when it has none, or one that stands for
+    /// The host with its A-labels as the letters that they stand for; `None` when it has none, or one that means
     /// nothing.
     #[must_use]
     pub fn unicode(&self) -> Option<String> {

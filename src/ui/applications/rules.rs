@@ -68,7 +68,7 @@ impl RuleForm {
     /// The form of a rule at its place.
     fn of(rule: &PathRule, names: &Names, place: usize, version: String) -> Self {
         let demand = &rule.demand;
-        // An empty list of a rule stands for all of them, and an empty field for those of the application.
+        // An empty list of a rule means all of them, and an empty field those of the application.
         let any_or = |items: Vec<String>, between: &str| if items.is_empty() { ANY.to_owned() } else { items.join(between) };
         let networks = |networks: &[Network]| networks.iter().map(ToString::to_string).collect::<Vec<_>>();
         let age = |age: Duration| if age.is_zero() { ANY.to_owned() } else { humantime::format_duration(age).to_string() };
