@@ -156,7 +156,7 @@ pub fn plain(error: &Error) -> String {
     text.split_once(" (os error ").map_or(text.clone(), |(plain, _)| plain.to_owned())
 }
 
-/// An error at a path as people read it. Where the folder belongs to somebody else: to whom, and what helps.
+/// An error at a path as people read it. Where the folder belongs to somebody else, it names the owner and what helps.
 #[must_use]
 pub fn explained(path: &Path, error: &Error) -> String {
     #[cfg(unix)]

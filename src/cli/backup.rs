@@ -28,7 +28,7 @@ pub(super) struct BackupArgs {
     #[arg(long, value_name = "FOLDER", conflicts_with = "check")]
     into: Option<PathBuf>,
     /// With --into: remove the oldest backups of these names until this number is left
-    #[arg(long, value_name = "NUMBER", requires = "into", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", requires = "into", conflicts_with_all = ["file", "check"], value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
     /// Replace a file that exists
     #[arg(long, conflicts_with_all = ["into", "check"])]

@@ -25,6 +25,7 @@ use crate::guard::hosts::{self, Guarded};
 use crate::guard::places::{Visit, visit};
 use crate::guard::probe;
 use crate::guard::shelter::shelter;
+use crate::guard::target::behind_prefix;
 use crate::http::client::ClientInfo;
 use crate::metrics;
 use crate::store::StoreError;
@@ -120,15 +121,6 @@ async fn read(app: &App, kind: Kind, slug: &str, parts: &Parts) -> Result<Option
     Ok(Some((asked, Guarded { host, application })))
 }
 
-/// Envoy's checks are for path and query behind the third segment (the fourth slash) of their own address.
-pub(in crate::guard) fn behind_prefix(target: &str) -> &str {
-    let path = target.split('?').next().unwrap_or_default();
-    match path.match_indices('/').nth(3) {
-        Some((at, _)) => target.get(at..).unwrap_or_default(),
-        None => "",
-    }
-}
-
 /// Whether a check was sent to a guarded host, and asks about another one: with `$http_host` in its configuration, nginx
 /// asks about a host that the caller names, and passes the request on to another.
 async fn is_for_other_host(app: &App, headers: &HeaderMap, asked: &Host) -> Result<bool, StoreError> {
@@ -212,25 +204,5 @@ fn foreign_authorization(headers: &HeaderMap) -> Option<&HeaderValue> {
     match (lines.next(), lines.next()) {
         (Some(only), None) if !credentials::is_ours(only.as_bytes()) => Some(only),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn envoys_path_is_what_follows_its_prefix() {
-        for (target, want) in [
-            ("/guard/envoy/app/", "/"),
-            ("/guard/envoy/app/a/b?c=/d", "/a/b?c=/d"),
-            ("/guard/envoy/app//a", "//a"),
-            ("/guard/envoy/app/..%2f", "/..%2f"),
-            ("/guard/envoy/app", ""),
-            ("/guard/envoy/app?x=/a", ""),
-            ("/outpost.goauthentik.io/auth/envoy/x?y", "/x?y"),
-        ] {
-            assert_eq!(behind_prefix(target), want, "{target}");
-        }
     }
 }

@@ -14,6 +14,7 @@ mod probe;
 pub mod shelter;
 pub mod start;
 pub mod state;
+mod target;
 
 pub use crate::actions::guard::configuration;
 pub use hosts::misdirected;

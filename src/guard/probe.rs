@@ -10,8 +10,8 @@ use crate::actions::guard::probes::{self, PARAMETER, START, Seen};
 use crate::domain::guard::forwarded::{self, Check};
 use crate::domain::guard::headers::Headers;
 use crate::domain::guard::kind::Kind;
-use crate::guard::check::behind_prefix;
 use crate::guard::hosts::trusted_peer;
+use crate::guard::target::behind_prefix;
 use crate::http::client::ClientInfo;
 
 /// The header that carries the proof. All printed configurations pass it to the check, and none to the app.

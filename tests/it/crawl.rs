@@ -35,6 +35,8 @@ async fn addresses(app: &TestApp, admin: &TestUser<'_>, uuid: &str) -> Vec<Strin
                 .replace("{stage_uuid}", uuid)
                 .replace("{policy_binding_uuid}", uuid)
                 .replace("{app}", "wiki")
+                .replace("{opened}", uuid)
+                .replace("{number}", "1")
                 .replace("{page}", "start")
                 .replace("{*path}", "x");
             assert!(!filled.contains('{'), "{filled}: add a sample for this part to tests/it/crawl.rs");

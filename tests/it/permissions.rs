@@ -13,7 +13,7 @@ use rollcall::actions::applications::test::Question;
 use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords, rules};
 use rollcall::actions::backup::{self, BackupError};
 use rollcall::actions::by::By;
-use rollcall::actions::guard::tickets;
+use rollcall::actions::guard::{probes, tickets};
 use rollcall::actions::import::ImportError;
 use rollcall::actions::people::changes::UserChange;
 use rollcall::actions::people::groups::GroupChange;
@@ -31,6 +31,7 @@ use rollcall::actions::upkeep::dictionary::UnusedAgents;
 use rollcall::actions::upkeep::pending_ends::Moves;
 use rollcall::actions::upkeep::{places, sweep, user_agents};
 use rollcall::actions::{clock, import, policies, tokens};
+use rollcall::domain::application::host::Host;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::listing::SessionFilter;
 use rollcall::domain::policy::{Policy, StoredLimits};
@@ -56,6 +57,8 @@ const DOORS: &[(&str, &str)] = &[
     ("batching.rs ask", "runs what an action asks"),
     ("clock.rs find_note", "a read for `rollcall check`, of a database without an App"),
     ("guard/check.rs check", "judges by the app key or the app password"),
+    ("guard/check.rs too_large", "the event of a check that was judged"),
+    ("guard/probes.rs keep", "the proof by the instance key is the right"),
     ("guard/recent.rs applications", "what the guard decides by"),
     ("guard/recent.rs now", "what the guard decides by"),
     ("guard/recent.rs of_host", "what the guard decides by"),
@@ -260,6 +263,13 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     let one = server.store.read().list_app_sessions(&AppSessionFilter::default(), 0, 1).await.unwrap().pop();
     calls.insert("applications/app_sessions.rs list", opened.is_ok_and(|rows| rows.is_empty()) && one.is_some());
     call!("applications/app_sessions.rs end", app_sessions::end(server, by, one.map(|row| row.uuid).unwrap_or_default()));
+    let all = server.guarded.now(server).await.unwrap();
+    let wiki = all.by_slug("wiki").expect("the wiki is there");
+    let host = Host::parse("wiki.example.com").unwrap();
+    call!("guard/probes.rs begin_session", probes::begin_session(server, by, alice.id, wiki, &host));
+    let probes_session = probes::ProbeSession { uuid: session, key: PlainSecret::from_text("x") };
+    call!("guard/probes.rs end_session", probes::end_session(server, by, &probes_session));
+    call!("guard/probes.rs find", probes::find(server, by, session.0));
     let kept = applications::remove_and_keep_guard(server, by, "wiki").await;
     calls.insert("applications/edit.rs remove_and_keep_guard", kept.refused());
     call!("applications/edit.rs remove", applications::remove(server, by, "wiki"));

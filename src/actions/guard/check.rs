@@ -173,7 +173,7 @@ pub(in crate::actions) async fn refuse(
     Ok(Verdict::Refused(Box::new(refusal)))
 }
 
-/// The rule that stands for the size of an identity: no application has so many.
+/// The place of a rule that means the size of an identity: no application has as many rules.
 const SIZE: Option<usize> = Some(usize::MAX);
 
 /// The event of a user who may open an application and whose identity headers are too large, once a minute.

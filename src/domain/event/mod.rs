@@ -4,7 +4,10 @@
 //! The content is stored as a JSON object. Every field has a default, so that an erased event and one
 //! of another version can be read. A new field is added with its default's meaning in mind.
 
+mod parts;
 pub mod text;
+
+pub use parts::{ConfirmedBy, FailedStage, GuessLimit, SignInRefusal};
 
 use std::collections::BTreeMap;
 
@@ -14,67 +17,6 @@ use serde_json::{Map, Value, json};
 use crate::domain::application::session::AppEndReason;
 use crate::domain::policy::Policy;
 use crate::domain::session::EndReason;
-
-/// Where a sign-in failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailedStage {
-    /// At the name or the password.
-    #[default]
-    Password,
-    /// At the password that a signed-in user is asked for again.
-    Confirmation,
-    /// At a passkey.
-    Passkey,
-}
-
-/// How a user authenticated again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConfirmedBy {
-    /// By the password, and a code where there is a second factor.
-    #[default]
-    Password,
-    /// By a passkey.
-    Passkey,
-}
-
-/// A rate limit on guesses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GuessLimit {
-    /// Of one account.
-    #[default]
-    Account,
-    /// Of one account from one known device.
-    KnownDevice,
-    /// Of one address or IPv6 /64.
-    Address,
-    /// Of the instance.
-    Instance,
-}
-
-impl GuessLimit {
-    /// The word that is stored and counted.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::KnownDevice => "known_device",
-            Self::Address => "address",
-            Self::Instance => "instance",
-        }
-    }
-}
-
-/// Why a right password did not open a session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SignInRefusal {
-    /// The user has as many sessions as the policy allows.
-    #[default]
-    LimitReached,
-}
 
 /// Which sessions an end of many was about: names of filters with their values as text. Empty: all sessions.
 pub type FilterTerms = BTreeMap<String, String>;

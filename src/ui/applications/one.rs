@@ -302,7 +302,7 @@ pub async fn end(State(app): State<App>, Path((slug, opened)): Path<(String, Str
     let back = format!("{PATH}/{slug}");
     let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &back).await?;
     let who = visitor.principal(&back)?;
-    who.must_inspect()?;
+    who.must_administer()?;
     find(&app, &slug).await?;
     let opened = uuid::Uuid::try_parse(&opened).map_err(|_| PageError::NotFound)?;
     match app_sessions::end(&app, By::Principal(&who, &visitor.actor()), opened).await {

@@ -141,8 +141,9 @@ on_both!(a_folder_of_backups_keeps_the_newest, |home| async move {
 });
 
 on_both!(a_backup_that_cannot_be_written_leaves_nothing, |home| async move {
-    home.import(&[]);
-    home.add_user("alice");
+    // More than the small disk below holds.
+    let lines: Vec<_> = (1..2_000).map(|n| crate::support::seed::user(n, &format!("user-number-{n}"))).collect();
+    home.import(&lines);
     // Through a pipe, and onto a full disk.
     let mut command = home.command("sh");
     let out = path_of(&home, "piped");

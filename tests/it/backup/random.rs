@@ -82,7 +82,9 @@ impl Random {
                 let known = rows.iter().map(|row| if let Value::Int(id) = row[place] { id } else { panic!("{row:?}") });
                 ids.insert((*name).to_owned(), known.collect());
             }
-            let last_id = head.last_id.map(|_| 1_000_000);
+            // SQLite names no last key of a table that never had a row.
+            let is_numbered = head.last_id.is_some() || *name == "users";
+            let last_id = is_numbered.then_some(1_000_000);
             items.push(Item::Table(TableHead { last_id, ..head }));
             items.extend(rows.into_iter().map(Item::Row));
         }

@@ -115,7 +115,12 @@ db_test!(every_page_of_someone_signed_in_offers_to_sign_out, |db| async move {
             continue;
         }
         let path = path.replace("{uuid}", &browser.uuid).replace("{id}", &root.id.0.to_string());
-        let path = path.replace("{name}", "no-such-end").replace("{group_uuid}", &staff).replace("{slug}", "wiki");
+        let path = path
+            .replace("{name}", "no-such-end")
+            .replace("{group_uuid}", &staff)
+            .replace("{number}", "1")
+            .replace("{opened}", &browser.uuid)
+            .replace("{slug}", "wiki");
         assert!(!path.contains('{'), "{path}: add a sample for this part here");
         let answer = browser.get(&path).await;
         if answer.status == 200 && answer.header("content-type").is_some_and(|form| form.starts_with("text/html")) {

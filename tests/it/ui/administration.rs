@@ -134,15 +134,15 @@ db_test!(events_are_filtered_and_paged, |db| async move {
     }
     let root = app.superuser("root").await.session().await;
     let text = root.get("/events").await.assert_status(200).text();
-    assert_eq!(text.matches("<tr>").count(), 51, "a head and fifty rows");
+    assert_eq!(text.matches("<tr").count(), 51, "a head and fifty rows");
     let next = text.split("<a href=\"/events?before=").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let earlier = root.get(&format!("/events?before={next}")).await.text();
     assert!(earlier.contains("added the user alice") && !earlier.contains("rel=\"next\""));
     let added = root.get("/events?kind=user_added&user=alice").await.text();
-    assert_eq!(added.matches("<tr>").count(), 2);
+    assert_eq!(added.matches("<tr").count(), 2);
     assert!(root.get("/events?actor=nobody").await.text().contains("No event matches"));
     assert!(root.get("/events?from=2026-11-02").await.text().contains("No event matches"));
-    assert_eq!(root.get("/events?from=2026-11-01&to=2026-11-01&kind=user_added").await.text().matches("<tr>").count(), 3);
+    assert_eq!(root.get("/events?from=2026-11-01&to=2026-11-01&kind=user_added").await.text().matches("<tr").count(), 3);
     for (odd, says) in [
         ("from=soon", "is no time"),
         ("user=nobody", "no user named"),
@@ -159,7 +159,7 @@ db_test!(events_are_found_by_address_text_and_time_and_exported, |db| async move
     app.user("zoë").await.session_on("203.0.113.10", "curl/8").await;
     let root = app.superuser("root").await.session().await;
     let rows = async |query: &str| root.get(&format!("/events?{query}")).await.assert_status(200).text();
-    let count = async |query: &str| rows(query).await.matches("<tr>").count().saturating_sub(1);
+    let count = async |query: &str| rows(query).await.matches("<tr").count().saturating_sub(1);
     assert_eq!(count("ip=203.0.113.9").await, 1);
     assert_eq!(count("ip=203.0.113.9&actor=alice&kind=sign_in&from=today&to=today").await, 1);
     assert_eq!(count("text=ALICE&kind=sign_in").await, 1);

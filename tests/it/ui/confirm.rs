@@ -129,7 +129,7 @@ db_test!(who_has_no_password_or_never_proved_it_here_is_not_let_on, |db| async m
 
 /// What changes something and needs no fresh proof: ways in and out, the proof itself, and what one does
 /// to one's own sessions.
-const FREE: [&str; 14] = [
+const FREE: [&str; 15] = [
     "/sign-in",
     "/sign-in/passkey",
     "/confirm/passkey",
@@ -143,6 +143,7 @@ const FREE: [&str; 14] = [
     "/security/factors/{id}/name",
     "/sessions/end-others",
     "/sessions/{uuid}/end",
+    "/sessions/{uuid}/apps/{opened}/end",
     "/sessions/{uuid}/name",
     "/set-up/{key}",
 ];

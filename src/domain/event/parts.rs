@@ -1,0 +1,64 @@
+//! Words in the content of events about sign-ins.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a sign-in failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedStage {
+    /// At the name or the password.
+    #[default]
+    Password,
+    /// At the password that a signed-in user is asked for again.
+    Confirmation,
+    /// At a passkey.
+    Passkey,
+}
+
+/// How a user authenticated again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmedBy {
+    /// By the password, and a code where there is a second factor.
+    #[default]
+    Password,
+    /// By a passkey.
+    Passkey,
+}
+
+/// A rate limit on guesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuessLimit {
+    /// Of one account.
+    #[default]
+    Account,
+    /// Of one account from one known device.
+    KnownDevice,
+    /// Of one address or IPv6 /64.
+    Address,
+    /// Of the instance.
+    Instance,
+}
+
+impl GuessLimit {
+    /// The word that is stored and counted.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::KnownDevice => "known_device",
+            Self::Address => "address",
+            Self::Instance => "instance",
+        }
+    }
+}
+
+/// Why a right password did not open a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignInRefusal {
+    /// The user has as many sessions as the policy allows.
+    #[default]
+    LimitReached,
+}
