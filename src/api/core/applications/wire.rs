@@ -38,7 +38,6 @@ pub struct Application {
     /// Whether it is opened in a new tab.
     open_in_new_tab: bool,
     /// Where it is opened, if that was set, or `""`.
-    #[schema(format = "uri")]
     meta_launch_url: String,
     /// The address of its icon, or `""`.
     meta_icon: String,
