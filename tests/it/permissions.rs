@@ -453,10 +453,12 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
 });
 
 db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_server, |db| async move {
-    let app = TestApp::new(db).await;
+    let app = server(db).await;
     let alice = app.user_with_password("alice").await;
     let session = SessionId::parse(&alice.session().await.uuid).unwrap();
     let row = users::find(&app.app, By::Cli, "alice").await.unwrap();
+    let wiki = add(&app, "wiki", json!({"allow": "signed_in"}), "wiki.example.com").await;
+    open(&app, &session.to_string(), &wiki, "wiki.example.com").await.unwrap();
     let root = app.superuser("root").await;
     let rights = Rights { is_superuser: true, is_auditor: false, may_view_sessions: true, may_delete_sessions: true };
     let root = principal(&root, rights);

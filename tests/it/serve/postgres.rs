@@ -144,9 +144,9 @@ async fn connections_are_not_kept_beyond_their_age() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_connections_are_enough() {
+async fn four_connections_are_enough() {
     let Some(home) = Home::postgres().await else { return };
-    let role = Role::create(home.schema().unwrap(), "few", "CONNECTION LIMIT 3").await;
+    let role = Role::create(home.schema().unwrap(), "few", "CONNECTION LIMIT 4").await;
     let url = role.url(home.schema().unwrap());
     let home = home.with("ROLLCALL_DATABASE__URL", &url).with_administrator();
     let server = home.serve().await;
