@@ -7,6 +7,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use ipnet::IpNet;
 
 use crate::actions::app::App;
 use crate::config::Config;
@@ -15,6 +16,7 @@ use crate::domain::application::host::Host;
 use crate::domain::guard::headers::Headers;
 use crate::domain::guard::places;
 use crate::guard::page::Page;
+use crate::guard::shelter::unavailable;
 use crate::http::client::is_trusted;
 use crate::http::headers::OnAppHost;
 use crate::http::log_limit::LogLimit;
@@ -58,11 +60,13 @@ pub fn is_own(config: &Config, host: &Host) -> bool {
     own.and_then(|(_, authority)| Host::typed(authority)).is_some_and(|own| own == *host)
 }
 
-/// The address of the peer that a request came from, if it is a trusted proxy.
+/// The address of the peer that a request came from, if it is a trusted proxy. A network of all addresses names nobody: with
+/// it, a caller who reaches Rollcall without a proxy would choose what is asked about.
 #[must_use]
 pub fn trusted_peer(app: &App, extensions: &Extensions) -> Option<IpAddr> {
-    let peer = peer(extensions)?;
-    is_trusted(peer, &app.trusted_proxies.load()).then_some(peer)
+    let (peer, trusted) = (peer(extensions)?, app.trusted_proxies.load());
+    let named: Vec<IpNet> = trusted.iter().filter(|network| network.prefix_len() > 0).copied().collect();
+    is_trusted(peer, &named).then_some(peer)
 }
 
 /// Tells once a minute of a peer whose checks are refused.
@@ -77,16 +81,20 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
 }
 
+/// Addresses that proxies ask, on whatever host: each looks at the host itself.
+const CHECKS: [&str; 5] = ["/guard/nginx/", "/guard/caddy/", "/guard/traefik/", "/guard/envoy/", "/outpost.goauthentik.io/auth/"];
+
 /// The layer around all routes: on a guarded host only the guard's own addresses are answered. Anything else came here by
-/// a mistake in a proxy's configuration, and must not show Rollcall's sign-in on an app's host: 421.
+/// a mistake in a proxy's configuration, and must not show Rollcall's sign-in on an app's host: 421. So does a request of
+/// which the database does not say whether its host is guarded: 503.
 pub async fn misdirected(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_guards = path.starts_with("/guard/") || places::is_ours(path);
+    let is_guards = places::exact(path).is_some() || path == "/guard/go" || CHECKS.iter().any(|check| path.starts_with(check));
     if is_guards || path.starts_with("/-/") || app.config.http.public_url.is_none() {
         return next.run(request).await;
     }
     match Guarded::of_request(&app, request.headers()).await {
-        Ok(None) | Err(_) => next.run(request).await,
+        Ok(None) => next.run(request).await,
         Ok(Some(_)) => {
             let text = "This host is guarded by Rollcall, and its reverse proxy sent this request to Rollcall instead of the app.";
             let page = Page::new("The reverse proxy is misconfigured", [text.to_owned()]);
@@ -94,5 +102,6 @@ pub async fn misdirected(State(app): State<App>, request: Request, next: Next) -
             response.extensions_mut().insert(OnAppHost);
             response
         }
+        Err(error) => unavailable(&error.to_string()),
     }
 }
