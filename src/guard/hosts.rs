@@ -81,6 +81,14 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
 }
 
+/// Whether a request names a host that was guarded within the last second. Every request asks it: for a host that nobody
+/// knows, it must not be a statement each time.
+async fn is_guarded(app: &App, headers: &HeaderMap) -> Result<bool, StoreError> {
+    let Ok(Some(text)) = headers.single("host") else { return Ok(false) };
+    let Some(host) = Host::parse(text).filter(|host| !is_own(&app.config, host)) else { return Ok(false) };
+    Ok(app.guarded.applications(app).await?.by_host(&host).is_some())
+}
+
 /// Addresses that proxies ask, on whatever host: each looks at the host itself.
 const CHECKS: [&str; 5] = ["/guard/nginx/", "/guard/caddy/", "/guard/traefik/", "/guard/envoy/", "/outpost.goauthentik.io/auth/"];
 
@@ -93,9 +101,9 @@ pub async fn misdirected(State(app): State<App>, request: Request, next: Next) -
     if is_guards || path.starts_with("/-/") || app.config.http.public_url.is_none() {
         return next.run(request).await;
     }
-    match Guarded::of_request(&app, request.headers()).await {
-        Ok(None) => next.run(request).await,
-        Ok(Some(_)) => {
+    match is_guarded(&app, request.headers()).await {
+        Ok(false) => next.run(request).await,
+        Ok(true) => {
             let text = "This host is guarded by Rollcall, and its reverse proxy sent this request to Rollcall instead of the app.";
             let page = Page::new("The reverse proxy is misconfigured", [text.to_owned()]);
             let mut response = page.answer(StatusCode::MISDIRECTED_REQUEST);

@@ -339,3 +339,23 @@ db_test!(a_check_that_panics_and_one_too_many_are_503, |db| async move {
     drop(held);
     assert_eq!(alice.ask("caddy", "wiki", ("GET", WIKI, "/"), &[]).await.status, 200);
 });
+
+db_test!(hosts_that_a_user_makes_up_fill_no_table, |db| async move {
+    let app = server(db).await;
+    add_app(&app, "wiki", json!({"allow": "signed_in"}), json!({"hosts": ["*.example.com"]})).await;
+    app.user("alice").await;
+    let alice = Browser::of(&app, "alice").await;
+    for nth in 0..104 {
+        app.advance(Duration::from_secs(1));
+        assert_eq!(alice.open("caddy", "-", &format!("https://h{nth}.example.com/")).await.status, 200, "{nth}");
+    }
+    assert_eq!(app.number("SELECT count(*) FROM app_keys").await, 100);
+    assert_eq!(app.number("SELECT count(*) FROM events WHERE kind = 'application_opened'").await, 100);
+    let hosts: Option<String> = app.app.store.read().one("SELECT hosts FROM app_sessions", &[]).await.unwrap();
+    assert_eq!(hosts.unwrap().matches("example.com").count(), 100);
+    // The newest stay open; the oldest is opened again without a question.
+    for (nth, status) in [(103, 200), (4, 200), (0, 401)] {
+        assert_eq!(alice.ask("caddy", "-", ("GET", &format!("h{nth}.example.com"), "/"), &[]).await.status, status, "{nth}");
+    }
+    assert_eq!(alice.open("caddy", "-", "https://h0.example.com/").await.status, 200);
+});

@@ -72,7 +72,7 @@ db_test!(a_store_that_fails_at_any_statement_of_a_check_lets_nobody_in, |db| asy
     let app = server(db).await;
     let rules = json!([
         {"paths": ["/public/**"], "allow": "anyone"},
-        {"paths": ["/closed/**"], "allow": "nobody"},
+        {"paths": ["/closed/**"], "allow": [{"group": "11111111-1111-1111-1111-111111111111"}]},
         {"paths": ["/api/**"], "app_passwords": true},
     ]);
     add_app(&app, "wiki", json!({"allow": "signed_in"}), json!({"hosts": [WIKI], "rules": rules})).await;
