@@ -40,7 +40,7 @@ impl Client {
     /// Sends one request and gives the answer's status.
     pub fn ask(&mut self, ask: &Ask) -> u16 {
         let Ask { method, host, path, head, body, .. } = ask;
-        let host = if host.is_empty() { "bench" } else { host };
+        let host = if host.is_empty() { crate::guard::HOME } else { host };
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n{head}{length}\r\n{body}");
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();

@@ -48,9 +48,9 @@ fn host(n: u32) -> String {
     format!("{}.bench", slug(n))
 }
 
-/// The app password of application `n`.
+/// The app password of application `n`: with as many different characters as an import asks for.
 fn password(n: u32) -> String {
-    format!("rcp_{n:064x}")
+    format!("rcp_of-the-benchmark-{n:032x}")
 }
 
 /// Import lines of the applications, each with an app password of a known user. They follow those of users.

@@ -21,7 +21,7 @@ pub fn known_lines() -> String {
         r#"{"kind":"user","id":2099999999,"username":"known-administrator","is_superuser":true}"#,
         json!({
             "kind": "session", "uuid": "00000000-0000-4000-8000-ffffffffffff", "session_key": KEY, "user": 2_099_999_999,
-            "last_ip": "11.0.250.1", "last_user_agent": "curl/8.14.1", "expires": "2099-01-01T00:00:00Z",
+            "last_ip": "11.0.250.1", "last_user_agent": "curl/8.14.1", "last_used": "2026-10-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z",
         })
     )
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tokio::sync::Semaphore;
+
 use crate::actions::batching::{self, Batching};
 use crate::actions::guard::recent::Recent;
 use crate::actions::guard::refusals::Refusals;
@@ -19,6 +21,9 @@ use crate::config::Config;
 use crate::core::{Core, StartError};
 use crate::domain::Clock;
 use crate::store::Store;
+
+/// The most answers of the guard that are under way at once.
+pub const MOST_CHECKS: usize = 1000;
 
 /// The application: [`Core`] and the state of the actions. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +47,8 @@ pub struct Parts {
     pub moves: Moves,
     /// Applications that were read lately, for the guard.
     pub guarded: Recent,
+    /// Places for answers of the guard under way.
+    pub checks: Semaphore,
     /// Refusals of the guard that an event was written for.
     pub refusals: Refusals,
     /// The log lines about refused sign-ins.
@@ -97,6 +104,7 @@ impl App {
             guesses: Batching::new(guess_batch::ask_all, batching::at_once(), guess_batch::MOST_IN_BATCH),
             moves: Moves::default(),
             guarded: Recent::default(),
+            checks: Semaphore::new(MOST_CHECKS),
             refusals: Refusals::default(),
             refusal_log: RefusalLog::default(),
             streams: Streams::default(),

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::guard::configuration;
 use crate::actions::people::users;
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{import, tokens};
@@ -152,7 +153,7 @@ pub(super) async fn run(mut config: Config, kind: Option<DemoProxy>) -> Outcome 
     let Some((kind, program)) = kind.zip(program) else { return serve::until_stopped(&app, listener).await };
     // Both end when this function does.
     let apps = Apps::start(&app, &origin, STAFF).await?;
-    let rollcall = serve::near(listener.local_addr()?).to_string();
+    let rollcall = configuration::near(listener.local_addr()?).to_string();
     let _proxy = proxy::start(kind, &program, folder.path(), &apps, &rollcall).await?;
     let [wiki, staff] = apps.addresses();
     output::line(&format!(

@@ -81,12 +81,6 @@ pub(super) async fn origin(app: &App) -> Result<String, StoreError> {
     Ok(known.unwrap_or_else(|| app.config.origin(app.config.listen)))
 }
 
-/// Where something on this machine reaches a listener.
-pub(super) fn near(listening: SocketAddr) -> SocketAddr {
-    let ip = listening.ip().to_canonical();
-    SocketAddr::new(if ip.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { ip }, listening.port())
-}
-
 /// Takes the address to listen on.
 pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {

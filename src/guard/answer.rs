@@ -135,7 +135,9 @@ pub fn challenge(guarded: &Guarded, lacks: Option<&Decision>) -> Response {
         None => "Bearer realm=\"rollcall\"".to_owned(),
     };
     let is_basic = lacks.is_none() && guarded.application.guard().is_some_and(|guard| guard.basic);
-    for value in std::iter::once(bearer).chain(is_basic.then(|| "Basic realm=\"rollcall\", charset=\"UTF-8\"".to_owned())) {
+    // nginx before 1.23 passes on the first line alone, and git sends nothing without `Basic`.
+    let basic = is_basic.then(|| "Basic realm=\"rollcall\", charset=\"UTF-8\"".to_owned());
+    for value in basic.into_iter().chain(std::iter::once(bearer)) {
         if let Ok(value) = HeaderValue::try_from(value) {
             response.headers_mut().append(header::WWW_AUTHENTICATE, value);
         }

@@ -17,7 +17,7 @@ use crate::domain::guard::forwarded::{self, Asked, Check};
 use crate::domain::guard::headers::Headers;
 use crate::domain::guard::kind::Kind;
 use crate::domain::guard::navigation::{is_navigation, is_preflight, may_be_navigation};
-use crate::domain::guard::places::Words;
+use crate::domain::guard::places::{Place, Words};
 use crate::domain::guard::{credentials, places, readings};
 use crate::guard::answer::{self, Needs, Seen};
 use crate::guard::cookies::{self, Name};
@@ -144,7 +144,7 @@ async fn judged(
             Visit { guarded, place, words: place_words, query: asked.query.as_deref().unwrap_or_default(), parts, client };
         let response = visit(app, visit_of).await?;
         // Whatever the page is: the request does not reach the app.
-        return Ok(if response.status().is_success() { answer::forbidden() } else { response });
+        return Ok(if response.status().is_success() { instead_of_page(app, place, response) } else { response });
     }
     let Some(readings) = readings::of(&asked.path) else { return Ok(answer::forbidden()) };
     if readings.iter().any(|reading| places::is_ours(&reading.path)) {
@@ -189,6 +189,20 @@ async fn judged(
         Verdict::Prove(lacks) => answer::sign_in(app, guarded, headers, needs(Some(lacks))),
         Verdict::Refused(refusal) => answer::refused(app, guarded, refusal, words),
     })
+}
+
+/// What takes the place of a page of ours where a check cannot show it, since 200 lets a request pass: after signing out, the
+/// sign-in on Rollcall's own host, with the cookies that the page removes.
+fn instead_of_page(app: &App, place: Place, page: Response) -> Response {
+    if place != Place::SignOut {
+        return answer::forbidden();
+    }
+    let home = app.config.http.public_url.as_ref().map_or("", |url| url.origin());
+    let mut response = answer::redirect(StatusCode::SEE_OTHER, &format!("{home}/sign-in"));
+    for cookie in page.headers().get_all(header::SET_COOKIE) {
+        response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+    }
+    response
 }
 
 /// The app password of a request. Over plain http it is refused: anybody on the way could read and use it.

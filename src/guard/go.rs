@@ -1,6 +1,8 @@
 //! `/guard/go` on Rollcall's own host: between the two steps on an app's host. It has the user sign in, or prove more, where
 //! that is needed, and then hands out a ticket.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::extract::{Request, State as Shared};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -34,9 +36,14 @@ const SHOWN: &str = "shown";
 /// Goes on with a sign-in to an app.
 pub async fn go(Shared(app): Shared<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let mut response = shelter(&app, answer(&app, &parts)).await;
+    let is_elsewhere = AtomicBool::new(true);
+    let mut response = shelter(&app, async {
+        is_elsewhere.store(Guarded::of_request(&app, &parts.headers).await?.is_some(), Ordering::Relaxed);
+        answer(&app, &parts).await
+    })
+    .await;
     // This address is on Rollcall's own host. Where a proxy passed it on from an app's host, nothing is said about https.
-    if matches!(Guarded::of_request(&app, &parts.headers).await, Ok(None)) {
+    if !is_elsewhere.into_inner() {
         response.extensions_mut().remove::<OnAppHost>();
     }
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::ConnectInfo;
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::response::Response;
+use ipnet::IpNet;
 
 use crate::actions::app::App;
 use crate::config::Config;
@@ -14,6 +15,7 @@ use crate::domain::application::host::Host;
 use crate::domain::guard::headers::Headers;
 use crate::domain::guard::places;
 use crate::guard::page::Page;
+use crate::guard::shelter::unavailable;
 use crate::http::client::is_trusted;
 use crate::http::headers::OnAppHost;
 use crate::http::log_limit::LogLimit;
@@ -65,11 +67,13 @@ fn own_authority(config: &Config) -> Option<&str> {
     url.origin().split_once("://").map(|(_, authority)| authority)
 }
 
-/// The address of the peer that a request came from, if it is a trusted proxy.
+/// The address of the peer that a request came from, if it is a trusted proxy. A network of all addresses names nobody: with
+/// it, a caller who reaches Rollcall without a proxy would choose what is asked about.
 #[must_use]
 pub fn trusted_peer(app: &App, extensions: &Extensions) -> Option<IpAddr> {
-    let peer = peer(extensions)?;
-    is_trusted(peer, &app.trusted_proxies.load()).then_some(peer)
+    let (peer, trusted) = (peer(extensions)?, app.trusted_proxies.load());
+    let named: Vec<IpNet> = trusted.iter().filter(|network| network.prefix_len() > 0).copied().collect();
+    is_trusted(peer, &named).then_some(peer)
 }
 
 /// Tells once a minute of a peer whose checks are refused.
@@ -84,15 +88,33 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
 }
 
+/// Whether a request names a host that was guarded within the last second. Every request asks it: for a host that nobody
+/// knows, it must not be a statement each time.
+async fn is_guarded(app: &App, headers: &HeaderMap) -> Result<bool, StoreError> {
+    let Ok(Some(text)) = headers.single("host") else { return Ok(false) };
+    if own_authority(&app.config) == Some(text) {
+        return Ok(false);
+    }
+    let Some(host) = Host::parse(text).filter(|host| !is_own(&app.config, host)) else { return Ok(false) };
+    Ok(app.guarded.applications(app).await?.by_host(&host).is_some())
+}
+
+/// Addresses that proxies ask, on whatever host: each looks at the host itself.
+const CHECKS: [&str; 5] = ["/guard/nginx/", "/guard/caddy/", "/guard/traefik/", "/guard/envoy/", "/outpost.goauthentik.io/auth/"];
+
 /// The answer to a request on a guarded host, where only the guard's own addresses are answered. Anything else came here
-/// by a mistake in a proxy's configuration, and must not show Rollcall's sign-in on an app's host: 421. `None` for all
-/// other requests.
+/// by a mistake in a proxy's configuration, and must not show Rollcall's sign-in on an app's host: 421. So does a request of
+/// which the database does not say whether its host is guarded: 503. `None` for all other requests.
 pub async fn misdirected(app: &App, path: &str, headers: &HeaderMap) -> Option<Response> {
-    let is_guards = path.starts_with("/guard/") || places::is_ours(path);
+    let is_guards = places::exact(path).is_some() || path == "/guard/go" || CHECKS.iter().any(|check| path.starts_with(check));
     if is_guards || path.starts_with("/-/") || app.config.http.public_url.is_none() {
         return None;
     }
-    Guarded::of_request(app, headers).await.ok()??;
+    match is_guarded(app, headers).await {
+        Ok(false) => return None,
+        Ok(true) => {}
+        Err(error) => return Some(unavailable(&error.to_string())),
+    }
     let text = "This host is guarded by Rollcall, and its reverse proxy sent this request to Rollcall instead of the app.";
     let mut response = Page::new("The reverse proxy is misconfigured", [text.to_owned()]).answer(StatusCode::MISDIRECTED_REQUEST);
     response.extensions_mut().insert(OnAppHost);

@@ -58,7 +58,8 @@ impl Tries {
     #[must_use]
     pub fn next(self, now: Timestamp) -> Option<Self> {
         let now = now.0 / 1_000_000;
-        if !(self.since..self.since + TRIES_TIME).contains(&now) {
+        // A browser tells these, so they may be any numbers.
+        if !(self.since..self.since.saturating_add(TRIES_TIME)).contains(&now) {
             return Some(Self { count: 1, since: now });
         }
         (self.count < MOST_TRIES).then_some(Self { count: self.count + 1, since: self.since })
@@ -153,6 +154,11 @@ mod tests {
         assert_eq!(three.next(at(1059)), None);
         assert_eq!(three.next(at(1060)), Some(Tries { count: 1, since: 1060 }), "a minute later they count anew");
         assert_eq!(three.next(at(900)), Some(Tries { count: 1, since: 900 }), "the clock went back");
+        for since in [i64::MAX, i64::MAX - 1, i64::MIN, -1] {
+            let told = Tries::parse(&Tries { count: 255, since }.to_string());
+            assert_eq!(told.next(at(1000)), Some(Tries { count: 1, since: 1000 }), "{since}");
+        }
+        assert_eq!(Tries { count: 255, since: 1000 }.next(at(1000)), None);
         assert_eq!(Tries::parse(&three.to_string()), three);
         for none in ["", "x", "1", "1.x", "300.5", "-1.5"] {
             assert_eq!(Tries::parse(none), Tries::default(), "{none}");

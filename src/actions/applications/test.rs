@@ -10,7 +10,7 @@ use crate::domain::application::host::Host;
 use crate::domain::application::judge::{Judgement, Reading, judge};
 use crate::domain::application::{Application, ApplicationRule};
 use crate::domain::guard::identity::{self, SentTo};
-use crate::domain::guard::places::Words;
+use crate::domain::guard::places::{self, Words};
 use crate::domain::guard::readings;
 use crate::domain::{Address, Methods, UserId};
 
@@ -97,14 +97,16 @@ pub async fn test(app: &App, by: By<'_>, question: &Question) -> Result<Answer, 
         let to = SentTo { guard: &provider.guard, groups, slug, provider: &provider.name, words: Words::Own };
         headers = identity::headers(&subject.identity, to);
     }
-    if read.is_none() {
+    if read.iter().flatten().any(|reading| places::is_ours(&reading.path)) {
+        obstacle = "the address is one of Rollcall's own on this host, and never leads to the app";
+    } else if read.is_none() {
         obstacle = "the path can be read in too many ways, or has a control character";
     } else if headers.is_none() {
         obstacle = "the identity headers are too large";
-    } else if subject.as_ref().is_some_and(|subject| !subject.is_active) {
+    } else if subject.as_ref().is_some_and(|subject| !subject.is_active) && !judgement.decision.is_anonymous() {
         obstacle = "the user is not active";
     }
-    let is_open = judgement.decision.is_met() && (obstacle.is_empty() || judgement.decision.is_anonymous() && read.is_some());
+    let is_open = judgement.decision.is_met() && obstacle.is_empty();
     let shown = |reading: &Reading<'_>| reading.path.to_string();
     let mut readings: Vec<String> = read.unwrap_or_default().iter().map(shown).collect();
     readings.sort_unstable();

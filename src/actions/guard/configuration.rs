@@ -1,5 +1,7 @@
 //! Configurations of reverse proxies, as `rollcall app config` prints them, docs/guard.md shows them, and the tests run them.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use askama::Template;
 
 use crate::domain::application::Application;
@@ -25,6 +27,18 @@ impl Default for Addresses<'_> {
         Self { listen: "80", app: "127.0.0.1:8080", rollcall: "127.0.0.1:9000" }
     }
 }
+
+/// Where a proxy on this machine reaches a server that listens there: an address of the machine itself in place of all of
+/// them, and the default port where the system chooses one.
+#[must_use]
+pub fn near(listening: SocketAddr) -> SocketAddr {
+    let ip = listening.ip().to_canonical();
+    let ip = if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip };
+    SocketAddr::new(ip, if listening.port() == 0 { DEFAULT_PORT } else { listening.port() })
+}
+
+/// The port of a server that nobody gave another one.
+const DEFAULT_PORT: u16 = 9000;
 
 impl Addresses<'_> {
     /// Whether these are addresses and nothing else: they are written into a configuration as they are.
@@ -150,10 +164,13 @@ fn traefik_host(host: &HostPattern) -> String {
     if host.is_wildcard() { format!("HostRegexp(`^[^.]+\\\\.{}$`)", name.replace('.', "\\\\.")) } else { format!("Host(`{name}`)") }
 }
 
-fn envoy(filling: &Filling<'_>) -> Option<String> {
+fn envoy<'a>(filling: &Filling<'a>) -> Option<String> {
     let Addresses { listen, app, rollcall } = filling.addresses;
     let (listen_address, listen_port) = listen.rsplit_once(':').unwrap_or(("0.0.0.0", listen));
+    // Envoy writes an IPv6 address without brackets where the port is apart.
+    let bare = |address: &'a str| address.trim_start_matches('[').trim_end_matches(']');
     let ((app_address, app_port), (rollcall_address, rollcall_port)) = (app.rsplit_once(':')?, rollcall.rsplit_once(':')?);
+    let (listen_address, app_address, rollcall_address) = (bare(listen_address), bare(app_address), bare(rollcall_address));
     let own: Vec<String> = filling.own_names.iter().map(|name| name.text.to_lowercase()).collect();
     // An app may read `.` and `_` in a name as `-`.
     let fixed = ["(remote|x[-.]authentik)[-.].*".to_owned(), "x[-.]rollcall[-.]jwt".to_owned()];
@@ -189,6 +206,22 @@ fn port_of(listen: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_on_this_machine_reaches_rollcall_at_an_address_of_it() {
+        for (listening, reached) in [
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("0.0.0.0:9001", "127.0.0.1:9001"),
+            ("[::]:9000", "127.0.0.1:9000"),
+            ("[::1]:9000", "[::1]:9000"),
+            ("127.0.0.1:0", "127.0.0.1:9000"),
+            ("[::ffff:10.0.0.7]:80", "10.0.0.7:80"),
+        ] {
+            let near = near(listening.parse().unwrap()).to_string();
+            assert_eq!(near, reached, "{listening}");
+            assert_eq!(Addresses { listen: "80", app: "127.0.0.1:8080", rollcall: &near }.check(), Ok(()));
+        }
+    }
 
     #[test]
     fn what_is_no_address_is_not_written_into_a_configuration() {

@@ -13,6 +13,7 @@ use crate::domain::application::Application;
 use crate::domain::application::decide::Door;
 use crate::domain::caller::Actor;
 use crate::domain::guard::credentials::Given;
+use crate::domain::names;
 use crate::store::StoreError;
 
 /// Judges a request with an app password by the rules that hold when it is looked up. `None`: another application has the
@@ -32,7 +33,8 @@ pub(in crate::actions) async fn check(
         Err(ActionError::Store(error)) => return Err(error),
         Err(other) => return Err(StoreError::Failed(other.to_string())),
     };
-    let is_named = |name: &String| given.username.as_ref().is_none_or(|given| given == name);
+    // As at a sign-in, whatever the letter case.
+    let is_named = |name: &String| given.username.as_ref().is_none_or(|given| names::are_same(given, name));
     let Some(found) = found.filter(|found| is_named(&found.owner.username)) else {
         let actor = Actor { ip: Some(question.client.ip), request_id: question.request_id.to_owned(), ..Actor::system() };
         // A key of 256 bits needs no limit; those who guess are counted with those who guess passwords.

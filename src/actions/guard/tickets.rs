@@ -25,6 +25,8 @@ use crate::store::sessions::rows::LiveSession;
 const LIVES: Duration = Duration::from_secs(60);
 /// The most keys of an app session on one host: a browser has one, and several may sign in at once.
 const MOST_KEYS: i64 = 4;
+/// The most keys of an app session on all hosts together: a guard of `*.example.com` has as many hosts as a caller makes up.
+const MOST_KEYS_IN_ALL: i64 = 100;
 /// What the keyed hash of the last user is for.
 const LAST: &str = "last user of an app's host";
 
@@ -151,6 +153,7 @@ pub async fn redeem(app: &App, ticket: &PlainSecret, wanted: Wanted<'_>, actor: 
                 };
                 if !has_key {
                     db.delete_oldest_app_keys(begun.id, &host, MOST_KEYS - 1).await?;
+                    db.delete_oldest_app_keys_of_all(begun.id, MOST_KEYS_IN_ALL - 1).await?;
                     let (app_session_id, session_id) = (begun.id, session.id);
                     let new = NewAppKey { hash: key.hash(), app_session_id, session_id, host: &host, created_at: now };
                     db.insert_app_key(&new).await?;

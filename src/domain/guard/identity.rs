@@ -96,10 +96,16 @@ fn all_headers(user: &Identity, to: SentTo<'_>) -> Vec<(String, String)> {
     headers
 }
 
-/// The names of all headers that an application may be sent, in order.
+/// Names of authentik's family that apps believe and that are never sent: there are no entitlements, and nothing is signed.
+const NEVER_SENT: [&str; 3] = ["X-authentik-entitlements", "X-authentik-meta-jwks", "X-authentik-jwt"];
+
+/// The names of all headers that an application may be sent, in order, and after them those that it believes all the same:
+/// a proxy must let through none of them as a caller sends it.
 #[must_use]
 pub fn names(to: SentTo<'_>) -> Vec<String> {
-    table(to).into_iter().map(|(name, _)| name).collect()
+    let sent: Vec<String> = table(to).into_iter().map(|(name, _)| name).collect();
+    let is_authentik = sent.iter().any(|name| name == "X-authentik-username");
+    sent.into_iter().chain(NEVER_SENT.iter().filter(|_| is_authentik).map(|name| (*name).to_owned())).collect()
 }
 
 /// Which header has which source.

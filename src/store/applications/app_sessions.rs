@@ -173,6 +173,9 @@ impl AppSessionFilter {
 
 const TABLES: &str = "app_sessions k JOIN sessions s ON s.id = k.session_id JOIN users u ON u.id = s.user_id";
 
+/// The most hosts that an app session names. Those that are opened after them open all the same, without an event.
+pub const MOST_HOSTS: usize = 100;
+
 impl Db<'_> {
     /// Begins the app session of a session and an application, or notes its use and what was opened. `None`: the session
     /// or the application has ended.
@@ -201,7 +204,9 @@ impl Db<'_> {
         let sql = "SELECT id, uuid, hosts, client_id FROM app_sessions WHERE session_id = $1 AND application_id = $2";
         if let Some(Known { id, uuid, mut hosts, client_id }) = self.one(sql, &values![session, application.id]).await? {
             let mut is_new = client.is_some() && client_id.is_none();
+            // A guard of `*.example.com` has as many hosts as a caller makes up.
             if let Some(host) = host
+                && hosts.len() < MOST_HOSTS
                 && !hosts.contains(&host)
             {
                 hosts.push(host);

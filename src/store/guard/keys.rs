@@ -66,6 +66,16 @@ impl Db<'_> {
         self.execute(sql, &values![app_session_id, host, most]).await
     }
 
+    /// Removes the oldest keys of an app session, whatever their hosts, until no more than `most` are left.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_oldest_app_keys_of_all(&self, app_session_id: i64, most: i64) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM app_keys WHERE hash IN (SELECT hash FROM app_keys WHERE app_session_id = $1 \
+            ORDER BY created_at DESC, hash LIMIT 1000 OFFSET $2)";
+        self.execute(sql, &values![app_session_id, most]).await
+    }
+
     /// Removes a key.
     ///
     /// # Errors

@@ -79,13 +79,17 @@ struct Tried {
     user: String,
     url: String,
     from: String,
+    method: String,
     methods: String,
+    age: String,
     error: String,
 }
 
 struct AnswerLine {
     is_open: bool,
     rules: Vec<String>,
+    /// How the path can be read; empty where there is one way.
+    readings: Vec<String>,
     missing: Vec<String>,
     headers: Vec<(String, String)>,
 }
@@ -172,11 +176,18 @@ async fn shown(
     Ok(page(status, &template))
 }
 
-/// What the query of the page asks: `url`, `user`, `from`, `methods`.
+/// What the query of the page asks: `url`, `user`, `from`, `method`, `methods`, `age`.
 async fn answer(app: &App, by: By<'_>, query: &Query) -> Result<(Tried, Option<AnswerLine>), PageError> {
     let given = |name: &str| query.last(name).unwrap_or_default().trim().replace('\0', "");
-    let mut tried =
-        Tried { user: given("user"), url: given("url"), from: given("from"), methods: given("methods"), error: String::new() };
+    let mut tried = Tried {
+        user: given("user"),
+        url: given("url"),
+        from: given("from"),
+        method: given("method"),
+        methods: given("methods"),
+        age: given("age"),
+        error: String::new(),
+    };
     if tried.url.is_empty() {
         return Ok((tried, None));
     }
@@ -185,6 +196,17 @@ async fn answer(app: &App, by: By<'_>, query: &Query) -> Result<(Tried, Option<A
         tried.error = format!("Sorry: {} is not an address.", tried.from);
         return Ok((tried, None));
     }
+    let age = match tried.age.as_str() {
+        "" => Ok(Duration::ZERO),
+        text => rules::age(text),
+    };
+    let age = match age {
+        Ok(age) => age,
+        Err(wrong) => {
+            tried.error = wrong.text;
+            return Ok((tried, None));
+        }
+    };
     let user = match tried.user.as_str() {
         "" => None,
         name => match app.store.read().find_user_by_name(name).await? {
@@ -199,15 +221,20 @@ async fn answer(app: &App, by: By<'_>, query: &Query) -> Result<(Tried, Option<A
     let question = Question {
         user,
         url: tried.url.clone(),
-        method: "GET".to_owned(),
+        method: if tried.method.is_empty() { "GET".to_owned() } else { tried.method.clone() },
         from,
         methods: Method::ALL.into_iter().filter(has).fold(Methods::default(), Methods::with),
-        age: Some(Duration::ZERO),
+        age: Some(age),
     };
     match test(app, by, &question).await {
         Ok(answer) => {
-            let line =
-                AnswerLine { is_open: answer.is_open, rules: answer.rules(), missing: answer.missing(), headers: answer.headers };
+            let line = AnswerLine {
+                is_open: answer.is_open,
+                rules: answer.rules(),
+                missing: answer.missing(),
+                readings: if answer.readings.len() > 1 { answer.readings } else { Vec::new() },
+                headers: answer.headers,
+            };
             Ok((tried, Some(line)))
         }
         Err(ActionError::Application(rule)) => {

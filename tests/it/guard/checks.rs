@@ -178,7 +178,7 @@ db_test!(other_addresses_of_a_guarded_host_are_misdirected, |db| async move {
         assert_ne!(browser.send("GET", "10.0.0.7:9000", path, &PAGE).await.status, 421);
     }
     assert_eq!(browser.send("GET", "other.example", "/.rollcall/start", &PAGE).await.status, 404);
-    assert_eq!(browser.send("GET", WIKI, "/.rollcall/nothing", &PAGE).await.status, 404);
+    assert_eq!(browser.send("GET", WIKI, "/.rollcall/nothing", &PAGE).await.status, 421);
     assert_eq!(browser.send("GET", WIKI, "/outpost.goauthentik.io/ping", &PAGE).await.status, 204);
 });
 

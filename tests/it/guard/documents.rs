@@ -49,3 +49,14 @@ fn a_configuration_names_every_header_that_the_application_sends() {
         assert_eq!(configuration::of(kind, &none, Addresses::default()), None);
     }
 }
+
+// nginx passes on what is not set as the caller sent it: so each name that an app believes is set, sent or not.
+#[test]
+fn names_that_are_never_sent_are_taken_off_too() {
+    let authentik = application(json!({"hosts": ["app.example.com"], "headers": "authentik"}));
+    let printed = configuration::of(Kind::Nginx, &authentik, Addresses::default()).unwrap();
+    for name in ["username", "groups", "entitlements", "uid", "jwt", "meta-jwks", "meta-app"] {
+        let set = format!("proxy_set_header X-authentik-{name} $rollcall_x_authentik_{};", name.replace('-', "_"));
+        assert!(printed.contains(&set), "{name}: {printed}");
+    }
+}

@@ -109,21 +109,3 @@ db_test!(a_cookie_that_is_not_clearly_one_is_none, |db| async move {
         }
     }
 });
-
-db_test!(a_store_that_does_not_answer_lets_nobody_in, |db| async move {
-    let app = server(db).await;
-    two_apps(&app).await;
-    app.user("alice").await;
-    let alice = Browser::of(&app, "alice").await;
-    assert_eq!(alice.open("caddy", "wiki", "https://wiki.example/").await.status, 200);
-    // A database of a later time, whose table is gone.
-    let dropped =
-        app.app.store.write(|db| Box::pin(async move { db.execute("ALTER TABLE app_keys RENAME TO gone", &[]).await })).await;
-    let dropped: Result<u64, rollcall::store::StoreError> = dropped;
-    dropped.unwrap();
-    for kind in KINDS {
-        let answer = alice.ask(kind, "wiki", ("GET", WIKI, "/"), &PAGE).await;
-        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{kind}");
-        assert_eq!((answer.header("remote-user"), answer.header("cache-control")), (None, Some("no-store")));
-    }
-});

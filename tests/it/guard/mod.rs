@@ -11,15 +11,22 @@
 //! | app passwords, and every credential at every door | `doors`, `proxies/guarded.rs`, `applications/passwords.rs` |
 //! | cookies of any form | `doors::a_cookie_that_is_not_clearly_one_is_none`, `domain/guard/cookies.rs` |
 //! | targets and tickets | `sign_in` |
-//! | a store that fails, and one that is slow | `traps`, `doors::a_store_that_does_not_answer_lets_nobody_in` |
+//! | a store that fails, is slow, or is away | `store` |
+//! | revoke, deactivate, leave a group, change a rule, remove an app, while requests run on two nodes | `changes`, `proxies/guarded.rs` |
+//! | options of a guard, app passwords over http and guessed, hosts of one application | `options` |
+//! | hostile callers: queries, slugs, peers, user agents, raw paths, hosts, counts; a panic, too many checks | `hostile` |
 //! | refusals and events | `checks`, `traps::refusals_of_strangers_leave_no_event` |
 //! | heads that are too large, WebSockets, event streams, HTTP/2, gRPC | `proxies/traffic.rs` |
 //! | faults of a proxy's configuration | `proxies/faults.rs` |
 //! | authentik's configurations | `proxies/authentik.rs` |
 
+mod changes;
 mod checks;
 mod documents;
 mod doors;
+mod hostile;
+mod options;
 mod sign_in;
+mod store;
 mod traps;
 pub mod world;

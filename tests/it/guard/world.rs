@@ -143,7 +143,7 @@ impl<'a> Browser<'a> {
         caller::send(request).await
     }
 
-    fn keep(&self, host: &str, answer: &Answer) {
+    pub fn keep(&self, host: &str, answer: &Answer) {
         for line in answer.headers.get_all("set-cookie") {
             let line = line.to_str().unwrap();
             let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();

@@ -121,7 +121,9 @@ async fn demo(proxy: &str, has_picture: bool) {
     eventually("the page of the session", || async { browser.client.find(Locator::Css("#apps")).await.ok() }).await;
     if has_picture && std::env::var_os("UPDATE_IMAGES").is_some() {
         super::show_as(&browser, "light", 1280, 1010).await;
-        let shot = browser.devtools("Page.captureScreenshot", json!({"format": "png"})).await;
+        let clip = json!({"x": 0, "y": 0, "width": 1265, "height": 1212, "scale": 1});
+        let shot =
+            browser.devtools("Page.captureScreenshot", json!({"format": "png", "captureBeyondViewport": true, "clip": clip})).await;
         let png = base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
         std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images/apps.png"), png).unwrap();
     }

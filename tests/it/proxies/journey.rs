@@ -1,4 +1,4 @@
-//! A person with Chromium and two apps on unrelated hosts, behind nginx.
+//! A person with Chromium and two apps on unrelated hosts, behind each of the four proxies.
 
 use rollcall::domain::guard::kind::Kind;
 use serde_json::json;
@@ -11,8 +11,8 @@ use crate::process::{Chromium, eventually};
 use crate::support::app::PASSWORD;
 use crate::support::{TestApp, TestDb};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_signs_in_once_opens_two_apps_and_signs_out_of_both() {
+/// Signs in once, opens two apps, proves more where a rule asks for it, and signs out of both.
+async fn journey(kind: Kind) {
     let home = "http://id.example";
     let app = TestApp::with(TestDb::sqlite(), &[("HTTP__PUBLIC_URL", home), ("HTTP__TRUSTED_PROXIES", "127.0.0.1")]).await;
     app.user_with_password("alice").await;
@@ -23,7 +23,7 @@ async fn a_person_signs_in_once_opens_two_apps_and_signs_out_of_both() {
         add_app(&app, slug, json!({"allow": "signed_in"}), json!({"hosts": [host], "rules": closed})).await;
         let echo = Echo::start().await;
         let application = the_app(&app, slug).await;
-        let Some(proxy) = Proxy::start(Kind::Nginx, &application, &echo.address.to_string(), &app.address.to_string()) else {
+        let Some(proxy) = Proxy::start(kind, &application, &echo.address.to_string(), &app.address.to_string()) else {
             return;
         };
         rules.push_str(&format!(", MAP {host}:80 127.0.0.1:{}", proxy.port));
@@ -78,4 +78,24 @@ async fn a_person_signs_in_once_opens_two_apps_and_signs_out_of_both() {
     .await;
     browser.close().await;
     drop((echoes, proxies));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_nginx() {
+    journey(Kind::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_caddy() {
+    journey(Kind::Caddy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_traefik() {
+    journey(Kind::Traefik).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_envoy() {
+    journey(Kind::Envoy).await;
 }

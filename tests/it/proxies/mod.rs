@@ -7,5 +7,6 @@ mod echo;
 mod faults;
 mod guarded;
 mod journey;
+mod newer;
 mod process;
 mod traffic;

@@ -69,6 +69,32 @@ db_test!(the_page_of_an_application_answers_whether_they_may, |db| async move {
     assert!(ask("", "", "https://wiki.example.com/").await.contains("nobody is signed in"));
     assert!(ask("carol", "", "https://wiki.example.com/").await.contains("no user named carol"));
     assert!(ask("alice", "", "https://other.example.com/").await.contains("no application has the host"));
+    // The method, the age of the proof, and how the path can be read.
+    let rules = json!([{"paths": ["/things/**"], "methods": ["DELETE"], "allow": "nobody"}, {"paths": ["/**"], "max_age": 3600}]);
+    crate::guard::world::add_app(
+        &app,
+        "wiki",
+        json!({"allow": "signed_in"}),
+        json!({"hosts": ["wiki.example.com"], "rules": rules}),
+    )
+    .await;
+    let ask = async |more: &str, path: &str| {
+        let query = format!("user=alice&methods=pwd&{more}&url={}", encode(&format!("https://wiki.example.com{path}")));
+        root.get(&format!("/applications/wiki?{query}")).await.assert_status(200).text()
+    };
+    assert!(
+        ask("method=delete", "/things/1").await.contains("They may not.")
+            && ask("method=POST", "/things/1").await.contains("They may.")
+    );
+    let old = ask("age=2h", "/").await;
+    assert!(old.contains("older than 1h") && old.contains("value=\"2h\""), "{old}");
+    assert!(ask("age=59m", "/").await.contains("They may."));
+    for wrong in ["age=x", "age=-1h", "age=9999999999999999999y"] {
+        assert!(ask(wrong, "/").await.contains("is not a duration"), "{wrong}");
+    }
+    assert!(ask("age=500000000y", "/").await.contains("older than 1h"));
+    let read = ask("", "/x/..%2fthings/1").await;
+    assert!(read.contains("Read as") && read.contains("/x/..%2fthings/1") && read.contains("/things/1</bdi>"), "{read}");
     let mine = alice.get("/apps").await.text();
     assert!(mine.contains("in 1 session"), "{mine}");
     alice.get("/applications/wiki").await.assert_status(403);
