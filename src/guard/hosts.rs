@@ -1,9 +1,9 @@
 //! Which application a request's host belongs to; and requests that reach the wrong server.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -15,9 +15,9 @@ use crate::domain::application::host::Host;
 use crate::domain::guard::headers::Headers;
 use crate::domain::guard::places;
 use crate::guard::page::Page;
-use crate::http::client::is_trusted;
 use crate::http::headers::OnAppHost;
 use crate::http::log_limit::LogLimit;
+use crate::http::peer::Peer;
 use crate::store::StoreError;
 
 /// A host that an application's guard has.
@@ -62,19 +62,19 @@ pub fn is_own(config: &Config, host: &Host) -> bool {
 #[must_use]
 pub fn trusted_peer(app: &App, extensions: &Extensions) -> Option<IpAddr> {
     let peer = peer(extensions)?;
-    is_trusted(peer, &app.trusted_proxies.load()).then_some(peer)
+    peer.is_trusted(&app.trusted_proxies.load()).then_some(peer.ip)
 }
 
 /// Tells once a minute of a peer whose checks are refused.
 pub fn tell_of_stranger(extensions: &Extensions) {
     static LINES: LogLimit = LogLimit::new(1, std::time::Duration::from_secs(60));
     if let (Some(peer), Some(held_back)) = (peer(extensions), LINES.admit()) {
-        tracing::warn!(%peer, held_back, "a check was refused: its sender is not in http.trusted_proxies");
+        tracing::warn!(peer = %peer.ip, held_back, "a check was refused: its sender is not in http.trusted_proxies");
     }
 }
 
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
+fn peer(extensions: &Extensions) -> Option<Peer> {
+    extensions.get::<Peer>().copied()
 }
 
 /// The layer around all routes: on a guarded host only the guard's own addresses are answered. Anything else came here by

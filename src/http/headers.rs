@@ -6,6 +6,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::actions::app::App;
+use crate::config::Hsts;
 use crate::http::client::ClientInfo;
 
 /// Nothing from elsewhere, nothing inline.
@@ -31,9 +32,12 @@ pub async fn add(State(app): State<App>, request: Request, next: Next) -> Respon
     let mut response = next.run(request).await;
     complete(response.headers_mut());
     if is_https && response.extensions().get::<OnAppHost>().is_none() {
-        let value = if app.config.http.hsts_include_subdomains { HSTS_WITH_SUBDOMAINS } else { HSTS };
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
+        let value = match app.config.http.hsts {
+            Hsts::Off => return response,
+            Hsts::Host => HSTS,
+            Hsts::Subdomains => HSTS_WITH_SUBDOMAINS,
+        };
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(value));
     }
     response
 }
