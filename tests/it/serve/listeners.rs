@@ -106,8 +106,8 @@ async fn a_unix_socket_has_its_mode_and_its_peers_are_trusted_by_name() {
     let home = Home::sqlite().with_administrator();
     let path = home.folder().join("x.sock");
     let listen = format!("unix:{}", path.display());
-    let settings = |rest: &str| home.write("rollcall.toml", format!("[http]\nsocket_mode = '0600'\n{rest}"));
     let home = home.with("ROLLCALL_LISTEN", &listen);
+    let settings = |rest: &str| home.write("rollcall.toml", format!("[http]\nsocket_mode = '0600'\n{rest}"));
     settings("trusted_proxies = 'loopback'\n");
     let server = home.serve().await;
     assert_eq!(server.origin, listen);

@@ -85,8 +85,8 @@ async fn the_proxy_protocol_tells_the_client() {
         &b""[..],
         b"PROXY TCP4 203.0.113.7\r\n",
         b"PROXY TCP4 203.0.113.7 10.0.0.1 4711 70000\r\n",
-        &v2(0x21, 0x11, &V4[..8]),
-        &v2(0x31, 0x11, &V4),
+        v2(0x21, 0x11, &V4[..8]).as_slice(),
+        v2(0x31, 0x11, &V4).as_slice(),
     ] {
         let mut stream = TcpStream::connect(&address).await.unwrap();
         stream.write_all(header).await.unwrap();

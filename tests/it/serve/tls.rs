@@ -148,7 +148,8 @@ async fn a_handshake_counts_as_a_connection_and_has_ten_seconds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_certificate_is_used_and_a_bad_one_is_not() {
-    let home = Home::sqlite();
+    // An empty variable is not set: the file says where to listen.
+    let home = Home::sqlite().with("ROLLCALL_LISTEN", "");
     let ca = Authority::new(&home);
     let one = ca.issue("one", "localhost", 30);
     let (two, three, four) =
@@ -157,7 +158,6 @@ async fn a_new_certificate_is_used_and_a_bad_one_is_not() {
         home.write("rollcall.toml", format!("listen = 'tls:127.0.0.1:0'\n[tls]\ncertificate = '{certificate}'\nkey = '{key}'\n"));
     };
     settings(&one);
-    let home = home.with("ROLLCALL_LISTEN", "");
     let server = home.serve().await;
     let first = of_file(&one.0);
     assert_eq!(shown(&ca, &server).await, first);
