@@ -1,10 +1,8 @@
 //! Where a request comes from: the client's address, the scheme and host it used, and the id the
 //! request gets.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
-use axum::response::Response;
 
 use crate::actions::app::App;
 use crate::domain::caller::Actor;
@@ -55,16 +53,12 @@ impl ClientInfo {
     }
 }
 
-/// Finds out where the request comes from and gives it an id.
-pub async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let info = look(&app, &request);
-    let id = HeaderValue::from_str(&info.request_id);
+/// Finds out where the request comes from, and gives it an id, which is returned: its answer says it, too.
+pub fn identify(app: &App, request: &mut Request) -> Option<HeaderValue> {
+    let info = look(app, request);
+    let id = HeaderValue::from_str(&info.request_id).ok();
     request.extensions_mut().insert(info);
-    let mut response = next.run(request).await;
-    if let Ok(id) = id {
-        response.headers_mut().insert("x-request-id", id);
-    }
-    response
+    id
 }
 
 fn look(app: &App, request: &Request) -> ClientInfo {
