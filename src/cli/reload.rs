@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::actions::app::App;
 use crate::cli::log::Log;
 use crate::cli::notify;
+use crate::cli::server_file::ServerFile;
 use crate::config::{Config, Flags, Secret};
 use crate::enrich::geoip::{GeoIp, NewFiles};
 use crate::enrich::user_agents::UserAgents;
@@ -84,6 +85,9 @@ impl Reload {
             app.geoip.use_files(files);
         }
         if let Some((certificates, (certificate, key, pair))) = certificates.zip(prepared.certificate) {
+            if let Err(error) = ServerFile::note_certificate(&app.config.data_dir, &certificate) {
+                tracing::warn!(%error, "server.json cannot be written; `rollcall healthcheck` asks for the last certificate");
+            }
             certificates.use_pair(certificate, key, pair);
         }
         app.store.use_password(next.pool.password.clone());

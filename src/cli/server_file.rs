@@ -1,6 +1,7 @@
 //! `server.json` in the data directory: which server runs here, for commands that have other settings than
 //! it was started with.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,18 @@ impl ServerFile {
             _ => files::write_file(&path, &serde_json::to_string(&this)?)?,
         }
         Ok(Written(path))
+    }
+
+    /// Writes down that this process uses another file of a certificate.
+    ///
+    /// # Errors
+    /// When the data directory cannot be written.
+    pub(super) fn note_certificate(data_dir: &Path, certificate: &Path) -> std::io::Result<()> {
+        let Some(mut this) = Self::find(data_dir).filter(|file| file.pid == std::process::id()) else { return Ok(()) };
+        this.certificate = Some(std::path::absolute(certificate)?);
+        let draft = files::Draft::create(&path_in(data_dir))?;
+        draft.file()?.write_all(serde_json::to_string(&this)?.as_bytes())?;
+        draft.publish(true)
     }
 
     /// The file of a server that runs; `None` when there is none, when it cannot be read, or when its process

@@ -93,7 +93,8 @@ async fn when_one_place_cannot_be_bound_nothing_is_served() {
         assert!(error.contains(why), "{error}");
     }
     // Sockets of another process are not this one's.
-    let mut command = Home::sqlite().command(ROLLCALL);
+    let home = Home::sqlite();
+    let mut command = home.command(ROLLCALL);
     command.args(["serve", "--listen", "systemd"]).env("LISTEN_PID", "1").env("LISTEN_FDS", "1");
     let done = finish(&mut command, "");
     assert!(done.code == 1 && done.err.contains("passed no sockets"), "{done:?}");
