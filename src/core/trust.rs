@@ -95,7 +95,7 @@ impl TrustedProxies {
         this
     }
 
-    /// Whom to trust now.
+    /// Which peers are trusted now.
     #[must_use]
     pub fn load(&self) -> Guard<Arc<Trust>> {
         self.now.load()

@@ -39,7 +39,7 @@ impl Peer {
         Self { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), is_tls: false, kind: Kind::Unix }
     }
 
-    /// Somebody whom this proxy does not name.
+    /// Somebody that this proxy does not name.
     #[must_use]
     pub fn behind(proxy: &Self) -> Self {
         Self { kind: Kind::Unnamed, ..*proxy }

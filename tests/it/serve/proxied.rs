@@ -60,7 +60,7 @@ async fn the_proxy_protocol_tells_the_client() {
         // The proxy itself.
         (v2(0x20, 0x00, &[]), "", "127.0.0.1"),
         (v2(0x20, 0x11, &V4), "x-forwarded-for: 192.0.2.2\r\n", "192.0.2.2"),
-        // Somebody whom it does not name: its address, and not its word.
+        // Somebody that it does not name: its address, and not its word.
         (b"PROXY UNKNOWN\r\n".to_vec(), forged, "127.0.0.1"),
         (v2(0x21, 0x00, &[]), forged, "127.0.0.1"),
     ] {

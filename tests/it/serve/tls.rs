@@ -31,7 +31,7 @@ impl Authority {
         this
     }
 
-    /// A certificate for a host that ends in so many days, and its key: the paths of both files.
+    /// A certificate for a host that ends in this number of days, and its key: the paths of both files.
     pub fn issue(&self, name: &str, host: &str, days: i32) -> (String, String) {
         let made =
             format!("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={host} -keyout {name}.key -out {name}.csr");
