@@ -1,14 +1,15 @@
 //! What actions use: settings, the database, the clock, and what reads addresses and user agents.
 
 pub mod agents;
+pub mod trust;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 
 use crate::config::{Config, SignInConfig};
 use crate::core::agents::Agents;
+use crate::core::trust::TrustedProxies;
 use crate::domain::Clock;
 use crate::enrich::geoip::GeoIp;
 use crate::enrich::user_agents::{RulesError, UserAgents};
@@ -29,8 +30,8 @@ pub struct Core {
     pub geoip: Arc<GeoIp>,
     /// `[sign_in]` as it is now: SIGHUP replaces it. `config.sign_in` is that of the start.
     pub sign_in: ArcSwap<SignInConfig>,
-    /// `http.trusted_proxies` as they are now: SIGHUP replaces them.
-    pub trusted_proxies: Arc<ArcSwap<Vec<IpNet>>>,
+    /// `http.trusted_proxies` and `http.client_address` as they are now.
+    pub trusted_proxies: TrustedProxies,
     /// Seals secrets at rest and the state of sign-ins under way, and makes the proofs of forms.
     pub instance_key: InstanceKey,
 }
@@ -75,7 +76,7 @@ impl Core {
             user_agents: Arc::new(Agents::new(user_agents)),
             geoip: Arc::new(geoip),
             sign_in: ArcSwap::from_pointee(config.sign_in.clone()),
-            trusted_proxies: Arc::new(ArcSwap::from_pointee(config.http.trusted_proxies.clone())),
+            trusted_proxies: TrustedProxies::new(&config.http),
             instance_key,
             clock,
             store,

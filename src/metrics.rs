@@ -70,8 +70,22 @@ fn describe() {
     describe_gauge!("rollcall_pool", "What waits for the database and what it has: by pool and state");
     describe_gauge!("rollcall_geoip_age_seconds", "How long ago a GeoIP file was made, by file");
     describe_gauge!("rollcall_backup_age_seconds", "How long ago the last backup was made");
+    describe_gauge!(
+        "rollcall_tls_expiry_seconds",
+        "How long until the certificate of the listeners ends; below zero: it has ended"
+    );
+    describe_histogram!("rollcall_job_seconds", "Runs of jobs: how many, and how long they took");
+    describe_gauge!("rollcall_ready", "Whether the server is ready: 1, or 0 while it stops or the database does not answer");
+    describe_gauge!("rollcall_build_info", "1, with the version and the commit of the program");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process");
     describe_counter!("process_cpu_seconds_total", "Processor time of the process");
+}
+
+/// Counts a run of a job.
+pub fn count_job(task: &'static str, took: Duration) {
+    if is_on() {
+        histogram!("rollcall_job_seconds", "task" => task).record(took.as_secs_f64());
+    }
 }
 
 /// Counts an answered request. `route` is a template, or `none`.

@@ -131,6 +131,7 @@ pub fn routes() -> Routes {
         .route("/confirm", get(ui::sign_in::confirm::show).post(ui::sign_in::confirm::submit))
         .route("/confirm/passkey", post(ui::sign_in::confirm::submit_passkey))
         .route("/password", get(ui::account::password::show).post(ui::account::password::submit))
+        .route("/.well-known/change-password", get(ui::account::password::lead))
         .route("/account", get(ui::account::profile::show).post(ui::account::profile::submit))
         .route("/account/activity", get(ui::account::activity::show))
         .route("/account/data", get(ui::account::data::show))

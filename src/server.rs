@@ -14,6 +14,7 @@ use crate::api;
 use crate::api::error::ApiError;
 use crate::guard;
 use crate::http::client::ClientInfo;
+use crate::http::listener::Listener;
 use crate::http::serve::{Bounds, Hooks, descriptors};
 use crate::http::{self, client, compress, headers, log};
 use crate::routes::routes;
@@ -62,9 +63,9 @@ async fn answer(app: &App, routes: Router, mut request: Request, next: Next) -> 
     ui::error::dress(app, asked, response).await
 }
 
-/// Serves on the listener until `stop` is done, then lets running requests finish.
-pub async fn run(listener: TcpListener, app: &App, stop: impl Future<Output = ()>) {
-    serve_within(listener, router(app), bounds(app), stop).await;
+/// Serves on the listeners until `stop` is done, then lets running requests finish.
+pub async fn run(listeners: Vec<Listener>, app: &App, stop: impl Future<Output = ()>) {
+    http::serve::run(listeners, router(app), bounds(app), HOOKS, stop).await;
 }
 
 /// The bounds on connections that the settings name, as far as the process may open files.
@@ -74,12 +75,12 @@ pub fn bounds(app: &App) -> Bounds {
     let bounds = Bounds {
         in_all: http.max_connections,
         per_address: http.max_connections_per_address,
-        trusted: std::sync::Arc::clone(&app.trusted_proxies),
+        trusted: app.trusted_proxies.shared(),
     };
     bounds.within(descriptors())
 }
 
-/// Serves a router on the listener until `stop` is done, with the transport's bounds on time and size, and
+/// Serves a router on a socket until `stop` is done, with the transport's bounds on time and size, and
 /// with its default bounds on connections.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     serve_within(listener, router, Bounds::default(), stop).await;
@@ -87,9 +88,13 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
 
 /// The same with these bounds on connections.
 pub async fn serve_within(listener: TcpListener, router: Router, bounds: Bounds, stop: impl Future<Output = ()>) {
-    let hooks = Hooks { rewrite: api::path::normalize, timed_out: || ApiError::Timeout.into_response(), refused };
-    http::serve::run(listener, router, bounds, hooks, stop).await;
+    match Listener::plain(listener) {
+        Ok(listener) => http::serve::run(vec![listener], router, bounds, HOOKS, stop).await,
+        Err(error) => tracing::error!(%error, "the socket cannot be listened on"),
+    }
 }
+
+const HOOKS: Hooks = Hooks { rewrite: api::path::normalize, timed_out: || ApiError::Timeout.into_response(), refused };
 
 fn internal() -> Response {
     ApiError::Internal.into_response()

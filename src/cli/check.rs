@@ -1,5 +1,7 @@
 //! `rollcall check`: says what is wrong and how to mend it. It changes nothing.
 
+mod network;
+
 use std::path::Path;
 
 use crate::actions::clock::find_note;
@@ -47,7 +49,8 @@ pub(super) async fn run(config: Config) -> Outcome {
     for warning in &config.warnings {
         Report::warn("environment", warning, "A name without `rollcall` for the service keeps them away, too.")?;
     }
-    trusted_proxies(&config, &mut report)?;
+    network::trusted_proxies(&config, &mut report).await?;
+    network::certificate(&config, &mut report)?;
     instance_key(&config, &mut report)?;
     database(&config, &mut report).await?;
     let files = [
@@ -82,10 +85,7 @@ pub(super) async fn run(config: Config) -> Outcome {
             "Take regexes.yaml from a release of uap-core, or unset user_agent.rules.",
         )?,
     }
-    if config.http.public_url.is_none() && !config.listen.ip().is_loopback() {
-        let cure = "Set http.public_url to the https address people use.";
-        Report::warn("public URL", "not set, though the server listens for others: cookies are not Secure", cure)?;
-    }
+    network::public_url(&config)?;
     if report.is_good { Ok(()) } else { Err("something is wrong".into()) }
 }
 
@@ -256,26 +256,6 @@ impl Holds {
         }
         has(&["asn", "isp"]).then_some(Self::Networks)
     }
-}
-
-/// A trusted proxy says which address a client has. A network of all addresses lets every client
-/// choose its own.
-fn trusted_proxies(config: &Config, report: &mut Report) -> Outcome {
-    /// Networks up to this prefix hold a good part of all addresses.
-    const WIDE: (u8, u8) = (7, 19);
-    let networks = ipnet::IpNet::aggregate(&config.http.trusted_proxies);
-    let bits = |network: &ipnet::IpNet| match network {
-        ipnet::IpNet::V4(network) => (network.prefix_len(), WIDE.0),
-        ipnet::IpNet::V6(network) => (network.prefix_len(), WIDE.1),
-    };
-    let cure = "Name the addresses of the proxies themselves: a trusted peer decides which address a client has.";
-    if let Some(all) = networks.iter().find(|network| network.prefix_len() == 0) {
-        return report.bad("trusted proxies", &format!("http.trusted_proxies holds {all}, which is everybody"), cure);
-    }
-    if let Some(wide) = networks.iter().find(|network| bits(network).0 <= bits(network).1) {
-        return Report::warn("trusted proxies", &format!("http.trusted_proxies holds {wide}, which is very many"), cure);
-    }
-    Ok(())
 }
 
 fn geoip_file(report: &mut Report, what: &str, path: &Path, holds: Holds) -> Outcome {

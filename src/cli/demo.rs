@@ -14,17 +14,18 @@ use serde_json::json;
 
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::guard::configuration;
 use crate::actions::people::users;
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{import, tokens};
 use crate::cli::demo::apps::Apps;
 use crate::cli::demo::proxy::DemoProxy;
+use crate::cli::listen::Listeners;
 use crate::cli::{Failure, Outcome, ServeArgs, output, serve};
 use crate::config::{Config, Location, PublicUrl};
 use crate::domain::scope::Scopes;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent};
 use crate::domain::{Clock, SessionId, Timestamp, secret};
+use crate::http::listener::Inherited;
 
 /// How the demo runs.
 #[derive(Args)]
@@ -108,7 +109,7 @@ const AGENTS: &[&str] = &[
     "curl/8.14.1",
 ];
 
-pub(super) async fn run(mut config: Config, kind: Option<DemoProxy>) -> Outcome {
+pub(super) async fn run(mut config: Config, kind: Option<DemoProxy>, inherited: Vec<Inherited>) -> Outcome {
     // Before anything is made.
     let program = kind.map(DemoProxy::find).transpose()?;
     let folder = tempfile::Builder::new().prefix("rollcall-demo-").tempdir()?;
@@ -117,13 +118,14 @@ pub(super) async fn run(mut config: Config, kind: Option<DemoProxy>) -> Outcome 
     config.geoip.city = Some(folder.path().join("city.mmdb"));
     config.geoip.asn = Some(folder.path().join("asn.mmdb"));
     write_geoip_files(folder.path())?;
-    let listener = serve::listen(config.listen).await?;
-    let origin = config.origin(listener.local_addr()?);
+    let listeners = Listeners::bind(&config, inherited).await?;
+    let origin = config.origin(&listeners.places());
     if program.is_some() {
         config.http.public_url = Some(PublicUrl::parse(&origin).ok_or("the demo's own address cannot be read")?);
-        config.http.trusted_proxies = vec!["127.0.0.1/32".parse()?];
+        config.http.trusted_proxies.networks = vec!["127.0.0.1/32".parse()?];
     }
     let app = App::start(config, Clock::guarded()).await?;
+    app.trusted_proxies.look_up().await;
     let password = format!("demo-{}", secret::random_alphanumeric(8)?);
     let hash = app.passwords.hash(password.clone()).await?;
     let lines = people_and_sessions(app.clock.now(), &hash, program.is_some())?;
@@ -150,10 +152,10 @@ pub(super) async fn run(mut config: Config, kind: Option<DemoProxy>) -> Outcome 
         done.sessions,
         key = token.expose(),
     ))?;
-    let Some((kind, program)) = kind.zip(program) else { return serve::until_stopped(&app, listener).await };
+    let Some((kind, program)) = kind.zip(program) else { return serve::until_stopped(&app, listeners).await };
     // Both end when this function does.
     let apps = Apps::start(&app, &origin, STAFF).await?;
-    let rollcall = configuration::near(listener.local_addr()?).to_string();
+    let rollcall = listeners.near().ok_or("the demo with a proxy needs an address to listen on")?;
     let _proxy = proxy::start(kind, &program, folder.path(), &apps, &rollcall).await?;
     let [wiki, staff] = apps.addresses();
     output::line(&format!(
@@ -163,7 +165,7 @@ pub(super) async fn run(mut config: Config, kind: Option<DemoProxy>) -> Outcome 
          Open the first one and sign in; the second opens without asking. End the session at {origin}/sessions and load both\n\
          again: they are closed. {GUEST} has the same password and may open the wiki only.\n",
     ))?;
-    serve::until_stopped(&app, listener).await
+    serve::until_stopped(&app, listeners).await
 }
 
 /// The demo's people and sessions as import lines, the administrator with this password hash, and the guest where there

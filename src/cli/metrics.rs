@@ -1,6 +1,8 @@
 //! The listener for Prometheus, and what it samples when it is asked.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ::metrics::{counter, gauge};
@@ -11,7 +13,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::actions::app::App;
+use crate::http::listener::Listener;
 use crate::http::serve::{Bounds, Hooks};
+use crate::http::tls::Certificates;
 use crate::metrics;
 use crate::store::CountKey;
 
@@ -24,13 +28,19 @@ const HOOKS: Hooks = Hooks { rewrite: |request| request, timed_out, refused: |st
 ///
 /// # Errors
 /// When the address cannot be listened on, or something else counts already.
-pub async fn serve(app: &App, address: SocketAddr, stop: impl Future<Output = ()> + Send + 'static) -> Result<SocketAddr, String> {
+pub async fn serve(
+    app: &App,
+    address: SocketAddr,
+    certificates: Option<Arc<Certificates>>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<SocketAddr, String> {
     metrics::start()?;
     let failed =
         |error: std::io::Error| format!("cannot listen for metrics on {address}: {error}; metrics.listen takes another address");
     let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let router = Router::new().route("/metrics", get(show)).with_state(app.clone());
+    let listener = Listener::plain(listener).map_err(failed)?;
+    let router = Router::new().route("/metrics", get(show)).with_state((app.clone(), certificates));
     // Prometheus keeps one connection for each server that scrapes.
     let bounds = Bounds { in_all: 64, per_address: 32, ..Bounds::default() };
     tokio::spawn(async move {
@@ -42,21 +52,28 @@ pub async fn serve(app: &App, address: SocketAddr, stop: impl Future<Output = ()
             }
         };
         tokio::select! {
-            () = crate::http::serve::run(listener, router, bounds, HOOKS, stop) => {}
+            () = crate::http::serve::run(vec![listener], router, bounds, HOOKS, stop) => {}
             () = gather => {}
         }
     });
     Ok(address)
 }
 
-async fn show(State(app): State<App>) -> Response {
+async fn show(State((app, certificates)): State<(App, Option<Arc<Certificates>>)>) -> Response {
     look(&app).await;
+    if let Some(certificates) = certificates {
+        gauge!("rollcall_tls_expiry_seconds").set(as_f64(certificates.now().ends - app.clock.now().0 / 1_000_000));
+    }
     let Some(text) = metrics::render() else { return axum::http::StatusCode::NOT_FOUND.into_response() };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 /// Samples the values that are not counted as they change.
 async fn look(app: &App) {
+    let commit = option_env!("ROLLCALL_COMMIT").unwrap_or("unknown");
+    gauge!("rollcall_build_info", "version" => env!("CARGO_PKG_VERSION"), "commit" => commit).set(1.0);
+    let is_ready = !app.is_stopping.load(Ordering::Relaxed) && app.store.ping().await.is_ok();
+    gauge!("rollcall_ready").set(if is_ready { 1.0 } else { 0.0 });
     if let Ok(sessions) = app.store.read().count_sessions_of(&CountKey::All).await {
         gauge!("rollcall_sessions").set(as_f64(sessions));
     }

@@ -18,6 +18,7 @@ mod generate;
 mod group;
 mod healthcheck;
 mod import;
+mod listen;
 pub mod load;
 mod lock;
 mod log;
@@ -132,7 +133,7 @@ enum CheckCommand {
 /// Where to listen.
 #[derive(Args)]
 struct ServeArgs {
-    /// Address and port, such as 0.0.0.0:9000; port 0 takes a free one
+    /// Address and port, such as 0.0.0.0:9000; port 0 takes a free one. docs/OPERATIONS.md has the other places
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
 }
@@ -218,6 +219,11 @@ pub fn main() -> ExitCode {
         return finish(healthcheck::run(&config, args));
     }
     let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
+    // While there is one thread: the variables that name the sockets are removed.
+    let inherited = match if is_server { listen::inherited() } else { Ok(Vec::new()) } {
+        Ok(inherited) => inherited,
+        Err(error) => return finish(Err(error.into())),
+    };
     let log = log::Log::start(&config.log, is_server);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -228,8 +234,8 @@ pub fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
-            Command::Serve(_) => serve::run(config, reload::Reload { flags, log }).await,
-            Command::Demo(args) => demo::run(config, args.proxy).await,
+            Command::Serve(_) => serve::run(config, reload::Reload { flags, log }, inherited).await,
+            Command::Demo(args) => demo::run(config, args.proxy, inherited).await,
             Command::Import(args) => import::run(config, args).await,
             Command::Export(args) => export::run(config, args).await,
             Command::Generate(args) => generate::run(config, args).await,

@@ -1,14 +1,17 @@
 //! SIGHUP: the settings are read again while the server runs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::actions::app::App;
 use crate::cli::log::Log;
 use crate::cli::notify;
+use crate::cli::server_file::ServerFile;
 use crate::config::{Config, Flags, Secret};
 use crate::enrich::geoip::{GeoIp, NewFiles};
 use crate::enrich::user_agents::UserAgents;
+use crate::http::tls::{Certificates, Pair};
 
 /// Where the settings come from, and the log that follows them.
 pub(super) struct Reload {
@@ -21,8 +24,8 @@ type Texts = BTreeMap<&'static str, Secret>;
 
 /// Whether a change of the setting is applied without a restart.
 fn is_applied(path: &str) -> bool {
-    ["log.", "geoip.", "sign_in."].iter().any(|section| path.starts_with(section))
-        || matches!(path, "user_agent.rules" | "database.password" | "http.trusted_proxies")
+    ["log.", "geoip.", "sign_in.", "tls."].iter().any(|section| path.starts_with(section))
+        || matches!(path, "user_agent.rules" | "database.password" | "http.trusted_proxies" | "http.client_address")
 }
 
 /// The settings whose values differ.
@@ -36,6 +39,7 @@ fn changed<'a>(old: &'a Texts, new: &'a Texts) -> impl Iterator<Item = &'static 
 struct Prepared {
     rules: Option<UserAgents>,
     geoip: Option<NewFiles>,
+    certificate: Option<(PathBuf, PathBuf, Pair)>,
 }
 
 impl Reload {
@@ -44,13 +48,19 @@ impl Reload {
     }
 
     /// Reads the settings again and applies those that can change: all of them, or none.
-    async fn once(&self, app: &App, current: &mut Texts) -> Result<(), String> {
+    async fn once(&self, app: &App, certificates: Option<&Certificates>, current: &mut Texts) -> Result<(), String> {
         let next = self.read()?;
         let applied: Vec<&str> = changed(current, &next.texts).filter(|path| is_applied(path)).collect();
         let (geoip, rules) = (next.geoip.clone(), next.user_agent.rules.clone());
         // A file of rules may have changed under its name.
         let has_rules = rules.is_some() || applied.contains(&"user_agent.rules");
         let has_geoip = applied.iter().any(|path| path.starts_with("geoip."));
+        // So may the certificate.
+        let tls = match (certificates, next.tls.files()) {
+            (None, _) => None,
+            (Some(_), None) => return Err("a listener speaks TLS, and tls.certificate and tls.key are not set any more".to_owned()),
+            (Some(_), files) => files,
+        };
         let preparing = tokio::task::spawn_blocking(move || {
             let mut prepared = Prepared::default();
             if has_rules {
@@ -61,6 +71,10 @@ impl Reload {
             if has_geoip {
                 prepared.geoip = Some(GeoIp::open_files(&geoip)?);
             }
+            if let Some((certificate, key)) = tls {
+                let pair = Pair::read(&certificate, &key)?;
+                prepared.certificate = Some((certificate, key, pair));
+            }
             Ok::<_, String>(prepared)
         });
         let prepared = preparing.await.map_err(|error| error.to_string())??;
@@ -70,9 +84,15 @@ impl Reload {
         if let Some(files) = prepared.geoip {
             app.geoip.use_files(files);
         }
+        if let Some((certificates, (certificate, key, pair))) = certificates.zip(prepared.certificate) {
+            if let Err(error) = ServerFile::note_certificate(&app.config.data_dir, &certificate) {
+                tracing::warn!(%error, "server.json cannot be written; `rollcall healthcheck` asks for the last certificate");
+            }
+            certificates.use_pair(certificate, key, pair);
+        }
         app.store.use_password(next.pool.password.clone());
         app.sign_in.store(Arc::new(next.sign_in.clone()));
-        app.trusted_proxies.store(Arc::new(next.http.trusted_proxies.clone()));
+        app.trusted_proxies.apply(&next.http).await;
         self.log.apply(&next.log);
         tracing::info!(applied = applied.join(", "), "settings were read again");
         let restart: Vec<&str> = changed(&app.config.texts, &next.texts).filter(|path| !is_applied(path)).collect();
@@ -85,11 +105,11 @@ impl Reload {
 
     /// Reads the settings again at each hang-up, for as long as the server runs.
     #[cfg(unix)]
-    pub(super) async fn at_each(self, mut hangup: tokio::signal::unix::Signal, app: App) {
+    pub(super) async fn at_each(self, mut hangup: tokio::signal::unix::Signal, app: App, certificates: Option<Arc<Certificates>>) {
         let mut current = app.config.texts.clone();
         while hangup.recv().await.is_some() {
             notify::send("RELOADING=1");
-            if let Err(error) = self.once(&app, &mut current).await {
+            if let Err(error) = self.once(&app, certificates.as_deref(), &mut current).await {
                 tracing::error!(error, "settings cannot be read again; nothing was changed");
             }
             notify::send("READY=1");

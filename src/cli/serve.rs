@@ -1,21 +1,20 @@
 //! `rollcall serve`.
 
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use tokio::net::TcpListener;
 
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::clock;
 use crate::actions::people::bootstrap;
 use crate::actions::policies;
+use crate::cli::listen::Listeners;
 use crate::cli::reload::Reload;
 use crate::cli::server_file::ServerFile;
-use crate::cli::{Failure, Outcome, lock, notify, output, start};
-use crate::config::Config;
+use crate::cli::{Outcome, lock, notify, output, start};
+use crate::config::{Config, Listen};
 use crate::domain::Clock;
+use crate::http::listener::Inherited;
 use crate::jobs::Jobs;
 use crate::store::StoreError;
 use crate::{metrics, server};
@@ -23,7 +22,7 @@ use crate::{metrics, server};
 /// How long the last writes may take: with the server's own grace, the stop stays within 10 s.
 const FLUSH_TIME: Duration = Duration::from_millis(1500);
 
-pub(super) async fn run(config: Config, reload: Reload) -> Outcome {
+pub(super) async fn run(config: Config, reload: Reload, inherited: Vec<Inherited>) -> Outcome {
     // From here on a hang-up no longer ends the process.
     #[cfg(unix)]
     let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
@@ -39,21 +38,22 @@ pub(super) async fn run(config: Config, reload: Reload) -> Outcome {
     if changed > 0 {
         tracing::info!(changed, "held living sessions to tighter settings");
     }
-    let listener = listen(app.config.listen).await?;
-    let address = listener.local_addr()?;
-    remember_origin(&app, app.config.origin(address)).await?;
-    let _written = ServerFile::write(&app.config.data_dir, address, app.config.origin(address))?;
+    app.trusted_proxies.look_up().await;
+    let listeners = Listeners::bind(&app.config, inherited).await?;
+    let origin = app.config.origin(&listeners.places());
+    remember_origin(&app, origin.clone()).await?;
+    let _written = ServerFile::write(&app.config.data_dir, &listeners, origin.clone())?;
     if let Some(link) = link {
         let minutes = bootstrap::LINK_LIVES.as_secs() / 60;
         output::say(&format!(
             "\nNobody has set a password for akadmin yet. Open this link to do so; it works once, for {minutes} minutes:\n\n  {}/set-up/{}\n",
-            app.config.origin(address),
+            origin,
             link.expose()
         ));
     }
     #[cfg(unix)]
-    let reloading = tokio::spawn(reload.at_each(hangup, app.clone()));
-    let outcome = until_stopped(&app, listener).await;
+    let reloading = tokio::spawn(reload.at_each(hangup, app.clone(), listeners.certificates.clone()));
+    let outcome = until_stopped(&app, listeners).await;
     #[cfg(unix)]
     reloading.abort();
     outcome
@@ -78,27 +78,15 @@ pub(super) async fn origin(app: &App) -> Result<String, StoreError> {
         return Ok(url.origin().to_owned());
     }
     let known = app.store.read().find_setting(ORIGIN).await?;
-    Ok(known.unwrap_or_else(|| app.config.origin(app.config.listen)))
-}
-
-/// Takes the address to listen on.
-pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied => format!(
-            "cannot listen on {address}: Permission denied; ports below 1024 need CAP_NET_BIND_SERVICE (docs/OPERATIONS.md, Ports)"
-        )
-        .into(),
-        _ => format!("cannot listen on {address}: {error}; --listen takes another address").into(),
-    })
+    Ok(known.unwrap_or_else(|| app.config.origin(&app.config.listen.iter().collect::<Vec<_>>())))
 }
 
 /// Serves until SIGTERM or SIGINT, finishes what runs, and writes down what is only in memory.
-pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
-    let address = listener.local_addr()?;
+pub(super) async fn until_stopped(app: &App, listeners: Listeners) -> Outcome {
     let (over, mut is_over) = tokio::sync::watch::channel(());
     if let Some(metrics_address) = app.config.metrics.listen {
         let stop = async move { drop(is_over.changed().await) };
-        let metrics_address = super::metrics::serve(app, metrics_address, stop).await?;
+        let metrics_address = super::metrics::serve(app, metrics_address, listeners.certificates.clone(), stop).await?;
         output::say(&format!("metrics at http://{metrics_address}/metrics"));
     }
     let jobs = Jobs::start(app);
@@ -106,8 +94,12 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
         tracing::warn!(%error, "sessions were not read into memory; the first question tries again");
     }
     let signal = stop_signal();
-    output::say(&format!("listening on http://{address}"));
-    notify::send(&format!("READY=1\nSTATUS=listening on http://{address}"));
+    let shown: Vec<String> = listeners.places().into_iter().map(Listen::shown).collect();
+    for place in &shown {
+        output::say(&format!("listening on {place}"));
+    }
+    notify::send(&format!("READY=1\nSTATUS=listening on {}", shown.join(", ")));
+    let keeping = listeners.keep_up(app);
     let stop = async {
         signal.await;
         notify::send("STOPPING=1");
@@ -116,8 +108,9 @@ pub(super) async fn until_stopped(app: &App, listener: TcpListener) -> Outcome {
         app.streams.close();
         app.end_jobs.close();
     };
-    server::run(listener, app, stop).await;
+    server::run(listeners.all, app, stop).await;
     output::say("stopping");
+    drop(keeping);
     drop(over);
     let last = async {
         app.end_jobs.stop().await;

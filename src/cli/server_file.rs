@@ -1,11 +1,13 @@
 //! `server.json` in the data directory: which server runs here, for commands that have other settings than
 //! it was started with.
 
-use std::net::SocketAddr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::listen::Listeners;
+use crate::config::Listen;
 use crate::files;
 
 /// What a running server writes down.
@@ -14,7 +16,11 @@ pub(super) struct ServerFile {
     pid: u32,
     version: String,
     origin: String,
+    /// As the setting writes them, with the ports that were taken.
     listeners: Vec<String>,
+    /// The file of the certificate, where TLS is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<PathBuf>,
 }
 
 /// The file while the server runs. It is removed when this is dropped.
@@ -35,12 +41,13 @@ impl ServerFile {
     ///
     /// # Errors
     /// When the data directory cannot be written.
-    pub(super) fn write(data_dir: &Path, address: SocketAddr, origin: String) -> std::io::Result<Written> {
+    pub(super) fn write(data_dir: &Path, listeners: &Listeners, origin: String) -> std::io::Result<Written> {
         let this = Self {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             origin,
-            listeners: vec![address.to_string()],
+            listeners: listeners.places().iter().map(ToString::to_string).collect(),
+            certificate: listeners.certificates.as_ref().and_then(|certificates| std::path::absolute(certificates.file()).ok()),
         };
         let path = path_in(data_dir);
         match std::fs::remove_file(&path) {
@@ -50,6 +57,18 @@ impl ServerFile {
         Ok(Written(path))
     }
 
+    /// Writes down that this process uses another file of a certificate.
+    ///
+    /// # Errors
+    /// When the data directory cannot be written.
+    pub(super) fn note_certificate(data_dir: &Path, certificate: &Path) -> std::io::Result<()> {
+        let Some(mut this) = Self::find(data_dir).filter(|file| file.pid == std::process::id()) else { return Ok(()) };
+        this.certificate = Some(std::path::absolute(certificate)?);
+        let draft = files::Draft::create(&path_in(data_dir))?;
+        draft.file()?.write_all(serde_json::to_string(&this)?.as_bytes())?;
+        draft.publish(true)
+    }
+
     /// The file of a server that runs; `None` when there is none, when it cannot be read, or when its process
     /// is gone.
     pub(super) fn find(data_dir: &Path) -> Option<Self> {
@@ -57,9 +76,9 @@ impl ServerFile {
         serde_json::from_str(&text).ok().filter(|file: &Self| is_running(file.pid))
     }
 
-    /// The first address that the server listens on.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.listeners.first()?.parse().ok()
+    /// The first place that the server listens on, and the file of its certificate.
+    pub(super) fn first(self) -> Option<(Listen, Option<PathBuf>)> {
+        Some((Listen::parse(self.listeners.first()?)?, self.certificate))
     }
 }
 

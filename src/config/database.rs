@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::kinds::{BOOL, DURATION, SECRET};
+use crate::config::kinds::{BOOL, DURATION, PATH, SECRET};
 use crate::config::secret::Secret;
 use crate::config::secret_files;
 use crate::config::section::{Kind, section};
@@ -37,15 +37,25 @@ section! {
         /// `before-VERSION.backup` in `data_dir`, of which the last two are kept.
         backup_before_upgrade: bool = BOOL, default "true";
 
+        /// PostgreSQL: a file of certificates in PEM that are trusted instead of the system's, as `sslrootcert` in
+        /// `database.url`.
+        root_certificate: Option<PathBuf> = PATH, unset "those of the system", example "/etc/ssl/postgres-ca.pem";
+
+        /// PostgreSQL: the most connections in all, at least 4.
+        ///
+        /// Three tenths are for reads, a fifth for writes that need not wait for the disk, and the rest for
+        /// transactions, unless the next three settings say otherwise.
+        connections: usize = CONNECTIONS, default "20";
+
         /// PostgreSQL: the most connections for reads.
-        read_connections: usize = COUNT, default "6";
+        read_connections: Option<usize> = COUNT, unset "its part of database.connections", example "6";
 
         /// PostgreSQL: the most connections for transactions.
-        write_connections: usize = COUNT, default "10";
+        write_connections: Option<usize> = COUNT, unset "its part of database.connections", example "10";
 
         /// PostgreSQL: the most connections for writes that need not wait for the disk, such as counts
         /// of wrong passwords.
-        quick_write_connections: usize = COUNT, default "4";
+        quick_write_connections: Option<usize> = COUNT, unset "its part of database.connections", example "4";
 
         /// PostgreSQL: the greatest age of a connection; 0: no limit.
         ///
@@ -56,6 +66,9 @@ section! {
 
 const COUNT: Kind<usize> =
     Kind::new("a whole number from 1 to 1000", |text| text.parse().ok().filter(|count| (1..=1000).contains(count)));
+
+const CONNECTIONS: Kind<usize> =
+    Kind::new("a whole number from 4 to 3000", |text| text.parse().ok().filter(|count| (4..=3000).contains(count)));
 
 /// How many connections a process has to PostgreSQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +81,8 @@ pub struct PoolConfig {
     pub quick_writes: usize,
     /// The greatest age of a connection; `None`: no limit.
     pub age: Option<Duration>,
+    /// The certificates that are trusted, where it is not those of the system.
+    pub root_certificate: Option<PathBuf>,
     /// The password, where it is not the one in the URL.
     pub password: Option<Password>,
 }
@@ -101,10 +116,13 @@ impl DatabaseConfig {
     }
 
     pub(super) fn pool(&self, password_file: Option<PathBuf>) -> PoolConfig {
+        let (reads, quick_writes) = (self.connections * 3 / 10, self.connections / 5);
+        let (reads, quick_writes) = (reads.max(1), quick_writes.max(1));
         PoolConfig {
-            reads: self.read_connections,
-            writes: self.write_connections,
-            quick_writes: self.quick_write_connections,
+            reads: self.read_connections.unwrap_or(reads),
+            writes: self.write_connections.unwrap_or(self.connections - reads - quick_writes),
+            quick_writes: self.quick_write_connections.unwrap_or(quick_writes),
+            root_certificate: self.root_certificate.clone(),
             age: Some(self.connection_age).filter(|age| !age.is_zero()),
             password: self.password.clone().map(|secret| Password { secret, file: password_file }),
         }
@@ -129,6 +147,23 @@ fn parse(text: &str) -> Option<Location> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_are_split_and_some_are_kept_for_writes() {
+        use crate::config::{Config, Flags};
+        let split = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().map(|(name, value)| (format!("ROLLCALL_DATABASE__{name}"), (*value).to_owned()));
+            let pool = Config::load(&Flags::default(), variables).unwrap().pool;
+            (pool.reads, pool.writes, pool.quick_writes)
+        };
+        assert_eq!(split(&[]), (6, 10, 4));
+        assert_eq!(split(&[("CONNECTIONS", "4")]), (1, 2, 1));
+        assert_eq!(split(&[("CONNECTIONS", "7")]), (2, 4, 1));
+        assert_eq!(split(&[("CONNECTIONS", "100")]), (30, 50, 20));
+        assert_eq!(split(&[("CONNECTIONS", "10"), ("WRITE_CONNECTIONS", "1")]), (3, 1, 2));
+        let too_few = [("ROLLCALL_DATABASE__CONNECTIONS".to_owned(), "3".to_owned())];
+        assert!(Config::load(&Flags::default(), too_few).is_err());
+    }
 
     #[test]
     fn a_sqlite_path_is_the_name_of_a_file() {

@@ -2,14 +2,25 @@
 
 use std::time::Duration;
 
-use crate::config::kinds::{BOOL, DURATION};
+use crate::config::kinds::DURATION;
+use crate::config::proxies::{CLIENT_ADDRESS, ClientAddress, PROXIES, TrustedProxies};
 use crate::config::section::{Kind, section};
 
 section! {
     /// How requests are read.
     pub struct HttpConfig [http] {
-        /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: networks or addresses.
-        trusted_proxies: Vec<ipnet::IpNet> = NETWORKS, default "";
+        /// Proxies that are believed about the address and the scheme of their clients: networks, addresses,
+        /// `loopback`, `private`, `unix`, or names.
+        ///
+        /// `private` is all networks that are not routed, `unix` every peer on a Unix socket. Names are looked up
+        /// at start and every 30 s; when that fails, the last answer holds for 5 minutes.
+        trusted_proxies: TrustedProxies = PROXIES, default "";
+
+        /// The header in which trusted proxies tell the client's address: `x-forwarded-for`, `forwarded` (RFC
+        /// 7239), `none`, or the name of a header with one address, such as `x-real-ip`.
+        ///
+        /// No other is read. The scheme comes from `X-Forwarded-Proto`, or with `forwarded` from its `proto`.
+        client_address: ClientAddress = CLIENT_ADDRESS, default "x-forwarded-for";
 
         /// Where people reach the server: scheme and host, without a path.
         ///
@@ -35,18 +46,37 @@ section! {
         /// to notice. The stop takes up to 10 s more.
         shutdown_delay: Duration = DURATION, default "0s";
 
-        /// Whether browsers are told to use https for all hosts below the server's, too
-        /// (`includeSubDomains` in `Strict-Transport-Security`).
-        hsts_include_subdomains: bool = BOOL, default "false";
+        /// Whether browsers are told to use https for a year (`Strict-Transport-Security`): `off`, for this
+        /// `host`, or for all hosts below it, too (`subdomains`).
+        hsts: Hsts = HSTS, default "host";
+
+        /// The mode of Unix sockets, four octal digits.
+        socket_mode: u32 = MODE, default "0660";
     }
 }
 
-const NETWORKS: Kind<Vec<ipnet::IpNet>> = Kind::new("networks such as 10.0.0.0/8, separated by commas", |text| {
-    text.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(|part| part.parse().or_else(|_| part.parse::<std::net::IpAddr>().map(Into::into)).ok())
-        .collect()
+/// Which hosts browsers are told to open by https alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hsts {
+    /// None.
+    Off,
+    /// The server's.
+    Host,
+    /// The server's, and all below it.
+    Subdomains,
+}
+
+const HSTS: Kind<Hsts> = Kind::new("off, host or subdomains", |text| match text {
+    "off" => Some(Hsts::Off),
+    "host" => Some(Hsts::Host),
+    "subdomains" => Some(Hsts::Subdomains),
+    _ => None,
+});
+
+/// Four digits, since `432` may be a number in decimal that was written as `0o660`.
+const MODE: Kind<u32> = Kind::new("a mode such as \"0660\"", |text| {
+    let is_mode = text.len() == 4 && text.starts_with('0') && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    u32::from_str_radix(text, 8).ok().filter(|_| is_mode)
 });
 
 const COUNT: Kind<usize> =

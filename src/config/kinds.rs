@@ -24,6 +24,17 @@ pub(super) const PATH: Kind<PathBuf> = Kind::new("a path", |text| Some(PathBuf::
 
 pub(super) const SECRET: Kind<Secret> = Kind::new("a secret", |text| Some(Secret(text.to_owned()))).verbatim().secret();
 
+/// Whether a text is the name of a host, and cannot be mistaken for an address: letters, digits, `-` and `_` in
+/// labels of at most 63, the last of which begins with a letter.
+pub(super) fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.bytes().all(is_known) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253 && text.split('.').all(is_label) && last.starts_with(|first: char| first.is_ascii_alphabetic())
+}
+
 /// `30m`, `12h`, `14d`, `1h 30m`; `0` is zero. `None` for anything else; at most a century.
 pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     const CENTURY: Duration = Duration::from_secs(100 * 366 * 86400);

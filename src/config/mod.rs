@@ -15,9 +15,11 @@ mod history;
 mod http;
 mod kinds;
 mod kubernetes;
+mod listen;
 mod log;
 mod metrics;
 mod privacy;
+mod proxies;
 mod safety;
 mod secret;
 mod secret_files;
@@ -26,9 +28,10 @@ mod server;
 mod sessions;
 mod sign_in;
 mod sources;
+mod tls;
 mod user_agent;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use account::AccountConfig;
@@ -39,11 +42,13 @@ pub use database::{DatabaseConfig, Location, Password, PoolConfig};
 pub use geoip::GeoIpConfig;
 pub use guard::GuardConfig;
 pub use history::HistoryConfig;
-pub use http::{HttpConfig, PublicUrl};
+pub use http::{Hsts, HttpConfig, PublicUrl};
 pub(crate) use kinds::parse_duration;
+pub use listen::{At, Listen};
 pub use log::{LogConfig, LogFormat};
 pub use metrics::MetricsConfig;
 pub use privacy::PrivacyConfig;
+pub use proxies::{ClientAddress, TrustedProxies};
 pub use safety::SafetyConfig;
 pub use secret::Secret;
 pub use section::{Default, Key, Section};
@@ -52,17 +57,22 @@ pub use sessions::SessionConfig;
 pub use sign_in::{KNOWN_DEVICE_LIVES, SignInConfig};
 use sources::Values;
 pub use sources::{ConfigError, Flags, Given};
+pub use tls::TlsConfig;
 pub use user_agent::UserAgentConfig;
 
 use crate::domain::policy::{Policy, StoredLimits};
 
+/// Where a proxy on this machine reaches a server that nobody gave another address.
+const NEAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
+
 /// All sections, in the order of the documents.
-pub const SECTIONS: [Section; 17] = [
+pub const SECTIONS: [Section; 18] = [
     ServerConfig::SECTION,
     DatabaseConfig::SECTION,
     GeoIpConfig::SECTION,
     UserAgentConfig::SECTION,
     HttpConfig::SECTION,
+    TlsConfig::SECTION,
     SessionConfig::SECTION,
     SignInConfig::SECTION,
     AccountConfig::SECTION,
@@ -97,8 +107,8 @@ pub struct Config {
     pub secret_files: Vec<(&'static str, PathBuf)>,
     /// Where the instance key and the SQLite file are.
     pub data_dir: PathBuf,
-    /// The address the server listens on.
-    pub listen: SocketAddr,
+    /// Where the server listens: at least one place.
+    pub listen: Vec<Listen>,
     /// The database.
     pub database: Location,
     /// Its connections, where it is PostgreSQL.
@@ -111,6 +121,8 @@ pub struct Config {
     pub user_agent: UserAgentConfig,
     /// `[http]`
     pub http: HttpConfig,
+    /// `[tls]`
+    pub tls: TlsConfig,
     /// `[sessions]`
     pub sessions: SessionConfig,
     /// `[sign_in]`
@@ -147,7 +159,10 @@ impl Config {
         let values = Values::gather(flags, environment)?;
         let ServerConfig { data_dir, listen } = ServerConfig::read(&values)?;
         let database = DatabaseConfig::read(&values)?;
+        let tls = TlsConfig::read(&values)?;
+        needs_certificate(&values, &listen, &tls)?;
         Ok(Self {
+            tls,
             pool: database.pool(values.file_of("database.password")),
             backup_before_upgrade: database.backup_before_upgrade,
             database: database.location(&data_dir),
@@ -217,23 +232,53 @@ impl Config {
         self.data_dir.join("instance.key")
     }
 
-    /// Where people reach the server: the public URL, or the address it listens on. A server that listens
-    /// on all addresses (`0.0.0.0`, `[::]`) is reached by the name of this machine for itself.
+    /// Where people reach the server: the public URL, or the first of these places that a browser can open. A
+    /// server that listens on all addresses (`0.0.0.0`, `[::]`) is reached by the name of this machine for itself.
     #[must_use]
-    pub fn origin(&self, listening: SocketAddr) -> String {
-        self.http.public_url.as_ref().map_or_else(|| format!("http://{}", reachable(listening)), |url| url.origin().to_owned())
+    pub fn origin(&self, listening: &[&Listen]) -> String {
+        if let Some(url) = &self.http.public_url {
+            return url.origin().to_owned();
+        }
+        let direct = listening.iter().filter(|listen| !listen.is_proxied).find_map(|listen| listen.origin());
+        let any = || listening.iter().find_map(|listen| listen.origin());
+        direct.or_else(any).unwrap_or_else(|| "http://localhost".to_owned())
     }
 
-    /// Whether cookies are `Secure` and `__Host-`.
+    /// Where a reverse proxy on this machine reaches the server: the first place with an address and without TLS. An
+    /// address of the machine itself is in the place of all addresses, and the default port in that of a free one.
+    #[must_use]
+    pub fn proxied_address(&self) -> String {
+        let is_address = |listen: &&Listen| listen.is_plain() && matches!(listen.at, At::Address(_) | At::Name { .. });
+        let Some(listen) = self.listen.iter().find(is_address) else { return NEAR.to_string() };
+        let At::Address(address) = listen.at else { return listen.to_string() };
+        let ip = address.ip().to_canonical();
+        let ip = if ip.is_unspecified() { NEAR.ip() } else { ip };
+        SocketAddr::new(ip, if address.port() == 0 { NEAR.port() } else { address.port() }).to_string()
+    }
+
+    /// Whether cookies are `Secure` and `__Host-`: the public URL is https, or there is none and all listeners
+    /// speak TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {
-        self.http.public_url.as_ref().is_some_and(PublicUrl::is_https)
+        self.http.public_url.as_ref().map_or_else(|| self.listen.iter().all(|listen| listen.is_tls), PublicUrl::is_https)
     }
 }
 
-/// An address that a browser on this machine opens.
-fn reachable(listening: SocketAddr) -> String {
-    if listening.ip().to_canonical().is_unspecified() { format!("localhost:{}", listening.port()) } else { listening.to_string() }
+/// Checks that there are a certificate and a key where a listener speaks TLS, and never one without the other.
+fn needs_certificate(values: &Values, listen: &[Listen], tls: &TlsConfig) -> Result<(), ConfigError> {
+    let (has, lacks) = match (&tls.certificate, &tls.key) {
+        (Some(_), Some(_)) => return Ok(()),
+        (Some(_), None) => ("tls.certificate", "tls.key"),
+        (None, Some(_)) => ("tls.key", "tls.certificate"),
+        (None, None) => match listen.iter().find(|listen| listen.is_tls) {
+            None => return Ok(()),
+            Some(listen) => {
+                let source = values.source("listen");
+                return Err(ConfigError(format!("{source}: {listen} needs tls.certificate and tls.key")));
+            }
+        },
+    };
+    Err(ConfigError(format!("{}: it needs {lacks}, too", values.source(has))))
 }
 
 #[cfg(test)]
@@ -252,7 +297,7 @@ mod tests {
     #[test]
     fn defaults_are_what_the_documents_say() {
         let config = load(&[]).unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:9000");
+        assert_eq!(config.listen, [Listen::parse("127.0.0.1:9000").unwrap()]);
         assert_eq!(config.database, Location::Sqlite("./rollcall-data/rollcall.db".into()));
         assert_eq!(config.sessions.idle_timeout.as_secs(), 12 * 3600);
         assert_eq!(config.sessions.absolute_timeout.as_secs(), 14 * 86400);
@@ -268,6 +313,23 @@ mod tests {
         assert_eq!(config.sign_in.instance_limit, Rate::new(1000, Duration::from_secs(900)));
         assert!(config.http.trusted_proxies.is_empty(), "no proxy is trusted until named");
         assert!(!config.api.strict_query && config.authentik.secret_key.is_none());
+    }
+
+    #[test]
+    fn a_proxy_on_this_machine_reaches_the_server_at_an_address_of_it() {
+        for (listening, reached) in [
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("0.0.0.0:9001", "127.0.0.1:9001"),
+            ("[::]:9000", "127.0.0.1:9000"),
+            ("[::1]:9000", "[::1]:9000"),
+            ("127.0.0.1:0", "127.0.0.1:9000"),
+            ("[::ffff:10.0.0.7]:80", "10.0.0.7:80"),
+            ("localhost:9002", "localhost:9002"),
+            ("unix:/run/rollcall.sock,127.0.0.1:9003", "127.0.0.1:9003"),
+            ("unix:/run/rollcall.sock", "127.0.0.1:9000"),
+        ] {
+            assert_eq!(load(&[("ROLLCALL_LISTEN", listening)]).unwrap().proxied_address(), reached, "{listening}");
+        }
     }
 
     #[test]
@@ -287,7 +349,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.database, Location::Postgres("postgres://u@h/d".into()));
-        assert_eq!(config.http.trusted_proxies.len(), 2);
+        assert_eq!(config.http.trusted_proxies.networks.len(), 2);
         let url = config.http.public_url.unwrap();
         assert_eq!((url.origin(), url.host()), ("https://sessions.example.com", "sessions.example.com"));
         assert_eq!(config.sessions.touch_interval, Duration::ZERO);
@@ -303,6 +365,11 @@ mod tests {
         assert!(error.contains("ROLLCALL_SESSIONS__IDEL_TIMEOUT") && error.contains("ROLLCALL_SESSIONS__IDLE_TIMEOUT"), "{error}");
         for (key, bad) in [
             ("ROLLCALL_LISTEN", "nowhere"),
+            ("ROLLCALL_LISTEN", "systemd,tls:systemd"),
+            ("ROLLCALL_LISTEN", "unix:x.sock"),
+            ("ROLLCALL_HTTP__SOCKET_MODE", "432"),
+            ("ROLLCALL_HTTP__HSTS", "on"),
+            ("ROLLCALL_HTTP__CLIENT_ADDRESS", "x real ip"),
             ("ROLLCALL_HTTP__PUBLIC_URL", "ftp://x"),
             ("ROLLCALL_HTTP__PUBLIC_URL", "https://x/path"),
             ("ROLLCALL_HTTP__TRUSTED_PROXIES", "10.0.0.0/99"),
@@ -328,6 +395,18 @@ mod tests {
         }
         let error = load(&[("ROLLCALL_DATABASE__URL", "mysql://user:hunter2@x")]).unwrap_err();
         assert!(error.contains("ROLLCALL_DATABASE__URL") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn tls_needs_a_certificate_and_its_key() {
+        let error = load(&[("ROLLCALL_LISTEN", "127.0.0.1:9000,tls:0.0.0.0:9443")]).unwrap_err();
+        assert_eq!(error, "ROLLCALL_LISTEN: tls:0.0.0.0:9443 needs tls.certificate and tls.key");
+        let error = load(&[("ROLLCALL_TLS__KEY", "/x.key")]).unwrap_err();
+        assert_eq!(error, "ROLLCALL_TLS__KEY: it needs tls.certificate, too");
+        let files = [("ROLLCALL_TLS__KEY", "/x.key"), ("ROLLCALL_TLS__CERTIFICATE", "/x.pem")];
+        let with = |listen: &'static str| load(&[files[0], files[1], ("ROLLCALL_LISTEN", listen)]).unwrap();
+        assert!(with("tls:0.0.0.0:9443").is_https());
+        assert!(!with("127.0.0.1:9000,tls:0.0.0.0:9443").is_https(), "a cookie that is Secure would not reach the first");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The settings above all tables.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::kinds::{ADDRESS, PATH};
+use crate::config::kinds::PATH;
+use crate::config::listen::{LISTEN, Listen};
 use crate::config::section::section;
 
 section! {
@@ -12,9 +12,11 @@ section! {
         /// The directory of the instance key, and of the SQLite file unless `database.url` says otherwise.
         data_dir: PathBuf = PATH, default "./rollcall-data";
 
-        /// The address and port to listen on.
+        /// Where to listen: an address and port, `localhost:9000` (every address of the name), `unix:/path`, or
+        /// `systemd` (the sockets that the service manager passed); one, or a list of up to 8.
         ///
-        /// Port 0 takes a free port.
-        listen: SocketAddr = ADDRESS, default "127.0.0.1:9000";
+        /// Port 0 takes a free port. `tls:` in front speaks TLS with the certificate of `[tls]`. `proxy:` and
+        /// `proxy+tls:` want a header of the PROXY protocol from a trusted proxy first.
+        listen: Vec<Listen> = LISTEN, default "127.0.0.1:9000";
     }
 }

@@ -169,6 +169,13 @@ impl Values {
     }
 
     fn add(&mut self, path: &str, text: String, source: String, spell: impl Fn(&str) -> String) -> Result<(), ConfigError> {
+        let (path, text) = match renamed(path, &text) {
+            None => (path, text),
+            Some((now, value)) => {
+                self.warnings.push(format!("{source} has another name now: write {} = {value}", spell(now)));
+                (now, value)
+            }
+        };
         let Some(key) = keys().find(|key| key.path == path) else {
             let likeness = |key: &Key| strsim::jaro_winkler(key.path, path);
             let nearest = keys().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
@@ -192,6 +199,11 @@ impl Values {
     /// All values as they are given.
     pub(super) fn texts(&self) -> BTreeMap<&'static str, Secret> {
         self.given.iter().map(|(path, value)| (*path, Secret(value.text.clone()))).collect()
+    }
+
+    /// Where a setting was given, or its path where it was not.
+    pub(super) fn source(&self, path: &str) -> String {
+        self.given.get(path).map_or_else(|| path.to_owned(), |value| value.source.clone())
     }
 
     /// The file that settings were read from, if there is one.
@@ -242,6 +254,19 @@ impl Values {
             }
         }
     }
+}
+
+/// The setting, and its value, that an older name of it means. An old name is read for one minor version.
+fn renamed(path: &str, text: &str) -> Option<(&'static str, String)> {
+    if path != "http.hsts_include_subdomains" {
+        return None;
+    }
+    let value = match text {
+        "true" | "1" | "yes" | "on" => "subdomains",
+        "false" | "0" | "no" | "off" => "host",
+        other => other,
+    };
+    Some(("http.hsts", value.to_owned()))
 }
 
 /// What is wrong with a text before it is read: a character that nobody sees. A file from Windows ends its

@@ -1,12 +1,10 @@
 //! Which application a request's host belongs to; and requests that reach the wrong server.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::ConnectInfo;
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::response::Response;
-use ipnet::IpNet;
 
 use crate::actions::app::App;
 use crate::config::Config;
@@ -16,9 +14,9 @@ use crate::domain::guard::headers::Headers;
 use crate::domain::guard::places;
 use crate::guard::page::Page;
 use crate::guard::shelter::unavailable;
-use crate::http::client::is_trusted;
 use crate::http::headers::OnAppHost;
 use crate::http::log_limit::LogLimit;
+use crate::http::peer::Peer;
 use crate::store::StoreError;
 
 /// A host that an application's guard has.
@@ -71,21 +69,20 @@ fn own_authority(config: &Config) -> Option<&str> {
 /// it, a caller who reaches Rollcall without a proxy would choose what is asked about.
 #[must_use]
 pub fn trusted_peer(app: &App, extensions: &Extensions) -> Option<IpAddr> {
-    let (peer, trusted) = (peer(extensions)?, app.trusted_proxies.load());
-    let named: Vec<IpNet> = trusted.iter().filter(|network| network.prefix_len() > 0).copied().collect();
-    is_trusted(peer, &named).then_some(peer)
+    let peer = peer(extensions)?;
+    peer.is_named(&app.trusted_proxies.load()).then_some(peer.ip)
 }
 
 /// Tells once a minute of a peer whose checks are refused.
 pub fn tell_of_stranger(extensions: &Extensions) {
     static LINES: LogLimit = LogLimit::new(1, std::time::Duration::from_secs(60));
     if let (Some(peer), Some(held_back)) = (peer(extensions), LINES.admit()) {
-        tracing::warn!(%peer, held_back, "a check was refused: its sender is not in http.trusted_proxies");
+        tracing::warn!(peer = %peer.ip, held_back, "a check was refused: its sender is not in http.trusted_proxies");
     }
 }
 
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
+fn peer(extensions: &Extensions) -> Option<Peer> {
+    extensions.get::<Peer>().copied()
 }
 
 /// Whether a request names a host that was guarded within the last second. Every request asks it: for a host that nobody

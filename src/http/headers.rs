@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 
 use crate::actions::app::App;
+use crate::config::Hsts;
 
 /// Nothing from elsewhere, nothing inline.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
@@ -39,9 +40,12 @@ const FIXED: [(HeaderName, HeaderValue); 9] = [
 pub fn add(app: &App, is_https: bool, response: &mut Response) {
     complete(response.headers_mut());
     if is_https && response.extensions().get::<OnAppHost>().is_none() {
-        let value = if app.config.http.hsts_include_subdomains { HSTS_WITH_SUBDOMAINS } else { HSTS };
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
+        let value = match app.config.http.hsts {
+            Hsts::Off => return,
+            Hsts::Host => HSTS,
+            Hsts::Subdomains => HSTS_WITH_SUBDOMAINS,
+        };
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(value));
     }
 }
 

@@ -4,13 +4,19 @@
 pub mod client;
 pub mod compress;
 mod connection;
+pub mod forwarded;
 pub mod headers;
+pub mod listener;
 pub mod log;
 pub mod log_limit;
+mod opening;
+pub mod peer;
 mod places;
+pub mod proxy_protocol;
 pub mod query;
 pub mod serve;
 pub mod static_file;
+pub mod tls;
 
 use std::panic::AssertUnwindSafe;
 

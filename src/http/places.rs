@@ -1,14 +1,15 @@
 //! Limits on connections: in all, and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::core::trust::Trust;
 use crate::domain::Address;
+use crate::http::peer::Peer;
 
 /// File descriptors that are kept for the database, the log, GeoIP files and the listeners.
 const RESERVED: usize = 48;
@@ -23,8 +24,8 @@ pub struct Bounds {
     /// The most at once from one address, or from one IPv6 network of /64.
     pub per_address: usize,
     /// Trusted proxies, which have no limit by address, since they pass on the connections of all
-    /// clients. SIGHUP replaces them.
-    pub trusted: Arc<ArcSwap<Vec<IpNet>>>,
+    /// clients. They change while the server runs.
+    pub trusted: Arc<ArcSwap<Trust>>,
 }
 
 impl Default for Bounds {
@@ -55,7 +56,7 @@ pub fn descriptors() -> Option<usize> {
     limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
 }
 
-/// The free and used connections of a listener.
+/// The free and used connections of all listeners of a server together.
 #[derive(Debug)]
 pub struct Places {
     all: Arc<Semaphore>,
@@ -83,15 +84,20 @@ impl Places {
         Arc::clone(&self.all).acquire_owned().await.ok()
     }
 
+    /// Whether a peer is a trusted proxy now.
+    #[must_use]
+    pub fn trusts(&self, peer: &Peer) -> bool {
+        peer.is_trusted(&self.bounds.trusted.load())
+    }
+
     /// Gives the permit to a peer; `None` when its address has reached its limit.
     #[must_use]
-    pub fn take(&self, one: OwnedSemaphorePermit, peer: SocketAddr) -> Option<Place> {
-        let ip = peer.ip().to_canonical();
+    pub fn take(&self, one: OwnedSemaphorePermit, peer: &Peer) -> Option<Place> {
         let of_addresses = Arc::clone(&self.of_addresses);
-        if self.bounds.trusted.load().iter().any(|network| network.contains(&ip)) {
+        if self.trusts(peer) {
             return Some(Place { _one: one, address: None, of_addresses });
         }
-        let address = network_of(ip);
+        let address = network_of(peer.ip);
         {
             let mut counts = self.of_addresses.lock().unwrap_or_else(PoisonError::into_inner);
             let count = counts.entry(address).or_default();
@@ -129,17 +135,18 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ClientAddress;
 
-    fn peer(text: &str) -> SocketAddr {
-        SocketAddr::new(text.parse().unwrap(), 4711)
+    fn peer(text: &str) -> Peer {
+        Peer::at(text.parse().unwrap())
     }
 
     #[tokio::test]
     async fn an_address_has_only_its_share() {
-        let bounds =
-            Bounds { in_all: 10, per_address: 2, trusted: Arc::new(ArcSwap::from_pointee(vec!["10.0.0.0/8".parse().unwrap()])) };
+        let trust = Trust::new(vec!["10.0.0.0/8".parse().unwrap()], false, ClientAddress::default());
+        let bounds = Bounds { in_all: 10, per_address: 2, trusted: Arc::new(ArcSwap::from_pointee(trust)) };
         let places = Places::new(bounds);
-        let take = async |text: &str| places.take(places.free().await.unwrap(), peer(text));
+        let take = async |text: &str| places.take(places.free().await.unwrap(), &peer(text));
         let one = take("192.0.2.1").await.unwrap();
         let _two = take("::ffff:192.0.2.1").await.unwrap();
         assert!(take("192.0.2.1").await.is_none(), "the same address, written in two ways");
@@ -152,6 +159,19 @@ mod tests {
         assert!(take("64:ff9b::192.0.2.1").await.is_none(), "the IPv4 address inside counts");
         let _proxied = [take("10.0.0.1").await.unwrap(), take("10.0.0.1").await.unwrap(), take("10.0.0.1").await.unwrap()];
         assert_eq!(places.all.available_permits(), 1, "and all of them count");
+    }
+
+    #[tokio::test]
+    async fn peers_on_unix_sockets_are_one_address_until_they_are_trusted() {
+        let trusted = |has_unix| Arc::new(ArcSwap::from_pointee(Trust::new(Vec::new(), has_unix, ClientAddress::default())));
+        for (has_unix, most) in [(false, 2), (true, 4)] {
+            let places = Places::new(Bounds { in_all: 4, per_address: 2, trusted: trusted(has_unix) });
+            let mut taken = Vec::new();
+            for _ in 0..4 {
+                taken.extend(places.take(places.free().await.unwrap(), &Peer::unix()));
+            }
+            assert_eq!(taken.len(), most);
+        }
     }
 
     #[test]

@@ -1,25 +1,32 @@
-//! Serves HTTP/1.1 on a listener: bounds connections, heads, and the time that a peer may take to send and
+//! Serves HTTP/1.1 on listeners: bounds connections, heads, and the time that a peer may take to send and
 //! to read; and stops gracefully. The table of all bounds is in `docs/SECURITY.md`.
 
 use std::future::Future;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::response::Response;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tower::Service;
 
 pub use crate::http::places::{Bounds, descriptors};
 
 use crate::http::connection::{Pace, Paced};
+use crate::http::listener::{Listener, Stream};
 use crate::http::log_limit::LogLimit;
+use crate::http::opening::Begun;
+use crate::http::peer::Peer;
 use crate::http::places::{Place, Places};
+use crate::http::tls::Certificates;
 
 /// How long a client may take to send its head (slowloris), and to begin another one.
 const HEAD_TIME: Duration = Duration::from_secs(15);
@@ -33,6 +40,9 @@ const MAX_HEAD: usize = 128 * 1024;
 const MAX_HEADERS: usize = 128;
 /// How long requests may take to finish once the server stops.
 const GRACE: Duration = Duration::from_secs(8);
+/// How long the first request of a connection may be on its way once the server stops, since the connection was accepted.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
+const FIRST_REQUEST_LOOK: Duration = Duration::from_millis(10);
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -48,55 +58,91 @@ pub struct Hooks {
 }
 
 /// Serves until `stop` is done, then lets running requests finish, within 8 s.
-pub async fn run(listener: TcpListener, router: Router, bounds: Bounds, hooks: Hooks, stop: impl Future<Output = ()>) {
-    let graceful = GracefulShutdown::new();
-    let places = Places::new(bounds);
+pub async fn run(listeners: Vec<Listener>, router: Router, bounds: Bounds, hooks: Hooks, stop: impl Future<Output = ()>) {
+    let (stopping, is_stopping) = watch::channel(());
+    let shared = Arc::new(Shared { places: Places::new(bounds), router, hooks, is_stopping });
     let mut stop = std::pin::pin!(stop);
+    let mut first = 0;
     loop {
-        let (stream, peer, place) = tokio::select! {
+        let (listener, stream, peer, one) = tokio::select! {
             // Also while all places are taken.
             () = &mut stop => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listeners, &mut first, &shared.places) => accepted,
         };
-        drop(stream.set_nodelay(true));
-        // Bytes that such a peer did not read are thrown away, not kept by the kernel for minutes.
-        let stream = Paced::new(stream, PACE, |stream: &TcpStream| drop(stream.set_zero_linger()));
-        let service = service(router.clone(), hooks, peer);
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // What goes wrong here is the client's doing: it went away, did not read, or spoke no HTTP.
-            drop(connection.await);
-            drop(place);
-        });
+        match stream {
+            Stream::Tcp(stream) => {
+                drop(stream.set_nodelay(true));
+                // Bytes that such a peer did not read are thrown away, not kept by the kernel for minutes.
+                let stream = Paced::new(stream, PACE, |stream: &TcpStream| drop(stream.set_zero_linger()));
+                open(&shared, listener, stream, peer, one);
+            }
+            Stream::Unix(stream) => open(&shared, listener, Paced::new(stream, PACE, |_| ()), peer, one),
+        }
     }
-    drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+    drop(listeners);
+    let _ = stopping.send(());
+    // Each connection has its share until it is closed.
+    drop(shared);
+    if tokio::time::timeout(GRACE, stopping.closed()).await.is_err() {
         tracing::warn!("some requests did not finish in time");
     }
 }
 
-/// Waits for a place, then for a connection whose address may have one more. The others are closed at
-/// once.
-async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, Place) {
+/// What all connections of a server share.
+struct Shared {
+    places: Places,
+    router: Router,
+    hooks: Hooks,
+    /// Changes when the server stops.
+    is_stopping: watch::Receiver<()>,
+}
+
+impl Shared {
+    /// Gives the permit to a peer, if its address may have one more connection.
+    fn take(&self, one: OwnedSemaphorePermit, peer: &Peer) -> Option<Place> {
+        static REFUSED: LogLimit = LogLimit::ten_a_minute();
+        let place = self.places.take(one, peer);
+        if place.is_none()
+            && let Some(held_back) = REFUSED.admit()
+        {
+            tracing::warn!(client.ip = %peer.ip, held_back, "too many connections from one address");
+        }
+        place
+    }
+
+    /// What a future comes to; `None` when the server stops before.
+    async fn unless_stopped<T>(&self, future: impl Future<Output = Option<T>>) -> Option<T> {
+        let mut is_stopping = self.is_stopping.clone();
+        tokio::select! {
+            biased;
+            _ = is_stopping.changed() => None,
+            done = future => done,
+        }
+    }
+}
+
+/// Waits for a place, then for a connection on any of the listeners.
+async fn accept<'a>(
+    listeners: &'a [Listener],
+    first: &mut usize,
+    places: &Places,
+) -> (&'a Listener, Stream, Peer, OwnedSemaphorePermit) {
     static FAILED: LogLimit = LogLimit::ten_a_minute();
-    static REFUSED: LogLimit = LogLimit::ten_a_minute();
     loop {
         let Some(one) = places.free().await else { return std::future::pending().await };
-        match listener.accept().await {
-            Ok((stream, peer)) => match places.take(one, peer) {
-                Some(place) => return (stream, peer, place),
-                None => {
-                    if let Some(held_back) = REFUSED.admit() {
-                        tracing::warn!(client.ip = %peer.ip(), held_back, "too many connections from one address");
-                    }
+        // Each listener has its turn, so that a flood on one keeps nobody from the others.
+        let accepted = std::future::poll_fn(|context| {
+            let (before, after) = listeners.split_at_checked(*first).unwrap_or((listeners, &[]));
+            for (turn, listener) in after.iter().chain(before).enumerate() {
+                if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                    *first = (*first + turn + 1) % listeners.len();
+                    return Poll::Ready(accepted.map(|(stream, peer)| (listener, stream, peer)));
                 }
-            },
+            }
+            Poll::Pending
+        });
+        match accepted.await {
+            Ok((listener, stream, peer)) => return (listener, stream, peer, one),
             Err(error) => {
                 // Out of file descriptors, most likely: give others time to end.
                 if let Some(held_back) = FAILED.admit() {
@@ -108,11 +154,100 @@ async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAd
     }
 }
 
+/// Serves a connection on a task of its own. It is closed at once when its address has too many, and when it is for
+/// proxies and its peer is not a trusted one.
+fn open<S>(shared: &Arc<Shared>, listener: &Listener, stream: Paced<S>, peer: Peer, one: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    static STRANGERS: LogLimit = LogLimit::ten_a_minute();
+    if listener.listen().is_proxied {
+        if shared.places.trusts(&peer) {
+            tokio::spawn(serve_proxied(Arc::clone(shared), listener.certificates.clone(), stream, peer, one));
+        } else if let Some(held_back) = STRANGERS.admit() {
+            let why = "a connection on a listener for proxies was closed: its peer is not in http.trusted_proxies";
+            tracing::warn!(peer = %peer.ip, held_back, "{why}");
+        }
+        return;
+    }
+    let Some(place) = shared.take(one, &peer) else { return };
+    match listener.certificates.clone() {
+        None => drop(tokio::spawn(serve(Arc::clone(shared), stream, peer, place))),
+        Some(certificates) => {
+            drop(tokio::spawn(serve_tls(Arc::clone(shared), certificates, Begun::new(stream), peer, place)));
+        }
+    }
+}
+
+/// Serves a connection that begins with a header of the PROXY protocol. The client that the header names counts for
+/// the limit by address, not the proxy.
+async fn serve_proxied<S>(
+    shared: Arc<Shared>,
+    certificates: Option<Arc<Certificates>>,
+    stream: Paced<S>,
+    proxy: Peer,
+    one: OwnedSemaphorePermit,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut stream = Begun::new(stream);
+    let Some(peer) = shared.unless_stopped(stream.header(proxy)).await else { return };
+    let Some(place) = shared.take(one, &peer) else { return };
+    match certificates {
+        None => serve(shared, stream, peer, place).await,
+        Some(certificates) => serve_tls(shared, certificates, stream, peer, place).await,
+    }
+}
+
+/// Serves a connection that begins with a handshake of TLS.
+async fn serve_tls<S>(shared: Arc<Shared>, certificates: Arc<Certificates>, stream: Begun<Paced<S>>, peer: Peer, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let config = Arc::clone(&certificates.now().config);
+    drop(certificates);
+    if let Some(stream) = shared.unless_stopped(stream.handshake(config)).await {
+        serve(shared, stream, peer.with_tls(), place).await;
+    }
+}
+
+/// Serves HTTP on a connection, until it ends, or the server stops and its request is answered.
+async fn serve<S>(shared: Arc<Shared>, stream: S, peer: Peer, place: Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (opened, has_asked) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+    let mut is_stopping = shared.is_stopping.clone();
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service(Arc::clone(&shared), peer, Arc::clone(&has_asked)));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        biased;
+        // What goes wrong here is the client's doing: it went away, did not read, or spoke no HTTP.
+        _ = connection.as_mut() => return,
+        _ = is_stopping.changed() => {}
+    }
+    // The first request of a connection that was just accepted may be on its way: another server listens on the same
+    // socket, and would have answered it.
+    while !has_asked.load(Ordering::Relaxed) && opened.elapsed() < FIRST_REQUEST_TIME {
+        if tokio::time::timeout(FIRST_REQUEST_LOOK, connection.as_mut()).await.is_ok() {
+            return;
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    drop(connection.await);
+    drop(place);
+}
+
 /// What a connection's requests go to.
 fn service(
-    router: Router,
-    hooks: Hooks,
-    peer: SocketAddr,
+    shared: Arc<Shared>,
+    peer: Peer,
+    has_asked: Arc<AtomicBool>,
 ) -> impl hyper::service::Service<
     hyper::Request<hyper::body::Incoming>,
     Response = Response,
@@ -120,13 +255,14 @@ fn service(
     Future = impl Send,
 > {
     hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut router = router.clone();
+        has_asked.store(true, Ordering::Relaxed);
+        let (mut router, hooks) = (shared.router.clone(), shared.hooks);
         async move {
             if let Err((status, why)) = check_head(&request) {
                 return Ok(completed((hooks.refused)(status, why)));
             }
             let mut request = (hooks.rewrite)(request.map(Body::new));
-            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(peer);
             match tokio::time::timeout(REQUEST_TIME, router.call(request)).await {
                 Ok(answer) => answer,
                 Err(_) => Ok(completed((hooks.timed_out)())),

@@ -2,13 +2,14 @@
 
 use std::fmt::Display;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::actions::app::App;
+use crate::metrics;
 
 /// Jobs that run.
 pub struct Runner {
@@ -38,7 +39,10 @@ impl Runner {
             loop {
                 tokio::select! {
                     _ = ticks.tick() => {
-                        if let Err(error) = job(app.clone()).await {
+                        let started = Instant::now();
+                        let done = job(app.clone()).await;
+                        metrics::count_job(what, started.elapsed());
+                        if let Err(error) = done {
                             tracing::warn!(%error, "{what} failed; the next run tries again");
                         }
                     }

@@ -50,6 +50,7 @@ mod live_table;
 mod lost_files;
 mod matrix;
 mod metrics;
+mod monitoring;
 mod names;
 mod operations;
 mod own_account;

@@ -99,7 +99,7 @@ fn example_line(section: &Section, key: &Key) -> String {
     let quoted = |text: &str| match text {
         "" => "[]".to_owned(),
         "true" | "false" => text.to_owned(),
-        number if number.parse::<i64>().is_ok() => number.to_owned(),
+        number if number.parse::<i64>().is_ok_and(|parsed| parsed.to_string() == number) => number.to_owned(),
         text => format!("{text:?}"),
     };
     match key.default {

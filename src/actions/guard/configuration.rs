@@ -1,7 +1,5 @@
 //! Configurations of reverse proxies, as `rollcall app config` prints them, docs/guard.md shows them, and the tests run them.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use askama::Template;
 
 use crate::domain::application::Application;
@@ -27,18 +25,6 @@ impl Default for Addresses<'_> {
         Self { listen: "80", app: "127.0.0.1:8080", rollcall: "127.0.0.1:9000" }
     }
 }
-
-/// Where a proxy on this machine reaches a server that listens there: an address of the machine itself in place of all of
-/// them, and the default port where the system chooses one.
-#[must_use]
-pub fn near(listening: SocketAddr) -> SocketAddr {
-    let ip = listening.ip().to_canonical();
-    let ip = if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip };
-    SocketAddr::new(ip, if listening.port() == 0 { DEFAULT_PORT } else { listening.port() })
-}
-
-/// The port of a server that nobody gave another one.
-const DEFAULT_PORT: u16 = 9000;
 
 impl Addresses<'_> {
     /// Whether these are addresses and nothing else: they are written into a configuration as they are.
@@ -206,22 +192,6 @@ fn port_of(listen: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_proxy_on_this_machine_reaches_rollcall_at_an_address_of_it() {
-        for (listening, reached) in [
-            ("127.0.0.1:9000", "127.0.0.1:9000"),
-            ("0.0.0.0:9001", "127.0.0.1:9001"),
-            ("[::]:9000", "127.0.0.1:9000"),
-            ("[::1]:9000", "[::1]:9000"),
-            ("127.0.0.1:0", "127.0.0.1:9000"),
-            ("[::ffff:10.0.0.7]:80", "10.0.0.7:80"),
-        ] {
-            let near = near(listening.parse().unwrap()).to_string();
-            assert_eq!(near, reached, "{listening}");
-            assert_eq!(Addresses { listen: "80", app: "127.0.0.1:8080", rollcall: &near }.check(), Ok(()));
-        }
-    }
 
     #[test]
     fn what_is_no_address_is_not_written_into_a_configuration() {

@@ -47,7 +47,7 @@ pub(in crate::cli) struct ConfigArgs {
 
 pub(in crate::cli) async fn run(app: &App, args: ConfigArgs) -> Outcome {
     let application = find(app, &args.slug).await?;
-    let rollcall = args.rollcall.unwrap_or_else(|| configuration::near(app.config.listen).to_string());
+    let rollcall = args.rollcall.unwrap_or_else(|| app.config.proxied_address());
     let addresses = Addresses { listen: &args.listen, app: &args.app, rollcall: &rollcall };
     addresses.check()?;
     let Some(text) = configuration::of(args.kind.into(), &application, addresses) else {

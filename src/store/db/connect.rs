@@ -1,5 +1,6 @@
 //! How PostgreSQL is reached: what its URL says, TLS, and what a database must be like to be used.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
@@ -47,7 +48,7 @@ pub(super) struct Target {
 /// # Errors
 /// [`StoreError::Unusable`], with the parameter that is wrong. The message shows no value: one may
 /// be a password.
-pub(super) fn target(url: &str) -> Result<Target, StoreError> {
+pub(super) fn target(url: &str, root_certificate: Option<&Path>) -> Result<Target, StoreError> {
     let (mut mode, mut root) = ("prefer".to_owned(), None);
     // A password may hold a question mark; the query begins behind it.
     let start = url.find('@').unwrap_or(0);
@@ -59,6 +60,9 @@ pub(super) fn target(url: &str) -> Result<Target, StoreError> {
         let value = percent_decode_str(value).decode_utf8().map_err(|_| wrong(&format!("the value of {key} is not UTF-8")))?;
         match key {
             "sslmode" => mode = value.into_owned(),
+            "sslrootcert" if root_certificate.is_some() => {
+                return Err(wrong("it has sslrootcert, and database.root_certificate is set, too; unset one"));
+            }
             "sslrootcert" => root = Some(value.into_owned()),
             _ if KNOWN.contains(&key) => kept.push(pair),
             _ => return Err(wrong(&format!("there is no parameter {key}; there are sslmode, sslrootcert, {}", KNOWN.join(", ")))),
@@ -72,20 +76,28 @@ pub(super) fn target(url: &str) -> Result<Target, StoreError> {
         "require" | "verify-ca" | "verify-full" => SslMode::Require,
         _ => return Err(wrong("sslmode is not disable, allow, prefer, require, verify-ca or verify-full")),
     });
-    Ok(Target { config, tls: tls(root.as_deref(), mode == "verify-ca")? })
+    let (named, root) = match root_certificate {
+        Some(path) => ("database.root_certificate", Some(path)),
+        // As libpq names the system's certificates.
+        None => ("sslrootcert", root.as_deref().filter(|root| *root != "system").map(Path::new)),
+    };
+    Ok(Target { config, tls: tls((named, root), mode == "verify-ca")? })
 }
 
 fn wrong(why: &str) -> StoreError {
     StoreError::Unusable(format!("the database URL cannot be read: {why}"))
 }
 
-/// TLS by rustls. The server's certificate must lead to one of `root`, a PEM file, or of the system's; and
-/// it must be for the server's name, unless `is_any_name`.
-fn tls(root: Option<&str>, is_any_name: bool) -> Result<MakeRustlsConnect, StoreError> {
-    let failed = |error: &dyn std::fmt::Display| wrong(&format!("sslrootcert: {error}"));
+/// TLS by rustls. The server's certificate must lead to one of `root`, a PEM file with the name of what set it, or of
+/// the system's; and it must be for the server's name, unless `is_any_name`.
+fn tls((named, root): (&str, Option<&Path>), is_any_name: bool) -> Result<MakeRustlsConnect, StoreError> {
+    let failed = |error: &dyn std::fmt::Display| match named {
+        "sslrootcert" => wrong(&format!("{named}: {error}")),
+        _ => StoreError::Unusable(format!("{named}: {error}")),
+    };
     let mut roots = RootCertStore::empty();
     match root {
-        None | Some("system") => {
+        None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
         Some(path) => {
@@ -93,7 +105,7 @@ fn tls(root: Option<&str>, is_any_name: bool) -> Result<MakeRustlsConnect, Store
                 roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
             }
             if roots.is_empty() {
-                return Err(failed(&format!("{path} holds no certificate")));
+                return Err(failed(&format!("{} holds no certificate", path.display())));
             }
         }
     }
@@ -218,11 +230,11 @@ mod tests {
             ("postgres://u:pass?word@h/d?sslmode=disable", SslMode::Disable),
             ("postgres:///d?host=/run/postgresql&options=-csearch_path%3Dx", SslMode::Prefer),
         ] {
-            let target = target(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+            let target = target(url, None).unwrap_or_else(|error| panic!("{url}: {error}"));
             assert_eq!(target.config.get_ssl_mode(), mode, "{url}");
             assert_eq!(target.config.get_dbname(), Some("d"), "{url}");
         }
-        let target = target("postgres://u:pass?word@h/d?options=-c%20a%3D1").unwrap();
+        let target = target("postgres://u:pass?word@h/d?options=-c%20a%3D1", None).unwrap();
         assert_eq!(target.config.get_password(), Some(b"pass?word".as_slice()));
         assert_eq!(target.config.get_options(), Some("-c a=1"));
     }
@@ -239,8 +251,12 @@ mod tests {
             ("postgres://u:hunter2@h/d?sslrootcert=/no/such/file", "sslrootcert"),
             ("postgres://u:hunter2@h/d?port=none", "port"),
         ] {
-            let error = target(url).map(drop).unwrap_err().to_string();
+            let error = target(url, None).map(drop).unwrap_err().to_string();
             assert!(error.contains(word) && !error.contains("hunter2"), "{url}: {error}");
         }
+        let missing = Some(Path::new("/no/such/file"));
+        let of = |url| target(url, missing).map(drop).unwrap_err().to_string();
+        assert!(of("postgres://h/d").starts_with("database.root_certificate: "), "{}", of("postgres://h/d"));
+        assert!(of("postgres://h/d?sslrootcert=system").contains("unset one"));
     }
 }

@@ -66,7 +66,7 @@ impl Postgres {
     /// kind is made at once and kept: on a database that allows few connections, reads must not
     /// take all of them from writes.
     pub(in crate::store) async fn open(url: &str, sizes: &PoolConfig) -> Result<Self, StoreError> {
-        let Target { mut config, tls } = connect::target(url)?;
+        let Target { mut config, tls } = connect::target(url, sizes.root_certificate.as_deref())?;
         config.application_name("rollcall").connect_timeout(WAIT).tcp_user_timeout(Duration::from_secs(10));
         // Keepalives stop firewalls and proxies from dropping an idle connection, or show that it
         // is dead before it is used.

@@ -39,6 +39,12 @@ pub struct PasswordForm {
     again: String,
 }
 
+/// `/.well-known/change-password`: where programs that keep passwords look for the form (W3C, "A Well-Known URL for
+/// Changing Passwords").
+pub async fn lead() -> Redirect {
+    Redirect::to(PATH)
+}
+
 /// The form.
 pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();

@@ -266,7 +266,7 @@ pub async fn config(State(app): State<App>, Path(slug): Path<String>, request: R
         text.unwrap_or(default).to_owned()
     };
     let kind = Kind::ALL.into_iter().find(|kind| query.last("kind") == Some(kind.as_str())).unwrap_or(Kind::Nginx);
-    let rollcall = configuration::near(app.config.listen).to_string();
+    let rollcall = app.config.proxied_address();
     let (listen, behind, rollcall) = (given("listen", "80"), given("app", "127.0.0.1:8080"), given("rollcall", &rollcall));
     let addresses = Addresses { listen: &listen, app: &behind, rollcall: &rollcall };
     let (text, error) = match addresses.check() {

@@ -1,15 +1,16 @@
 //! Heads of requests: credentials, queries, forwarded addresses.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::routing::get;
 use axum::{Extension, Router};
 use rollcall::actions::app::App;
 use rollcall::http::client::{ClientInfo, identify};
+use rollcall::http::peer::Peer;
 use serde_json::{Value, json};
 use sha2::Digest;
 use tower::Service;
@@ -50,8 +51,7 @@ impl Answered {
 /// Sends a request through the whole router, without a socket.
 pub async fn send(router: &Router, request: Request<Body>) -> Answered {
     let mut request = request;
-    let peer: SocketAddr = "127.0.0.1:4711".parse().unwrap();
-    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(Peer::at(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     let response = router.clone().call(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();

@@ -3,13 +3,19 @@
 mod connections;
 mod expiry;
 mod geoip;
+#[cfg(target_os = "linux")]
+mod listeners;
 mod neighbours;
 mod postgres;
 #[cfg(target_os = "linux")]
 mod process;
+#[cfg(target_os = "linux")]
+mod proxied;
 mod sqlite;
 mod start;
 mod stop;
+#[cfg(target_os = "linux")]
+pub mod tls;
 
 use std::future::ready;
 use std::io::Write;
@@ -19,7 +25,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::process::{
@@ -51,6 +57,21 @@ fn uuids(sessions: &[Value]) -> Vec<&str> {
 
 fn path_of(link: &str, server: &Server) -> String {
     link.strip_prefix(&server.origin).unwrap_or_else(|| panic!("{link} is not on {}", server.origin)).to_owned()
+}
+
+/// Sends a request on a connection, and gives the whole answer; empty when it was closed without one.
+async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str, headers: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+    drop(stream.write_all(request.as_bytes()).await);
+    let mut answer = Vec::new();
+    let reading = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    assert!(reading.is_ok(), "the answer to {path} does not end");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Waits until the log has this text.
+async fn logs(server: &Server, text: &str) {
+    eventually(text, || ready(server.log().contains(text).then_some(()))).await;
 }
 
 /// The API's answer while its database is away.

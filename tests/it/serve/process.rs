@@ -4,11 +4,6 @@ use std::os::unix::net::UnixDatagram;
 
 use super::*;
 
-/// Waits until the log has this text.
-async fn logs(server: &Server, text: &str) {
-    eventually(text, || std::future::ready(server.log().contains(text).then_some(()))).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hangup_reads_the_settings_again() {
     let home = Home::sqlite().with_administrator();
