@@ -26,3 +26,4 @@ pub mod routes;
 pub mod server;
 pub mod store;
 pub mod ui;
+pub mod watch;

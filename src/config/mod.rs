@@ -33,7 +33,7 @@ use std::path::PathBuf;
 
 pub use account::AccountConfig;
 pub use api::ApiConfig;
-pub use authentik::AuthentikConfig;
+pub use authentik::{AuthentikConfig, Share, SourceToken, SourceUrl, Watched};
 pub use bootstrap::BootstrapConfig;
 pub use database::{DatabaseConfig, Location, Password, PoolConfig};
 pub use geoip::GeoIpConfig;
@@ -127,6 +127,8 @@ pub struct Config {
     pub bootstrap: BootstrapConfig,
     /// `[authentik]`
     pub authentik: AuthentikConfig,
+    /// The authentik to watch, if one is set.
+    pub watched: Option<Watched>,
     /// `[api]`
     pub api: ApiConfig,
     /// `[safety]`
@@ -147,6 +149,7 @@ impl Config {
         let values = Values::gather(flags, environment)?;
         let ServerConfig { data_dir, listen } = ServerConfig::read(&values)?;
         let database = DatabaseConfig::read(&values)?;
+        let authentik = AuthentikConfig::read(&values)?;
         Ok(Self {
             pool: database.pool(values.file_of("database.password")),
             backup_before_upgrade: database.backup_before_upgrade,
@@ -161,7 +164,8 @@ impl Config {
             history: HistoryConfig::read(&values)?,
             privacy: PrivacyConfig::read(&values)?,
             bootstrap: BootstrapConfig::read(&values)?,
-            authentik: AuthentikConfig::read(&values)?,
+            watched: authentik.watched(values.file_of("authentik.token"))?,
+            authentik,
             api: ApiConfig::read(&values)?,
             safety: SafetyConfig::read(&values)?,
             metrics: MetricsConfig::read(&values)?,

@@ -1,0 +1,59 @@
+//! The names of users at a source.
+
+use crate::domain::source::SourceId;
+use crate::store::{Db, FromRow, Row, StoreError, Value};
+use crate::values;
+
+/// A user of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceUser {
+    /// The primary key at the source.
+    pub pk: i64,
+    /// The name to sign in with.
+    pub username: String,
+    /// The full name, or `""`.
+    pub name: String,
+    /// Whether they may sign in.
+    pub is_active: bool,
+}
+
+impl FromRow for SourceUser {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { pk: row.int()?, username: row.text()?, name: row.text()?, is_active: row.bool()? })
+    }
+}
+
+impl Db<'_> {
+    /// Writes users of a source.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keep_source_users(&self, source: SourceId, users: &[SourceUser]) -> Result<(), StoreError> {
+        let rows = users
+            .iter()
+            .map(|user| values![source.0, user.pk, user.username.as_str(), user.name.as_str(), user.is_active].to_vec());
+        let start = "INSERT INTO source_users (source_id, pk, username, name, is_active) VALUES ";
+        let end = " ON CONFLICT (source_id, pk) DO UPDATE SET username = excluded.username, name = excluded.name, \
+            is_active = excluded.is_active";
+        self.insert_rows(start, rows.collect::<Vec<Vec<Value>>>(), end).await
+    }
+
+    /// How many users of the copy's sessions have no name here.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_unnamed_users(&self, source: SourceId) -> Result<i64, StoreError> {
+        let sql = "SELECT count(DISTINCT w.user_pk) FROM watched_sessions w WHERE w.source_id = $1 \
+            AND NOT EXISTS (SELECT 1 FROM source_users u WHERE u.source_id = w.source_id AND u.pk = w.user_pk)";
+        Ok(self.one::<i64>(sql, &values![source.0]).await?.unwrap_or(0))
+    }
+
+    /// The users of a source, by primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_source_users(&self, source: SourceId) -> Result<Vec<SourceUser>, StoreError> {
+        let sql = "SELECT pk, username, name, is_active FROM source_users WHERE source_id = $1 ORDER BY pk";
+        self.all(sql, &values![source.0]).await
+    }
+}
