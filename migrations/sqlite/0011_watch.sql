@@ -30,6 +30,7 @@ CREATE TABLE source_users (
     source_id INTEGER NOT NULL,
     pk INTEGER NOT NULL,
     username TEXT NOT NULL,
+    username_folded TEXT NOT NULL,
     name TEXT NOT NULL,
     is_active INTEGER NOT NULL,
     PRIMARY KEY (source_id, pk)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::actions::clock::find_note;
-use crate::cli::{Outcome, output};
+use crate::cli::{Outcome, check_source, output};
 use crate::config::Config;
 use crate::config::Location;
 use crate::domain::Clock;
@@ -17,20 +17,21 @@ use crate::store::{Store, StoreError, foreign_schema, migrations};
 /// A MaxMind file older than this causes a warning, in days: new files come out twice a week.
 const OLD: u64 = 30;
 
-struct Report {
+/// What was found so far.
+pub(super) struct Report {
     is_good: bool,
 }
 
 impl Report {
-    fn good(what: &str, detail: &str) -> Outcome {
+    pub(super) fn good(what: &str, detail: &str) -> Outcome {
         output::line(&format!("ok       {what}: {detail}"))
     }
 
-    fn warn(what: &str, detail: &str, cure: &str) -> Outcome {
+    pub(super) fn warn(what: &str, detail: &str, cure: &str) -> Outcome {
         output::line(&format!("warning  {what}: {detail}\n         {cure}"))
     }
 
-    fn bad(&mut self, what: &str, detail: &str, cure: &str) -> Outcome {
+    pub(super) fn bad(&mut self, what: &str, detail: &str, cure: &str) -> Outcome {
         self.is_good = false;
         output::line(&format!("wrong    {what}: {detail}\n         {cure}"))
     }
@@ -82,6 +83,7 @@ pub(super) async fn run(config: Config) -> Outcome {
             "Take regexes.yaml from a release of uap-core, or unset user_agent.rules.",
         )?,
     }
+    check_source::run(&config, &mut report).await?;
     if config.http.public_url.is_none() && !config.listen.ip().is_loopback() {
         let cure = "Set http.public_url to the https address people use.";
         Report::warn("public URL", "not set, though the server listens for others: cookies are not Secure", cure)?;

@@ -70,3 +70,4 @@ mod tasks;
 mod tls_database;
 mod ui;
 mod upgrade;
+mod watch;

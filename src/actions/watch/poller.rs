@@ -55,9 +55,17 @@ pub struct Poller {
     /// How far the source's clock is ahead of ours, in microseconds.
     pub(super) clock_ahead: i64,
     named_at: Option<Timestamp>,
+    /// Up to how many sessions each poll reads all of them; `None`: as is usual.
+    pub(super) small: Option<i64>,
 }
 
 impl Poller {
+    /// A poller that reads all sessions at each poll up to this number of them, and searches above it.
+    #[must_use]
+    pub fn walking_up_to(sessions: i64) -> Self {
+        Self { small: Some(sessions), ..Self::default() }
+    }
+
     /// Polls once: reads what changed, finds what ended, and notes the state of the copy.
     ///
     /// # Errors
@@ -74,6 +82,7 @@ impl Poller {
 
     async fn poll_held(&mut self, app: &App, client: &Client) -> Result<(), PollError> {
         let began = app.clock.now();
+        self.identify(app, client).await?;
         let total = self.read_latest(app, client).await?;
         self.name_users(app, client, began).await?;
         let missing = self.find_missing(app, client, total).await?;
@@ -109,7 +118,7 @@ impl Poller {
         });
         let Some(source) = held.await? else {
             // Another process goes on; what this one knows of the source is old when it polls again.
-            *self = Self { holder: std::mem::take(&mut self.holder), ..Self::default() };
+            *self = Self { holder: std::mem::take(&mut self.holder), small: self.small, ..Self::default() };
             return Err(PollError::NotOurs);
         };
         self.held_at = Some(Instant::now());
@@ -179,8 +188,7 @@ impl Poller {
         value.map_err(|error| PollError::Source { what, error })
     }
 
-    /// Asks who the token's owner is, and whether this is the instance that the copy is of. Nothing that was read is
-    /// written before.
+    /// Asks who the token's owner is, and whether this is the instance that the copy is of.
     ///
     /// # Errors
     /// [`PollError::Superuser`]; [`PollError::Doubt`] for another instance.
@@ -194,7 +202,10 @@ impl Poller {
             return Ok(());
         }
         let is_first = status.owner_uid.is_empty();
-        if !is_first && !self.is_recognized(app, client, &owner).await? {
+        // Asked once more: the instance may have changed again while its sessions were looked for.
+        if !is_first
+            && (!self.is_recognized(app, client, &owner).await? || self.ask(app, client, OWNER, client.owner()).await? != owner)
+        {
             return Err(PollError::Doubt(
                 "the token or the instance is another one, and none of the sessions that were copied is visible to it".into(),
             ));
@@ -223,19 +234,23 @@ impl Poller {
         Ok(is_empty)
     }
 
-    /// Writes sessions that the source showed, those that changed, and remembers witnesses.
-    pub(super) async fn merge(&mut self, app: &App, seen: Vec<SeenSession>) -> Result<(), PollError> {
+    /// Writes sessions that one answer of the source showed, those that changed, and remembers witnesses. Where some are
+    /// new, the source is identified first: they may be of another instance that answers under the name.
+    pub(super) async fn merge(&mut self, app: &App, client: &Client, seen: Vec<SeenSession>) -> Result<(), PollError> {
         if seen.is_empty() {
             return Ok(());
         }
-        let (id, owner) = (self.source()?.id, self.source()?.status.owner_pk);
-        let of_others = seen.iter().filter(|session| session.user != owner).map(|session| session.uuid);
-        self.witnesses.splice(0..0, of_others.take(4));
-        self.witnesses.truncate(8);
-        let newest = seen.iter().map(|session| session.last_used).max().unwrap_or(Timestamp(0));
+        let id = self.source()?.id;
         let uuids: Vec<SessionId> = seen.iter().map(|session| session.uuid).collect();
         let known = app.store.read().list_watched(id, &uuids).await?;
         let known: HashMap<SessionId, WatchedSession> = known.into_iter().map(|row| (row.session.uuid, row.session)).collect();
+        if uuids.iter().any(|uuid| !known.contains_key(uuid)) {
+            self.identify(app, client).await?;
+        }
+        let owner = self.source()?.status.owner_pk;
+        let of_others = seen.iter().filter(|session| session.user != owner).map(|session| session.uuid);
+        self.witnesses.splice(0..0, of_others.take(4));
+        self.witnesses.truncate(8);
         let mut is_taken = HashSet::new();
         let sessions = seen.into_iter().map(|session| watched(app, session));
         // A page that shifted shows a session twice, and a statement takes it once.
@@ -266,8 +281,6 @@ impl Poller {
             let written: Result<(), StoreError> = written.await;
             written?;
         }
-        let status = &mut self.source()?.status;
-        status.newest_used_at = status.newest_used_at.max(newest);
         Ok(())
     }
 
@@ -298,6 +311,7 @@ impl Poller {
             });
             // A page that shifted shows a user twice, and a statement takes it once.
             let users: HashMap<i64, SourceUser> = users.map(|user| (user.pk, user)).collect();
+            self.identify(app, client).await?;
             if users.is_empty() || page >= answer.pagination.total_pages {
                 return self.keep_users(app, users).await;
             }

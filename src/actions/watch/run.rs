@@ -19,6 +19,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Polls for ever. Returns why it cannot.
 pub async fn forever(app: &App, by: By<'_>, poller: &mut Poller) -> PollError {
+    if let Err(error) = by.must_operate() {
+        return error.into();
+    }
     let mut failures = 0;
     loop {
         let every = match &app.watched {

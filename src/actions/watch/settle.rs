@@ -1,7 +1,8 @@
 //! Decides which missing sessions ended. A session that is not in the list may live: pages shift, a token may lose its
-//! right to see sessions, another instance may answer. So each one is asked for by its UUID, twice, and a session of
-//! another user must be visible before, between and after. Where many are missing at once, the answer is believed only
-//! when it is the same a minute later.
+//! right to see sessions, another instance may answer. So each one is asked for by its UUID, twice. The second time, a
+//! session of another user must be visible in the request before and in the request after: whatever hides sessions for
+//! two requests or more hides that one, too. Where many are missing at once, the answer is believed only when it is
+//! the same a minute later.
 
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ use crate::watch::{Client, SourceError};
 
 /// How long many missing sessions are doubted.
 const DOUBTED: Duration = Duration::from_secs(60);
-/// How many sessions are asked for between two looks at a witness.
+/// How many sessions are written to the history at once.
 const TOGETHER: usize = 50;
+/// How often a session is asked for when the witness turns out to be missing.
+const TRIES: usize = 3;
 
 impl Poller {
     /// Ends those of these sessions that authentik says are gone.
@@ -30,18 +33,17 @@ impl Poller {
         }
         self.witnesses.retain(|witness| !missing.contains(witness));
         for some in missing.chunks(TOGETHER) {
-            let mut gone = some.to_vec();
             self.identify(app, client).await?;
-            for _ in 0..2 {
-                self.see_a_witness(app, client).await?;
-                gone = self.still_missing(app, client, gone).await?;
+            let mut gone = Vec::new();
+            for uuid in self.still_missing(app, client, some).await? {
+                if self.is_gone(app, client, uuid).await? {
+                    gone.push(uuid);
+                }
             }
-            if gone.is_empty() {
-                continue;
+            if !gone.is_empty() {
+                self.identify(app, client).await?;
+                self.end(app, gone).await?;
             }
-            self.see_a_witness(app, client).await?;
-            self.identify(app, client).await?;
-            self.end(app, gone).await?;
         }
         Ok(())
     }
@@ -59,34 +61,60 @@ impl Poller {
         )))
     }
 
-    /// Makes sure that the token sees sessions of others now.
-    async fn see_a_witness(&mut self, app: &App, client: &Client) -> Result<(), PollError> {
-        let owner = self.source()?.status.owner_pk;
-        while let Some(witness) = self.witnesses.first().copied() {
-            match self.ask(app, client, SESSION, client.session(witness)).await {
-                Ok(seen) if seen.uuid == witness && seen.user != owner => return Ok(()),
-                Ok(_) | Err(PollError::Source { error: SourceError::Missing, .. }) => drop(self.witnesses.remove(0)),
+    /// Whether a session does not exist, between two looks at a session of another user.
+    async fn is_gone(&mut self, app: &App, client: &Client, uuid: SessionId) -> Result<bool, PollError> {
+        for _ in 0..TRIES {
+            while !self.sees_a_witness(app, client).await? {}
+            match self.ask(app, client, SESSION, client.session(uuid)).await {
+                Ok(seen) => {
+                    self.merge(app, client, vec![seen]).await?;
+                    return Ok(false);
+                }
+                Err(PollError::Source { error: SourceError::Missing, .. }) => {}
                 Err(error) => return Err(error),
             }
+            // Where the witness is missing now, nobody knows since when.
+            if self.sees_a_witness(app, client).await? {
+                return Ok(true);
+            }
         }
-        Err(PollError::Doubt(
-            "no session of another user is visible: either all have ended, or the token lost the permission \
-             authentik_core.view_authenticatedsession. It is settled when somebody signs in to authentik"
-                .into(),
-        ))
+        Ok(false)
+    }
+
+    /// Asks for a session of another user. Returns whether it is visible; if not, the next call asks for another one.
+    ///
+    /// # Errors
+    /// [`PollError::Doubt`] when there is none left to ask for.
+    async fn sees_a_witness(&mut self, app: &App, client: &Client) -> Result<bool, PollError> {
+        let owner = self.source()?.status.owner_pk;
+        let Some(witness) = self.witnesses.first().copied() else {
+            return Err(PollError::Doubt(
+                "no session of another user is visible: either all have ended, or the token lost the permission \
+                 authentik_core.view_authenticatedsession. It is settled when somebody signs in to authentik"
+                    .into(),
+            ));
+        };
+        match self.ask(app, client, SESSION, client.session(witness)).await {
+            Ok(seen) if seen.uuid == witness && seen.user != owner => Ok(true),
+            Ok(_) | Err(PollError::Source { error: SourceError::Missing, .. }) => {
+                self.witnesses.remove(0);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Those of these sessions that authentik says do not exist. It showed the others, which are written.
-    async fn still_missing(&mut self, app: &App, client: &Client, missing: Vec<SessionId>) -> Result<Vec<SessionId>, PollError> {
+    async fn still_missing(&mut self, app: &App, client: &Client, missing: &[SessionId]) -> Result<Vec<SessionId>, PollError> {
         let (mut gone, mut alive) = (Vec::new(), Vec::new());
-        for uuid in missing {
+        for uuid in missing.iter().copied() {
             match self.ask(app, client, SESSION, client.session(uuid)).await {
                 Ok(seen) => alive.push(seen),
                 Err(PollError::Source { error: SourceError::Missing, .. }) => gone.push(uuid),
                 Err(error) => return Err(error),
             }
         }
-        self.merge(app, alive).await?;
+        self.merge(app, client, alive).await?;
         Ok(gone)
     }
 

@@ -24,8 +24,6 @@ const FEW: i64 = 32;
 const OVERLAP: Duration = Duration::from_secs(2);
 /// How many pages of the latest sessions are read at most; where more changed, all sessions are read.
 const LATEST_PAGES: u32 = 20;
-/// How many pages of a walk are written at once, after the source was identified.
-const TOGETHER: u32 = 10;
 
 /// A walk through all sessions in the order of UUIDs. It goes on after a failure where it stopped.
 pub(super) struct Walk {
@@ -33,6 +31,12 @@ pub(super) struct Walk {
     /// The page to read next; the first is 1.
     page: u32,
     seen: HashSet<SessionId>,
+}
+
+impl Walk {
+    fn new(began: Timestamp) -> Self {
+        Self { began, page: 1, seen: HashSet::new() }
+    }
 }
 
 /// A page, and whether there is one behind it.
@@ -63,7 +67,7 @@ impl Poller {
         self.latest_at = Some(Instant::now());
         let since = self.source()?.status.newest_used_at.minus(OVERLAP);
         let is_first = self.source()?.status.swept_at == Timestamp(0);
-        let (mut seen, mut total, mut page, mut has_other_names) = (Vec::new(), 0, 1, false);
+        let (mut total, mut page, mut has_other_names, mut newest) = (0, 1, false, since);
         loop {
             let read = self.page(app, client, Order::LastUsed(self.names), page).await?;
             if !read.sessions.is_sorted_by_key(|session| std::cmp::Reverse(session.last_used)) {
@@ -72,21 +76,23 @@ impl Poller {
                 }
                 // A server ignores an order by a name that it does not know.
                 (self.names, has_other_names, page) = (self.names.other(), true, 1);
-                seen.clear();
                 continue;
             }
             total = if page == 1 { read.count } else { total };
             let is_enough = read.sessions.last().is_none_or(|session| session.last_used < since);
-            seen.extend(read.sessions);
-            if read.is_last || is_enough || is_first || page >= LATEST_PAGES {
-                break;
+            newest = read.sessions.first().map_or(newest, |session| newest.max(session.last_used));
+            self.merge(app, client, read.sessions).await?;
+            let is_whole = read.is_last || is_enough;
+            if is_whole || is_first || page >= LATEST_PAGES {
+                let status = &mut self.source()?.status;
+                (status.total, status.newest_used_at) = (total, status.newest_used_at.max(newest));
+                if !is_whole && self.walk.is_none() {
+                    self.walk = Some(Walk::new(app.clock.now()));
+                }
+                return Ok(total);
             }
             page += 1;
         }
-        self.identify(app, client).await?;
-        self.merge(app, seen).await?;
-        self.source()?.status.total = total;
-        Ok(total)
     }
 
     /// Sessions of the copy that the source does not show any more. Some of them may live: their page shifted while it
@@ -96,7 +102,7 @@ impl Poller {
         let copied = app.store.read().count_watched(id).await?;
         let now = app.clock.now();
         let is_due = swept_at == Timestamp(0) || now.since(swept_at) >= WHOLE;
-        if total <= SMALL || is_due || copied < total || copied - total > FEW || self.walk.is_some() {
+        if total <= self.small.unwrap_or(SMALL) || is_due || copied < total || copied - total > FEW || self.walk.is_some() {
             return self.walk_all(app, client).await;
         }
         if copied == total {
@@ -111,35 +117,29 @@ impl Poller {
     /// Walks through all sessions, and gives those of the copy that were not there.
     async fn walk_all(&mut self, app: &App, client: &Client) -> Result<Vec<SessionId>, PollError> {
         if self.walk.is_none() {
-            self.walk = Some(Walk { began: app.clock.now(), page: 1, seen: HashSet::new() });
+            self.walk = Some(Walk::new(app.clock.now()));
         }
-        let mut unwritten = Vec::new();
         loop {
-            let page = self.walk.as_ref().map_or(1, |walk| walk.page) + u32::try_from(unwritten.len()).unwrap_or(0);
+            let page = self.walk.as_ref().map_or(1, |walk| walk.page);
             let read = self.page(app, client, Order::Uuid, page).await?;
             if !read.sessions.is_sorted_by_key(|session| session.uuid) {
                 return Err(unordered());
             }
-            unwritten.push(read.sessions);
-            if read.is_last || unwritten.len() >= usize::try_from(TOGETHER).unwrap_or(1) {
-                let (pages, sessions) = (u32::try_from(unwritten.len()).unwrap_or(1), std::mem::take(&mut unwritten).concat());
-                self.identify(app, client).await?;
-                let uuids: Vec<SessionId> = sessions.iter().map(|session| session.uuid).collect();
-                self.merge(app, sessions).await?;
-                if let Some(walk) = &mut self.walk {
-                    walk.seen.extend(uuids);
-                    walk.page += pages;
+            let uuids: Vec<SessionId> = read.sessions.iter().map(|session| session.uuid).collect();
+            self.merge(app, client, read.sessions).await?;
+            if let Some(walk) = &mut self.walk {
+                walk.seen.extend(uuids);
+                walk.page += 1;
+            }
+            if read.is_last {
+                break;
+            }
+            if self.latest_at.is_none_or(|at| at.elapsed() >= client.source().every) {
+                let (total, id) = (self.read_latest(app, client).await?, self.source()?.id);
+                if app.store.read().count_watched(id).await? == total {
+                    self.source()?.status.seen_at = app.clock.now();
                 }
                 self.write_status(app).await?;
-                if read.is_last {
-                    break;
-                }
-                if self.latest_at.is_none_or(|at| at.elapsed() >= client.source().every) {
-                    let (total, id) = (self.read_latest(app, client).await?, self.source()?.id);
-                    if app.store.read().count_watched(id).await? == total {
-                        self.source()?.status.seen_at = app.clock.now();
-                    }
-                }
             }
         }
         let Some(walk) = self.walk.take() else { return Ok(Vec::new()) };

@@ -2,6 +2,7 @@
 //! other tables, so nothing here can let anybody in.
 
 pub mod ends;
+pub mod list;
 pub mod sessions;
 pub mod sources;
 pub mod users;

@@ -68,8 +68,8 @@ impl FromRow for WatchedRow {
     }
 }
 
-/// The columns of a [`WatchedRow`], and its tables.
-const ROWS: &str = "SELECT w.uuid, w.user_pk, w.last_ip_key, a.text, w.country, w.asn, w.last_used_at, w.expires_at, \
+/// The columns of a [`WatchedRow`], and its tables: sessions `w`, user agents `a`, users `u`.
+pub(in crate::store) const ROWS: &str = "SELECT w.uuid, w.user_pk, w.last_ip_key, a.text, w.country, w.asn, w.last_used_at, w.expires_at, \
     w.user_agent_id, w.first_seen_at, w.seen_at, u.username FROM watched_sessions w JOIN user_agents a ON a.id = w.user_agent_id \
     LEFT JOIN source_users u ON u.source_id = w.source_id AND u.pk = w.user_pk";
 

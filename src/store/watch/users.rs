@@ -1,5 +1,6 @@
 //! The names of users at a source.
 
+use crate::domain::fold::fold;
 use crate::domain::source::SourceId;
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
@@ -29,12 +30,12 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn keep_source_users(&self, source: SourceId, users: &[SourceUser]) -> Result<(), StoreError> {
-        let rows = users
-            .iter()
-            .map(|user| values![source.0, user.pk, user.username.as_str(), user.name.as_str(), user.is_active].to_vec());
-        let start = "INSERT INTO source_users (source_id, pk, username, name, is_active) VALUES ";
-        let end = " ON CONFLICT (source_id, pk) DO UPDATE SET username = excluded.username, name = excluded.name, \
-            is_active = excluded.is_active";
+        let rows = users.iter().map(|user| {
+            values![source.0, user.pk, user.username.as_str(), fold(&user.username), user.name.as_str(), user.is_active].to_vec()
+        });
+        let start = "INSERT INTO source_users (source_id, pk, username, username_folded, name, is_active) VALUES ";
+        let end = " ON CONFLICT (source_id, pk) DO UPDATE SET username = excluded.username, \
+            username_folded = excluded.username_folded, name = excluded.name, is_active = excluded.is_active";
         self.insert_rows(start, rows.collect::<Vec<Vec<Value>>>(), end).await
     }
 
