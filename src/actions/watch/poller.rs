@@ -17,7 +17,7 @@ use crate::store::sessions::end_job::Lease;
 use crate::store::watch::sessions::WatchedSession;
 use crate::store::watch::sources::SourceRow;
 use crate::store::watch::users::SourceUser;
-use crate::watch::answer::{SeenOwner, SeenSession};
+use crate::watch::answer::{SeenOwner, SeenSession, SeenUser};
 use crate::watch::call::Names;
 use crate::watch::{Client, SourceError, Timed};
 
@@ -30,6 +30,8 @@ const RENEWED: Duration = Duration::from_secs(5);
 /// How often names are read again while some are missing, and while none is.
 const NAMES_SOON: Duration = Duration::from_secs(30);
 const NAMES_LATER: Duration = Duration::from_secs(600);
+/// How often all users are read, and those that the source does not have any more are forgotten.
+const NAMES_WHOLE: Duration = Duration::from_secs(86_400);
 /// How many sessions of the copy are looked at to recognize a source behind another token.
 const RECOGNIZED_BY: i64 = 8;
 /// What has no end.
@@ -55,6 +57,7 @@ pub struct Poller {
     /// How far the source's clock is ahead of ours, in microseconds.
     pub(super) clock_ahead: i64,
     named_at: Option<Timestamp>,
+    named_whole_at: Option<Timestamp>,
     /// Up to how many sessions each poll reads all of them; `None`: as is usual.
     pub(super) small: Option<i64>,
 }
@@ -295,7 +298,8 @@ impl Poller {
             return Ok(());
         }
         self.named_at = Some(now);
-        let mut page = 1;
+        let is_whole = self.named_whole_at.is_none_or(|at| now.since(at) >= NAMES_WHOLE);
+        let (mut page, mut all) = (1, Vec::new());
         loop {
             let answer = match self.ask(app, client, USERS, client.users(page)).await {
                 Ok(answer) => answer,
@@ -303,35 +307,43 @@ impl Poller {
                 Err(PollError::Source { error: SourceError::NoPage | SourceError::Forbidden, .. }) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            let users = answer.results.into_iter().map(|user| SourceUser {
-                pk: user.pk,
-                username: user.username,
-                name: user.name,
-                is_active: user.is_active,
-            });
-            // A page that shifted shows a user twice, and a statement takes it once.
-            let users: HashMap<i64, SourceUser> = users.map(|user| (user.pk, user)).collect();
             self.identify(app, client).await?;
-            if users.is_empty() || page >= answer.pagination.total_pages {
-                return self.keep_users(app, users).await;
+            // A page that shifted shows a user twice, and a statement takes it once.
+            let users: HashMap<i64, SourceUser> = answer.results.into_iter().map(|user| (user.pk, named(user))).collect();
+            let is_last = users.is_empty() || page >= answer.pagination.total_pages;
+            all.extend(users.keys().copied());
+            let is_changed = self.keep_users(app, users).await?;
+            if is_last && is_whole {
+                self.named_whole_at = Some(now);
+                app.store.write(move |db| Box::pin(async move { db.forget_source_users(id, &all).await })).await?;
+                return Ok(());
             }
-            self.keep_users(app, users).await?;
+            // Users that changed come first.
+            if is_last || (!is_whole && !is_changed && app.store.read().count_unnamed_users(id).await? == 0) {
+                return Ok(());
+            }
             page += 1;
         }
     }
 
-    async fn keep_users(&mut self, app: &App, users: HashMap<i64, SourceUser>) -> Result<(), PollError> {
+    /// Writes users that changed, and returns whether there were any.
+    async fn keep_users(&mut self, app: &App, users: HashMap<i64, SourceUser>) -> Result<bool, PollError> {
         let id = self.source()?.id;
         let known = app.store.read().list_source_users(id).await?;
         let known: HashMap<i64, SourceUser> = known.into_iter().map(|user| (user.pk, user)).collect();
         let changed: Vec<SourceUser> = users.into_values().filter(|user| known.get(&user.pk) != Some(user)).collect();
         if changed.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let written: Result<(), StoreError> =
             app.store.write(move |db| Box::pin(async move { db.keep_source_users(id, &changed).await })).await;
-        Ok(written?)
+        written?;
+        Ok(true)
     }
+}
+
+fn named(seen: SeenUser) -> SourceUser {
+    SourceUser { pk: seen.pk, username: seen.username, name: seen.name, is_active: seen.is_active }
 }
 
 /// Holds for a source whose row is not there any more.

@@ -1,9 +1,15 @@
 //! The names of users at a source.
 
+use std::collections::HashSet;
+
 use crate::domain::fold::fold;
 use crate::domain::source::SourceId;
+use crate::store::db::statements::in_list;
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
+
+/// How many users one statement names at most.
+const AT_ONCE: usize = 512;
 
 /// A user of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,25 @@ impl Db<'_> {
         let end = " ON CONFLICT (source_id, pk) DO UPDATE SET username = excluded.username, \
             username_folded = excluded.username_folded, name = excluded.name, is_active = excluded.is_active";
         self.insert_rows(start, rows.collect::<Vec<Vec<Value>>>(), end).await
+    }
+
+    /// Deletes the users of a source but these, as far as no session of the copy is theirs.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_source_users(&self, source: SourceId, but: &[i64]) -> Result<(), StoreError> {
+        let but: HashSet<i64> = but.iter().copied().collect();
+        let known: Vec<i64> = self.all("SELECT pk FROM source_users WHERE source_id = $1", &values![source.0]).await?;
+        let gone: Vec<i64> = known.into_iter().filter(|pk| !but.contains(pk)).collect();
+        for gone in gone.chunks(AT_ONCE) {
+            let (these, values) = in_list(values![source.0], gone.iter().copied());
+            let sql = format!(
+                "DELETE FROM source_users WHERE source_id = $1 AND pk IN ({these}) AND NOT EXISTS (SELECT 1 FROM \
+                 watched_sessions w WHERE w.source_id = source_users.source_id AND w.user_pk = source_users.pk)"
+            );
+            self.execute(&sql, &values).await?;
+        }
+        Ok(())
     }
 
     /// How many users of the copy's sessions have no name here.
