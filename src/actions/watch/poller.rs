@@ -56,6 +56,8 @@ pub struct Poller {
     pub(super) many_since: Option<Timestamp>,
     /// How far the source's clock is ahead of ours, in microseconds.
     pub(super) clock_ahead: i64,
+    /// Whether the version was asked for since the start: an upgrade of authentik may have changed it.
+    has_version: bool,
     named_at: Option<Timestamp>,
     named_whole_at: Option<Timestamp>,
     /// Up to how many sessions each poll reads all of them; `None`: as is usual.
@@ -201,21 +203,23 @@ impl Poller {
             return Err(PollError::Superuser);
         }
         let status = &self.source()?.status;
-        if (status.owner_pk, status.owner_uid.as_str()) == (owner.pk, owner.uid.as_str()) {
+        let is_known = (status.owner_pk, status.owner_uid.as_str()) == (owner.pk, owner.uid.as_str());
+        if is_known && self.has_version {
             return Ok(());
         }
         let is_first = status.owner_uid.is_empty();
         // Asked once more: the instance may have changed again while its sessions were looked for.
-        if !is_first
+        if !is_known
+            && !is_first
             && (!self.is_recognized(app, client, &owner).await? || self.ask(app, client, OWNER, client.owner()).await? != owner)
         {
             return Err(PollError::Doubt(
                 "the token or the instance is another one, and none of the sessions that were copied is visible to it".into(),
             ));
         }
-        // The version changes with an upgrade, which this does not see: it is asked again at each start.
+        // Where the version is not told, the order of the rows shows the names.
         let version = self.ask(app, client, "the version", client.version()).await.unwrap_or_default();
-        self.names = Names::of_version(&version);
+        (self.names, self.has_version) = (Names::of_version(&version), true);
         let status = &mut self.source()?.status;
         (status.owner_pk, status.owner_uid, status.version) = (owner.pk, owner.uid, version);
         self.write_status(app).await
@@ -252,7 +256,9 @@ impl Poller {
         }
         let owner = self.source()?.status.owner_pk;
         let of_others = seen.iter().filter(|session| session.user != owner).map(|session| session.uuid);
-        self.witnesses.splice(0..0, of_others.take(4));
+        let witnesses: Vec<SessionId> = of_others.take(4).collect();
+        self.witnesses.retain(|known| !witnesses.contains(known));
+        self.witnesses.splice(0..0, witnesses);
         self.witnesses.truncate(8);
         let mut is_taken = HashSet::new();
         let sessions = seen.into_iter().map(|session| watched(app, session));
