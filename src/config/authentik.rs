@@ -11,7 +11,7 @@ use crate::config::section::{Kind, section};
 use crate::config::{ConfigError, secret_files};
 
 section! {
-    /// The authentik whose sessions Rollcall watches ([watch.md](watch.md)), or that sessions were imported from.
+    /// The authentik whose sessions Rollcall watches (docs/watch.md), or that sessions were imported from.
     pub struct AuthentikConfig [authentik] {
         /// The address of the authentik to watch: scheme and host, without a path.
         ///
@@ -21,15 +21,19 @@ section! {
         /// An API token of that authentik, of a service account that may view sessions and users.
         ///
         /// A file that holds it is read again for every request, and SIGHUP reads the setting again.
-        token: Option<Secret> = TOKEN, unset "none", example "…";
+        token: Option<Secret> = TOKEN, unset "none", example "key-of-the-token";
 
-        /// How often changes are looked for. `authentik.share` may make it longer.
+        /// How often changes are looked for.
+        ///
+        /// `authentik.share` may make it longer.
         every: Duration = DURATION_ABOVE_ZERO, default "5s";
 
         /// The largest part of the time in which a request of Rollcall to authentik may be in flight.
         share: Share = SHARE, default "0.05";
 
-        /// Whether a token of a superuser is taken. Such a token can change all of authentik; Rollcall needs none.
+        /// Whether a token of a superuser is taken.
+        ///
+        /// Such a token can change all of authentik, and Rollcall does not need it.
         allow_superuser: bool = BOOL, default "false";
 
         /// The secret key of that authentik, whose session cookies are then accepted.

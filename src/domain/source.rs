@@ -62,7 +62,7 @@ impl CopyState {
 /// How many sessions may be gone at once, at most, before their end is doubted: this many.
 const FEW: usize = 20;
 
-/// Whether so many of the sessions of a copy are gone at once that it is doubted: at least 20, and more than a fifth.
+/// Whether this number of sessions of a copy, gone at once, is doubted: at least 20, and more than a fifth.
 #[must_use]
 pub fn are_many(gone: usize, of: usize) -> bool {
     gone >= FEW && gone.saturating_mul(5) > of

@@ -440,6 +440,7 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
         "sessions/look.rs find",
         "sessions/look.rs find_details",
         "tokens/mod.rs look",
+        "watch/status.rs status",
     ];
     let app = server(db).await;
     let alice = app.user_with_password("alice").await;

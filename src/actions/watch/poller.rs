@@ -52,7 +52,7 @@ pub struct Poller {
     pub(super) latest_at: Option<Instant>,
     /// Sessions of other users that the source showed lately: as long as they are visible, the token sees all.
     pub(super) witnesses: Vec<SessionId>,
-    /// Since when so many sessions are missing that it is doubted.
+    /// Since when enough sessions are missing at once to doubt it.
     pub(super) many_since: Option<Timestamp>,
     /// How far the source's clock is ahead of ours, in microseconds.
     pub(super) clock_ahead: i64,

@@ -48,7 +48,7 @@ pub async fn forever(app: &App, by: By<'_>, poller: &mut Poller) -> PollError {
     }
 }
 
-/// How long to wait after so many failures in a row.
+/// How long to wait after this number of failures in a row.
 fn wait_after(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_WAIT)
 }

@@ -1,4 +1,4 @@
-//! `rollcall check` and `rollcall watch` beside an authentik, and a server that polls by itself.
+//! `rollcall check` and `rollcall watch` next to an authentik, and a server that polls by itself.
 
 use rollcall::domain::{Clock, SessionId};
 
@@ -7,7 +7,7 @@ use super::session;
 use crate::process::{Home, eventually};
 
 /// An authentik with some sessions, and a home that watches it. The token is in a file.
-async fn beside(home: Home) -> (Home, Authentik) {
+async fn watching(home: Home) -> (Home, Authentik) {
     let authentik = Authentik::start(Clock::System).await;
     let now = Clock::System.now();
     for user in 2..9 {
@@ -20,7 +20,7 @@ async fn beside(home: Home) -> (Home, Authentik) {
 }
 
 on_both!(check_says_what_is_wrong_with_authentik_and_what_to_do, |home| async move {
-    let (home, authentik) = beside(home).await;
+    let (home, authentik) = watching(home).await;
     let done = home.run(&["check"]);
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.out.contains("answers as 2026.8.1; the token belongs to rollcall"), "{}", done.out);
@@ -77,7 +77,7 @@ async fn addresses_that_give_the_token_away_are_refused_at_start() {
 }
 
 on_both!(a_server_keeps_the_copy_and_the_command_line_shows_it, |home| async move {
-    let (home, authentik) = beside(home.with_administrator()).await;
+    let (home, authentik) = watching(home.with_administrator()).await;
     let server = home.serve().await;
     let status = || async { serde_json::from_str::<serde_json::Value>(&home.run(&["watch", "status", "--json"]).out).ok() };
     let fresh = eventually("a first copy", || async { status().await.filter(|status| status["state"] == "fresh") }).await;
@@ -121,7 +121,7 @@ on_both!(a_server_keeps_the_copy_and_the_command_line_shows_it, |home| async mov
 });
 
 on_both!(a_server_that_is_killed_goes_on_from_its_copy, |home| async move {
-    let (home, authentik) = beside(home.with_administrator()).await;
+    let (home, authentik) = watching(home.with_administrator()).await;
     let copied = || async {
         let out = home.run(&["watch", "status", "--json"]).out;
         serde_json::from_str::<serde_json::Value>(&out).ok().and_then(|status| status["copied"].as_i64())
