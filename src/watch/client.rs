@@ -176,7 +176,7 @@ fn unreachable(error: &std::io::Error) -> SourceError {
 
 /// Speaks HTTP/1.1 on a connection.
 async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<SendRequest<Body>, SourceError> {
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
     // It ends with the sender, or when the server closes.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
@@ -184,13 +184,13 @@ async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> R
 
 /// Sends a request and reads the whole answer.
 async fn exchange(connection: &mut SendRequest<Body>, request: Request<Body>) -> Result<Reply, SourceError> {
-    connection.ready().await.map_err(lost)?;
-    let (head, body): (_, Incoming) = connection.send_request(request).await.map_err(lost)?.into_parts();
+    connection.ready().await.map_err(|error| lost(&error))?;
+    let (head, body): (_, Incoming) = connection.send_request(request).await.map_err(|error| lost(&error))?.into_parts();
     let body = to_bytes(Body::new(body), LARGEST).await.map_err(|_| SourceError::Cut)?;
     Ok(Reply { status: head.status, headers: head.headers, body })
 }
 
-fn lost(error: hyper::Error) -> SourceError {
+fn lost(error: &hyper::Error) -> SourceError {
     SourceError::Unreachable(error.to_string())
 }
 

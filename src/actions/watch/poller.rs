@@ -91,7 +91,7 @@ impl Poller {
         let total = self.read_latest(app, client).await?;
         self.name_users(app, client, began).await?;
         let missing = self.find_missing(app, client, total).await?;
-        self.settle(app, client, missing).await?;
+        self.settle(app, client, &missing).await?;
         let walked = self.walked.take();
         let status = &mut self.source()?.status;
         status.swept_at = walked.unwrap_or(status.swept_at);
@@ -167,10 +167,10 @@ impl Poller {
 
     pub(super) async fn write_status(&mut self, app: &App) -> Result<(), PollError> {
         let (source, holder) = (self.source()?.clone(), self.holder.clone());
-        let written = app.store.write(move |db| {
-            Box::pin(async move { Ok::<_, StoreError>(db.update_source(source.id, &holder, &source.status).await?) })
-        });
-        if written.await? { Ok(()) } else { Err(PollError::NotOurs) }
+        let written =
+            app.store.write(move |db| Box::pin(async move { db.update_source(source.id, &holder, &source.status).await }));
+        let written: Result<bool, StoreError> = written.await;
+        if written? { Ok(()) } else { Err(PollError::NotOurs) }
     }
 
     /// Sends a request and pauses, so that the share of the settings holds.

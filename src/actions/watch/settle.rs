@@ -23,13 +23,13 @@ const TRIES: usize = 3;
 
 impl Poller {
     /// Ends those of these sessions that authentik says are gone.
-    pub(super) async fn settle(&mut self, app: &App, client: &Client, missing: Vec<SessionId>) -> Result<(), PollError> {
+    pub(super) async fn settle(&mut self, app: &App, client: &Client, missing: &[SessionId]) -> Result<(), PollError> {
         let id = self.source()?.id;
         let copied = usize::try_from(app.store.read().count_watched(id).await?).unwrap_or(0);
-        if !are_many(missing.len(), copied) {
-            self.many_since = None;
-        } else {
+        if are_many(missing.len(), copied) {
             self.must_be_certain(app, client, missing.len(), copied).await?;
+        } else {
+            self.many_since = None;
         }
         self.witnesses.retain(|witness| !missing.contains(witness));
         for some in missing.chunks(TOGETHER) {
