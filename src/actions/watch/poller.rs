@@ -204,10 +204,10 @@ impl Poller {
         }
         let status = &self.source()?.status;
         let is_known = (status.owner_pk, status.owner_uid.as_str()) == (owner.pk, owner.uid.as_str());
+        let is_first = status.owner_uid.is_empty();
         if is_known && self.has_version {
             return Ok(());
         }
-        let is_first = status.owner_uid.is_empty();
         // Asked once more: the instance may have changed again while its sessions were looked for.
         if !is_known
             && !is_first
