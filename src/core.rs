@@ -15,6 +15,7 @@ use crate::enrich::geoip::GeoIp;
 use crate::enrich::user_agents::{RulesError, UserAgents};
 use crate::keys::{InstanceKey, KeyError};
 use crate::store::{Store, StoreError};
+use crate::watch::{Client, SourceError};
 
 /// The parts that every action may use. They are shared by all requests of a process.
 pub struct Core {
@@ -32,6 +33,8 @@ pub struct Core {
     pub sign_in: ArcSwap<SignInConfig>,
     /// `http.trusted_proxies` and `http.client_address` as they are now.
     pub trusted_proxies: TrustedProxies,
+    /// The client of the authentik that is watched, if one is.
+    pub watched: Option<Client>,
     /// Seals secrets at rest and the state of sign-ins under way, and makes the proofs of forms.
     pub instance_key: InstanceKey,
 }
@@ -45,6 +48,9 @@ pub enum StartError {
     /// The user agent rules cannot be used.
     #[error("the user agent rules cannot be used: {0}")]
     Rules(#[from] RulesError),
+    /// The watched authentik cannot be asked at all.
+    #[error("[authentik]: {0}")]
+    Watched(#[from] SourceError),
     /// The instance key cannot be read or made.
     #[error("the instance key: {0}")]
     InstanceKey(#[from] KeyError),
@@ -72,11 +78,13 @@ impl Core {
         }
         let instance_key = InstanceKey::load_or_create(&config.instance_key_path())?;
         let geoip = GeoIp::load(&config.geoip);
+        let watched = config.watched.clone().map(Client::new).transpose()?;
         Ok(Self {
             user_agents: Arc::new(Agents::new(user_agents)),
             geoip: Arc::new(geoip),
             sign_in: ArcSwap::from_pointee(config.sign_in.clone()),
             trusted_proxies: TrustedProxies::new(&config.http),
+            watched,
             instance_key,
             clock,
             store,

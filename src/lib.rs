@@ -5,7 +5,7 @@
 //! an action in [`actions`], and a statement in [`store`].
 //!
 //! Imports point down only: `main → cli → {server, routes} → {api, ui, guard, jobs} → {auth, http} → actions
-//! → {core, keys} → {enrich, store} → {config, domain}`. [`metrics`] and [`files`] are leaves: they
+//! → {core, keys} → {enrich, store, watch} → {config, domain}`. [`metrics`] and [`files`] are leaves: they
 //! import nothing of this crate.
 
 pub mod actions;
@@ -26,3 +26,4 @@ pub mod routes;
 pub mod server;
 pub mod store;
 pub mod ui;
+pub mod watch;

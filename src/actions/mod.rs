@@ -18,6 +18,7 @@ pub mod sessions;
 pub mod sign_in;
 pub mod tokens;
 pub mod upkeep;
+pub mod watch;
 
 use crate::domain::application::ApplicationRule;
 use crate::domain::group::GroupRule;

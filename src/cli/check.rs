@@ -5,7 +5,7 @@ mod network;
 use std::path::Path;
 
 use crate::actions::clock::find_note;
-use crate::cli::{Outcome, output};
+use crate::cli::{Outcome, check_source, output};
 use crate::config::Config;
 use crate::config::Location;
 use crate::domain::Clock;
@@ -19,20 +19,21 @@ use crate::store::{Store, StoreError, foreign_schema, migrations};
 /// A MaxMind file older than this causes a warning, in days: new files come out twice a week.
 const OLD: u64 = 30;
 
-struct Report {
+/// What was found so far.
+pub(super) struct Report {
     is_good: bool,
 }
 
 impl Report {
-    fn good(what: &str, detail: &str) -> Outcome {
+    pub(super) fn good(what: &str, detail: &str) -> Outcome {
         output::line(&format!("ok       {what}: {detail}"))
     }
 
-    fn warn(what: &str, detail: &str, cure: &str) -> Outcome {
+    pub(super) fn warn(what: &str, detail: &str, cure: &str) -> Outcome {
         output::line(&format!("warning  {what}: {detail}\n         {cure}"))
     }
 
-    fn bad(&mut self, what: &str, detail: &str, cure: &str) -> Outcome {
+    pub(super) fn bad(&mut self, what: &str, detail: &str, cure: &str) -> Outcome {
         self.is_good = false;
         output::line(&format!("wrong    {what}: {detail}\n         {cure}"))
     }
@@ -85,6 +86,7 @@ pub(super) async fn run(config: Config) -> Outcome {
             "Take regexes.yaml from a release of uap-core, or unset user_agent.rules.",
         )?,
     }
+    check_source::run(&config, &mut report).await?;
     network::public_url(&config)?;
     if report.is_good { Ok(()) } else { Err("something is wrong".into()) }
 }

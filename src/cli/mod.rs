@@ -7,6 +7,7 @@
 mod app;
 mod backup;
 mod check;
+mod check_source;
 mod clock;
 mod demo;
 mod echo;
@@ -34,6 +35,7 @@ mod serve;
 mod server_file;
 mod session;
 mod settings;
+mod source;
 mod start;
 mod token;
 #[cfg(feature = "otlp")]
@@ -94,6 +96,9 @@ enum Command {
     /// Events: list, watch
     #[command(subcommand)]
     Event(Box<event::EventCommand>),
+    /// The authentik that is watched: status, run
+    #[command(subcommand)]
+    Watch(source::WatchCommand),
     /// Write all of the database into one file, also while servers run
     Backup(backup::BackupArgs),
     /// Put a backup into an empty database, or in the place of what a database holds
@@ -246,6 +251,7 @@ pub fn main() -> ExitCode {
             Command::Policy(command) => policy::run(config, command).await,
             Command::Session(command) => session::run(config, *command).await,
             Command::Event(command) => event::run(config, *command).await,
+            Command::Watch(command) => source::run(config, command).await,
             Command::Backup(args) => backup::run(config, args).await,
             Command::Restore(args) => restore::run(config, args).await,
             Command::Migrate => migrate(config).await,

@@ -25,7 +25,10 @@ type Texts = BTreeMap<&'static str, Secret>;
 /// Whether a change of the setting is applied without a restart.
 fn is_applied(path: &str) -> bool {
     ["log.", "geoip.", "sign_in.", "tls."].iter().any(|section| path.starts_with(section))
-        || matches!(path, "user_agent.rules" | "database.password" | "http.trusted_proxies" | "http.client_address")
+        || matches!(
+            path,
+            "user_agent.rules" | "database.password" | "http.trusted_proxies" | "http.client_address" | "authentik.token"
+        )
 }
 
 /// The settings whose values differ.
@@ -93,6 +96,9 @@ impl Reload {
         app.store.use_password(next.pool.password.clone());
         app.sign_in.store(Arc::new(next.sign_in.clone()));
         app.trusted_proxies.apply(&next.http).await;
+        if let (Some(client), Some(next)) = (&app.watched, &next.watched) {
+            client.use_token(next.token.clone());
+        }
         self.log.apply(&next.log);
         tracing::info!(applied = applied.join(", "), "settings were read again");
         let restart: Vec<&str> = changed(&app.config.texts, &next.texts).filter(|path| !is_applied(path)).collect();

@@ -13,7 +13,7 @@ use crate::actions::sessions::question;
 use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
 use crate::cli::ended::EndedArgs;
 use crate::cli::filters::FilterArgs;
-use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
+use crate::cli::{Failure, NothingMatched, Outcome, misused, output, source};
 use crate::config::Config;
 use crate::domain::listing::{SessionFilter, Sort};
 use crate::domain::page::Wanted;
@@ -28,6 +28,9 @@ pub(super) enum SessionCommand {
         filter: FilterArgs,
         #[command(flatten)]
         ended: EndedArgs,
+        /// Where the sessions live: here, or at the watched authentik as they were last copied
+        #[arg(long, value_enum, default_value_t, conflicts_with = "ended")]
+        source: Source,
         /// Names separated by commas, each with an optional -: uuid, user, username, last_ip,
         /// last_user_agent, last_used, expires, created, country
         /// (the default is -last_used); of ended sessions also ended (the default is -ended)
@@ -82,7 +85,7 @@ pub(super) enum SessionCommand {
 
 pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
     match command {
-        SessionCommand::List { filter, ended, ordering, limit, json, csv } if ended.ended => {
+        SessionCommand::List { filter, ended, ordering, limit, json, csv, source: _ } if ended.ended => {
             let mut filter = ended.read(filter.read_ended(Clock::System.now())?)?;
             let sorts = crate::cli::ended::orders(ordering.as_deref().unwrap_or("-ended"))?;
             let app = crate::cli::open(config).await?;
@@ -90,11 +93,14 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             filter.session = question::spelled(&app, filter.session).await?;
             crate::cli::ended::list(&app, &filter, &sorts, limit, (json, csv)).await
         }
-        SessionCommand::List { filter, ended: _, ordering, limit, json, csv } => {
+        SessionCommand::List { filter, ended: _, source, ordering, limit, json, csv } => {
             let ordering = ordering.unwrap_or_else(|| "-last_used".to_owned());
             let filter = filter.read(Clock::System.now())?;
             let sorts = Sort::parse_list(&ordering).map_err(|name| misused(format!("--ordering: there is no order {name:?}")))?;
             let app = crate::cli::open(config).await?;
+            if source == Source::Authentik {
+                return source::list(&app, filter, &sorts, limit, (json, csv)).await;
+            }
             let filter = FilterArgs::look_up(&app, filter).await?;
             list(&app, &filter, &sorts, limit, json, csv).await
         }
@@ -134,6 +140,16 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             Ok(())
         }
     }
+}
+
+/// Where sessions live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Source {
+    /// In this Rollcall
+    #[default]
+    Rollcall,
+    /// At the watched authentik
+    Authentik,
 }
 
 /// Which sessions to end.

@@ -36,7 +36,7 @@ use std::path::PathBuf;
 
 pub use account::AccountConfig;
 pub use api::ApiConfig;
-pub use authentik::AuthentikConfig;
+pub use authentik::{AuthentikConfig, Share, SourceToken, SourceUrl, Watched};
 pub use bootstrap::BootstrapConfig;
 pub use database::{DatabaseConfig, Location, Password, PoolConfig};
 pub use geoip::GeoIpConfig;
@@ -139,6 +139,8 @@ pub struct Config {
     pub bootstrap: BootstrapConfig,
     /// `[authentik]`
     pub authentik: AuthentikConfig,
+    /// The authentik to watch, if one is set.
+    pub watched: Option<Watched>,
     /// `[api]`
     pub api: ApiConfig,
     /// `[safety]`
@@ -161,6 +163,7 @@ impl Config {
         let database = DatabaseConfig::read(&values)?;
         let tls = TlsConfig::read(&values)?;
         needs_certificate(&values, &listen, &tls)?;
+        let authentik = AuthentikConfig::read(&values)?;
         Ok(Self {
             tls,
             pool: database.pool(values.file_of("database.password")),
@@ -176,7 +179,8 @@ impl Config {
             history: HistoryConfig::read(&values)?,
             privacy: PrivacyConfig::read(&values)?,
             bootstrap: BootstrapConfig::read(&values)?,
-            authentik: AuthentikConfig::read(&values)?,
+            watched: authentik.watched(values.file_of("authentik.token"))?,
+            authentik,
             api: ApiConfig::read(&values)?,
             safety: SafetyConfig::read(&values)?,
             metrics: MetricsConfig::read(&values)?,

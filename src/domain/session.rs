@@ -136,11 +136,13 @@ pub enum EndReason {
     Moved,
     /// A backup was restored that it was in.
     Restored,
+    /// It ended at a watched authentik, for a reason that is not known.
+    Gone,
 }
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SignedOut,
         Self::Revoked,
         Self::Expired,
@@ -152,6 +154,7 @@ impl EndReason {
         Self::LimitReached,
         Self::Moved,
         Self::Restored,
+        Self::Gone,
     ];
 
     /// The reason of that word; `None` when there is none.
@@ -175,6 +178,7 @@ impl EndReason {
             Self::LimitReached => "limit_reached",
             Self::Moved => "moved",
             Self::Restored => "restored",
+            Self::Gone => "gone",
         }
     }
 }

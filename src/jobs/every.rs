@@ -52,6 +52,14 @@ impl Runner {
         });
     }
 
+    /// Runs a job that keeps its own time. It gets a receiver that changes when the runner stops, and ends then.
+    pub fn alone<F>(&mut self, job: impl FnOnce(watch::Receiver<bool>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.running.spawn(job(self.stop.subscribe()));
+    }
+
     /// Waits for the running jobs, and starts no more.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);

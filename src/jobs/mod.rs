@@ -1,6 +1,7 @@
 //! The scheduled jobs of the server: a table of actions, and how often each is called.
 
 pub mod every;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +103,9 @@ impl Jobs {
             let log = Arc::clone(&log);
             async move { log.shorten(&app, By::System).await }
         });
+        if app.watched.is_some() {
+            jobs.alone(|stop| watch::run(app.clone(), stop));
+        }
         Self(jobs)
     }
 

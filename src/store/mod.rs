@@ -13,6 +13,7 @@ pub mod sessions;
 pub mod settings;
 pub mod sign_in;
 pub mod timeline;
+pub mod watch;
 
 pub use db::handle::{BoxFuture, Db};
 pub use db::hold::{Held, Use};

@@ -71,3 +71,4 @@ mod tasks;
 mod tls_database;
 mod ui;
 mod upgrade;
+mod watch;

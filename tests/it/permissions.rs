@@ -30,6 +30,7 @@ use rollcall::actions::upkeep::change_log::ChangeLog;
 use rollcall::actions::upkeep::dictionary::UnusedAgents;
 use rollcall::actions::upkeep::pending_ends::Moves;
 use rollcall::actions::upkeep::{places, sweep, user_agents};
+use rollcall::actions::watch::{error::PollError, poller::Poller, run::forever, status::status};
 use rollcall::actions::{clock, import, policies, tokens};
 use rollcall::domain::application::host::Host;
 use rollcall::domain::caller::Actor;
@@ -179,6 +180,12 @@ impl<T> Outcome for Result<T, EndError> {
     }
 }
 
+impl<T> Outcome for Result<T, PollError> {
+    fn refused(self) -> bool {
+        matches!(self, Err(PollError::Action(error)) if is_refusal(&error))
+    }
+}
+
 /// Nothing is found of what one may not know of.
 impl<T> Outcome for Result<Option<T>, rollcall::store::StoreError> {
     fn refused(self) -> bool {
@@ -291,6 +298,11 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("clock.rs request_confirmation", clock::request_confirmation(server, by));
     call!("import.rs run", import::run(server, by, source(), true, Box::new(|_| {})));
     call!("people/bootstrap.rs run", bootstrap::run(server, by));
+    let mut poller = Poller::default();
+    call!("watch/poller.rs poll", poller.poll(server, by));
+    call!("watch/poller.rs release", poller.release(server, by));
+    call!("watch/run.rs forever", async { Err::<(), _>(forever(server, by, &mut poller).await) });
+    call!("watch/status.rs status", status(server, by));
     let change = UserChange { name: Some("Changed".into()), ..UserChange::default() };
     call!("people/changes.rs change", changes::change(server, by, alice.id, change));
     let group = || GroupChange { name: Some("strangers".into()), ..GroupChange::default() };
@@ -428,6 +440,7 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
         "sessions/look.rs find",
         "sessions/look.rs find_details",
         "tokens/mod.rs look",
+        "watch/status.rs status",
     ];
     let app = server(db).await;
     let alice = app.user_with_password("alice").await;

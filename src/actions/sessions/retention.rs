@@ -24,6 +24,13 @@ pub const ADDRESSES_SETTING: &str = "addresses";
 /// The setting that exists while overwritten data may still be in the WAL.
 pub const LEFTOVERS_SETTING: &str = "leftovers";
 
+/// The address of a session that was last used at `used`, as it may be kept now.
+pub(in crate::actions) fn keepable(app: &App, ip: Address, used: Timestamp) -> Address {
+    let retention = app.config.privacy.address_retention;
+    let is_old = !retention.is_zero() && used < app.clock.now().minus(retention);
+    if is_old { rest(app, ip) } else { ip }
+}
+
 /// The form to which an address is reduced when its retention ends.
 fn rest(app: &App, ip: Address) -> Address {
     if app.config.privacy.address_cut { ip.cut() } else { Address::UNKNOWN }
@@ -46,7 +53,7 @@ pub async fn fade(app: &App, by: By<'_>) -> Result<u64, ActionError> {
     let done = done.split_once(' ').filter(|(word, _)| *word == how).and_then(|(_, micros)| micros.parse().ok());
     let from = done.map_or(Timestamp(i64::MIN), |micros| Timestamp(micros).minus(OVERLAP));
     let mut faded = 0;
-    for table in [fade_sessions, fade_ended_sessions, fade_events] {
+    for table in [fade_sessions, fade_watched, fade_ended_sessions, fade_events] {
         let mut after = Some((from, 0));
         while let Some(step) = after {
             let app_too = app.clone();
@@ -111,6 +118,22 @@ fn fade_sessions<'t>(app: App, db: &'t Db<'t>, after: Step, before: Timestamp) -
             let (country, asn) = app.geoip.country_and_asn(ip);
             db.update_old_session(row, (ip, &country, asn), proved_ip).await?;
             faded += 1;
+        }
+        Ok(turn(&rows, faded))
+    })
+}
+
+fn fade_watched<'t>(app: App, db: &'t Db<'t>, after: Step, before: Timestamp) -> BoxFuture<'t, Result<Turn, StoreError>> {
+    Box::pin(async move {
+        let rows = db.list_old_watched(after, before, STEP).await?;
+        let mut faded = 0;
+        for row in &rows {
+            let ip = rest(&app, row.ip);
+            if ip != row.ip {
+                let (country, asn) = app.geoip.country_and_asn(ip);
+                db.update_old_watched(row.id, ip, (&country, asn)).await?;
+                faded += 1;
+            }
         }
         Ok(turn(&rows, faded))
     })

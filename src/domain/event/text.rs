@@ -42,6 +42,7 @@ pub fn end_reason(reason: EndReason, by: &str) -> String {
         EndReason::LimitReached => "another sign-in took its place".into(),
         EndReason::Moved => "it was used from elsewhere".into(),
         EndReason::Restored => "a backup was restored".into(),
+        EndReason::Gone => "ended at authentik, the reason is not known".into(),
     }
 }
 

@@ -39,6 +39,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0008_account"),
         migration!("0009_list_speed"),
         migration!("0010_probes"),
+        migration!("0011_watch"),
     ];
     ALL
 }

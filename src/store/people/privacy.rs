@@ -48,8 +48,8 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn erase_ended_sessions(&self, user: Option<Uuid>, name: Option<&str>) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM ended_sessions WHERE user_uuid = $1 OR (username = $2 AND user_uuid NOT IN (SELECT uuid FROM users)) \
-            RETURNING user_uuid";
+        let sql = "DELETE FROM ended_sessions WHERE user_uuid = $1 OR (username = $2 AND source_id IS NULL \
+            AND user_uuid NOT IN (SELECT uuid FROM users)) RETURNING user_uuid";
         let owners: Vec<Uuid> = self.all(sql, &values![user, name]).await?;
         for owner in &owners {
             self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(*owner)], -1);

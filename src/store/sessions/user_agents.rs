@@ -12,7 +12,8 @@ use crate::values;
 
 /// Holds for an entry that nothing refers to.
 const UNUSED: &str = "NOT EXISTS (SELECT 1 FROM session_rows s WHERE s.user_agent_id = user_agents.id) \
-    AND NOT EXISTS (SELECT 1 FROM ended_sessions e WHERE e.user_agent_id = user_agents.id)";
+    AND NOT EXISTS (SELECT 1 FROM ended_sessions e WHERE e.user_agent_id = user_agents.id) \
+    AND NOT EXISTS (SELECT 1 FROM watched_sessions w WHERE w.user_agent_id = user_agents.id)";
 
 /// An entry of the dictionary.
 #[derive(Clone, Debug)]

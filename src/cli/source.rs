@@ -1,0 +1,149 @@
+//! `rollcall watch`: the authentik that is watched.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::sessions::question;
+use crate::actions::sessions::records::{cell, cells};
+use crate::actions::watch::poller::Poller;
+use crate::actions::watch::status::{CopyStatus, status};
+use crate::cli::filters::FilterArgs;
+use crate::cli::{Failure, NothingMatched, Outcome, output};
+use crate::config::Config;
+use crate::domain::listing::{SessionFilter, Sort};
+use crate::domain::page::Wanted;
+use crate::store::watch::list::WatchedFilter;
+use crate::store::watch::sessions::WatchedRow;
+
+/// What to do with the watched authentik.
+#[derive(Subcommand)]
+pub(super) enum WatchCommand {
+    /// Show the state of the copy: how many sessions it has, and how old it is
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Poll authentik from here, as a running server does by itself
+    Run {
+        /// Poll once and stop; exit code 1 when the poll did not come to its end
+        #[arg(long, required = true)]
+        once: bool,
+    },
+}
+
+/// What is said when there is no copy.
+const NONE: &str = "no authentik was watched so far: set authentik.url and authentik.token, and start the server";
+
+pub(super) async fn run(config: Config, command: WatchCommand) -> Outcome {
+    let app = super::open(config).await?;
+    match command {
+        WatchCommand::Status { json } => show(&app, json).await,
+        WatchCommand::Run { once: _ } => {
+            let mut poller = Poller::default();
+            let outcome = poller.poll(&app, By::Cli).await;
+            poller.release(&app, By::Cli).await?;
+            outcome?;
+            show(&app, false).await
+        }
+    }
+}
+
+async fn show(app: &App, is_json: bool) -> Outcome {
+    let found = status(app, By::Cli).await?.ok_or_else(|| Failure::from(NONE))?;
+    if is_json {
+        return output::line(&record(&found).to_string());
+    }
+    output::facts(&record(&found))
+}
+
+/// What `session list --source authentik` shows of a session.
+const COLUMNS: &[&str] =
+    &["uuid", "source", "user", "username", "last_ip", "country", "asn", "last_user_agent", "last_used", "expires", "first_seen"];
+
+/// Lists the sessions of the copy.
+///
+/// # Errors
+/// When nothing was copied, or nothing matches a filter; else when the database does not answer.
+pub(super) async fn list(app: &App, filter: SessionFilter, sorts: &[Sort], limit: i64, (is_json, is_csv): (bool, bool)) -> Outcome {
+    let found = status(app, By::Cli).await?.ok_or_else(|| Failure::from(NONE))?;
+    let is_narrow = FilterArgs::is_narrow(&filter);
+    let these = WatchedFilter { source: found.source.id, filter: question::spelled(app, filter).await? };
+    let listed = app.store.page(&these, sorts, Wanted::first(limit)).await?;
+    if listed.count == 0 && is_narrow {
+        return Err(NothingMatched("session").into());
+    }
+    let records: Vec<Map<String, Value>> = listed.rows.iter().filter_map(|row| session(&found, row).as_object().cloned()).collect();
+    if is_json {
+        for record in &records {
+            output::line(&serde_json::to_string(record)?)?;
+        }
+        return Ok(());
+    }
+    if is_csv {
+        let rows: Vec<Vec<String>> = records.iter().map(|record| cells(record, COLUMNS)).collect();
+        return output::csv(COLUMNS, &rows);
+    }
+    let agents = app.user_agents.entries(&app.store.read(), listed.rows.iter().map(|row| row.user_agent_id)).await?;
+    let table = listed.rows.iter().zip(&records).map(|(row, record)| {
+        let text = |name: &str| cell(record, name);
+        let place = app.geoip.place(row.session.ip).map(|place| place.describe()).unwrap_or_default();
+        let device = agents.get(&row.user_agent_id).map(|agent| agent.about().words.clone()).unwrap_or_default();
+        vec![text("uuid"), text("username"), text("last_ip"), place, device, text("last_used"), text("expires")]
+    });
+    output::table(&["uuid", "user", "address", "place", "device", "last used", "expires"], table.collect())?;
+    let (shown, count) = (listed.rows.len(), listed.count);
+    if i64::try_from(shown).unwrap_or(count) < count {
+        output::say(&format!("{shown} of {count} sessions; --limit shows more"));
+    }
+    output::say(&how_fresh(&found));
+    Ok(())
+}
+
+/// A session of the copy.
+fn session(found: &CopyStatus, row: &WatchedRow) -> Value {
+    let session = &row.session;
+    json!({
+        "uuid": session.uuid, "source": found.source.name, "user": session.user_pk, "username": row.username,
+        "last_ip": session.ip.to_string(), "country": session.country, "asn": session.asn, "last_user_agent": session.user_agent,
+        "last_used": session.last_used_at, "expires": session.expires_at, "first_seen": row.first_seen_at,
+    })
+}
+
+/// How old and how complete the copy is, in one line.
+fn how_fresh(found: &CopyStatus) -> String {
+    let status = &found.source.status;
+    let age = found.age.map_or_else(|| "not complete so far".to_owned(), |age| format!("as of {} ago", whole_seconds(age)));
+    let mut line = format!("{age}; {} of {} sessions copied", found.copied, status.total);
+    if !status.detail.is_empty() {
+        line.push_str("; ");
+        line.push_str(&status.detail);
+    }
+    line
+}
+
+fn whole_seconds(age: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(age.as_secs())).to_string()
+}
+
+fn record(found: &CopyStatus) -> Value {
+    let CopyStatus { source, copied, age, is_late } = found;
+    let status = &source.status;
+    let age = age.map(whole_seconds);
+    json!({
+        "source": source.name,
+        "url": source.url,
+        "version": status.version,
+        "state": status.state.as_str(),
+        "detail": status.detail,
+        "sessions": status.total,
+        "copied": copied,
+        "as_of": (status.seen_at.0 > 0).then_some(status.seen_at),
+        "age": age,
+        "is_late": is_late,
+    })
+}

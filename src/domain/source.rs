@@ -1,0 +1,93 @@
+//! A watched authentik: the state of what is known of its sessions.
+
+use sha1::{Digest, Sha1};
+use uuid::Uuid;
+
+/// The key of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceId(pub i64);
+
+impl SourceId {
+    /// The UUID by which the history names a user of this source: made from the key of the source and the primary key
+    /// of the user there (RFC 9562, version 5), so it is no UUID of a user of Rollcall.
+    #[must_use]
+    pub fn user_uuid(self, pk: i64) -> Uuid {
+        let digest = Sha1::digest(format!("rollcall source {} user {pk}", self.0).as_bytes());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest).for_each(|(place, byte)| *place = byte);
+        uuid::Builder::from_sha1_bytes(bytes).into_uuid()
+    }
+}
+
+/// The state of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyState {
+    /// The first walk through all sessions has not ended yet.
+    Copying,
+    /// It agrees with the source as of the last poll.
+    Fresh,
+    /// The source cannot be reached, or fails.
+    Away,
+    /// The source refuses the token, the token is not to be used, or its owner lacks a right.
+    Refused,
+    /// The source answers with something else than its API.
+    Unreadable,
+    /// Sessions seem to be gone, and it is not certain that they are. Nothing is counted as ended.
+    InDoubt,
+}
+
+impl CopyState {
+    const ALL: [Self; 6] = [Self::Copying, Self::Fresh, Self::Away, Self::Refused, Self::Unreadable, Self::InDoubt];
+
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Copying => "copying",
+            Self::Fresh => "fresh",
+            Self::Away => "away",
+            Self::Refused => "refused",
+            Self::Unreadable => "unreadable",
+            Self::InDoubt => "in_doubt",
+        }
+    }
+
+    /// The state of that word; `None` when there is none.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// How many sessions may be gone at once, at most, before their end is doubted: this many.
+const FEW: usize = 20;
+
+/// Whether this number of sessions of a copy, gone at once, is doubted: at least 20, and more than a fifth.
+#[must_use]
+pub fn are_many(gone: usize, of: usize) -> bool {
+    gone >= FEW && gone.saturating_mul(5) > of
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifth_of_all_is_many_from_twenty_on() {
+        for (gone, of, many) in [(19, 19, false), (20, 20, true), (20, 99, true), (20, 100, false), (21, 100, true), (0, 0, false)]
+        {
+            assert_eq!(are_many(gone, of), many, "{gone} of {of}");
+        }
+    }
+
+    #[test]
+    fn users_of_a_source_have_uuids_of_their_own() {
+        let uuid = SourceId(1).user_uuid(7);
+        assert_eq!((uuid, uuid.get_version_num()), (SourceId(1).user_uuid(7), 5));
+        assert_ne!(uuid, SourceId(2).user_uuid(7));
+        assert_ne!(uuid, SourceId(1).user_uuid(8));
+        for state in CopyState::ALL {
+            assert_eq!(CopyState::parse(state.as_str()), Some(state));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The names of users at a source.
+
+use std::collections::HashSet;
+
+use crate::domain::fold::fold;
+use crate::domain::source::SourceId;
+use crate::store::db::statements::in_list;
+use crate::store::{Db, FromRow, Row, StoreError, Value};
+use crate::values;
+
+/// How many users one statement names at most.
+const AT_ONCE: usize = 512;
+
+/// A user of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceUser {
+    /// The primary key at the source.
+    pub pk: i64,
+    /// The name to sign in with.
+    pub username: String,
+    /// The full name, or `""`.
+    pub name: String,
+    /// Whether they may sign in.
+    pub is_active: bool,
+}
+
+impl FromRow for SourceUser {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { pk: row.int()?, username: row.text()?, name: row.text()?, is_active: row.bool()? })
+    }
+}
+
+impl Db<'_> {
+    /// Writes users of a source.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keep_source_users(&self, source: SourceId, users: &[SourceUser]) -> Result<(), StoreError> {
+        let rows = users.iter().map(|user| {
+            values![source.0, user.pk, user.username.as_str(), fold(&user.username), user.name.as_str(), user.is_active].to_vec()
+        });
+        let start = "INSERT INTO source_users (source_id, pk, username, username_folded, name, is_active) VALUES ";
+        let end = " ON CONFLICT (source_id, pk) DO UPDATE SET username = excluded.username, \
+            username_folded = excluded.username_folded, name = excluded.name, is_active = excluded.is_active";
+        self.insert_rows(start, rows.collect::<Vec<Vec<Value>>>(), end).await
+    }
+
+    /// Deletes the users of a source but these, as far as no session of the copy is theirs.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_source_users(&self, source: SourceId, but: &[i64]) -> Result<(), StoreError> {
+        let but: HashSet<i64> = but.iter().copied().collect();
+        let known: Vec<i64> = self.all("SELECT pk FROM source_users WHERE source_id = $1", &values![source.0]).await?;
+        let gone: Vec<i64> = known.into_iter().filter(|pk| !but.contains(pk)).collect();
+        for gone in gone.chunks(AT_ONCE) {
+            let (these, values) = in_list(values![source.0], gone.iter().copied());
+            let sql = format!(
+                "DELETE FROM source_users WHERE source_id = $1 AND pk IN ({these}) AND NOT EXISTS (SELECT 1 FROM \
+                 watched_sessions w WHERE w.source_id = source_users.source_id AND w.user_pk = source_users.pk)"
+            );
+            self.execute(&sql, &values).await?;
+        }
+        Ok(())
+    }
+
+    /// How many users of the copy's sessions have no name here.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_unnamed_users(&self, source: SourceId) -> Result<i64, StoreError> {
+        let sql = "SELECT count(DISTINCT w.user_pk) FROM watched_sessions w WHERE w.source_id = $1 \
+            AND NOT EXISTS (SELECT 1 FROM source_users u WHERE u.source_id = w.source_id AND u.pk = w.user_pk)";
+        Ok(self.one::<i64>(sql, &values![source.0]).await?.unwrap_or(0))
+    }
+
+    /// The users of a source, by primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_source_users(&self, source: SourceId) -> Result<Vec<SourceUser>, StoreError> {
+        let sql = "SELECT pk, username, name, is_active FROM source_users WHERE source_id = $1 ORDER BY pk";
+        self.all(sql, &values![source.0]).await
+    }
+}

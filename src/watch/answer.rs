@@ -1,0 +1,196 @@
+//! What authentik answers. Fields that are named here are required and of these types; others are dropped.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::domain::user_agent::storable;
+use crate::domain::{Address, SessionId, Timestamp};
+use crate::watch::SourceError;
+
+/// The longest text of a name that is kept, in characters.
+const LONGEST_NAME: usize = 300;
+
+/// A page of a list.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Page<T> {
+    /// Where it is in the list.
+    pub pagination: Pagination,
+    /// Its rows.
+    pub results: Vec<T>,
+}
+
+/// Where a page is in its list.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Pagination {
+    /// How many rows the list has in all.
+    pub count: u32,
+    /// How many pages it has.
+    pub total_pages: u32,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SeenSession {
+    /// Its UUID.
+    #[serde(deserialize_with = "uuid")]
+    pub uuid: SessionId,
+    /// The primary key of its user.
+    pub user: i64,
+    /// The address it was last used from.
+    #[serde(deserialize_with = "address")]
+    pub last_ip: Address,
+    /// The user agent it was last used with, in the form that is stored.
+    #[serde(deserialize_with = "agent")]
+    pub last_user_agent: String,
+    /// When it was last saved with a use.
+    #[serde(deserialize_with = "instant")]
+    pub last_used: Timestamp,
+    /// When it ends; `None`: never.
+    #[serde(deserialize_with = "opt_instant")]
+    pub expires: Option<Timestamp>,
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SeenUser {
+    /// The primary key.
+    pub pk: i64,
+    /// The name to sign in with.
+    #[serde(deserialize_with = "name")]
+    pub username: String,
+    /// The full name.
+    #[serde(default, deserialize_with = "name")]
+    pub name: String,
+    /// Whether they may sign in.
+    #[serde(default = "yes")]
+    pub is_active: bool,
+}
+
+/// The owner of the token.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SeenOwner {
+    /// The primary key.
+    pub pk: i64,
+    /// The name.
+    #[serde(deserialize_with = "name")]
+    pub username: String,
+    /// Whether they may do everything.
+    pub is_superuser: bool,
+    /// An identifier made from the key and the secret of the instance: another instance has another one.
+    #[serde(deserialize_with = "name")]
+    pub uid: String,
+}
+
+/// What `core/users/me/` has.
+#[derive(Deserialize)]
+pub(in crate::watch) struct Me {
+    pub user: SeenOwner,
+}
+
+/// What `admin/version/` has.
+#[derive(Deserialize)]
+pub(in crate::watch) struct Version {
+    #[serde(deserialize_with = "name")]
+    pub version_current: String,
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// [`SourceError::Unreadable`] when a field is missing or of another type. The error has no text of the answer.
+pub(in crate::watch) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, SourceError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "a field is missing or of another type",
+            _ => "it is not JSON",
+        };
+        SourceError::Unreadable(format!("{what} (line {}, column {})", error.line(), error.column()))
+    })
+}
+
+fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    String::deserialize(from)
+}
+
+fn uuid<'de, D: Deserializer<'de>>(from: D) -> Result<SessionId, D::Error> {
+    SessionId::parse(&text(from)?).ok_or_else(|| de::Error::custom("not a UUID"))
+}
+
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Address, D::Error> {
+    Address::parse(&text(from)?).ok_or_else(|| de::Error::custom("not an address"))
+}
+
+fn agent<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    text(from).map(|text| storable(&text))
+}
+
+fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    Timestamp::parse(&text(from)?).ok_or_else(|| de::Error::custom("not an instant"))
+}
+
+fn opt_instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    Timestamp::parse(&text).map(Some).ok_or_else(|| de::Error::custom("not an instant"))
+}
+
+/// A name as it is stored: without null characters, and cut.
+fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    text(from).map(|text| text.replace('\0', "\u{fffd}").chars().take(LONGEST_NAME).collect())
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn session() -> Value {
+        json!({
+            "uuid": "50499C33-bd55-4ced-8916-e466275b4b73", "user": 7, "last_ip": "2001:db8::1", "last_user_agent": "curl/8",
+            "last_used": "2026-11-28T18:00:00.000001Z", "expires": null, "new_field": {"of": ["a", "later", "version"]},
+        })
+    }
+
+    #[test]
+    fn unknown_fields_are_dropped() {
+        let read: SeenSession = read(session().to_string().as_bytes()).unwrap();
+        assert_eq!((read.user, read.last_user_agent.as_str(), read.expires), (7, "curl/8", None));
+        assert_eq!(read.uuid.to_string(), "50499c33-bd55-4ced-8916-e466275b4b73");
+    }
+
+    #[test]
+    fn a_missing_or_wrong_field_is_an_error_without_its_text() {
+        for (field, value) in [
+            ("uuid", json!("../../core/users/")),
+            ("uuid", json!(7)),
+            ("user", json!("7")),
+            ("user", json!(7.5)),
+            ("last_ip", json!("secret.example")),
+            ("last_ip", json!(null)),
+            ("last_user_agent", json!(null)),
+            ("last_used", json!("yesterday")),
+            ("expires", json!(12)),
+        ] {
+            let mut changed = session();
+            changed[field] = value.clone();
+            let error = read::<SeenSession>(changed.to_string().as_bytes()).unwrap_err();
+            assert!(matches!(&error, SourceError::Unreadable(text) if !text.contains("secret")), "{field} {value}: {error}");
+            changed.as_object_mut().unwrap().remove(field);
+            assert!(read::<SeenSession>(changed.to_string().as_bytes()).is_err(), "{field} is required");
+        }
+        for body in ["", "<html>", "[]", "null", "{\"pagination\":{},\"results\":[]}", "{\"results\":[]}"] {
+            assert!(read::<Page<SeenSession>>(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn texts_are_stored_without_null_characters_and_cut() {
+        let user = json!({"pk": 1, "username": "a\u{0}b", "name": "é".repeat(400)});
+        let user: SeenUser = read(user.to_string().as_bytes()).unwrap();
+        assert_eq!((user.username.as_str(), user.name.chars().count(), user.is_active), ("a\u{fffd}b", 300, true));
+    }
+}

@@ -1,0 +1,145 @@
+//! `rollcall check` and `rollcall watch` next to an authentik, and a server that polls by itself.
+
+use rollcall::domain::{Clock, SessionId};
+
+use super::authentik::{Authentik, Fault, TOKEN};
+use super::session;
+use crate::process::{Home, eventually};
+
+/// An authentik with some sessions, and a home that watches it. The token is in a file.
+async fn watching(home: Home) -> (Home, Authentik) {
+    let authentik = Authentik::start(Clock::System).await;
+    let now = Clock::System.now();
+    for user in 2..9 {
+        authentik.world().begin(SessionId::generate(now).unwrap(), session(user, now));
+    }
+    let home = home.with("ROLLCALL_AUTHENTIK__URL", &authentik.origin()).with("ROLLCALL_AUTHENTIK__SHARE", "1");
+    let file = home.write("token", format!("{TOKEN}\n"));
+    let home = home.with("ROLLCALL_AUTHENTIK__TOKEN_FILE", &file);
+    (home.with("ROLLCALL_AUTHENTIK__EVERY", "200ms"), authentik)
+}
+
+on_both!(check_says_what_is_wrong_with_authentik_and_what_to_do, |home| async move {
+    let (home, authentik) = watching(home).await;
+    let done = home.run(&["check"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("answers as 2026.8.1; the token belongs to rollcall"), "{}", done.out);
+    assert!(done.out.contains("the token sees 7 sessions"), "{}", done.out);
+
+    authentik.world().most = 3;
+    let done = home.run(&["check"]);
+    assert!(done.code == 0 && done.out.contains("a page has 3 sessions at most"), "{done:?}");
+    authentik.world().sees_all = false;
+    let done = home.run(&["check"]);
+    assert!(done.code == 0 && done.out.contains("authentik_core.view_authenticatedsession"), "{done:?}");
+    authentik.world().sees_users = false;
+    let done = home.run(&["check"]);
+    assert!(done.code == 0 && done.out.contains("authentik_core.view_user"), "{done:?}");
+
+    for (fault, words) in [
+        (Fault::Redirect, "redirects are refused"),
+        (Fault::Status(404), "must be its API"),
+        (Fault::Status(502), "the status 502"),
+        (Fault::Incomplete, "cannot be read"),
+        (Fault::Cut, "cannot be reached"),
+    ] {
+        authentik.world().fault = fault;
+        let done = home.run(&["check"]);
+        assert!(done.code == 1 && done.out.contains(words), "{fault:?}: {done:?}");
+    }
+    authentik.world().fault = Fault::None;
+    authentik.world().takes_token = false;
+    let done = home.run(&["check"]);
+    assert!(done.code == 1 && done.out.contains("refuses the token") && done.out.contains("expiring: false"), "{done:?}");
+    authentik.world().takes_token = true;
+    authentik.world().is_superuser = true;
+    let done = home.run(&["check"]);
+    assert!(done.code == 1 && done.out.contains("the superuser rollcall"), "{done:?}");
+    let home = home.with("ROLLCALL_AUTHENTIK__ALLOW_SUPERUSER", "true");
+    let done = home.run(&["check"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(authentik.world().log.iter().all(|(method, _, _)| method == "GET"), "a check only reads");
+});
+
+#[tokio::test]
+async fn addresses_that_give_the_token_away_are_refused_at_start() {
+    for (url, words) in [
+        ("http://auth.example", "is http on another machine"),
+        ("https://auth.example/path", "is not an address such as https://auth.example.com"),
+        ("https://me@auth.example", "is not an address"),
+    ] {
+        let home = Home::sqlite().with("ROLLCALL_AUTHENTIK__URL", url).with("ROLLCALL_AUTHENTIK__TOKEN", TOKEN);
+        let done = home.run(&["check"]);
+        assert!(done.code == 2 && done.err.contains(words) && !done.err.contains(TOKEN), "{url}: {done:?}");
+    }
+    let done = Home::sqlite().with("ROLLCALL_AUTHENTIK__URL", "https://auth.example").run(&["check"]);
+    assert!(done.code == 2 && done.err.contains("authentik.token is not"), "{done:?}");
+}
+
+on_both!(a_server_keeps_the_copy_and_the_command_line_shows_it, |home| async move {
+    let (home, authentik) = watching(home.with_administrator()).await;
+    let server = home.serve().await;
+    let status = || async { serde_json::from_str::<serde_json::Value>(&home.run(&["watch", "status", "--json"]).out).ok() };
+    let fresh = eventually("a first copy", || async { status().await.filter(|status| status["state"] == "fresh") }).await;
+    assert_eq!((&fresh["sessions"], &fresh["copied"], &fresh["version"]), (&7.into(), &7.into(), &"2026.8.1".into()));
+    let list = |args: &[&str]| home.rows(&[&["session", "list", "--source", "authentik", "--json"], args].concat());
+    assert_eq!(list(&[]).len(), 7);
+    let of_four = list(&["user:user-4"]);
+    assert_eq!((of_four.len(), &of_four[0]["user"], &of_four[0]["source"]), (1, &4.into(), &"authentik".into()));
+    assert_eq!(list(&["192.0.2.5"])[0]["username"], "user-5");
+    assert_eq!(list(&["USER-6"]).len() + list(&["--last-ip", "192.0.2.8"]).len(), 2);
+    let by_name: Vec<String> =
+        list(&["--ordering", "-username", "--limit", "2"]).iter().map(|row| row["username"].to_string()).collect();
+    assert_eq!(by_name, ["\"user-8\"", "\"user-7\""]);
+    assert_eq!(home.run(&["session", "list", "--source", "authentik", "user:nobody"]).code, 3);
+    assert_eq!(home.rows(&["session", "list", "--json"]).len(), 0, "none of them is a session of Rollcall");
+    let table = home.run(&["session", "list", "--source", "authentik"]);
+    assert!(table.err.contains("as of ") && table.err.contains("7 of 7 sessions copied"), "{table:?}");
+    let first = authentik.world().sessions.keys().next().copied().unwrap();
+    authentik.world().end(first);
+    eventually("an end", || async { status().await.filter(|status| status["copied"] == 6) }).await;
+    let ended = home.run(&["session", "list", "--ended", "--json"]).out;
+    assert!(ended.contains(&first.to_string()) && ended.contains("\"gone\""), "{ended}");
+
+    // Another process may poll only when the server does not.
+    let done = home.run(&["watch", "run", "--once"]);
+    assert!(done.code == 1 && done.err.contains("another process polls"), "{done:?}");
+    server.stop().await;
+    let done = home.run(&["watch", "run", "--once"]);
+    assert!(done.code == 0 && done.out.contains("fresh"), "the server gave the lease back: {done:?}");
+
+    // A token that was replaced is read from its file; the old one is refused.
+    home.write("token", "another-token");
+    let done = home.run(&["watch", "run", "--once"]);
+    assert!(done.code == 1 && done.err.contains("refuses the token"), "{done:?}");
+    home.write("token", TOKEN);
+    assert_eq!(home.run(&["watch", "run", "--once"]).code, 0);
+    for file in std::fs::read_dir(home.folder().join("data")).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes()), "the token is in the data directory");
+    }
+});
+
+on_both!(a_server_that_is_killed_goes_on_from_its_copy, |home| async move {
+    let (home, authentik) = watching(home.with_administrator()).await;
+    let copied = || async {
+        let out = home.run(&["watch", "status", "--json"]).out;
+        serde_json::from_str::<serde_json::Value>(&out).ok().and_then(|status| status["copied"].as_i64())
+    };
+    let mut all: Vec<SessionId> = authentik.world().sessions.keys().copied().collect();
+    for round in 0..3 {
+        let server = home.serve().await;
+        eventually("a copy", || async { copied().await.filter(|count| *count > 0) }).await;
+        server.kill().await;
+        let now = Clock::System.now();
+        let new = SessionId::generate(now).unwrap();
+        authentik.world().begin(new, session(3 + round, now));
+        authentik.world().end(all.remove(0));
+        all.push(new);
+        // The lease of the killed server ends by itself; no test waits for that long.
+        home.execute("UPDATE sources SET lease_until = 0").await;
+    }
+    assert_eq!(home.run(&["watch", "run", "--once"]).code, 0);
+    let ended: usize = home.rows(&["session", "list", "--ended", "--json"]).len();
+    assert_eq!((copied().await, ended), (Some(7), 3));
+});

@@ -1,0 +1,196 @@
+//! Random histories: sessions come, are used and go between any two requests, while rights vanish, instances change,
+//! backups are restored, answers fail and pollers restart. No session that lives may ever be in the history, and when
+//! all is quiet again, every end is.
+//!
+//! `WATCH_HISTORIES=10000` runs that many on each database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rollcall::actions::by::By;
+use rollcall::actions::watch::poller::Poller;
+use rollcall::domain::source::CopyState;
+use rollcall::domain::{SessionId, Timestamp};
+
+use super::authentik::{Fault, OWNER, Session, World};
+use super::{Watch, session};
+use crate::support::Dice;
+
+fn histories() -> usize {
+    std::env::var("WATCH_HISTORIES").map_or(12, |count| count.parse().expect("WATCH_HISTORIES is a number"))
+}
+
+/// How a history goes.
+struct Plan {
+    /// Of a hundred requests, before how many something happens to a session, to rights, to answers.
+    churn: usize,
+    trouble: usize,
+    faults: usize,
+    /// A backup of the source.
+    backup: BTreeMap<SessionId, Session>,
+    /// For how many more requests a trouble lasts.
+    lasts: usize,
+}
+
+/// What happens before a request.
+fn happen(world: &mut World, plan: &mut Plan, dice: &mut Dice) {
+    let now = Timestamp(world.clock.now().0 + dice.below(2_000_000) as i64);
+    world.clock.set(now);
+    if dice.chance(plan.churn) {
+        for _ in 0..=dice.below(3) {
+            change(world, dice, now);
+        }
+    }
+    if plan.lasts > 0 {
+        plan.lasts -= 1;
+        if plan.lasts == 0 {
+            calm(world);
+        }
+    } else if dice.chance(plan.trouble) {
+        // Rollcall sees what hides sessions for two requests or more.
+        plan.lasts = 2 + dice.below(40);
+        match dice.below(5) {
+            0 | 1 => world.sees_all = false,
+            2 => world.other = Some((0..dice.below(6)).map(|_| (SessionId::generate(now).unwrap(), session(4, now))).collect()),
+            3 => world.takes_token = false,
+            _ => restore(world, plan, dice),
+        }
+    } else if dice.chance(plan.faults) {
+        plan.lasts = 2 + dice.below(3);
+        let faults =
+            [Fault::Status(500), Fault::Status(404), Fault::NothingThere, Fault::Cut, Fault::HalfAnswer, Fault::Incomplete];
+        world.fault = *dice.pick(&faults);
+    }
+}
+
+fn change(world: &mut World, dice: &mut Dice, now: Timestamp) {
+    let known: Vec<SessionId> = world.sessions.keys().copied().collect();
+    match dice.below(8) {
+        0 | 1 => {
+            let user = if dice.chance(5) { OWNER } else { 2 + dice.below(9) as i64 };
+            world.begin(SessionId(uuid::Uuid::from_u64_pair(dice.next(), dice.next())), session(user, now));
+        }
+        2 | 3 if !known.is_empty() => world.end(*dice.pick(&known)),
+        4 if dice.chance(4) => known.into_iter().filter(|_| dice.chance(60)).for_each(|uuid| world.end(uuid)),
+        5 => {
+            let over: Vec<SessionId> = known.into_iter().filter(|uuid| world.sessions[uuid].expires < now).collect();
+            over.into_iter().for_each(|uuid| world.end(uuid));
+        }
+        _ if !known.is_empty() => {
+            let used = world.sessions.get_mut(dice.pick(&known)).unwrap();
+            used.last_used = now;
+            used.expires = now.plus(dice.up_to(Duration::from_secs(400)));
+        }
+        _ => {}
+    }
+}
+
+/// The source is what it was when its backup was made.
+fn restore(world: &mut World, plan: &mut Plan, dice: &mut Dice) {
+    plan.lasts = 0;
+    if dice.chance(50) {
+        plan.backup = world.sessions.clone();
+        return;
+    }
+    let before = std::mem::replace(&mut world.sessions, plan.backup.clone());
+    world.ended.extend(before.into_keys().filter(|uuid| !plan.backup.contains_key(uuid)));
+}
+
+fn calm(world: &mut World) {
+    (world.sees_all, world.takes_token, world.fault, world.other) = (true, true, Fault::None, None);
+}
+
+/// What the history may have, and must have at the end.
+#[derive(Default)]
+struct Truth {
+    copied: BTreeSet<SessionId>,
+    judged: i64,
+}
+
+impl Truth {
+    /// No session is in the history that never ended.
+    async fn judge(&mut self, watch: &Watch) {
+        self.copied.extend(watch.copy().await.into_keys());
+        let rows = watch.app().store.read().list_ended_after(self.judged, 1_000_000).await.unwrap();
+        let world = watch.authentik.world();
+        for (id, row) in rows {
+            self.judged = id;
+            assert!(world.ended.contains(&row.end.uuid), "{} lives, and is in the history as {}", row.end.uuid, row.end.reason);
+            assert!(["gone", "expired"].contains(&row.end.reason.as_str()));
+        }
+    }
+
+    /// All that ended after it was copied is in the history, and the copy is what authentik has.
+    async fn settle(&mut self, watch: &mut Watch) {
+        // Somebody signs in, so that the token is known to see all.
+        watch.authentik.world().between = None;
+        calm(&mut watch.authentik.world());
+        watch.begin(1);
+        for _ in 0..4 {
+            watch.rollcall.advance(Duration::from_secs(1801));
+            let _ = watch.poll().await;
+        }
+        let status = watch.source().await.status;
+        assert_eq!((status.state, status.detail.as_str()), (CopyState::Fresh, ""));
+        self.judge(watch).await;
+        watch.assert_whole().await;
+        let ended: BTreeSet<SessionId> = watch.history().await.into_iter().map(|(uuid, _)| uuid).collect();
+        let alive = watch.authentik.world().sessions.clone();
+        let lost: Vec<&SessionId> = self.copied.iter().filter(|uuid| !alive.contains_key(uuid) && !ended.contains(uuid)).collect();
+        assert!(lost.is_empty(), "not in the history: {lost:?}");
+        self.copied.clear();
+    }
+}
+
+db_test!(no_session_that_lives_is_ever_in_the_history, |db| async move {
+    let mut dice = Dice::new();
+    let mut watch = Watch::new(db).await;
+    watch.begin(20);
+    let mut truth = Truth::default();
+    for _ in 0..histories() {
+        let of_history = dice.split();
+        eprintln!("history of {of_history:?}");
+        history(&mut watch, &mut truth, of_history).await;
+        let mut world = watch.authentik.world();
+        assert_eq!(world.strange, [""; 0]);
+        assert!(world.log.iter().all(|(method, _, _)| method == "GET"));
+        world.log.clear();
+    }
+});
+
+async fn history(watch: &mut Watch, truth: &mut Truth, mut dice: Dice) {
+    let plan = Plan {
+        churn: *dice.pick(&[2, 10, 40]),
+        trouble: *dice.pick(&[0, 1, 5, 20]),
+        faults: *dice.pick(&[0, 2, 8]),
+        backup: watch.authentik.world().sessions.clone(),
+        lasts: 0,
+    };
+    {
+        let mut world = watch.authentik.world();
+        world.most = *dice.pick(&[3, 7, 20, 100]);
+        world.version = *dice.pick(&["2024.12.3", "2025.4.0", "2026.8.1"]);
+        let shared = Arc::new(Mutex::new((plan, dice.split())));
+        world.between = Some(Box::new(move |world| {
+            let (plan, dice) = &mut *shared.lock().unwrap();
+            happen(world, plan, dice);
+        }));
+    }
+    for _ in 0..6 + dice.below(6) {
+        if dice.chance(15) {
+            // A restart: what was in memory is lost, and the lease may still be held.
+            if dice.chance(50) {
+                watch.poller.release(&watch.rollcall.app, By::System).await.unwrap();
+            } else {
+                watch.rollcall.advance(Duration::from_secs(46));
+            }
+            watch.poller = Poller::walking_up_to(*dice.pick(&[0, 10, 1000]));
+        }
+        let jump = *dice.pick(&[0, 1, 5, 5, 61]);
+        watch.rollcall.advance(Duration::from_secs(jump));
+        let _ = watch.poll().await;
+        truth.judge(watch).await;
+    }
+    truth.settle(watch).await;
+}
