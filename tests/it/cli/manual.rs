@@ -11,7 +11,7 @@ fn each_command_has_a_manual_page() {
     let home = Home::sqlite();
     let page = home.ok(&["man"]);
     assert!(page.contains(".TH rollcall 1") && page.contains("rollcall\\-serve(1)"), "{page}");
-    let folder = home.path("a/man");
+    let folder = home.folder().join("a/man");
     home.ok(&["man", "--to", folder.to_str().unwrap()]);
     let pages: BTreeSet<String> =
         std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -22,8 +22,8 @@ fn each_command_has_a_manual_page() {
     let end = std::fs::read_to_string(folder.join("rollcall-session-end.1")).unwrap();
     assert!(end.contains("\\-\\-reason"), "{end}");
     // A folder that cannot be made.
-    std::fs::write(home.path("file"), "").unwrap();
-    let refused = home.run(&["man", "--to", home.path("file/man").to_str().unwrap()]);
+    std::fs::write(home.folder().join("file"), "").unwrap();
+    let refused = home.run(&["man", "--to", home.folder().join("file/man").to_str().unwrap()]);
     assert_eq!((refused.code, refused.err.contains("file/man: Not a directory")), (1, true), "{}", refused.err);
 }
 
