@@ -1,5 +1,5 @@
 # For those who build their own image from this source. `scripts/release image` makes the released one,
-# which is smaller. Not tested with these base images: CI builds the stages on stand-ins for them.
+# which is smaller. Not built by CI, which cannot get these base images; hadolint reads it there.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
