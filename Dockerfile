@@ -14,6 +14,7 @@ USER 65532:0
 ENV ROLLCALL_DATA_DIR=/var/lib/rollcall \
     ROLLCALL_LISTEN=0.0.0.0:9000
 VOLUME /var/lib/rollcall
+WORKDIR /
 EXPOSE 9000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/usr/bin/rollcall", "healthcheck"]
