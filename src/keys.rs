@@ -20,7 +20,11 @@ const NONCE: usize = 12;
 
 /// 512 random bits of this instance, in a file that only its owner may read.
 #[derive(Clone)]
-pub struct InstanceKey([u8; 64]);
+pub struct InstanceKey {
+    bits: [u8; 64],
+    /// See [`InstanceKey::tag`].
+    tag: String,
+}
 
 impl InstanceKey {
     /// Reads the file, or makes it with mode 0600.
@@ -37,8 +41,8 @@ impl InstanceKey {
         if let Some(folder) = path.parent() {
             files::create_folder(folder).map_err(|error| failed(&error))?;
         }
-        match files::write_file(path, &Self(key).to_text()) {
-            Ok(()) => Ok(Self(key)),
+        match files::write_file(path, &Self::of(key).to_text()) {
+            Ok(()) => Ok(Self::of(key)),
             // Another process created it at the same time: both must use the same key.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Self::load(path),
             Err(error) => Err(failed(&error)),
@@ -56,19 +60,19 @@ impl InstanceKey {
     /// The key as its file holds it, for a backup.
     #[must_use]
     pub fn to_text(&self) -> String {
-        STANDARD_NO_PAD.encode(self.0)
+        STANDARD_NO_PAD.encode(self.bits)
     }
 
     /// Reads a key as [`InstanceKey::to_text`] gives it; `None` for anything else.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
-        STANDARD_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+        STANDARD_NO_PAD.decode(text).ok()?.try_into().ok().map(Self::of)
     }
 
     /// Whether both are the same key.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
-        bool::from(subtle::ConstantTimeEq::ct_eq(self.0.as_slice(), other.0.as_slice()))
+        bool::from(subtle::ConstantTimeEq::ct_eq(self.bits.as_slice(), other.bits.as_slice()))
     }
 
     /// Writes a file with this key, mode 0600. It is on disk when this returns.
@@ -92,7 +96,7 @@ impl InstanceKey {
         match files::read_text(path) {
             Ok(text) => {
                 let bytes = STANDARD_NO_PAD.decode(text.trim()).map_err(|_| failed(&"this is no instance key"))?;
-                Ok(Some(Self(bytes.try_into().map_err(|_| failed(&"this is no instance key"))?)))
+                Ok(Some(Self::of(bytes.try_into().map_err(|_| failed(&"this is no instance key"))?)))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(&error)),
@@ -102,7 +106,7 @@ impl InstanceKey {
     /// The key for sealed cookies.
     #[must_use]
     pub fn cookie_key(&self) -> cookie::Key {
-        cookie::Key::derive_from(&self.0)
+        cookie::Key::derive_from(&self.bits)
     }
 
     /// Seals a secret for `purpose` to the one place where it belongs (AES-256-GCM, a random nonce
@@ -140,19 +144,28 @@ impl InstanceKey {
     /// Eight hexadecimal digits that differ from instance to instance and say nothing about the key: the
     /// end of the names of cookies that two instances on one host must not take from each other.
     #[must_use]
-    pub fn tag(&self) -> String {
-        let mac = self.mac("tag of the instance", &[]).unwrap_or_default();
-        secret::hex(&mac[..4])
+    pub fn tag(&self) -> &str {
+        &self.tag
     }
 
-    /// HMAC-SHA-256 of `message` for `purpose`.
-    fn mac(&self, purpose: &str, message: &[u8]) -> Option<[u8; 32]> {
-        let mut mac = <hmac::Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(&self.0).ok()?;
-        for part in [purpose.as_bytes(), &[0], message] {
-            hmac::Mac::update(&mut mac, part);
-        }
-        Some(hmac::Mac::finalize(mac).into_bytes().into())
+    /// The key with these bits. The tag is computed once: every request asks for it.
+    fn of(bits: [u8; 64]) -> Self {
+        let tag = mac(&bits, "tag of the instance", &[]).unwrap_or_default();
+        Self { bits, tag: secret::hex(&tag[..4]) }
     }
+
+    fn mac(&self, purpose: &str, message: &[u8]) -> Option<[u8; 32]> {
+        mac(&self.bits, purpose, message)
+    }
+}
+
+/// HMAC-SHA-256 of `message` for `purpose`.
+fn mac(bits: &[u8; 64], purpose: &str, message: &[u8]) -> Option<[u8; 32]> {
+    let mut mac = <hmac::Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(bits).ok()?;
+    for part in [purpose.as_bytes(), &[0], message] {
+        hmac::Mac::update(&mut mac, part);
+    }
+    Some(hmac::Mac::finalize(mac).into_bytes().into())
 }
 
 #[cfg(test)]
@@ -161,13 +174,13 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_in_its_place_alone() {
-        let key = InstanceKey([7; 64]);
+        let key = InstanceKey::of([7; 64]);
         let sealed = key.seal("a", b"here", b"a seed").unwrap();
         assert_eq!(key.open("a", b"here", &sealed).as_deref(), Some(&b"a seed"[..]));
         assert_ne!(key.seal("a", b"here", b"a seed").unwrap(), sealed, "a nonce of its own");
         assert_eq!(key.open("b", b"here", &sealed), None);
         assert_eq!(key.open("a", b"there", &sealed), None);
-        assert_eq!(InstanceKey([8; 64]).open("a", b"here", &sealed), None);
+        assert_eq!(InstanceKey::of([8; 64]).open("a", b"here", &sealed), None);
         for at in 0..sealed.len() {
             let mut other = sealed.clone();
             other[at] ^= 1;

@@ -2,17 +2,18 @@
 //! knows pages, API and transport; of all other files only `routes.rs` knows both pages and API.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
-use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
 
 use crate::actions::app::App;
 use crate::api;
 use crate::api::error::ApiError;
 use crate::guard;
+use crate::http::client::ClientInfo;
 use crate::http::serve::{Bounds, Hooks, descriptors};
 use crate::http::{self, client, compress, headers, log};
 use crate::routes::routes;
@@ -25,21 +26,40 @@ pub fn router(app: &App) -> Router {
     layers(router, app).with_state(app.clone())
 }
 
-/// Wraps routes. A request passes the layers from the last to the first.
+/// Wraps routes. All that surrounds a handler is one layer: each layer costs every request a copy of all within it.
 pub fn layers(router: Router<App>, app: &App) -> Router<App> {
-    let router = router
-        .layer(DefaultBodyLimit::max(http::MAX_BODY))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| ApiError::Internal.into_response()));
-    // A layer wraps one route; a form that is done after its proof goes to another.
-    let all = router.clone().with_state(app.clone());
-    router
-        .layer(from_fn_with_state((app.clone(), all), ui::resume::carry))
-        .layer(from_fn_with_state(app.clone(), ui::error::dress))
-        .layer(from_fn_with_state(app.clone(), guard::misdirected))
-        .layer(from_fn_with_state(app.clone(), headers::add))
-        .layer(from_fn_with_state(internal as fn() -> Response, compress::answer))
-        .layer(from_fn(log::access))
-        .layer(from_fn_with_state(app.clone(), client::identify))
+    let routes = router.clone().with_state(app.clone());
+    router.layer(from_fn_with_state((app.clone(), routes), around))
+}
+
+/// Transport around a request: who sent it, the log, compression, headers.
+async fn around(State((app, routes)): State<(App, Router)>, mut request: Request, next: Next) -> Response {
+    let id = client::identify(&app, &mut request);
+    let is_https = request.extensions().get::<ClientInfo>().is_some_and(|client| client.is_https);
+    let entry = log::Entry::begin(&request);
+    let wish = compress::Wish::of(request.headers());
+    let mut response = answer(&app, routes, request, next).instrument(entry.span.clone()).await;
+    headers::add(&app, is_https, &mut response);
+    let mut response = compress::answer(wish, response, internal).await;
+    entry.end(&response);
+    if let Some(id) = id {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    response
+}
+
+/// The handler's answer, and what pages make of it. A layer wraps one route; a form that is done after its proof goes to
+/// another one of `routes`.
+async fn answer(app: &App, routes: Router, mut request: Request, next: Next) -> Response {
+    if let Some(refused) = guard::misdirected(app, request.uri().path(), request.headers()).await {
+        return refused;
+    }
+    DefaultBodyLimit::max(http::MAX_BODY).apply(&mut request);
+    let (request, asked) = ui::error::page_asked(request);
+    let response = http::caught(next.run(request), internal).await;
+    let Some(asked) = asked else { return response };
+    let response = ui::resume::carry(app, routes, &asked, response).await;
+    ui::error::dress(app, asked, response).await
 }
 
 /// Serves on the listener until `stop` is done, then lets running requests finish.

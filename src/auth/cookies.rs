@@ -36,6 +36,9 @@ pub fn own_name(app: &App, name: &str) -> String {
 /// and different. Which of them is this instance's is for its reader to find out.
 #[must_use]
 pub fn values(app: &App, headers: &HeaderMap, name: &str) -> Vec<String> {
+    if !headers.contains_key(header::COOKIE) {
+        return Vec::new();
+    }
     let mut values: Vec<String> = find(headers, name).into_iter().collect();
     values.extend(find(headers, &own_name(app, name)).filter(|own| !values.contains(own)));
     values

@@ -3,9 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::ConnectInfo;
 use axum::http::{Extensions, HeaderMap, StatusCode};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::actions::app::App;
@@ -42,6 +41,9 @@ impl Guarded {
     /// When the database does not answer.
     pub async fn of_request(app: &App, headers: &HeaderMap) -> Result<Option<Self>, StoreError> {
         let Ok(Some(text)) = headers.single("host") else { return Ok(None) };
+        if own_authority(&app.config) == Some(text) {
+            return Ok(None);
+        }
         let Some(host) = Host::parse(text) else { return Ok(None) };
         if is_own(&app.config, &host) {
             return Ok(None);
@@ -54,8 +56,13 @@ impl Guarded {
 /// Whether a host is the one of `http.public_url`.
 #[must_use]
 pub fn is_own(config: &Config, host: &Host) -> bool {
-    let own = config.http.public_url.as_ref().and_then(|url| url.origin().split_once("://"));
-    own.and_then(|(_, authority)| Host::typed(authority)).is_some_and(|own| own == *host)
+    own_authority(config).and_then(Host::typed).is_some_and(|own| own == *host)
+}
+
+/// `host` or `host:port` of `http.public_url`.
+fn own_authority(config: &Config) -> Option<&str> {
+    let url = config.http.public_url.as_ref()?;
+    url.origin().split_once("://").map(|(_, authority)| authority)
 }
 
 /// The address of the peer that a request came from, if it is a trusted proxy.
@@ -77,22 +84,17 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical())
 }
 
-/// The layer around all routes: on a guarded host only the guard's own addresses are answered. Anything else came here by
-/// a mistake in a proxy's configuration, and must not show Rollcall's sign-in on an app's host: 421.
-pub async fn misdirected(State(app): State<App>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
+/// The answer to a request on a guarded host, where only the guard's own addresses are answered. Anything else came here
+/// by a mistake in a proxy's configuration, and must not show Rollcall's sign-in on an app's host: 421. `None` for all
+/// other requests.
+pub async fn misdirected(app: &App, path: &str, headers: &HeaderMap) -> Option<Response> {
     let is_guards = path.starts_with("/guard/") || places::is_ours(path);
     if is_guards || path.starts_with("/-/") || app.config.http.public_url.is_none() {
-        return next.run(request).await;
+        return None;
     }
-    match Guarded::of_request(&app, request.headers()).await {
-        Ok(None) | Err(_) => next.run(request).await,
-        Ok(Some(_)) => {
-            let text = "This host is guarded by Rollcall, and its reverse proxy sent this request to Rollcall instead of the app.";
-            let page = Page::new("The reverse proxy is misconfigured", [text.to_owned()]);
-            let mut response = page.answer(StatusCode::MISDIRECTED_REQUEST);
-            response.extensions_mut().insert(OnAppHost);
-            response
-        }
-    }
+    Guarded::of_request(app, headers).await.ok()??;
+    let text = "This host is guarded by Rollcall, and its reverse proxy sent this request to Rollcall instead of the app.";
+    let mut response = Page::new("The reverse proxy is misconfigured", [text.to_owned()]).answer(StatusCode::MISDIRECTED_REQUEST);
+    response.extensions_mut().insert(OnAppHost);
+    Some(response)
 }

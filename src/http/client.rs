@@ -3,10 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
-use axum::response::Response;
 
 use crate::actions::app::App;
 use crate::domain::caller::Actor;
@@ -55,8 +53,8 @@ impl ClientInfo {
     }
 }
 
-/// Finds out where the request comes from and gives it an id.
-pub async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+/// Finds out where the request comes from, and gives it an id, which is returned: its answer says it, too.
+pub fn identify(app: &App, request: &mut Request) -> Option<HeaderValue> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
     let trusted = app.trusted_proxies.load_full();
     let headers = request.headers();
@@ -70,13 +68,9 @@ pub async fn identify(State(app): State<App>, mut request: Request, next: Next) 
         host: host.unwrap_or_default(),
         request_id: secret::random_uuid().map(|id| id.simple().to_string()).unwrap_or_default(),
     };
-    let id = HeaderValue::from_str(&info.request_id);
+    let id = HeaderValue::from_str(&info.request_id).ok();
     request.extensions_mut().insert(info);
-    let mut response = next.run(request).await;
-    if let Ok(id) = id {
-        response.headers_mut().insert("x-request-id", id);
-    }
-    response
+    id
 }
 
 /// The client's address: `X-Forwarded-For` is read from its right end while the sender is a trusted

@@ -13,9 +13,7 @@ use std::io::Write;
 use std::sync::{Arc, LazyLock};
 
 use axum::body::{Body, HttpBody, to_bytes};
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -72,10 +70,24 @@ impl Coding {
     }
 }
 
+/// What a request says about the coding of its answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    coding: Option<Coding>,
+    is_own: bool,
+}
+
+impl Wish {
+    /// By the request's headers.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self { coding: accepted(headers), is_own: is_own(headers) }
+    }
+}
+
 /// Compresses the answer where that is worth it. `failed` makes the answer when a body cannot be read.
-pub async fn answer(State(failed): State<fn() -> Response>, request: Request, next: Next) -> Response {
-    let (coding, is_own) = (accepted(request.headers()), is_own(request.headers()));
-    let response = next.run(request).await;
+pub async fn answer(wish: Wish, response: Response, failed: fn() -> Response) -> Response {
+    let Wish { coding, is_own } = wish;
     if !is_worth_it(&response, is_own) {
         return response;
     }

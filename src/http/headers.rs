@@ -1,12 +1,9 @@
 //! Headers that every answer carries.
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::actions::app::App;
-use crate::http::client::ClientInfo;
 
 /// Nothing from elsewhere, nothing inline.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
@@ -25,33 +22,33 @@ const HSTS_WITH_SUBDOMAINS: &str = "max-age=31536000; includeSubDomains";
 #[derive(Clone, Copy, Debug)]
 pub struct OnAppHost;
 
-/// Adds what a handler did not set itself (OWASP ASVS v5.0.0-3.4.1 to 3.4.8).
-pub async fn add(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_https = request.extensions().get::<ClientInfo>().is_some_and(|client| client.is_https);
-    let mut response = next.run(request).await;
+/// What is the same for all answers.
+const FIXED: [(HeaderName, HeaderValue); 9] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
+    (HeaderName::from_static("permissions-policy"), HeaderValue::from_static(PERMISSIONS_POLICY)),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (header::VARY, HeaderValue::from_static("Cookie")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
+/// Adds what a handler did not set itself (OWASP ASVS v5.0.0-3.4.1 to 3.4.8). `is_https`: the client asked by https.
+pub fn add(app: &App, is_https: bool, response: &mut Response) {
     complete(response.headers_mut());
     if is_https && response.extensions().get::<OnAppHost>().is_none() {
         let value = if app.config.http.hsts_include_subdomains { HSTS_WITH_SUBDOMAINS } else { HSTS };
         let value = HeaderValue::from_static(value);
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
-    response
 }
 
 /// Adds what is the same for all answers.
 pub(super) fn complete(headers: &mut HeaderMap) {
-    let fixed = [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (HeaderName::from_static("permissions-policy"), PERMISSIONS_POLICY),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (header::VARY, "Cookie"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    for (name, value) in fixed {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    headers.reserve(FIXED.len() + 6);
+    for (name, value) in FIXED {
+        headers.entry(name).or_insert(value);
     }
 }

@@ -4,33 +4,54 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::Next;
+use axum::http::Method;
 use axum::response::Response;
-use tracing::Instrument;
+use tracing::Span;
 
 use crate::http::client::ClientInfo;
 
-/// Logs the request once it is answered.
-pub async fn access(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let client = request.extensions().get::<ClientInfo>().cloned();
-    // Made only where spans are collected: the log says the same in one line.
-    let span = tracing::debug_span!("request", %method, route = route.as_deref().unwrap_or("none"), status = tracing::field::Empty);
-    let response = next.run(request).instrument(span.clone()).await;
-    span.record("status", response.status().as_u16());
-    let (ip, id) = client.map(|client| (client.ip.to_string(), client.request_id)).unwrap_or_default();
-    crate::metrics::count_request(route.as_deref().unwrap_or("none"), &method, response.status().as_u16(), started.elapsed());
-    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    tracing::debug!(
-        %method,
-        route = route.as_deref().unwrap_or("none"),
-        status = response.status().as_u16(),
-        micros,
-        client.ip = ip,
-        request.id = id,
-        "answered"
-    );
-    response
+/// A request that is not answered yet.
+pub struct Entry {
+    started: Instant,
+    method: Method,
+    route: Option<MatchedPath>,
+    client: Option<ClientInfo>,
+    /// The span of its answer. Made only where spans are collected: the log says the same in one line.
+    pub span: Span,
 }
+
+impl Entry {
+    /// Begins with the request.
+    #[must_use]
+    pub fn begin(request: &Request) -> Self {
+        let method = request.method().clone();
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let name = route.as_ref().map_or(NONE, MatchedPath::as_str);
+        let span = tracing::debug_span!("request", %method, route = name, status = tracing::field::Empty);
+        let is_logged = tracing::enabled!(tracing::Level::DEBUG);
+        let client = request.extensions().get::<ClientInfo>().filter(|_| is_logged).cloned();
+        Self { started: Instant::now(), method, route, client, span }
+    }
+
+    /// Logs and counts the request, once it is answered.
+    pub fn end(self, response: &Response) {
+        let (status, took) = (response.status().as_u16(), self.started.elapsed());
+        self.span.record("status", status);
+        let route = self.route.as_ref().map_or(NONE, MatchedPath::as_str);
+        crate::metrics::count_request(route, &self.method, status, took);
+        let Some(client) = self.client else { return };
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::debug!(
+            method = %self.method,
+            route,
+            status,
+            micros,
+            client.ip = client.ip.to_string(),
+            request.id = client.request_id,
+            "answered"
+        );
+    }
+}
+
+/// What the log calls a request that no route answers.
+const NONE: &str = "none";

@@ -12,5 +12,15 @@ pub mod query;
 pub mod serve;
 pub mod static_file;
 
+use std::panic::AssertUnwindSafe;
+
+use axum::response::Response;
+use futures_util::FutureExt;
+
+/// The answer of a handler, or of `failed` when it panics: a panic ends one request, and no connection.
+pub async fn caught(answer: impl Future<Output = Response>, failed: fn() -> Response) -> Response {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| failed())
+}
+
 /// The largest request body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;

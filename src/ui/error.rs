@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::{Request, State};
+use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -235,17 +235,21 @@ pub(in crate::ui) fn conflict(shown_again: PageResult) -> PageResult {
     })
 }
 
-/// Shows errors in the frame of the visitor's pages, with the navigation, and turns other failures
-/// on the way to a page into a page.
-pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
+/// The head of a request for a page, which is kept until it is answered: see [`dress`]. `None` for all other addresses.
+pub fn page_asked(request: Request) -> (Request, Option<Parts>) {
     let path = request.uri().path();
     // The guard has pages of its own.
     let is_guards = path.starts_with("/guard/") || path.starts_with("/.rollcall/") || path.starts_with("/outpost.goauthentik.io/");
     if is_guards || path.starts_with("/api/") || path.starts_with("/-/") || path.starts_with("/static/") {
-        return next.run(request).await;
+        return (request, None);
     }
     let (parts, body) = request.into_parts();
-    let response = next.run(Request::from_parts(parts.clone(), body)).await;
+    (Request::from_parts(parts.clone(), body), Some(parts))
+}
+
+/// Shows errors in the frame of the visitor's pages, with the navigation, and turns other failures
+/// on the way to a page into a page.
+pub async fn dress(app: &App, parts: Parts, response: Response) -> Response {
     let failure = match response.extensions().get::<Failure>() {
         Some(failure) => failure.clone(),
         None if response.status() == StatusCode::INTERNAL_SERVER_ERROR => PageError::Internal.failure(),
@@ -258,8 +262,8 @@ pub async fn dress(State(app): State<App>, request: Request, next: Next) -> Resp
         // The number that the page gives finds this line; the cause was logged just before.
         tracing::warn!(request.id = request_id, status = failure.status.as_u16(), "an error page was shown");
     }
-    let visitor = if is_ours { None } else { Visitor::of(&app, &parts).await.ok() };
-    let frame = visitor.map_or_else(Frame::bare, |visitor| visitor.frame(&app, Section::Elsewhere));
+    let visitor = if is_ours { None } else { Visitor::of(app, &parts).await.ok() };
+    let frame = visitor.map_or_else(Frame::bare, |visitor| visitor.frame(app, Section::Elsewhere));
     let mut dressed = failure.page(frame, &request_id, matches!(parts.method, Method::GET | Method::HEAD));
     let own: Vec<_> = dressed.headers().keys().cloned().collect();
     for (name, value) in response.headers().iter().filter(|(name, _)| !own.contains(name)) {

@@ -3,42 +3,38 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Uri, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use tower::Service;
 
 use crate::actions::app::App;
+use crate::http::caught;
 use crate::http::client::ClientInfo;
 use crate::ui::error::PageError;
 use crate::ui::sealed::{Opened, Pending};
 use crate::ui::sign_in::confirm;
 
-/// The layer around all pages. `routes` are all routes: the form is sent to one of them after the
+/// Goes on with a form for a page that was answered. `routes` are all routes: the form is sent to one of them after the
 /// re-authentication.
-pub async fn carry(State((app, mut routes)): State<(App, Router)>, request: Request, next: Next) -> Response {
-    if *request.method() != Method::POST || request.uri().path().starts_with("/api/") {
-        return next.run(request).await;
+pub async fn carry(app: &App, mut routes: Router, asked: &Parts, mut response: Response) -> Response {
+    if asked.method != Method::POST {
+        return response;
     }
-    let (parts, body) = request.into_parts();
-    let asked = parts.clone();
-    let mut response = next.run(Request::from_parts(parts, body)).await;
     if let Some(form) = response.extensions_mut().remove::<Opened>() {
         // The re-authentication gave the session a new key, with which the form is sent.
-        let Some(request) = form_again(&asked, response.headers(), form) else {
+        let Some(request) = form_again(asked, response.headers(), form) else {
             return PageError::Internal.into_response();
         };
-        let mut done = match routes.call(request).await {
-            Ok(done) => done,
-            Err(never) => match never {},
-        };
+        let call = routes.call(request).map(|done| done.unwrap_or_else(|never| match never {}));
+        let mut done = caught(call, || PageError::Internal.into_response()).await;
         hand_on_cookies(response.headers(), done.headers_mut());
         return done;
     }
     match response.extensions_mut().remove::<Pending>() {
-        Some(pending) => confirm::interrupted(&app, &asked, &pending).await.unwrap_or_else(IntoResponse::into_response),
+        Some(pending) => confirm::interrupted(app, asked, &pending).await.unwrap_or_else(IntoResponse::into_response),
         None => response,
     }
 }

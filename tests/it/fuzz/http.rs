@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::routing::get;
 use axum::{Extension, Router};
+use rollcall::actions::app::App;
 use rollcall::http::client::{ClientInfo, identify};
 use serde_json::{Value, json};
 use sha2::Digest;
@@ -273,6 +274,11 @@ fn proved(peer: IpAddr, lines: &[&[u8]], is_trusted: impl Fn(IpAddr) -> bool) ->
     proved
 }
 
+async fn identified(State(app): State<App>, mut request: Request<Body>) -> Request<Body> {
+    identify(&app, &mut request);
+    request
+}
+
 /// The IPv4 address at the end of an IPv6 address, where a translator writes it.
 fn held(ip: IpAddr) -> Option<IpAddr> {
     let IpAddr::V6(ip) = ip else { return None };
@@ -290,7 +296,7 @@ async fn forwarded_addresses() {
     let app = TestApp::with(db, &[("HTTP__TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8, fd00::/8")]).await;
     let router: Router = Router::new()
         .route("/", get(|Extension(client): Extension<ClientInfo>| async move { client.ip.to_string() }))
-        .layer(axum::middleware::from_fn_with_state(app.app.clone(), identify));
+        .layer(axum::middleware::map_request_with_state(app.app.clone(), identified));
     let trusted: Vec<ipnet::IpNet> = ["127.0.0.0/8", "10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap()).to_vec();
     let is_trusted = |ip: IpAddr| [Some(ip), held(ip)].into_iter().flatten().any(|ip| trusted.iter().any(|net| net.contains(&ip)));
     let words: [&[u8]; 18] = [
