@@ -28,8 +28,8 @@ pub fn router(app: &App) -> Router {
 
 /// Wraps routes. All that surrounds a handler is one layer: each layer costs every request a copy of all within it.
 pub fn layers(router: Router<App>, app: &App) -> Router<App> {
-    let routes = router.clone().with_state(app.clone());
-    router.layer(from_fn_with_state((app.clone(), routes), around))
+    let all = router.clone().with_state(app.clone());
+    router.layer(from_fn_with_state((app.clone(), all), around))
 }
 
 /// Transport around a request: who sent it, the log, compression, headers.

@@ -16,6 +16,7 @@ use crate::store::{Store, StoreError, Use, foreign_schema};
 
 /// What to restore, and over what.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct RestoreArgs {
     /// The backup
     file: PathBuf,

@@ -36,16 +36,14 @@ const PORT: &str = "ROLLCALL_PORT";
 /// What to tell about such variables; `None` when there are none.
 pub(super) fn warning(names: &[String]) -> Option<String> {
     const NAMED: usize = 3;
-    let mut named = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if named.is_empty() {
+    let listed = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if listed.is_empty() {
         return None;
     }
-    if names.len() > NAMED {
-        named.push_str(&format!(" and {} more", names.len() - NAMED));
-    }
+    let more = if names.len() > NAMED { format!(" and {} more", names.len() - NAMED) } else { String::new() };
     let port = if names.iter().any(|name| name == PORT) { "; to set the port, use ROLLCALL_LISTEN" } else { "" };
     Some(format!(
-        "no settings, and left out: {named}. Kubernetes sets such variables for services; `enableServiceLinks: false` in the pod \
+        "no settings, and left out: {listed}{more}. Kubernetes sets such variables for services; `enableServiceLinks: false` in the pod \
          keeps them away{port}"
     ))
 }

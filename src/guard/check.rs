@@ -86,7 +86,7 @@ async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Reques
         if is_at_home || app.config.http.public_url.is_none() {
             return Ok(StatusCode::NOT_FOUND.into_response());
         }
-        if hosts::trusted_peer(&app, &parts.extensions).is_none() {
+        if hosts::trusted_peer(app, &parts.extensions).is_none() {
             hosts::tell_of_stranger(&parts.extensions);
             return Ok(answer::forbidden());
         }

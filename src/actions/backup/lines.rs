@@ -190,7 +190,7 @@ mod tests {
         let kinds = columns(&[Int, Bool, Text, Bytes, Id, Text]);
         let mut line = Vec::new();
         push_row(&mut line, &cells).unwrap();
-        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
+        assert_eq!(line.split(|byte| *byte == b'\n').count(), 2, "one line, and nothing behind its end");
         let expected = vec![
             Value::Int(i64::MIN),
             Value::Bool(true),

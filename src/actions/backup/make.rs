@@ -159,7 +159,8 @@ mod tests {
         let hour = std::time::Duration::from_secs(3600);
         for (age, name) in ["ours-c", "ours-a", "theirs", "ours-b"].iter().enumerate() {
             let file = File::create(folder.path().join(name)).unwrap();
-            file.set_modified(std::time::SystemTime::now() - hour * u32::try_from(age).unwrap()).unwrap();
+            let at = std::time::SystemTime::UNIX_EPOCH + hour * (1_000_000 - u32::try_from(age).unwrap());
+            file.set_modified(at).unwrap();
         }
         std::fs::create_dir(folder.path().join("ours-folder")).unwrap();
         remove_old(folder.path(), 2, |name| name.starts_with("ours")).unwrap();

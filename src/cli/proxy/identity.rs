@@ -228,7 +228,7 @@ impl Checker<'_> {
             let sent = "a page of the app that includes a part by a server-side include";
             self.fail("the proxy fetches a part of a page without a check", sent, &outcomes.describe(), &Fault::Subrequests)?;
         }
-        let socket = known.clone().as_web_socket();
+        let socket = known.clone().for_web_socket();
         let (_, outcomes) = self.send(&socket).await?;
         if outcomes.reply.status != 101 {
             self.fail("a WebSocket does not open", "a WebSocket of a signed-in user", &outcomes.describe(), &Fault::WebSocket)?;

@@ -46,7 +46,7 @@ impl Checker<'_> {
         for method in ["POST", "OPTIONS", "DELETE"] {
             self.passes_unasked("another method", &Request::new(method, &path), true).await?;
         }
-        self.passes_unasked("a WebSocket", &Request::new("GET", &path).as_web_socket(), true).await?;
+        self.passes_unasked("a WebSocket", &Request::new("GET", &path).for_web_socket(), true).await?;
         let below = path.trim_start_matches('/');
         for start in ["/.rollcall/..", "/outpost.goauthentik.io/..", "/%2e%2e", "/.rollcall/%2e%2e", "/", "/x/..%2f"] {
             self.passes_unasked("another spelling of a path", &Request::new("GET", &format!("{start}/{below}")), false).await?;
@@ -77,7 +77,7 @@ impl Checker<'_> {
             crate::cli::output::line(&format!("wrong    {detail}"))?;
             return Ok(false);
         }
-        self.compare("the address", &request, &probe.proof, &outcomes, &seen, Fault::Path)?;
+        self.compare("the address", (&request, &probe.proof), &outcomes, &seen, Fault::Path)?;
         if outcomes.is_in() && seen.status != 200 {
             self.fail("a request passes that Rollcall refused", &request.describe(), &outcomes.describe(), &Fault::LetIn)?;
         }
@@ -96,7 +96,7 @@ impl Checker<'_> {
                 }
                 if must_ask {
                     let seen = seen.clone();
-                    return self.compare(what, request, &probe.proof, &outcomes, &seen, Fault::Path).map(drop);
+                    return self.compare(what, (request, &probe.proof), &outcomes, &seen, Fault::Path).map(drop);
                 }
                 Ok(())
             }
@@ -112,8 +112,7 @@ impl Checker<'_> {
     fn compare(
         &mut self,
         what: &str,
-        request: &Request,
-        proof: &str,
+        (request, proof): (&Request, &str),
         outcomes: &Outcomes,
         seen: &Seen,
         of_path: Fault,
@@ -189,7 +188,7 @@ impl Checker<'_> {
                 continue;
             }
             let fault = if request.origin.is_empty() { Fault::Forwarded } else { Fault::Host };
-            if !self.compare("what a caller says of itself", &request, &probe.proof, &outcomes, &seen, fault)? {
+            if !self.compare("what a caller says of itself", (&request, &probe.proof), &outcomes, &seen, fault)? {
                 break;
             }
         }
@@ -241,7 +240,7 @@ impl Checker<'_> {
     pub(super) async fn fails_closed(&mut self) -> Outcome {
         let path = self.wire.path.clone();
         let mut requests = vec![Request::new("GET", &path), Request::new("POST", &path)];
-        requests.push(Request::new("GET", &path).as_web_socket());
+        requests.push(Request::new("GET", &path).for_web_socket());
         requests.extend(COMMON.into_iter().map(|common| Request::new("GET", common)));
         let (mut count, before) = (0, self.fails);
         for request in requests {

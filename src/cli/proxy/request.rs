@@ -42,7 +42,7 @@ impl Request {
     }
 
     /// With the lines that open a WebSocket.
-    pub(super) fn as_web_socket(self) -> Self {
+    pub(super) fn for_web_socket(self) -> Self {
         self.with("Upgrade", "websocket")
             .with("Connection", "Upgrade")
             .with("Sec-WebSocket-Version", "13")
@@ -68,13 +68,15 @@ impl Request {
     pub(super) fn bytes(&self, authority: &str, proof: &str) -> Vec<u8> {
         let host = self.host.as_deref().unwrap_or(authority);
         let mut text = format!("{} {}{} HTTP/1.1\r\nHost: {host}\r\n", self.method, self.origin, self.target(proof));
-        text.push_str(&format!("User-Agent: {AGENT}\r\nX-Rollcall-Key: {proof}\r\n"));
+        let mut line = |name: &str, value: &str| text.extend([name, ": ", value, "\r\n"]);
+        line("User-Agent", AGENT);
+        line("X-Rollcall-Key", proof);
         let has_connection = self.lines.iter().any(|(name, _)| name == "Connection");
         if !has_connection {
-            text.push_str("Connection: close\r\n");
+            line("Connection", "close");
         }
         for (name, value) in &self.lines {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            line(name, value);
         }
         if self.trailers.is_empty() {
             if matches!(self.method, "POST" | "PUT") {
@@ -84,9 +86,10 @@ impl Request {
             return text.into_bytes();
         }
         let names: Vec<&str> = self.trailers.iter().map(|(name, _)| name.as_str()).collect();
-        text.push_str(&format!("Trailer: {}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", names.join(", ")));
+        line("Trailer", &names.join(", "));
+        text.push_str("Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n");
         for (name, value) in &self.trailers {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            text.extend([name, ": ", value, "\r\n"]);
         }
         text.push_str("\r\n");
         text.into_bytes()

@@ -26,6 +26,7 @@ use crate::domain::application::guard::Guard;
 use crate::domain::application::rule::MAX_SHOWN;
 use crate::domain::application::values::GroupsSent;
 use crate::domain::names;
+use crate::domain::secret::hex;
 
 /// The slug as it is stored.
 ///
@@ -207,7 +208,7 @@ impl Application {
     pub fn version(&self) -> String {
         let parts = (&self.slug, &self.name, &self.access, &self.display, &self.groups_sent, self.guard());
         let text = serde_json::to_string(&parts).unwrap_or_default();
-        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(text.as_bytes()))
     }
 
     /// The demand of a rule by its place, or the application's own.

@@ -4,7 +4,7 @@
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::actions::ActionError;
@@ -108,7 +108,7 @@ fn field(rule: &ApplicationRule) -> &'static str {
     }
 }
 
-fn form_page(app: &App, visitor: &Visitor, application: &Application, given: EditForm, wrong: Wrong) -> PageResult {
+fn form_page(app: &App, visitor: &Visitor, application: &Application, given: EditForm, wrong: Wrong) -> Response {
     let status = if wrong.text.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let template = EditPage {
         frame: visitor.frame(app, Section::Applications),
@@ -119,7 +119,7 @@ fn form_page(app: &App, visitor: &Visitor, application: &Application, given: Edi
         longest_name: MAX_NAME_LENGTH,
         wrong,
     };
-    Ok(page(status, &template))
+    page(status, &template)
 }
 
 /// The form.
@@ -128,7 +128,7 @@ pub async fn show(State(app): State<App>, Path(slug): Path<String>, request: Req
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.principal(parts.uri.path())?.must_administer()?;
     let application = find(&app, &slug).await?;
-    form_page(&app, &visitor, &application, EditForm::of(&application), Wrong::default())
+    Ok(form_page(&app, &visitor, &application, EditForm::of(&application), Wrong::default()))
 }
 
 /// Changes the application.
@@ -138,7 +138,7 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
     let who = visitor.principal(&back)?;
     who.must_administer()?;
     let application = find(&app, &slug).await?;
-    let again = |given: EditForm, wrong: Wrong| form_page(&app, &visitor, &application, given, wrong);
+    let again = |given: EditForm, wrong: Wrong| Ok(form_page(&app, &visitor, &application, given, wrong));
     match applications::change(&app, By::Principal(&who, &visitor.actor()), &slug, form.change()).await {
         Ok(application) => Ok(Redirect::to(&format!("{PATH}/{}", application.slug)).into_response()),
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::actions::ActionError;
@@ -137,7 +137,7 @@ fn field(rule: &ApplicationRule) -> &'static str {
     }
 }
 
-fn form_page(app: &App, visitor: &Visitor, application: &Application, given: GuardForm, wrong: Wrong) -> PageResult {
+fn form_page(app: &App, visitor: &Visitor, application: &Application, given: GuardForm, wrong: Wrong) -> Response {
     let status = if wrong.text.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let template = GuardPage {
         frame: visitor.frame(app, Section::Applications),
@@ -158,7 +158,7 @@ fn form_page(app: &App, visitor: &Visitor, application: &Application, given: Gua
         all_uses: Uses::ALL.iter().map(|it| it.as_str()).collect(),
         wrong,
     };
-    Ok(page(status, &template))
+    page(status, &template)
 }
 
 /// The form.
@@ -167,7 +167,7 @@ pub async fn show(State(app): State<App>, Path(slug): Path<String>, request: Req
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.principal(parts.uri.path())?.must_administer()?;
     let application = find(&app, &slug).await?;
-    form_page(&app, &visitor, &application, GuardForm::of(&application), Wrong::default())
+    Ok(form_page(&app, &visitor, &application, GuardForm::of(&application), Wrong::default()))
 }
 
 /// Changes the guard, or gives the application one.
@@ -177,7 +177,7 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
     let who = visitor.principal(&back)?;
     who.must_administer()?;
     let application = find(&app, &slug).await?;
-    let again = |given: GuardForm, wrong: Wrong| form_page(&app, &visitor, &application, given, wrong);
+    let again = |given: GuardForm, wrong: Wrong| Ok(form_page(&app, &visitor, &application, given, wrong));
     let guard = match form.read(application.guard().cloned().unwrap_or_default()) {
         Ok(guard) => guard,
         Err(wrong) => return again(form, wrong),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use crate::actions::ActionError;
@@ -199,7 +199,7 @@ fn form_page(
     visitor: &Visitor,
     application: &Application,
     (number, given, wrong): (usize, RuleForm, Wrong),
-) -> PageResult {
+) -> Response {
     let status = if wrong.text.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let template = RulePage {
         frame: visitor.frame(app, Section::Applications),
@@ -211,7 +211,7 @@ fn form_page(
         levels: Level::ALL.map(Level::as_str).to_vec(),
         wrong,
     };
-    Ok(page(status, &template))
+    page(status, &template)
 }
 
 /// The form for a new rule.
@@ -222,7 +222,7 @@ pub async fn show_new(State(app): State<App>, Path(slug): Path<String>, request:
     let application = find(&app, &slug).await?;
     application.guard().ok_or(PageError::NotFound)?;
     let given = RuleForm { version: application.version(), ..RuleForm::default() };
-    form_page(&app, &visitor, &application, (0, given, Wrong::default()))
+    Ok(form_page(&app, &visitor, &application, (0, given, Wrong::default())))
 }
 
 /// The form of a rule.
@@ -234,7 +234,7 @@ pub async fn show(State(app): State<App>, Path((slug, number)): Path<(String, St
     let (number, rule) = rule_of(&application, &number)?;
     let names = Names::of(&app, &application).await?;
     let given = RuleForm::of(rule, &names, number, application.version());
-    form_page(&app, &visitor, &application, (number, given, Wrong::default()))
+    Ok(form_page(&app, &visitor, &application, (number, given, Wrong::default())))
 }
 
 /// Adds a rule.
@@ -257,7 +257,7 @@ async fn submit(app: &App, slug: String, number: Option<String>, request: Reques
         Some(number) => rule_of(&application, number)?.0,
         None => 0,
     };
-    let again = |given: RuleForm, wrong: Wrong| form_page(app, &visitor, &application, (number, given, wrong));
+    let again = |given: RuleForm, wrong: Wrong| Ok(form_page(app, &visitor, &application, (number, given, wrong)));
     let (rule, place) = match form.read(app).await? {
         Ok(read) => read,
         Err(wrong) => return again(form, wrong),

@@ -219,7 +219,7 @@ async fn lines(app: &App, look: &Look, rows: &[Row], now: Timestamp) -> Result<V
     let names: HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
     let live = rows.iter().filter(|row| matches!(row, Row::Live(_))).map(|row| row.session().uuid);
     let opened = db.count_app_sessions_of(&live.collect::<Vec<_>>()).await?;
-    let line = |row: &Row| {
+    let as_line = |row: &Row| {
         let session = row.session();
         let open = match row {
             Row::Live(row) => opened.get(&row.uuid).copied().unwrap_or(0),
@@ -257,7 +257,7 @@ async fn lines(app: &App, look: &Look, rows: &[Row], now: Timestamp) -> Result<V
             is_current: look.current == Some(session.uuid),
         }
     };
-    Ok(rows.iter().map(line).collect())
+    Ok(rows.iter().map(as_line).collect())
 }
 
 /// Searches that a click adds to the view, or takes out of it.

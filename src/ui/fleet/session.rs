@@ -33,6 +33,7 @@ const EVENTS: i64 = 100;
 
 #[derive(Template)]
 #[template(path = "pages/session.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each decides one thing that the template shows")]
 struct SessionPage {
     frame: Frame,
     id: SessionId,
