@@ -19,10 +19,12 @@ mod generate;
 mod group;
 mod healthcheck;
 mod import;
+mod licenses;
 mod listen;
 pub mod load;
 mod lock;
 mod log;
+mod manual;
 pub mod metrics;
 mod notify;
 mod output;
@@ -58,6 +60,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 /// A self-hosted session server: who is signed in, from where and on what; and how to sign them out.
 #[derive(Parser)]
 #[command(name = "rollcall", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "`rollcall help settings` prints every setting.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -121,6 +124,10 @@ enum Command {
     Clock(clock::ClockCommand),
     /// Print the API's description (OpenAPI 3.1, JSON)
     Openapi,
+    /// Print the licences of the program and of the libraries in it
+    Licenses,
+    /// Print the manual page, or write the pages of all commands
+    Man(manual::ManArgs),
     /// Print a completion script
     Completions {
         /// For which shell
@@ -173,6 +180,9 @@ fn environment() -> Result<Vec<(String, String)>, String> {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    if manual::asks_for_settings(std::env::args_os()) {
+        return finish(manual::settings());
+    }
     let (cli, given) = match parse(std::env::args_os()) {
         Ok(parsed) => parsed,
         Err(error) => error.exit(),
@@ -199,6 +209,8 @@ pub fn main() -> ExitCode {
         Command::Openapi => return finish(openapi()),
         Command::Version(args) => return finish(version::run(&args)),
         Command::Echo(args) => return finish(echo::start(args)),
+        Command::Licenses => return finish(licenses::run()),
+        Command::Man(args) => return finish(manual::run(&args, settings::on_every_command(Cli::command()))),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut settings::on_every_command(Cli::command()), "rollcall", &mut script);
@@ -258,9 +270,13 @@ pub fn main() -> ExitCode {
             Command::Check { what: None } => check::run(config).await,
             Command::Check { what: Some(CheckCommand::Proxy(args)) } => proxy::run(config, args).await,
             Command::Clock(command) => clock::run(config, command).await,
-            Command::Openapi | Command::Completions { .. } | Command::Version(_) | Command::Healthcheck(_) | Command::Echo(_) => {
-                Ok(())
-            }
+            Command::Openapi
+            | Command::Completions { .. }
+            | Command::Version(_)
+            | Command::Healthcheck(_)
+            | Command::Echo(_)
+            | Command::Licenses
+            | Command::Man(_) => Ok(()),
         }
     });
     // Nothing is left to wait for; nobody needs the result of a running hash or look-up.

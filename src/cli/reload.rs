@@ -23,7 +23,7 @@ pub(super) struct Reload {
 type Texts = BTreeMap<&'static str, Secret>;
 
 /// Whether a change of the setting is applied without a restart.
-fn is_applied(path: &str) -> bool {
+pub(super) fn is_applied(path: &str) -> bool {
     ["log.", "geoip.", "sign_in.", "tls."].iter().any(|section| path.starts_with(section))
         || matches!(
             path,
