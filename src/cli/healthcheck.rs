@@ -4,7 +4,7 @@
 mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -36,7 +36,7 @@ pub(super) fn run(config: &Config, args: &HealthcheckArgs) -> Outcome {
     let listen = reachable(&listen);
     let path = if args.live { "/-/health/live/" } else { "/-/health/ready/" };
     let failed = |error: std::io::Error| format!("{listen}: {}", files::plain(&error));
-    let status = ask(&listen, certificate, path, args.timeout).map_err(failed)?;
+    let status = ask(&listen, certificate.as_deref(), path, args.timeout).map_err(failed)?;
     match status {
         Some(200 | 204) => Ok(()),
         Some(503) => Err(format!("{listen}: the server is not ready").into()),
@@ -60,11 +60,11 @@ fn reachable(listen: &Listen) -> Listen {
 }
 
 /// The status of the answer; `None` when it is not HTTP.
-fn ask(listen: &Listen, certificate: Option<PathBuf>, path: &str, timeout: Duration) -> std::io::Result<Option<u16>> {
+fn ask(listen: &Listen, certificate: Option<&Path>, path: &str, timeout: Duration) -> std::io::Result<Option<u16>> {
     let late =
         || std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {}", humantime::format_duration(timeout)));
     let is_late = |kind| matches!(kind, std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
-    let asked = wire::ask(listen, certificate.as_deref(), path, Instant::now() + timeout);
+    let asked = wire::ask(listen, certificate, path, Instant::now() + timeout);
     let answer = asked.map_err(|error| if is_late(error.kind()) { late() } else { error })?;
     let answer = String::from_utf8_lossy(&answer);
     let mut words = answer.split_ascii_whitespace();

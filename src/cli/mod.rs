@@ -336,7 +336,8 @@ async fn open(config: Config) -> Result<App, Failure> {
 async fn open_or_create(mut config: Config) -> Result<App, Failure> {
     // Reading all sessions into memory takes longer than one question to the database.
     config.sessions.index_limit = 0;
-    start::app(config, Clock::System).await
+    // A large future, which every command would hold.
+    Box::pin(start::app(config, Clock::System)).await
 }
 
 /// Says that there is no instance where the settings point, and how they point elsewhere.

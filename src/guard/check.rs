@@ -144,7 +144,7 @@ async fn judged(
             Visit { guarded, place, words: place_words, query: asked.query.as_deref().unwrap_or_default(), parts, client };
         let response = visit(app, visit_of).await?;
         // Whatever the page is: the request does not reach the app.
-        return Ok(if response.status().is_success() { instead_of_page(app, place, response) } else { response });
+        return Ok(if response.status().is_success() { instead_of_page(app, place, &response) } else { response });
     }
     let Some(readings) = readings::of(&asked.path) else { return Ok(answer::forbidden()) };
     if readings.iter().any(|reading| places::is_ours(&reading.path)) {
@@ -193,7 +193,7 @@ async fn judged(
 
 /// What takes the place of a page of ours where a check cannot show it, since 200 lets a request pass: after signing out, the
 /// sign-in on Rollcall's own host, with the cookies that the page removes.
-fn instead_of_page(app: &App, place: Place, page: Response) -> Response {
+fn instead_of_page(app: &App, place: Place, page: &Response) -> Response {
     if place != Place::SignOut {
         return answer::forbidden();
     }

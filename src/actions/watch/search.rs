@@ -23,6 +23,7 @@ pub enum Next {
 /// The first difference between the copy and the source, as far as the pages that were read tell. `size` is the number
 /// of sessions of a full page, and `count` the number of sessions at the source.
 #[must_use]
+#[expect(clippy::implicit_hasher, reason = "its one caller has the standard hasher")]
 pub fn first_difference(copy: &[SessionId], pages: &HashMap<usize, Vec<SessionId>>, size: usize, count: usize) -> Next {
     let size = size.max(1);
     let last = count.div_ceil(size);
@@ -31,7 +32,7 @@ pub fn first_difference(copy: &[SessionId], pages: &HashMap<usize, Vec<SessionId
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         let Some(page) = pages.get(&middle) else { return Next::Read(middle) };
-        if page.first().is_some() && page.first() == copy.get((middle - 1) * size) {
+        if !page.is_empty() && page.first() == copy.get((middle - 1) * size) {
             low = middle;
         } else {
             high = middle;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::Outcome;
 use crate::cli::check::Report;
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, PublicUrl};
 use crate::domain::Clock;
 use crate::http::tls::Pair;
 
@@ -58,7 +58,7 @@ pub(super) fn certificate(config: &Config, report: &mut Report) -> Outcome {
         }
     };
     let shown = file.display();
-    let host = config.http.public_url.as_ref().filter(|url| url.is_https()).map(|url| url.host());
+    let host = config.http.public_url.as_ref().filter(|url| url.is_https()).map(PublicUrl::host);
     if let Some(host) = host.filter(|host| !pair.is_for(host)) {
         let cure = "Name the host in the certificate (subjectAltName), or set http.public_url to a host that it names.";
         report.bad("certificate", &format!("{shown} is not for {host}, the host of http.public_url"), cure)?;
