@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::config::kinds::is_host_name;
 use crate::config::section::Kind;
 
+/// The entry for the sockets that the service manager passed.
+const INHERITED: &str = "systemd";
 /// The most entries.
 const MOST: usize = 8;
 
@@ -104,7 +106,7 @@ impl Listen {
 
 impl At {
     fn parse(text: &str) -> Option<Self> {
-        if text == "systemd" {
+        if text == INHERITED {
             return Some(Self::Inherited);
         }
         if let Some(path) = text.strip_prefix("unix:") {
@@ -116,7 +118,7 @@ impl At {
         }
         let (host, port) = text.rsplit_once(':')?;
         let port = port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
-        is_host_name(host).then(|| Self::Name { host: host.to_owned(), port })
+        (is_host_name(host) && host != INHERITED).then(|| Self::Name { host: host.to_owned(), port })
     }
 }
 
@@ -132,7 +134,7 @@ impl fmt::Display for Listen {
             At::Address(address) => write!(f, "{address}"),
             At::Name { host, port } => write!(f, "{host}:{port}"),
             At::Unix(path) => write!(f, "unix:{}", path.display()),
-            At::Inherited => f.write_str("systemd"),
+            At::Inherited => f.write_str(INHERITED),
         }
     }
 }

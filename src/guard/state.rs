@@ -62,7 +62,7 @@ impl Tries {
         if !(self.since..self.since.saturating_add(TRIES_TIME)).contains(&now) {
             return Some(Self { count: 1, since: now });
         }
-        (self.count < MOST_TRIES).then_some(Self { count: self.count + 1, since: self.since })
+        (self.count < MOST_TRIES).then(|| Self { count: self.count + 1, since: self.since })
     }
 
     /// Reads what [`std::fmt::Display`] writes; none for anything else.

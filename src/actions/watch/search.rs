@@ -92,7 +92,8 @@ mod tests {
             let gone = source.remove(at);
             let (missing, pages) = search(&copy, &source, 100);
             assert_eq!(missing, [gone], "{at}");
-            assert!(pages <= 12, "{pages} pages for {at}");
+            // Some log2 of 1,000 pages to find it, and as many to see that nothing else is missing.
+            assert!(pages <= 22, "{pages} pages for {at}");
         }
     }
 
