@@ -8,7 +8,8 @@ fn main() -> std::io::Result<()> {
     let target = std::env::var("TARGET").unwrap_or_else(|_| "unknown".to_owned());
     let mut cargo = std::io::stdout().lock();
     writeln!(cargo, "cargo:rerun-if-changed=build.rs")?;
-    writeln!(cargo, "cargo:rustc-env=ROLLCALL_TARGET={target}")?;
+    // Not named ROLLCALL_…: `cargo run` passes it on, and the program would take it for a setting.
+    writeln!(cargo, "cargo:rustc-env=BUILD_TARGET={target}")?;
     // `scripts/release` names the file; any other build has none.
     writeln!(cargo, "cargo:rerun-if-env-changed=ROLLCALL_LICENSES")?;
     let licenses = match std::env::var_os("ROLLCALL_LICENSES") {

@@ -26,7 +26,7 @@ pub(super) fn run(args: &VersionArgs) -> Outcome {
         "version": version,
         // The build calls no git: the script of a release names the commit.
         "commit": option_env!("ROLLCALL_COMMIT").unwrap_or("unknown"),
-        "target": env!("ROLLCALL_TARGET"),
+        "target": env!("BUILD_TARGET"),
         "features": features,
         "schema": migrations().last().map(|migration| migration.name),
         "user_agent_rules": UserAgents::load(None)?.fingerprint(),
