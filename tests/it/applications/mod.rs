@@ -8,12 +8,15 @@ mod imports;
 mod passwords;
 mod tree;
 
-use rollcall::actions::applications::{self, ApplicationChange};
+use rollcall::actions::applications::{self, ApplicationChange, passwords as app_passwords};
 use rollcall::actions::by::By;
+use rollcall::actions::tokens::TokenRequest;
 use rollcall::domain::SessionId;
 use rollcall::domain::application::Application;
 use rollcall::domain::application::demand::Demand;
 use rollcall::domain::application::guard::Guard;
+use rollcall::domain::scope::Scopes;
+use rollcall::domain::user::TokenIntent;
 use rollcall::store::StoreError;
 use rollcall::store::applications::app_sessions::{Begun, Opened};
 use rollcall::values;
@@ -60,4 +63,25 @@ pub async fn open(app: &TestApp, session: &str, application: &Application, host:
         .write(move |db| Box::pin(async move { db.begin_app_session(id, &application, Opened::Host(&host), "uid", now).await }))
         .await;
     begun.expect("the database answers")
+}
+
+/// What an app password is made with, where a test is about nothing of it.
+pub fn app_password_request() -> TokenRequest {
+    TokenRequest {
+        intent: TokenIntent::AppPassword,
+        identifier: None,
+        description: String::new(),
+        lives: None,
+        key: None,
+        scopes: Scopes::default(),
+        applications: Vec::new(),
+        is_readable: false,
+    }
+}
+
+/// A new app password of a user for an application.
+pub async fn app_password(app: &TestApp, username: &str, slug: &str) -> String {
+    let owner = (app.known(username).await.id, username);
+    let made = app_passwords::add(&app.app, By::Cli, owner, &[slug.to_owned()], app_password_request()).await;
+    made.unwrap().1.expose().to_owned()
 }

@@ -9,24 +9,14 @@ use rollcall::actions::people::users;
 use rollcall::actions::tokens::{TokenRequest, keys};
 use rollcall::domain::PlainSecret;
 use rollcall::domain::application::ApplicationRule;
-use rollcall::domain::scope::Scopes;
 use rollcall::domain::user::TokenIntent;
 use serde_json::json;
 
-use super::{add, server};
+use super::{add, app_password_request, server};
 use crate::support::SESSIONS;
 
 fn request(lives: Option<Duration>) -> TokenRequest {
-    TokenRequest {
-        intent: TokenIntent::AppPassword,
-        identifier: Some("backup".into()),
-        description: String::new(),
-        lives,
-        key: None,
-        scopes: Scopes::default(),
-        applications: Vec::new(),
-        is_readable: false,
-    }
+    TokenRequest { identifier: Some("backup".into()), lives, ..app_password_request() }
 }
 
 db_test!(an_app_password_opens_the_applications_it_names_and_nothing_else, |db| async move {

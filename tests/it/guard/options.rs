@@ -4,38 +4,18 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rollcall::actions::applications::passwords;
 use rollcall::actions::by::By;
-use rollcall::actions::tokens::TokenRequest;
-use rollcall::domain::scope::Scopes;
-use rollcall::domain::user::TokenIntent;
 use serde_json::json;
 
 use super::world::{Browser, HOME, KINDS, PAGE, SHOP, WIKI, add_app, server, server_with, split, two_apps};
-use crate::support::{Answer, TestApp, geoip};
+use crate::applications::app_password;
+use crate::support::{Answer, geoip};
 
 const APP_COOKIE: &str = "__Host-rollcall_app";
 const CHALLENGE: &str = "Bearer realm=\"rollcall\"";
 
 fn challenges(answer: &Answer) -> Vec<&str> {
     answer.headers.get_all("www-authenticate").iter().map(|value| value.to_str().unwrap()).collect()
-}
-
-/// A new app password of alice's for the wiki.
-async fn app_password(app: &TestApp) -> String {
-    let request = TokenRequest {
-        intent: TokenIntent::AppPassword,
-        identifier: None,
-        description: String::new(),
-        lives: None,
-        key: None,
-        scopes: Scopes::default(),
-        applications: Vec::new(),
-        is_readable: false,
-    };
-    let alice = app.known("alice").await;
-    let made = passwords::add(&app.app, By::Cli, (alice.id, "alice"), &["wiki".to_owned()], request).await;
-    made.unwrap().1.expose().to_owned()
 }
 
 db_test!(a_guard_with_basic_asks_programs_for_a_name_and_a_password, |db| async move {
@@ -180,7 +160,7 @@ db_test!(an_app_password_over_plain_http_is_refused, |db| async move {
     let app = server(db).await;
     add_app(&app, "wiki", json!({"allow": "signed_in", "app_passwords": true}), json!({"hosts": [WIKI]})).await;
     app.user("alice").await;
-    let key = app_password(&app).await;
+    let key = app_password(&app, "alice", "wiki").await;
     let program = Browser::new(&app);
     let bearer = format!("Bearer {key}");
     let ways = [
@@ -225,7 +205,7 @@ db_test!(wrong_app_passwords_count_against_their_address, |db| async move {
     let app = server_with(db, &[("SIGN_IN__ADDRESS_LIMIT", "5/15m")]).await;
     add_app(&app, "wiki", json!({"allow": "signed_in", "app_passwords": true}), json!({"hosts": [WIKI]})).await;
     app.user("alice").await;
-    let bearer = format!("Bearer {}", app_password(&app).await);
+    let bearer = format!("Bearer {}", app_password(&app, "alice", "wiki").await);
     let program = Browser::new(&app);
     let before = app.number("SELECT count(*) FROM events").await;
     for nth in 0..20 {

@@ -2,15 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rollcall::actions::applications::passwords;
-use rollcall::actions::by::By;
-use rollcall::actions::tokens::TokenRequest;
-use rollcall::domain::scope::Scopes;
-use rollcall::domain::user::TokenIntent;
 use rollcall::store::StoreError;
 use serde_json::json;
 
 use super::world::{Browser, KINDS, PAGE, WIKI, add_app, server, server_with, split};
+use crate::applications::app_password;
 use crate::process::{Home, PostgresProxy, eventually};
 use crate::support::{Answer, TestApp, TestDb};
 
@@ -80,18 +76,7 @@ db_test!(a_store_that_fails_at_any_statement_of_a_check_lets_nobody_in, |db| asy
     let admin = app.admin_token().await;
     let group = admin.post_json("/api/v3/core/groups/", &json!({"name": "friends", "users": [alice.id.0]})).await;
     group.assert_status(201);
-    let request = TokenRequest {
-        intent: TokenIntent::AppPassword,
-        identifier: None,
-        description: String::new(),
-        lives: None,
-        key: None,
-        scopes: Scopes::default(),
-        applications: Vec::new(),
-        is_readable: false,
-    };
-    let made = passwords::add(&app.app, By::Cli, (alice.id, "alice"), &["wiki".to_owned()], request).await.unwrap();
-    let right = format!("Bearer {}", made.1.expose());
+    let right = format!("Bearer {}", app_password(&app, "alice", "wiki").await);
     let right = [("authorization", right.as_str())];
     let wrong = [("authorization", "Bearer rcp_0123456789012345678901234567890123456789012")];
     let alice = Browser::of(&app, "alice").await;

@@ -4,18 +4,14 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rollcall::actions::applications::passwords;
-use rollcall::actions::by::By;
-use rollcall::actions::tokens::TokenRequest;
 use rollcall::domain::guard::kind::Kind;
-use rollcall::domain::scope::Scopes;
-use rollcall::domain::user::TokenIntent;
 use rollcall::guard::configuration::{self, Addresses};
 use serde_json::json;
 
 use super::echo::Echo;
 use super::guarded::{HOME, Person, WIKI, got, the_app};
 use super::process::{Proxy, free_port};
+use crate::applications::app_password;
 use crate::guard::world::{Browser, PAGE, add_app};
 use crate::process::skip;
 use crate::support::{Answer, TestApp, TestDb};
@@ -75,22 +71,6 @@ async fn curl(port: u16, path: &str, more: &[&str]) -> Option<String> {
             None
         }
     }
-}
-
-async fn app_password(app: &TestApp) -> String {
-    let request = TokenRequest {
-        intent: TokenIntent::AppPassword,
-        identifier: None,
-        description: String::new(),
-        lives: None,
-        key: None,
-        scopes: Scopes::default(),
-        applications: Vec::new(),
-        is_readable: false,
-    };
-    let alice = app.known("alice").await;
-    let made = passwords::add(&app.app, By::Cli, (alice.id, "alice"), &["wiki".to_owned()], request).await;
-    made.unwrap().1.expose().to_owned()
 }
 
 async fn over_http2(kind: Kind, db: TestDb) {
@@ -159,7 +139,7 @@ async fn over_http2(kind: Kind, db: TestDb) {
     assert_eq!(echo.count(), before, "{kind}");
 
     // A program with an app password, which is accepted over https.
-    let bearer = format!("authorization: Bearer {}", app_password(&app).await);
+    let bearer = format!("authorization: Bearer {}", app_password(&app, "alice", "wiki").await);
     let program = curl(port, "/api/x", &["-H", &bearer]).await.unwrap();
     assert!(program.starts_with("HTTP/2 200") && program.contains("[\"remote-user\",\"alice\"]"), "{kind} {program}");
     assert!(!program.contains("rcp_"), "{kind} {program}");
@@ -192,7 +172,7 @@ async fn challenges(kind: Kind) {
     assert!(has(&asked, "Basic realm=\"rollcall\""), "{kind} {:?}", asked.headers);
     let basic = {
         use base64::Engine;
-        let pair = format!("alice:{}", app_password(&app).await);
+        let pair = format!("alice:{}", app_password(&app, "alice", "wiki").await);
         format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
     };
     let answer = program.send("GET", WIKI, "/info/refs", &[("authorization", &basic)]).await.assert_status(200);

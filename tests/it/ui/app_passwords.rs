@@ -3,14 +3,11 @@
 use rollcall::actions::ActionError;
 use rollcall::actions::applications::passwords::{self, app_password};
 use rollcall::actions::by::By;
-use rollcall::actions::tokens::TokenRequest;
 use rollcall::domain::application::ApplicationRule;
 use rollcall::domain::caller::Actor;
-use rollcall::domain::scope::Scopes;
-use rollcall::domain::user::TokenIntent;
 use serde_json::json;
 
-use crate::applications::{add, server};
+use crate::applications::{add, app_password_request, server};
 use crate::support::encode;
 use crate::ui::form::{fields, form, send, with};
 
@@ -100,16 +97,6 @@ db_test!(users_make_app_passwords_only_for_what_they_may_open, |db| async move {
     let (alice, root) = (app.user("alice").await, app.superuser("root").await);
     add(&app, "closed", json!({"allow": "nobody", "app_passwords": true}), "closed.example.com").await;
     add(&app, "browsers", json!({"allow": "signed_in"}), "browsers.example.com").await;
-    let request = || TokenRequest {
-        intent: TokenIntent::AppPassword,
-        identifier: None,
-        description: String::new(),
-        lives: None,
-        key: None,
-        scopes: Scopes::default(),
-        applications: Vec::new(),
-        is_readable: false,
-    };
     let as_user = |user: &crate::support::app::TestUser<'_>, is_superuser| rollcall::actions::principal::Principal {
         user_id: user.id,
         username: user.name.clone(),
@@ -120,11 +107,11 @@ db_test!(users_make_app_passwords_only_for_what_they_may_open, |db| async move {
     let (of_alice, of_root, actor) = (as_user(&alice, false), as_user(&root, true), Actor::default());
     let owner = (alice.id, "alice");
     for slug in ["closed", "browsers"] {
-        let made = passwords::add(&app.app, By::Principal(&of_alice, &actor), owner, &[slug.into()], request()).await;
+        let made = passwords::add(&app.app, By::Principal(&of_alice, &actor), owner, &[slug.into()], app_password_request()).await;
         let Err(ActionError::Application(rule)) = made else { panic!("{slug}: it was made") };
         assert_eq!(rule, ApplicationRule::NoAppPasswords(slug.into()));
-        passwords::add(&app.app, By::Principal(&of_root, &actor), owner, &[slug.into()], request()).await.unwrap();
+        passwords::add(&app.app, By::Principal(&of_root, &actor), owner, &[slug.into()], app_password_request()).await.unwrap();
     }
-    let none = passwords::add(&app.app, By::Cli, owner, &[], request()).await;
+    let none = passwords::add(&app.app, By::Cli, owner, &[], app_password_request()).await;
     assert!(matches!(none, Err(ActionError::Application(ApplicationRule::NoneNamed))));
 });
