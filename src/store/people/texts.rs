@@ -128,29 +128,17 @@ impl UserTexts {
     #[must_use]
     pub(in crate::store) fn ids_with(&self, terms: &[String]) -> Vec<i64> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found: Option<Vec<bool>> = None;
+        let mut found: Option<Vec<usize>> = None;
         for term in terms {
-            let mut marks = vec![false; known.entries.len()];
-            known.each_with(term, |at, entry, hit| {
-                if entry.is_true && entry.id != 0 && hit < entry.former {
-                    mark(&mut marks, at);
-                }
-                true
-            });
-            known.each_with_uuid(term, |at, entry| {
-                if entry.is_true && entry.id != 0 {
-                    mark(&mut marks, at);
-                }
-            });
+            let those = known.places_with(term);
             found = Some(match found {
-                None => marks,
-                Some(before) => before.into_iter().zip(marks).map(|(a, b)| a && b).collect(),
+                None => those,
+                Some(before) => before.into_iter().filter(|place| those.binary_search(place).is_ok()).collect(),
             });
         }
-        let found = found.unwrap_or_default();
-        let mut ids: Vec<i64> =
-            known.entries.iter().zip(&found).filter(|(_, is_found)| **is_found).map(|(entry, _)| entry.id).collect();
-        ids.sort_unstable();
+        let entries = found.unwrap_or_default().into_iter().filter_map(|place| known.entries.get(place));
+        let mut ids: Vec<i64> = entries.map(|entry| entry.id).collect();
+        merge_runs(&mut ids);
         ids
     }
 
@@ -168,12 +156,26 @@ impl UserTexts {
         });
         found
     }
+
+    /// The users with the term in their name or e-mail address of today; `None`: more than `limit`. Call
+    /// [`UserTexts::refresh`] first.
+    #[must_use]
+    pub(in crate::store) fn uuids_of_today(&self, term: &str, limit: usize) -> Option<Vec<Uuid>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::new();
+        known.each_with(term, |_, entry, hit| {
+            if entry.is_true && entry.id != 0 && hit < entry.former {
+                found.push(entry.uuid);
+            }
+            found.len() <= limit
+        });
+        (found.len() <= limit).then_some(found)
+    }
 }
 
-fn mark(marks: &mut [bool], at: usize) {
-    if let Some(mark) = marks.get_mut(at) {
-        *mark = true;
-    }
+/// Sorts numbers that ascend already but for a few runs of them: the stable sort merges runs, the other one sorts anew.
+fn merge_runs<T: Ord>(numbers: &mut [T]) {
+    numbers.sort();
 }
 
 impl Known {
@@ -244,6 +246,40 @@ impl Known {
         self.entries = entries;
     }
 
+    /// Where the users are who have the term in one of their texts of today, ascending.
+    fn places_with(&self, term: &str) -> Vec<usize> {
+        let mut places = Vec::new();
+        self.each_with(term, |place, entry, hit| {
+            if entry.is_true && entry.id != 0 && hit < entry.former {
+                places.push(place);
+            }
+            true
+        });
+        let by_texts = places.len();
+        self.each_with_uuid(term, |place, entry| {
+            if entry.is_true && entry.id != 0 {
+                places.push(place);
+            }
+        });
+        if places.len() > by_texts {
+            merge_runs(&mut places);
+            places.dedup();
+        }
+        places
+    }
+
+    /// The place of the entry that this byte of the block belongs to, which is not before `from`. Where many entries have
+    /// a term, the next one is near: the distance doubles until the entry is passed, and a binary search finds it there.
+    fn place_of(&self, byte: usize, from: usize) -> usize {
+        let (mut low, mut step) = (from, 1);
+        while self.entries.get(low + step - 1).is_some_and(|entry| entry.end <= byte) {
+            low += step;
+            step *= 2;
+        }
+        let near = self.entries.get(low..(low + step).min(self.entries.len())).unwrap_or_default();
+        low + near.partition_point(|entry| entry.end <= byte)
+    }
+
     /// Calls `found` with each entry whose uuid holds the term.
     fn each_with_uuid(&self, term: &str, mut found: impl FnMut(usize, &Entry)) {
         if term.is_empty() || !term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
@@ -265,10 +301,10 @@ impl Known {
         if term.is_empty() || term.contains('\0') {
             return;
         }
-        let (finder, mut from) = (Finder::new(term.as_bytes()), 0);
+        let (finder, mut from, mut nth) = (Finder::new(term.as_bytes()), 0, 0);
         while let Some(at) = self.block.get(from..).and_then(|rest| finder.find(rest)) {
             let hit = from + at;
-            let nth = self.entries.partition_point(|entry| entry.end <= hit);
+            nth = self.place_of(hit, nth);
             let Some(entry) = self.entries.get(nth) else { return };
             if !found(nth, entry, hit) {
                 return;

@@ -1,6 +1,6 @@
 //! Users as lists show them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::domain::UserId;
@@ -46,8 +46,8 @@ fn column(key: UserSortKey) -> &'static str {
 
 /// Up to this number of users, a search names each by its key.
 const FEW: usize = 2_000;
-/// How many keys are read at once.
-const STEP: i64 = 5_000;
+/// How many keys are read at once, at least and at most.
+const STEPS: (i64, i64) = (500, 5_000);
 
 /// The order in SQL, with a last term that no two users share: the key, in the direction of the term before it, as the
 /// indexes have it.
@@ -226,10 +226,11 @@ impl Db<'_> {
         let is_all = *filter == UserFilter::default();
         let is_few = ids.len() <= FEW;
         let (mut found, mut after): (Vec<i64>, i64) = (Vec::new(), 0);
-        let (these, terms): (HashSet<i64>, _) = (ids.iter().copied().collect(), order_sql(order));
+        let terms = order_sql(order);
         // Many users: the list is read in its order until the page is full. Their number is known without other filters.
         let last = wanted.window_at_most().filter(|_| is_all && !is_few).map(|window| window.offset.saturating_add(window.limit));
         let is_full = |found: &[i64]| last.is_some_and(|last| i64::try_from(found.len()).is_ok_and(|count| count >= last));
+        let mut step = last.map_or(STEPS.1, |last| last.saturating_mul(2).clamp(STEPS.0, STEPS.1));
         loop {
             let mut conditions = Conditions::of_users(self, filter);
             if is_few {
@@ -239,15 +240,16 @@ impl Db<'_> {
                 conditions.add(format!("u.id IN ({these})"));
             }
             let clause = conditions.clause();
-            let (limit, offset) = (conditions.place(STEP), conditions.place(after));
+            let (limit, offset) = (conditions.place(step), conditions.place(after));
             let sql = format!("SELECT u.id FROM users u{clause} ORDER BY {terms} LIMIT {limit} OFFSET {offset}");
             let read: Vec<i64> = self.all(&sql, &conditions.values).await?;
-            let is_end = i64::try_from(read.len()).unwrap_or(STEP) < STEP;
-            found.extend(read.into_iter().filter(|id| these.contains(id)));
+            let is_end = i64::try_from(read.len()).unwrap_or(step) < step;
+            found.extend(read.into_iter().filter(|id| ids.binary_search(id).is_ok()));
             if is_end || is_full(&found) {
                 break;
             }
-            after += STEP;
+            after += step;
+            step = step.saturating_mul(2).min(STEPS.1);
         }
         let count = i64::try_from(if is_full(&found) { ids.len() } else { found.len() }).unwrap_or(0);
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };

@@ -10,6 +10,9 @@ use crate::store::timeline::parts::{MOST_BRANCHES, Parts};
 use crate::store::timeline::text::Text;
 use crate::store::{CountKey, Db, StoreError, Value};
 
+/// Up to this number of users with a word, a condition on a row names them; else it looks at the user of each row.
+const MOST_NAMED: usize = 256;
+
 /// Ended sessions in the order of their end.
 static ENDED: Timeline = Timeline { table: "ended_sessions", row: "s", at: "ended_at" };
 
@@ -132,22 +135,32 @@ impl Db<'_> {
     /// A word: part of the username then, of the user's name or e-mail address now, of the user agent or of the address.
     async fn add_term(&self, term: &str, texts: &UserTexts, all: &mut Parts) -> Result<(), StoreError> {
         let holds = |text: &str| self.contains(text);
-        let mut row = vec![
-            holds("s.username_folded"),
-            format!("(SELECT {} FROM user_agents WHERE id = s.user_agent_id)", holds("text_folded")),
-            format!(
-                "EXISTS (SELECT 1 FROM users u WHERE u.uuid = s.user_uuid AND ({} OR {} OR {}))",
-                holds("u.username_folded"),
-                holds("u.email_folded"),
-                holds("COALESCE(u.name_folded, upper(u.name))")
-            ),
-        ];
         let is_address = is_part_of_address(term);
+        let mut row = Text::new(holds("s.username_folded"), [term.into()]);
         if is_address {
-            row.push(holds("upper(s.last_ip)"));
+            row.or(&holds("upper(s.last_ip)"), [term.into()]);
         }
-        let sql = format!("({})", row.join(" OR "));
-        let values = vec![Value::from(term); sql.matches('?').count()];
+        let agent = format!("(SELECT {} FROM user_agents WHERE id = s.user_agent_id)", holds("text_folded"));
+        row.or(&agent, [term.into()]);
+        match texts.uuids_of_today(term, MOST_NAMED) {
+            Some(users) if users.is_empty() => {}
+            Some(mut users) => {
+                // In few shapes, each of which is prepared once.
+                let last = users.last().copied().unwrap_or_default();
+                users.resize(users.len().next_power_of_two(), last);
+                let places = vec!["?"; users.len()].join(", ");
+                row.or(&format!("s.user_uuid IN ({places})"), users.into_iter().map(Value::from));
+            }
+            None => {
+                let sql = format!(
+                    "EXISTS (SELECT 1 FROM users u WHERE u.uuid = s.user_uuid AND ({} OR {} OR {}))",
+                    holds("u.username_folded"),
+                    holds("u.email_folded"),
+                    holds("COALESCE(u.name_folded, upper(u.name))")
+                );
+                row.or(&sql, vec![Value::from(term); 3]);
+            }
+        }
         let mut branches = Vec::new();
         if !is_address {
             let sql = format!("SELECT id FROM user_agents WHERE {} LIMIT {}", holds("text_folded"), MOST_BRANCHES + 1);
@@ -159,7 +172,7 @@ impl Db<'_> {
                 branches.push(Text::new("1 = 0", []));
             }
         }
-        all.any(Text::new(sql, values), branches);
+        all.any(Text::new(format!("({})", row.sql), row.values), branches);
         Ok(())
     }
 

@@ -26,6 +26,15 @@ impl Text {
         self.values.extend(values);
     }
 
+    /// Adds another way to meet the condition.
+    pub fn or(&mut self, sql: &str, values: impl IntoIterator<Item = Value>) {
+        if !self.sql.is_empty() {
+            self.sql.push_str(" OR ");
+        }
+        self.sql.push_str(sql);
+        self.values.extend(values);
+    }
+
     /// Adds the condition that another one is.
     pub fn and_all(&mut self, other: &Self) {
         self.and(&other.sql, other.values.iter().cloned());

@@ -71,14 +71,19 @@ impl Cache {
         wanted: Wanted,
         effort: Effort,
     ) -> Option<Found<SessionRow>> {
-        let Some(conditions) = table.conditions(question) else { return Some(wanted.found(0, Vec::new())) };
-        // The number is known at once for one condition; for several, all matches are looked for.
         let mut matches = if effort == Effort::Any { self.cached(question) } else { None };
-        let count = match (&matches, table.count_at_once(&conditions)) {
-            (Some(matches), _) => matches.count(table),
-            (None, Some(count)) => count,
-            (None, None) if effort == Effort::Little => return None,
-            (None, None) => matches.insert(self.matches(table, question)).count(table),
+        // Words cost as much to look up as all else of a page together. Where the matches are cached, nothing asks for them.
+        let is_known = matches.is_some() && !question.filter.search.is_empty();
+        let conditions = if is_known { Some(Vec::new()) } else { table.conditions(question) };
+        let Some(mut conditions) = conditions else { return Some(wanted.found(0, Vec::new())) };
+        // The number is known at once for one condition; for several, all matches are looked for.
+        let count = match &matches {
+            Some(matches) => matches.count(table),
+            None => match table.count_at_once(&conditions) {
+                Some(count) => count,
+                None if effort == Effort::Little => return None,
+                None => matches.insert(self.matches_by(table, question, &mut conditions)).count(table),
+            },
         };
         let Some(window) = wanted.window(whole(count)) else { return Some(wanted.found(whole(count), Vec::new())) };
         let search = Search { table, question, conditions: &conditions, count, effort };
@@ -100,7 +105,7 @@ impl Cache {
             slots: table.slots() as usize,
             count,
             page,
-            is_all: conditions.is_empty(),
+            is_all: matches.as_deref().map_or(conditions.is_empty(), |matches| matches!(matches, Matches::All)),
             is_selected: conditions.is_empty() || matches.is_some(),
             has_order: table.has_order(key),
             is_simple: by.is_plain() || by.is_turned(),
@@ -156,7 +161,7 @@ impl Cache {
 
     /// How many of the matches there are of each kind; `today` is in days since 1970.
     pub fn facets(&self, table: &Table, question: &Question, today: i64) -> Facets {
-        let mut answer = self.take_answer(table, question);
+        let mut answer = self.take_answer(question, || table.select(question));
         let known = answer.facets.take().filter(|(day, _)| *day == today).map(|(_, facets)| facets);
         let facets = known.unwrap_or_else(|| table.facets(&answer.matches, today));
         answer.facets = Some((today, facets.clone()));
@@ -194,14 +199,23 @@ impl Cache {
     }
 
     fn matches(&self, table: &Table, question: &Question) -> Arc<Matches> {
-        let answer = self.take_answer(table, question);
+        self.matches_of(question, || table.select(question))
+    }
+
+    /// The same, where the conditions of the question are known.
+    fn matches_by(&self, table: &Table, question: &Question, conditions: &mut [Condition]) -> Arc<Matches> {
+        self.matches_of(question, || table.select_by(conditions))
+    }
+
+    fn matches_of(&self, question: &Question, select: impl FnOnce() -> Matches) -> Arc<Matches> {
+        let answer = self.take_answer(question, select);
         let matches = Arc::clone(&answer.matches);
         self.keep(answer);
         matches
     }
 
     /// Takes the answer to a question out of the cache, or makes it.
-    fn take_answer(&self, table: &Table, question: &Question) -> Answer {
+    fn take_answer(&self, question: &Question, select: impl FnOnce() -> Matches) -> Answer {
         let mut answers = lock(&self.answers);
         if let Some(at) = answers.iter().position(|answer| answer.question == *question) {
             self.hits.fetch_add(1, Ordering::Relaxed);
@@ -209,7 +223,7 @@ impl Cache {
         }
         drop(answers);
         self.misses.fetch_add(1, Ordering::Relaxed);
-        Answer { question: question.clone(), matches: Arc::new(table.select(question)), facets: None }
+        Answer { question: question.clone(), matches: Arc::new(select()), facets: None }
     }
 
     /// Puts an answer in front and drops the oldest, so that the others fit.

@@ -119,23 +119,27 @@ fn size_of(sources: &[Source<'_>]) -> usize {
 impl Table {
     /// The sessions that match.
     pub fn select(&self, question: &Question) -> Matches {
-        let Some(mut conditions) = self.conditions(question) else { return Matches::Few(Vec::new()) };
+        self.conditions(question).map_or_else(|| Matches::Few(Vec::new()), |mut conditions| self.select_by(&mut conditions))
+    }
+
+    /// The sessions that fulfil these.
+    pub fn select_by(&self, conditions: &mut [Condition]) -> Matches {
         if conditions.is_empty() {
             return Matches::All;
         }
-        if let Some(sources) = self.narrowest(&conditions) {
+        if let Some(sources) = self.narrowest(conditions) {
             let candidates = size_of(&sources);
             if candidates * PASS <= self.slots() as usize || candidates <= 256 {
-                return Matches::Few(self.gather(&sources, &conditions));
+                return Matches::Few(self.gather(&sources, conditions));
             }
         }
-        for condition in &mut conditions {
+        for condition in &mut *conditions {
             if let Condition::Term(term) = condition {
                 term.bits = Some([bits_of(&term.users), bits_of(&term.agents), bits_of(&term.addresses)]);
             }
         }
         let mut bits = self.live.clone();
-        for condition in &conditions {
+        for condition in &*conditions {
             self.pass(&mut bits, condition);
         }
         let count = bits.iter().map(|word| word.count_ones() as usize).sum();
