@@ -1,10 +1,12 @@
 //! The API's description: OpenAPI 3.1, made from the handlers, and a page to browse it.
 
+use std::io::Read;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use flate2::read::GzDecoder;
 use serde_json::json;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
@@ -247,21 +249,20 @@ static PAGE: LazyLock<StaticFile> =
 static START: LazyLock<StaticFile> =
     LazyLock::new(|| StaticFile::new("text/javascript; charset=utf-8", "no-store", include_str!("../../static/browser.js")));
 
-/// Swagger UI's files, as they come with its crate.
-const SWAGGER_FILES: [&str; 5] =
-    ["index.css", "swagger-initializer.js", "swagger-ui-bundle.js", "swagger-ui-standalone-preset.js", "swagger-ui.css"];
+/// A file of Swagger UI, as the build compressed it.
+fn swagger(kind: &'static str, compressed: &[u8]) -> StaticFile {
+    let mut content = Vec::new();
+    if let Err(error) = GzDecoder::new(compressed).read_to_end(&mut content) {
+        tracing::error!(%error, "a file of the page of the API's description could not be read");
+    }
+    StaticFile::new(kind, "public, max-age=86400", content)
+}
 
-/// Those of them that are there, by name.
-static SWAGGER: LazyLock<Vec<(&'static str, StaticFile)>> = LazyLock::new(|| {
-    let config = std::sync::Arc::new(utoipa_swagger_ui::Config::from("/api/v3/schema/"));
-    let load = |name: &'static str| {
-        let extension = std::path::Path::new(name).extension();
-        let found = utoipa_swagger_ui::serve(name, std::sync::Arc::clone(&config)).ok().flatten()?;
-        let kind = if extension.is_some_and(|extension| extension == "css") { "text/css" } else { "text/javascript" };
-        Some((name, StaticFile::new(kind, "public, max-age=86400", found.bytes.into_owned())))
-    };
-    SWAGGER_FILES.into_iter().filter_map(load).collect()
+static SWAGGER_JS: LazyLock<StaticFile> = LazyLock::new(|| {
+    swagger("text/javascript; charset=utf-8", include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")))
 });
+static SWAGGER_CSS: LazyLock<StaticFile> =
+    LazyLock::new(|| swagger("text/css; charset=utf-8", include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz"))));
 
 /// `/api/v3/`: a page to browse the description.
 pub async fn browser() -> Response {
@@ -270,11 +271,10 @@ pub async fn browser() -> Response {
 
 /// The page's own files.
 pub async fn browser_file(Path(file): Path<String>) -> Response {
-    if file == "start.js" {
-        return START.answer();
-    }
-    match SWAGGER.iter().find(|(name, _)| *name == file) {
-        Some((_, found)) => found.answer(),
-        None => StatusCode::NOT_FOUND.into_response(),
+    match file.as_str() {
+        "start.js" => START.answer(),
+        "swagger-ui-bundle.js" => SWAGGER_JS.answer(),
+        "swagger-ui.css" => SWAGGER_CSS.answer(),
+        _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
