@@ -59,8 +59,8 @@ async fn answer(app: &App, routes: Router, mut request: Request, next: Next) -> 
     let (request, asked) = ui::error::page_asked(request);
     let response = http::caught(next.run(request), internal).await;
     let Some(asked) = asked else { return response };
-    let response = ui::resume::carry(app, routes, &asked, response).await;
-    ui::error::dress(app, asked, response).await
+    let response = Box::pin(ui::resume::carry(app, routes, &asked, response)).await;
+    Box::pin(ui::error::dress(app, asked, response)).await
 }
 
 /// Serves on the listeners until `stop` is done, then lets running requests finish.

@@ -77,27 +77,30 @@ pub async fn authentik_envoy(State(app): State<App>, request: Request) -> Respon
 async fn answer(app: &App, kind: Kind, words: Words, slug: &str, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let (started, about) = (Instant::now(), OnceLock::new());
-    let response = shelter(app, async {
-        // The proxy in front of Rollcall itself is trusted, and strangers reach it.
-        let is_at_home = match parts.headers.single("host") {
-            Ok(Some(host)) => Host::parse(host).is_some_and(|host| hosts::is_own(&app.config, &host)),
-            Ok(None) | Err(_) => false,
-        };
-        if is_at_home || app.config.http.public_url.is_none() {
-            return Ok(StatusCode::NOT_FOUND.into_response());
-        }
-        if hosts::trusted_peer(app, &parts.extensions).is_none() {
-            hosts::tell_of_stranger(&parts.extensions);
-            return Ok(answer::forbidden());
-        }
-        match read(app, kind, slug, &parts).await? {
-            Some((asked, guarded)) => {
-                drop(about.set(Arc::clone(&guarded.application)));
-                judged(app, (kind, words), &asked, &guarded, &parts).await
+    let response = shelter(
+        app,
+        Box::pin(async {
+            // The proxy in front of Rollcall itself is trusted, and strangers reach it.
+            let is_at_home = match parts.headers.single("host") {
+                Ok(Some(host)) => Host::parse(host).is_some_and(|host| hosts::is_own(&app.config, &host)),
+                Ok(None) | Err(_) => false,
+            };
+            if is_at_home || app.config.http.public_url.is_none() {
+                return Ok(StatusCode::NOT_FOUND.into_response());
             }
-            None => Ok(answer::forbidden()),
-        }
-    })
+            if hosts::trusted_peer(app, &parts.extensions).is_none() {
+                hosts::tell_of_stranger(&parts.extensions);
+                return Ok(answer::forbidden());
+            }
+            match read(app, kind, slug, &parts).await? {
+                Some((asked, guarded)) => {
+                    drop(about.set(Arc::clone(&guarded.application)));
+                    judged(app, (kind, words), &asked, &guarded, &parts).await
+                }
+                None => Ok(answer::forbidden()),
+            }
+        }),
+    )
     .await;
     probe::note(app, Some(kind), &parts, response.status()).await;
     let slug = about.get().map(|application| application.slug.as_str());
@@ -142,7 +145,8 @@ async fn judged(
         }
         let visit_of =
             Visit { guarded, place, words: place_words, query: asked.query.as_deref().unwrap_or_default(), parts, client };
-        let response = visit(app, visit_of).await?;
+        // In a box, as all that is rare here: what a check waits for is small.
+        let response = Box::pin(visit(app, visit_of)).await?;
         // Whatever the page is: the request does not reach the app.
         return Ok(if response.status().is_success() { instead_of_page(app, place, &response) } else { response });
     }
@@ -180,7 +184,7 @@ async fn judged(
             Some(response) => response,
             None => {
                 let bytes = answer::identity_size(guarded, who, words);
-                too_large(app, &guarded.application, (who, bytes), question).await?;
+                Box::pin(too_large(app, &guarded.application, (who, bytes), question)).await?;
                 answer::forbidden()
             }
         },

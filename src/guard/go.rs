@@ -37,10 +37,13 @@ const SHOWN: &str = "shown";
 pub async fn go(Shared(app): Shared<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let is_elsewhere = AtomicBool::new(true);
-    let mut response = shelter(&app, async {
-        is_elsewhere.store(Guarded::of_request(&app, &parts.headers).await?.is_some(), Ordering::Relaxed);
-        answer(&app, &parts).await
-    })
+    let mut response = shelter(
+        &app,
+        Box::pin(async {
+            is_elsewhere.store(Guarded::of_request(&app, &parts.headers).await?.is_some(), Ordering::Relaxed);
+            answer(&app, &parts).await
+        }),
+    )
     .await;
     // This address is on Rollcall's own host. Where a proxy passed it on from an app's host, nothing is said about https.
     if !is_elsewhere.into_inner() {

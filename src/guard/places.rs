@@ -46,23 +46,26 @@ pub struct Visit<'a> {
 /// `/.rollcall/…` and `/outpost.goauthentik.io/…`, as the proxy passes them on.
 pub async fn show(State(app): State<App>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let response = shelter(&app, async {
-        let Some((words, place)) = exact(parts.uri.path()) else { return Ok(StatusCode::NOT_FOUND.into_response()) };
-        if place == Place::Ping {
-            return Ok(StatusCode::NO_CONTENT.into_response());
-        }
-        if !matches!(parts.method, Method::GET | Method::HEAD) && place != Place::Denied {
-            return Ok((StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response());
-        }
-        let Some(client) = parts.extensions.get::<ClientInfo>() else { return Ok(answer::forbidden()) };
-        match Guarded::of_request(&app, &parts.headers).await? {
-            Some(guarded) => {
-                let query = parts.uri.query().unwrap_or_default();
-                visit(&app, Visit { guarded: &guarded, place, words, query, parts: &parts, client }).await
+    let response = shelter(
+        &app,
+        Box::pin(async {
+            let Some((words, place)) = exact(parts.uri.path()) else { return Ok(StatusCode::NOT_FOUND.into_response()) };
+            if place == Place::Ping {
+                return Ok(StatusCode::NO_CONTENT.into_response());
             }
-            None => Ok(StatusCode::NOT_FOUND.into_response()),
-        }
-    })
+            if !matches!(parts.method, Method::GET | Method::HEAD) && place != Place::Denied {
+                return Ok((StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response());
+            }
+            let Some(client) = parts.extensions.get::<ClientInfo>() else { return Ok(answer::forbidden()) };
+            match Guarded::of_request(&app, &parts.headers).await? {
+                Some(guarded) => {
+                    let query = parts.uri.query().unwrap_or_default();
+                    visit(&app, Visit { guarded: &guarded, place, words, query, parts: &parts, client }).await
+                }
+                None => Ok(StatusCode::NOT_FOUND.into_response()),
+            }
+        }),
+    )
     .await;
     probe::note(&app, None, &parts, response.status()).await;
     response

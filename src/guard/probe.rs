@@ -24,7 +24,7 @@ pub async fn note(app: &App, kind: Option<Kind>, parts: &Parts, status: StatusCo
     let Some(id) = proofs(parts).into_iter().find_map(|proof| probes::open(app, &proof)) else { return };
     let seen = seen(app, kind, parts, status);
     // The answer does not wait for a database that is slow.
-    let kept = tokio::time::timeout(app.config.guard.time_limit, probes::keep(app, id, &seen)).await;
+    let kept = tokio::time::timeout(app.config.guard.time_limit, Box::pin(probes::keep(app, id, &seen))).await;
     if !matches!(kept, Ok(Ok(()))) {
         tracing::warn!("what was seen of a probe of a proxy could not be written");
     }

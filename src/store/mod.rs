@@ -28,6 +28,7 @@ use std::sync::Arc;
 use crate::config::{Location, Password, PoolConfig};
 use crate::domain::Timestamp;
 use crate::store::applications::cache::ApplicationCache;
+use crate::store::db::transactions::work_of;
 use crate::store::db::{migrate, postgres, sqlite};
 use crate::store::events::counts::EventCounts;
 use crate::store::people::texts::UserTexts;
@@ -201,10 +202,11 @@ impl Store {
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match &self.database {
+        let (work, given) = work_of(work);
+        given.after(match &self.database {
             Database::Sqlite(sqlite) => sqlite.long_read(work).await,
             Database::Postgres(postgres) => postgres.long_read(work).await,
-        }
+        })
     }
 
     /// Runs `work` in a transaction and commits it when it returns `Ok`. When this returns, the
@@ -221,10 +223,11 @@ impl Store {
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match &self.database {
+        let (work, given) = work_of(work);
+        given.after(match &self.database {
             Database::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Durable).await,
-            Database::Postgres(postgres) => postgres.write(work).await,
-        }
+            Database::Postgres(postgres) => Box::pin(postgres.write(work)).await,
+        })
     }
 
     /// Runs statements whose effect a power loss within about a second may undo: guesses. SQLite's
@@ -241,10 +244,11 @@ impl Store {
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match &self.database {
+        let (work, given) = work_of(work);
+        given.after(match &self.database {
             Database::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Soon).await,
-            Database::Postgres(postgres) => postgres.write_soon(work).await,
-        }
+            Database::Postgres(postgres) => Box::pin(postgres.write_soon(work)).await,
+        })
     }
 
     /// As [`Store::write`], for a write that changes very many rows: on SQLite its transaction
@@ -258,10 +262,11 @@ impl Store {
         R: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match &self.database {
+        let (work, given) = work_of(work);
+        given.after(match &self.database {
             Database::Sqlite(sqlite) => sqlite.write(work, sqlite::Kind::Large).await,
-            Database::Postgres(postgres) => postgres.write(work).await,
-        }
+            Database::Postgres(postgres) => Box::pin(postgres.write(work)).await,
+        })
     }
 
     /// Announces that this process writes very much: SQLite's writer then has a larger page cache

@@ -73,10 +73,14 @@ impl Tls {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// What `rollcall check` says of it by this host name and these parameters.
-    fn check(&self, host: &str, parameters: &str) -> Done {
+    /// What `rollcall check` says of it by this host name, these parameters and `database.root_certificate`.
+    fn check(&self, host: &str, parameters: &str, root: Option<&str>) -> Done {
         let url = format!("postgres://rollcall@{host}:{}/postgres?{parameters}", self.port);
-        Home::sqlite().with("ROLLCALL_DATABASE__URL", &url).run(&["check"])
+        let mut home = Home::sqlite().with("ROLLCALL_DATABASE__URL", &url);
+        if let Some(root) = root {
+            home = home.with("ROLLCALL_DATABASE__ROOT_CERTIFICATE", root);
+        }
+        home.run(&["check"])
     }
 }
 
@@ -91,19 +95,25 @@ fn postgres_is_verified_as_the_url_says() {
     let Some(bin) = programs() else { return skip("PostgreSQL's initdb is not installed") };
     let server = Tls::start(bin);
     let (ca, other) = (server.file("ca.crt"), server.file("other.crt"));
-    for (host, parameters, is_accepted) in [
-        ("localhost", format!("sslmode=verify-full&sslrootcert={ca}"), true),
-        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={ca}"), false),
-        ("localhost", format!("sslmode=verify-full&sslrootcert={other}"), false),
-        ("localhost", "sslmode=verify-full".into(), false),
-        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={ca}"), true),
-        ("localhost", format!("sslmode=verify-ca&sslrootcert={other}"), false),
-        ("localhost", format!("sslmode=require&sslrootcert={ca}"), true),
-        ("localhost", "sslmode=disable".into(), false),
+    let named = |root: &String| format!("sslmode=verify-full&sslrootcert={root}");
+    let full = || "sslmode=verify-full".to_owned();
+    for (host, parameters, root, is_accepted) in [
+        ("localhost", named(&ca), None, true),
+        ("127.0.0.1", named(&ca), None, false),
+        ("localhost", named(&other), None, false),
+        ("localhost", full(), None, false),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={ca}"), None, true),
+        ("localhost", format!("sslmode=verify-ca&sslrootcert={other}"), None, false),
+        ("localhost", format!("sslmode=require&sslrootcert={ca}"), None, true),
+        ("localhost", "sslmode=disable".into(), None, false),
+        ("localhost", full(), Some(&ca), true),
+        ("127.0.0.1", full(), Some(&ca), false),
+        ("localhost", full(), Some(&other), false),
+        ("localhost", named(&ca), Some(&ca), false),
     ] {
-        let done = server.check(host, &parameters);
+        let done = server.check(host, &parameters, root.map(String::as_str));
         let said = done.out.lines().find(|line| line.contains(" database: ")).unwrap_or_else(|| panic!("{done:?}"));
-        assert_eq!(!said.starts_with("wrong"), is_accepted, "{host} {parameters}: {said}");
+        assert_eq!(!said.starts_with("wrong"), is_accepted, "{host} {parameters} {root:?}: {said}");
         assert!(!is_accepted || said.contains("PostgreSQL"), "{said}");
     }
 }

@@ -102,7 +102,7 @@ pub async fn check(app: &App, question: Question<'_>) -> Result<Option<Judged>, 
         let is_sign_in_alone = unknown.decision.missing() == [Missing::SignIn];
         if let Some(given) = question.password.filter(|_| is_sign_in_alone) {
             // It reads the rules itself.
-            let judged = password::check(app, &application, question, given, now).await?;
+            let judged = Box::pin(password::check(app, &application, question, given, now)).await?;
             match judged {
                 Some(judged) => return Ok(Some(judged)),
                 None => {
@@ -227,7 +227,7 @@ async fn with_session(
         if judgement.decision.can_be_proved() {
             return Ok(Verdict::Prove(judgement.decision));
         }
-        return refuse(app, application, question, &judgement, &session).await;
+        return Box::pin(refuse(app, application, question, &judgement, &session)).await;
     }
     let uses = application.guard().map(|guard| guard.uses).unwrap_or_default();
     if uses == Uses::All || question.is_navigation {

@@ -64,9 +64,9 @@ pub(in crate::actions) async fn admit(
     request_id: &str,
 ) -> Result<Admission, StoreError> {
     if session.proved_ip != Some(client.ip) && app.config.sessions.bindings().is_any() {
-        match binding::judge(app, &session, client, request_id).await? {
+        match Box::pin(binding::judge(app, &session, client, request_id)).await? {
             Some(moved) if moved.action == MoveAction::End => {
-                binding::end(app, key, moved, client, request_id).await?;
+                Box::pin(binding::end(app, key, moved, client, request_id)).await?;
                 return Ok(Admission::Moved);
             }
             Some(moved) if moved.action == MoveAction::Confirm => return Ok(Admission::Unproved(session)),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use crate::store::db::pending::{self, Pending, Tally};
 use crate::store::db::seen::SeenLog;
 use crate::store::db::statements::{Statement, insert_statements};
-use crate::store::db::value::{FromRow, Value};
+use crate::store::db::value::{FromRow, Row, Value};
 use crate::store::db::{postgres, sqlite};
 use crate::store::error::StoreError;
 
@@ -49,15 +49,30 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer or a row cannot be read.
     pub async fn all<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
+        let mut all = Vec::new();
+        let mut take = |row: &mut Row<'_>| {
+            all.push(T::from_row(row)?);
+            Ok(())
+        };
+        self.each(sql, values, &mut take).await?;
+        Ok(all)
+    }
+
+    /// Gives each row of a query to `take`. It is compiled once for all kinds of rows.
+    async fn each(&self, sql: &str, values: &[Value], take: &mut sqlite::TakeRow<'_>) -> Result<(), StoreError> {
         let _timer = Timer::of(sql);
-        match self {
-            Self::SqliteRead(sqlite) => sqlite.with_reader(|connection| sqlite::all(connection, sql, values)),
-            Self::SqliteWrite(connection, _) => sqlite::all(&sqlite::lock(connection), sql, values),
-            Self::PostgresRead(postgres) => postgres.all(sql, values).await,
-            Self::PostgresWrite(client, pending) => {
-                postgres::all(*client, sql, values).await.inspect_err(|error| pending.note(error))
+        // In a box: what waits for PostgreSQL is large, and would be part of every future of the program.
+        let rows = match self {
+            Self::SqliteRead(sqlite) => {
+                return sqlite.with_reader(|connection| sqlite::each(connection, sql, values, take));
             }
-        }
+            Self::SqliteWrite(connection, _) => return sqlite::each(&sqlite::lock(connection), sql, values, take),
+            Self::PostgresRead(postgres) => Box::pin(postgres.rows(sql, values)).await?,
+            Self::PostgresWrite(client, pending) => {
+                Box::pin(postgres::rows(client, sql, values)).await.inspect_err(|error| pending.note(error))?
+            }
+        };
+        rows.iter().try_for_each(|row| take(&mut Row::postgres(row)))
     }
 
     /// The first row of a query.
@@ -78,7 +93,7 @@ impl Db<'_> {
             Self::SqliteRead(_) | Self::PostgresRead(_) => Err(StoreError::Failed("a write outside a transaction".into())),
             Self::SqliteWrite(connection, _) => sqlite::execute(&sqlite::lock(connection), sql, values),
             Self::PostgresWrite(client, pending) => {
-                postgres::execute(*client, sql, values).await.inspect_err(|error| pending.note(error))
+                Box::pin(postgres::execute(client, sql, values)).await.inspect_err(|error| pending.note(error))
             }
         }
     }

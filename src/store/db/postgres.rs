@@ -15,7 +15,7 @@ use crate::store::db::connect::{self, Target};
 use crate::store::db::password::{CurrentPassword, WithPassword};
 use crate::store::db::pending::SLOTS;
 use crate::store::db::seen::SeenLog;
-use crate::store::{FromRow, Row, StoreError, Value};
+use crate::store::{StoreError, Value};
 
 /// How long to wait for a connection before giving up.
 const WAIT: Duration = Duration::from_secs(5);
@@ -120,12 +120,12 @@ impl Postgres {
 
     /// All rows of a query outside of a transaction. If its connection proves unusable, the query
     /// is retried on another one; it changes nothing.
-    pub(in crate::store) async fn all<T: FromRow>(&self, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
+    pub(in crate::store) async fn rows(&self, sql: &str, values: &[Value]) -> Result<Vec<tokio_postgres::Row>, StoreError> {
         let client = self.client().await?;
-        match all(&client, sql, values).await {
+        match rows(&client, sql, values).await {
             Err(StoreError::Stale(_)) => {
                 self.throw_away(client);
-                all(&self.client().await?, sql, values).await
+                rows(&self.client().await?, sql, values).await
             }
             answered => answered,
         }
@@ -317,21 +317,17 @@ fn parameters(values: &[Value]) -> Vec<&(dyn tokio_postgres::types::ToSql + Sync
     values.iter().map(|value| value as &(dyn tokio_postgres::types::ToSql + Sync)).collect()
 }
 
-pub(in crate::store) async fn all<T: FromRow>(
-    client: &impl GenericClient,
-    sql: &str,
-    values: &[Value],
-) -> Result<Vec<T>, StoreError> {
+/// All rows of a query on this connection.
+pub(in crate::store) async fn rows(client: &Object, sql: &str, values: &[Value]) -> Result<Vec<tokio_postgres::Row>, StoreError> {
     let statement = client.prepare_cached(sql).await?;
-    let rows = client.query(&statement, &parameters(values)).await?;
-    rows.iter().map(|row| T::from_row(&mut Row::postgres(row))).collect()
+    Ok(client.query(&statement, &parameters(values)).await?)
 }
 
 pub(in crate::store) async fn prepare(client: &Object, sql: &str) -> Result<(), StoreError> {
     Ok(client.prepare_cached(sql).await.map(drop)?)
 }
 
-pub(in crate::store) async fn execute(client: &impl GenericClient, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+pub(in crate::store) async fn execute(client: &Object, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
     let statement = client.prepare_cached(sql).await?;
     Ok(client.execute(&statement, &parameters(values)).await?)
 }

@@ -234,7 +234,7 @@ impl<'a> Row<'a> {
 }
 
 /// What a row is read into.
-pub trait FromRow: Sized {
+pub trait FromRow: Sized + Send {
     /// Reads the columns of one row, from left to right.
     ///
     /// # Errors

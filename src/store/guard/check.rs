@@ -58,7 +58,9 @@ fn read_who(row: &mut Row<'_>, username: String) -> Result<Subject, StoreError> 
     };
     let corrupt = || StoreError::Corrupt("the groups of a user");
     let mut listed: Vec<GroupJson> = serde_json::from_str(&row.text()?).map_err(|_| corrupt())?;
-    listed.sort_unstable_by(|one, other| one.1.cmp(&other.1));
+    listed.sort_unstable_by(|one, other| (&one.1, &one.0).cmp(&(&other.1, &other.0)));
+    // A group that is reached in two ways is listed twice. To take one of each in SQL needs a table of its own.
+    listed.dedup_by(|one, other| one.0 == other.0);
     let (mut ids, mut groups) = (Vec::with_capacity(listed.len()), Vec::with_capacity(listed.len()));
     for GroupJson(uuid, name) in listed {
         ids.push(Uuid::try_parse(&uuid).map_err(|_| corrupt())?);
@@ -74,8 +76,8 @@ macro_rules! person_columns {
         concat!(
             "u.uuid, u.uid, u.name, u.email, u.is_email_verified, u.attributes, (SELECT ",
             $groups,
-            " FROM groups g WHERE g.id IN (SELECT a.ancestor_id FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id ",
-            "WHERE m.user_id = u.id)) "
+            " FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id JOIN groups g ON g.id = a.ancestor_id ",
+            "WHERE m.user_id = u.id) "
         )
     };
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{SESSIONS, SIGN_IN_FLOW, TestApp};
+use crate::support::{SESSIONS, SIGN_IN_FLOW, TestApp, TestDb};
 
 db_test!(every_address_answers_with_security_headers, |db| async move {
     let app = TestApp::new(db).await;
@@ -92,6 +92,24 @@ db_test!(over_https_cookies_are_bound_to_the_host, |db| async move {
     let plain = pair(&session).replace("__Host-", "");
     caller.with_header("cookie", &plain).get(SESSIONS).await.assert_status(403);
 });
+
+#[tokio::test]
+async fn hsts_is_for_the_host_for_its_subdomains_or_off() {
+    let old = "HTTP__HSTS_INCLUDE_SUBDOMAINS";
+    for (setting, value, want) in [
+        ("HTTP__HSTS", "off", None),
+        ("HTTP__HSTS", "host", Some("max-age=31536000")),
+        ("HTTP__HSTS", "subdomains", Some("max-age=31536000; includeSubDomains")),
+        (old, "true", Some("max-age=31536000; includeSubDomains")),
+        (old, "false", Some("max-age=31536000")),
+    ] {
+        let settings =
+            [("HTTP__PUBLIC_URL", "https://sessions.example"), ("HTTP__TRUSTED_PROXIES", "127.0.0.0/8"), (setting, value)];
+        let app = TestApp::with(TestDb::sqlite(), &settings).await;
+        let answer = app.anonymous().with_header("x-forwarded-proto", "https").get("/sign-in").await;
+        assert_eq!(answer.header("strict-transport-security"), want, "{setting}={value}");
+    }
+}
 
 db_test!(only_trusted_proxies_say_where_a_client_is, |db| async move {
     let app = TestApp::with(db, &[("HTTP__TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")]).await;

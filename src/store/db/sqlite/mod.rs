@@ -27,7 +27,7 @@ mod writer;
 use crate::store::db::sqlite::wal::{Wal, exit_if_unflushed};
 use crate::store::db::sqlite::writer::{Job, Writer, run_writer};
 pub use writer::Kind;
-pub(in crate::store) use writer::{Outcome, Work};
+pub(in crate::store) use writer::{JobWork, Outcome};
 
 use crate::files;
 use crate::store::db::seen::SeenLog;
@@ -198,7 +198,7 @@ impl Sqlite {
     /// stopped.
     pub(in crate::store) async fn submit<T>(
         &self,
-        work: Work,
+        work: JobWork,
         kind: Kind,
         answered: oneshot::Receiver<T>,
     ) -> Result<T, StoreError> {
@@ -272,24 +272,43 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreEr
 }
 
 /// `$1` → `?1`: in SQLite, `$1` is a parameter with a name.
-fn numbered(sql: &str) -> String {
-    sql.replace('$', "?")
+fn numbered(sql: &str) -> Result<String, StoreError> {
+    // A loop over bytes, which the compiler turns into few instructions: it runs for every statement.
+    let text = sql.bytes().map(|byte| if byte == b'$' { b'?' } else { byte }).collect();
+    String::from_utf8(text).map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+/// What a row of a query is given to.
+pub(in crate::store) type TakeRow<'a> = dyn FnMut(&mut Row<'_>) -> Result<(), StoreError> + Send + 'a;
+
+/// Gives each row of a query to `take`.
+pub(in crate::store) fn each(
+    connection: &Connection,
+    sql: &str,
+    values: &[Value],
+    take: &mut TakeRow<'_>,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(&numbered(sql)?)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    while let Some(row) = rows.next()? {
+        take(&mut Row::sqlite(row))?;
+    }
+    Ok(())
 }
 
 /// All rows of a query.
 pub(in crate::store) fn all<T: FromRow>(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare_cached(&numbered(sql))?;
-    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
     let mut all = Vec::new();
-    while let Some(row) = rows.next()? {
-        all.push(T::from_row(&mut Row::sqlite(row))?);
-    }
+    each(connection, sql, values, &mut |row| {
+        all.push(T::from_row(row)?);
+        Ok(())
+    })?;
     Ok(all)
 }
 
 /// Runs a statement. Gives the number of rows that it changed.
 pub(in crate::store) fn execute(connection: &Connection, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
-    let changed = connection.prepare_cached(&numbered(sql))?.execute(rusqlite::params_from_iter(values))?;
+    let changed = connection.prepare_cached(&numbered(sql)?)?.execute(rusqlite::params_from_iter(values))?;
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
 }
 

@@ -22,11 +22,11 @@ const WRITER: &str = "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; P
 /// A write. It gets the connection, inside a transaction, and says whether to keep its changes and
 /// how to answer. With `Err`, there is no transaction: it answers with the reason and returns
 /// `None`.
-pub(in crate::store) type Work = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
+pub(in crate::store) type JobWork = Box<dyn FnOnce(Result<&Mutex<Connection>, String>) -> Option<Outcome> + Send>;
 
 /// A write in the queue.
 pub(super) struct Job {
-    pub work: Work,
+    pub work: JobWork,
     pub kind: Kind,
 }
 
@@ -212,7 +212,7 @@ mod tests {
     /// A write of this name, kept or not, which tells its result.
     fn job(name: &'static str, kind: Kind, keep: bool, told: &Sender<Told>) -> Job {
         let told = told.clone();
-        let work: Work = Box::new(move |connection| {
+        let work: JobWork = Box::new(move |connection| {
             let Ok(connection) = connection else {
                 told.send((name, false)).unwrap();
                 return None;
