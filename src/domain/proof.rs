@@ -2,7 +2,7 @@
 //!
 //! A proof that is stored for a later step of a sign-in holds the generation of the user's
 //! credentials, which is compared with the present one when the proof is used (`docs/sessions.md`,
-//! "What a proof hangs on").
+//! "When an unfinished sign-in or link becomes invalid").
 
 use sha2::{Digest, Sha256};
 

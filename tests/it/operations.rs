@@ -1,4 +1,4 @@
-//! `docs/operations.md`: every operation of the API, made from the description, which comes from the
+//! `docs/api-operations.md`: every operation of the API, made from the description, which comes from the
 //! router. `UPDATE_DOCS=1` writes it. What the document calls absent must be absent.
 
 use std::fmt::Write as _;
@@ -71,5 +71,5 @@ fn the_document_of_operations_is_what_the_router_has() {
     for (path, _) in ABSENT {
         assert!(description["paths"][path].is_null(), "{path} is there; take it off the list of what is not");
     }
-    compare("docs/operations.md", &document(&description));
+    compare("docs/api-operations.md", &document(&description));
 }

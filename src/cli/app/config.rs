@@ -6,7 +6,7 @@ use crate::actions::app::App;
 use crate::cli::app::find;
 use crate::cli::{Outcome, output};
 use crate::domain::guard::kind::Kind;
-use crate::guard::configuration::{self, Addresses};
+use crate::actions::guard::configuration::{self, Addresses};
 
 /// A kind of reverse proxy.
 #[derive(Clone, Copy, ValueEnum)]
