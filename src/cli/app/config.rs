@@ -3,10 +3,10 @@
 use clap::{Args, ValueEnum};
 
 use crate::actions::app::App;
+use crate::actions::guard::configuration::{self, Addresses};
 use crate::cli::app::find;
 use crate::cli::{Outcome, output};
 use crate::domain::guard::kind::Kind;
-use crate::actions::guard::configuration::{self, Addresses};
 
 /// A kind of reverse proxy.
 #[derive(Clone, Copy, ValueEnum)]
