@@ -36,7 +36,6 @@ use rollcall::domain::application::host::Host;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::listing::SessionFilter;
 use rollcall::domain::policy::{Policy, StoredLimits};
-use rollcall::domain::scope::Scopes;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Methods, Permission, PlainSecret, SessionId};
 use rollcall::store::applications::app_sessions::AppSessionFilter;
@@ -45,7 +44,7 @@ use rollcall::store::people::users::{NewUser, Rights, UserRow};
 
 use serde_json::json;
 
-use crate::applications::{add, open, server};
+use crate::applications::{add, open, server, token_request};
 use crate::support::TestApp;
 use crate::support::app::TestUser;
 
@@ -214,16 +213,7 @@ fn newcomer() -> NewUser {
 }
 
 fn request() -> TokenRequest {
-    TokenRequest {
-        intent: TokenIntent::Api,
-        identifier: None,
-        description: String::new(),
-        lives: None,
-        key: None,
-        scopes: Scopes::default(),
-        applications: Vec::new(),
-        is_readable: false,
-    }
+    token_request(TokenIntent::Api)
 }
 
 fn request_to_end() -> EndRequest {

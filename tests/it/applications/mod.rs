@@ -67,8 +67,13 @@ pub async fn open(app: &TestApp, session: &str, application: &Application, host:
 
 /// What an app password is made with, where a test is about nothing of it.
 pub fn app_password_request() -> TokenRequest {
+    token_request(TokenIntent::AppPassword)
+}
+
+/// The same for a token of this kind.
+pub fn token_request(intent: TokenIntent) -> TokenRequest {
     TokenRequest {
-        intent: TokenIntent::AppPassword,
+        intent,
         identifier: None,
         description: String::new(),
         lives: None,
