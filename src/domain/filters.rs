@@ -3,8 +3,8 @@
 //! A row says what a filter is called, which values it takes and what it is for. The API's parameters
 //! and their description, the command line's flags, the words of the search language
 //! ([`crate::domain::query`]) and the lines that the page of all sessions offers to copy are made from
-//! these rows. So a filter of sessions is added here, in [`SessionFilter`] and in the store. The tables of users and groups are in
-//! [`crate::domain::people_lists`].
+//! these rows. So a filter of sessions is added here, in [`SessionFilter`] and in the store. The tables of users
+//! and groups are in [`crate::domain::people_lists`].
 
 use crate::domain::address::{Address, Network};
 use crate::domain::clock::Timestamp;

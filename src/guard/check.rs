@@ -145,7 +145,7 @@ async fn judged(
         }
         let visit_of =
             Visit { guarded, place, words: place_words, query: asked.query.as_deref().unwrap_or_default(), parts, client };
-        // In a box, as all that is rare here: what a check waits for is small.
+        // Boxed, since it is rare: so the future of a check stays small.
         let response = Box::pin(visit(app, visit_of)).await?;
         // Whatever the page is: the request does not reach the app.
         return Ok(if response.status().is_success() { instead_of_page(app, place, &response) } else { response });

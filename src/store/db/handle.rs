@@ -61,7 +61,7 @@ impl Db<'_> {
     /// Gives each row of a query to `take`. It is compiled once for all kinds of rows.
     async fn each(&self, sql: &str, values: &[Value], take: &mut sqlite::TakeRow<'_>) -> Result<(), StoreError> {
         let _timer = Timer::of(sql);
-        // In a box: what waits for PostgreSQL is large, and would be part of every future of the program.
+        // Boxed: the future of a query to PostgreSQL is large, and would be part of every other future.
         let rows = match self {
             Self::SqliteRead(sqlite) => {
                 return sqlite.with_reader(|connection| sqlite::each(connection, sql, values, take));

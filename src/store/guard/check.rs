@@ -59,7 +59,7 @@ fn read_who(row: &mut Row<'_>, username: String) -> Result<Subject, StoreError> 
     let corrupt = || StoreError::Corrupt("the groups of a user");
     let mut listed: Vec<GroupJson> = serde_json::from_str(&row.text()?).map_err(|_| corrupt())?;
     listed.sort_unstable_by(|one, other| (&one.1, &one.0).cmp(&(&other.1, &other.0)));
-    // A group that is reached in two ways is listed twice. To take one of each in SQL needs a table of its own.
+    // A group that is reached in two ways is listed twice. SQLite would make a temporary table to list it once.
     listed.dedup_by(|one, other| one.0 == other.0);
     let (mut ids, mut groups) = (Vec::with_capacity(listed.len()), Vec::with_capacity(listed.len()));
     for GroupJson(uuid, name) in listed {
