@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::process::{Done, Home, ROLLCALL, eventually, finish, skip};
+use crate::process::{Done, Home, ROLLCALL, eventually, finish, free_port, skip};
 use crate::tls_database::{is_root, programs, ran};
 
 /// The configuration line of `rollcall check`, and its warnings.
@@ -133,7 +133,7 @@ struct WithPasswords {
 impl WithPasswords {
     fn start(bin: std::path::PathBuf) -> Self {
         let folder = tempfile::TempDir::new().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let this = Self { bin, folder, port };
         let root = this.folder.path().display().to_string();
         std::fs::write(this.file("pw"), "first one\n").unwrap();

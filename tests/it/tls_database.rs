@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::process::{Done, Home, skip};
+use crate::process::{Done, Home, free_port, skip};
 
 /// Runs a program to its end; it must succeed.
 pub fn ran(program: &Path, args: &[&str], is_of_postgres: bool) {
@@ -40,7 +40,7 @@ struct Tls {
 impl Tls {
     fn start(bin: PathBuf) -> Self {
         let folder = tempfile::TempDir::new().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let server = Self { bin, folder, port };
         for ca in ["ca", "other"] {
             server.openssl(&format!("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={ca} -keyout {ca}.key -out {ca}.crt"));

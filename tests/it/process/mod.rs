@@ -5,6 +5,7 @@ mod chromium;
 mod database;
 mod person;
 mod pooler;
+mod ports;
 mod server;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use chromium::Chromium;
 pub use database::{PostgresProxy, TestSchema};
 pub use person::Person;
 pub use pooler::TransactionPooler;
+pub use ports::free_port;
 pub use server::Server;
 
 /// The program under test.

@@ -5,8 +5,9 @@ use rollcall::domain::guard::kind::Kind;
 
 use super::echo::Echo;
 use super::guarded::{HOME, Person, WIKI, got};
-use super::process::{Proxy, free_port};
+use super::process::Proxy;
 use crate::guard::world::{PAGE, add_app};
+use crate::process::free_port;
 use crate::support::{TestApp, TestDb};
 
 /// The names that authentik's outposts send.

@@ -2,8 +2,8 @@
 
 use rollcall::domain::guard::kind::Kind;
 
-use super::process::{Proxy, free_port};
-use crate::process::{Done, Home, ROLLCALL, Server};
+use super::process::Proxy;
+use crate::process::{Done, Home, ROLLCALL, Server, free_port};
 
 const HOST: &str = "wiki.example";
 

@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::echo::Echo;
 use super::guarded::{HOME, Person, WIKI, got, the_app};
-use super::process::{Proxy, free_port};
+use super::process::Proxy;
 use crate::applications::app_password;
 use crate::guard::world::{Browser, PAGE, add_app};
-use crate::process::skip;
+use crate::process::{free_port, skip};
 use crate::support::{Answer, TestApp, TestDb};
 
 /// A key and a certificate for the app's host.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use rollcall::domain::guard::kind::Kind;
 use rollcall::guard::configuration::{self, Addresses};
 use tempfile::TempDir;
 
-use crate::process::skip;
+use crate::process::{free_port, skip};
 
 #[expect(clippy::disallowed_methods, reason = "a process is asked again and again whether it is there yet, or still")]
 fn nap() {
@@ -48,10 +48,6 @@ fn program(kind: Kind) -> Option<PathBuf> {
         skip(&format!("{kind} is not installed: see scripts/fetch-proxies"));
     }
     found
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }
 
 impl Proxy {

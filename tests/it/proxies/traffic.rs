@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::guarded::{HOME, Person, WIKI, got, set_up, the_app};
-use super::process::{Proxy, free_port};
+use super::process::Proxy;
 use crate::guard::world::add_app;
-use crate::process::skip;
+use crate::process::{free_port, skip};
 use crate::support::{SESSIONS, TestApp, TestDb};
 
 const PATIENCE: Duration = Duration::from_secs(10);

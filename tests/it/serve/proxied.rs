@@ -3,6 +3,7 @@
 use std::process::Child;
 
 use super::*;
+use crate::process::free_port;
 use crate::serve::tls::{Authority, connect};
 use crate::tls_database::is_root;
 
@@ -224,10 +225,6 @@ async fn from(ip: &str, port: u16) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(format!("{ip}:0").parse().unwrap()).unwrap();
     socket.connect(format!("127.0.0.1:{port}").parse().unwrap()).await.unwrap()
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test(flavor = "multi_thread")]
