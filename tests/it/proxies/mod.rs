@@ -3,6 +3,7 @@
 
 mod authentik;
 mod checked;
+mod curl;
 mod echo;
 mod faults;
 mod guarded;

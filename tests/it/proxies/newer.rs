@@ -52,25 +52,13 @@ fn with_tls(kind: Kind, printed: &str, port: u16, folder: &Path) -> Option<(Prox
     }
 }
 
-/// Status line, head and body of an answer over HTTP/2 and TLS, by curl.
+/// Status line, head and body of an answer over HTTP/2 and TLS.
 async fn curl(port: u16, path: &str, more: &[&str]) -> Option<String> {
-    let connect = format!("{WIKI}:443:127.0.0.1:{port}");
     let url = format!("https://{WIKI}{path}");
-    let fixed = ["-s", "-S", "-i", "-k", "--http2", "--path-as-is", "--max-time", "30", "--connect-to", &connect, &url];
-    let args: Vec<String> = fixed.iter().chain(more).map(|arg| (*arg).to_owned()).collect();
-    let mut command = Command::new("curl");
-    command.args(&args);
-    match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(text.starts_with("HTTP/2 "), "{args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-            Some(text)
-        }
-        Err(_) => {
-            skip("curl is not installed");
-            None
-        }
-    }
+    let args = [&["-k", "--http2", &url], more].concat();
+    let text = super::curl::curl((WIKI, 443), port, &args).await?;
+    assert!(text.starts_with("HTTP/2 "), "{args:?}: {text}");
+    Some(text)
 }
 
 async fn over_http2(kind: Kind, db: TestDb) {

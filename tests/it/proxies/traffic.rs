@@ -1,7 +1,6 @@
 //! What is more than a request and an answer, through guarded proxies: WebSockets, event streams, HTTP/2, gRPC, large
 //! heads.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +11,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::curl::curl;
 use super::guarded::{HOME, Person, WIKI, got, set_up, the_app};
 use super::process::Proxy;
 use crate::guard::world::add_app;
-use crate::process::{free_port, skip};
+use crate::process::free_port;
 use crate::support::{SESSIONS, TestApp, TestDb};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -146,27 +146,6 @@ db_test!(caddy_streams, |db| async move { streams(Kind::Caddy, db).await });
 db_test!(traefik_streams, |db| async move { streams(Kind::Traefik, db).await });
 db_test!(envoy_streams, |db| async move { streams(Kind::Envoy, db).await });
 
-/// Head and body of an answer, by curl. Without any answer it tries again: curl 7.88 loses one whose stream the server
-/// resets behind it, as Traefik does with a request whose body it did not read.
-async fn curl(port: u16, more: &[&str]) -> Option<String> {
-    let connect = format!("{WIKI}:80:127.0.0.1:{port}");
-    let fixed = ["-s", "-S", "-i", "--path-as-is", "--max-time", "20", "--connect-to", &connect];
-    let args: Vec<String> = fixed.iter().chain(more).map(|arg| (*arg).to_owned()).collect();
-    for _ in 0..5 {
-        let mut command = Command::new("curl");
-        command.args(&args);
-        match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
-            Ok(output) if output.stdout.is_empty() => {}
-            Ok(output) => return Some(String::from_utf8_lossy(&output.stdout).into_owned()),
-            Err(_) => {
-                skip("curl is not installed");
-                return None;
-            }
-        }
-    }
-    panic!("curl has no answer to {args:?}");
-}
-
 async fn large_and_newer(kind: Kind, db: TestDb) {
     let Some((app, echo, proxy)) = set_up(kind, db).await else { return };
     let person = Person::new(&app, &proxy);
@@ -205,7 +184,7 @@ async fn large_and_newer(kind: Kind, db: TestDb) {
     let version = if newer { "--http2-prior-knowledge" } else { "--http1.1" };
     let url = format!("http://{WIKI}/service/Method?x=1");
     let grpc = ["-X", "POST", "-H", "content-type: application/grpc+proto", "-H", "te: trailers", "--data-binary", "xxxxx"];
-    let Some(refused) = curl(proxy.port, &[&[version], grpc.as_slice(), &[&url]].concat()).await else { return };
+    let Some(refused) = curl((WIKI, 80), proxy.port, &[&[version], grpc.as_slice(), &[&url]].concat()).await else { return };
     // Envoy answers in gRPC's own words: 16 is UNAUTHENTICATED.
     let is_refused = match kind {
         Kind::Envoy => refused.starts_with("HTTP/2 200") && refused.contains("grpc-status: 16"),
@@ -214,15 +193,16 @@ async fn large_and_newer(kind: Kind, db: TestDb) {
     };
     assert!(is_refused && !refused.to_lowercase().contains("location:"), "{kind} {refused}");
     let known = format!("cookie: {cookie}");
-    let passed = curl(proxy.port, &[&[version, "-H", &known], grpc.as_slice(), &[&url]].concat()).await.unwrap();
+    let passed = curl((WIKI, 80), proxy.port, &[&[version, "-H", &known], grpc.as_slice(), &[&url]].concat()).await.unwrap();
     assert!(passed.contains(" 200") && passed.contains("[\"remote-user\",\"alice\"]"), "{kind} {passed}");
     assert!(passed.contains("\"path\":\"/service/Method?x=1\"") && passed.contains("\"method\":\"POST\""), "{kind} {passed}");
     if newer {
         // Over HTTP/2 rules and stripping are the same.
         let closed = format!("http://{WIKI}/x/../closed/a");
-        let closed = curl(proxy.port, &[version, "-H", &known, &closed]).await.unwrap();
+        let closed = curl((WIKI, 80), proxy.port, &[version, "-H", &known, &closed]).await.unwrap();
         assert!(!closed.contains(" 200"), "{kind} {closed}");
-        let forged = curl(proxy.port, &[version, "-H", "remote-user: admin", &format!("http://{WIKI}/public/a")]).await.unwrap();
+        let forged =
+            curl((WIKI, 80), proxy.port, &[version, "-H", "remote-user: admin", &format!("http://{WIKI}/public/a")]).await.unwrap();
         assert!(forged.contains(" 200") && !forged.contains("admin"), "{kind} {forged}");
     }
 }
