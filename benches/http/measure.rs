@@ -262,17 +262,7 @@ pub fn bulk_end(server: &Server, users: &[i64]) -> Bulk {
                 })
             })
             .collect();
-        let signing_in = scope.spawn(|| {
-            let (mut client, mut waits) = (Client::connect(&server.address), Vec::new());
-            let mut visitor = Visitor::meet(&mut client, 0);
-            while !is_over.load(Ordering::Relaxed) {
-                let asked = Instant::now();
-                visitor.sign_in(&mut client);
-                waits.push((asked, millis(asked)));
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            waits
-        });
+        let signing_in = scope.spawn(|| sign_in_until(server, &is_over));
         let mut client = Client::connect(&server.address);
         let ended_before = count_ended(&mut client);
         let (started, mut sessions) = (Instant::now(), 0);
@@ -297,6 +287,33 @@ pub fn bulk_end(server: &Server, users: &[i64]) -> Bulk {
         };
         let waits = [false, true].map(|is_later| Waits { read: longest(&reads, is_later), sign_in: longest(&sign_ins, is_later) });
         Bulk { sessions, users: users.len(), seconds: (signed_out - started).as_secs_f64(), moving, waits }
+    })
+}
+
+/// One person signs in again and again, with 20 ms between: when each was asked for, and what it took in milliseconds.
+fn sign_in_until(server: &Server, is_over: &AtomicBool) -> Vec<(Instant, f64)> {
+    let (mut client, mut waits) = (Client::connect(&server.address), Vec::new());
+    let mut visitor = Visitor::meet(&mut client, 0);
+    while !is_over.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        visitor.sign_in(&mut client);
+        waits.push((asked, millis(asked)));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    waits
+}
+
+/// How long a piece of work took, in seconds; and what the sign-ins waited that one person made meanwhile, in
+/// milliseconds.
+pub fn while_people_sign_in(server: &Server, work: impl FnOnce()) -> (f64, Vec<f64>) {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let signing_in = scope.spawn(|| sign_in_until(server, &is_over));
+        let started = Instant::now();
+        work();
+        let seconds = started.elapsed().as_secs_f64();
+        is_over.store(true, Ordering::Relaxed);
+        (seconds, signing_in.join().unwrap().into_iter().map(|(_, wait)| wait).collect())
     })
 }
 
