@@ -291,7 +291,7 @@ fn back_up(server: &Server, place: &Place, report: &mut Report) {
     let p99 = waits[(waits.len() - 1) * 99 / 100];
     let megabytes = std::fs::metadata(&file).unwrap().len() / 1_000_000;
     report.note(&format!(
-        "{BACKUP}: {seconds:.1} s for {megabytes} MB, bound 20 s for a million sessions; of {} sign-ins meanwhile the 99th percentile waited {p99:.1} ms, bound 100 ms",
+        "{BACKUP}: {seconds:.1} s for {megabytes} MB, bound 20 s for a million sessions; of {} sign-ins during the backup the 99th percentile took {p99:.1} ms, bound 100 ms",
         waits.len()
     ));
     std::fs::remove_file(&file).unwrap();

@@ -303,8 +303,8 @@ fn sign_in_until(server: &Server, is_over: &AtomicBool) -> Vec<(Instant, f64)> {
     waits
 }
 
-/// How long a piece of work took, in seconds; and what the sign-ins waited that one person made meanwhile, in
-/// milliseconds.
+/// How long a piece of work took, in seconds; and how long each sign-in took that one person made during the work,
+/// in milliseconds.
 pub fn while_people_sign_in(server: &Server, work: impl FnOnce()) -> (f64, Vec<f64>) {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
