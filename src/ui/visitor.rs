@@ -2,6 +2,7 @@
 //! The proof that a form is one of this site's is bound to the session or, before there is one, to
 //! a cookie of its own; and the browser must not say that the form came from another site.
 
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 
@@ -165,6 +166,19 @@ impl Visitor {
         let session = self.signed_in(path)?;
         let (user_id, username) = (session.user_id, session.username.clone());
         Ok(Principal { user_id, username, rights: self.rights, token: None, session: Some(session.clone()) })
+    }
+
+    /// The visitor of a page for administrators, who proved who they are a short while ago; and them as a caller.
+    ///
+    /// # Errors
+    /// Those of [`Visitor::confirmed`]; forbidden for everybody else.
+    pub async fn administrator(app: &App, request: Request) -> Result<(Self, Principal), PageError> {
+        let (parts, _) = request.into_parts();
+        let visitor = Self::of(app, &parts).await?;
+        visitor.confirmed(app, parts.uri.path())?;
+        let who = visitor.principal(parts.uri.path())?;
+        who.must_administer()?;
+        Ok((visitor, who))
     }
 
     /// The author of what this request does.

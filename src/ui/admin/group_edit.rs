@@ -78,10 +78,7 @@ pub async fn submit(State(app): State<App>, Path(uuid): Path<String>, request: R
 
 /// Asks before a group is removed.
 pub async fn ask_remove(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> PageResult {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &parts).await?;
-    visitor.confirmed(&app, parts.uri.path())?;
-    visitor.principal(PATH)?.must_administer()?;
+    let (visitor, _) = Visitor::administrator(&app, request).await?;
     let group = find(&app, &uuid).await?;
     let filter = UserFilter { group_uuids: vec![group.uuid], ..UserFilter::default() };
     let members = app.store.page(&filter, &[], Wanted::first(10)).await?;

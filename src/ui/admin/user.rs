@@ -252,35 +252,49 @@ pub async fn make_link(State(app): State<App>, Path(id): Path<String>, request: 
     }
 }
 
-/// Asks before a user is deactivated.
-pub async fn ask_deactivate(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &parts).await?;
-    visitor.confirmed(&app, parts.uri.path())?;
-    let id = user_id(&id)?;
-    let who = visitor.principal(PATH)?;
-    who.must_administer()?;
-    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
-    if !user.is_active {
-        return Ok(Redirect::to(&path(id)).into_response());
-    }
-    let (count, listed) = question::sessions(&app, id, None).await?;
-    let tokens = app.store.read().list_tokens(Some(id)).await?.len();
-    let question = Question {
-        verb: "Deactivate",
-        follows: vec![
-            question::sessions_end(count, &isolate(&user.username)),
-            format!("{tokens} token{} stop{} working.", plural(tokens), if tokens == 1 { "s" } else { "" }),
-            "Nobody can sign in under this name until the user is made active again.".into(),
-        ],
+/// The visitor of a page that asks before something is done to a user, and this user.
+pub(super) async fn asked_about(app: &App, id: &str, request: Request) -> Result<(Visitor, UserRow), PageError> {
+    let (visitor, who) = Visitor::administrator(app, request).await?;
+    let user = users::find_by_id(app, By::Principal(&who, &visitor.actor()), user_id(id)?).await?;
+    Ok((visitor, user))
+}
+
+/// The question before something that ends all sessions and tokens of a user. `action` is the last part of the
+/// address that does it, `then` what follows besides.
+pub(super) async fn question_of_end(
+    app: &App,
+    user: UserRow,
+    (verb, action): (&'static str, &str),
+    then: &[&str],
+) -> Result<Question, StoreError> {
+    let (count, listed) = question::sessions(app, user.id, None).await?;
+    let tokens = app.store.read().list_tokens(Some(user.id)).await?.len();
+    let ends = [
+        question::sessions_end(count, &isolate(&user.username)),
+        format!("{tokens} token{} stop{} working.", plural(tokens), if tokens == 1 { "s" } else { "" }),
+    ];
+    Ok(Question {
+        verb,
+        follows: ends.into_iter().chain(then.iter().map(|it| (*it).to_owned())).collect(),
         heading: "These sessions will end",
         listed,
         count,
-        action: format!("{}/active", path(id)),
-        fields: vec![("active", "no".into())],
-        back: (path(id), user.username.clone()),
+        action: format!("{}/{action}", path(user.id)),
+        fields: Vec::new(),
+        back: (path(user.id), user.username.clone()),
         object: user.username,
-    };
+    })
+}
+
+/// Asks before a user is deactivated.
+pub async fn ask_deactivate(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
+    let (visitor, user) = asked_about(&app, &id, request).await?;
+    if !user.is_active {
+        return Ok(Redirect::to(&path(user.id)).into_response());
+    }
+    let then = ["Nobody can sign in under this name until the user is made active again."];
+    let question = question_of_end(&app, user, ("Deactivate", "active"), &then).await?;
+    let question = Question { fields: vec![("active", "no".into())], ..question };
     Ok(question::ask(&app, &visitor, Section::Users, question))
 }
 
@@ -311,15 +325,9 @@ pub async fn set_active(State(app): State<App>, Path(id): Path<String>, request:
 
 /// Asks before all second factors of a user are removed.
 pub async fn ask_remove_factors(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &parts).await?;
-    visitor.confirmed(&app, parts.uri.path())?;
-    let id = user_id(&id)?;
-    let who = visitor.principal(PATH)?;
-    who.must_administer()?;
-    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
-    let factors = factor_lines(&app, id).await?;
-    let (sessions, _) = question::sessions(&app, id, None).await?;
+    let (visitor, user) = asked_about(&app, &id, request).await?;
+    let factors = factor_lines(&app, user.id).await?;
+    let (sessions, _) = question::sessions(&app, user.id, None).await?;
     let question = Question {
         verb: "Remove",
         object: format!("all second factors of {}", isolate(&user.username)),
@@ -330,9 +338,9 @@ pub async fn ask_remove_factors(State(app): State<App>, Path(id): Path<String>, 
         heading: "These second factors will be removed",
         count: factors.len(),
         listed: factors.into_iter().map(|factor| format!("{} ({})", isolate(factor.name), factor.kind)).collect(),
-        action: format!("{}/remove-factors", path(id)),
+        action: format!("{}/remove-factors", path(user.id)),
         fields: Vec::new(),
-        back: (path(id), user.username),
+        back: (path(user.id), user.username),
     };
     Ok(question::ask(&app, &visitor, Section::Users, question))
 }

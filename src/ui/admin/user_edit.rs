@@ -19,14 +19,13 @@ use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::people::user_list::ListedUser;
 use crate::ui::admin::choices::{self, GroupBoxes, PermissionBox};
-use crate::ui::admin::user::{PATH, last_administrator, path, user_id};
+use crate::ui::admin::user::{PATH, asked_about, last_administrator, path, question_of_end, user_id};
 use crate::ui::error::{LAST_ADMINISTRATOR, PageError, conflict};
 use crate::ui::question;
-use crate::ui::question::Question;
 use crate::ui::refusal::Refusal;
 use crate::ui::submission::{ManyFields, NoFields, Submission};
 use crate::ui::visitor::Visitor;
-use crate::ui::words::{isolate, plural};
+use crate::ui::words::isolate;
 use crate::ui::{Frame, PageResult, Section, page};
 
 #[derive(Template)]
@@ -261,31 +260,12 @@ pub async fn submit(State(app): State<App>, Path(id): Path<String>, request: Req
 
 /// Asks before a user is removed.
 pub async fn ask_remove(State(app): State<App>, Path(id): Path<String>, request: Request) -> PageResult {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &parts).await?;
-    visitor.confirmed(&app, parts.uri.path())?;
-    let id = user_id(&id)?;
-    let who = visitor.principal(PATH)?;
-    who.must_administer()?;
-    let user = users::find_by_id(&app, By::Principal(&who, &visitor.actor()), id).await?;
-    let (count, listed) = question::sessions(&app, id, None).await?;
-    let tokens = app.store.read().list_tokens(Some(id)).await?.len();
-    let question = Question {
-        verb: "Remove",
-        follows: vec![
-            question::sessions_end(count, &isolate(&user.username)),
-            format!("{tokens} token{} stop{} working.", plural(tokens), if tokens == 1 { "s" } else { "" }),
-            "Groups, second factors, permissions and policy of the user are gone. Ended sessions and events stay.".into(),
-            "This cannot be undone. To keep a user out for a time, deactivate them.".into(),
-        ],
-        heading: "These sessions will end",
-        listed,
-        count,
-        action: format!("{}/remove", path(id)),
-        fields: Vec::new(),
-        back: (path(id), user.username.clone()),
-        object: user.username,
-    };
+    let (visitor, user) = asked_about(&app, &id, request).await?;
+    let then = [
+        "Groups, second factors, permissions and policy of the user are gone. Ended sessions and events stay.",
+        "This cannot be undone. To keep a user out for a time, deactivate them.",
+    ];
+    let question = question_of_end(&app, user, ("Remove", "remove"), &then).await?;
     Ok(question::ask(&app, &visitor, Section::Users, question))
 }
 

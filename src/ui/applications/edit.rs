@@ -153,10 +153,7 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
 
 /// Asks before an application is removed.
 pub async fn ask_remove(State(app): State<App>, Path(slug): Path<String>, request: Request) -> PageResult {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &parts).await?;
-    visitor.confirmed(&app, parts.uri.path())?;
-    visitor.principal(PATH)?.must_administer()?;
+    let (visitor, _) = Visitor::administrator(&app, request).await?;
     let application = find(&app, &slug).await?;
     let hosts = application.guard().map(|guard| HostLine::all(&guard.hosts)).unwrap_or_default();
     let filter = AppSessionFilter { application: Some(application.slug.clone()), ..AppSessionFilter::default() };

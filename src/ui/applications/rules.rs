@@ -300,10 +300,7 @@ pub async fn move_to(State(app): State<App>, Path((slug, number)): Path<(String,
 
 /// Asks before a rule is removed.
 pub async fn ask_remove(State(app): State<App>, Path((slug, number)): Path<(String, String)>, request: Request) -> PageResult {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&app, &parts).await?;
-    visitor.confirmed(&app, parts.uri.path())?;
-    visitor.principal(PATH)?.must_administer()?;
+    let (visitor, _) = Visitor::administrator(&app, request).await?;
     let application = find(&app, &slug).await?;
     let (number, rule) = rule_of(&application, &number)?;
     let names = Names::of(&app, &application).await?;
