@@ -53,6 +53,13 @@ struct Entry {
     is_true: bool,
 }
 
+impl Entry {
+    /// Whether it is a user of today.
+    fn is_user(&self) -> bool {
+        self.is_true && self.id != 0
+    }
+}
+
 /// A user as read.
 struct TextRow {
     uuid: Uuid,
@@ -128,16 +135,16 @@ impl UserTexts {
     #[must_use]
     pub(in crate::store) fn ids_with(&self, terms: &[String]) -> Vec<i64> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found: Option<Vec<usize>> = None;
-        for term in terms {
-            let those = known.places_with(term);
-            found = Some(match found {
-                None => those,
-                Some(before) => before.into_iter().filter(|place| those.binary_search(place).is_ok()).collect(),
-            });
+        let mut terms: Vec<&String> = terms.iter().collect();
+        // A long term is rare: the others are looked for in what it leaves.
+        terms.sort_by_key(|term| std::cmp::Reverse(term.len()));
+        let Some((first, others)) = terms.split_first() else { return Vec::new() };
+        let mut marks = known.marks_of(first);
+        for term in others {
+            known.unmark_without(term, &mut marks);
         }
-        let entries = found.unwrap_or_default().into_iter().filter_map(|place| known.entries.get(place));
-        let mut ids: Vec<i64> = entries.map(|entry| entry.id).collect();
+        let marked = known.entries.iter().zip(&marks).filter(|(_, is_marked)| **is_marked);
+        let mut ids: Vec<i64> = marked.map(|(entry, _)| entry.id).collect();
         merge_runs(&mut ids);
         ids
     }
@@ -164,13 +171,28 @@ impl UserTexts {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut found = Vec::new();
         known.each_with(term, |_, entry, hit| {
-            if entry.is_true && entry.id != 0 && hit < entry.former {
+            if entry.is_user() && hit < entry.former {
                 found.push(entry.uuid);
             }
             found.len() <= limit
         });
         (found.len() <= limit).then_some(found)
     }
+}
+
+/// Sets a mark, and says whether it was not set before.
+fn mark(marks: &mut [bool], place: usize) -> bool {
+    marks.get_mut(place).is_some_and(|it| !std::mem::replace(it, true))
+}
+
+/// Whether a term could be part of a text: an empty one is in none, and a zero byte lies between two texts.
+fn could_be_text(term: &str) -> bool {
+    !term.is_empty() && !term.contains('\0')
+}
+
+/// Whether a folded term could be part of a uuid's text.
+pub(super) fn could_be_uuid(term: &str) -> bool {
+    !term.is_empty() && term.len() < UUID_LENGTH && term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// Sorts numbers that ascend already but for a few runs of them: the stable sort merges runs, the other one sorts anew.
@@ -246,26 +268,44 @@ impl Known {
         self.entries = entries;
     }
 
-    /// Where the users are who have the term in one of their texts of today, ascending.
-    fn places_with(&self, term: &str) -> Vec<usize> {
-        let mut places = Vec::new();
+    /// For each entry: whether it is a user with the term in one of their texts of today, or in the uuid.
+    fn marks_of(&self, term: &str) -> Vec<bool> {
+        let mut marks = vec![false; self.entries.len()];
+        let mut marked = 0;
         self.each_with(term, |place, entry, hit| {
-            if entry.is_true && entry.id != 0 && hit < entry.former {
-                places.push(place);
+            if entry.is_user() && hit < entry.former {
+                marked += usize::from(mark(&mut marks, place));
             }
             true
         });
-        let by_texts = places.len();
-        self.each_with_uuid(term, |place, entry| {
-            if entry.is_true && entry.id != 0 {
-                places.push(place);
-            }
-        });
-        if places.len() > by_texts {
-            merge_runs(&mut places);
-            places.dedup();
+        if !could_be_uuid(term) {
+            return marks;
         }
-        places
+        // Where most users have the term in a text, few uuids are left to look at.
+        if marked * 2 > marks.len() {
+            let finder = Finder::new(term.as_bytes());
+            for ((entry, uuid), is_marked) in self.entries.iter().zip(self.uuids.chunks(UUID_LENGTH)).zip(&mut marks) {
+                *is_marked = *is_marked || (entry.is_user() && finder.find(uuid).is_some());
+            }
+        } else {
+            self.each_with_uuid(term, |place, entry| {
+                if entry.is_user() {
+                    mark(&mut marks, place);
+                }
+            });
+        }
+        marks
+    }
+
+    /// Takes the marks off the entries that do not have the term.
+    fn unmark_without(&self, term: &str, marks: &mut [bool]) {
+        let finder = Finder::new(term.as_bytes());
+        let (could_be_text, could_be_uuid) = (could_be_text(term), could_be_uuid(term));
+        for ((entry, uuid), is_marked) in self.entries.iter().zip(self.uuids.chunks(UUID_LENGTH)).zip(marks) {
+            let texts = || self.block.get(entry.start..entry.former).unwrap_or_default();
+            *is_marked =
+                *is_marked && ((could_be_text && finder.find(texts()).is_some()) || (could_be_uuid && finder.find(uuid).is_some()));
+        }
     }
 
     /// The place of the entry that this byte of the block belongs to, which is not before `from`. Where many entries have
@@ -282,9 +322,6 @@ impl Known {
 
     /// Calls `found` with each entry whose uuid holds the term.
     fn each_with_uuid(&self, term: &str, mut found: impl FnMut(usize, &Entry)) {
-        if term.is_empty() || !term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
-            return;
-        }
         let (finder, mut from) = (Finder::new(term.as_bytes()), 0);
         while let Some(at) = self.uuids.get(from..).and_then(|rest| finder.find(rest)) {
             let nth = (from + at) / UUID_LENGTH;
@@ -298,7 +335,7 @@ impl Known {
     /// Calls `found` with each entry that holds the term, and where, until it returns false. An entry is given once, at
     /// the first place.
     fn each_with(&self, term: &str, mut found: impl FnMut(usize, &Entry, usize) -> bool) {
-        if term.is_empty() || term.contains('\0') {
+        if !could_be_text(term) {
             return;
         }
         let (finder, mut from, mut nth) = (Finder::new(term.as_bytes()), 0, 0);

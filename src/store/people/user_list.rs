@@ -13,6 +13,7 @@ use crate::store::people::administrators::{AUDITORS, SUPERUSERS};
 use crate::store::people::conditions::Conditions;
 use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
 use crate::store::people::profiles::{PROFILE_COLUMNS, UserProfile};
+use crate::store::people::texts::could_be_uuid;
 use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
 use crate::values;
 
@@ -79,11 +80,6 @@ impl Listed for UserFilter {
         });
         read.await
     }
-}
-
-/// Whether a folded term could be part of a uuid's text.
-fn could_be_uuid(term: &str) -> bool {
-    term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// The first 200 characters, by which names and paths are indexed.

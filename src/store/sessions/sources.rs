@@ -13,6 +13,10 @@ use crate::store::{CountKey, Db, StoreError, Value};
 /// Up to this number of users with a word, a condition on a row names them; else it looks at the user of each row.
 const MOST_NAMED: usize = 256;
 
+/// Up to this number of users with a word, their ended sessions are read by the index of users. Where there are more, the
+/// page is full after few rows of the whole history.
+const MOST_LISTED: usize = 1_024;
+
 /// Ended sessions in the order of their end.
 static ENDED: Timeline = Timeline { table: "ended_sessions", row: "s", at: "ended_at" };
 
@@ -144,12 +148,9 @@ impl Db<'_> {
         row.or(&agent, [term.into()]);
         match texts.uuids_of_today(term, MOST_NAMED) {
             Some(users) if users.is_empty() => {}
-            Some(mut users) => {
-                // In few shapes, each of which is prepared once.
-                let last = users.last().copied().unwrap_or_default();
-                users.resize(users.len().next_power_of_two(), last);
-                let places = vec!["?"; users.len()].join(", ");
-                row.or(&format!("s.user_uuid IN ({places})"), users.into_iter().map(Value::from));
+            Some(users) => {
+                let users = of_users(users);
+                row.or(&users.sql, users.values);
             }
             None => {
                 let sql = format!(
@@ -166,7 +167,11 @@ impl Db<'_> {
             let sql = format!("SELECT id FROM user_agents WHERE {} LIMIT {}", holds("text_folded"), MOST_BRANCHES + 1);
             let agents: Vec<i64> = self.all(&sql.replace('?', "$1"), &[term.into()]).await?;
             branches.extend(agents.into_iter().map(of_agent));
-            let users = texts.uuids_with(term, MOST_BRANCHES + 1);
+            let users = texts.uuids_with(term, MOST_LISTED + 1);
+            if branches.is_empty() && (MOST_BRANCHES + 1..=MOST_LISTED).contains(&users.len()) {
+                all.among("ended_sessions_by_user", Text::new(format!("({})", row.sql), row.values), of_users(users));
+                return Ok(());
+            }
             branches.extend(users.into_iter().map(|uuid| Text::new("s.user_uuid = ?", [uuid.into()])));
             if branches.is_empty() {
                 branches.push(Text::new("1 = 0", []));
@@ -182,6 +187,14 @@ impl Db<'_> {
     }
 }
 
+/// The rows of any of these users. It has few shapes, each of which is prepared once.
+fn of_users(mut users: Vec<Uuid>) -> Text {
+    let last = users.last().copied().unwrap_or_default();
+    users.resize(users.len().next_power_of_two(), last);
+    let places = vec!["?"; users.len()].join(", ");
+    Text::new(format!("s.user_uuid IN ({places})"), users.into_iter().map(Value::from).collect::<Vec<_>>())
+}
+
 fn of_agent(id: i64) -> Text {
     Text::new("s.user_agent_id = ?", [id.into()])
 }
@@ -193,6 +206,6 @@ pub(in crate::store) fn is_part_of_address(term: &str) -> bool {
 }
 
 /// What a counter holds of a filter.
-fn counter(user: Option<uuid::Uuid>) -> CountKey {
+fn counter(user: Option<Uuid>) -> CountKey {
     user.map_or(CountKey::Ended, CountKey::EndedOfUser)
 }

@@ -59,6 +59,12 @@ impl Parts {
         self.all.push(Part { branches: vec![row.clone()], row, is_sorted: false, is_covered: false, index });
     }
 
+    /// A filter that a row meets whose indexed column is in a list. What is read of the index is not in the order of the
+    /// list.
+    pub fn among(&mut self, index: &'static str, row: Text, branch: Text) {
+        self.all.push(Part { branches: vec![branch], row, is_sorted: false, is_covered: true, index });
+    }
+
     /// A filter that any of these values of one indexed column meets. The index holds nothing else that is asked for.
     pub fn any_of(&mut self, row: Text, branches: Vec<Text>) {
         self.add_any(row, branches, true);

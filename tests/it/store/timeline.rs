@@ -14,7 +14,7 @@ use rollcall::store::sessions::rows::{NewSession, Origin};
 use rollcall::store::{Listed, Store, StoreError};
 use uuid::Uuid;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, TestDb};
 
 const START: i64 = 1_790_000_000_000_000;
 
@@ -189,8 +189,8 @@ db_test!(pages_of_events_are_those_of_a_plain_reading, |db| async move {
 });
 
 /// An ended session as the model has it, with the number that its user agent has.
-fn past(rng: &mut Rng, agents: &[i64], n: i64) -> PastSession {
-    let (user, ended) = (rng.u32(..4), n / 6);
+fn past(rng: &mut Rng, users: u32, agents: &[i64], n: i64) -> PastSession {
+    let (user, ended) = (rng.u32(..users), n / 6);
     let used = ended - rng.i64(0..30);
     let country = ["DE", "FR", ""][rng.usize(..3)];
     let by = rng.bool().then(|| UserKey::Uuid(person(user)));
@@ -269,11 +269,20 @@ fn any_filter(rng: &mut Rng) -> EndedFilter {
 }
 
 db_test!(pages_of_ended_sessions_are_those_of_a_plain_reading, |db| async move {
+    ended_pages_are_those_of_a_plain_reading(db, 4).await
+});
+
+// More than are looked up one by one where a word is part of all names.
+db_test!(
+    pages_of_ended_sessions_of_many_users_are_too,
+    |db| async move { ended_pages_are_those_of_a_plain_reading(db, 150).await }
+);
+
+async fn ended_pages_are_those_of_a_plain_reading(db: TestDb, users: u32) {
     let app = TestApp::new(db).await;
     let store = &app.app.store;
-    for n in 0..4 {
-        app.import(&[serde_json::json!({"kind": "user", "username": format!("user-{n}"), "uuid": person(n).to_string()})]).await;
-    }
+    let line = |n| serde_json::json!({"kind": "user", "username": format!("user-{n}"), "uuid": person(n).to_string()});
+    app.import(&(0..users).map(line).collect::<Vec<_>>()).await;
     let parser = std::sync::Arc::clone(&app.app.user_agents);
     let mut agents = Vec::new();
     for text in ["curl/8.14.1", "Thing/7", "Other/9"] {
@@ -284,7 +293,7 @@ db_test!(pages_of_ended_sessions_are_those_of_a_plain_reading, |db| async move {
         agents.push(id.unwrap());
     }
     let mut rng = Rng::with_seed(22);
-    let sessions: Vec<PastSession> = (0..400).map(|n| past(&mut rng, &agents, n)).collect();
+    let sessions: Vec<PastSession> = (0..400).map(|n| past(&mut rng, users, &agents, n)).collect();
     let added = sessions.clone();
     let stored: Result<(), StoreError> =
         store.write(move |db| Box::pin(async move { db.insert_past_sessions(&added).await })).await;
@@ -332,4 +341,4 @@ db_test!(pages_of_ended_sessions_are_those_of_a_plain_reading, |db| async move {
         newest.sort_by_key(|(past, id)| std::cmp::Reverse(key(past, *id)));
         assert_eq!(paged, newest.iter().map(|(_, id)| *id).collect::<Vec<_>>(), "{filter:?}");
     }
-});
+}
