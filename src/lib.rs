@@ -4,7 +4,7 @@
 //! A request passes the layers of [`http`], its line in [`routes`], a handler in [`api`] or [`ui`],
 //! an action in [`actions`], and a statement in [`store`].
 //!
-//! Imports point down only: `main → cli → {server, routes} → {api, ui, guard, jobs} → {auth, http} → actions
+//! Imports point down only: `main → cli → {server, routes} → {api, ui, guard, oidc, jobs} → {auth, http} → actions
 //! → {core, keys} → {enrich, store, watch} → {config, domain}`. [`metrics`] and [`files`] are leaves: they
 //! import nothing of this crate.
 
@@ -22,6 +22,7 @@ pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod metrics;
+pub mod oidc;
 pub mod routes;
 pub mod server;
 pub mod store;

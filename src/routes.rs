@@ -10,6 +10,7 @@ use crate::api::core::{app_sessions, applications, authenticated_sessions, brand
 use crate::api::empty::EMPTY_LISTS;
 use crate::api::{admin, authenticators, events, flows, health, outposts, policies, providers, root, schema, stages};
 use crate::guard;
+use crate::oidc;
 use crate::ui;
 use crate::ui::fleet::offers::ApiNames;
 
@@ -213,6 +214,8 @@ pub fn routes() -> Routes {
         .route("/settings", get(ui::admin::settings::show))
         .route("/set-up/{key}", get(ui::sign_in::set_up::show).post(ui::sign_in::set_up::submit))
         .route("/static/{file}", get(ui::assets::serve))
+        // OpenID Connect.
+        .route("/application/o/{slug}/jwks/", get(oidc::jwks::show))
         .route_guard()
         // For machines.
         .route("/-/health/live/", get(health::live))

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::Semaphore;
 
 use crate::actions::batching::{self, Batching};
+use crate::actions::guard::identities::Identities;
 use crate::actions::guard::recent::Recent;
 use crate::actions::guard::refusals::Refusals;
 use crate::actions::people::passwords::Passwords;
@@ -16,6 +17,7 @@ use crate::actions::sessions::watch::Streams;
 use crate::actions::sign_in::admit::{self, Entrant, Entry};
 use crate::actions::sign_in::guess_batch::{self, Ask, Taking};
 use crate::actions::sign_in::refusal_log::RefusalLog;
+use crate::actions::signing::keyring::Keyring;
 use crate::actions::tokens::uses::TokenUses;
 use crate::config::Config;
 use crate::core::{Core, StartError};
@@ -47,6 +49,10 @@ pub struct Parts {
     pub moves: Moves,
     /// Applications that were read lately, for the guard.
     pub guarded: Recent,
+    /// The keys that sign.
+    pub keyring: Keyring,
+    /// Identities that were signed lately, for the guard.
+    pub identities: Identities,
     /// Places for answers of the guard under way.
     pub checks: Semaphore,
     /// Refusals of the guard that an event was written for.
@@ -104,6 +110,8 @@ impl App {
             guesses: Batching::new(guess_batch::ask_all, batching::at_once(), guess_batch::MOST_IN_BATCH),
             moves: Moves::default(),
             guarded: Recent::default(),
+            keyring: Keyring::default(),
+            identities: Identities::default(),
             checks: Semaphore::new(MOST_CHECKS),
             refusals: Refusals::default(),
             refusal_log: RefusalLog::default(),

@@ -16,6 +16,7 @@ pub mod policies;
 pub mod principal;
 pub mod sessions;
 pub mod sign_in;
+pub mod signing;
 pub mod tokens;
 pub mod upkeep;
 pub mod watch;

@@ -1,5 +1,6 @@
 //! `rollcall check`: says what is wrong and how to mend it. It changes nothing.
 
+mod keys;
 mod network;
 
 use std::path::Path;
@@ -158,6 +159,7 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
                 (None, 0) => {
                     Report::good("schema", "up to date")?;
                     users(&store, report).await?;
+                    keys::signing_keys(&store, config, report).await?;
                     last_backup(&store).await?;
                     same_names(&store).await
                 }

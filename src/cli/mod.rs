@@ -19,6 +19,7 @@ mod generate;
 mod group;
 mod healthcheck;
 mod import;
+mod key;
 mod licenses;
 mod listen;
 pub mod load;
@@ -90,6 +91,9 @@ enum Command {
     /// Applications: add, set, list, show, remove, sessions, rule, test
     #[command(subcommand)]
     App(Box<app::AppCommand>),
+    /// The keys that sign what apps check by themselves: list, rotate
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Limits of groups and users: show, set
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -260,6 +264,7 @@ pub fn main() -> ExitCode {
             Command::Group(command) => group::run(config, command).await,
             Command::Token(command) => token::run(config, command).await,
             Command::App(command) => app::run(config, *command).await,
+            Command::Key(command) => key::run(config, command).await,
             Command::Policy(command) => policy::run(config, command).await,
             Command::Session(command) => session::run(config, *command).await,
             Command::Event(command) => event::run(config, *command).await,

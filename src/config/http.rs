@@ -114,6 +114,14 @@ impl PublicUrl {
         }
     }
 
+    /// Whether it leads to the machine itself.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host();
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// Whether it is https, so that cookies are `Secure` and `__Host-`.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -141,6 +149,20 @@ mod tests {
     #[test]
     fn the_host_of_an_ipv6_url_keeps_its_brackets() {
         assert_eq!(PublicUrl::parse("http://[::1]:9000").unwrap().host(), "[::1]");
+    }
+
+    #[test]
+    fn loopback_is_the_machine_itself() {
+        for (url, is_loopback) in [
+            ("http://127.0.0.1:9000", true),
+            ("http://[::1]", true),
+            ("http://localhost:9000", true),
+            ("http://localhost.example.com", false),
+            ("http://127.0.0.1.example.com", false),
+            ("http://10.0.0.1", false),
+        ] {
+            assert_eq!(PublicUrl::parse(url).unwrap().is_loopback(), is_loopback, "{url}");
+        }
     }
 
     #[test]

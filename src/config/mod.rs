@@ -13,6 +13,7 @@ mod geoip;
 mod guard;
 mod history;
 mod http;
+mod keys;
 mod kinds;
 mod kubernetes;
 mod listen;
@@ -43,6 +44,7 @@ pub use geoip::GeoIpConfig;
 pub use guard::GuardConfig;
 pub use history::HistoryConfig;
 pub use http::{Hsts, HttpConfig, PublicUrl};
+pub use keys::KeysConfig;
 pub(crate) use kinds::parse_duration;
 pub use listen::{At, Listen};
 pub use log::{LogConfig, LogFormat};
@@ -66,7 +68,7 @@ use crate::domain::policy::{Policy, StoredLimits};
 const NEAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
 
 /// All sections, in the order of the documents.
-pub const SECTIONS: [Section; 18] = [
+pub const SECTIONS: [Section; 19] = [
     ServerConfig::SECTION,
     DatabaseConfig::SECTION,
     GeoIpConfig::SECTION,
@@ -77,6 +79,7 @@ pub const SECTIONS: [Section; 18] = [
     SignInConfig::SECTION,
     AccountConfig::SECTION,
     GuardConfig::SECTION,
+    KeysConfig::SECTION,
     HistoryConfig::SECTION,
     PrivacyConfig::SECTION,
     BootstrapConfig::SECTION,
@@ -131,6 +134,8 @@ pub struct Config {
     pub account: AccountConfig,
     /// `[guard]`
     pub guard: GuardConfig,
+    /// `[keys]`
+    pub keys: KeysConfig,
     /// `[history]`
     pub history: HistoryConfig,
     /// `[privacy]`
@@ -176,6 +181,7 @@ impl Config {
             sign_in: SignInConfig::read(&values)?,
             account: AccountConfig::read(&values)?,
             guard: GuardConfig::read(&values)?,
+            keys: KeysConfig::read(&values)?,
             history: HistoryConfig::read(&values)?,
             privacy: PrivacyConfig::read(&values)?,
             bootstrap: BootstrapConfig::read(&values)?,
@@ -228,6 +234,13 @@ impl Config {
     #[must_use]
     pub fn policy(&self, stored: &StoredLimits) -> Policy {
         self.sessions_with(stored).policy()
+    }
+
+    /// The public URL, where apps can trust what they fetch from it: https, or http on loopback. Below it are the issuers of
+    /// OpenID Connect and the published keys.
+    #[must_use]
+    pub fn issuer_url(&self) -> Option<&PublicUrl> {
+        self.http.public_url.as_ref().filter(|url| url.is_https() || url.is_loopback())
     }
 
     /// The file that holds the instance key.

@@ -45,6 +45,12 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// Whole seconds since 1970, as claims of tokens have them (RFC 7519, 2).
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
     /// Whether this is less than `within` away from `now`, before or after it. Remembered times are
     /// compared this way, so that a clock that was ahead for a while does not make them last.
     #[must_use]

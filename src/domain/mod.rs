@@ -31,6 +31,7 @@ pub mod scope;
 pub mod search;
 pub mod secret;
 pub mod session;
+pub mod signing;
 pub mod source;
 mod text_serde;
 pub mod totp;

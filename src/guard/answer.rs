@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::actions::app::App;
-use crate::actions::guard::check::Refusal;
+use crate::actions::guard::check::{Caller, Refusal};
 use crate::config::Config;
 use crate::domain::application::Application;
 use crate::domain::application::decide::{Decision, Missing};
@@ -17,13 +17,12 @@ use crate::domain::guard::kind::Kind;
 use crate::domain::guard::places::Words;
 use crate::guard::hosts::Guarded;
 use crate::guard::page::Page;
-use crate::store::applications::people::Subject;
 
 /// 200: the request may pass. The answer carries what the app may see of the caller's cookies and of `Authorization`,
 /// and who asks. Envoy is told what to take away, since it keeps what an answer does not name. `None`: the identity is
 /// too large.
 #[must_use]
-pub fn allowed(kind: Kind, guarded: &Guarded, who: Option<&Subject>, caller: &HeaderMap, seen: Seen<'_>) -> Option<Response> {
+pub fn allowed(kind: Kind, guarded: &Guarded, who: Option<&Caller>, caller: &HeaderMap, seen: Seen<'_>) -> Option<Response> {
     let mut response = StatusCode::OK.into_response();
     let headers = response.headers_mut();
     let mut removed: Vec<&str> = Vec::new();
@@ -35,8 +34,8 @@ pub fn allowed(kind: Kind, guarded: &Guarded, who: Option<&Subject>, caller: &He
         Some(value) => drop(headers.insert(header::AUTHORIZATION, value.clone())),
         None => removed.push("authorization"),
     }
-    if let (Some(who), Some(to)) = (who, sent_to(guarded, seen.words)) {
-        for (name, value) in identity::headers(&who.identity, to)? {
+    if let (Some(who), Some(to)) = (who, sent_to(guarded, seen)) {
+        for (name, value) in identity::headers(&who.subject.identity, seen.signed, to)? {
             let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes())) else {
                 return None;
             };
@@ -49,25 +48,30 @@ pub fn allowed(kind: Kind, guarded: &Guarded, who: Option<&Subject>, caller: &He
     Some(response)
 }
 
-/// What of a check its answer repeats.
+/// What of a check its answer repeats, and what goes with the identity.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
     /// The caller's `Authorization`, if the app may see it.
     pub authorization: Option<&'a HeaderValue>,
     /// In whose words the check was asked.
     pub words: Words,
+    /// The signed identity, if the app is sent one.
+    pub signed: Option<&'a str>,
+    /// Where the keys of signed identities are published.
+    pub keys: &'a str,
 }
 
 /// How many bytes the identity headers of a user would take.
 #[must_use]
-pub fn identity_size(guarded: &Guarded, who: &Subject, words: Words) -> usize {
-    sent_to(guarded, words).map_or(0, |to| identity::size(&who.identity, to))
+pub fn identity_size(guarded: &Guarded, who: &Caller, seen: Seen<'_>) -> usize {
+    sent_to(guarded, seen).map_or(0, |to| identity::size(&who.subject.identity, seen.signed, to))
 }
 
-fn sent_to(guarded: &Guarded, words: Words) -> Option<SentTo<'_>> {
+fn sent_to<'a>(guarded: &'a Guarded, seen: Seen<'a>) -> Option<SentTo<'a>> {
     let Guarded { application, .. } = guarded;
     let (slug, provider) = (application.slug.as_str(), provider_name(application));
-    Some(SentTo { guard: application.guard()?, groups: &application.groups_sent, slug, provider, words })
+    let Seen { words, keys, .. } = seen;
+    Some(SentTo { guard: application.guard()?, groups: &application.groups_sent, slug, provider, words, keys })
 }
 
 fn provider_name(application: &Application) -> &str {

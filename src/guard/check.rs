@@ -9,8 +9,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::actions::app::App;
-use crate::actions::guard::check::{Judged, Question, Verdict, check as judge, too_large};
+use crate::actions::guard::check::{Caller, Judged, Question, Verdict, check as judge, too_large};
+use crate::actions::guard::identity;
+use crate::actions::signing::keyring::KeysError;
 use crate::domain::PlainSecret;
+use crate::domain::application::Application;
 use crate::domain::application::host::Host;
 use crate::domain::guard::credentials::{Ambiguous, Given};
 use crate::domain::guard::forwarded::{self, Asked, Check};
@@ -176,15 +179,20 @@ async fn judged(
     let Some(Judged { application, verdict }) = judge(app, question).await? else { return Ok(answer::forbidden()) };
     // The rules may have changed since the host was looked up.
     let guarded = &Guarded { host: guarded.host.clone(), application };
-    let seen = Seen { authorization: foreign_authorization(headers), words };
+    let signed = match &verdict {
+        Verdict::Allowed(caller) => signed(app, &guarded.application, caller).await?,
+        _ => None,
+    };
+    let keys = identity::told_keys(app, &guarded.application, words);
+    let seen = Seen { authorization: foreign_authorization(headers), words, signed: signed.as_deref(), keys: &keys };
     let needs = |lacks| Needs { kind, asked, is_navigation, words, lacks };
     Ok(match &verdict {
         Verdict::Anonymous => answer::allowed(kind, guarded, None, headers, seen).unwrap_or_else(answer::forbidden),
         Verdict::Allowed(who) => match answer::allowed(kind, guarded, Some(who), headers, seen) {
             Some(response) => response,
             None => {
-                let bytes = answer::identity_size(guarded, who, words);
-                Box::pin(too_large(app, &guarded.application, (who, bytes), question)).await?;
+                let bytes = answer::identity_size(guarded, who, seen);
+                Box::pin(too_large(app, &guarded.application, (&who.subject, bytes), question)).await?;
                 answer::forbidden()
             }
         },
@@ -192,6 +200,14 @@ async fn judged(
         Verdict::SignIn => answer::sign_in(app, guarded, headers, needs(None)),
         Verdict::Prove(lacks) => answer::sign_in(app, guarded, headers, needs(Some(lacks))),
         Verdict::Refused(refusal) => answer::refused(app, guarded, refusal, words),
+    })
+}
+
+/// The signed identity of a caller, where the guard sends one. Without keys the request cannot be judged.
+async fn signed(app: &App, application: &Application, caller: &Caller) -> Result<Option<Arc<str>>, StoreError> {
+    identity::signed(app, application, caller).await.map_err(|error| match error {
+        KeysError::Store(error) => error,
+        other => StoreError::Unusable(other.to_string()),
     })
 }
 

@@ -12,6 +12,7 @@ use crate::actions::clock;
 use crate::actions::guard::tickets;
 use crate::actions::sessions::{end_job, retention};
 use crate::actions::sign_in::guesses;
+use crate::actions::signing::rotate;
 use crate::actions::tokens::keys;
 use crate::actions::upkeep::change_log::ChangeLog;
 use crate::actions::upkeep::dictionary::UnusedAgents;
@@ -65,6 +66,7 @@ impl Jobs {
         jobs.every(UPKEEP, "reading user agents again", app, |app| async move { user_agents::refresh(&app, By::System).await });
         jobs.every(UPKEEP, "removing limits on guesses", app, |app| async move { guesses::sweep(&app, By::System).await });
         jobs.every(UPKEEP, "removing tickets", app, |app| async move { tickets::sweep(&app, By::System).await });
+        jobs.every(UPKEEP, "keeping signing keys", app, |app| async move { rotate::keep(&app, By::System).await });
         jobs.every(UPKEEP, "freeing memory", app, |app| async move {
             app.user_agents.rest();
             app.store.rest();

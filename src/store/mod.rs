@@ -12,6 +12,7 @@ pub mod people;
 pub mod sessions;
 pub mod settings;
 pub mod sign_in;
+pub mod signing;
 pub mod timeline;
 pub mod watch;
 

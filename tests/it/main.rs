@@ -52,6 +52,7 @@ mod matrix;
 mod metrics;
 mod monitoring;
 mod names;
+mod oidc;
 mod operations;
 mod own_account;
 mod passkeys;

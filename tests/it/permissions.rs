@@ -24,6 +24,7 @@ use rollcall::actions::sessions::end_job::EndTarget;
 use rollcall::actions::sessions::end_matching::{EndError, EndRequest};
 use rollcall::actions::sessions::{end, end_job, end_matching, look, retention};
 use rollcall::actions::sign_in::{factors, guesses};
+use rollcall::actions::signing::rotate::{self, RotateError};
 use rollcall::actions::tokens::change::TokenChange;
 use rollcall::actions::tokens::{TokenRequest, keys};
 use rollcall::actions::upkeep::change_log::ChangeLog;
@@ -58,6 +59,7 @@ const DOORS: &[(&str, &str)] = &[
     ("clock.rs find_note", "a read for `rollcall check`, of a database without an App"),
     ("guard/check.rs check", "judges by the app key or the app password"),
     ("guard/check.rs too_large", "the event of a check that was judged"),
+    ("guard/identity.rs signed", "the check let the caller in"),
     ("guard/probes.rs keep", "the proof by the instance key is the right"),
     ("guard/recent.rs applications", "what the guard decides by"),
     ("guard/recent.rs now", "what the guard decides by"),
@@ -96,6 +98,8 @@ const DOORS: &[(&str, &str)] = &[
     ("sign_in/proof.rs take", "the ticket is the right"),
     ("sign_in/prove.rs prove_password", "proves"),
     ("sign_in/prove.rs start_session", "the proof is the right"),
+    ("signing/keyring.rs keys", "what a check signs with"),
+    ("signing/keyring.rs now", "what is published"),
 ];
 
 /// The public asynchronous functions below `src/actions`, as file and name, with what they take.
@@ -161,29 +165,22 @@ impl<T> Outcome for Result<T, ActionError> {
     }
 }
 
-impl<T> Outcome for Result<T, BackupError> {
-    fn refused(self) -> bool {
-        matches!(self, Err(BackupError::Action(error)) if is_refusal(&error))
-    }
-}
-
 impl<T> Outcome for Result<T, ImportError> {
     fn refused(self) -> bool {
         matches!(self, Err(ImportError::Forbidden))
     }
 }
 
-impl<T> Outcome for Result<T, EndError> {
-    fn refused(self) -> bool {
-        matches!(self, Err(EndError::Action(error)) if is_refusal(&error))
-    }
+macro_rules! outcomes {
+    ($($error:ident),+) => {$(
+        impl<T> Outcome for Result<T, $error> {
+            fn refused(self) -> bool {
+                matches!(self, Err($error::Action(error)) if is_refusal(&error))
+            }
+        }
+    )+};
 }
-
-impl<T> Outcome for Result<T, PollError> {
-    fn refused(self) -> bool {
-        matches!(self, Err(PollError::Action(error)) if is_refusal(&error))
-    }
-}
+outcomes!(BackupError, EndError, PollError, RotateError);
 
 /// Nothing is found of what one may not know of.
 impl<T> Outcome for Result<Option<T>, rollcall::store::StoreError> {
@@ -348,6 +345,10 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sessions/retention.rs purge_events", retention::purge_events(server, by));
     call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
     call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
+    call!("signing/rotate.rs list", rotate::list(server, by));
+    call!("signing/rotate.rs keep", rotate::keep(server, by));
+    call!("signing/rotate.rs replace", rotate::replace(server, by));
+    call!("signing/rotate.rs rotate", rotate::rotate(server, by));
     call!("tokens/mod.rs add", tokens::add(server, by, alice.id, &alice.username, request()));
     call!("tokens/mod.rs look", tokens::look(server, by, "alices"));
     call!("tokens/mod.rs find", tokens::find(server, by, "alices"));
@@ -416,7 +417,7 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
 
 db_test!(an_auditor_reads_and_does_nothing, |db| async move {
     /// What only reads.
-    const READS: [&str; 14] = [
+    const READS: [&str; 15] = [
         "applications/access.rs check",
         "applications/access.rs list_allowed",
         "applications/app_sessions.rs list",
@@ -429,6 +430,7 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
         "sessions/end_matching.rs end_permitted",
         "sessions/look.rs find",
         "sessions/look.rs find_details",
+        "signing/rotate.rs list",
         "tokens/mod.rs look",
         "watch/status.rs status",
     ];
@@ -469,6 +471,7 @@ db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_ser
     for (name, is_refused) in &called {
         let operates = name.starts_with("upkeep/")
             || name.starts_with("clock.rs")
+            || (name.starts_with("signing/") && *name != "signing/rotate.rs list")
             || name.starts_with("backup/")
             || name.contains("hold_")
             || name.contains("mark_policy")

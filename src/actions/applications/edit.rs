@@ -3,7 +3,7 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::applications::{access, check_guard, named_conflict};
+use crate::actions::applications::{access, check_guard, named_conflict, prepare_keys};
 use crate::actions::by::By;
 use crate::domain::application::demand::Demand;
 use crate::domain::application::guard::Guard;
@@ -113,7 +113,9 @@ pub async fn add(app: &App, by: By<'_>, wanted: ApplicationChange) -> Result<App
             Ok(application)
         })
     });
-    named_conflict(added.await, &slug)
+    let added = named_conflict(added.await, &slug)?;
+    prepare_keys(app, added.guard()).await;
+    Ok(added)
 }
 
 /// Adds an application in a transaction, without an event, and gives it.
@@ -231,7 +233,9 @@ where
             Ok(after)
         })
     });
-    named_conflict(done.await, slug)
+    let done = named_conflict(done.await, slug)?;
+    prepare_keys(app, done.guard()).await;
+    Ok(done)
 }
 
 /// Leaves an application's guard without an application.

@@ -24,9 +24,22 @@ fn check_guard(app: &App, guard: Guard) -> Result<Guard, ApplicationRule> {
     let guard = guard.check()?;
     let public = app.config.http.public_url.as_ref().ok_or(ApplicationRule::NoPublicUrl)?;
     let own = own_host(public.origin());
+    if guard.jwt && app.config.issuer_url().is_none() {
+        return Err(ApplicationRule::SignedNeedsHttps);
+    }
     match own.filter(|own| guard.hosts.iter().any(|host| !host.is_wildcard() && host.host() == own)) {
         Some(own) => Err(ApplicationRule::OwnHost(own.to_string())),
         None => Ok(guard),
+    }
+}
+
+/// Makes the keys that a guard needs, so that its first check need not wait for them. That they are not made is no reason to
+/// take the change back: the first check makes them.
+async fn prepare_keys(app: &App, guard: Option<&Guard>) {
+    if guard.is_some_and(|guard| guard.jwt)
+        && let Err(error) = app.keyring.now(&app.core).await
+    {
+        tracing::warn!(%error, "there are no keys for signed identities yet");
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::guard::identity as guard_identity;
 use crate::domain::application::decide::{Ask, Door, Missing, Proof};
 use crate::domain::application::host::Host;
 use crate::domain::application::judge::{Judgement, Reading, judge};
@@ -12,7 +15,8 @@ use crate::domain::application::{Application, ApplicationRule};
 use crate::domain::guard::identity::{self, SentTo};
 use crate::domain::guard::places::{self, Words};
 use crate::domain::guard::readings;
-use crate::domain::{Address, Methods, UserId};
+use crate::domain::signing::identity::{LIVES, Proved};
+use crate::domain::{Address, Methods, SessionId, UserId};
 
 /// A request that nobody made.
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ pub struct Answer {
     pub judgement: Judgement,
     /// The identity headers that the app would get; none unless it opens for a known user.
     pub headers: Vec<(String, String)>,
+    /// The header with the signed identity that it would get, too. None is made for a question.
+    pub signed: Option<&'static str>,
     /// Whether it opens: everything is there, and the headers fit.
     pub is_open: bool,
     /// What else keeps it closed, in a sentence; `""`: nothing.
@@ -88,14 +94,21 @@ pub async fn test(app: &App, by: By<'_>, question: &Question) -> Result<Answer, 
     let read = readings::of(&path);
     let method = question.method.to_ascii_uppercase();
     let judgement = judge(application, read.as_deref().unwrap_or_default(), &[&method], &ask);
-    let (mut headers, mut obstacle) = (Some(Vec::new()), "");
+    let (mut headers, mut signed, mut obstacle) = (Some(Vec::new()), None, "");
     if let (Some(subject), Some(provider)) = (signed_in, &application.provider)
         && judgement.decision.is_met()
         && !judgement.decision.is_anonymous()
     {
         let (groups, slug) = (&application.groups_sent, application.slug.as_str());
-        let to = SentTo { guard: &provider.guard, groups, slug, provider: &provider.name, words: Words::Own };
-        headers = identity::headers(&subject.identity, to);
+        let words = Words::Own;
+        let keys = &guard_identity::told_keys(app, application, words);
+        let to = SentTo { guard: &provider.guard, groups, slug, provider: &provider.name, words, keys };
+        let proved = Proved { session: SessionId(Uuid::nil()), methods: question.methods, at: proved_at };
+        let signature = guard_identity::as_long_as_signed(app, application, &subject.identity, proved);
+        headers = identity::headers(&subject.identity, signature.as_deref(), to);
+        if let (Some(headers), Some(_)) = (&mut headers, signature) {
+            signed = headers.pop().map(|_| to.signed_name());
+        }
     }
     if read.iter().flatten().any(|reading| places::is_ours(&reading.path)) {
         obstacle = "the address is one of Rollcall's own on this host, and never leads to the app";
@@ -116,12 +129,20 @@ pub async fn test(app: &App, by: By<'_>, question: &Question) -> Result<Answer, 
         readings,
         judgement,
         headers: headers.filter(|_| is_open).unwrap_or_default(),
+        signed: signed.filter(|_| is_open),
         is_open,
         obstacle,
     })
 }
 
 impl Answer {
+    /// The headers as they are shown: what a signed identity holds is in words.
+    #[must_use]
+    pub fn shown_headers(&self) -> Vec<(String, String)> {
+        let signed = self.signed.map(|name| (name.to_owned(), format!("the same, signed, for {} seconds", LIVES.as_secs())));
+        self.headers.iter().cloned().chain(signed).collect()
+    }
+
     /// What is missing, as sentences.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {

@@ -14,6 +14,7 @@ use crate::domain::application::judge::{Judgement, Reading, judge};
 use crate::domain::caller::{Actor, Client};
 use crate::domain::event::EventContent;
 use crate::domain::guard::credentials::Given;
+use crate::domain::signing::identity::Proved;
 use crate::domain::{HashedSecret, Methods, Timestamp};
 use crate::store::StoreError;
 use crate::store::applications::people::Subject;
@@ -49,7 +50,7 @@ pub enum Verdict {
     /// It may pass, and nothing is said of who asks.
     Anonymous,
     /// It may pass as this user.
-    Allowed(Box<Subject>),
+    Allowed(Box<Caller>),
     /// Somebody must sign in first.
     SignIn,
     /// An app password was sent that opens nothing here.
@@ -58,6 +59,50 @@ pub enum Verdict {
     Prove(Decision),
     /// It may not pass.
     Refused(Box<Refusal>),
+}
+
+/// A user whose request may pass.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The user.
+    pub subject: Subject,
+    /// By what.
+    pub credential: Credential,
+}
+
+/// What a request may pass by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A session, with what it proved.
+    Session(Proved),
+    /// The app password with this primary key.
+    AppPassword(i64),
+}
+
+impl Credential {
+    /// Of a session.
+    #[must_use]
+    pub fn of(session: &LiveSession) -> Self {
+        Self::Session(Proved { session: session.uuid, methods: session.methods, at: session.proved_at })
+    }
+
+    /// What a session proved; an app password proves nothing.
+    #[must_use]
+    pub fn proved(self) -> Option<Proved> {
+        match self {
+            Self::Session(proved) => Some(proved),
+            Self::AppPassword(_) => None,
+        }
+    }
+
+    /// A number that no other credential has.
+    #[must_use]
+    pub fn number(self) -> u128 {
+        match self {
+            Self::Session(proved) => proved.session.0.as_u128(),
+            Self::AppPassword(id) => u128::try_from(id).unwrap_or(0),
+        }
+    }
 }
 
 /// A refusal that no proof changes.
@@ -234,7 +279,8 @@ async fn with_session(
         app.touches.note(app, &session, question.client.ip, &question.client.user_agent);
         app.touches.note_app(app, app_session_id, app_last_used_at);
     }
-    Ok(if judgement.decision.is_anonymous() { Verdict::Anonymous } else { Verdict::Allowed(Box::new(who)) })
+    let caller = || Caller { subject: who, credential: Credential::of(&session) };
+    Ok(if judgement.decision.is_anonymous() { Verdict::Anonymous } else { Verdict::Allowed(Box::new(caller())) })
 }
 
 /// Asks the rules of an application about a request of a session's user, or of nobody.

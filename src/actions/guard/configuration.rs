@@ -46,6 +46,9 @@ impl Addresses<'_> {
     }
 }
 
+/// The header with the signed identity, which templates name themselves.
+const SIGNED: &str = "X-Rollcall-Jwt";
+
 /// The name of an identity header.
 struct Name {
     /// As it is sent.
@@ -60,6 +63,8 @@ struct Filling<'a> {
     hosts: Vec<String>,
     names: Vec<Name>,
     own_names: Vec<Name>,
+    /// Whether `X-Rollcall-Jwt` is among the names: then it is sent, and else it is only taken off.
+    is_signed: bool,
     addresses: Addresses<'a>,
 }
 
@@ -75,7 +80,7 @@ macro_rules! template {
     };
 }
 
-template!(Nginx, "guard/nginx.conf" { listen: &'a str, app: &'a str, hosts: &'a [String], names: &'a [Name], host_variable: &'a str });
+template!(Nginx, "guard/nginx.conf" { listen: &'a str, app: &'a str, hosts: &'a [String], names: &'a [Name], is_signed: bool, host_variable: &'a str });
 template!(Caddy, "guard/caddy.conf" { app: &'a str, hosts: &'a [String], names: &'a [Name], hop: String });
 template!(Traefik, "guard/traefik.yml" { listen: &'a str, app: &'a str, own_names: &'a [Name], rule: String });
 template!(Envoy, "guard/envoy.yml" {
@@ -94,12 +99,14 @@ template!(Envoy, "guard/envoy.yml" {
 #[must_use]
 pub fn of(kind: Kind, application: &Application, addresses: Addresses<'_>) -> Option<String> {
     let guard = application.guard()?;
-    let to = SentTo { guard, groups: &application.groups_sent, slug: &application.slug, provider: "", words: Words::Own };
+    let to = SentTo { guard, groups: &application.groups_sent, slug: &application.slug, provider: "", words: Words::Own, keys: "" };
     let name = |text: String| Name { variable: text.to_ascii_lowercase().replace('-', "_"), text };
-    let own = if matches!(guard.headers, Headers::Own(_)) { names(to) } else { Vec::new() };
+    let mut own = if matches!(guard.headers, Headers::Own(_)) { names(to) } else { Vec::new() };
+    own.retain(|name| name != SIGNED);
     let filling = Filling {
         slug: &application.slug,
         hosts: guard.hosts.iter().map(ToString::to_string).collect(),
+        is_signed: names(to).iter().any(|name| name == SIGNED),
         names: names(to).into_iter().map(name).collect(),
         own_names: own.into_iter().map(name).collect(),
         addresses,
@@ -118,8 +125,10 @@ fn nginx(filling: &Filling<'_>, guard: &Guard) -> Option<String> {
     let host_variable = if has_port { "$host:$server_port" } else { "$host" };
     // A server name has no port either.
     let hosts: Vec<String> = filling.hosts.iter().map(|host| host.split(':').next().unwrap_or_default().to_owned()).collect();
-    let Addresses { listen, app, rollcall } = filling.addresses;
-    Nginx { slug: filling.slug, listen, app, rollcall, hosts: &hosts, names: &filling.names, host_variable }.render().ok()
+    let (Addresses { listen, app, rollcall }, is_signed) = (filling.addresses, filling.is_signed);
+    Nginx { slug: filling.slug, listen, app, rollcall, hosts: &hosts, names: &filling.names, is_signed, host_variable }
+        .render()
+        .ok()
 }
 
 fn caddy(filling: &Filling<'_>) -> Option<String> {
@@ -162,10 +171,11 @@ fn envoy<'a>(filling: &Filling<'a>) -> Option<String> {
     let fixed = ["(remote|x[-.]authentik)[-.].*".to_owned(), "x[-.]rollcall[-.]jwt".to_owned()];
     let spellings: Vec<String> = fixed.into_iter().chain(own.iter().map(|name| name.replace('-', "[-.]"))).collect();
     let strip = spellings.join("|");
+    let signed = if filling.is_signed { ", {exact: x-rollcall-jwt}" } else { "" };
     let upstream = match own.as_slice() {
         [] => ", {prefix: remote-}, {prefix: x-authentik-}".to_owned(),
         own => own.iter().map(|name| [", {exact: ", name, "}"].concat()).collect::<Vec<_>>().concat(),
-    };
+    } + signed;
     let domains: Vec<String> = filling.hosts.iter().map(|host| format!("\"{host}\"")).collect();
     let domains_text = domains.join(", ");
     let slug = filling.slug;

@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod configuration;
+pub mod identities;
+pub mod identity;
 mod password;
 pub mod probes;
 pub mod recent;

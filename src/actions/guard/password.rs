@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::applications::passwords::app_password;
-use crate::actions::guard::check::{Judged, Question, Verdict, judge_at, refusal};
+use crate::actions::guard::check::{Caller, Credential, Judged, Question, Verdict, judge_at, refusal};
 use crate::actions::sign_in::guesses::{self, Guess};
 use crate::actions::sign_in::refusal_log::Refused;
 use crate::domain::Timestamp;
@@ -53,7 +53,7 @@ pub(in crate::actions) async fn check(
     };
     let judgement = judge_at(app, current, question, (Door::AppPassword, Some(&found.subject.person)), now);
     let verdict = if judgement.decision.is_met() {
-        Verdict::Allowed(Box::new(found.subject))
+        Verdict::Allowed(Box::new(Caller { credential: Credential::AppPassword(found.owner.token_id), subject: found.subject }))
     } else {
         Verdict::Refused(Box::new(refusal(&judgement, None)))
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::guard::check::{Question, Verdict, judge_request, refuse};
+use crate::actions::guard::check::{Caller, Credential, Question, Verdict, judge_request, refuse};
 use crate::actions::sessions::check::{Admission, admit};
 use crate::actions::sessions::end;
 use crate::domain::application::Application;
@@ -45,7 +45,7 @@ pub async fn judge_session(
     };
     let judgement = judge_request(app, application, question, Some((session, &who.person)), app.clock.now());
     if judgement.decision.is_met() {
-        return Ok(Verdict::Allowed(Box::new(who)));
+        return Ok(Verdict::Allowed(Box::new(Caller { subject: who, credential: Credential::of(session) })));
     }
     if judgement.decision.can_be_proved() {
         return Ok(Verdict::Prove(judgement.decision));

@@ -132,6 +132,9 @@ pub(in crate::cli) struct FieldArgs {
     /// The SameSite attribute of its cookie
     #[arg(long, value_parser = PossibleValuesParser::new(words(SameSite::ALL, SameSite::as_str)))]
     same_site: Option<String>,
+    /// Whether the app is sent a signed identity, too (X-Rollcall-Jwt)
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    jwt: Option<bool>,
     /// Which allowed requests are uses of the session
     #[arg(long, value_parser = PossibleValuesParser::new(words(Uses::ALL, Uses::as_str)))]
     uses: Option<String>,
@@ -186,6 +189,7 @@ impl FieldArgs {
     fn guard(&self, before: Option<Guard>) -> Result<Option<Guard>, Failure> {
         let has_option = !self.headers.is_empty()
             || self.basic.is_some()
+            || self.jwt.is_some()
             || [&self.encoding, &self.preflight, &self.same_site, &self.uses].iter().any(|option| option.is_some());
         if self.hosts.is_empty() && !has_option {
             return Ok(None);
@@ -202,6 +206,7 @@ impl FieldArgs {
             guard.headers = headers;
         }
         guard.basic = self.basic.unwrap_or(guard.basic);
+        guard.jwt = self.jwt.unwrap_or(guard.jwt);
         guard.encoding = self.encoding.as_deref().and_then(Encoding::parse).unwrap_or(guard.encoding);
         guard.preflight = self.preflight.as_deref().and_then(Preflight::parse).unwrap_or(guard.preflight);
         guard.same_site = self.same_site.as_deref().and_then(SameSite::parse).unwrap_or(guard.same_site);

@@ -68,6 +68,7 @@ pub(super) async fn run(app: &App, args: TestArgs) -> Outcome {
                 "readings": answer.readings,
                 "missing": answer.missing(),
                 "headers": answer.headers,
+                "signed": answer.signed,
             })
             .to_string(),
         )?;
@@ -92,7 +93,7 @@ fn print(answer: &Answer, user: &str) -> Outcome {
     for missing in answer.missing() {
         output::line(&format!("missing: {missing}"))?;
     }
-    for (name, value) in &answer.headers {
+    for (name, value) in answer.shown_headers() {
         output::line(&format!("header: {name}: {value}"))?;
     }
     Ok(())

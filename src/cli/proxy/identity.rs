@@ -12,6 +12,7 @@ use crate::cli::proxy::request::Request;
 use crate::cli::proxy::{Checker, Outcomes, pass, warn};
 use crate::cli::{Failure, Outcome, user};
 use crate::domain::application::demand::Allow;
+use crate::domain::application::values::GroupsSent;
 use crate::domain::guard::identity::{SentTo, names};
 use crate::domain::guard::places::Words;
 use crate::domain::{Method, Methods, UserId};
@@ -37,7 +38,7 @@ const FAMILIES: [&str; 9] = [
     "X-authentik-name",
     "X-authentik-uid",
 ];
-/// The signed identity; no application sends it yet, and none may get one from a caller.
+/// The signed identity; no application may get one from a caller.
 const SIGNED: &str = "X-Rollcall-Jwt";
 
 impl Checker<'_> {
@@ -109,6 +110,7 @@ impl Checker<'_> {
             return self.fail("a request that may pass does not reach `rollcall echo`", &sent, &told, &Fault::LetIn);
         };
         self.is_identified(&request, &outcomes, &arrived, expected)?;
+        self.is_signed(&request, &outcomes, &arrived)?;
         self.keeps_credentials(&request, &outcomes, &arrived, &key)?;
         self.cannot_hop(known(path), expected).await?;
         let mut strangers = vec![("a signed-in caller", known(path))];
@@ -133,6 +135,19 @@ impl Checker<'_> {
                 let seen = format!("{}; {name}: {got:?} instead of {value:?}", outcomes.describe());
                 self.fail(&format!("{name} does not arrive"), &request.describe(), &seen, &Fault::Absent(name.clone()))?;
             }
+        }
+        Ok(())
+    }
+
+    /// The signed identity arrives, if the application is sent one.
+    fn is_signed(&mut self, request: &Request, outcomes: &Outcomes, arrived: &Value) -> Outcome {
+        let guard = self.application.guard().cloned().unwrap_or_default();
+        let to = SentTo { guard: &guard, groups: &GroupsSent::All, slug: "", provider: "", words: Words::Own, keys: "" };
+        let (name, got) = (to.signed_name(), values(arrived, to.signed_name()));
+        let has_three_parts = |text: &&str| text.split('.').filter(|part| !part.is_empty()).count() == 3;
+        if guard.jwt && !(got.len() == 1 && got.iter().all(has_three_parts)) {
+            let seen = format!("{}; {name} is there {} times", outcomes.describe(), got.len());
+            self.fail(&format!("{name} does not arrive"), &request.describe(), &seen, &Fault::Absent(name.to_owned()))?;
         }
         Ok(())
     }
@@ -175,8 +190,11 @@ impl Checker<'_> {
     async fn cannot_forge(&mut self, who: &str, request: &Request) -> Outcome {
         let guard = self.application.guard().cloned().unwrap_or_default();
         let (groups, slug) = (self.application.groups_sent.clone(), self.application.slug.clone());
-        let own = names(SentTo { guard: &guard, groups: &groups, slug: &slug, provider: "", words: Words::Own });
-        let believed: Vec<String> = own.into_iter().chain([SIGNED.to_owned()]).collect();
+        let to = SentTo { guard: &guard, groups: &groups, slug: &slug, provider: "", words: Words::Own, keys: "" };
+        let mut believed = names(to);
+        if !believed.iter().any(|name| name == SIGNED) {
+            believed.push(SIGNED.to_owned());
+        }
         let others = FAMILIES.iter().filter(|name| !believed.iter().any(|own| own.eq_ignore_ascii_case(name)));
         let others: Vec<String> = others.map(|name| (*name).to_owned()).collect();
         for (separator, is_trailer) in [('-', false), ('_', false), ('.', false), ('-', true)] {

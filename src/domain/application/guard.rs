@@ -134,6 +134,9 @@ pub struct Guard {
     pub same_site: SameSite,
     /// What counts as a use.
     pub uses: Uses,
+    /// Whether the app is sent a signed identity, too. It is stored only where it is on: nodes before it do not know it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub jwt: bool,
 }
 
 impl PathRule {
@@ -278,7 +281,7 @@ mod tests {
                 {"paths": ["/health"], "allow": "anyone"},
             ],
             "headers": {"X-User": "username"},
-            "encoding": "utf8", "basic": true, "preflight": "app", "same_site": "none", "uses": "navigations",
+            "encoding": "utf8", "basic": true, "preflight": "app", "same_site": "none", "uses": "navigations", "jwt": true,
         });
         let read = guard(stored.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), stored);
@@ -290,7 +293,7 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused() {
         for bad in [
-            json!({"hosts": ["a"], "jwt": true}),
+            json!({"hosts": ["a"], "jws": true}),
             json!({"hosts": ["a"], "rules": [{"paths": ["/a"], "network": []}]}),
             json!({"hosts": ["a"], "rules": [{"paths": ["/a"], "allow": "nobdoy"}]}),
             json!({"hosts": ["a"], "headers": "x"}),

@@ -59,6 +59,9 @@ pub enum ApplicationRule {
     /// A guard without an address of Rollcall to sign in at.
     #[error("a guard needs the setting http.public_url: apps send people there to sign in")]
     NoPublicUrl,
+    /// A signed identity whose keys no app could trust.
+    #[error("a signed identity needs an https address in the setting http.public_url: apps fetch the keys there")]
+    SignedNeedsHttps,
     /// A host that another guard has.
     #[error("another guard has one of these hosts")]
     HostTaken,

@@ -367,6 +367,15 @@ event_kinds! {
         /// How many app sessions ended.
         count: u64,
     }
+    /// A key that signs was made in place of another one.
+    KeysRotated = "keys_rotated" {
+        /// What names the new key.
+        kid: String,
+        /// Its algorithm, such as `ES256`.
+        algorithm: String,
+        /// From when it signs, in RFC 3339.
+        signs_at: String,
+    }
     /// Data was imported, or generated.
     Import = "import" {
         /// How many users.

@@ -166,6 +166,10 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::AppSessionEnded { application, reason, count } => {
             app_session_ended(actor, &whose, application, *reason, *count)
         }
+        EventContent::KeysRotated { kid, algorithm, signs_at } => {
+            let from = if signs_at.is_empty() { String::new() } else { format!(", which signs from {signs_at} on") };
+            format!("{actor} made the {algorithm} key {kid}{from}")
+        }
         EventContent::Import { users, tokens, sessions, applications, is_generated } => {
             let did = if *is_generated { "generated" } else { "imported" };
             let tokens = if *is_generated { String::new() } else { format!("{} token{}, ", grouped(tokens), plural(tokens)) };

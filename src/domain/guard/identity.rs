@@ -62,27 +62,42 @@ pub struct SentTo<'a> {
     pub provider: &'a str,
     /// In whose words the check was asked.
     pub words: Words,
+    /// Where the keys of signed identities are published, or `""`.
+    pub keys: &'a str,
 }
 
-/// The identity headers of a user, in order; none of them is empty. `None`: they take more than [`MAX_BYTES`], and
-/// a shortened list of groups would say something else.
+impl SentTo<'_> {
+    /// Whether the headers have authentik's names.
+    fn is_authentiks(&self) -> bool {
+        matches!((&self.guard.headers, self.words), (Headers::Authentik, _) | (Headers::ByAddress, Words::Authentik))
+    }
+
+    /// The name of the header with the signed identity.
+    #[must_use]
+    pub fn signed_name(&self) -> &'static str {
+        if self.is_authentiks() { "X-authentik-jwt" } else { "X-Rollcall-Jwt" }
+    }
+}
+
+/// The identity headers of a user, in order; none of them is empty. With a signed identity, it is the last one. `None`:
+/// they take more than [`MAX_BYTES`], and a shortened list of groups would say something else.
 #[must_use]
-pub fn headers(user: &Identity, to: SentTo<'_>) -> Option<Vec<(String, String)>> {
-    let headers = all_headers(user, to);
+pub fn headers(user: &Identity, signed: Option<&str>, to: SentTo<'_>) -> Option<Vec<(String, String)>> {
+    let headers = all_headers(user, signed, to);
     (bytes_of(&headers) <= MAX_BYTES).then_some(headers)
 }
 
 /// How many bytes the identity headers of a user take, names included.
 #[must_use]
-pub fn size(user: &Identity, to: SentTo<'_>) -> usize {
-    bytes_of(&all_headers(user, to))
+pub fn size(user: &Identity, signed: Option<&str>, to: SentTo<'_>) -> usize {
+    bytes_of(&all_headers(user, signed, to))
 }
 
 fn bytes_of(headers: &[(String, String)]) -> usize {
     headers.iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len()).sum()
 }
 
-fn all_headers(user: &Identity, to: SentTo<'_>) -> Vec<(String, String)> {
+fn all_headers(user: &Identity, signed: Option<&str>, to: SentTo<'_>) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for (name, source) in table(to) {
         let Some(sent) = source.value(user, to.groups) else { continue };
@@ -93,19 +108,23 @@ fn all_headers(user: &Identity, to: SentTo<'_>) -> Vec<(String, String)> {
         };
         headers.push((name, value));
     }
+    headers.extend(signed.map(|signed| (to.signed_name().to_owned(), signed.to_owned())));
     headers
 }
 
-/// Names of authentik's family that apps believe and that are never sent: there are no entitlements, and nothing is signed.
-const NEVER_SENT: [&str; 3] = ["X-authentik-entitlements", "X-authentik-meta-jwks", "X-authentik-jwt"];
+/// Names of authentik's family that apps believe though they are not sent: there are no entitlements, and identities are
+/// signed where the guard says so.
+const BELIEVED: [&str; 2] = ["X-authentik-entitlements", "X-authentik-jwt"];
 
 /// The names of all headers that an application may be sent, in order, and after them those that it believes all the same:
 /// a proxy must let through none of them as a caller sends it.
 #[must_use]
 pub fn names(to: SentTo<'_>) -> Vec<String> {
-    let sent: Vec<String> = table(to).into_iter().map(|(name, _)| name).collect();
-    let is_authentik = sent.iter().any(|name| name == "X-authentik-username");
-    sent.into_iter().chain(NEVER_SENT.iter().filter(|_| is_authentik).map(|name| (*name).to_owned())).collect()
+    let mut names: Vec<String> = table(to).into_iter().map(|(name, _)| name).collect();
+    let signed = to.guard.jwt.then(|| to.signed_name());
+    let believed = BELIEVED.into_iter().filter(|name| to.is_authentiks() && signed != Some(name));
+    names.extend(signed.into_iter().chain(believed).map(str::to_owned));
+    names
 }
 
 /// Which header has which source.
@@ -126,6 +145,7 @@ fn table(to: SentTo<'_>) -> Vec<(String, Source)> {
             ("X-authentik-email", Source::Email),
             ("X-authentik-name", Source::Name),
             ("X-authentik-uid", Source::Uid),
+            ("X-authentik-meta-jwks", Source::Text(to.keys.to_owned())),
             ("X-authentik-meta-outpost", Source::Text("rollcall".into())),
             ("X-authentik-meta-provider", Source::Text(to.provider.to_owned())),
             ("X-authentik-meta-app", Source::Text(to.slug.to_owned())),
@@ -180,7 +200,8 @@ mod tests {
             groups: groups.iter().map(|name| (*name).to_owned()).collect(),
             ..Identity::default()
         };
-        headers(&user, SentTo { guard, groups: &GroupsSent::All, slug: "app", provider: "The app", words })
+        let to = SentTo { guard, groups: &GroupsSent::All, slug: "app", provider: "The app", words, keys: "https://id.example/k" };
+        headers(&user, None, to)
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub const SAVED: &[&str] = &[
     "app_sessions",
     "app_keys",
     "token_applications",
+    "signing_keys",
     "events",
 ];
 

@@ -260,7 +260,7 @@ pub(super) async fn asked_about(app: &App, id: &str, request: Request) -> Result
 }
 
 /// The question before something that ends all sessions and tokens of a user. `action` is the last part of the
-/// address that does it, `then` what follows besides.
+/// address that does it, `then` what else follows.
 pub(super) async fn question_of_end(
     app: &App,
     user: UserRow,

@@ -66,6 +66,7 @@ pub(in crate::ui) struct GuardForm {
     preflight: String,
     same_site: String,
     uses: String,
+    jwt: Option<String>,
 }
 
 impl GuardForm {
@@ -89,6 +90,7 @@ impl GuardForm {
             preflight: guard.preflight.as_str().to_owned(),
             same_site: guard.same_site.as_str().to_owned(),
             uses: guard.uses.as_str().to_owned(),
+            jwt: guard.jwt.then(|| "yes".to_owned()),
         }
     }
 
@@ -105,6 +107,7 @@ impl GuardForm {
             preflight: Preflight::parse(&self.preflight).ok_or_else(|| word("preflight", &self.preflight))?,
             same_site: SameSite::parse(&self.same_site).ok_or_else(|| word("same_site", &self.same_site))?,
             uses: Uses::parse(&self.uses).ok_or_else(|| word("uses", &self.uses))?,
+            jwt: self.jwt.is_some(),
             rules: before.rules,
         })
     }
@@ -133,6 +136,7 @@ fn field(rule: &ApplicationRule) -> &'static str {
         | ApplicationRule::HeaderName(_)
         | ApplicationRule::HeaderTwice(_)
         | ApplicationRule::Source(_) => "table",
+        ApplicationRule::SignedNeedsHttps => "jwt",
         _ => "hosts",
     }
 }

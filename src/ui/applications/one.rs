@@ -116,6 +116,7 @@ fn options(application: &Application) -> Vec<(&'static str, String)> {
         ("Identity headers", headers),
         ("Encoding", guard.encoding.as_str().to_owned()),
         ("Asks programs for a password", if guard.basic { "yes" } else { "no" }.to_owned()),
+        ("Signed identity", if guard.jwt { "yes" } else { "no" }.to_owned()),
         ("CORS preflights", guard.preflight.as_str().to_owned()),
         ("SameSite", guard.same_site.as_str().to_owned()),
         ("Uses", guard.uses.as_str().to_owned()),
@@ -228,12 +229,13 @@ async fn answer(app: &App, by: By<'_>, query: &Query) -> Result<(Tried, Option<A
     };
     match test(app, by, &question).await {
         Ok(answer) => {
+            let headers = answer.shown_headers();
             let line = AnswerLine {
                 is_open: answer.is_open,
                 rules: answer.rules(),
                 missing: answer.missing(),
                 readings: if answer.readings.len() > 1 { answer.readings } else { Vec::new() },
-                headers: answer.headers,
+                headers,
             };
             Ok((tried, Some(line)))
         }

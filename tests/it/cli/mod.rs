@@ -5,6 +5,7 @@ mod events;
 mod export;
 mod groups;
 mod imports;
+mod keys;
 mod manual;
 mod migrate;
 mod people;

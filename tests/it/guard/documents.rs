@@ -60,3 +60,27 @@ fn names_that_are_never_sent_are_taken_off_too() {
         assert!(printed.contains(&set), "{name}: {printed}");
     }
 }
+
+#[test]
+fn a_signed_identity_passes_where_it_is_sent_and_only_there() {
+    let print = |kind, guard| configuration::of(kind, &application(guard), Addresses::default()).unwrap();
+    for kind in Kind::ALL {
+        let signed = print(kind, json!({"hosts": ["app.example.com"], "jwt": true}));
+        let plain = print(kind, json!({"hosts": ["app.example.com"]}));
+        let passes = match kind {
+            Kind::Nginx => "proxy_set_header X-Rollcall-Jwt $rollcall_x_rollcall_jwt;",
+            Kind::Caddy => "Remote-Email X-Rollcall-Jwt Cookie",
+            // It passes all names that begin so on, and removes those that the answer does not have.
+            Kind::Traefik => "|x-rollcall)-",
+            Kind::Envoy => "{exact: x-rollcall-jwt}",
+        };
+        assert!(signed.contains(passes), "{kind}: {signed}");
+        assert!(kind == Kind::Traefik || !plain.contains(passes), "{kind}: {plain}");
+        assert!(kind != Kind::Nginx || (plain.contains("X-Rollcall-Jwt \"\"") && !signed.contains("X-Rollcall-Jwt \"\"")));
+        let table = print(kind, json!({"hosts": ["app.example.com"], "jwt": true, "headers": {"X-User": "username"}}));
+        assert!(table.contains(passes.trim_start_matches("Remote-Email ")), "{kind}: {table}");
+    }
+    let authentik = print(Kind::Nginx, json!({"hosts": ["app.example.com"], "jwt": true, "headers": "authentik"}));
+    assert!(authentik.contains("X-authentik-jwt $rollcall_x_authentik_jwt;") && authentik.contains("X-Rollcall-Jwt \"\""));
+    assert_eq!(authentik.matches("proxy_set_header X-authentik-jwt").count(), 1);
+}

@@ -9,6 +9,7 @@
 //! | readings of a path | `domain/guard/readings.rs`, `domain/application/judge.rs`, `fuzz::guard::paths` |
 //! | `app test` says what the check does | `traps::the_check_and_app_test_give_one_answer` |
 //! | app passwords, and every credential at every door | `doors`, `proxies/guarded.rs`, `applications/passwords.rs` |
+//! | signed identities | `oidc::identity`, `oidc::keys` |
 //! | cookies of any form | `doors::a_cookie_that_is_not_clearly_one_is_none`, `domain/guard/cookies.rs` |
 //! | targets and tickets | `sign_in` |
 //! | a store that fails, is slow, or is away | `store` |

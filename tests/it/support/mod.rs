@@ -7,6 +7,7 @@ pub mod caller;
 pub mod db;
 pub mod dice;
 pub mod geoip;
+pub mod keys;
 pub mod passkey;
 pub mod raw;
 pub mod seed;
