@@ -86,6 +86,9 @@ pub enum ActionError {
     /// The token ended sessions of too many users one by one; so long from now it may end more.
     #[error("the token ended sessions of too many users one by one")]
     EndsRefused(std::time::Duration),
+    /// A filter asks to end sessions that live at the watched authentik.
+    #[error("sessions of authentik cannot be ended by a filter here; nothing was ended")]
+    Elsewhere,
     /// A passkey's answer is refused.
     #[error(transparent)]
     Passkey(#[from] Refusal),

@@ -235,6 +235,7 @@ impl From<ActionError> for ApiError {
             | ActionError::LastAdministrator
             | ActionError::Outdated
             | ActionError::Given(..)
+            | ActionError::Elsewhere
             | ActionError::NoUser(_)
             | ActionError::NoGroup(_) => Self::broken(&error),
             ActionError::Store(error) => error.into(),

@@ -2,14 +2,18 @@
 
 use std::collections::HashSet;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
+use crate::actions::app::App;
 use crate::actions::csv;
 use crate::actions::sessions::records::{COLUMNS, ENDED_COLUMNS, cells, ended_records, records};
-use crate::cli::{Outcome, output};
+use crate::cli::source::NOTHING_WATCHED;
+use crate::cli::{Failure, Outcome, output};
 use crate::config::Config;
 use crate::domain::SessionId;
+use crate::domain::source::{NAME, Origin};
 use crate::store::Db;
 
 /// The columns of an event.
@@ -61,6 +65,10 @@ const STEP: i64 = 500;
 pub(super) struct ExportArgs {
     #[command(flatten)]
     what: What,
+    /// With sessions: those that live in rollcall (the default), at the watched authentik, or all
+    #[arg(long, value_name = "WORD", conflicts_with_all = ["users", "groups", "ended", "events"],
+        value_parser = PossibleValuesParser::new(Origin::ALL.map(Origin::as_str)))]
+    source: Option<String>,
     /// With --events: the single ends of ends of many, too
     #[arg(long, requires = "events")]
     parts: bool,
@@ -159,12 +167,33 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
             sink.write(&ended_records(&app, &sessions).await?)?;
         }
     }
-    let mut after: Option<SessionId> = None;
+    let origin = args.source.as_deref().and_then(Origin::parse).unwrap_or(Origin::Rollcall);
+    if origin != Origin::Authentik {
+        let mut after: Option<SessionId> = None;
+        loop {
+            let sessions = db.list_sessions_after(after, STEP).await?;
+            let Some(last) = sessions.last() else { break };
+            after = Some(last.uuid);
+            sink.write(&records(&app, &sessions).await?)?;
+        }
+    }
+    if origin != Origin::Rollcall {
+        export_watched(&app, &mut sink).await?;
+    }
+    Ok(())
+}
+
+/// The sessions of the copy of the watched authentik.
+async fn export_watched(app: &App, sink: &mut Sink) -> Outcome {
+    let db = app.store.read();
+    let source = db.find_source(NAME).await?.ok_or_else(|| Failure::from(NOTHING_WATCHED))?;
+    let mut after = SessionId(uuid::Uuid::nil());
     loop {
-        let sessions = db.list_sessions_after(after, STEP).await?;
-        let Some(last) = sessions.last() else { return Ok(()) };
-        after = Some(last.uuid);
-        sink.write(&records(&app, &sessions).await?)?;
+        let rows = db.list_watched_after(source.id, after, STEP).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.session.uuid;
+        let sessions: Vec<_> = rows.iter().map(|row| row.listed(source.id)).collect();
+        sink.write(&records(app, &sessions).await?)?;
     }
 }
 

@@ -112,17 +112,15 @@ impl FilterArgs {
         self.search.is_none() && self.flags.is_empty()
     }
 
-    /// Whether any filter is given, `--except` by itself not counted.
-    pub fn is_narrow(filter: &SessionFilter) -> bool {
-        SessionFilter { except: None, ..filter.clone() } != SessionFilter::default()
-    }
-
     /// Looks the names of a filter up: browsers, systems and devices in any letter case, and the user, who must
-    /// exist.
+    /// exist where only sessions of Rollcall are meant.
     ///
     /// # Errors
     /// Wrong usage for a user who does not exist; else when the database does not answer.
     pub async fn look_up(app: &App, filter: SessionFilter) -> Result<SessionFilter, Failure> {
+        if !filter.is_of_rollcall() {
+            return Ok(question::spelled(app, filter).await?);
+        }
         if let Some(name) = &filter.username
             && app.store.read().find_user_by_name(name).await?.is_none()
         {

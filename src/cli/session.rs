@@ -9,6 +9,7 @@ use crate::actions::by::By;
 use crate::actions::sessions::end;
 use crate::actions::sessions::end_matching;
 use crate::actions::sessions::end_matching::{EndRequest, MAX_COMMENT_LENGTH};
+use crate::actions::sessions::look;
 use crate::actions::sessions::question;
 use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
 use crate::cli::ended::EndedArgs;
@@ -28,9 +29,6 @@ pub(super) enum SessionCommand {
         filter: FilterArgs,
         #[command(flatten)]
         ended: EndedArgs,
-        /// Where the sessions live: here, or at the watched authentik as they were last copied
-        #[arg(long, value_enum, default_value_t, conflicts_with = "ended")]
-        source: Source,
         /// Names separated by commas, each with an optional -: uuid, user, username, last_ip,
         /// last_user_agent, last_used, expires, created, country
         /// (the default is -last_used); of ended sessions also ended (the default is -ended)
@@ -85,7 +83,7 @@ pub(super) enum SessionCommand {
 
 pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
     match command {
-        SessionCommand::List { filter, ended, ordering, limit, json, csv, source: _ } if ended.ended => {
+        SessionCommand::List { filter, ended, ordering, limit, json, csv } if ended.ended => {
             let mut filter = ended.read(filter.read_ended(Clock::System.now())?)?;
             let sorts = crate::cli::ended::orders(ordering.as_deref().unwrap_or("-ended"))?;
             let app = crate::cli::open(config).await?;
@@ -93,14 +91,11 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             filter.session = question::spelled(&app, filter.session).await?;
             crate::cli::ended::list(&app, &filter, &sorts, limit, (json, csv)).await
         }
-        SessionCommand::List { filter, ended: _, source, ordering, limit, json, csv } => {
+        SessionCommand::List { filter, ended: _, ordering, limit, json, csv } => {
             let ordering = ordering.unwrap_or_else(|| "-last_used".to_owned());
             let filter = filter.read(Clock::System.now())?;
             let sorts = Sort::parse_list(&ordering).map_err(|name| misused(format!("--ordering: there is no order {name:?}")))?;
             let app = crate::cli::open(config).await?;
-            if source == Source::Authentik {
-                return source::list(&app, filter, &sorts, limit, (json, csv)).await;
-            }
             let filter = FilterArgs::look_up(&app, filter).await?;
             list(&app, &filter, &sorts, limit, json, csv).await
         }
@@ -124,7 +119,7 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
                 return Err(misused(format!("--reason: at most {MAX_COMMENT_LENGTH} characters, no control characters")));
             }
             let app = crate::cli::open(config).await?;
-            let is_filtered = matches!(&which, Which::Matching(filter) if FilterArgs::is_narrow(filter));
+            let is_filtered = matches!(&which, Which::Matching(filter) if filter.is_narrow());
             let ended = match which {
                 Which::Named(ids) => end_named_sessions(&app, &ids, &comment, yes).await?,
                 Which::Matching(filter) => {
@@ -140,16 +135,6 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             Ok(())
         }
     }
-}
-
-/// Where sessions live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Source {
-    /// In this Rollcall
-    #[default]
-    Rollcall,
-    /// At the watched authentik
-    Authentik,
 }
 
 /// Which sessions to end.
@@ -174,7 +159,10 @@ impl Which {
             return Err(misused("give UUIDs, or a query: not both"));
         }
         let filter = args.read(Clock::System.now())?;
-        if FilterArgs::is_narrow(&filter) == is_everyone {
+        if !filter.is_of_rollcall() {
+            return Err(misused("sessions of authentik cannot be ended by a filter here; nothing was ended"));
+        }
+        if filter.is_narrow() == is_everyone {
             return Err(misused("name sessions, or give a query or filters, or --everyone: one of the three"));
         }
         Ok(Self::Matching(Box::new(filter)))
@@ -215,8 +203,9 @@ async fn end_matching_sessions(app: &App, mut what: EndRequest, is_sure: bool) -
 }
 
 async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_json: bool, is_csv: bool) -> Outcome {
+    let copy = source::copy_of(app, filter).await?;
     let found = app.store.page(filter, sorts, Wanted::first(limit)).await?;
-    if found.count == 0 && FilterArgs::is_narrow(filter) {
+    if found.count == 0 && filter.is_narrow() {
         return Err(NothingMatched("session").into());
     }
     let records = records(app, &found.rows).await?;
@@ -230,7 +219,8 @@ async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_
         let rows: Vec<Vec<String>> = records.iter().map(|record| cells(record, COLUMNS)).collect();
         return output::csv(COLUMNS, &rows);
     }
-    let header = ["uuid", "user", "address", "place", "device", "last used", "expires"];
+    let mut header = vec!["uuid", "user", "address", "place", "device", "last used", "expires"];
+    header.extend(filter.source.map(|_| "source"));
     let agents = app.user_agents.entries(&app.store.read(), found.rows.iter().map(|row| row.user_agent_id)).await?;
     let table = found
         .rows
@@ -240,13 +230,19 @@ async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_
             let text = |name: &str| cell(record, name);
             let place = app.geoip.place(row.last_ip).map(|place| place.describe()).unwrap_or_default();
             let device = agents.get(&row.user_agent_id).map(|agent| agent.about().words.clone()).unwrap_or_default();
-            vec![text("uuid"), text("username"), text("last_ip"), place, device, text("last_used"), text("expires")]
+            let mut cells =
+                vec![text("uuid"), text("username"), text("last_ip"), place, device, text("last_used"), text("expires")];
+            cells.extend(filter.source.map(|_| text("source")));
+            cells
         })
         .collect();
     output::table(&header, table)?;
     let (shown, count) = (found.rows.len(), found.count);
     if i64::try_from(shown).unwrap_or(count) < count {
         output::say(&format!("{shown} of {count} sessions; --limit shows more"));
+    }
+    if let Some(copy) = copy {
+        output::say(&source::how_fresh(&copy));
     }
     Ok(())
 }
@@ -256,7 +252,11 @@ async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
     if let Some(row) = db.find_session(id).await? {
         let opened = db.list_app_sessions_of(&[id]).await?.iter().map(app_sessions::record).collect();
         let mut records = records(app, std::slice::from_ref(&row)).await?;
-        return said(records.pop().unwrap_or_default(), COLUMNS, opened, is_json);
+        return said(records.pop().unwrap_or_default(), &but("first_seen"), opened, is_json);
+    }
+    if let Some(watched) = look::find_copied(app, id).await? {
+        let mut records = records(app, &[watched.listed()]).await?;
+        return said(records.pop().unwrap_or_default(), &but("created"), Vec::new(), is_json);
     }
     let Some(ended) = db.find_ended_detail(id).await? else { return Err(format!("there is no session {id}").into()) };
     let record = json!({
@@ -266,6 +266,11 @@ async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
     let columns = &["uuid", "username", "ended", "ended_by", "reason", "comment"];
     let opened = ended.applications.iter().map(app_sessions::ended_record).collect();
     said(record.as_object().cloned().unwrap_or_default(), columns, opened, is_json)
+}
+
+/// The columns of a session without the one that is never known of its kind.
+fn but(unknown: &str) -> Vec<&'static str> {
+    COLUMNS.iter().copied().filter(|name| *name != unknown).collect()
 }
 
 /// Prints a session and what it opened.

@@ -3,21 +3,16 @@
 use std::time::Duration;
 
 use clap::Subcommand;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::sessions::question;
-use crate::actions::sessions::records::{cell, cells};
 use crate::actions::watch::poller::Poller;
 use crate::actions::watch::status::{CopyStatus, status};
-use crate::cli::filters::FilterArgs;
-use crate::cli::{Failure, NothingMatched, Outcome, output};
+use crate::cli::{Failure, Outcome, output};
 use crate::config::Config;
-use crate::domain::listing::{SessionFilter, Sort};
-use crate::domain::page::Wanted;
-use crate::store::watch::list::WatchedFilter;
-use crate::store::watch::sessions::WatchedRow;
+use crate::domain::listing::SessionFilter;
+use crate::domain::source::Origin;
 
 /// What to do with the watched authentik.
 #[derive(Subcommand)]
@@ -37,7 +32,8 @@ pub(super) enum WatchCommand {
 }
 
 /// What is said when there is no copy.
-const NONE: &str = "no authentik was watched so far: set authentik.url and authentik.token, and start the server";
+pub(super) const NOTHING_WATCHED: &str =
+    "no authentik was watched so far: set authentik.url and authentik.token, and start the server";
 
 pub(super) async fn run(config: Config, command: WatchCommand) -> Outcome {
     let app = super::open(config).await?;
@@ -54,68 +50,30 @@ pub(super) async fn run(config: Config, command: WatchCommand) -> Outcome {
 }
 
 async fn show(app: &App, is_json: bool) -> Outcome {
-    let found = status(app, By::Cli).await?.ok_or_else(|| Failure::from(NONE))?;
+    let found = status(app, By::Cli).await?.ok_or_else(|| Failure::from(NOTHING_WATCHED))?;
     if is_json {
         return output::line(&record(&found).to_string());
     }
     output::facts(&record(&found))
 }
 
-/// What `session list --source authentik` shows of a session.
-const COLUMNS: &[&str] =
-    &["uuid", "source", "user", "username", "last_ip", "country", "asn", "last_user_agent", "last_used", "expires", "first_seen"];
-
-/// Lists the sessions of the copy.
+/// The state of the copy, where a list asks for its sessions.
 ///
 /// # Errors
-/// When nothing was copied, or nothing matches a filter; else when the database does not answer.
-pub(super) async fn list(app: &App, filter: SessionFilter, sorts: &[Sort], limit: i64, (is_json, is_csv): (bool, bool)) -> Outcome {
-    let found = status(app, By::Cli).await?.ok_or_else(|| Failure::from(NONE))?;
-    let is_narrow = FilterArgs::is_narrow(&filter);
-    let these = WatchedFilter { source: found.source.id, filter: question::spelled(app, filter).await? };
-    let listed = app.store.page(&these, sorts, Wanted::first(limit)).await?;
-    if listed.count == 0 && is_narrow {
-        return Err(NothingMatched("session").into());
+/// When only these are asked for, and nothing was copied; else when the database does not answer.
+pub(super) async fn copy_of(app: &App, filter: &SessionFilter) -> Result<Option<CopyStatus>, Failure> {
+    if filter.is_of_rollcall() {
+        return Ok(None);
     }
-    let records: Vec<Map<String, Value>> = listed.rows.iter().filter_map(|row| session(&found, row).as_object().cloned()).collect();
-    if is_json {
-        for record in &records {
-            output::line(&serde_json::to_string(record)?)?;
-        }
-        return Ok(());
+    let found = status(app, By::Cli).await?;
+    if found.is_none() && filter.source == Some(Origin::Authentik) {
+        return Err(NOTHING_WATCHED.into());
     }
-    if is_csv {
-        let rows: Vec<Vec<String>> = records.iter().map(|record| cells(record, COLUMNS)).collect();
-        return output::csv(COLUMNS, &rows);
-    }
-    let agents = app.user_agents.entries(&app.store.read(), listed.rows.iter().map(|row| row.user_agent_id)).await?;
-    let table = listed.rows.iter().zip(&records).map(|(row, record)| {
-        let text = |name: &str| cell(record, name);
-        let place = app.geoip.place(row.session.ip).map(|place| place.describe()).unwrap_or_default();
-        let device = agents.get(&row.user_agent_id).map(|agent| agent.about().words.clone()).unwrap_or_default();
-        vec![text("uuid"), text("username"), text("last_ip"), place, device, text("last_used"), text("expires")]
-    });
-    output::table(&["uuid", "user", "address", "place", "device", "last used", "expires"], table.collect())?;
-    let (shown, count) = (listed.rows.len(), listed.count);
-    if i64::try_from(shown).unwrap_or(count) < count {
-        output::say(&format!("{shown} of {count} sessions; --limit shows more"));
-    }
-    output::say(&how_fresh(&found));
-    Ok(())
-}
-
-/// A session of the copy.
-fn session(found: &CopyStatus, row: &WatchedRow) -> Value {
-    let session = &row.session;
-    json!({
-        "uuid": session.uuid, "source": found.source.name, "user": session.user_pk, "username": row.username,
-        "last_ip": session.ip.to_string(), "country": session.country, "asn": session.asn, "last_user_agent": session.user_agent,
-        "last_used": session.last_used_at, "expires": session.expires_at, "first_seen": row.first_seen_at,
-    })
+    Ok(found)
 }
 
 /// How old and how complete the copy is, in one line.
-fn how_fresh(found: &CopyStatus) -> String {
+pub(super) fn how_fresh(found: &CopyStatus) -> String {
     let status = &found.source.status;
     let age = found.age.map_or_else(|| "not complete so far".to_owned(), |age| format!("as of {} ago", whole_seconds(age)));
     let mut line = format!("{age}; {} of {} sessions copied", found.copied, status.total);

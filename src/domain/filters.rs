@@ -12,6 +12,7 @@ use crate::domain::country;
 use crate::domain::factor::Method;
 use crate::domain::listing::{EndedFilter, SessionFilter};
 use crate::domain::session::{EndReason, SessionId};
+use crate::domain::source::Origin;
 use crate::domain::user::UserId;
 
 /// Which values a filter takes.
@@ -195,6 +196,9 @@ pub static SESSIONS: &[Filter<SessionFilter>] = &[
         "Expires, or would have expired, at this instant or earlier", &[]),
     filter!("except", except, Kind::Uuid, session, SessionId::to_string,
         "All but the session of this uuid", &[]),
+    filter!("source", source, Kind::Choice(|| Origin::ALL.map(Origin::as_str).to_vec()), origin, |origin: &Origin| origin.as_str().to_owned(),
+        "Where they live: in Rollcall, at the watched authentik as they were last copied, or both",
+        &[Word { key: "source", example: "authentik", about: "where it lives: rollcall, authentik (a copy of what is watched) or all" }]),
 ];
 
 /// The filters that only ended sessions have.
@@ -311,6 +315,10 @@ pub(in crate::domain) fn uuid(text: &str) -> Result<uuid::Uuid, &'static str> {
 
 fn session(text: &str) -> Result<SessionId, &'static str> {
     SessionId::parse(text).ok_or("Enter a valid UUID.")
+}
+
+fn origin(text: &str) -> Result<Origin, &'static str> {
+    Origin::parse(text).ok_or("Enter rollcall, authentik or all.")
 }
 
 fn reason(text: &str) -> Result<EndReason, &'static str> {

@@ -8,6 +8,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::event::FilterTerms;
 use crate::domain::factor::{Method, Methods};
 use crate::domain::session::SessionId;
+use crate::domain::source::{Origin, SourceId};
 use crate::domain::user::UserId;
 
 /// Which sessions. All given filters apply together; without any, all sessions match.
@@ -52,6 +53,8 @@ pub struct SessionFilter {
     pub search: Vec<String>,
     /// All except this one.
     pub except: Option<SessionId>,
+    /// Where they live; `None`: in Rollcall. Of ended sessions `None` is both.
+    pub source: Option<Origin>,
 }
 
 /// Which ended sessions. All given filters apply together.
@@ -70,6 +73,18 @@ pub struct EndedFilter {
 }
 
 impl SessionFilter {
+    /// Whether anything narrows it: where the sessions live, and the one that is left out, do not.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        Self { except: None, source: None, ..self.clone() } != Self::default()
+    }
+
+    /// Whether only sessions of Rollcall can match.
+    #[must_use]
+    pub fn is_of_rollcall(&self) -> bool {
+        matches!(self.source, None | Some(Origin::Rollcall))
+    }
+
     /// The given filters by field, as text: for events.
     #[must_use]
     pub fn terms(&self) -> FilterTerms {
@@ -224,6 +239,9 @@ pub struct SessionRow {
     pub user_agent_id: i64,
     /// Whether its user asked to stay signed in.
     pub is_remembered: bool,
+    /// The source that it lives at; `None`: Rollcall. The user is one of that source, the beginning is when it was
+    /// first seen there, and what authentik does not tell is false.
+    pub source: Option<SourceId>,
 }
 
 #[cfg(test)]

@@ -1,7 +1,50 @@
 //! A watched authentik: the state of what is known of its sessions.
 
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use uuid::Uuid;
+
+/// The name of the one source of this version.
+pub const NAME: &str = "authentik";
+
+/// Which sessions a list is of, by where they live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Rollcall's own.
+    Rollcall,
+    /// Those of the watched authentik, as they were last copied.
+    Authentik,
+    /// Both.
+    All,
+}
+
+impl Origin {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Rollcall, Self::Authentik, Self::All];
+
+    /// Its word in filters.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rollcall => "rollcall",
+            Self::Authentik => NAME,
+            Self::All => "all",
+        }
+    }
+
+    /// The origin of that word; `None` when there is none.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == word)
+    }
+
+    /// The word for where a session lives: of the watched source of this key, or, without one, of Rollcall.
+    #[must_use]
+    pub fn of(source: Option<SourceId>) -> Self {
+        if source.is_some() { Self::Authentik } else { Self::Rollcall }
+    }
+}
 
 /// The key of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +121,15 @@ mod tests {
         {
             assert_eq!(are_many(gone, of), many, "{gone} of {of}");
         }
+    }
+
+    #[test]
+    fn an_origin_is_read_as_it_is_written() {
+        for origin in Origin::ALL {
+            assert_eq!(Origin::parse(origin.as_str()), Some(origin));
+            assert_eq!(serde_json::to_string(&origin).unwrap(), format!("{:?}", origin.as_str()));
+        }
+        assert_eq!((Origin::of(None), Origin::of(Some(SourceId(1)))), (Origin::Rollcall, Origin::Authentik));
     }
 
     #[test]

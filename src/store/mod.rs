@@ -19,15 +19,16 @@ pub mod watch;
 pub use db::handle::{BoxFuture, Db};
 pub use db::hold::{Held, Use};
 pub use db::migrate::{Migration, foreign_schema, migrations};
-pub use db::pending::CountKey;
+pub use db::pending::{CountKey, Log};
 pub use db::value::{FromRow, Row, Value};
 pub use error::StoreError;
 pub use lists::Listed;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::{Location, Password, PoolConfig};
 use crate::domain::Timestamp;
+use crate::domain::source::SourceId;
 use crate::store::applications::cache::ApplicationCache;
 use crate::store::db::transactions::work_of;
 use crate::store::db::{migrate, postgres, sqlite};
@@ -40,6 +41,9 @@ use crate::store::sessions::memory::SessionMemory;
 pub struct Store {
     database: Database,
     memory: Arc<SessionMemory>,
+    watched_memory: Arc<SessionMemory>,
+    /// The key of the watched source, once it was read.
+    source_key: Arc<OnceLock<SourceId>>,
     event_counts: Arc<EventCounts>,
     applications: Arc<ApplicationCache>,
     user_texts: Arc<UserTexts>,
@@ -66,7 +70,9 @@ impl Store {
         };
         Ok(Self {
             database,
-            memory: SessionMemory::new(),
+            memory: SessionMemory::new(Log::Own),
+            watched_memory: SessionMemory::new(Log::Watched),
+            source_key: Arc::default(),
             event_counts: Arc::default(),
             applications: Arc::default(),
             user_texts: Arc::default(),
@@ -124,6 +130,7 @@ impl Store {
     /// that answers many questions: to read them takes as long as some searches.
     pub fn use_index(&self, limit: i64) {
         self.memory.allow(limit);
+        self.watched_memory.allow(limit);
     }
 
     /// Starts to read sessions into memory if there are many, so that the first question that needs
@@ -138,6 +145,7 @@ impl Store {
     /// Drops the sessions in memory if no question needed them for some time.
     pub fn rest(&self) {
         self.memory.rest();
+        self.watched_memory.rest();
     }
 
     /// Copies the WAL into the database file and empties it, so that overwritten data is left in
@@ -153,10 +161,16 @@ impl Store {
         }
     }
 
-    /// Whether sessions are held in memory now.
+    /// Whether Rollcall's own sessions are held in memory now.
     #[must_use]
     pub fn is_index_filled(&self) -> bool {
         self.memory.is_filled()
+    }
+
+    /// Whether the sessions of a watched source are.
+    #[must_use]
+    pub fn is_watched_index_filled(&self) -> bool {
+        self.watched_memory.is_filled()
     }
 
     /// The use of the database's queues and connections, by pool and state.
@@ -171,6 +185,16 @@ impl Store {
     /// The sessions in memory.
     pub(in crate::store) fn memory(&self) -> &Arc<SessionMemory> {
         &self.memory
+    }
+
+    /// The sessions of the copy of a watched source, in memory.
+    pub(in crate::store) fn watched_memory(&self) -> &Arc<SessionMemory> {
+        &self.watched_memory
+    }
+
+    /// The key of the watched source, once it was read.
+    pub(in crate::store) fn source_key(&self) -> &OnceLock<SourceId> {
+        &self.source_key
     }
 
     /// How many large writes may run at the same time: more would take no less time, or leave too

@@ -305,6 +305,10 @@ impl From<ActionError> for PageError {
             }
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
             ActionError::Busy => Self::Unavailable,
+            ActionError::Elsewhere => {
+                let sentence = "Sessions of authentik cannot be ended by a search here.".to_owned();
+                Self::Mistaken(Mistakes { sentences: vec![sentence], understood: String::new() })
+            }
             ActionError::Exists(what) => Self::Conflict(format!("There is {what} already. Go back and take another name.")),
             ActionError::LastAdministrator => Self::LastAdministrator,
             ActionError::Outdated => Self::Conflict(

@@ -15,7 +15,7 @@ use crate::actions::principal::Principal;
 use crate::actions::sessions::bulk_end::{Many, ManyEnds};
 use crate::actions::sessions::end::listed;
 use crate::actions::sessions::end_in::Fold;
-use crate::actions::sessions::end_matching::{self, EndError, EndRequest, end_these, find_expected};
+use crate::actions::sessions::end_matching::{self, EndError, EndRequest, end_these, find_expected, must_be_of_rollcall};
 use crate::domain::caller::Actor;
 use crate::domain::event::{EventContent, FilterTerms};
 use crate::domain::listing::SessionFilter;
@@ -150,6 +150,9 @@ pub async fn begin(
     who.must_see_all()?;
     if !who.rights.may_delete_sessions {
         return Err(ActionError::Forbidden);
+    }
+    if let EndTarget::Matching(filter) = &target {
+        must_be_of_rollcall(filter)?;
     }
     let lease = app.end_jobs.lease(app.clock.now()).ok_or(StoreError::Failed("no randomness".into()))?;
     let user_uuid = user_of(app, &target).await?;

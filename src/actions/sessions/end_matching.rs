@@ -79,6 +79,7 @@ pub fn is_comment(text: &str) -> bool {
 /// [`ActionError::Forbidden`] when the caller may see some of the matches and not end them; else as
 /// for [`end_matching`].
 pub async fn end_permitted(app: &App, who: &Principal, mut what: EndRequest, actor: &Actor) -> Result<u64, EndError> {
+    must_be_of_rollcall(&what.filter)?;
     what.filter.visible_to = who.visible();
     if who.visible().is_none() && !who.rights.may_delete_sessions {
         let own = SessionFilter { visible_to: Some(who.user_id), ..what.filter.clone() };
@@ -100,7 +101,16 @@ pub async fn end_permitted(app: &App, who: &Principal, mut what: EndRequest, act
 /// [`ActionError::Forbidden`] for callers of the server; [`EndError::Changed`] and [`EndError::Stopped`].
 pub async fn end_matching(app: &App, by: By<'_>, what: EndRequest) -> Result<u64, EndError> {
     by.must_operate()?;
+    must_be_of_rollcall(&what.filter)?;
     end_all_matching(app, what, &by.actor()).await
+}
+
+/// Sessions of the watched authentik are not ended by a filter.
+///
+/// # Errors
+/// [`ActionError::Elsewhere`].
+pub(in crate::actions) fn must_be_of_rollcall(filter: &SessionFilter) -> Result<(), ActionError> {
+    if filter.is_of_rollcall() { Ok(()) } else { Err(ActionError::Elsewhere) }
 }
 
 async fn end_all_matching(app: &App, what: EndRequest, actor: &Actor) -> Result<u64, EndError> {

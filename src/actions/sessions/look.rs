@@ -7,9 +7,12 @@ use crate::domain::SessionId;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::session::check_label;
+use crate::domain::source::NAME;
 use crate::store::StoreError;
 use crate::store::sessions::details::SessionDetailRow;
 use crate::store::sessions::rows::SessionRow;
+use crate::store::watch::sessions::WatchedRow;
+use crate::store::watch::sources::SourceRow;
 
 /// A session the caller may see.
 ///
@@ -31,6 +34,58 @@ pub async fn find_details(app: &App, who: &Principal, id: SessionId) -> Result<O
     let Some(detail) = details.into_iter().next().filter(|it| who.may_see(it.row.user_id)) else { return Ok(None) };
     let names = db.list_usernames(&[detail.row.user_id.0]).await?;
     Ok(Some((detail, names.into_iter().next().map(|(_, name)| name).unwrap_or_default())))
+}
+
+/// A session of the copy of the watched authentik, and the state of that copy.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// What the copy has of it.
+    pub row: WatchedRow,
+    /// The source, and when the copy last agreed with it.
+    pub source: SourceRow,
+}
+
+impl Watched {
+    /// The session as lists show it.
+    #[must_use]
+    pub fn listed(&self) -> SessionRow {
+        self.row.listed(self.source.id)
+    }
+}
+
+/// A session of the copy; `None` when there is none, or the caller sees only their own sessions.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_watched(app: &App, who: &Principal, id: SessionId) -> Result<Option<Watched>, StoreError> {
+    if who.visible().is_some() {
+        return Ok(None);
+    }
+    find_copied(app, id).await
+}
+
+/// A session of the copy, for the command line, which sees everything.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_copied(app: &App, id: SessionId) -> Result<Option<Watched>, StoreError> {
+    let db = app.store.read();
+    let Some(source) = db.find_source(NAME).await? else { return Ok(None) };
+    let row = db.list_watched(source.id, &[id]).await?.into_iter().next();
+    Ok(row.map(|row| Watched { row, source }))
+}
+
+/// A session that the caller may see: of Rollcall, or of the copy.
+///
+/// # Errors
+/// [`ActionError::NotFound`] as for [`find`].
+pub async fn find_anywhere(app: &App, who: &Principal, id: SessionId) -> Result<SessionRow, ActionError> {
+    match find(app, who, id).await {
+        Err(ActionError::NotFound) => {
+            find_watched(app, who, id).await?.map(|watched| watched.listed()).ok_or(ActionError::NotFound)
+        }
+        found => found,
+    }
 }
 
 /// Renames a session. Only its owner may.

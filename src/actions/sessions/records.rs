@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::actions::app::App;
+use crate::domain::source::Origin;
 use crate::store::StoreError;
 use crate::store::sessions::history_list::EndedListRow;
 use crate::store::sessions::rows::SessionRow;
@@ -24,6 +25,8 @@ pub const COLUMNS: &[&str] = &[
     "created",
     "last_used",
     "expires",
+    "source",
+    "first_seen",
     "last_user_agent",
 ];
 
@@ -47,21 +50,19 @@ pub const ENDED_COLUMNS: &[&str] = &[
     "ended_by",
     "reason",
     "comment",
+    "source",
     "last_user_agent",
 ];
 
 /// Sessions with the parsed user agent and the place of the address, under the names of
-/// [`COLUMNS`].
+/// [`COLUMNS`]. When a watched session began is not known; it has the time when it was first seen.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn records(app: &App, rows: &[SessionRow]) -> Result<Vec<Map<String, Value>>, StoreError> {
     let db = app.store.read();
     let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.user_agent_id)).await?;
-    let mut users: Vec<i64> = rows.iter().map(|row| row.user_id.0).collect();
-    users.sort_unstable();
-    users.dedup();
-    let names: std::collections::HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
+    let names = db.list_names_of(rows.iter()).await?;
     let record = |row: &SessionRow| {
         let place = app.geoip.place(row.last_ip);
         let network = app.geoip.autonomous_system(row.last_ip);
@@ -71,7 +72,7 @@ pub async fn records(app: &App, rows: &[SessionRow]) -> Result<Vec<Map<String, V
             "kind": "session",
             "uuid": row.uuid,
             "user": row.user_id,
-            "username": names.get(&row.user_id.0),
+            "username": names.get(row),
             "last_ip": row.last_ip,
             "city": place.as_ref().map(|it| &it.city),
             "country": place.as_ref().map(|it| &it.country),
@@ -80,9 +81,11 @@ pub async fn records(app: &App, rows: &[SessionRow]) -> Result<Vec<Map<String, V
             "browser": family(|it| &it.browser.family),
             "os": family(|it| &it.system.family),
             "device": family(|it| &it.device.family),
-            "created": row.created_at,
+            "created": row.source.is_none().then_some(row.created_at),
             "last_used": row.last_used_at,
             "expires": row.expires_at,
+            "source": Origin::of(row.source).as_str(),
+            "first_seen": row.source.map(|_| row.created_at),
             "last_user_agent": agent.map(|agent| &agent.text),
         });
         match value {
@@ -105,6 +108,7 @@ pub async fn ended_records(app: &App, rows: &[EndedListRow]) -> Result<Vec<Map<S
         for (name, value) in [
             ("kind", json!("ended_session")),
             ("username", json!(end.username)),
+            ("created", json!(row.session.created_at)),
             ("ended", json!(end.ended_at)),
             ("ended_by", json!(end.ended_by)),
             ("reason", json!(end.reason)),

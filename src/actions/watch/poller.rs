@@ -10,7 +10,7 @@ use crate::actions::by::By;
 use crate::actions::sessions::retention;
 use crate::actions::watch::error::{OWNER, PollError, SESSION, USERS};
 use crate::actions::watch::walk::Walk;
-use crate::domain::source::CopyState;
+use crate::domain::source::{CopyState, NAME};
 use crate::domain::{SessionId, Timestamp, secret};
 use crate::store::StoreError;
 use crate::store::sessions::end_job::Lease;
@@ -21,8 +21,6 @@ use crate::watch::answer::{SeenOwner, SeenSession, SeenUser};
 use crate::watch::call::Names;
 use crate::watch::{Client, SourceError, Timed};
 
-/// The name of the one source of this version.
-pub const NAME: &str = "authentik";
 /// How long a lease lasts: longer than a request and the pause after it.
 const LEASE: Duration = Duration::from_secs(45);
 /// How old a lease is when it is renewed.

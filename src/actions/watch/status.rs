@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::watch::poller::NAME;
+use crate::domain::source::NAME;
+use crate::store::StoreError;
 use crate::store::watch::sources::SourceRow;
 
 /// The state of the copy.
@@ -27,6 +28,14 @@ pub struct CopyStatus {
 /// [`ActionError::Forbidden`] for callers who may not read everything; when the database does not answer.
 pub async fn status(app: &App, by: By<'_>) -> Result<Option<CopyStatus>, ActionError> {
     by.must_inspect()?;
+    Ok(read(app).await?)
+}
+
+/// The same, for lists of the copy, whose callers may see all sessions.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn read(app: &App) -> Result<Option<CopyStatus>, StoreError> {
     let Some(source) = app.store.read().find_source(NAME).await? else { return Ok(None) };
     let copied = app.store.read().count_watched(source.id).await?;
     let age = (source.status.seen_at.0 > 0).then(|| app.clock.now().since(source.status.seen_at));

@@ -33,7 +33,7 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
         .rows
         .iter()
         .map(|row| EndedSession {
-            session: AuthenticatedSession::new(&app, &row.session, &agents, None),
+            session: AuthenticatedSession::new(&app, &row.session, &agents, None).with_source(),
             username: &row.end.username,
             sign_in: SignIn::new(&row.session, &row.sign_in),
             ended: row.end.ended_at,

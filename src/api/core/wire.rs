@@ -14,6 +14,7 @@ use crate::api::core::applications::opened::SessionApplication;
 use crate::api::list::{Empty, Pagination};
 use crate::domain::address::AddressText;
 use crate::domain::clock::TimestampText;
+use crate::domain::source::Origin;
 use crate::domain::user_agent::ParsedAgent;
 use crate::domain::{Address, Methods, SessionId, Timestamp};
 use crate::enrich::geoip::{AutonomousSystem, Place};
@@ -58,25 +59,34 @@ pub struct DetailedSession<'a> {
     /// How it was signed in to.
     #[serde(flatten)]
     pub sign_in: SignIn<'a>,
-    /// What it opened.
+    /// When Rollcall first saw it at authentik; null for a session of Rollcall.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub first_seen: Option<Timestamp>,
+    /// When the copy of authentik's sessions last agreed with authentik; null when it never did, and for a session of
+    /// Rollcall.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    pub as_of: Option<Timestamp>,
+    /// What it opened; what a session of authentik opened is not known.
     pub applications: Vec<SessionApplication>,
 }
 
 /// How a session was signed in to, and what it is called.
 #[derive(Serialize, ToSchema)]
 pub struct SignIn<'a> {
-    /// When.
-    #[schema(value_type = String, format = DateTime)]
-    created: Timestamp,
+    /// When; null for a session of authentik, which does not tell it.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    created: Option<Timestamp>,
     /// How its user proved who they are, in the words of RFC 8176: `pwd` a password, `otp` a code that is used
     /// once, `hwk` a key that does not leave its device, `swk` one that software keeps, `user` somebody
     /// touched it, `mfa` several factors. None: the session was imported.
     #[schema(value_type = Vec<String>)]
     methods: Methods,
-    /// Whether the browser was one that this user had signed in with before.
-    known_device: bool,
-    /// Whether its user asked to stay signed in.
-    remembered: bool,
+    /// Whether the browser was one that this user had signed in with before; null: not known.
+    #[schema(required)]
+    known_device: Option<bool>,
+    /// Whether its user asked to stay signed in; null: not known.
+    #[schema(required)]
+    remembered: Option<bool>,
     /// What its owner calls it, or `""`.
     label: &'a str,
 }
@@ -135,6 +145,11 @@ pub struct AuthenticatedSession<'a> {
     /// When it ends unless it is used.
     #[schema(value_type = String, format = DateTime)]
     expires: Timestamp,
+    /// Where it lives: `rollcall`, or `authentik`, whose user `user` then is. Lists have it only when `source` is asked
+    /// for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    source: Option<&'static str>,
 }
 
 /// A UUID in its form with dashes.
@@ -282,7 +297,7 @@ pub struct Link {
 
 impl Page<'_> {
     /// The same JSON as serde writes, piece by piece: names and numbers need no escaping, and what does is kept
-    /// escaped. A list is a hundred rows of the same twelve names.
+    /// escaped. A list is a hundred rows of the same names.
     ///
     /// # Errors
     /// Never, as far as is known; they would be serde's.
@@ -305,12 +320,18 @@ impl<'a> SignIn<'a> {
     #[must_use]
     pub fn new(session: &SessionRow, sign_in: &'a SignInRow) -> Self {
         Self {
-            created: session.created_at,
+            created: Some(session.created_at),
             methods: sign_in.methods,
-            known_device: sign_in.is_known_device,
-            remembered: session.is_remembered,
+            known_device: Some(sign_in.is_known_device),
+            remembered: Some(session.is_remembered),
             label: &sign_in.label,
         }
+    }
+
+    /// That nothing is known of it.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self { created: None, methods: Methods::default(), known_device: None, remembered: None, label: "" }
     }
 }
 
@@ -333,7 +354,14 @@ impl<'a> AuthenticatedSession<'a> {
             last_user_agent: &said.text,
             last_used: row.last_used_at,
             expires: row.expires_at,
+            source: row.source.map(|source| Origin::of(Some(source)).as_str()),
         }
+    }
+
+    /// The same, saying where it lives.
+    #[must_use]
+    pub fn with_source(self) -> Self {
+        Self { source: self.source.or(Some(Origin::Rollcall.as_str())), ..self }
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -361,11 +389,17 @@ impl<'a> AuthenticatedSession<'a> {
             last_used.of(self.last_used),
             r#"","expires":""#,
             expires.of(self.expires),
-            r#""}"#,
+            r#"""#,
         ];
         for piece in pieces {
             out.extend_from_slice(piece.as_bytes());
         }
+        if let Some(source) = self.source {
+            for piece in [r#","source":""#, source, r#"""#] {
+                out.extend_from_slice(piece.as_bytes());
+            }
+        }
+        out.push(b'}');
     }
 }
 
@@ -444,6 +478,7 @@ mod tests {
                     last_user_agent: &agent.text,
                     last_used: Timestamp(*at),
                     expires: Timestamp(at.saturating_add(1_000_000)),
+                    source: [None, Some("rollcall"), Some("authentik")][n % 3],
                 }
             });
         let mut page = Page {

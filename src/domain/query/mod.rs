@@ -17,6 +17,7 @@ use crate::domain::listing::{EndedFilter, SessionFilter};
 pub use crate::domain::query::days::{Day, Days};
 use crate::domain::query::read::{read, split, unquoted};
 use crate::domain::search::{MAX_TERMS, folded_terms};
+use crate::domain::source::Origin;
 
 /// The most tokens that are read.
 const MAX_TOKENS: usize = 40;
@@ -183,6 +184,24 @@ impl SessionQuery {
     #[must_use]
     pub fn is_of_ended(&self) -> bool {
         self.meanings().any(Meaning::is_of_ended)
+    }
+
+    /// Where it says that the sessions live.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.meanings().find_map(|meaning| match meaning {
+            Meaning::Filter { name: "source", value } => Origin::parse(value),
+            _ => None,
+        })
+    }
+
+    /// Its text with this in place of what it says of where the sessions live; nothing for those of Rollcall.
+    #[must_use]
+    pub fn with_origin(&self, origin: Origin) -> String {
+        let is_origin = |token: &&Token| matches!(&token.meaning, Ok(Meaning::Filter { name: "source", .. }));
+        let rest = self.tokens.iter().filter(|token| !is_origin(token)).map(|token| token.text.clone());
+        let wanted = (origin != Origin::Rollcall).then(|| token("source", origin.as_str()));
+        rest.chain(wanted).collect::<Vec<_>>().join(" ")
     }
 
     /// Its text without the words that only ended sessions have.

@@ -49,9 +49,17 @@ pub const SAVED: &[&str] = &[
 ];
 
 /// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress, tickets, probes of
-/// proxies), the change log, which only running processes read, and the migrations, which the head of a backup names.
-pub const LEFT_OUT: &[&str] =
-    &["migrations", "session_changes", "guess_limits", "factor_tries", "pending_sign_ins", "tickets", "proxy_probes"];
+/// proxies), the change logs, which only running processes read, and the migrations, which the head of a backup names.
+pub const LEFT_OUT: &[&str] = &[
+    "migrations",
+    "session_changes",
+    "watched_changes",
+    "guess_limits",
+    "factor_tries",
+    "pending_sign_ins",
+    "tickets",
+    "proxy_probes",
+];
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -47,6 +47,28 @@ impl CountKey {
     }
 }
 
+/// A log of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// That of Rollcall's own sessions and users.
+    Own,
+    /// That of the copy of a watched source: its sessions, and the users of the source.
+    Watched,
+}
+
+impl Log {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Own, Self::Watched];
+
+    /// Its table.
+    pub(in crate::store) fn table(self) -> &'static str {
+        match self {
+            Self::Own => "session_changes",
+            Self::Watched => "watched_changes",
+        }
+    }
+}
+
 /// How many rows a counter is spread over on PostgreSQL, where each writer locks the rows it changes.
 pub(in crate::store) const SLOTS: i64 = 16;
 
@@ -62,6 +84,7 @@ pub struct Pending {
     pub(in crate::store) last: Mutex<Vec<Statement>>,
     pub(in crate::store) counts: Mutex<BTreeMap<CountKey, i64>>,
     pub(in crate::store) changes: Mutex<Vec<i64>>,
+    pub(in crate::store) watched_changes: Mutex<Vec<i64>>,
     pub(in crate::store) tally: Mutex<Tally>,
 }
 
@@ -104,7 +127,8 @@ impl Tally {
 pub(in crate::store) fn last_statements(pending: &Pending) -> Vec<Statement> {
     let mut statements = std::mem::take(&mut *pending.last.lock().unwrap_or_else(PoisonError::into_inner));
     statements.extend(count_statements(pending));
-    statements.extend(change_statements(pending));
+    statements.extend(change_statements(Log::Own, &pending.changes));
+    statements.extend(change_statements(Log::Watched, &pending.watched_changes));
     statements
 }
 
@@ -122,10 +146,13 @@ fn count_statements(pending: &Pending) -> Vec<Statement> {
     )
 }
 
-/// The statements that name the changed sessions in the log.
-fn change_statements(pending: &Pending) -> Vec<Statement> {
-    let ids = std::mem::take(&mut *pending.changes.lock().unwrap_or_else(PoisonError::into_inner));
+/// The statements that name the changed sessions in a log.
+fn change_statements(log: Log, changes: &Mutex<Vec<i64>>) -> Vec<Statement> {
+    let ids = std::mem::take(&mut *changes.lock().unwrap_or_else(PoisonError::into_inner));
     let bytes = ids.chunks(KEYS).map(|ids| ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>());
-    let sql = "INSERT INTO session_changes (ids) VALUES ($1)";
+    let sql = match log {
+        Log::Own => "INSERT INTO session_changes (ids) VALUES ($1)",
+        Log::Watched => "INSERT INTO watched_changes (ids) VALUES ($1)",
+    };
     bytes.map(|bytes| Statement { sql: sql.to_owned(), values: values![bytes].to_vec() }).collect()
 }

@@ -1,10 +1,10 @@
 //! The change log: each transaction that adds, changes or ends sessions, or adds, renames or
 //! removes users, lists their keys here in its last statement. The sessions in memory follow the
-//! database by it, on this node and on others.
+//! database by it, on this node and on others. The copy of a watched source has a log of its own.
 
 use std::sync::PoisonError;
 
-use crate::store::{Db, FromRow, Row, StoreError, Value};
+use crate::store::{Db, FromRow, Log, Row, StoreError, Value};
 use crate::values;
 
 /// How many rows one statement deletes.
@@ -56,26 +56,45 @@ impl FromRow for ChangeRow {
 impl Db<'_> {
     /// Lists the session with this key as changed by this transaction.
     pub(in crate::store) fn note_change(&self, id: i64) {
-        self.note(Change::Session(id));
+        self.note(Log::Own, Change::Session(id));
     }
 
     /// Lists the user with this key as added, renamed or removed by this transaction.
     pub(in crate::store) fn note_user_change(&self, id: i64) {
-        self.note(Change::User(id));
+        self.note(Log::Own, Change::User(id));
     }
 
-    fn note(&self, change: Change) {
-        if let Some(pending) = self.pending() {
-            pending.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change.stored());
+    /// Lists sessions of the copy, by the keys of their rows, as changed by this transaction.
+    pub(in crate::store) fn note_watched_changes(&self, ids: &[i64]) {
+        for id in ids {
+            self.note(Log::Watched, Change::Session(*id));
         }
     }
 
-    /// The newest position.
+    /// Lists users of a source, by their primary keys there, as changed by this transaction.
+    pub(in crate::store) fn note_source_user_changes(&self, pks: impl IntoIterator<Item = i64>) {
+        for pk in pks {
+            self.note(Log::Watched, Change::User(pk));
+        }
+    }
+
+    fn note(&self, log: Log, change: Change) {
+        if let Some(pending) = self.pending() {
+            let changes = if log == Log::Own { &pending.changes } else { &pending.watched_changes };
+            changes.lock().unwrap_or_else(PoisonError::into_inner).push(change.stored());
+        }
+    }
+
+    /// The newest position in a log.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn newest_change(&self) -> Result<i64, StoreError> {
-        let last = self.one("SELECT seq FROM session_changes ORDER BY seq DESC LIMIT 1", &[]).await?;
+    pub async fn newest_change(&self, log: Log) -> Result<i64, StoreError> {
+        let sql = match log {
+            Log::Own => "SELECT seq FROM session_changes ORDER BY seq DESC LIMIT 1",
+            Log::Watched => "SELECT seq FROM watched_changes ORDER BY seq DESC LIMIT 1",
+        };
+        let last = self.one(sql, &[]).await?;
         last.ok_or(StoreError::Corrupt("no log of changes"))
     }
 
@@ -83,14 +102,16 @@ impl Db<'_> {
     /// `missing` that have appeared since. In order, at most `most` rows.
     pub(in crate::store) async fn list_changes(
         &self,
+        log: Log,
         from: i64,
         missing: &[i64],
         most: Option<usize>,
     ) -> Result<Vec<ChangeRow>, StoreError> {
-        let mut sql = "SELECT seq, ids FROM session_changes WHERE seq >= $1".to_owned();
+        let table = log.table();
+        let mut sql = format!("SELECT seq, ids FROM {table} WHERE seq >= $1");
         if !missing.is_empty() {
             let missing = crate::store::db::statements::placeholders(1, missing.len());
-            sql = format!("SELECT seq, ids FROM session_changes WHERE seq IN ({missing}) UNION ALL {sql}");
+            sql = format!("SELECT seq, ids FROM {table} WHERE seq IN ({missing}) UNION ALL {sql}");
         }
         sql.push_str(" ORDER BY seq");
         if let Some(most) = most {
@@ -101,17 +122,18 @@ impl Db<'_> {
         self.all(&sql, &values).await
     }
 
-    /// Deletes rows before the position `before`, at most `STEP` of them. Returns whether there
+    /// Deletes rows of a log before the position `before`, at most `STEP` of them. Returns whether there
     /// were more.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn delete_changes(&self, before: i64) -> Result<bool, StoreError> {
-        let sql = "DELETE FROM session_changes WHERE seq IN (SELECT seq FROM session_changes WHERE seq < $1 ORDER BY seq LIMIT $2)";
-        Ok(self.execute(sql, &values![before, STEP]).await? == STEP.unsigned_abs())
+    pub async fn delete_changes(&self, log: Log, before: i64) -> Result<bool, StoreError> {
+        let table = log.table();
+        let sql = format!("DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} WHERE seq < $1 ORDER BY seq LIMIT $2)");
+        Ok(self.execute(&sql, &values![before, STEP]).await? == STEP.unsigned_abs())
     }
 
-    /// Empties the log, when more changed than its rows can list: every node that follows it reads
+    /// Empties both logs, when more changed than their rows can list: every node that follows them reads
     /// all sessions again.
     ///
     /// # Errors
@@ -119,9 +141,13 @@ impl Db<'_> {
     pub async fn restart_changes(&self) -> Result<(), StoreError> {
         if let Some(pending) = self.pending() {
             pending.changes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            pending.watched_changes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
-        self.execute("DELETE FROM session_changes", &[]).await?;
-        self.execute("INSERT INTO session_changes (ids) VALUES ($1)", &values![Vec::<u8>::new()]).await.map(drop)
+        for table in Log::ALL.map(Log::table) {
+            self.execute(&format!("DELETE FROM {table}"), &[]).await?;
+            self.execute(&format!("INSERT INTO {table} (ids) VALUES ($1)"), &values![Vec::<u8>::new()]).await?;
+        }
+        Ok(())
     }
 }
 

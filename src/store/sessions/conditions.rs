@@ -43,7 +43,9 @@ enum Reach {
 
 impl Keys {
     pub fn question(self, filter: &SessionFilter) -> Question {
-        Question { filter: filter.clone(), user: self.user, user_agent_id: self.user_agent }
+        // Each index has the sessions of one source.
+        let filter = SessionFilter { source: None, ..filter.clone() };
+        Question { filter, user: self.user, user_agent_id: self.user_agent }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::application::session::EndedAppSession;
 use crate::domain::session::Lifetime;
+use crate::domain::source::SourceId;
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId};
 use crate::store::sessions::history::USER_NOW;
 use crate::store::sessions::pending_rows::NOT_MOVED;
@@ -84,6 +85,8 @@ pub struct EndedDetailRow {
     pub comment: String,
     /// The app sessions that it had.
     pub applications: Vec<EndedAppSession>,
+    /// The source that it lived at; `None`: Rollcall.
+    pub source: Option<SourceId>,
 }
 
 impl FromRow for EndedDetailRow {
@@ -102,6 +105,7 @@ impl FromRow for EndedDetailRow {
             reason: row.text()?,
             comment: row.text()?,
             applications: EndedAppSession::list_from_json(&row.text()?),
+            source: row.opt_int()?.map(SourceId),
         })
     }
 }
@@ -136,14 +140,14 @@ impl Db<'_> {
         // it.
         let sql = format!(
             "SELECT s.uuid, s.user_id, u.username, s.created_at, s.last_used_at, s.last_ip_key, s.user_agent_id, {SIGN_IN_COLUMNS}, \
-             r.ended_at, r.ended_by_name, r.reason, r.comment, '[]' FROM {NOT_MOVED} WHERE s.uuid = $1"
+             r.ended_at, r.ended_by_name, r.reason, r.comment, '[]', CAST(NULL AS BIGINT) FROM {NOT_MOVED} WHERE s.uuid = $1"
         );
         if let Some(mut row) = self.one::<EndedDetailRow>(&sql, &values![uuid]).await? {
             row.applications = self.list_pending_app_sessions(uuid).await?;
             return Ok(Some(row));
         }
         let sql = format!(
-            "SELECT s.uuid, {USER_NOW}, {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s WHERE s.uuid = $1 \
+            "SELECT s.uuid, {USER_NOW}, {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS}, s.source_id FROM ended_sessions s WHERE s.uuid = $1 \
              ORDER BY s.id DESC LIMIT 1"
         );
         self.one(&sql, &values![uuid]).await
@@ -155,7 +159,7 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn list_ended_of_user(&self, user: UserId, limit: i64) -> Result<Vec<EndedDetailRow>, StoreError> {
         let sql = format!(
-            "SELECT s.uuid, {USER_NOW}, {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS} FROM ended_sessions s \
+            "SELECT s.uuid, {USER_NOW}, {ENDED_COLUMNS}, {SIGN_IN_COLUMNS}, {END_COLUMNS}, s.source_id FROM ended_sessions s \
              WHERE s.user_uuid = (SELECT uuid FROM users WHERE id = $1) \
              ORDER BY s.ended_at DESC, s.uuid LIMIT $2"
         );

@@ -6,7 +6,8 @@ use crate::domain::listing::SessionFilter;
 use crate::store::sessions::conditions::Keys;
 use crate::store::{Db, FromRow, Row, StoreError};
 
-struct Sampled(i64, String, i64);
+/// An autonomous system, an address in it, and how many sessions are there.
+pub(in crate::store) struct Sampled(pub i64, pub String, pub i64);
 
 impl FromRow for Sampled {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {

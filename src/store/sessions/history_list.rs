@@ -8,6 +8,7 @@ use crate::domain::Timestamp;
 use crate::domain::application::session::EndedAppSession;
 use crate::domain::listing::{EndedFilter, EndedSortKey, Sort, SortKey};
 use crate::domain::page::{Found, Wanted};
+use crate::domain::source::SourceId;
 use crate::store::lists::Listed;
 use crate::store::sessions::details::{SIGN_IN_COLUMNS, SignInRow};
 use crate::store::sessions::history::{EndedSessionRow, USER_NOW};
@@ -21,7 +22,7 @@ use crate::values;
 pub(in crate::store) fn ended_columns() -> String {
     format!(
         "s.uuid, {USER_NOW}, s.created_at, s.last_used_at, s.expires_at, s.last_ip_key, s.user_agent_id, s.is_remembered, \
-         {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment, s.applications"
+         {SIGN_IN_COLUMNS}, s.uuid, s.username, s.ended_at, s.ended_by_name, s.reason, s.comment, s.applications, s.source_id"
     )
 }
 
@@ -40,12 +41,14 @@ pub struct EndedListRow {
 
 impl FromRow for EndedListRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self {
+        let mut ended = Self {
             session: SessionRow::from_row(row)?,
             sign_in: SignInRow::from_row(row)?,
             end: EndedSessionRow::from_row(row)?,
             applications: EndedAppSession::list_from_json(&row.text()?),
-        })
+        };
+        ended.session.source = row.opt_int()?.map(SourceId);
+        Ok(ended)
     }
 }
 

@@ -19,29 +19,45 @@ impl Listed for SessionFilter {
     type Row = SessionRow;
 
     async fn find(&self, store: &Store, order: &[Sort], wanted: Wanted) -> Result<Found<SessionRow>, StoreError> {
-        let db = store.read();
-        let Some(keys) = db.resolve(self).await? else { return Ok(wanted.none()) };
-        let question = keys.question(self);
-        if self.search.is_empty() {
+        if !self.is_of_rollcall() {
+            // Boxed, so that lists of Rollcall's own sessions do not carry it.
+            return Box::pin(store.page_watched(self, order, wanted)).await;
+        }
+        store.page_own(self, order, wanted).await
+    }
+}
+
+impl Store {
+    /// As [`Store::page`], of Rollcall's own sessions.
+    pub(in crate::store) async fn page_own(
+        &self,
+        filter: &SessionFilter,
+        order: &[Sort],
+        wanted: Wanted,
+    ) -> Result<Found<SessionRow>, StoreError> {
+        let db = self.read();
+        let Some(keys) = db.resolve(filter).await? else { return Ok(wanted.none()) };
+        let question = keys.question(filter);
+        if filter.search.is_empty() {
             let page = |index: &SessionIndex| index.page(&question, order, wanted, Effort::Little);
-            if let Some(found) = store.memory().ask_soon(&db, wanted.asked(), page).await? {
+            if let Some(found) = self.memory().ask_soon(&db, wanted.asked(), page).await? {
                 return Ok(found);
             }
         }
-        if !reads_far(self) && !is_order_far(order) {
-            let count = db.count_by_sql(self, keys).await?;
+        if !reads_far(filter) && !is_order_far(order) {
+            let count = db.count_by_sql(filter, keys).await?;
             let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
             if !is_far(window) {
-                return Ok(wanted.found(count, db.list_by_sql(self, keys, order, window, count).await?));
+                return Ok(wanted.found(count, db.list_by_sql(filter, keys, order, window, count).await?));
             }
         }
         let sorts = order.to_vec();
         let page = move |index: &SessionIndex| index.page(&question, &sorts, wanted, Effort::Any);
-        if let Some(Some(found)) = store.ask_memory(keys, page).await? {
+        if let Some(Some(found)) = self.ask_memory(keys, page).await? {
             return Ok(found);
         }
-        let (filter, sorts) = (self.clone(), order.to_vec());
-        let read = store.long_read(move |db| {
+        let (filter, sorts) = (filter.clone(), order.to_vec());
+        let read = self.long_read(move |db| {
             Box::pin(async move {
                 let count = db.count_by_sql(&filter, keys).await?;
                 let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
@@ -51,14 +67,20 @@ impl Listed for SessionFilter {
         });
         read.await
     }
-}
 
-impl Store {
     /// The number of matching sessions.
     ///
     /// # Errors
     /// As for [`Store::page`].
     pub async fn count_sessions(&self, filter: &SessionFilter) -> Result<i64, StoreError> {
+        if !filter.is_of_rollcall() {
+            return Box::pin(self.count_in_copy(filter)).await;
+        }
+        self.count_own(filter).await
+    }
+
+    /// The same of Rollcall's own.
+    pub(in crate::store) async fn count_own(&self, filter: &SessionFilter) -> Result<i64, StoreError> {
         let db = self.read();
         let Some(keys) = db.resolve(filter).await? else { return Ok(0) };
         if !reads_far(filter) || db.conditions(filter, keys).counted.is_some() {
@@ -77,8 +99,16 @@ impl Store {
     /// # Errors
     /// As for [`Store::page`].
     pub async fn count_facets(&self, filter: &SessionFilter, now: Timestamp) -> Result<Facets, StoreError> {
+        if !filter.is_of_rollcall() {
+            return Box::pin(self.count_facets_in_copy(filter, day_of(now))).await;
+        }
+        self.count_own_facets(filter, day_of(now)).await
+    }
+
+    /// The same of Rollcall's own; `today` is in days since 1970.
+    pub(in crate::store) async fn count_own_facets(&self, filter: &SessionFilter, today: i64) -> Result<Facets, StoreError> {
         let Some(keys) = self.read().resolve(filter).await? else { return Ok(Facets::default()) };
-        let (question, today) = (keys.question(filter), day_of(now));
+        let question = keys.question(filter);
         if let Some(facets) = self.ask_memory(keys, move |index| index.facets(&question, today)).await? {
             return Ok(facets);
         }
@@ -92,6 +122,18 @@ impl Store {
     /// # Errors
     /// As for [`Store::page`].
     pub async fn count_addresses(&self, filter: &SessionFilter, limit: usize) -> Result<Vec<AddressCount>, StoreError> {
+        if !filter.is_of_rollcall() {
+            return Box::pin(self.count_addresses_in_copy(filter, limit)).await;
+        }
+        self.count_own_addresses(filter, limit).await
+    }
+
+    /// The same of Rollcall's own.
+    pub(in crate::store) async fn count_own_addresses(
+        &self,
+        filter: &SessionFilter,
+        limit: usize,
+    ) -> Result<Vec<AddressCount>, StoreError> {
         let Some(keys) = self.read().resolve(filter).await? else { return Ok(Vec::new()) };
         let question = keys.question(filter);
         if let Some(counts) = self.ask_memory(keys, move |index| index.addresses(&question, limit)).await? {
@@ -138,6 +180,7 @@ fn reads_far(filter: &SessionFilter) -> bool {
         username: username.clone(),
         user: *user,
         last_ip: *last_ip,
+        source: filter.source,
         ..SessionFilter::default()
     };
     *filter != near || (is_of_user && last_ip.is_some())

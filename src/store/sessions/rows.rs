@@ -166,6 +166,7 @@ impl FromRow for SessionRow {
             last_ip: row.address()?,
             user_agent_id: row.int()?,
             is_remembered: row.bool()?,
+            source: None,
         })
     }
 }

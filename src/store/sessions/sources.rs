@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::domain::listing::EndedFilter;
 use crate::domain::search::could_be_address;
+use crate::domain::source::{NAME, Origin};
 use crate::store::people::texts::UserTexts;
 use crate::store::timeline::Timeline;
 use crate::store::timeline::parts::{MOST_BRANCHES, Parts};
@@ -40,7 +41,19 @@ impl Db<'_> {
         all.bound(">=", [filter.ended_gte, session.last_used_gte].into_iter().flatten().max());
         all.bound("<=", filter.ended_lte);
         let mut user: Option<Uuid> = None;
-        for id in [session.visible_to, session.user].into_iter().flatten() {
+        match session.source {
+            None | Some(Origin::All) => {}
+            Some(Origin::Rollcall) => all.check("s.source_id IS NULL", []),
+            Some(Origin::Authentik) => {
+                let Some(source) = self.find_source(NAME).await? else { return Ok(None) };
+                all.equal("s.source_id = ?", source.id.0);
+                if let Some(pk) = session.user.filter(|_| session.visible_to.is_none()) {
+                    all.equal("s.user_uuid = ?", source.id.user_uuid(pk.0));
+                }
+            }
+        }
+        let named = session.user.filter(|_| session.source != Some(Origin::Authentik));
+        for id in [session.visible_to, named].into_iter().flatten() {
             // History names users by uuid. The key of a filter names the user who has it now.
             let Some(uuid) = self.find_user_uuid(id).await? else { return Ok(None) };
             if user.is_some_and(|other| other != uuid) {
@@ -55,6 +68,7 @@ impl Db<'_> {
             session: crate::domain::listing::SessionFilter {
                 visible_to: session.visible_to,
                 user: session.user,
+                source: session.source.filter(|origin| *origin == Origin::All),
                 ..Default::default()
             },
             ended_gte: filter.ended_gte,

@@ -1,7 +1,7 @@
 //! Ends of watched sessions: a row leaves the copy and enters the history, in one transaction.
 
 use crate::domain::fold::fold;
-use crate::domain::source::SourceId;
+use crate::domain::source::{NAME, SourceId};
 use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::store::db::statements::in_list;
 use crate::store::watch::sessions::WatchedRow;
@@ -9,7 +9,7 @@ use crate::store::{CountKey, Db, StoreError, Value};
 use crate::values;
 
 /// The name of who ended it, where nobody knows: the source did.
-const BY: &str = "authentik";
+const BY: &str = NAME;
 
 impl Db<'_> {
     /// Moves these sessions of the copy to the history, each with its reason. `checked_at` is when the last complete walk
@@ -37,7 +37,8 @@ impl Db<'_> {
             source_id, seen_at) VALUES ";
         self.insert_rows(start, history, "").await?;
         let (these, values) = in_list(values![source.0], rows.iter().map(|row| row.session.uuid));
-        self.execute(&format!("DELETE FROM watched_sessions WHERE source_id = $1 AND uuid IN ({these})"), &values).await?;
+        let sql = format!("DELETE FROM watched_sessions WHERE source_id = $1 AND uuid IN ({these}) RETURNING id");
+        self.note_watched_changes(&self.all::<i64>(&sql, &values).await?);
         Ok(rows.len())
     }
 }

@@ -3,6 +3,8 @@
 
 pub mod ends;
 pub mod list;
+pub mod names;
+pub(in crate::store) mod page;
 pub mod sessions;
 pub mod sources;
 pub mod users;

@@ -1,7 +1,8 @@
 //! The copy: the living sessions of a source.
 
+use crate::domain::listing::SessionRow;
 use crate::domain::source::SourceId;
-use crate::domain::{Address, SessionId, Timestamp};
+use crate::domain::{Address, SessionId, Timestamp, UserId};
 use crate::store::db::statements::in_list;
 use crate::store::sessions::addresses::{OldAddress, Step};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
@@ -44,6 +45,24 @@ pub struct WatchedRow {
     pub seen_at: Timestamp,
     /// The name of its user, if it is known.
     pub username: Option<String>,
+}
+
+impl WatchedRow {
+    /// The session as lists show it. authentik tells neither when it began nor whether it is to stay signed in.
+    #[must_use]
+    pub fn listed(&self, source: SourceId) -> SessionRow {
+        SessionRow {
+            uuid: self.session.uuid,
+            user_id: UserId(self.session.user_pk),
+            created_at: self.first_seen_at,
+            last_used_at: self.session.last_used_at,
+            expires_at: self.session.expires_at,
+            last_ip: self.session.ip,
+            user_agent_id: self.user_agent_id,
+            is_remembered: false,
+            source: Some(source),
+        }
+    }
 }
 
 impl FromRow for WatchedRow {
@@ -157,8 +176,10 @@ impl Db<'_> {
         let end = " ON CONFLICT (source_id, uuid) DO UPDATE SET user_pk = excluded.user_pk, last_ip = excluded.last_ip, \
             last_ip_key = excluded.last_ip_key, user_agent_id = excluded.user_agent_id, country = excluded.country, \
             asn = excluded.asn, last_used_at = excluded.last_used_at, expires_at = excluded.expires_at, \
-            seen_at = excluded.seen_at";
-        self.insert_rows(start, rows.collect::<Vec<Vec<Value>>>(), end).await
+            seen_at = excluded.seen_at RETURNING id";
+        let written: Vec<i64> = self.insert_rows_returning(start, rows.collect::<Vec<Vec<Value>>>(), end).await?;
+        self.note_watched_changes(&written);
+        Ok(())
     }
 
     /// As [`Db::list_old_sessions`], for sessions of all sources.
@@ -182,7 +203,9 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn update_old_watched(&self, id: i64, ip: Address, (country, asn): (&str, Option<i64>)) -> Result<(), StoreError> {
         let sql = "UPDATE watched_sessions SET last_ip = $2, last_ip_key = $3, country = $4, asn = $5 WHERE id = $1";
-        self.execute(sql, &values![id, ip.to_string(), ip.sort_key(), country, asn]).await.map(drop)
+        self.execute(sql, &values![id, ip.to_string(), ip.sort_key(), country, asn]).await?;
+        self.note_watched_changes(&[id]);
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The names of users at a source.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::domain::fold::fold;
 use crate::domain::source::SourceId;
@@ -42,7 +42,9 @@ impl Db<'_> {
         let start = "INSERT INTO source_users (source_id, pk, username, username_folded, name, is_active) VALUES ";
         let end = " ON CONFLICT (source_id, pk) DO UPDATE SET username = excluded.username, \
             username_folded = excluded.username_folded, name = excluded.name, is_active = excluded.is_active";
-        self.insert_rows(start, rows.collect::<Vec<Vec<Value>>>(), end).await
+        self.insert_rows(start, rows.collect::<Vec<Vec<Value>>>(), end).await?;
+        self.note_source_user_changes(users.iter().map(|user| user.pk));
+        Ok(())
     }
 
     /// Deletes the users of a source but these, as far as no session of the copy is theirs.
@@ -60,6 +62,7 @@ impl Db<'_> {
                  watched_sessions w WHERE w.source_id = source_users.source_id AND w.user_pk = source_users.pk)"
             );
             self.execute(&sql, &values).await?;
+            self.note_source_user_changes(gone.iter().copied());
         }
         Ok(())
     }
@@ -72,6 +75,29 @@ impl Db<'_> {
         let sql = "SELECT count(DISTINCT w.user_pk) FROM watched_sessions w WHERE w.source_id = $1 \
             AND NOT EXISTS (SELECT 1 FROM source_users u WHERE u.source_id = w.source_id AND u.pk = w.user_pk)";
         Ok(self.one::<i64>(sql, &values![source.0]).await?.unwrap_or(0))
+    }
+
+    /// The names of these users of a source: `""` for one whose name is not known.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_source_usernames(&self, source: SourceId, pks: &[i64]) -> Result<Vec<(i64, String)>, StoreError> {
+        let mut names: HashMap<i64, String> = pks.iter().map(|pk| (*pk, String::new())).collect();
+        for pks in pks.chunks(AT_ONCE) {
+            let (these, values) = in_list(values![source.0], pks.iter().copied());
+            let sql = format!("SELECT pk, username FROM source_users WHERE source_id = $1 AND pk IN ({these})");
+            names.extend(self.all::<(i64, String)>(&sql, &values).await?);
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// The primary keys of users of a source who have this name, at most two: while names are read, two may have one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_source_users_named(&self, source: SourceId, username: &str) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT pk FROM source_users WHERE source_id = $1 AND username = $2 ORDER BY pk LIMIT 2";
+        self.all(sql, &values![source.0, username]).await
     }
 
     /// The users of a source, by primary key.

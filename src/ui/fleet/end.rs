@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
 use serde::Deserialize;
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::sessions::end_job;
 use crate::actions::sessions::end_job::{EndJob, EndJobState, EndJobView, EndTarget};
@@ -166,6 +167,9 @@ async fn asked(app: &App, visitor: &Visitor, view: View, ids: &str) -> Result<As
     }
     if let Some(mistakes) = look.view.query.mistakes() {
         return Err(mistakes.into());
+    }
+    if !look.view.may_be_ended() {
+        return Err(ActionError::Elsewhere.into());
     }
     look.may_end = false; // The rows are shown, not picked.
     let ids: Vec<SessionId> = ids.split(',').filter_map(SessionId::parse).take(MOST_PICKED).collect();

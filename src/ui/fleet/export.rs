@@ -1,5 +1,7 @@
 //! All sessions that a view matches, live ones, ended ones or both, as CSV or JSON lines.
 
+use std::collections::VecDeque;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header;
@@ -11,6 +13,7 @@ use crate::actions::app::App;
 use crate::actions::csv;
 use crate::actions::sessions::records::{COLUMNS, ENDED_COLUMNS, cells, ended_records, records};
 use crate::domain::listing::EndedFilter;
+use crate::domain::source::Origin;
 use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::sessions::history_page::EndedKey;
@@ -30,16 +33,16 @@ struct Export {
     viewer: Viewer,
     is_csv: bool,
     columns: &'static [&'static str],
-    /// The keys of the live sessions, and how many of them are written.
-    live: Vec<i64>,
-    written: usize,
+    /// The keys of the live sessions of Rollcall that are not written yet, the next one first, and of those of the copy.
+    live: VecDeque<i64>,
+    watched: VecDeque<i64>,
     /// Which ended sessions are left, and after which one.
     ended: Option<EndedFilter>,
     after: Option<EndedKey>,
     is_first: bool,
 }
 
-/// `?format=csv` or `jsonl`, with the view's own parameters: the live sessions first, then those that ended, the latest
+/// `?format=csv` or `jsonl`, with the view's own parameters: the live sessions first, Rollcall's own before watched ones, then those that ended, the latest
 /// end first. Each session is in it once; those that end during the export may be missing. A search with a mistake
 /// exports nothing.
 pub async fn download(State(app): State<App>, request: Request) -> PageResult {
@@ -61,11 +64,17 @@ pub async fn download(State(app): State<App>, request: Request) -> PageResult {
         Among::Live => None,
         Among::Ended | Among::Both => Some(history::ended_filter(&app, &view, &filter, app.clock.now()).await?),
     };
-    let live = match view.state {
-        Among::Ended => Vec::new(),
+    let (live, watched) = match view.state {
+        Among::Ended => (Vec::new(), Vec::new()),
         Among::Live | Among::Both => {
-            let read = app.store.long_read(move |db| Box::pin(async move { db.list_matching(&filter, None, None).await }));
-            read.await?.ids
+            let has_own = filter.source != Some(Origin::Authentik);
+            let read = app.store.long_read(move |db| {
+                Box::pin(async move {
+                    let own = if has_own { db.list_matching(&filter, None, None).await?.ids } else { Vec::new() };
+                    Ok::<_, StoreError>((own, db.list_watched_matching(&filter).await?))
+                })
+            });
+            read.await?
         }
     };
     let (columns, name) = match view.state {
@@ -74,7 +83,8 @@ pub async fn download(State(app): State<App>, request: Request) -> PageResult {
         Among::Both => (ENDED_COLUMNS, "sessions-and-ended"),
     };
     let viewer = Viewer::of(&app, &visitor, &parts);
-    let export = Export { app, viewer, is_csv, columns, live, written: 0, ended, after: None, is_first: true };
+    let export =
+        Export { app, viewer, is_csv, columns, live: live.into(), watched: watched.into(), ended, after: None, is_first: true };
     let parts = stream::unfold(Some(export), |export| async move {
         let mut export = export?;
         // The rights are checked again for each part, since a client may take minutes to read it. An answer that
@@ -108,11 +118,13 @@ impl Export {
 
     /// The next rows; `None`: there are no more.
     async fn records(&mut self) -> Result<Option<Vec<Map<String, Value>>>, StoreError> {
-        let step = self.live.get(self.written..(self.written + STEP).min(self.live.len())).unwrap_or_default();
-        if !step.is_empty() {
-            let rows = self.app.store.read().list_sessions_by_key(step).await?;
-            self.written += step.len();
-            return records(&self.app, &rows).await.map(Some);
+        if !self.live.is_empty() {
+            let step: Vec<i64> = self.live.drain(..STEP.min(self.live.len())).collect();
+            return records(&self.app, &self.app.store.read().list_sessions_by_key(&step).await?).await.map(Some);
+        }
+        if !self.watched.is_empty() {
+            let step: Vec<i64> = self.watched.drain(..STEP.min(self.watched.len())).collect();
+            return records(&self.app, &self.app.store.read().list_watched_by_key(&step).await?).await.map(Some);
         }
         let Some(filter) = &self.ended else { return Ok(None) };
         let page = self.app.store.ended_page(filter, self.after, i64::try_from(STEP).unwrap_or(i64::MAX)).await?;

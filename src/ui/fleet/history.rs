@@ -3,7 +3,6 @@
 //! Live sessions are in it by their last use, ended ones by their end. A page begins after a row that its address
 //! names, so that the last page costs no more than the first.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use askama::Template;
@@ -19,7 +18,8 @@ use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::store::StoreError;
 use crate::store::sessions::history_page::{EndedKey, EndedPage};
 use crate::store::sessions::rows::SessionRow;
-use crate::ui::fleet::rows::{Look, apps};
+use crate::ui::fleet::copy::{OriginLink, SourcePages, origins};
+use crate::ui::fleet::rows::{Look, apps, name_of};
 use crate::ui::fleet::view::{Among, View};
 use crate::ui::fleet::{Chip, chips, states};
 use crate::ui::visitor::Visitor;
@@ -32,6 +32,7 @@ struct HistoryPage {
     frame: Frame,
     look: Look,
     states: Vec<(Among, String)>,
+    origins: Vec<OriginLink>,
     chips: Vec<Chip>,
     mistakes: Option<Mistakes>,
     words: Vec<Word>,
@@ -72,6 +73,8 @@ struct Line {
     /// When, why, and the comment; `None`: it is live.
     ended: Option<(Moment, String, String)>,
     is_current: bool,
+    /// Whether it lives, or lived, at the watched authentik.
+    is_watched: bool,
 }
 
 /// After which rows a page begins.
@@ -118,6 +121,7 @@ pub(super) async fn show(app: &App, visitor: &Visitor, look: Look, live: Session
     let template = HistoryPage {
         frame: visitor.frame(app, Section::Sessions),
         states: states(view),
+        origins: origins(app, view),
         chips: chips(view),
         mistakes: view.query.mistakes(),
         words: words().collect(),
@@ -213,20 +217,20 @@ async fn live_after(app: &App, filter: &SessionFilter, after: i64, size: i64) ->
 async fn lines(app: &App, look: &Look, rows: &[Row], now: Timestamp) -> Result<Vec<Line>, StoreError> {
     let db = app.store.read();
     let agents = app.user_agents.entries(&db, rows.iter().map(|row| row.session().user_agent_id)).await?;
-    let mut users: Vec<i64> = rows.iter().map(|row| row.session().user_id.0).filter(|id| *id != 0).collect();
-    users.sort_unstable();
-    users.dedup();
-    let names: HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
-    let live = rows.iter().filter(|row| matches!(row, Row::Live(_))).map(|row| row.session().uuid);
-    let opened = db.count_app_sessions_of(&live.collect::<Vec<_>>()).await?;
+    let users = rows.iter().map(Row::session).filter(|session| session.user_id.0 != 0);
+    let names = db.list_names_of(users).await?;
+    let live = rows.iter().filter(|row| matches!(row, Row::Live(_))).map(Row::session);
+    let (own, watched): (Vec<&SessionRow>, Vec<&SessionRow>) = live.partition(|session| session.source.is_none());
+    let opened = db.count_app_sessions_of(&own.iter().map(|session| session.uuid).collect::<Vec<_>>()).await?;
+    let source = if watched.is_empty() { None } else { SourcePages::of(&db).await? };
     let as_line = |row: &Row| {
         let session = row.session();
         let open = match row {
-            Row::Live(row) => opened.get(&row.uuid).copied().unwrap_or(0),
+            Row::Live(row) => opened.get(&row.uuid).filter(|_| row.source.is_none()).copied().unwrap_or(0),
             Row::Ended(row) => i64::try_from(row.applications.len()).unwrap_or(0),
         };
         let (username, ended) = match row {
-            Row::Live(_) => (names.get(&session.user_id.0).cloned().unwrap_or_default(), None),
+            Row::Live(_) => (name_of(&names, session), None),
             Row::Ended(row) => {
                 let end = &row.end;
                 let why = end_reason(&end.reason, &crate::ui::words::isolate(&end.ended_by));
@@ -235,10 +239,14 @@ async fn lines(app: &App, look: &Look, rows: &[Row], now: Timestamp) -> Result<V
         };
         let agent = agents.get(&session.user_agent_id);
         let (whereabouts, ip) = (Whereabouts::of(app, session.last_ip), session.last_ip.to_string());
-        let is_there = names.contains_key(&session.user_id.0);
+        let is_there = names.get(session).is_some();
+        // An ended session's user has no number there any more that is known.
+        let there = source.as_ref().filter(|_| session.source.is_some() && ended.is_none());
         Line {
             id: session.uuid,
-            user_url: if look.is_administrator && is_there {
+            user_url: if let Some(source) = there {
+                source.user(session.user_id.0)
+            } else if look.is_administrator && is_there {
                 format!("/users/{}", session.user_id.0)
             } else {
                 look.view.with_query(&token("user", &username)).url()
@@ -255,6 +263,7 @@ async fn lines(app: &App, look: &Look, rows: &[Row], now: Timestamp) -> Result<V
             signed_in: Moment::new(session.created_at, now),
             ended,
             is_current: look.current == Some(session.uuid),
+            is_watched: session.source.is_some(),
         }
     };
     Ok(rows.iter().map(as_line).collect())

@@ -17,7 +17,8 @@ use serde_json::json;
 use crate::actions::app::App;
 use crate::actions::sessions::watch::StreamPlace;
 use crate::domain::SessionId;
-use crate::store::StoreError;
+use crate::domain::source::{NAME, Origin};
+use crate::store::{Db, Log, StoreError};
 use crate::ui::PageResult;
 use crate::ui::error::PageError;
 use crate::ui::fleet::rows::{Look, RenderedRow};
@@ -38,11 +39,35 @@ struct Watch {
     viewer: Viewer,
     view: View,
     place: StreamPlace,
-    /// The position of the change log at the last look.
-    position: Option<i64>,
+    /// The positions at the last look.
+    position: Option<Position>,
     sent: Vec<RenderedRow>,
     count: i64,
     quiet: u32,
+}
+
+/// How far the lists that a view shows had changed: by the logs of changes, and when the copy of the watched authentik
+/// last agreed with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Position {
+    own: i64,
+    watched: i64,
+    seen_at: i64,
+}
+
+impl Position {
+    /// The positions of now, of the logs that matter to sessions that live there.
+    async fn of(db: &Db<'_>, origin: Origin) -> Result<Self, StoreError> {
+        let mut position = Self::default();
+        if origin != Origin::Authentik {
+            position.own = db.newest_change(Log::Own).await?;
+        }
+        if origin != Origin::Rollcall {
+            position.watched = db.newest_change(Log::Watched).await?;
+            position.seen_at = db.find_source(NAME).await?.map_or(0, |source| source.status.seen_at.0);
+        }
+        Ok(position)
+    }
 }
 
 /// The stream of a view.
@@ -92,7 +117,7 @@ impl Watch {
     async fn look(&mut self) -> Result<Option<Option<Event>>, StoreError> {
         let Some(viewer) = self.viewer.session(&self.app).await? else { return Ok(Some(None)) };
         let (db, now) = (self.app.store.read(), self.app.clock.now());
-        let position = db.newest_change().await?;
+        let position = Position::of(&db, self.view.query.origin().unwrap_or(Origin::Rollcall)).await?;
         if self.position == Some(position) {
             return Ok(None);
         }
@@ -101,7 +126,7 @@ impl Watch {
         let look = Look {
             view: self.view.clone(),
             current: Some(viewer.uuid),
-            may_end: viewer.rights.may_delete_sessions && self.view.query.mistakes().is_none(),
+            may_end: viewer.rights.may_delete_sessions && self.view.may_be_ended(),
             is_administrator: viewer.rights.may_inspect(),
         };
         let filter = self.view.shown(&self.app, now, Some(viewer.uuid)).await?;

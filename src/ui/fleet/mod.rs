@@ -1,5 +1,6 @@
 //! `/sessions/all`: the sessions of all users, for visitors who may see them.
 
+mod copy;
 pub mod end;
 pub mod export;
 mod history;
@@ -25,6 +26,7 @@ use crate::domain::{Timestamp, country};
 use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::ui::error::PageError;
+use crate::ui::fleet::copy::{CopyLine, OriginLink, origins};
 use crate::ui::fleet::offers::{ApiNames, Offers};
 use crate::ui::fleet::rows::{Look, RenderedRow};
 use crate::ui::fleet::view::{Among, Column, PATH, SIZES, View, is_kept};
@@ -50,6 +52,8 @@ struct SessionsPage {
     headings: Vec<Heading>,
     offers: Offers,
     states: Vec<(Among, String)>,
+    origins: Vec<OriginLink>,
+    copy: Option<CopyLine>,
 }
 
 /// The counts of the page, without the rest of it: fetched again when sessions change.
@@ -59,6 +63,7 @@ struct CountsPart {
     count: i64,
     users: i64,
     facets: Vec<Facet>,
+    copy: Option<CopyLine>,
 }
 
 /// A part of the search, and the address without it.
@@ -147,6 +152,8 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         rows: found.rows,
         chips: chips(view),
         states: states(view),
+        origins: origins(&app, view),
+        copy: CopyLine::of(&app, &filter).await?,
         mistakes: view.query.mistakes(),
         words: words().collect(),
         facets: facets(&app, view, &found.facets, found.count),
@@ -173,7 +180,8 @@ pub async fn counts(State(app): State<App>, request: Request) -> PageResult {
     let Asked { look, filter, now, .. } = asked(&app, request).await?;
     let (count, found) = (app.store.count_sessions(&filter).await?, app.store.count_facets(&filter, now).await?);
     let facets = facets(&app, &look.view, &found, count);
-    Ok(page(StatusCode::OK, &CountsPart { count, users: found.users, facets }))
+    let copy = CopyLine::of(&app, &filter).await?;
+    Ok(page(StatusCode::OK, &CountsPart { count, users: found.users, facets, copy }))
 }
 
 /// How this visitor sees the table.
@@ -183,12 +191,10 @@ pub async fn counts(State(app): State<App>, request: Request) -> PageResult {
 fn look(visitor: &Visitor, view: View) -> Result<Look, PageError> {
     let principal = visitor.principal(&view.url())?;
     principal.must_see_all()?;
-    // A search with a mistake shows more than was meant, so ending its matches is not offered.
-    let is_exact = view.query.mistakes().is_none();
     Ok(Look {
-        view,
         current: visitor.session.as_ref().map(|session| session.uuid),
-        may_end: visitor.rights.may_delete_sessions && is_exact,
+        may_end: visitor.rights.may_delete_sessions && view.may_be_ended(),
+        view,
         is_administrator: visitor.rights.may_inspect(),
     })
 }

@@ -9,7 +9,9 @@ use crate::domain::query::token;
 use crate::domain::{SessionId, Timestamp};
 use crate::store::sessions::details::SessionDetailRow;
 use crate::store::sessions::rows::SessionRow;
+use crate::store::watch::names::SessionNames;
 use crate::store::{Db, StoreError};
+use crate::ui::fleet::copy::SourcePages;
 use crate::ui::fleet::view::{Column, View};
 use crate::ui::words::{Device, Moment, Whereabouts, describe, grouped, methods, plural};
 
@@ -50,6 +52,8 @@ struct RowTemplate<'a> {
     how: String,
     ends: Moment,
     is_ended_by_idling: bool,
+    /// Whether it lives at the watched authentik.
+    is_watched: bool,
 }
 
 /// A row, ready to be shown.
@@ -68,12 +72,10 @@ pub(in crate::ui) async fn render(
     now: Timestamp,
 ) -> Result<Vec<RenderedRow>, StoreError> {
     let agents = app.user_agents.entries(db, rows.iter().map(|row| row.user_agent_id)).await?;
-    let mut users: Vec<i64> = rows.iter().map(|row| row.user_id.0).collect();
-    users.sort_unstable();
-    users.dedup();
-    let names: HashMap<i64, String> = db.list_usernames(&users).await?.into_iter().collect();
+    let names = db.list_names_of(rows.iter()).await?;
+    let source = if rows.iter().any(|row| row.source.is_some()) { SourcePages::of(db).await? } else { None };
     // Read only if one of the two columns that show it is visible.
-    let ids: Vec<SessionId> = rows.iter().map(|row| row.uuid).collect();
+    let ids: Vec<SessionId> = rows.iter().filter(|row| row.source.is_none()).map(|row| row.uuid).collect();
     let details = if look.view.shows(Column::SignedIn) || look.view.shows(Column::Ends) {
         db.list_session_details(&ids).await?
     } else {
@@ -82,19 +84,22 @@ pub(in crate::ui) async fn render(
     let details: HashMap<SessionId, SessionDetailRow> = details.into_iter().map(|detail| (detail.row.uuid, detail)).collect();
     let opened = db.count_app_sessions_of(&ids).await?;
     let render = |row: &SessionRow| {
-        let detail = details.get(&row.uuid);
+        let is_watched = row.source.is_some();
+        let detail = details.get(&row.uuid).filter(|_| !is_watched);
         let agent = agents.get(&row.user_agent_id);
-        let username = names.get(&row.user_id.0).map(String::as_str).unwrap_or_default();
-        let user_url = if look.is_administrator {
+        let username = name_of(&names, row);
+        let user_url = if let Some(source) = source.as_ref().filter(|_| is_watched) {
+            source.user(row.user_id.0)
+        } else if look.is_administrator {
             format!("/users/{}", row.user_id.0)
         } else {
-            look.view.with_query(&token("user", username)).url()
+            look.view.with_query(&token("user", &username)).url()
         };
         let whereabouts = Whereabouts::of(app, row.last_ip);
         let template = RowTemplate {
             look,
             id: row.uuid,
-            username,
+            username: &username,
             user_url,
             agent: describe(agent),
             device: Device::of(agent),
@@ -103,15 +108,22 @@ pub(in crate::ui) async fn render(
             ip: row.last_ip.to_string(),
             ip_url: look.view.url_of_address(&row.last_ip.to_string()),
             used: Moment::new(row.last_used_at, now),
-            apps: opened.get(&row.uuid).map(|count| apps(*count)).unwrap_or_default(),
+            apps: opened.get(&row.uuid).filter(|_| !is_watched).map(|count| apps(*count)).unwrap_or_default(),
             signed_in: Moment::new(row.created_at, now),
             how: detail.map(how).unwrap_or_default(),
             ends: Moment::until(row.expires_at, now),
             is_ended_by_idling: detail.is_some_and(|detail| row.expires_at < detail.lifetime.absolute_expires_at),
+            is_watched,
         };
         template.render().map(|html| RenderedRow { id: row.uuid, html })
     };
     rows.iter().map(render).collect::<Result<_, _>>().map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+/// The name of a session's user, or the number that authentik has for them.
+pub(in crate::ui) fn name_of(names: &SessionNames, row: &SessionRow) -> String {
+    let unknown = || row.source.map(|_| format!("user {}", row.user_id.0)).unwrap_or_default();
+    names.get(row).map_or_else(unknown, str::to_owned)
 }
 
 /// A number of apps in words.

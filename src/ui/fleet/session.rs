@@ -11,10 +11,12 @@ use crate::actions::app::App;
 use crate::actions::applications::app_sessions;
 use crate::actions::by::By;
 use crate::actions::principal::Principal;
-use crate::actions::sessions::look;
+use crate::actions::sessions::look::{self, Watched};
+use crate::actions::watch::status;
 use crate::domain::application::session::EndedAppSession;
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
 use crate::domain::page::Wanted;
+use crate::domain::source::{NAME, Origin, SourceId};
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId, query};
 use crate::http::query::Query;
 use crate::store::StoreError;
@@ -22,6 +24,7 @@ use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
 use crate::store::events::list::EventFilter;
 use crate::ui::account::devices::why_ends;
 use crate::ui::error::PageError;
+use crate::ui::fleet::copy::{CopyLine, SourcePages};
 use crate::ui::submission::{NoFields, Submission};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, end_reason, methods};
@@ -55,6 +58,8 @@ struct SessionPage {
     is_current: bool,
     is_own: bool,
     may_end: bool,
+    /// Whether the other sessions are offered as a search.
+    shows_others: bool,
     events: Vec<EventLine>,
     others: Vec<Other>,
     others_url: String,
@@ -63,6 +68,10 @@ struct SessionPage {
     may_close: bool,
     /// What was just ended, in a sentence.
     done: String,
+    /// Whether it lives, or lived, at the watched authentik, which tells little of it.
+    is_watched: bool,
+    /// The state of the copy, for a session that lives there.
+    copy: Option<CopyLine>,
 }
 
 /// An app session: what the session opened of one application.
@@ -110,6 +119,8 @@ struct Facts {
     is_remembered: bool,
     life: Life,
     apps: Vec<EndedAppSession>,
+    /// The source that it lives at, or lived; `None`: Rollcall.
+    source: Option<SourceId>,
 }
 
 /// The page.
@@ -123,12 +134,20 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     let agents = app.user_agents.entries(&db, [facts.agent_id]).await?;
     let agent = agents.get(&facts.agent_id);
     let whereabouts = Whereabouts::of(&app, facts.ip);
-    let is_own = facts.user_id == who.user_id;
+    let is_watched = facts.source.is_some();
+    let is_own = facts.user_id == who.user_id && !is_watched;
     let filter = EventFilter { session: Some(id), ..EventFilter::default() };
     let seen_by = Some(who.user_id).filter(|_| !who.rights.may_inspect());
     let events = db.list_latest_events(&filter, EVENTS).await?;
     let described = describe(agent);
-    let user_url = if who.rights.may_inspect() {
+    let is_live = matches!(facts.life, Life::Until(_, _));
+    let others_search = others_search(&facts);
+    let pages = if is_watched && facts.user_id.0 != 0 { SourcePages::of(&db).await? } else { None };
+    let user_url = if let Some(pages) = pages {
+        pages.user(facts.user_id.0)
+    } else if is_watched {
+        crate::ui::fleet::view::address("/sessions/all", &[("q", others_search.clone())])
+    } else if who.rights.may_inspect() {
         format!("/users/{}", facts.user_id.0)
     } else if who.rights.may_view_sessions {
         crate::ui::fleet::view::address("/sessions/all", &[("q", query::token("user", &facts.username))])
@@ -140,7 +159,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         Some(slug) => done(&app, slug, &facts.apps).await?,
         None => String::new(),
     };
-    let is_live = matches!(facts.life, Life::Until(_, _));
+    let copy = if is_watched && !matches!(facts.life, Life::Ended(..)) { status::read(&app).await? } else { None };
     let may_inspect = who.rights.may_inspect();
     let apps = facts.apps.iter().map(|open| OpenApp {
         uuid: open.uuid.clone(),
@@ -152,7 +171,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     });
     let template = SessionPage {
         apps: apps.collect(),
-        may_close: is_live && who.may_end(facts.user_id),
+        may_close: is_live && !is_watched && who.may_end(facts.user_id),
         done,
         frame: visitor.frame(&app, if is_own { Section::Devices } else { Section::Sessions }),
         id,
@@ -169,10 +188,13 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         used: Moment::new(facts.last_used_at, now),
         is_current: who.session.as_ref().is_some_and(|session| session.uuid == id),
         is_own,
-        may_end: who.rights.may_view_sessions && who.rights.may_delete_sessions,
+        may_end: !is_watched && who.rights.may_view_sessions && who.rights.may_delete_sessions,
+        shows_others: who.rights.may_view_sessions && (is_watched || who.rights.may_delete_sessions),
+        is_watched,
+        copy: copy.as_ref().map(CopyLine::new),
         events: events.iter().map(|event| EventLine::new(&app, event, now, seen_by)).collect(),
-        others: others(&app, facts.user_id, id, now).await?,
-        others_url: crate::ui::fleet::view::address("/sessions/all", &[("q", query::token("user", &facts.username))]),
+        others: others(&app, &facts, id, now).await?,
+        others_url: crate::ui::fleet::view::address("/sessions/all", &[("q", others_search)]),
         username: facts.username,
         life: facts.life,
     };
@@ -199,7 +221,11 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
             methods: detail.sign_in.methods,
             is_known_device: detail.sign_in.is_known_device,
             apps,
+            source: None,
         });
+    }
+    if let Some(watched) = look::find_watched(app, who, id).await? {
+        return Ok(watched_facts(&watched, now));
     }
     let ended = db.find_ended_detail(id).await?.filter(|it| who.may_see(it.user_id)).ok_or(PageError::NotFound)?;
     Ok(Facts {
@@ -215,7 +241,35 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
         is_remembered: false,
         life: Life::Ended(Moment::new(ended.ended_at, now), end_reason(&ended.reason, &ended.ended_by), ended.comment),
         apps: ended.applications,
+        source: ended.source,
     })
+}
+
+/// What is known of a session of the copy.
+fn watched_facts(watched: &Watched, now: Timestamp) -> Facts {
+    let row = watched.listed();
+    let ends = Moment::until(row.expires_at, now);
+    Facts {
+        user_id: row.user_id,
+        username: watched.row.username.clone().unwrap_or_else(|| format!("user {}", row.user_id.0)),
+        label: String::new(),
+        agent_id: row.user_agent_id,
+        ip: row.last_ip,
+        created_at: row.created_at,
+        last_used_at: row.last_used_at,
+        methods: Methods::default(),
+        is_known_device: false,
+        is_remembered: false,
+        life: if row.expires_at > now { Life::Until(ends, "") } else { Life::Over(ends) },
+        apps: Vec::new(),
+        source: row.source,
+    }
+}
+
+/// The search for all sessions of the same person.
+fn others_search(facts: &Facts) -> String {
+    let user = query::token("user", &facts.username);
+    if facts.source.is_some() { format!("{user} {}", query::token("source", NAME)) } else { user }
 }
 
 /// An app session of a live session, with what the history would keep of it.
@@ -279,8 +333,14 @@ fn network(app: &App, ip: Address) -> String {
     format!("{name}AS{}, {}", known.number, known.network)
 }
 
-async fn others(app: &App, user: UserId, but: SessionId, now: Timestamp) -> Result<Vec<Other>, StoreError> {
-    let filter = SessionFilter { visible_to: Some(user), ..SessionFilter::default() };
+async fn others(app: &App, facts: &Facts, but: SessionId, now: Timestamp) -> Result<Vec<Other>, StoreError> {
+    let filter = match facts.source {
+        None => SessionFilter { visible_to: Some(facts.user_id), ..SessionFilter::default() },
+        // The page of a watched session is only for those who see all sessions. The history names its user by name.
+        Some(_) => {
+            SessionFilter { username: Some(facts.username.clone()), source: Some(Origin::Authentik), ..SessionFilter::default() }
+        }
+    };
     let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
     let rows = app.store.page(&filter, &sorts, Wanted::first(SHOWN + 1)).await?.rows;
     let agents = app.user_agents.entries(&app.store.read(), rows.iter().map(|row| row.user_agent_id)).await?;

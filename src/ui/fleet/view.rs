@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::domain::listing::{SessionFilter, Sort};
 use crate::domain::page::Wanted;
 use crate::domain::query::{SessionQuery, token};
+use crate::domain::source::Origin;
 use crate::domain::{SessionId, Timestamp};
 use crate::http::query::Query;
 use crate::store::StoreError;
@@ -313,6 +314,11 @@ impl View {
         Self { state, ..self.with_query(&query) }.url()
     }
 
+    /// The address of the same search among sessions that live there.
+    pub fn url_of_origin(&self, origin: Origin) -> String {
+        self.with_query(&self.query.with_origin(origin)).url()
+    }
+
     /// The address of all sessions, live and ended, that were last used from this address.
     pub fn url_of_address(&self, ip: &str) -> String {
         Self { state: Among::Both, order: ORDER.to_owned(), ..self.with_query(&token("ip", ip)) }.url()
@@ -344,6 +350,12 @@ impl View {
             _ => (None, if matches!(name, "last_used" | "created") { format!("-{name}") } else { name.to_owned() }),
         };
         (Self { order, page: 1, ..self.clone() }.url(), now)
+    }
+
+    /// Whether ending what it shows is offered. A search with a mistake shows more than was meant; sessions of the watched
+    /// authentik are not ended from here.
+    pub fn may_be_ended(&self) -> bool {
+        self.query.mistakes().is_none() && matches!(self.query.origin(), None | Some(Origin::Rollcall))
     }
 
     /// The filter that the understood part of the search means, for showing sessions; `current` is the
@@ -442,6 +454,10 @@ mod tests {
         assert_eq!(view.url_toggling("country:DE"), ("/sessions/all?q=fire%20country:DE".into(), false));
         assert_eq!(view.url_toggling("fire"), ("/sessions/all".into(), true));
         assert_eq!(view.url_ordered_by("last_used"), ("/sessions/all?q=fire&order=last_used".into(), Some("descending")));
+        assert_eq!(view.url_of_origin(Origin::Authentik), "/sessions/all?q=fire%20source:authentik");
+        let there = View::read(&Query::parse("q=source:authentik+fire"));
+        assert_eq!(there.url_of_origin(Origin::All), "/sessions/all?q=fire%20source:all");
+        assert_eq!(there.url_of_origin(Origin::Rollcall), "/sessions/all?q=fire");
         assert_eq!(view.url_ordered_by("username"), ("/sessions/all?q=fire&order=username".into(), None));
     }
 }

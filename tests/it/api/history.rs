@@ -56,6 +56,7 @@ db_test!(a_row_says_what_it_was_and_how_it_ended, |db| async move {
         ("ended_by", "the admin"),
         ("reason", "revoked"),
         ("comment", "lost"),
+        ("source", "rollcall"),
     ] {
         want[name] = json!(value);
     }

@@ -66,7 +66,7 @@ on_both!(hostile_names_stay_in_their_cells, |home| async move {
     assert_eq!(person.sign_in(evil, PASSWORD).await.status(), 303);
     home.import(&[user(50, "alice"), session(1, 50, "192.0.2.7", &format!("{name}{evil}"))]);
     for (args, lines) in
-        [(&["user", "list"][..], 4), (&["token", "list"], 3), (&["session", "list"], 3), (&["session", "show", &uuid(1)], 15)]
+        [(&["user", "list"][..], 4), (&["token", "list"], 3), (&["session", "list"], 3), (&["session", "show", &uuid(1)], 16)]
     {
         let text = home.ok(args);
         let is_harmful = |c: char| (c.is_control() && c != '\n') || "\u{61c}\u{200f}\u{202e}\u{2066}\u{2028}".contains(c);

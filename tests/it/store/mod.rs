@@ -1,5 +1,6 @@
 //! What is kept, and what is not.
 
+mod copy;
 mod counts;
 mod ends_of_many;
 mod event_feed;

@@ -11,7 +11,7 @@ use crate::support::app::{Browser, PASSWORD};
 use crate::support::{TestApp, encode, seed};
 
 /// What an HTML parser complains of.
-fn mistakes(html: &str) -> Vec<String> {
+pub fn mistakes(html: &str) -> Vec<String> {
     let dom = parse_document(RcDom::default(), ParseOpts::default()).one(html);
     dom.errors.borrow().iter().map(ToString::to_string).collect()
 }

@@ -13,7 +13,7 @@ mod form;
 mod forms;
 mod headers;
 mod live;
-mod markup;
+pub mod markup;
 mod passkeys;
 mod people;
 mod policies;

@@ -96,6 +96,15 @@ on_both!(a_server_keeps_the_copy_and_the_command_line_shows_it, |home| async mov
     let table = home.run(&["session", "list", "--source", "authentik"]);
     assert!(table.err.contains("as of ") && table.err.contains("7 of 7 sessions copied"), "{table:?}");
     let first = authentik.world().sessions.keys().next().copied().unwrap();
+    let shown = home.rows(&["session", "list", "--source", "all", "--ordering", "uuid", "--json"]);
+    assert_eq!((shown.len(), &shown[0]["uuid"]), (7, &first.to_string().into()));
+    let one = home.run(&["session", "show", &first.to_string()]);
+    assert!(one.code == 0 && one.out.contains("authentik") && one.out.contains("first_seen"), "{one:?}");
+    let exported = home.run(&["export", "--source", "all"]);
+    assert_eq!((exported.code, exported.out.lines().count()), (0, 7), "{exported:?}");
+    assert_eq!(home.run(&["export"]).out.lines().count(), 0);
+    let refused = home.run(&["session", "end", "--source", "authentik", "--yes", "192.0.2.5"]);
+    assert!(refused.code == 2 && refused.err.contains("cannot be ended by a filter"), "{refused:?}");
     authentik.world().end(first);
     eventually("an end", || async { status().await.filter(|status| status["copied"] == 6) }).await;
     let ended = home.run(&["session", "list", "--ended", "--json"]).out;

@@ -4,6 +4,7 @@ mod authentik;
 mod commands;
 mod copy;
 mod histories;
+mod lists;
 
 use std::collections::BTreeMap;
 

@@ -56,7 +56,7 @@ pub(in crate::api) fn collection_permission(call: &Call) -> Result<(), ApiError>
     if is_permitted { Ok(()) } else { Err(ApiError::Forbidden) }
 }
 
-/// Lists sessions.
+/// Lists sessions: Rollcall's own, unless `source` asks for those of the watched authentik.
 #[utoipa::path(
     get, path = "/api/v3/core/authenticated_sessions/", operation_id = "core_authenticated_sessions_list", tag = "core",
     params(SessionListParameters), responses((status = 200, body = Page, description = "A page of sessions."))
@@ -67,7 +67,12 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
     let found = app.store.page(&request.filter, &request.sorts, request.wanted(call.asked)?).await?;
     let pagination = Pagination::of(&found)?;
     let agents = app.user_agents.entries(&app.store.read(), found.rows.iter().map(|row| row.user_agent_id)).await?;
-    let results = found.rows.iter().map(|row| AuthenticatedSession::new(&app, row, &agents, call.current())).collect();
+    let session = |row| AuthenticatedSession::new(&app, row, &agents, call.current());
+    // authentik's clients are not told where a session lives unless they ask.
+    let results = match request.filter.source {
+        None => found.rows.iter().map(session).collect(),
+        Some(_) => found.rows.iter().map(|row| session(row).with_source()).collect(),
+    };
     Ok(written(StatusCode::OK, Page { pagination, results, autocomplete: Empty {} }.to_json()))
 }
 
@@ -81,14 +86,14 @@ fn restrict(filter: &mut SessionFilter, who: &Principal) {
     }
 }
 
-/// Shows one session.
+/// Shows one session, of Rollcall or of the copy of the watched authentik.
 #[utoipa::path(
     get, path = "/api/v3/core/authenticated_sessions/{uuid}/", operation_id = "core_authenticated_sessions_retrieve", tag = "core",
     params(("uuid" = String, Path, format = Uuid)),
     responses((status = 200, body = AuthenticatedSession, description = "The session."))
 )]
 pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
-    let row = look::find(&app, &call.who, id_of(&call)?).await?;
+    let row = look::find_anywhere(&app, &call.who, id_of(&call)?).await?;
     let agents = app.user_agents.entries(&app.store.read(), [row.user_agent_id]).await?;
     Ok(ok(&AuthenticatedSession::new(&app, &row, &agents, call.current())))
 }
@@ -117,7 +122,7 @@ pub(crate) async fn destroy(app: App, call: Call) -> Answer {
     responses((status = 200, body = Vec<UsedBy>, description = "Always an empty list."))
 )]
 pub(crate) async fn used_by(app: App, call: Call) -> Answer {
-    look::find(&app, &call.who, id_of(&call)?).await?;
+    look::find_anywhere(&app, &call.who, id_of(&call)?).await?;
     let none: [UsedBy; 0] = [];
     Ok(ok(&none))
 }

@@ -18,7 +18,6 @@ use crate::api::endpoint::{Answer, Call, Endpoint, NO_BOOLEAN, NO_STRING, REQUIR
 use crate::api::error::ApiError;
 use crate::api::list::refuse_unknown;
 use crate::domain::filters::Kind;
-use crate::domain::listing::SessionFilter;
 use crate::http::query::Query;
 
 const EVERYONE: &str = "everyone";
@@ -127,7 +126,7 @@ fn read(call: &Call, fields: &Map<String, Value>) -> Result<EndRequest, ApiError
     let is_own = |name: &str| matches!(name, EVERYONE | EXCEPT_CURRENT | EXPECTED_COUNT | REASON);
     let is_known = |name: &str| SESSIONS.is_filter(name) || is_own(name);
     let filter = SESSIONS.read_filter(&Query::of(pairs), is_known, errors)?;
-    let is_narrow = SessionFilter { except: None, ..filter.clone() } != SessionFilter::default();
+    let is_narrow = filter.is_narrow();
     if !is_narrow && !everyone {
         return Err(ApiError::parameter(EVERYONE, "Give a filter, or set this to true to end everyone's sessions."));
     }

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::facets::{AddressCount, Facets};
+use crate::domain::facets::{AddressCount, Facets, KINDS};
 use crate::domain::listing::{SessionRow, Sort, SortKey};
 use crate::domain::page::{Found, Wanted};
 use crate::store::sessions::index::bits::{bits_of, has_bit};
@@ -91,6 +91,13 @@ impl Cache {
         Some(wanted.found(whole(count), slots.into_iter().map(|slot| table.row(slot)).collect()))
     }
 
+    /// The slots of a part of the matches in order, whatever effort that takes.
+    pub fn slots(&self, table: &Table, question: &Question, sorts: &[Sort], page: Page) -> Vec<u32> {
+        let matches = self.matches(table, question);
+        let search = Search { table, question, conditions: &[], count: matches.count(table), effort: Effort::Any };
+        self.find(&search, Some(matches), Sorting::of(question, sorts), page).unwrap_or_default()
+    }
+
     /// The slots of a page, found in the way that the planner chooses.
     fn find(&self, search: &Search<'_>, mut matches: Option<Arc<Matches>>, by: Sorting<'_>, page: Page) -> Option<Vec<u32>> {
         let Search { table, question, conditions, count, effort } = *search;
@@ -163,7 +170,7 @@ impl Cache {
     pub fn facets(&self, table: &Table, question: &Question, today: i64) -> Facets {
         let mut answer = self.take_answer(question, || table.select(question));
         let known = answer.facets.take().filter(|(day, _)| *day == today).map(|(_, facets)| facets);
-        let facets = known.unwrap_or_else(|| table.facets(&answer.matches, today));
+        let facets = known.unwrap_or_else(|| table.facets(&answer.matches, today, KINDS));
         answer.facets = Some((today, facets.clone()));
         self.keep(answer);
         facets
@@ -198,7 +205,8 @@ impl Cache {
         answers.iter().find(|answer| answer.question == *question).map(|answer| Arc::clone(&answer.matches))
     }
 
-    fn matches(&self, table: &Table, question: &Question) -> Arc<Matches> {
+    /// What matches.
+    pub fn matches(&self, table: &Table, question: &Question) -> Arc<Matches> {
         self.matches_of(question, || table.select(question))
     }
 

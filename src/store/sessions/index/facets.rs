@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::domain::Address;
-use crate::domain::facets::{AddressCount, DAY, DAYS, Facets, KINDS, NetworkCount};
+use crate::domain::facets::{AddressCount, DAY, DAYS, Facets, NetworkCount};
 use crate::store::sessions::index::columns::at;
 use crate::store::sessions::index::select::Matches;
 use crate::store::sessions::index::table::Table;
@@ -32,9 +32,9 @@ impl Table {
         }
     }
 
-    /// Counts the matches by country, network, browser, system and day; `today` is in days since
-    /// 1970.
-    pub fn facets(&self, matches: &Matches, today: i64) -> Facets {
+    /// Counts the matches by country, network, browser, system and day, at most `most` of each; `today` is in days
+    /// since 1970.
+    pub fn facets(&self, matches: &Matches, today: i64, most: usize) -> Facets {
         let mut places = vec![(0_i64, 0_u32); self.known_places.values().len()];
         let mut agents = vec![0_i64; self.agent_families.len()];
         let mut days = vec![0_i64; usize::try_from(DAYS).unwrap_or(0)];
@@ -74,7 +74,7 @@ impl Table {
             (self.families.values().get(number as usize).map(String::as_str).unwrap_or_default(), count)
         };
         let networks = networks.into_iter().map(|(asn, (count, sample))| ((asn, sample), count));
-        let networks = largest(networks).into_iter().map(|((asn, sample), count)| NetworkCount {
+        let networks = largest(networks, most).into_iter().map(|((asn, sample), count)| NetworkCount {
             asn,
             sample: self.address_of(sample),
             count,
@@ -83,10 +83,10 @@ impl Table {
         let named = |counts: Vec<(&str, i64)>| counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         Facets {
             users: i64::try_from(users.into_iter().filter(|is_there| *is_there).count()).unwrap_or(i64::MAX),
-            countries: named(largest(countries)),
+            countries: named(largest(countries, most)),
             networks: networks.collect(),
-            browsers: named(largest(browsers.into_iter().map(family))),
-            systems: named(largest(systems.into_iter().map(family))),
+            browsers: named(largest(browsers.into_iter().map(family), most)),
+            systems: named(largest(systems.into_iter().map(family), most)),
             days: days.collect(),
         }
     }
@@ -110,10 +110,10 @@ impl Table {
     }
 }
 
-/// The largest counts, equal ones in the order of what they count.
-fn largest<T: Ord>(counts: impl IntoIterator<Item = (T, i64)>) -> Vec<(T, i64)> {
+/// The largest counts, at most `most`, equal ones in the order of what they count.
+fn largest<T: Ord>(counts: impl IntoIterator<Item = (T, i64)>, most: usize) -> Vec<(T, i64)> {
     let mut counts: Vec<(T, i64)> = counts.into_iter().collect();
     counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    counts.truncate(KINDS);
+    counts.truncate(most);
     counts
 }

@@ -3,6 +3,7 @@
 //! users and user agents.
 
 mod bits;
+pub(in crate::store) mod both;
 mod cache;
 mod columns;
 mod dictionary;
@@ -22,7 +23,10 @@ mod tests;
 use crate::domain::facets::{AddressCount, Facets};
 use crate::domain::listing::{SessionRow, Sort};
 use crate::domain::page::{Found, Wanted};
+use crate::domain::source::SourceId;
+use crate::store::sessions::index::both::Ordered;
 use crate::store::sessions::index::cache::Cache;
+use crate::store::sessions::index::plan::Page;
 use crate::store::sessions::index::table::Table;
 
 pub(in crate::store) use entries::{Agent, Entry};
@@ -57,10 +61,15 @@ pub(in crate::store) struct SessionIndex {
 }
 
 impl SessionIndex {
-    /// An empty index with room for `count` sessions. Sessions are added by [`apply`](Self::apply);
-    /// then it is [settled](Self::settle).
-    pub fn filling(count: usize) -> Self {
-        Self { table: Table::filling(count), cache: Cache::default() }
+    /// An empty index with room for `count` sessions of this source; `None`: of Rollcall. Sessions are added by
+    /// [`apply`](Self::apply); then it is [settled](Self::settle).
+    pub fn filling(count: usize, source: Option<SourceId>) -> Self {
+        Self { table: Table::filling(count, source), cache: Cache::default() }
+    }
+
+    /// The source of its sessions; `None`: Rollcall.
+    pub fn source(&self) -> Option<SourceId> {
+        self.table.source()
     }
 
     /// Builds the orders that are requested most, on as many threads as there are processors. No
@@ -114,6 +123,16 @@ impl SessionIndex {
     /// How many sessions match.
     pub fn count(&self, question: &Question) -> i64 {
         self.cache.count(&self.table, question)
+    }
+
+    /// The matches of a part of their order, each with what orders go by: whatever effort it takes.
+    pub fn ordered(&self, question: &Question, sorts: &[Sort], page: Page) -> Vec<Ordered<'_>> {
+        self.cache.slots(&self.table, question, sorts, page).into_iter().map(|slot| self.table.ordered(slot)).collect()
+    }
+
+    /// Counts of all kinds of the matches, not only of the most frequent ones.
+    pub fn all_facets(&self, question: &Question, today: i64) -> Facets {
+        self.table.facets(&self.cache.matches(&self.table, question), today, usize::MAX)
     }
 
     /// How many of the matches there are of each kind; `today` is in days since 1970.

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use uuid::Uuid;
 
 use crate::domain::listing::{Facts, SessionRow, SortKey};
+use crate::domain::source::SourceId;
 use crate::domain::{Address, SessionId, Timestamp, UserId};
 use crate::store::sessions::index::bits::{has_bit, put_bit, set_bit};
 use crate::store::sessions::index::columns::{at, number, roomy, set};
@@ -54,12 +55,14 @@ pub(in crate::store) struct Table {
     pub at_places: Places,
     pub address_keys: Vec<Address>,
     pub address_grams: Grams,
+    /// Where the sessions live; `None`: in Rollcall.
+    source: Option<SourceId>,
     orders: [OnceLock<Ranked>; KEYS.len()],
 }
 
 impl Table {
-    /// An empty one with room for `count` sessions: it is filled and then [settled](Table::settle).
-    pub fn filling(count: usize) -> Self {
+    /// An empty one with room for `count` sessions of this source: it is filled and then [settled](Table::settle).
+    pub fn filling(count: usize, source: Option<SourceId>) -> Self {
         let column = || roomy(count);
         Self {
             ids: roomy(count),
@@ -74,6 +77,7 @@ impl Table {
             facts: roomy(count),
             address_keys: roomy(count),
             filling: Some(Map::default()),
+            source,
             ..Self::default()
         }
     }
@@ -105,7 +109,13 @@ impl Table {
             last_ip: self.address_of(slot),
             user_agent_id: at(&self.agent_texts.ids, at(&self.agents, slot)),
             is_remembered: at(&self.facts, slot).is_remembered(),
+            source: self.source,
         }
+    }
+
+    /// Where the sessions live; `None`: in Rollcall.
+    pub fn source(&self) -> Option<SourceId> {
+        self.source
     }
 
     /// Whether a user is known.

@@ -52,6 +52,7 @@ fn listed(row: &Entry) -> SessionRow {
         last_ip: row.last_ip,
         user_agent_id: row.user_agent_id,
         is_remembered: row.facts.is_remembered(),
+        source: None,
     }
 }
 

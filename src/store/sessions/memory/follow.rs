@@ -8,10 +8,10 @@ use std::time::Instant;
 use crate::store::db::statements::placeholders;
 use crate::store::sessions::change_log::{Change, ChangeRow};
 use crate::store::sessions::index::{Changes, Entry, SessionIndex};
-use crate::store::sessions::memory::fill::{self, COLUMNS};
+use crate::store::sessions::memory::fill;
 use crate::store::sessions::memory::position::Position;
 use crate::store::sessions::memory::{OFTEN, SessionMemory, Turn, compute, lock};
-use crate::store::{Db, StoreError};
+use crate::store::{Db, Log, StoreError};
 
 /// How many changes are applied at once, while questions wait.
 pub(super) const STEP: usize = 500;
@@ -49,7 +49,8 @@ impl SessionMemory {
                 }
                 return Ok(false);
             };
-            let seen = asked.and_then(|asked| db.seen_log()?.since(asked));
+            let seen_log = db.seen_log().filter(|_| self.log == Log::Own);
+            let seen = asked.and_then(|asked| seen_log?.since(asked));
             if seen.is_some_and(|last| before.reaches(last)) {
                 return Ok(true);
             }
@@ -58,7 +59,7 @@ impl SessionMemory {
                 return Ok(false);
             }
             let began = Instant::now();
-            let rows = list_after(db, &before, Some(FEW_ROWS)).await?;
+            let rows = list_after(db, self.log, &before, Some(FEW_ROWS)).await?;
             let count: usize = rows.iter().map(|row| row.changes.len()).sum();
             let mut after = before.clone();
             let few = (rows.len() < FEW_ROWS && count <= FEW).then(|| after.advance(&rows, Instant::now()));
@@ -66,7 +67,7 @@ impl SessionMemory {
                 self.begin_to_follow(db, count)?;
                 return Ok(false);
             };
-            if let Some(seen) = db.seen_log() {
+            if let Some(seen) = seen_log {
                 seen.note(after.last, began);
             }
             if after == before {
@@ -86,7 +87,7 @@ impl SessionMemory {
         // Another request may catch up at the same time: the later one checks again.
         for _ in 0..100 {
             let Some(before) = self.position() else { return Ok(Some(Late::Lost)) };
-            let rows = list_after(db, &before, None).await?;
+            let rows = list_after(db, self.log, &before, None).await?;
             let mut after = before.clone();
             let Some(changes) = after.advance(&rows, Instant::now()).filter(|changes| !self.is_sooner_anew(changes.len())) else {
                 self.forget();
@@ -118,7 +119,7 @@ impl SessionMemory {
     /// Applies all changes. Reads all sessions again if the log does not reach back far enough.
     async fn follow_all(self: &Arc<Self>, db: &Db<'_>) -> Result<(), StoreError> {
         let Some(before) = self.position() else { return Ok(()) };
-        let rows = list_after(db, &before, None).await?;
+        let rows = list_after(db, self.log, &before, None).await?;
         let mut after = before.clone();
         match after.advance(&rows, Instant::now()) {
             Some(changes) if !self.is_sooner_anew(changes.len()) => self.follow(db, before, after, &changes).await.map(drop),
@@ -171,17 +172,19 @@ impl SessionMemory {
         }
         let mut sessions: Vec<Entry> = Vec::new();
         if !ids.is_empty() {
-            let sql = format!("SELECT {COLUMNS} FROM sessions WHERE id IN ({})", placeholders(0, ids.len()));
+            let sql = format!("{} WHERE id IN ({})", fill::rows(self.log), placeholders(0, ids.len()));
             let values: Vec<_> = ids.iter().map(|id| (*id).into()).collect();
             sessions = db.all(&sql, &values).await?;
         }
         let found: HashSet<i64> = sessions.iter().map(|session| session.id).collect();
         let gone = ids.into_iter().filter(|id| !found.contains(id)).collect();
         let state = if is_soon { self.try_read() } else { Some(self.read()) };
-        let Some((users, agents)) = state.and_then(|state| Some(needed(state.index.as_ref()?, users, &sessions))) else {
-            return Ok(None);
-        };
-        let names = fill::read_names(db, &users, &agents).await?;
+        let needed = state.and_then(|state| {
+            let index = state.index.as_ref()?;
+            Some((index.source(), needed(index, users, &sessions)))
+        });
+        let Some((source, (users, agents))) = needed else { return Ok(None) };
+        let names = fill::read_names(db, source, &users, &agents).await?;
         Ok(Some(Changes { names, gone, sessions }))
     }
 }
@@ -201,7 +204,7 @@ fn needed(index: &SessionIndex, changed: Vec<i64>, sessions: &[Entry]) -> (Vec<i
 }
 
 /// The rows of the log that a position has not read yet, and the one it read last.
-async fn list_after(db: &Db<'_>, position: &Position, most: Option<usize>) -> Result<Vec<ChangeRow>, StoreError> {
+async fn list_after(db: &Db<'_>, log: Log, position: &Position, most: Option<usize>) -> Result<Vec<ChangeRow>, StoreError> {
     let missing: Vec<i64> = position.missing.iter().map(|(seq, _)| *seq).collect();
-    db.list_changes(position.last, &missing, most).await
+    db.list_changes(log, position.last, &missing, most).await
 }

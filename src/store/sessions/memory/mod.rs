@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 use crate::store::db::sqlite;
-use crate::store::sessions::index::{Changes, SessionIndex};
+use crate::store::sessions::index::both::{Part, Parts};
+use crate::store::sessions::index::{Changes, Question, SessionIndex};
 use crate::store::sessions::memory::position::{Bursts, Position};
-use crate::store::{BoxFuture, CountKey, Db, StoreError};
+use crate::store::{BoxFuture, CountKey, Db, Log, StoreError};
 
 /// Sessions are read into memory when there are this many lists in a minute.
 const OFTEN: u32 = 60;
@@ -34,8 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most questions that wait at once.
 const WAITING: usize = 64;
 
-/// The sessions in memory, shared by all requests of a process.
+/// The sessions in memory, shared by all requests of a process: Rollcall's own, or those of the copy of a watched source.
 pub(in crate::store) struct SessionMemory {
+    /// The log that they follow.
+    log: Log,
     /// The most sessions that are held; 0: none.
     limit: AtomicI64,
     state: RwLock<State>,
@@ -88,8 +91,9 @@ pub(in crate::store) enum Asked<R> {
 
 impl SessionMemory {
     /// An empty one that reads no sessions before it is [allowed](SessionMemory::allow) to.
-    pub fn new() -> Arc<Self> {
+    pub fn new(log: Log) -> Arc<Self> {
         Arc::new(Self {
+            log,
             limit: AtomicI64::new(0),
             state: RwLock::default(),
             is_working: watch::Sender::new(false),
@@ -128,7 +132,7 @@ impl SessionMemory {
     /// # Errors
     /// When the database does not answer.
     pub async fn warm_up(self: &Arc<Self>, db: &Db<'_>) -> Result<(), StoreError> {
-        if self.is_allowed() && db.count_sessions_of(&CountKey::All).await? >= EAGER {
+        if self.is_allowed() && self.count_all(db).await? >= EAGER {
             *lock(&self.last_asked) = Instant::now();
             self.begin_to_fill(db).await?;
         }
@@ -213,6 +217,14 @@ impl SessionMemory {
         Ok(state.and_then(|state| ask(state.index.as_ref()?)))
     }
 
+    /// How many sessions there are to hold.
+    async fn count_all(&self, db: &Db<'_>) -> Result<i64, StoreError> {
+        match self.log {
+            Log::Own => db.count_sessions_of(&CountKey::All).await,
+            Log::Watched => Ok(db.one::<i64>("SELECT count(*) FROM watched_sessions", &[]).await?.unwrap_or(0)),
+        }
+    }
+
     fn forget(&self) {
         *self.write() = State::default();
     }
@@ -253,6 +265,32 @@ impl SessionMemory {
             Err(TryLockError::WouldBlock) => None,
         }
     }
+}
+
+/// Questions, each to the sessions of a memory.
+pub(in crate::store) type Asks = Vec<(Arc<SessionMemory>, Question)>;
+
+/// Asks the sessions of several memories at one moment, once they include all changes of the database: for a long read.
+///
+/// # Errors
+/// When the database does not answer.
+pub(in crate::store) async fn ask_together<R, F>(asks: Asks, db: &Db<'_>, ask: F) -> Result<Asked<R>, StoreError>
+where
+    F: FnOnce(&Parts<'_>) -> R + Send + 'static,
+    R: Send + 'static,
+{
+    for (memory, _) in &asks {
+        if let Some(why) = memory.catch_up(db).await? {
+            return Ok(if why == follow::Late::Lost { Asked::Lost } else { Asked::Behind });
+        }
+    }
+    let answer = compute(db, move || {
+        let states: Vec<RwLockReadGuard<'_, State>> = asks.iter().map(|(memory, _)| memory.read()).collect();
+        let parts = states.iter().zip(&asks).map(|(state, (_, question))| Some(Part { index: state.index.as_ref()?, question }));
+        let parts: Option<Vec<Part<'_>>> = parts.collect();
+        Some(ask(&Parts(parts?)))
+    });
+    Ok(answer.await?.map_or(Asked::Lost, Asked::Answered))
 }
 
 /// The permit to read sessions, or many changes: one task at a time holds it.
