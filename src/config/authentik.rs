@@ -64,6 +64,9 @@ const SHARE: Kind<Share> = Kind::new("a number above 0 and up to 1, such as 0.05
 pub struct Share(f64);
 
 impl Share {
+    /// All of the time.
+    pub const ALL: Self = Self(1.0);
+
     /// How long to pause after a request that took this long, so that the share holds; at most 20 seconds.
     #[must_use]
     pub fn pause_after(self, took: Duration) -> Duration {
@@ -139,6 +142,12 @@ pub struct SourceToken {
 }
 
 impl SourceToken {
+    /// A token that is in no file.
+    #[must_use]
+    pub fn given(secret: Secret) -> Self {
+        Self { secret, file: None }
+    }
+
     /// The token now: its file is read again.
     ///
     /// # Errors

@@ -130,3 +130,30 @@ async fn the_demo_is_what_it_says_and_leaves_nothing() {
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "its folder is gone");
     assert!(!home.data("").exists(), "and the data directory was never touched");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_watches_a_made_up_authentik_where_people_come_and_go() {
+    let home = Home::sqlite();
+    let folder = home.folder().join("tmp");
+    std::fs::create_dir(&folder).unwrap();
+    let mut command = home.command(ROLLCALL);
+    command.args(["demo", "--watch"]).env("TMPDIR", &folder);
+    let server = Server::start(command).await;
+    let said =
+        eventually("what the demo prints", || ready(Some(server.out()).filter(|out| out.contains("source:authentik")))).await;
+    let token = said.lines().find_map(|line| line.trim().strip_prefix("token ")).unwrap().trim().to_owned();
+    let copied = || async {
+        let list = format!("{SESSIONS}?source=authentik&ordering=-last_used&page_size=100");
+        let body: Value = server.call(Method::GET, &list, &token).await.json().await.unwrap();
+        let rows = body["results"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["uuid"].to_string()).collect::<Vec<_>>()
+    };
+    let first = eventually("a copy", || async { Some(copied().await).filter(|rows| rows.len() > 20) }).await;
+    eventually("a new session", || async {
+        Some(copied().await).filter(|rows| rows.first().is_some_and(|uuid| !first.contains(uuid)))
+    })
+    .await;
+    eventually("an end", || async { Some(copied().await).filter(|rows| first.iter().any(|uuid| !rows.contains(uuid))) }).await;
+    server.stop().await;
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "its folder is gone");
+}
