@@ -1,0 +1,162 @@
+//! Watching an authentik: what the copy costs there, how soon it shows what happened there, and what lists of its sessions
+//! cost next to Rollcall's own. A second Rollcall on SQLite, in a process of its own, plays authentik.
+
+use std::time::{Duration, Instant};
+
+use crate::client::{Ask, Client};
+use crate::measure;
+use crate::operations::{SESSIONS, bearer};
+use crate::report::Report;
+use crate::server::{Cluster, Kind, Place, Server, TOKEN};
+
+/// How often an answer is asked for that is waited for.
+const LOOK: Duration = Duration::from_millis(100);
+/// The longest wait.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+/// How long the steady cost is measured.
+const STEADY: Duration = Duration::from_secs(60);
+/// How many sessions begin, and end, one after the other.
+const SAMPLES: u32 = 20;
+/// The share of the first copy, and that of the rest: the default.
+const FIRST_SHARE: &str = "0.25";
+const SHARE: &str = "0.05";
+/// What is asked of own and of watched sessions.
+const LISTS: [(&str, &str); 6] = [
+    ("first page, the last used first", "ordering=-last_used&page_size=100"),
+    ("first page by username", "page_size=100"),
+    ("page in the middle", "ordering=-last_used&page_size=20&page=2000"),
+    ("search for a word", "search=firefox&page_size=20"),
+    ("filter by country", "country=DE&page_size=20"),
+    ("filter by system, by user agent", "os=Windows&ordering=last_user_agent&page_size=20"),
+];
+
+/// Both servers, and a connection to each.
+struct Pair {
+    authentik: Server,
+    rollcall: Server,
+    there: Client,
+    here: Client,
+}
+
+impl Pair {
+    fn start(authentik: Server, place: &Place, share: &str) -> Self {
+        let mut command = place.rollcall();
+        command.arg("serve").env("ROLLCALL_AUTHENTIK__URL", format!("http://{}", authentik.address));
+        command.env("ROLLCALL_AUTHENTIK__TOKEN", TOKEN).env("ROLLCALL_AUTHENTIK__ALLOW_SUPERUSER", "true");
+        command.env("ROLLCALL_AUTHENTIK__SHARE", share);
+        let rollcall = Server::start(command);
+        let (there, here) = (Client::connect(&authentik.address), Client::connect(&rollcall.address));
+        Self { authentik, rollcall, there, here }
+    }
+
+    /// The number of sessions that the copy has.
+    fn copied(&mut self) -> i64 {
+        let answer = self.here.get_json(&format!("{SESSIONS}?source=authentik&page_size=1"), &bearer());
+        answer["pagination"]["count"].as_i64().unwrap()
+    }
+
+    /// The number of sessions that authentik has.
+    fn total(&mut self) -> i64 {
+        self.there.get_json(&format!("{SESSIONS}?page_size=1"), &bearer())["pagination"]["count"].as_i64().unwrap()
+    }
+
+    /// Waits until the copy answers with this status for a session, and gives how long that took.
+    fn until(&mut self, uuid: &str, status: u16) -> f64 {
+        let began = Instant::now();
+        let ask = Ask::get(format!("{SESSIONS}{uuid}/"), &bearer());
+        while self.here.ask(&ask) != status {
+            assert!(began.elapsed() < PATIENCE, "{uuid} is not seen");
+            std::thread::sleep(LOOK);
+        }
+        began.elapsed().as_secs_f64()
+    }
+}
+
+/// Measures a watcher on a database, of an authentik with this many sessions, next to as many of its own.
+pub fn run(kind: Kind, cluster: Option<&Cluster>, sessions: u32, time: Duration, report: &mut Report) {
+    let (source, place) = (Place::new(Kind::Sqlite, None), Place::new(kind, cluster));
+    let (users, count) = ((sessions / 5).to_string(), sessions.to_string());
+    for place in [&source, &place] {
+        place.run(&["generate", "--users", &users, "--sessions", &count, "--ended", "0", "--events", "0"]);
+        place.analyze();
+    }
+    let mut command = source.rollcall();
+    command.arg("serve");
+    let mut pair = Pair::start(Server::start(command), &place, FIRST_SHARE);
+    report.note(&format!("watching an authentik with {sessions} sessions, played by Rollcall, from {}", kind.name()));
+
+    let (began, cpu) = (Instant::now(), pair.authentik.cpu());
+    let total = pair.total();
+    while pair.copied() < total {
+        assert!(began.elapsed() < PATIENCE, "the first copy does not end");
+        std::thread::sleep(LOOK * 5);
+    }
+    report.note(&format!(
+        "the first copy took {:.0} s at a share of {FIRST_SHARE} (bound 600 s), and {:.1} s of authentik's processor time (bound 120 s)",
+        began.elapsed().as_secs_f64(),
+        pair.authentik.cpu() - cpu
+    ));
+
+    lists(&pair.rollcall, &place, time, report);
+
+    let Pair { authentik, rollcall, .. } = pair;
+    drop(rollcall);
+    let mut pair = Pair::start(authentik, &place, SHARE);
+    // The walk with which a poller begins is over when the first new session was seen.
+    let first = begin(&source, 0);
+    pair.until(&first, 200);
+    let cpu = pair.authentik.cpu();
+    std::thread::sleep(STEADY);
+    let part = (pair.authentik.cpu() - cpu) / STEADY.as_secs_f64() * 100.0;
+    report.note(&format!("the steady cost at a share of {SHARE} is {part:.1} % of one core of authentik's (bound 5 %)"));
+
+    let (mut seen, mut ended) = (Vec::new(), Vec::new());
+    for nth in 1..=SAMPLES {
+        let uuid = begin(&source, nth);
+        seen.push(pair.until(&uuid, 200));
+        let mut end = Ask::get(format!("{SESSIONS}{uuid}/"), &bearer());
+        end.method = "DELETE";
+        assert_eq!(pair.there.ask(&end), 204);
+        ended.push(pair.until(&uuid, 404));
+    }
+    for (what, waits, bound) in [("new", seen, 10), ("ended", ended, 30)] {
+        report
+            .note(&format!("a session that was {what} there shows after {:.1} s (p95 of {SAMPLES}; bound {bound} s)", p95(waits)));
+    }
+}
+
+/// Lists of own and of watched sessions, one after the other: what the machine adds is the same for both.
+fn lists(rollcall: &Server, place: &Place, time: Duration, report: &mut Report) {
+    for (name, query) in LISTS {
+        let ask = |source: &str| [Ask::get(format!("{SESSIONS}?{source}{query}"), &bearer())];
+        let measure = |source: &str| measure::reads(rollcall, Some(place), &ask(source), 1, time, false);
+        // The first answer of each reads the sessions into memory.
+        let (own, watched) = (measure(""), measure("source=authentik&"));
+        let both = measure("source=all&");
+        report.note(&format!(
+            "{name}: own {:.3} ms of processor time, watched {:.3} ms ({:+.0} %), both {:.3} ms",
+            own.cpu_ms(),
+            watched.cpu_ms(),
+            (watched.cpu_ms() / own.cpu_ms() - 1.0) * 100.0,
+            both.cpu_ms()
+        ));
+    }
+}
+
+/// Begins a session at authentik, and gives its UUID.
+fn begin(source: &Place, nth: u32) -> String {
+    let uuid = format!("00000000-0000-4000-9000-{nth:012x}");
+    let now = humantime::format_rfc3339_micros(std::time::SystemTime::now());
+    let user = format!(r#"{{"kind":"user","id":2000000000,"username":"newcomer"}}"#);
+    let session = format!(
+        r#"{{"kind":"session","uuid":"{uuid}","session_key":"watch-{nth}","user":2000000000,"last_ip":"11.0.0.1","last_user_agent":"curl/8.14.1","last_used":"{now}","expires":"2099-01-01T00:00:00Z"}}"#
+    );
+    let file = source.write("new.jsonl", &if nth == 0 { format!("{user}\n{session}\n") } else { format!("{session}\n") });
+    source.run(&["import", file.to_str().unwrap()]);
+    uuid
+}
+
+fn p95(mut waits: Vec<f64>) -> f64 {
+    waits.sort_by(f64::total_cmp);
+    waits[(waits.len() - 1) * 95 / 100]
+}
