@@ -147,7 +147,7 @@ fn lists(rollcall: &Server, place: &Place, time: Duration, report: &mut Report) 
 fn begin(source: &Place, nth: u32) -> String {
     let uuid = format!("00000000-0000-4000-9000-{nth:012x}");
     let now = humantime::format_rfc3339_micros(std::time::SystemTime::now());
-    let user = format!(r#"{{"kind":"user","id":2000000000,"username":"newcomer"}}"#);
+    let user = r#"{"kind":"user","id":2000000000,"username":"newcomer"}"#;
     let session = format!(
         r#"{{"kind":"session","uuid":"{uuid}","session_key":"watch-{nth}","user":2000000000,"last_ip":"11.0.0.1","last_user_agent":"curl/8.14.1","last_used":"{now}","expires":"2099-01-01T00:00:00Z"}}"#
     );

@@ -59,7 +59,9 @@ pub async fn assert_counts(memory: &App, tables: &App, now: Timestamp) {
         for app in [memory, tables] {
             let mut facets = app.store.count_facets(&filter, now).await.unwrap();
             // Any address of a network may be given for it.
-            facets.networks.iter_mut().for_each(|network| network.sample = Address::UNKNOWN);
+            for network in &mut facets.networks {
+                network.sample = Address::UNKNOWN;
+            }
             let addresses = app.store.count_addresses(&filter, 4).await.unwrap();
             counts.push((facets, addresses, app.store.count_sessions(&filter).await.unwrap()));
         }
