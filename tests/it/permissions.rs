@@ -77,6 +77,7 @@ const DOORS: &[(&str, &str)] = &[
     ("sessions/end.rs sign_out", "the session key is the right"),
     ("sessions/end_jobs.rs stop", "the process stops"),
     ("sessions/end_job.rs find", "takes the user who began it, and gives nobody else's"),
+    ("sessions/look.rs find_copied", "a read of the copy, for the command line and for `find_watched`"),
     ("sessions/question.rs spelled", "reads names of browsers, systems and devices"),
     ("sessions/records.rs ended_records", "formats rows that its caller may see"),
     ("sessions/records.rs records", "formats rows that its caller may see"),
@@ -100,6 +101,7 @@ const DOORS: &[(&str, &str)] = &[
     ("sign_in/prove.rs start_session", "the proof is the right"),
     ("signing/keyring.rs keys", "what a check signs with"),
     ("signing/keyring.rs now", "what is published"),
+    ("watch/status.rs read", "how old the copy is, for lists whose callers may see all sessions"),
 ];
 
 /// The public asynchronous functions below `src/actions`, as file and name, with what they take.
@@ -337,6 +339,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sessions/end_matching.rs end_matching", end_matching::end_matching(server, by, request_to_end()));
     call!("sessions/end_matching.rs end_named", end_matching::end_named(server, who, &[session], "", &actor));
     call!("sessions/look.rs find", look::find(server, who, session));
+    call!("sessions/look.rs find_anywhere", look::find_anywhere(server, who, session));
+    call!("sessions/look.rs find_watched", look::find_watched(server, who, session));
     call!("sessions/look.rs find_details", look::find_details(server, who, session));
     call!("sessions/look.rs rename", look::rename(server, who, session, "mine", &actor));
     call!("sessions/retention.rs fade", retention::fade(server, by));
@@ -429,6 +433,7 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
         "people/users.rs find_by_id",
         "sessions/end_matching.rs end_permitted",
         "sessions/look.rs find",
+        "sessions/look.rs find_anywhere",
         "sessions/look.rs find_details",
         "signing/rotate.rs list",
         "tokens/mod.rs look",
