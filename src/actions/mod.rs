@@ -20,6 +20,7 @@ pub mod tokens;
 pub mod upkeep;
 pub mod watch;
 
+use crate::actions::watch::refusal::EndRefusal;
 use crate::domain::application::ApplicationRule;
 use crate::domain::group::GroupRule;
 use crate::domain::session::LabelRule;
@@ -85,6 +86,9 @@ pub enum ActionError {
     /// The token ended sessions of too many users one by one; so long from now it may end more.
     #[error("the token ended sessions of too many users one by one")]
     EndsRefused(std::time::Duration),
+    /// A session of the watched authentik was not ended, or it is not known whether it was.
+    #[error(transparent)]
+    AtSource(#[from] EndRefusal),
     /// A passkey's answer is refused.
     #[error(transparent)]
     Passkey(#[from] Refusal),

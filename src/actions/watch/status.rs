@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::watch::poller::NAME;
+use crate::domain::source::NAME;
 use crate::store::watch::sources::SourceRow;
 
 /// The state of the copy.
@@ -19,6 +19,8 @@ pub struct CopyStatus {
     pub age: Option<Duration>,
     /// Whether that is longer ago than three polls.
     pub is_late: bool,
+    /// How many ends were asked for whose outcome is not known so far.
+    pub unknown_ends: i64,
 }
 
 /// The state of the copy; `None`: no authentik was ever watched here.
@@ -31,5 +33,6 @@ pub async fn status(app: &App, by: By<'_>) -> Result<Option<CopyStatus>, ActionE
     let copied = app.store.read().count_watched(source.id).await?;
     let age = (source.status.seen_at.0 > 0).then(|| app.clock.now().since(source.status.seen_at));
     let is_late = app.watched.as_ref().is_none_or(|client| age.is_none_or(|age| age > client.source().every * 3));
-    Ok(Some(CopyStatus { source, copied, age, is_late }))
+    let unknown_ends = app.store.read().count_unknown_ends(source.id).await?;
+    Ok(Some(CopyStatus { source, copied, age, is_late, unknown_ends }))
 }

@@ -46,6 +46,14 @@ pub struct WatchedRow {
     pub username: Option<String>,
 }
 
+impl WatchedRow {
+    /// The name of its user. Where it is not known, the user is shown by the number that authentik has for them.
+    #[must_use]
+    pub fn shown_name(&self) -> String {
+        self.username.clone().unwrap_or_else(|| format!("user {}", self.session.user_pk))
+    }
+}
+
 impl FromRow for WatchedRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         let session = WatchedSession {
