@@ -205,7 +205,7 @@ async fn end_named_sessions(app: &App, ids: &[SessionId], reason: &str, is_sure:
         return Err("nothing was ended".into());
     }
     let ended = if own.is_empty() { 0 } else { end::end_listed(app, By::Cli, &own, reason).await? };
-    Ok(ended + source::end_each(app, &watched, reason, ended).await?)
+    Ok(ended + Box::pin(source::end_each(app, &watched, reason, ended)).await?)
 }
 
 /// Ends what matches. After a number was shown, it ends about that many, or none.

@@ -6,7 +6,7 @@ pub mod revoke;
 pub mod table;
 
 use axum::http::{Method, StatusCode};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use serde_json::json;
 
@@ -121,17 +121,19 @@ pub(crate) async fn destroy(app: App, call: Call) -> Answer {
     let id = id_of(&call)?;
     match end::end_session(&app, &call.who, id, &call.actor).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(ActionError::NotFound) => at_source(watch::end::end_one(&app, By::Principal(&call.who, &call.actor), id, "").await?),
+        Err(ActionError::NotFound) => {
+            Ok(at_source(watch::end::end_one(&app, By::Principal(&call.who, &call.actor), id, "").await?))
+        }
         Err(error) => Err(error.into()),
     }
 }
 
 /// A session that authentik ended.
-fn at_source(ended: EndedAtSource) -> Answer {
+fn at_source(ended: EndedAtSource) -> Response {
     if ended.doubt.is_empty() {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+        return StatusCode::NO_CONTENT.into_response();
     }
-    Ok(json_response(StatusCode::ACCEPTED, &json!({ "detail": format!("authentik ended the session. {}", ended.doubt) })))
+    json_response(StatusCode::ACCEPTED, &json!({ "detail": format!("authentik ended the session. {}", ended.doubt) }))
 }
 
 /// Lists what refers to a session.
