@@ -60,6 +60,7 @@ fn describe() {
     describe_counter!("rollcall_sessions_created_total", "Sessions that began");
     describe_counter!("rollcall_sessions_ended_total", "Sessions that ended, by reason");
     describe_counter!("rollcall_ends_refused_total", "Ends of single sessions that were refused to a token");
+    describe_counter!("rollcall_source_ends_total", "Ends of single sessions that a watched authentik was asked for, by outcome");
     describe_gauge!("rollcall_app_sessions", "Applications that sessions have open now, one for each session and application");
     describe_counter!("rollcall_guard_checks_total", "Checks of reverse proxies, by kind of proxy, outcome and application");
     describe_histogram!("rollcall_guard_seconds", "Checks by kind of proxy: how many, and how long they took");
@@ -135,6 +136,13 @@ pub fn count_check(kind: &'static str, status: u16, application: Option<&str>, t
     let labels = [("kind", kind.to_owned()), ("outcome", check_outcome(status).to_owned()), ("application", application)];
     counter!("rollcall_guard_checks_total", &labels).increment(1);
     histogram!("rollcall_guard_seconds", "kind" => kind).record(took.as_secs_f64());
+}
+
+/// Counts an end that a watched authentik was asked for.
+pub fn count_source_end(outcome: &'static str) {
+    if is_on() {
+        counter!("rollcall_source_ends_total", "outcome" => outcome).increment(1);
+    }
 }
 
 /// What a check came to, by the status of its answer.

@@ -21,6 +21,7 @@ pub mod tokens;
 pub mod upkeep;
 pub mod watch;
 
+use crate::actions::watch::refusal::EndRefusal;
 use crate::domain::application::ApplicationRule;
 use crate::domain::group::GroupRule;
 use crate::domain::session::LabelRule;
@@ -86,6 +87,9 @@ pub enum ActionError {
     /// The token ended sessions of too many users one by one; so long from now it may end more.
     #[error("the token ended sessions of too many users one by one")]
     EndsRefused(std::time::Duration),
+    /// A session of the watched authentik was not ended, or it is not known whether it was.
+    #[error(transparent)]
+    AtSource(#[from] EndRefusal),
     /// A filter asks to end sessions that live at the watched authentik.
     #[error("sessions of authentik cannot be ended by a filter here; nothing was ended")]
     Elsewhere,

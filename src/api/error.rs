@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::actions::ActionError;
+use crate::actions::watch::refusal::EndRefusal;
 use crate::auth::AuthError;
 use crate::store::StoreError;
 
@@ -225,6 +226,7 @@ impl From<ActionError> for ApiError {
             ActionError::Passkey(refusal) => Self::Refused(format!("The passkey was refused: {refusal}.")),
             ActionError::Busy => Self::Unavailable,
             ActionError::EndsRefused(wait) => Self::EndsRefused(whole_seconds(wait)),
+            ActionError::AtSource(refusal) => at_source(&refusal),
             ActionError::Limited(wait) => Self::Throttled(wait.as_secs().saturating_add(1)),
             // Rules that no handler expected to be broken: the caller's mistake all the same.
             ActionError::Rule(rule) => Self::broken(&rule),
@@ -245,6 +247,13 @@ impl From<ActionError> for ApiError {
             }
         }
     }
+}
+
+/// 403 for what authentik does not let Rollcall do, else 503. It says whether something was ended.
+fn at_source(refusal: &EndRefusal) -> ApiError {
+    let rest = if refusal.is_certain() { " Nothing was ended." } else { "" };
+    let text = format!("{}{rest}", sentence(refusal));
+    if *refusal == EndRefusal::NoRight { ApiError::Refused(text) } else { ApiError::Stopped(detail(&text)) }
 }
 
 impl From<AuthError> for ApiError {

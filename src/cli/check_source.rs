@@ -3,6 +3,7 @@
 use crate::cli::Outcome;
 use crate::cli::check::Report;
 use crate::config::Config;
+use crate::domain::source::ends_doubted;
 use crate::watch::call::{Order, PAGE_SIZE};
 use crate::watch::{Client, SourceError};
 
@@ -34,8 +35,12 @@ pub(super) async fn run(config: &Config, report: &mut Report) -> Outcome {
             cure,
         );
     }
-    let version = client.version().await.value.unwrap_or_else(|_| "an unknown version".into());
-    Report::good(WHAT, &format!("{origin} answers as {version}; the token belongs to {}", owner.username))?;
+    let version = client.version().await.value;
+    let said = version.as_deref().unwrap_or("an unknown version");
+    Report::good(WHAT, &format!("{origin} answers as {said}; the token belongs to {}", owner.username))?;
+    if let Some(doubt) = version.ok().map(|version| ends_doubted(&version)).filter(|doubt| !doubt.is_empty()) {
+        Report::warn(WHAT, "an end of a session at this version may not hold", doubt)?;
+    }
     match client.users(1).await.value {
         Ok(_) => {}
         Err(SourceError::Forbidden) => {
@@ -68,7 +73,7 @@ pub(super) async fn run(config: &Config, report: &mut Report) -> Outcome {
 /// What there is to do about an error.
 fn cure(error: &SourceError) -> &'static str {
     match error {
-        SourceError::Unreachable(_) | SourceError::Late | SourceError::Cut => {
+        SourceError::Unreachable(_) | SourceError::Lost(_) | SourceError::Late | SourceError::Cut => {
             "Look at authentik.url, and whether this machine reaches it and trusts its certificate."
         }
         SourceError::NoToken(_) => "Look at the file of authentik.token, and whether the user that runs Rollcall may read it.",

@@ -12,6 +12,7 @@ use crate::actions::sessions::end_matching::{EndRequest, MAX_COMMENT_LENGTH};
 use crate::actions::sessions::look;
 use crate::actions::sessions::question;
 use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
+use crate::actions::watch;
 use crate::cli::ended::EndedArgs;
 use crate::cli::filters::FilterArgs;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output, source};
@@ -173,18 +174,26 @@ fn parse_id(text: &str) -> Result<SessionId, Failure> {
     SessionId::parse(text).ok_or_else(|| misused(format!("{text} is no session's uuid")))
 }
 
+/// Ends sessions by their UUIDs: those of Rollcall here, and those of the watched authentik there.
 async fn end_named_sessions(app: &App, ids: &[SessionId], reason: &str, is_sure: bool) -> Result<u64, Failure> {
-    let mut found = Vec::new();
+    let (mut own, mut watched) = (Vec::new(), Vec::new());
     for id in ids {
-        match app.store.read().find_session(*id).await? {
-            Some(_) => found.push(*id),
-            None => return Err(format!("there is no session {id}; nothing was ended").into()),
+        if app.store.read().find_session(*id).await?.is_some() {
+            own.push(*id);
+        } else if watch::look::find(app, By::Cli, *id).await.is_ok() {
+            watched.push(*id);
+        } else {
+            return Err(format!("there is no session {id}; nothing was ended").into());
         }
     }
-    if !is_sure && !output::confirm(&format!("End {} session(s)?", found.len()))? {
+    if !watched.is_empty() {
+        output::say(&source::before_an_end(app).await?);
+    }
+    if !is_sure && !output::confirm(&format!("End {} session(s)?", ids.len()))? {
         return Err("nothing was ended".into());
     }
-    Ok(end::end_listed(app, By::Cli, &found, reason).await?)
+    let ended = if own.is_empty() { 0 } else { end::end_listed(app, By::Cli, &own, reason).await? };
+    Ok(ended + Box::pin(source::end_each(app, &watched, reason, ended)).await?)
 }
 
 /// Ends what matches. After a number was shown, it ends about that many, or none.

@@ -5,14 +5,17 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::watch::end::end_one;
 use crate::actions::watch::poller::Poller;
 use crate::actions::watch::status::{CopyStatus, status};
 use crate::cli::{Failure, Outcome, output};
 use crate::config::Config;
+use crate::domain::SessionId;
 use crate::domain::listing::SessionFilter;
-use crate::domain::source::Origin;
+use crate::domain::source::{NOT_REACHED, Origin, ends_doubted};
 
 /// What to do with the watched authentik.
 #[derive(Subcommand)]
@@ -57,6 +60,28 @@ async fn show(app: &App, is_json: bool) -> Outcome {
     output::facts(&record(&found))
 }
 
+/// What is said before sessions of authentik end.
+pub(super) async fn before_an_end(app: &App) -> Result<String, Failure> {
+    let found = status(app, By::Cli).await?.ok_or_else(|| Failure::from(NOTHING_WATCHED))?;
+    Ok(format!("authentik will end them. {NOT_REACHED} {}", ends_doubted(&found.source.status.version)).trim_end().to_owned())
+}
+
+/// Ends sessions at authentik one by one, and gives how many. `before` ended elsewhere already.
+///
+/// # Errors
+/// What authentik did instead of the first end that failed, and how many ended.
+pub(super) async fn end_each(app: &App, ids: &[SessionId], reason: &str, before: u64) -> Result<u64, Failure> {
+    let mut ended = 0;
+    for id in ids {
+        match end_one(app, By::Cli, *id, reason).await {
+            Ok(_) => ended += 1,
+            Err(ActionError::NotFound) => output::say(&format!("{id} is not at authentik any more")),
+            Err(error) => return Err(format!("{id}: {error}. {} sessions were ended before", before + ended).into()),
+        }
+    }
+    Ok(ended)
+}
+
 /// The state of the copy, where a list asks for its sessions.
 ///
 /// # Errors
@@ -89,7 +114,7 @@ fn whole_seconds(age: Duration) -> String {
 }
 
 fn record(found: &CopyStatus) -> Value {
-    let CopyStatus { source, copied, age, is_late } = found;
+    let CopyStatus { source, copied, age, is_late, unknown_ends } = found;
     let status = &source.status;
     let age = age.map(whole_seconds);
     json!({
@@ -103,5 +128,7 @@ fn record(found: &CopyStatus) -> Value {
         "as_of": (status.seen_at.0 > 0).then_some(status.seen_at),
         "age": age,
         "is_late": is_late,
+        "ends": ends_doubted(&status.version),
+        "unknown_ends": unknown_ends,
     })
 }

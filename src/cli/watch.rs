@@ -13,8 +13,15 @@ use crate::store::events::rows::EventRow;
 /// How often the database is polled.
 const PERIOD: Duration = Duration::from_millis(250);
 /// Beginnings and ends of sessions.
-const SHOWN: [EventKind; 5] =
-    [EventKind::SignIn, EventKind::SignOut, EventKind::SessionEnded, EventKind::SessionExpired, EventKind::SessionsEnded];
+const SHOWN: [EventKind; 7] = [
+    EventKind::SignIn,
+    EventKind::SignOut,
+    EventKind::SessionEnded,
+    EventKind::SessionExpired,
+    EventKind::SessionsEnded,
+    EventKind::SourceSessionEnded,
+    EventKind::SourceEndFailed,
+];
 
 /// Follows sign-ins and ends until it is interrupted. The server may run anywhere: what it writes is in
 /// the database.

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use uuid::Uuid;
 
+use crate::domain::UserId;
+
 /// The name of the one source of this version.
 pub const NAME: &str = "authentik";
 
@@ -60,6 +62,13 @@ impl SourceId {
         bytes.iter_mut().zip(digest).for_each(|(place, byte)| *place = byte);
         uuid::Builder::from_sha1_bytes(bytes).into_uuid()
     }
+
+    /// The number by which the bound on ends of a token ([`crate::domain::burst`]) counts a user of this source: below
+    /// zero, so it is no key of a user of Rollcall.
+    #[must_use]
+    pub fn burst_key(self, pk: i64) -> UserId {
+        UserId((-1_i64).wrapping_sub(pk.saturating_abs()))
+    }
 }
 
 /// The state of a copy.
@@ -102,6 +111,66 @@ impl CopyState {
     }
 }
 
+/// The state of an end of a session of a source that somebody asked for here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedState {
+    /// The request is under way, or the process that sent it is gone.
+    Sent,
+    /// There was no answer that says what became of it. It is looked into until the source says.
+    Unknown,
+    /// The session ended.
+    Ended,
+    /// The session was still there afterwards.
+    StillThere,
+}
+
+impl AskedState {
+    const ALL: [Self; 4] = [Self::Sent, Self::Unknown, Self::Ended, Self::StillThere];
+
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Unknown => "unknown",
+            Self::Ended => "ended",
+            Self::StillThere => "still_there",
+        }
+    }
+
+    /// The state of that word; `None` when there is none.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+
+    /// Whether it is known what became of it.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        matches!(self, Self::Ended | Self::StillThere)
+    }
+}
+
+/// What an end at a source does not reach, as a sentence.
+pub const NOT_REACHED: &str =
+    "Not reached: tokens that apps keep until they expire, refresh tokens, and apps that do not ask authentik.";
+
+/// What is to be said of ends at this version of authentik, as sentences; `""`: they hold. CVE-2025-29928: before 2024.12.4
+/// and 2025.2.3, authentik with `SESSION_STORAGE=db` went on to accept the cookie of a session that was ended.
+#[must_use]
+pub fn ends_doubted(version: &str) -> &'static str {
+    let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let (Some(Ok(year)), Some(Ok(month)), Some(Ok(patch))) = (parts.next(), parts.next(), parts.next()) else {
+        return "The version of authentik is not known, so Rollcall does not promise that an ended session is refused there.";
+    };
+    if (year, month, patch) < (2024, 12, 4) || (year, month) == (2025, 2) && patch < 3 {
+        return "This version of authentik has the flaw CVE-2025-29928: with SESSION_STORAGE=db it goes on to accept the cookie of \
+            a session that was ended. Rollcall cannot see which storage it has, so it does not promise that the session is \
+            refused. Update authentik.";
+    }
+    ""
+}
+
 /// How many sessions may be gone at once, at most, before their end is doubted: this many.
 const FEW: usize = 20;
 
@@ -124,6 +193,25 @@ mod tests {
     }
 
     #[test]
+    fn versions_that_accept_ended_sessions_are_known() {
+        for (version, is_sure) in [
+            ("2024.10.5", false),
+            ("2024.12.3", false),
+            ("2024.12.4", true),
+            ("2025.2.0-rc1", false),
+            ("2025.2.2", false),
+            ("2025.2.3", true),
+            ("2025.4.0", true),
+            ("2026.11.0-rc2", true),
+            ("", false),
+            ("next", false),
+        ] {
+            assert_eq!(ends_doubted(version).is_empty(), is_sure, "{version}");
+        }
+        assert!(ends_doubted("2025.2.1").contains("CVE-2025-29928") && ends_doubted("").contains("not known"));
+    }
+
+    #[test]
     fn an_origin_is_read_as_it_is_written() {
         for origin in Origin::ALL {
             assert_eq!(Origin::parse(origin.as_str()), Some(origin));
@@ -140,6 +228,9 @@ mod tests {
         assert_ne!(uuid, SourceId(1).user_uuid(8));
         for state in CopyState::ALL {
             assert_eq!(CopyState::parse(state.as_str()), Some(state));
+        }
+        for state in AskedState::ALL {
+            assert_eq!(AskedState::parse(state.as_str()), Some(state));
         }
     }
 }

@@ -304,7 +304,7 @@ impl From<ActionError> for PageError {
                 Self::Conflict("Your password or your second factors changed. Go back, reload the page, and try again.".into())
             }
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
-            ActionError::Busy => Self::Unavailable,
+            ActionError::Busy | ActionError::AtSource(_) => Self::Unavailable,
             ActionError::Elsewhere => {
                 let sentence = "Sessions of authentik cannot be ended by a search here.".to_owned();
                 Self::Mistaken(Mistakes { sentences: vec![sentence], understood: String::new() })

@@ -15,6 +15,7 @@ mod sealed;
 pub mod sign_in;
 mod submission;
 mod visitor;
+pub mod watch;
 mod words;
 
 use askama::Template;

@@ -15,9 +15,10 @@ const SESSION: Pair = (Method::GET, "core/authenticated_sessions/{uuid}/");
 const USERS: Pair = (Method::GET, "core/users/");
 const ME: Pair = (Method::GET, "core/users/me/");
 const VERSION: Pair = (Method::GET, "admin/version/");
+const END: Pair = (Method::DELETE, "core/authenticated_sessions/{uuid}/");
 
-/// All pairs. Nothing here changes anything at the source.
-pub const PAIRS: [Pair; 5] = [SESSIONS, SESSION, USERS, ME, VERSION];
+/// All pairs. What is not a GET ends sessions; nothing else at the source is changed.
+pub const PAIRS: [Pair; 6] = [SESSIONS, SESSION, USERS, ME, VERSION, END];
 
 /// The largest page that is asked for: the maximum of authentik 2025.12 and later.
 pub const PAGE_SIZE: u32 = 100;
@@ -85,6 +86,8 @@ pub enum Call {
     Me,
     /// The version.
     Version,
+    /// Ends one session.
+    End(SessionId),
 }
 
 impl Call {
@@ -97,6 +100,7 @@ impl Call {
             Self::Users { .. } => USERS,
             Self::Me => ME,
             Self::Version => VERSION,
+            Self::End(_) => END,
         }
     }
 
@@ -106,7 +110,7 @@ impl Call {
         let (method, path) = self.pair();
         let mut target = format!("/api/v3/{path}");
         match *self {
-            Self::Session(uuid) => target = target.replace("{uuid}", &uuid.to_string()),
+            Self::Session(uuid) | Self::End(uuid) => target = target.replace("{uuid}", &uuid.to_string()),
             Self::Sessions { order, page, size } => {
                 let order = match order {
                     Order::Uuid => "uuid",
@@ -157,6 +161,8 @@ mod tests {
             assert_eq!(call.request(), (Method::GET, target.to_owned()));
             assert!(PAIRS.contains(&call.pair()));
         }
+        let end = Call::End(uuid).request();
+        assert_eq!(end, (Method::DELETE, "/api/v3/core/authenticated_sessions/50499c33-bd55-4ced-8916-e466275b4b73/".to_owned()));
     }
 
     #[test]

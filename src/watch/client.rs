@@ -104,8 +104,18 @@ impl Client {
         Timed { value: value.map(|version| version.version_current), took, date }
     }
 
-    /// Sends a request and reads the answer. Every request goes through here.
+    /// Ends a session. An error that [may be done](SourceError::may_be_done) says that the outcome is not known.
+    pub async fn end(&self, uuid: SessionId) -> Timed<()> {
+        self.ask(Call::End(uuid), |reply| if reply.status == StatusCode::NO_CONTENT { Ok(()) } else { Err(refusal(reply)) }).await
+    }
+
+    /// Sends a request and reads the JSON of the answer.
     async fn get<T: DeserializeOwned>(&self, call: Call) -> Timed<T> {
+        self.ask(call, read).await
+    }
+
+    /// Sends a request and reads the answer. Every request goes through here.
+    async fn ask<T>(&self, call: Call, read: impl FnOnce(&Reply) -> Result<T, SourceError>) -> Timed<T> {
         let began = Instant::now();
         let answered = tokio::time::timeout(PATIENCE, self.send(call)).await.unwrap_or(Err(SourceError::Late));
         let took = began.elapsed();
@@ -115,9 +125,10 @@ impl Client {
 
     async fn send(&self, call: Call) -> Result<Reply, SourceError> {
         let (method, target) = call.request();
-        let kept = self.idle().take().filter(|kept| !kept.is_closed());
+        // What ends something is sent once, on a connection of its own: nothing may be sent a second time by itself.
+        let kept = if method == Method::GET { self.idle().take().filter(|kept| !kept.is_closed()) } else { None };
         if let Some(mut kept) = kept {
-            // A server closes idle connections, so a failure here says nothing: every request only reads.
+            // A server closes idle connections, so a failure here says nothing: this request only reads.
             if let Ok(reply) = exchange(&mut kept, self.request(&method, &target)?).await {
                 *self.idle() = Some(kept);
                 return Ok(reply);
@@ -185,7 +196,8 @@ async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> R
 /// Sends a request and reads the whole answer.
 async fn exchange(connection: &mut SendRequest<Body>, request: Request<Body>) -> Result<Reply, SourceError> {
     connection.ready().await.map_err(|error| lost(&error))?;
-    let (head, body): (_, Incoming) = connection.send_request(request).await.map_err(|error| lost(&error))?.into_parts();
+    let sent = connection.send_request(request).await.map_err(|error| SourceError::Lost(error.to_string()));
+    let (head, body): (_, Incoming) = sent?.into_parts();
     let body = to_bytes(Body::new(body), LARGEST).await.map_err(|_| SourceError::Cut)?;
     Ok(Reply { status: head.status, headers: head.headers, body })
 }
@@ -211,29 +223,36 @@ fn date(headers: &HeaderMap) -> Option<Timestamp> {
     Some(Timestamp(read.as_microsecond()))
 }
 
-/// Reads an answer: 200 with JSON. A 404 counts as "no such object" only in authentik's own form, so that the 404 of
-/// a proxy is not taken for the end of a session.
+/// Reads an answer: 200 with JSON.
 fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, SourceError> {
+    match reply.status {
+        StatusCode::OK if reply.is_json() => answer::read(&reply.body),
+        StatusCode::OK => Err(SourceError::Unreadable("it is not JSON".into())),
+        _ => Err(refusal(reply)),
+    }
+}
+
+/// What an answer says that is not the one that was hoped for. A 404 counts as "no such object" only in authentik's own
+/// form, so that the 404 of a proxy is not taken for the end of a session.
+fn refusal(reply: &Reply) -> SourceError {
     #[derive(Deserialize)]
     struct Detail {
         detail: String,
     }
     let detail = || answer::read::<Detail>(&reply.body).ok().filter(|_| reply.is_json()).map(|said| said.detail);
     match reply.status {
-        StatusCode::OK if reply.is_json() => answer::read(&reply.body),
-        StatusCode::OK => Err(SourceError::Unreadable("it is not JSON".into())),
-        StatusCode::NOT_FOUND => Err(match detail() {
+        StatusCode::NOT_FOUND => match detail() {
             Some(said) if GONE.contains(&said.as_str()) => SourceError::Missing,
             Some(said) if said == "Invalid page." => SourceError::NoPage,
             _ => SourceError::Status(404),
-        }),
-        StatusCode::FORBIDDEN => Err(match detail().as_deref() {
+        },
+        StatusCode::FORBIDDEN => match detail().as_deref() {
             Some("Token invalid/expired" | "Authentication credentials were not provided.") => SourceError::TokenRefused,
             _ => SourceError::Forbidden,
-        }),
-        StatusCode::UNAUTHORIZED => Err(SourceError::TokenRefused),
-        status if status.is_redirection() => Err(SourceError::Redirect(status.as_u16())),
-        status => Err(SourceError::Status(status.as_u16())),
+        },
+        StatusCode::UNAUTHORIZED => SourceError::TokenRefused,
+        status if status.is_redirection() => SourceError::Redirect(status.as_u16()),
+        status => SourceError::Status(status.as_u16()),
     }
 }
 

@@ -6,6 +6,9 @@ pub enum SourceError {
     /// There was no connection, or it was lost.
     #[error("authentik cannot be reached: {0}")]
     Unreachable(String),
+    /// The connection was lost after the request may have been sent.
+    #[error("authentik cannot be reached any more: {0}")]
+    Lost(String),
     /// The answer took too long.
     #[error("authentik did not answer within 20 seconds")]
     Late,
@@ -43,7 +46,7 @@ impl SourceError {
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Late | Self::Cut => true,
+            Self::Unreachable(_) | Self::Lost(_) | Self::Late | Self::Cut => true,
             Self::Status(status) => *status >= 500 || *status == 429,
             Self::NoToken(_)
             | Self::TokenRefused
@@ -53,5 +56,28 @@ impl SourceError {
             | Self::Redirect(_)
             | Self::Unreadable(_) => false,
         }
+    }
+
+    /// Whether a request that ends something may have done so all the same. Where this is false, authentik or the way to it
+    /// refused the request before anything was done.
+    #[must_use]
+    pub fn may_be_done(&self) -> bool {
+        match self {
+            Self::Lost(_) | Self::Late | Self::Cut | Self::Unreadable(_) => true,
+            Self::Status(status) => *status >= 500 || *status < 400,
+            Self::Unreachable(_)
+            | Self::NoToken(_)
+            | Self::TokenRefused
+            | Self::Forbidden
+            | Self::Missing
+            | Self::NoPage
+            | Self::Redirect(_) => false,
+        }
+    }
+
+    /// Whether authentik itself answered the request, so that it does nothing more about it.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        matches!(self, Self::Status(status) if !matches!(status, 502..=504))
     }
 }

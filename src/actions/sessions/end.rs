@@ -12,11 +12,11 @@ use crate::actions::sessions::look;
 use crate::domain::burst::Verdict;
 use crate::domain::caller::Actor;
 use crate::domain::event::{EventContent, FilterTerms};
-use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp};
-use crate::store::StoreError;
+use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId};
 use crate::store::sessions::end::Which;
 use crate::store::sessions::history::End;
 use crate::store::sessions::rows::LiveSession;
+use crate::store::{Db, StoreError};
 
 /// Ends one session: one's own, or anybody's for those who may see and end all.
 ///
@@ -44,37 +44,71 @@ pub async fn end_session(app: &App, who: &Principal, id: SessionId, actor: &Acto
 /// many at once, on all nodes together, no more pass than the bound permits.
 async fn end_counted(app: &App, who: &Principal, token: &CallerToken, id: SessionId, actor: &Actor) -> Result<(), ActionError> {
     let now = app.clock.now();
-    let (actor, end, most) = (actor.clone(), End::by(actor, now, EndReason::Revoked), app.config.safety.burst_sessions);
-    let (token, owner) = (token.clone(), (who.user_id, who.username.clone()));
+    let (count, end) = (Count::of(app, who, token, actor), End::by(actor, now, EndReason::Revoked));
     let done = app.store.write(move |db| {
         Box::pin(async move {
-            let mut burst = db.lock_burst(token.id).await?.ok_or(ActionError::NotFound)?;
             let user = db.find_session_owner(id).await?.ok_or(ActionError::NotFound)?;
-            let was_refused = burst.is_refused;
-            let verdict = burst.count(user, now, most);
-            match verdict {
-                Verdict::Permitted => {
-                    let gone = db.end_one(id, &end).await?.ok_or(ActionError::NotFound)?;
-                    db.insert_events_last(&events_of(std::slice::from_ref(&gone), &end, &actor, None))?;
-                }
-                // Told once in that minute.
-                Verdict::Refused(_) if was_refused => return Ok(verdict),
-                Verdict::Refused(_) => {
-                    let users = u64::try_from(burst.ended.len()).unwrap_or(u64::MAX);
-                    let content = EventContent::EndsRefused { token: token.identifier, sessions: burst.sessions(), users };
-                    db.insert_events(&[content.by(&actor, now).about(owner.0, &owner.1)]).await?;
-                }
+            let verdict = count.judge(db, user, now).await?;
+            if verdict == Verdict::Permitted {
+                let gone = db.end_one(id, &end).await?.ok_or(ActionError::NotFound)?;
+                db.insert_events_last(&events_of(std::slice::from_ref(&gone), &end, &count.actor, None))?;
             }
-            db.update_burst(token.id, &burst).await?;
             Ok::<_, ActionError>(verdict)
         })
     });
-    match done.await? {
+    permitted(done.await?)
+}
+
+/// Counts an end of a session elsewhere for a token, if a token asks for it. `user` counts as the session's user.
+///
+/// # Errors
+/// [`ActionError::EndsRefused`] when the token ended sessions of too many other users within a minute.
+pub(in crate::actions) async fn count_end(app: &App, who: &Principal, user: UserId, actor: &Actor) -> Result<(), ActionError> {
+    let Some(token) = who.token.as_ref().filter(|_| app.config.safety.burst_sessions > 0) else { return Ok(()) };
+    let (count, now) = (Count::of(app, who, token, actor), app.clock.now());
+    permitted(app.store.write(move |db| Box::pin(async move { count.judge(db, user, now).await })).await?)
+}
+
+fn permitted(verdict: Verdict) -> Result<(), ActionError> {
+    match verdict {
         Verdict::Permitted => Ok(()),
         Verdict::Refused(wait) => {
             crate::metrics::count_refused_end();
             Err(ActionError::EndsRefused(wait))
         }
+    }
+}
+
+/// Counts ends of a token.
+struct Count {
+    token: CallerToken,
+    owner: (UserId, String),
+    actor: Actor,
+    most: u32,
+}
+
+impl Count {
+    fn of(app: &App, who: &Principal, token: &CallerToken, actor: &Actor) -> Self {
+        let (owner, most) = ((who.user_id, who.username.clone()), app.config.safety.burst_sessions);
+        Self { token: token.clone(), owner, actor: actor.clone(), most }
+    }
+
+    /// Counts an end of a session of `user` inside a transaction. The first refusal of a minute is an event.
+    async fn judge(&self, db: &Db<'_>, user: UserId, now: Timestamp) -> Result<Verdict, ActionError> {
+        let mut burst = db.lock_burst(self.token.id).await?.ok_or(ActionError::NotFound)?;
+        let was_refused = burst.is_refused;
+        let verdict = burst.count(user, now, self.most);
+        if matches!(verdict, Verdict::Refused(_)) {
+            if was_refused {
+                return Ok(verdict);
+            }
+            let users = u64::try_from(burst.ended.len()).unwrap_or(u64::MAX);
+            let token = self.token.identifier.clone();
+            let content = EventContent::EndsRefused { token, sessions: burst.sessions(), users };
+            db.insert_events(&[content.by(&self.actor, now).about(self.owner.0, &self.owner.1)]).await?;
+        }
+        db.update_burst(self.token.id, &burst).await?;
+        Ok(verdict)
     }
 }
 

@@ -1,10 +1,16 @@
-//! Watching an authentik: polls its API, keeps the copy of its sessions, and moves those that ended to the history.
+//! Watching an authentik: polls its API, keeps the copy of its sessions, moves those that ended to the history, and ends
+//! sessions there when somebody asks for it.
 //!
 //! The rule that everything here keeps: a session counts as ended only when authentik itself said so twice, while
 //! it showed a session of somebody else before, between and after (`settle.rs`). All else leaves the copy as it is.
 
+pub mod end;
 pub mod error;
+pub mod look;
+mod outcome;
 pub mod poller;
+mod record;
+pub mod refusal;
 pub mod run;
 pub mod search;
 mod settle;

@@ -30,6 +30,8 @@ const NAMES_SOON: Duration = Duration::from_secs(30);
 const NAMES_LATER: Duration = Duration::from_secs(600);
 /// How often all users are read, and those that the source does not have any more are forgotten.
 const NAMES_WHOLE: Duration = Duration::from_secs(86_400);
+/// How far the clocks of two nodes may be apart.
+const CLOCKS: Duration = Duration::from_secs(60);
 /// How many sessions of the copy are looked at to recognize a source behind another token.
 const RECOGNIZED_BY: i64 = 8;
 /// What has no end.
@@ -54,6 +56,8 @@ pub struct Poller {
     pub(super) many_since: Option<Timestamp>,
     /// How far the source's clock is ahead of ours, in microseconds.
     pub(super) clock_ahead: i64,
+    /// When the last request was sent.
+    pub(super) asked_at: Option<Timestamp>,
     /// Whether the version was asked for since the start: an upgrade of authentik may have changed it.
     has_version: bool,
     named_at: Option<Timestamp>,
@@ -87,6 +91,7 @@ impl Poller {
         let began = app.clock.now();
         self.identify(app, client).await?;
         let total = self.read_latest(app, client).await?;
+        self.settle_asked(app, client).await?;
         self.name_users(app, client, began).await?;
         let missing = self.find_missing(app, client, total).await?;
         self.settle(app, client, &missing).await?;
@@ -180,6 +185,7 @@ impl Poller {
         request: impl Future<Output = Timed<T>>,
     ) -> Result<T, PollError> {
         self.hold(app, client).await?;
+        self.asked_at = Some(app.clock.now());
         let Timed { value, took, date } = request.await;
         if let Some(date) = date {
             self.clock_ahead = date.0 - app.clock.now().0;
@@ -245,6 +251,8 @@ impl Poller {
         if seen.is_empty() {
             return Ok(());
         }
+        // What ended here since the request was sent may have been alive when the answer was made.
+        let ended_since = self.asked_at.unwrap_or(app.clock.now()).minus(CLOCKS);
         let id = self.source()?.id;
         let uuids: Vec<SessionId> = seen.iter().map(|session| session.uuid).collect();
         let known = app.store.read().list_watched(id, &uuids).await?;
@@ -270,6 +278,11 @@ impl Poller {
             let app_too = app.clone();
             let written = app.store.write(move |db| {
                 Box::pin(async move {
+                    db.lock_source(id).await?;
+                    let uuids: Vec<SessionId> = changed.iter().map(|session| session.uuid).collect();
+                    let ended = db.list_ended_since(id, &uuids, ended_since).await?;
+                    let changed: Vec<WatchedSession> =
+                        changed.into_iter().filter(|session| !ended.contains(&session.uuid)).collect();
                     let mut rows = Vec::with_capacity(changed.len());
                     for session in changed {
                         let key = match db.find_user_agent_id(&session.user_agent).await? {

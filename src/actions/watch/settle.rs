@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::actions::app::App;
 use crate::actions::watch::error::{PollError, SESSION, USERS};
 use crate::actions::watch::poller::Poller;
+use crate::actions::watch::record::end_in;
 use crate::domain::source::are_many;
 use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::store::StoreError;
@@ -36,7 +37,7 @@ impl Poller {
             self.identify(app, client).await?;
             let mut gone = Vec::new();
             for uuid in self.still_missing(app, client, some).await? {
-                if self.is_gone(app, client, uuid).await? {
+                if self.is_gone(app, client, uuid).await? == Some(true) {
                     gone.push(uuid);
                 }
             }
@@ -61,24 +62,25 @@ impl Poller {
         )))
     }
 
-    /// Whether a session does not exist, between two looks at a session of another user.
-    async fn is_gone(&mut self, app: &App, client: &Client, uuid: SessionId) -> Result<bool, PollError> {
+    /// Whether a session does not exist, between two looks at a session of another user; `None`: there was nothing to be
+    /// certain by.
+    pub(super) async fn is_gone(&mut self, app: &App, client: &Client, uuid: SessionId) -> Result<Option<bool>, PollError> {
         for _ in 0..TRIES {
             while !self.sees_a_witness(app, client).await? {}
             match self.ask(app, client, SESSION, client.session(uuid)).await {
                 Ok(seen) => {
                     self.merge(app, client, vec![seen]).await?;
-                    return Ok(false);
+                    return Ok(Some(false));
                 }
                 Err(PollError::Source { error: SourceError::Missing, .. }) => {}
                 Err(error) => return Err(error),
             }
             // Where the witness is missing now, nobody knows since when.
             if self.sees_a_witness(app, client).await? {
-                return Ok(true);
+                return Ok(Some(true));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Asks for a session of another user. Returns whether it is visible; if not, the next call asks for another one.
@@ -106,7 +108,7 @@ impl Poller {
 
     /// Those of these sessions that authentik says do not exist. It showed the others, which are written.
     async fn still_missing(&mut self, app: &App, client: &Client, missing: &[SessionId]) -> Result<Vec<SessionId>, PollError> {
-        let (mut gone, mut alive) = (Vec::new(), Vec::new());
+        let (mut gone, mut alive, began) = (Vec::new(), Vec::new(), app.clock.now());
         for uuid in missing.iter().copied() {
             match self.ask(app, client, SESSION, client.session(uuid)).await {
                 Ok(seen) => alive.push(seen),
@@ -114,23 +116,25 @@ impl Poller {
                 Err(error) => return Err(error),
             }
         }
+        self.asked_at = Some(began);
         self.merge(app, client, alive).await?;
         Ok(gone)
     }
 
     /// Moves sessions to the history.
-    async fn end(&mut self, app: &App, gone: Vec<SessionId>) -> Result<(), PollError> {
-        let (id, checked_at, now) = (self.source()?.id, self.source()?.status.swept_at, app.clock.now());
+    pub(super) async fn end(&mut self, app: &App, gone: Vec<SessionId>) -> Result<(), PollError> {
+        let (source, now) = (self.source()?.clone(), app.clock.now());
         let source_now = Timestamp(now.0.saturating_add(self.clock_ahead));
-        let rows = app.store.read().list_watched(id, &gone).await?;
-        let ended: Vec<(SessionId, EndReason)> = rows
-            .iter()
-            .map(|row| {
-                let is_over = row.session.expires_at <= source_now;
-                (row.session.uuid, if is_over { EndReason::Expired } else { EndReason::Gone })
+        let rows = app.store.read().list_watched(source.id, &gone).await?;
+        let ended: Vec<(SessionId, EndReason)> = gone
+            .into_iter()
+            .map(|uuid| {
+                let row = rows.iter().find(|row| row.session.uuid == uuid);
+                let is_over = row.is_some_and(|row| row.session.expires_at <= source_now);
+                (uuid, if is_over { EndReason::Expired } else { EndReason::Gone })
             })
             .collect();
-        let written = app.store.write(move |db| Box::pin(async move { db.end_watched(id, &ended, checked_at, now).await }));
+        let written = app.store.write(move |db| Box::pin(async move { end_in(db, &source, &ended, now).await }));
         let count: Result<usize, StoreError> = written.await;
         let count = count?;
         tracing::debug!(count, "sessions ended at authentik");

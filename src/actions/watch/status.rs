@@ -20,6 +20,8 @@ pub struct CopyStatus {
     pub age: Option<Duration>,
     /// Whether that is longer ago than three polls.
     pub is_late: bool,
+    /// How many ends were asked for whose outcome is not known so far.
+    pub unknown_ends: i64,
 }
 
 /// The state of the copy; `None`: no authentik was ever watched here.
@@ -40,5 +42,6 @@ pub async fn read(app: &App) -> Result<Option<CopyStatus>, StoreError> {
     let copied = app.store.read().count_watched(source.id).await?;
     let age = (source.status.seen_at.0 > 0).then(|| app.clock.now().since(source.status.seen_at));
     let is_late = app.watched.as_ref().is_none_or(|client| age.is_none_or(|age| age > client.source().every * 3));
-    Ok(Some(CopyStatus { source, copied, age, is_late }))
+    let unknown_ends = app.store.read().count_unknown_ends(source.id).await?;
+    Ok(Some(CopyStatus { source, copied, age, is_late, unknown_ends }))
 }

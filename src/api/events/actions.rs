@@ -129,7 +129,7 @@ fn said(kind: &str) -> (EventActions, &'static str, Option<Model>) {
         "identity_too_large" => (A::ConfigurationError, "authentik.events.models", None),
         "notice_given_up" => (A::ConfigurationWarning, "authentik.events.models", None),
         "client_secret_added" | "client_secret_removed" | "keys_rotated" => (A::SecretRotate, MODELS, None),
-        "session_revoked" => (A::ModelDeleted, MODELS, Some(SESSION)),
+        "session_revoked" | "source_session_ended" => (A::ModelDeleted, MODELS, Some(SESSION)),
         "user_added" => (A::ModelCreated, MODELS, Some(USER)),
         "user_changed" | "user_activated" | "user_deactivated" => (A::ModelUpdated, MODELS, Some(USER)),
         "user_removed" | "user_erased" => (A::ModelDeleted, MODELS, Some(USER)),

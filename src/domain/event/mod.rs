@@ -138,6 +138,20 @@ event_kinds! {
         /// Why, as a comment of the person who ended them, or `""`.
         comment: String,
     }
+    /// A session of a watched authentik was ended from here.
+    SourceSessionEnded = "source_session_ended" {
+        /// The name of the source.
+        source: String,
+        /// Why, as a comment of the person who ended it, or `""`.
+        comment: String,
+    }
+    /// A session of a watched authentik was to be ended from here, and was still there afterwards.
+    SourceEndFailed = "source_end_failed" {
+        /// The name of the source.
+        source: String,
+        /// What went wrong, in words.
+        why: String,
+    }
     /// A session expired.
     SessionExpired = "session_expired" {}
     /// A session was used from another network or place than it is bound to.

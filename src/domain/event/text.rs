@@ -91,6 +91,12 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             grouped(sessions),
             plural(sessions)
         ),
+        EventContent::SourceSessionEnded { source, comment } => {
+            format!("{actor} ended a session of {user} at {source}{}", after_colon(comment))
+        }
+        EventContent::SourceEndFailed { source, why } => {
+            format!("{actor} wanted to end a session of {user} at {source}, and it is still there: {why}")
+        }
         EventContent::SessionExpired {} => format!("A session of {user} expired"),
         EventContent::SessionMoved { what } => format!("A session of {user} was used from elsewhere: {what}"),
         EventContent::SessionNamed { name } if name.is_empty() => format!("{actor} took the name off {whose} session"),

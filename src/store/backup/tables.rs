@@ -49,7 +49,8 @@ pub const SAVED: &[&str] = &[
 ];
 
 /// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress, tickets, probes of
-/// proxies), the change logs, which only running processes read, and the migrations, which the head of a backup names.
+/// proxies), the change logs, which only running processes read, the migrations, which the head of a backup names, and
+/// ends at a watched authentik that are under way: a restored one would end sessions that nobody thinks of any more.
 pub const LEFT_OUT: &[&str] = &[
     "migrations",
     "session_changes",
@@ -59,6 +60,7 @@ pub const LEFT_OUT: &[&str] = &[
     "pending_sign_ins",
     "tickets",
     "proxy_probes",
+    "asked_ends",
 ];
 
 /// What a column holds.

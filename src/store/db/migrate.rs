@@ -40,6 +40,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0009_list_speed"),
         migration!("0010_probes"),
         migration!("0011_watch"),
+        migration!("0012_ends"),
         migration!("0013_source"),
         migration!("0014_signing_keys"),
     ];

@@ -86,6 +86,7 @@ impl Db<'_> {
         self.execute(&by, &values![user, named, ERASED]).await?;
         self.erase_filters(name).await?;
         self.erase_end_jobs(name).await?;
+        self.erase_asked_ends(user, ERASED).await?;
         Ok(u64::try_from(erased).unwrap_or(0))
     }
 

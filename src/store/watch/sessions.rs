@@ -48,6 +48,12 @@ pub struct WatchedRow {
 }
 
 impl WatchedRow {
+    /// The name of its user. Where it is not known, the user is shown by the number that authentik has for them.
+    #[must_use]
+    pub fn shown_name(&self) -> String {
+        self.username.clone().unwrap_or_else(|| format!("user {}", self.session.user_pk))
+    }
+
     /// The session as lists show it. authentik tells neither when it began nor whether it is to stay signed in.
     #[must_use]
     pub fn listed(&self, source: SourceId) -> SessionRow {

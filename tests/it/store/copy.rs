@@ -3,10 +3,11 @@
 use rollcall::actions::app::App;
 use rollcall::domain::filters::FilterSet as _;
 use rollcall::domain::listing::SessionFilter;
-use rollcall::domain::source::SourceId;
+use rollcall::domain::source::{NAME, SourceId};
 use rollcall::domain::{Address, EndReason, SessionId, Timestamp};
 use rollcall::store::StoreError;
-use rollcall::store::watch::sessions::WatchedSession;
+use rollcall::store::sessions::history::End;
+use rollcall::store::watch::sessions::{WatchedRow, WatchedSession};
 use rollcall::store::watch::users::SourceUser;
 
 /// Writes sessions, each first seen when it was last used.
@@ -35,10 +36,10 @@ pub async fn begin(app: &App, source: SourceId, new: Vec<WatchedSession>) {
 /// Ends a session.
 pub async fn end(app: &App, source: SourceId, uuid: SessionId) {
     let now = app.clock.now();
-    let end = [(uuid, EndReason::Gone)];
-    let ended: Result<usize, StoreError> =
-        app.store.write(move |db| Box::pin(async move { db.end_watched(source, &end, Timestamp(0), now).await })).await;
-    assert_eq!(ended.expect("an end"), 1);
+    let end = End { at: now, by: None, by_name: NAME.to_owned(), reason: EndReason::Gone, comment: String::new() };
+    let ended: Result<Vec<WatchedRow>, StoreError> =
+        app.store.write(move |db| Box::pin(async move { db.end_watched(source, &[(uuid, end)], Timestamp(0)).await })).await;
+    assert_eq!(ended.expect("an end").len(), 1);
 }
 
 /// Gives a user of the source a name.

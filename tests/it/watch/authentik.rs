@@ -47,6 +47,29 @@ pub enum Fault {
     TooLarge,
 }
 
+/// How ends fail, all of them until it is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndFault {
+    /// They do not.
+    None,
+    /// The token's owner may not end sessions.
+    Denied,
+    /// This status, and the session stays.
+    FailsBefore(u16),
+    /// This status, and the session is gone.
+    FailsAfter(u16),
+    /// The connection is closed without an answer, and the session stays.
+    CutBefore,
+    /// The connection is closed without an answer, and the session is gone.
+    CutAfter,
+    /// There is no answer for a minute; the session stays.
+    HangsBefore,
+    /// The same, and the session is gone.
+    HangsAfter,
+    /// 204, and the session stays.
+    Lies,
+}
+
 /// What runs before each request.
 type Between = Box<dyn FnMut(&mut World) + Send>;
 
@@ -59,6 +82,9 @@ pub struct World {
     /// Every session that ever ended.
     pub ended: BTreeSet<SessionId>,
     pub fault: Fault,
+    pub end_fault: EndFault,
+    /// How long an answer to an end takes at most.
+    pub slow_ends: Duration,
     /// Whether the token's owner may see sessions of others.
     pub sees_all: bool,
     pub sees_users: bool,
@@ -113,6 +139,9 @@ impl World {
         if !has_token || !self.takes_token {
             return Reply::json(403, &json!({"detail": "Token invalid/expired"}));
         }
+        if let ("DELETE", Some(uuid)) = (method, session_of(path)) {
+            return self.end_one(uuid);
+        }
         if method != "GET" {
             return Reply::json(405, &json!({"detail": "Method not allowed."}));
         }
@@ -126,10 +155,7 @@ impl World {
             Some("core/users/") if !self.sees_users => Reply::json(403, &json!({"detail": DENIED})),
             Some("core/users/") => self.users(&query),
             Some("core/authenticated_sessions/") => self.list(&query),
-            Some(rest) => match rest.strip_prefix("core/authenticated_sessions/").and_then(|rest| rest.strip_suffix('/')) {
-                Some(uuid) => self.one(uuid),
-                None => Reply::html(404),
-            },
+            Some(_) => session_of(path).map_or_else(|| Reply::html(404), |uuid| self.one(uuid)),
             None => Reply::html(404),
         };
         if self.fault == Fault::HalfAnswer { Reply { is_half: true, ..reply } } else { reply }
@@ -139,6 +165,31 @@ impl World {
         let all = self.other.as_ref().unwrap_or(&self.sessions);
         let visible = all.iter().filter(|(_, session)| self.sees_all || session.user == OWNER);
         visible.map(|(uuid, session)| (*uuid, session.clone())).collect()
+    }
+
+    fn end_one(&mut self, uuid: &str) -> Reply {
+        let fault = self.end_fault;
+        if fault == EndFault::Denied {
+            return Reply::json(403, &json!({"detail": DENIED}));
+        }
+        let Some((uuid, _)) = self.visible().into_iter().find(|(known, _)| known.to_string() == uuid) else {
+            return Reply::json(404, &json!({"detail": GONE}));
+        };
+        if matches!(fault, EndFault::None | EndFault::FailsAfter(_) | EndFault::CutAfter | EndFault::HangsAfter) {
+            match &mut self.other {
+                Some(other) => drop(other.remove(&uuid)),
+                None => self.end(uuid),
+            }
+        }
+        let reply = match fault {
+            EndFault::FailsBefore(status) | EndFault::FailsAfter(status) => Reply::html(status),
+            EndFault::CutBefore | EndFault::CutAfter => Reply::cut(),
+            EndFault::HangsBefore | EndFault::HangsAfter => Reply { delay: Duration::from_secs(60), ..Reply::cut() },
+            EndFault::None | EndFault::Denied | EndFault::Lies => Reply { body: Vec::new(), ..Reply::html(204) },
+        };
+        let wait =
+            if self.slow_ends.is_zero() { reply.delay } else { self.slow_ends / 7 * u32::try_from(self.log.len() % 8).unwrap() };
+        Reply { delay: wait, ..reply }
     }
 
     fn one(&self, uuid: &str) -> Reply {
@@ -195,6 +246,11 @@ impl World {
     }
 }
 
+/// The UUID that a path names.
+fn session_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/api/v3/core/authenticated_sessions/")?.strip_suffix('/').filter(|uuid| !uuid.contains('/'))
+}
+
 const GONE: &str = "No AuthenticatedSession matches the given query.";
 const DENIED: &str = "You do not have permission to perform this action.";
 
@@ -214,12 +270,14 @@ struct Reply {
     body: Vec<u8>,
     is_cut: bool,
     is_half: bool,
+    delay: Duration,
 }
 
 impl Reply {
     fn json(status: u16, body: &Value) -> Self {
         let body = body.to_string().into_bytes();
-        Self { status, kind: "application/json", location: String::new(), body, is_cut: false, is_half: false }
+        let (location, delay) = (String::new(), Duration::ZERO);
+        Self { status, kind: "application/json", location, body, is_cut: false, is_half: false, delay }
     }
 
     fn html(status: u16) -> Self {
@@ -249,6 +307,8 @@ impl Authentik {
             users: BTreeMap::from([(OWNER, "rollcall".to_owned())]),
             ended: BTreeSet::new(),
             fault: Fault::None,
+            end_fault: EndFault::None,
+            slow_ends: Duration::ZERO,
             sees_all: true,
             sees_users: true,
             is_superuser: false,
@@ -304,6 +364,9 @@ async fn serve(mut stream: TcpStream, world: Arc<Mutex<World>>) {
             world.log.push((method.clone(), target.clone(), head.to_owned()));
             (world.answer(&method, &target, &head.replace("\r\n", "\n")), world.clock.now())
         };
+        if !reply.delay.is_zero() {
+            tokio::time::sleep(reply.delay).await;
+        }
         if reply.is_cut {
             return;
         }

@@ -2,9 +2,9 @@
 
 use rollcall::domain::{Clock, SessionId};
 
-use super::authentik::{Authentik, Fault, TOKEN};
+use super::authentik::{Authentik, EndFault, Fault, TOKEN};
 use super::session;
-use crate::process::{Home, eventually};
+use crate::process::{self, Home, SESSIONS, eventually};
 
 /// An authentik with some sessions, and a home that watches it. The token is in a file.
 async fn watching(home: Home) -> (Home, Authentik) {
@@ -151,4 +151,59 @@ on_both!(a_server_that_is_killed_goes_on_from_its_copy, |home| async move {
     assert_eq!(home.run(&["watch", "run", "--once"]).code, 0);
     let ended: usize = home.rows(&["session", "list", "--ended", "--json"]).len();
     assert_eq!((copied().await, ended), (Some(7), 3));
+});
+
+on_both!(a_server_that_is_killed_during_an_end_finds_out_what_became_of_it, |home| async move {
+    let (home, authentik) = watching(home.with_administrator()).await;
+    let uuids: Vec<SessionId> = authentik.world().sessions.keys().copied().collect();
+    for (uuid, fault) in [(uuids[0], EndFault::HangsAfter), (uuids[1], EndFault::HangsBefore)] {
+        let server = home.serve().await;
+        eventually("a copy that is not old", || async { home.ok(&["watch", "status"]).contains("fresh").then_some(()) }).await;
+        authentik.world().end_fault = fault;
+        let end = reqwest::Client::new().delete(format!("{}{SESSIONS}{uuid}/", server.origin)).bearer_auth(process::TOKEN);
+        let caller = tokio::spawn(end.send());
+        let is_sent = |target: &str| target.ends_with(&format!("{uuid}/"));
+        eventually("the request at authentik", || async {
+            authentik.world().log.iter().any(|(method, target, _)| method == "DELETE" && is_sent(target)).then_some(())
+        })
+        .await;
+        server.kill().await;
+        assert!(caller.await.unwrap().is_err(), "the caller is not told what became of it");
+        authentik.world().end_fault = EndFault::None;
+        assert_eq!(home.texts("SELECT state FROM asked_ends ORDER BY id DESC LIMIT 1").await, ["sent"]);
+        // No test waits for the lease of the killed server, nor for as long as a request may be under way.
+        home.execute("UPDATE sources SET lease_until = 0").await;
+        home.execute("UPDATE asked_ends SET sent_at = 0").await;
+        assert_eq!(home.run(&["watch", "run", "--once"]).code, 0);
+    }
+    assert_eq!(home.texts("SELECT state FROM asked_ends ORDER BY id").await, ["ended", "still_there"]);
+    let ended = home.rows(&["session", "list", "--ended", "--json"]);
+    assert_eq!((ended.len(), &ended[0]["uuid"], &ended[0]["reason"]), (1, &uuids[0].to_string().into(), &"revoked".into()));
+    assert_eq!((&ended[0]["ended_by"], authentik.world().sessions.len()), (&"akadmin".into(), 6));
+});
+
+on_both!(the_command_line_ends_a_session_at_authentik, |home| async move {
+    let (home, authentik) = watching(home.with_administrator()).await;
+    let uuids: Vec<String> = authentik.world().sessions.keys().map(ToString::to_string).collect();
+    home.serve().await.stop().await;
+    assert_eq!(home.run(&["watch", "run", "--once"]).code, 0);
+    let done = home.run(&["session", "revoke", &uuids[0], &uuids[1], "--yes", "--reason", "stolen"]);
+    assert!(done.code == 0 && done.err.contains("Not reached: tokens") && done.err.contains("ended 2 sessions"), "{done:?}");
+    assert_eq!(authentik.world().sessions.len(), 5);
+    let ended = home.rows(&["session", "list", "--ended", "--json"]);
+    assert!(
+        ended.iter().all(|row| row["reason"] == "revoked" && row["comment"] == "stolen" && row["ended_by"] == "cli"),
+        "{ended:?}"
+    );
+    authentik.world().end_fault = EndFault::Denied;
+    let done = home.run(&["session", "revoke", &uuids[2], "--yes"]);
+    assert!(done.code == 1 && done.err.contains("authentik_core.delete_authenticatedsession"), "{done:?}");
+    authentik.world().end_fault = EndFault::CutAfter;
+    let done = home.run(&["session", "revoke", &uuids[3], "--yes"]);
+    assert!(done.code == 1 && done.err.contains("it is not known whether authentik ended the session"), "{done:?}");
+    assert!(home.ok(&["watch", "status", "--json"]).contains("\"unknown_ends\":1"));
+    home.execute("UPDATE sources SET seen_at = 1").await;
+    let done = home.run(&["session", "revoke", &uuids[4], "--yes"]);
+    assert!(done.code == 1 && done.err.contains("watch run --once"), "{done:?}");
+    assert_eq!(home.run(&["session", "revoke", &uuids[0], "--yes"]).code, 1);
 });

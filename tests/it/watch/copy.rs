@@ -215,6 +215,7 @@ db_test!(every_request_is_one_of_the_pairs_and_has_no_token_but_in_its_header, |
         watch.authentik.world().end(*uuid);
     }
     watch.poll().await.unwrap();
+    watch.end(uuids[7]).await.unwrap();
     let world = watch.authentik.world();
     assert_eq!(world.strange, [""; 0], "authentik has no such parameters");
     for (method, target, head) in &world.log {
@@ -230,4 +231,6 @@ db_test!(every_request_is_one_of_the_pairs_and_has_no_token_but_in_its_header, |
         assert!(!target.contains(TOKEN) && head.matches(TOKEN).count() == 1 && head.contains("host: 127.0.0.1:"), "{head}");
     }
     assert!(world.log.len() > 8);
+    let ends: Vec<&String> = world.log.iter().filter(|(method, _, _)| method != "GET").map(|(_, target, _)| target).collect();
+    assert_eq!(ends, [&format!("/api/v3/core/authenticated_sessions/{}/", uuids[7])], "nothing ends by itself");
 });

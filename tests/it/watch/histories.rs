@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rollcall::actions::by::By;
+use rollcall::actions::watch::end::end_one;
 use rollcall::actions::watch::poller::Poller;
 use rollcall::domain::source::CopyState;
 use rollcall::domain::{SessionId, Timestamp};
 
-use super::authentik::{Fault, OWNER, Session, World};
+use super::authentik::{EndFault, Fault, OWNER, Session, World};
 use super::{Watch, session};
 use crate::support::Dice;
 
@@ -58,8 +59,24 @@ fn happen(world: &mut World, plan: &mut Plan, dice: &mut Dice) {
         }
     } else if dice.chance(plan.faults) {
         plan.lasts = 2 + dice.below(3);
-        let faults =
-            [Fault::Status(500), Fault::Status(404), Fault::NothingThere, Fault::Cut, Fault::HalfAnswer, Fault::Incomplete];
+        world.end_fault = *dice.pick(&[
+            EndFault::None,
+            EndFault::Denied,
+            EndFault::FailsBefore(500),
+            EndFault::FailsAfter(502),
+            EndFault::CutBefore,
+            EndFault::CutAfter,
+        ]);
+        let faults = [
+            Fault::None,
+            Fault::None,
+            Fault::Status(500),
+            Fault::Status(404),
+            Fault::NothingThere,
+            Fault::Cut,
+            Fault::HalfAnswer,
+            Fault::Incomplete,
+        ];
         world.fault = *dice.pick(&faults);
     }
 }
@@ -99,6 +116,7 @@ fn restore(world: &mut World, plan: &mut Plan, dice: &mut Dice) {
 
 fn calm(world: &mut World) {
     (world.sees_all, world.takes_token, world.fault, world.other) = (true, true, Fault::None, None);
+    world.end_fault = EndFault::None;
 }
 
 /// What the history may have, and must have at the end.
@@ -106,6 +124,10 @@ fn calm(world: &mut World) {
 struct Truth {
     copied: BTreeSet<SessionId>,
     judged: i64,
+    /// Sessions whose end was asked for, and whether authentik was said to have ended them.
+    asked: BTreeMap<SessionId, bool>,
+    /// Sessions that ended since somebody asked for it.
+    revoked: BTreeSet<SessionId>,
 }
 
 impl Truth {
@@ -117,7 +139,14 @@ impl Truth {
         for (id, row) in rows {
             self.judged = id;
             assert!(world.ended.contains(&row.end.uuid), "{} lives, and is in the history as {}", row.end.uuid, row.end.reason);
-            assert!(["gone", "expired"].contains(&row.end.reason.as_str()));
+            match row.end.reason.as_str() {
+                "revoked" => {
+                    assert!(self.asked.contains_key(&row.end.uuid), "nobody asked for it");
+                    assert_eq!((row.end.ended_by.as_str(), row.end.comment.as_str()), ("cli", "a reason"));
+                    self.revoked.insert(row.end.uuid);
+                }
+                reason => assert!(["gone", "expired"].contains(&reason)),
+            }
         }
     }
 
@@ -139,6 +168,12 @@ impl Truth {
         let alive = watch.authentik.world().sessions.clone();
         let lost: Vec<&SessionId> = self.copied.iter().filter(|uuid| !alive.contains_key(uuid) && !ended.contains(uuid)).collect();
         assert!(lost.is_empty(), "not in the history: {lost:?}");
+        for (uuid, _) in self.asked.iter().filter(|(_, was_told)| **was_told) {
+            assert!(self.revoked.contains(uuid), "{uuid} was said to be ended, and is not in the history as such");
+        }
+        let source = watch.source().await.id;
+        let open = watch.app().store.read().list_open_ends(source, watch.now()).await.unwrap();
+        assert_eq!(open, [], "the outcome of each end is known");
         self.copied.clear();
     }
 }
@@ -147,6 +182,7 @@ db_test!(no_session_that_lives_is_ever_in_the_history, |db| async move {
     let mut dice = Dice::new();
     let mut watch = Watch::new(db).await;
     watch.begin(20);
+    watch.poll().await.unwrap();
     let mut truth = Truth::default();
     for _ in 0..histories() {
         let of_history = dice.split();
@@ -154,10 +190,31 @@ db_test!(no_session_that_lives_is_ever_in_the_history, |db| async move {
         history(&mut watch, &mut truth, of_history).await;
         let mut world = watch.authentik.world();
         assert_eq!(world.strange, [""; 0]);
-        assert!(world.log.iter().all(|(method, _, _)| method == "GET"));
+        let ends = world.log.iter().filter(|(method, _, _)| method != "GET").count();
+        assert!(ends <= truth.asked.len(), "each end that was asked for is sent at most once");
+        truth.asked.clear();
         world.log.clear();
     }
 });
+
+/// A poll, and sometimes an end that somebody asks for at the same time.
+async fn end_some(watch: &mut Watch, truth: &mut Truth, dice: &mut Dice) {
+    let known: Vec<SessionId> = if dice.chance(40) { watch.copy().await.into_keys().collect() } else { Vec::new() };
+    let known: Vec<SessionId> = known.into_iter().filter(|uuid| !truth.asked.contains_key(uuid)).collect();
+    if known.is_empty() {
+        let _ = watch.poll().await;
+        return;
+    }
+    let (app, uuid) = (watch.app().clone(), *dice.pick(&known));
+    truth.asked.insert(uuid, false);
+    let outcome = if dice.chance(50) {
+        tokio::join!(watch.poll(), end_one(&app, By::Cli, uuid, "a reason")).1
+    } else {
+        let _ = watch.poll().await;
+        end_one(&app, By::Cli, uuid, "a reason").await
+    };
+    truth.asked.insert(uuid, outcome.is_ok());
+}
 
 async fn history(watch: &mut Watch, truth: &mut Truth, mut dice: Dice) {
     let plan = Plan {
@@ -189,7 +246,7 @@ async fn history(watch: &mut Watch, truth: &mut Truth, mut dice: Dice) {
         }
         let jump = *dice.pick(&[0, 1, 5, 5, 61]);
         watch.rollcall.advance(Duration::from_secs(jump));
-        let _ = watch.poll().await;
+        end_some(watch, truth, &mut dice).await;
         truth.judge(watch).await;
     }
     truth.settle(watch).await;

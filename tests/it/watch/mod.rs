@@ -3,17 +3,20 @@
 mod authentik;
 mod commands;
 mod copy;
+mod ends;
 mod histories;
 mod lists;
 
 use std::collections::BTreeMap;
 
 use authentik::{Authentik, Session, TOKEN};
+use rollcall::actions::ActionError;
 use rollcall::actions::app::App;
 use rollcall::actions::by::By;
+use rollcall::actions::watch::end::{EndedAtSource, end_one};
 use rollcall::actions::watch::error::PollError;
 use rollcall::actions::watch::poller::Poller;
-use rollcall::domain::source::CopyState;
+use rollcall::domain::source::{AskedState, CopyState};
 use rollcall::domain::{Clock, SessionId, Timestamp};
 use rollcall::store::watch::sessions::WatchedRow;
 use rollcall::store::watch::sources::SourceRow;
@@ -75,6 +78,17 @@ impl Watch {
         let id = self.source().await.id;
         let all = self.app().store.read().list_watched_after(id, SessionId(uuid::Uuid::nil()), 1_000_000).await.unwrap();
         all.into_iter().map(|row| (row.session.uuid, row)).collect()
+    }
+
+    /// Asks authentik for the end of a session, by the command line.
+    pub async fn end(&self, uuid: SessionId) -> Result<EndedAtSource, ActionError> {
+        end_one(self.app(), By::Cli, uuid, "a reason").await
+    }
+
+    /// The state of the end of a session that was asked for last.
+    pub async fn asked(&self, uuid: SessionId) -> Option<AskedState> {
+        let asked = self.app().store.read().find_asked_end(self.source().await.id, uuid).await.unwrap();
+        asked.map(|asked| asked.state)
     }
 
     /// UUID and reason of each session in the history.

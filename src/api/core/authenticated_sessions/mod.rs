@@ -6,17 +6,21 @@ pub mod revoke;
 pub mod table;
 
 use axum::http::{Method, StatusCode};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use serde_json::json;
 
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::{end, look};
+use crate::actions::watch::end::EndedAtSource;
+use crate::actions::{ActionError, watch};
 use crate::api::core::authenticated_sessions::table::{SESSIONS, SessionListParameters};
 use crate::api::core::wire::{AuthenticatedSession, Page, UsedBy};
 use crate::api::django;
 use crate::api::endpoint::{Answer, Call, Endpoint, ok};
-use crate::api::error::{ApiError, GenericError, written};
+use crate::api::error::{ApiError, GenericError, json_response, written};
 use crate::api::list::{Empty, Pagination};
 use crate::domain::SessionId;
 use crate::domain::listing::SessionFilter;
@@ -98,21 +102,43 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
     Ok(ok(&AuthenticatedSession::new(&app, &row, &agents, call.current())))
 }
 
-/// Ends one session.
+/// Ends one session, of Rollcall or of the watched authentik.
 #[utoipa::path(
     delete, path = "/api/v3/core/authenticated_sessions/{uuid}/", operation_id = "core_authenticated_sessions_destroy", tag = "core",
     params(("uuid" = String, Path, format = Uuid)),
     responses(
+        (
+            status = 202, body = GenericError,
+            description = "authentik ended it, and has a flaw for which it may go on to accept the cookie; `detail` says which."
+        ),
         (status = 204, description = "It ended."),
         (
             status = 429, body = GenericError,
             description = "The token ended sessions of too many users one by one; `Retry-After` says when it can end more."
+        ),
+        (
+            status = 503, body = GenericError,
+            description = "The session is authentik's, and was not ended, or it is not known whether it was; `detail` says which."
         )
     )
 )]
 pub(crate) async fn destroy(app: App, call: Call) -> Answer {
-    end::end_session(&app, &call.who, id_of(&call)?, &call.actor).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let id = id_of(&call)?;
+    match end::end_session(&app, &call.who, id, &call.actor).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(ActionError::NotFound) => {
+            Ok(at_source(watch::end::end_one(&app, By::Principal(&call.who, &call.actor), id, "").await?))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A session that authentik ended.
+fn at_source(ended: EndedAtSource) -> Response {
+    if ended.doubt.is_empty() {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    json_response(StatusCode::ACCEPTED, &json!({ "detail": format!("authentik ended the session. {}", ended.doubt) }))
 }
 
 /// Lists what refers to a session.

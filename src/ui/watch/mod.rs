@@ -1,0 +1,3 @@
+//! Pages about the watched authentik.
+
+pub mod end;
