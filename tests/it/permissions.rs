@@ -425,7 +425,7 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
 
 db_test!(an_auditor_reads_and_does_nothing, |db| async move {
     /// What only reads.
-    const READS: [&str; 15] = [
+    const READS: [&str; 16] = [
         "applications/access.rs check",
         "applications/access.rs list_allowed",
         "applications/app_sessions.rs list",

@@ -119,7 +119,7 @@ fn compare(names: &[&str], a: &Entry, b: &Entry, sorts: &[Sort]) -> Ordering {
 }
 
 fn check(start: u64, steps: &[Step]) -> Result<(), TestCaseError> {
-    let mut index = SessionIndex::filling(4000);
+    let mut index = SessionIndex::filling(4000, None);
     let mut names = ["ada", "ada.b", "bob", "zoe"];
     let family = || "any".to_owned();
     let agent = |id| Agent { id, text: format!("agent {id}"), browser: family(), os: family(), device: family() };
