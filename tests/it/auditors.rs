@@ -22,6 +22,7 @@ fn is_form(path: &str) -> bool {
         || path.starts_with("/applications/") && (path.ends_with("/guard") || path.ends_with("/rules/{number}"))
         || path.starts_with("/users/") && (path.ends_with("/active") || path.ends_with("/remove-factors"))
         || path == "/sessions/all/end"
+        || path.starts_with("/watch/sessions/") && path.ends_with("/end")
 }
 
 /// The cells of the matrix by address and method.
