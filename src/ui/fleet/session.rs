@@ -188,7 +188,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         used: Moment::new(facts.last_used_at, now),
         is_current: who.session.as_ref().is_some_and(|session| session.uuid == id),
         is_own,
-        may_end: !is_watched && who.rights.may_view_sessions && who.rights.may_delete_sessions,
+        may_end: who.rights.may_view_sessions && who.rights.may_delete_sessions,
         shows_others: who.rights.may_view_sessions && (is_watched || who.rights.may_delete_sessions),
         is_watched,
         copy: copy.as_ref().map(CopyLine::new),

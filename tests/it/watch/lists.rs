@@ -170,10 +170,13 @@ db_test!(the_page_of_a_watched_session_offers_what_authentik_has, |db| async mov
         assert!(!page.contains(absent), "{absent}: {page}");
     }
     assert!(page.contains(&format!("{}/if/admin/#/identity/users/3", watch.authentik.origin())));
+    let end = format!("href=\"/watch/sessions/{uuid}/end\"");
+    assert!(page.contains(&end), "{page}");
     let other = watch.copy().await.into_iter().find(|(id, other)| other.session.user_pk == 3 && *id != uuid).unwrap().0;
     assert!(page.contains(&format!("href=\"/sessions/{other}\"")), "the other session of {:?}", row.username);
     let clerk = watch.rollcall.user_who_may("clerk", &[Permission::ViewSessions]).await.session().await;
-    clerk.get(&format!("/sessions/{uuid}")).await.assert_status(200);
+    let seen = clerk.get(&format!("/sessions/{uuid}")).await.assert_status(200).text();
+    assert!(!seen.contains(&end), "they may not end it: {seen}");
     let alice = watch.rollcall.known("alice").await.session().await;
     alice.get(&format!("/sessions/{uuid}")).await.assert_status(404);
 
