@@ -49,8 +49,14 @@ impl Task<'_> {
     async fn click(&mut self, xpath: &str) {
         self.clicks += 1;
         assert!(self.clicks <= MOST_CLICKS, "{}: too many clicks", self.name);
-        let found = self.browser.client.wait().for_element(Locator::XPath(xpath)).await;
-        found.unwrap_or_else(|error| panic!("{}, {xpath}: {error}", self.name)).click().await.unwrap();
+        loop {
+            let found = self.browser.client.wait().for_element(Locator::XPath(xpath)).await;
+            match found.unwrap_or_else(|error| panic!("{}, {xpath}: {error}", self.name)).click().await {
+                // The page before was still there, or the table renewed itself: nothing was clicked.
+                Err(error) if error.is_stale_element_reference() => {}
+                clicked => return clicked.unwrap(),
+            }
+        }
     }
 
     async fn link(&mut self, name: &str) {

@@ -34,6 +34,8 @@ const NAMES_WHOLE: Duration = Duration::from_secs(86_400);
 const CLOCKS: Duration = Duration::from_secs(60);
 /// How many sessions of the copy are looked at to recognize a source behind another token.
 const RECOGNIZED_BY: i64 = 8;
+/// Up to how many new sessions are asked for before their page is doubted: some may have ended since.
+const SEEN_AGAIN: usize = 4;
 /// What has no end.
 const NEVER: Timestamp = Timestamp(253_402_300_799_000_000);
 
@@ -245,6 +247,22 @@ impl Poller {
         Ok(is_empty)
     }
 
+    /// Asks for one of the sessions that are new to the copy. Another instance may have answered up to the moment before
+    /// the source was identified, and its sessions would count as ended when it is gone.
+    ///
+    /// # Errors
+    /// [`PollError::Doubt`] when none of them is there.
+    async fn see_again(&mut self, app: &App, client: &Client, new: &[SessionId]) -> Result<(), PollError> {
+        for uuid in new.iter().take(SEEN_AGAIN) {
+            match self.ask(app, client, SESSION, client.session(*uuid)).await {
+                Ok(_) => return Ok(()),
+                Err(PollError::Source { error: SourceError::Missing, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(PollError::Doubt("authentik showed new sessions, and none of them is there a moment later".into()))
+    }
+
     /// Writes sessions that one answer of the source showed, those that changed, and remembers witnesses. Where some are
     /// new, the source is identified first: they may be of another instance that answers under the name.
     pub(super) async fn merge(&mut self, app: &App, client: &Client, seen: Vec<SeenSession>) -> Result<(), PollError> {
@@ -257,8 +275,10 @@ impl Poller {
         let uuids: Vec<SessionId> = seen.iter().map(|session| session.uuid).collect();
         let known = app.store.read().list_watched(id, &uuids).await?;
         let known: HashMap<SessionId, WatchedSession> = known.into_iter().map(|row| (row.session.uuid, row.session)).collect();
-        if uuids.iter().any(|uuid| !known.contains_key(uuid)) {
+        let new: Vec<SessionId> = uuids.iter().filter(|uuid| !known.contains_key(uuid)).copied().collect();
+        if !new.is_empty() {
             self.identify(app, client).await?;
+            self.see_again(app, client, &new).await?;
         }
         let owner = self.source()?.status.owner_pk;
         let of_others = seen.iter().filter(|session| session.user != owner).map(|session| session.uuid);
