@@ -50,6 +50,24 @@ impl Routes {
             .route("/outpost.goauthentik.io/{page}", any(guard::places::show))
     }
 
+    /// OpenID Connect, at authentik's addresses. Those that apps' servers call are there without the last slash, too.
+    fn route_oidc(self) -> Self {
+        self.route("/application/o/{slug}/", get(oidc::discovery::lead))
+            .route("/application/o/{slug}/.well-known/openid-configuration", get(oidc::discovery::show))
+            .route("/.well-known/oauth-authorization-server/application/o/{slug}", get(oidc::discovery::show))
+            .route("/.well-known/oauth-authorization-server/application/o/{slug}/", get(oidc::discovery::show))
+            .route("/application/o/{slug}/jwks/", get(oidc::jwks::show))
+            .route("/application/o/{slug}/end-session/", any(oidc::end_session::answer))
+            .route("/application/o/authorize/", any(oidc::authorize::answer))
+            .route("/application/o/token/", any(oidc::token::answer))
+            .route("/application/o/token", any(oidc::token::answer))
+            .route("/application/o/userinfo/", any(oidc::inquiries::userinfo))
+            .route("/application/o/introspect/", any(oidc::inquiries::introspect))
+            .route("/application/o/introspect", any(oidc::inquiries::introspect))
+            .route("/application/o/revoke/", any(oidc::inquiries::revoke))
+            .route("/application/o/revoke", any(oidc::inquiries::revoke))
+    }
+
     fn route_empty_lists(self) -> Self {
         EMPTY_LISTS.iter().fold(self, |routes, list| routes.route(list.path, list.address()))
     }
@@ -214,8 +232,7 @@ pub fn routes() -> Routes {
         .route("/settings", get(ui::admin::settings::show))
         .route("/set-up/{key}", get(ui::sign_in::set_up::show).post(ui::sign_in::set_up::submit))
         .route("/static/{file}", get(ui::assets::serve))
-        // OpenID Connect.
-        .route("/application/o/{slug}/jwks/", get(oidc::jwks::show))
+        .route_oidc()
         .route_guard()
         // For machines.
         .route("/-/health/live/", get(health::live))

@@ -1,6 +1,8 @@
 //! Every action checks the right itself. The public functions of `src/actions` are read from the source: one that says
 //! who does it is called here by somebody without rights, on what is somebody else's; one that does not say it has its
-//! reason in [`DOORS`]. A new one that is in neither fails the test.
+//! reason in [`doors::DOORS`]. A new one that is in neither fails the test.
+
+mod doors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -8,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rollcall::actions::ActionError;
+use rollcall::actions::applications::clients as client_secrets;
 use rollcall::actions::applications::guards::{self, GuardChange};
 use rollcall::actions::applications::test::Question;
 use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords, rules};
@@ -32,7 +35,7 @@ use rollcall::actions::upkeep::dictionary::UnusedAgents;
 use rollcall::actions::upkeep::pending_ends::Moves;
 use rollcall::actions::upkeep::{places, sweep, user_agents};
 use rollcall::actions::watch::{error::PollError, poller::Poller, run::forever, status::status};
-use rollcall::actions::{clock, import, policies, tokens};
+use rollcall::actions::{clock, import, oidc, policies, tokens};
 use rollcall::domain::application::host::Host;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::listing::SessionFilter;
@@ -45,62 +48,11 @@ use rollcall::store::people::users::{NewUser, Rights, UserRow};
 
 use serde_json::json;
 
+use doors::DOORS;
+
 use crate::applications::{add, open, server, token_request};
 use crate::support::TestApp;
 use crate::support::app::TestUser;
-
-/// Public functions that take no caller, and why they need none.
-const DOORS: &[(&str, &str)] = &[
-    ("app.rs start", "the process starts"),
-    ("app.rs start_on", "the process starts"),
-    ("applications/passwords.rs app_password", "the app password is the right"),
-    ("backup/make.rs last", "a read for `rollcall check` and the metrics"),
-    ("batching.rs ask", "runs what an action asks"),
-    ("clock.rs find_note", "a read for `rollcall check`, of a database without an App"),
-    ("guard/check.rs check", "judges by the app key or the app password"),
-    ("guard/check.rs too_large", "the event of a check that was judged"),
-    ("guard/identity.rs signed", "the check let the caller in"),
-    ("guard/probes.rs keep", "the proof by the instance key is the right"),
-    ("guard/recent.rs applications", "what the guard decides by"),
-    ("guard/recent.rs now", "what the guard decides by"),
-    ("guard/recent.rs of_host", "what the guard decides by"),
-    ("guard/tickets.rs holder", "the app key is the right"),
-    ("guard/tickets.rs redeem", "the ticket is the right"),
-    ("people/passwords.rs hash", "computes"),
-    ("people/passwords.rs verify", "computes"),
-    ("people/users.rs find_link", "the link is the right"),
-    ("people/users.rs redeem_link", "the link is the right"),
-    ("policies.rs limits", "a read, for a session that begins"),
-    ("sessions/bulk_end.rs move_some", "moves what ended already; the command line waits for it"),
-    ("sessions/check.rs check", "the session key is the right"),
-    ("sessions/check.rs check_without_use", "the session key is the right"),
-    ("sessions/end.rs sign_out", "the session key is the right"),
-    ("sessions/end_jobs.rs stop", "the process stops"),
-    ("sessions/end_job.rs find", "takes the user who began it, and gives nobody else's"),
-    ("sessions/question.rs spelled", "reads names of browsers, systems and devices"),
-    ("sessions/records.rs ended_records", "formats rows that its caller may see"),
-    ("sessions/records.rs records", "formats rows that its caller may see"),
-    ("sessions/touch.rs flush", "writes what `check` noted"),
-    ("sessions/watch.rs wait", "waits"),
-    ("sign_in/begin.rs begin", "the proof is the right"),
-    ("sign_in/factors.rs check_code", "the proof of the password is the right"),
-    ("sign_in/guesses.rs give_back_concurrently", "the guess that was taken is the right"),
-    ("sign_in/guesses.rs is_worth_telling", "a limit"),
-    ("sign_in/guesses.rs known_device", "the browser's secret is the right"),
-    ("sign_in/guesses.rs settle", "the guess that was taken is the right"),
-    ("sign_in/guesses.rs take", "a limit"),
-    ("sign_in/passkeys/mod.rs list", "a read, for pages of its owner and of administrators"),
-    ("sign_in/passkeys/mod.rs options_for", "options for a browser; the caller proved which user it is"),
-    ("sign_in/passkeys/mod.rs prove_alone", "proves"),
-    ("sign_in/passkeys/mod.rs prove_by", "proves"),
-    ("sign_in/proof.rs find", "the ticket is the right"),
-    ("sign_in/proof.rs remember", "the proof is the right"),
-    ("sign_in/proof.rs take", "the ticket is the right"),
-    ("sign_in/prove.rs prove_password", "proves"),
-    ("sign_in/prove.rs start_session", "the proof is the right"),
-    ("signing/keyring.rs keys", "what a check signs with"),
-    ("signing/keyring.rs now", "what is published"),
-];
 
 /// The public asynchronous functions below `src/actions`, as file and name, with what they take.
 fn actions() -> BTreeMap<String, String> {
@@ -233,6 +185,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("applications/edit.rs add", applications::add(server, by, named()));
     call!("applications/edit.rs change", applications::change(server, by, "wiki", ApplicationChange::default()));
     call!("applications/edit.rs edit", applications::edit(server, by, "wiki", |_| Ok(())));
+    call!("applications/clients.rs add_secret", client_secrets::add_secret(server, by, "wiki"));
+    call!("applications/clients.rs remove_old_secrets", client_secrets::remove_old_secrets(server, by, "wiki"));
     let rule = rules::RuleChange::Remove(1);
     call!("applications/rules.rs change", rules::change(server, by, "wiki", None, rule));
     call!("applications/access.rs check", access::check(server, by, "wiki", alice.id));
@@ -345,6 +299,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sessions/retention.rs purge_events", retention::purge_events(server, by));
     call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
     call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
+    call!("oidc/tokens.rs sweep", oidc::tokens::sweep(server, by));
     call!("signing/rotate.rs list", rotate::list(server, by));
     call!("signing/rotate.rs keep", rotate::keep(server, by));
     call!("signing/rotate.rs replace", rotate::replace(server, by));
@@ -471,6 +426,7 @@ db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_ser
     for (name, is_refused) in &called {
         let operates = name.starts_with("upkeep/")
             || name.starts_with("clock.rs")
+            || *name == "oidc/tokens.rs sweep"
             || (name.starts_with("signing/") && *name != "signing/rotate.rs list")
             || name.starts_with("backup/")
             || name.contains("hold_")

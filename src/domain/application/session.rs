@@ -61,6 +61,8 @@ pub enum AppEndReason {
     ApplicationRemoved,
     /// The application was changed, and its user may not open it any more.
     AccessChanged,
+    /// A token of it was used in two places.
+    Reused,
 }
 
 impl AppEndReason {
@@ -71,6 +73,7 @@ impl AppEndReason {
             Self::Revoked => "revoked",
             Self::ApplicationRemoved => "application_removed",
             Self::AccessChanged => "access_changed",
+            Self::Reused => "reused",
         }
     }
 }

@@ -367,6 +367,23 @@ event_kinds! {
         /// How many app sessions ended.
         count: u64,
     }
+    /// A secret of a client was added.
+    ClientSecretAdded = "client_secret_added" {
+        /// The application's slug.
+        application: String,
+    }
+    /// Secrets of a client were removed.
+    ClientSecretRemoved = "client_secret_removed" {
+        /// The application's slug.
+        application: String,
+    }
+    /// A code or a refresh token was used a second time.
+    TokenReused = "token_reused" {
+        /// The application's slug.
+        application: String,
+        /// `code` or `refresh_token`.
+        kind: String,
+    }
     /// A key that signs was made in place of another one.
     KeysRotated = "keys_rotated" {
         /// What names the new key.
@@ -414,6 +431,9 @@ impl EventContent {
             | Self::ApplicationRemoved { application, .. }
             | Self::ApplicationOpened { application, .. }
             | Self::AccessRefused { application, .. }
+            | Self::ClientSecretAdded { application }
+            | Self::ClientSecretRemoved { application }
+            | Self::TokenReused { application, .. }
             | Self::IdentityTooLarge { application, .. }
             | Self::AppSessionEnded { application, .. } => application,
             _ => "",

@@ -317,6 +317,15 @@ impl Db<'_> {
         Ok(by_session(rows).into_values().flatten().collect())
     }
 
+    /// The app session of a session and an application, by primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_app_session_id(&self, session: i64, application: i64) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT id FROM app_sessions WHERE session_id = $1 AND application_id = $2";
+        self.one(sql, &values![session, application]).await
+    }
+
     /// Ends app sessions by primary key, without their sessions.
     ///
     /// # Errors

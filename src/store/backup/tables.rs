@@ -45,6 +45,9 @@ pub const SAVED: &[&str] = &[
     "app_keys",
     "token_applications",
     "signing_keys",
+    "client_secrets",
+    "oidc_codes",
+    "oidc_tokens",
     "events",
 ];
 

@@ -41,6 +41,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0010_probes"),
         migration!("0011_watch"),
         migration!("0014_signing_keys"),
+        migration!("0015_oidc"),
     ];
     ALL
 }

@@ -1,7 +1,10 @@
 //! The addresses of OpenID Connect, and the keys that sign.
 
+mod app;
+mod flow;
 mod identity;
 mod keys;
+mod requests;
 
 use serde_json::Value;
 

@@ -1,0 +1,7 @@
+//! The rules of OpenID Connect: redirect addresses, requests to authorize, scopes and claims.
+
+pub mod challenge;
+pub mod claims;
+pub mod grant;
+pub mod redirect;
+pub mod request;
