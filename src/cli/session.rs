@@ -12,6 +12,7 @@ use crate::actions::sessions::end_matching::{EndRequest, MAX_COMMENT_LENGTH};
 use crate::actions::sessions::question;
 use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
 use crate::actions::watch;
+use crate::actions::watch::many::ManyEnds;
 use crate::cli::ended::EndedArgs;
 use crate::cli::filters::FilterArgs;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output, source};
@@ -69,6 +70,9 @@ pub(super) enum SessionCommand {
     End {
         #[command(flatten)]
         filter: FilterArgs,
+        /// Where the sessions live that match: here, or at the watched authentik, which ends them one after the other
+        #[arg(long, value_enum, default_value_t)]
+        source: Source,
         /// All sessions of all users
         #[arg(long)]
         everyone: bool,
@@ -118,7 +122,7 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             }
             crate::cli::watch::run(&app, user.as_deref(), json).await
         }
-        SessionCommand::End { filter, everyone, expected_count, reason, yes } => {
+        SessionCommand::End { filter, source, everyone, expected_count, reason, yes } => {
             let which = Which::read(&filter, everyone, expected_count)?;
             let comment = reason.trim().to_owned();
             if !end_matching::is_comment(&comment) {
@@ -126,6 +130,10 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             }
             let app = crate::cli::open(config).await?;
             let is_filtered = matches!(&which, Which::Matching(filter) if FilterArgs::is_narrow(filter));
+            if let (Source::Authentik, Which::Matching(filter)) = (source, &which) {
+                let filter = question::spelled(&app, (**filter).clone()).await?;
+                return source::end_many(&app, ManyEnds { filter, expected: expected_count, comment }, yes).await;
+            }
             let ended = match which {
                 Which::Named(ids) => end_named_sessions(&app, &ids, &comment, yes).await?,
                 Which::Matching(filter) => {

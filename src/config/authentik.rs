@@ -31,6 +31,11 @@ section! {
         /// The largest part of the time in which a request of Rollcall to authentik may be in flight.
         share: Share = SHARE, default "0.05";
 
+        /// How many sessions a second an end of many sessions ends at authentik at most.
+        ///
+        /// Each end makes authentik tell apps and outposts.
+        ends_per_second: u32 = RATE, default "10";
+
         /// Whether a token of a superuser is taken.
         ///
         /// Such a token can change all of authentik, and Rollcall does not need it.
@@ -54,6 +59,9 @@ const TOKEN: Kind<Secret> = Kind::new("an API token: ASCII letters, digits and s
     is_token.then(|| Secret(text.to_owned()))
 })
 .secret();
+
+const RATE: Kind<u32> =
+    Kind::new("a whole number from 1 to 1000", |text| text.parse().ok().filter(|rate| (1..=1000).contains(rate)));
 
 const SHARE: Kind<Share> = Kind::new("a number above 0 and up to 1, such as 0.05", |text| {
     text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0).map(Share)
@@ -161,6 +169,8 @@ pub struct Watched {
     pub every: Duration,
     /// The largest part of the time in which a request may be in flight.
     pub share: Share,
+    /// How many ends a second at most, 1 to 1000.
+    pub ends_per_second: u32,
     /// Whether a superuser's token is taken.
     pub allow_superuser: bool,
 }
@@ -181,6 +191,7 @@ impl AuthentikConfig {
             token: SourceToken { secret, file: token_file },
             every: self.every,
             share: self.share,
+            ends_per_second: self.ends_per_second,
             allow_superuser: self.allow_superuser,
         }))
     }

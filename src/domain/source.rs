@@ -82,10 +82,14 @@ pub enum AskedState {
     Ended,
     /// The session was still there afterwards.
     StillThere,
+    /// It is one of many, and its turn has not come.
+    Waiting,
+    /// It is one of many, and the session had ended before its turn came.
+    Gone,
 }
 
 impl AskedState {
-    const ALL: [Self; 4] = [Self::Sent, Self::Unknown, Self::Ended, Self::StillThere];
+    const ALL: [Self; 6] = [Self::Sent, Self::Unknown, Self::Ended, Self::StillThere, Self::Waiting, Self::Gone];
 
     /// The word that is stored and shown.
     #[must_use]
@@ -95,6 +99,8 @@ impl AskedState {
             Self::Unknown => "unknown",
             Self::Ended => "ended",
             Self::StillThere => "still_there",
+            Self::Waiting => "waiting",
+            Self::Gone => "gone",
         }
     }
 
@@ -107,7 +113,44 @@ impl AskedState {
     /// Whether it is known what became of it.
     #[must_use]
     pub fn is_settled(self) -> bool {
-        matches!(self, Self::Ended | Self::StillThere)
+        matches!(self, Self::Ended | Self::StillThere | Self::Gone)
+    }
+}
+
+/// The state of an end of many sessions of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// It goes on.
+    Running,
+    /// Somebody told it to stop, and it has not stopped so far.
+    Stopping,
+    /// It is through.
+    Done,
+    /// Somebody stopped it.
+    Stopped,
+    /// An error stopped it.
+    Failed,
+}
+
+impl JobState {
+    const ALL: [Self; 5] = [Self::Running, Self::Stopping, Self::Done, Self::Stopped, Self::Failed];
+
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Done => "done",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of that word; `None` when there is none.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
@@ -182,6 +225,9 @@ mod tests {
         }
         for state in AskedState::ALL {
             assert_eq!(AskedState::parse(state.as_str()), Some(state));
+        }
+        for state in JobState::ALL {
+            assert_eq!(JobState::parse(state.as_str()), Some(state));
         }
     }
 }

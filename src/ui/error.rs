@@ -304,7 +304,8 @@ impl From<ActionError> for PageError {
                 Self::Conflict("Your password or your second factors changed. Go back, reload the page, and try again.".into())
             }
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
-            ActionError::Busy | ActionError::AtSource(_) => Self::Unavailable,
+            ActionError::Busy => Self::Unavailable,
+            ActionError::AtSource(refusal) => Self::Conflict(format!("Sorry: {refusal}. Nothing was ended.")),
             ActionError::Exists(what) => Self::Conflict(format!("There is {what} already. Go back and take another name.")),
             ActionError::LastAdministrator => Self::LastAdministrator,
             ActionError::Outdated => Self::Conflict(

@@ -94,6 +94,12 @@ pub(in crate::watch) struct Version {
     pub version_current: String,
 }
 
+/// What `bulk_delete/` has.
+#[derive(Deserialize)]
+pub(in crate::watch) struct Deleted {
+    pub deleted: u64,
+}
+
 /// Reads an answer.
 ///
 /// # Errors

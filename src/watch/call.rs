@@ -16,9 +16,10 @@ const USERS: Pair = (Method::GET, "core/users/");
 const ME: Pair = (Method::GET, "core/users/me/");
 const VERSION: Pair = (Method::GET, "admin/version/");
 const END: Pair = (Method::DELETE, "core/authenticated_sessions/{uuid}/");
+const END_OF_USER: Pair = (Method::DELETE, "core/authenticated_sessions/bulk_delete/");
 
 /// All pairs. What is not a GET ends sessions; nothing else at the source is changed.
-pub const PAIRS: [Pair; 6] = [SESSIONS, SESSION, USERS, ME, VERSION, END];
+pub const PAIRS: [Pair; 7] = [SESSIONS, SESSION, USERS, ME, VERSION, END, END_OF_USER];
 
 /// The largest page that is asked for: the maximum of authentik 2025.12 and later.
 pub const PAGE_SIZE: u32 = 100;
@@ -88,6 +89,8 @@ pub enum Call {
     Version,
     /// Ends one session.
     End(SessionId),
+    /// Ends all sessions of a user. A call without a user may end everybody's in some version, so it cannot be made.
+    EndOfUser(i64),
 }
 
 impl Call {
@@ -101,6 +104,7 @@ impl Call {
             Self::Me => ME,
             Self::Version => VERSION,
             Self::End(_) => END,
+            Self::EndOfUser(_) => END_OF_USER,
         }
     }
 
@@ -123,6 +127,9 @@ impl Call {
             Self::Users { page } => {
                 let rest = "include_groups=false&include_roles=false&ordering=-last_updated";
                 let _ = write!(target, "?{rest}&page={page}&page_size={PAGE_SIZE}");
+            }
+            Self::EndOfUser(user) => {
+                let _ = write!(target, "?user_pks={user}");
             }
             Self::Me | Self::Version => {}
         }
@@ -163,6 +170,8 @@ mod tests {
         }
         let end = Call::End(uuid).request();
         assert_eq!(end, (Method::DELETE, "/api/v3/core/authenticated_sessions/50499c33-bd55-4ced-8916-e466275b4b73/".to_owned()));
+        let all = Call::EndOfUser(7).request();
+        assert_eq!(all, (Method::DELETE, "/api/v3/core/authenticated_sessions/bulk_delete/?user_pks=7".to_owned()));
     }
 
     #[test]

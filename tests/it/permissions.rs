@@ -30,8 +30,8 @@ use rollcall::actions::upkeep::change_log::ChangeLog;
 use rollcall::actions::upkeep::dictionary::UnusedAgents;
 use rollcall::actions::upkeep::pending_ends::Moves;
 use rollcall::actions::upkeep::{places, sweep, user_agents};
-use rollcall::actions::watch::look as watch_look;
 use rollcall::actions::watch::{end::end_one, error::PollError, poller::Poller, run::forever, status::status};
+use rollcall::actions::watch::{job, look as watch_look, many};
 use rollcall::actions::{clock, import, policies, tokens};
 use rollcall::domain::application::host::Host;
 use rollcall::domain::caller::Actor;
@@ -296,6 +296,13 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("watch/status.rs status", status(server, by));
     call!("watch/look.rs find", watch_look::find(server, by, session));
     call!("watch/look.rs find_asked", watch_look::find_asked(server, by, session));
+    let many_ends = || many::ManyEnds { filter: SessionFilter::default(), expected: Some(0), comment: String::new() };
+    call!("watch/many.rs begin", many::begin(server, by, many_ends()));
+    call!("watch/many.rs count", many::count(server, by, &SessionFilter::default()));
+    call!("watch/many.rs find", many::find(server, by, "a job"));
+    call!("watch/many.rs list", many::list(server, by));
+    call!("watch/many.rs stop", many::stop(server, by, "a job"));
+    call!("watch/job.rs resume", job::resume(server, by));
     call!("watch/end.rs end_one", end_one(server, by, session, ""));
     let change = UserChange { name: Some("Changed".into()), ..UserChange::default() };
     call!("people/changes.rs change", changes::change(server, by, alice.id, change));
@@ -413,14 +420,16 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
     let rights = Rights { may_view_sessions: true, may_delete_sessions: true, ..Rights::default() };
     let called = call_all(&app, &principal(&mallory, rights), &row, session).await;
     let done: Vec<_> = called.iter().filter(|(_, is_refused)| !**is_refused).map(|(name, _)| *name).collect();
-    let is_of_sessions = |name: &str| name.starts_with("sessions/") || name.starts_with("applications/app_sessions.rs");
+    let is_of_sessions = |name: &str| {
+        name.starts_with("sessions/") || name.starts_with("applications/app_sessions.rs") || name == "watch/many.rs list"
+    };
     assert!(done.iter().all(|name| is_of_sessions(name)), "{done:?}");
     assert!(called["sessions/look.rs rename"], "a session is named by its owner alone");
 });
 
 db_test!(an_auditor_reads_and_does_nothing, |db| async move {
     /// What only reads.
-    const READS: [&str; 14] = [
+    const READS: [&str; 15] = [
         "applications/access.rs check",
         "applications/access.rs list_allowed",
         "applications/app_sessions.rs list",
@@ -434,6 +443,7 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
         "sessions/look.rs find",
         "sessions/look.rs find_details",
         "tokens/mod.rs look",
+        "watch/many.rs list",
         "watch/status.rs status",
     ];
     let app = server(db).await;

@@ -6,7 +6,9 @@
 
 pub mod end;
 pub mod error;
+pub mod job;
 pub mod look;
+pub mod many;
 mod outcome;
 pub mod poller;
 mod record;

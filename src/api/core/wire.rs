@@ -251,6 +251,15 @@ pub struct RevokeSessionsResponse {
     pub ended: u64,
 }
 
+/// An end of many sessions at the watched authentik began.
+#[derive(Serialize, ToSchema)]
+pub struct RevokeSessionsBegun {
+    /// Its name.
+    pub job: String,
+    /// The page that shows its progress and stops it.
+    pub page: String,
+}
+
 /// There are more or fewer sessions than expected; nothing was ended.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what ApiError::Changed writes")]

@@ -94,6 +94,12 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::SourceSessionEnded { source, comment } => {
             format!("{actor} ended a session of {user} at {source}{}", after_colon(comment))
         }
+        EventContent::SourceSessionsEnded { source, filter, expected, count, comment } => {
+            let of = if filter.is_empty() { String::new() } else { format!(" ({})", terms(filter)) };
+            let (verb, count) = count.map_or(("began to end", *expected), |count| ("ended", count));
+            let sessions = format!("{} session{}", grouped(count), plural(count));
+            format!("{actor} {verb} {sessions} at {source}{of}{}", after_colon(comment))
+        }
         EventContent::SourceEndFailed { source, why } => {
             format!("{actor} wanted to end a session of {user} at {source}, and it is still there: {why}")
         }

@@ -50,8 +50,17 @@ pub const SAVED: &[&str] = &[
 /// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress, tickets, probes of
 /// proxies), the change log, which only running processes read, the migrations, which the head of a backup names, and ends
 /// at a watched authentik that are under way: a restored one would end sessions that nobody thinks of any more.
-pub const LEFT_OUT: &[&str] =
-    &["migrations", "session_changes", "guess_limits", "factor_tries", "pending_sign_ins", "tickets", "proxy_probes", "asked_ends"];
+pub const LEFT_OUT: &[&str] = &[
+    "migrations",
+    "session_changes",
+    "guess_limits",
+    "factor_tries",
+    "pending_sign_ins",
+    "tickets",
+    "proxy_probes",
+    "asked_ends",
+    "source_jobs",
+];
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

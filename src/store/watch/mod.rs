@@ -3,6 +3,7 @@
 
 pub mod asked;
 pub mod ends;
+pub mod jobs;
 pub mod list;
 pub mod sessions;
 pub mod sources;

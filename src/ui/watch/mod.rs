@@ -1,3 +1,4 @@
 //! Pages about the watched authentik.
 
 pub mod end;
+pub mod many;

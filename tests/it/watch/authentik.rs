@@ -83,6 +83,8 @@ pub struct World {
     pub ended: BTreeSet<SessionId>,
     pub fault: Fault,
     pub end_fault: EndFault,
+    /// How ends of all sessions of a user fail.
+    pub bulk_fault: EndFault,
     /// How long an answer to an end takes at most.
     pub slow_ends: Duration,
     /// Whether the token's owner may see sessions of others.
@@ -139,8 +141,10 @@ impl World {
         if !has_token || !self.takes_token {
             return Reply::json(403, &json!({"detail": "Token invalid/expired"}));
         }
-        if let ("DELETE", Some(uuid)) = (method, session_of(path)) {
-            return self.end_one(uuid);
+        match (method, session_of(path)) {
+            ("DELETE", Some("bulk_delete")) => return self.end_of_user(&query),
+            ("DELETE", Some(uuid)) => return self.end_one(uuid),
+            _ => {}
         }
         if method != "GET" {
             return Reply::json(405, &json!({"detail": "Method not allowed."}));
@@ -165,6 +169,27 @@ impl World {
         let all = self.other.as_ref().unwrap_or(&self.sessions);
         let visible = all.iter().filter(|(_, session)| self.sees_all || session.user == OWNER);
         visible.map(|(uuid, session)| (*uuid, session.clone())).collect()
+    }
+
+    /// A call that names no user ends everybody's, as one of authentik's proposed changes would.
+    fn end_of_user(&mut self, query: &BTreeMap<String, String>) -> Reply {
+        let user: Option<i64> = query.get("user_pks").and_then(|text| text.parse().ok());
+        let theirs: Vec<SessionId> = self
+            .visible()
+            .into_iter()
+            .filter(|(_, session)| user.is_none_or(|user| session.user == user))
+            .map(|(uuid, _)| uuid)
+            .collect();
+        let fault = self.bulk_fault;
+        if matches!(fault, EndFault::None | EndFault::FailsAfter(_) | EndFault::CutAfter) {
+            theirs.iter().for_each(|uuid| self.end(*uuid));
+        }
+        match fault {
+            EndFault::Denied => Reply::json(403, &json!({"detail": DENIED})),
+            EndFault::FailsBefore(status) | EndFault::FailsAfter(status) => Reply::html(status),
+            EndFault::CutBefore | EndFault::CutAfter => Reply::cut(),
+            _ => Reply::json(200, &json!({"deleted": theirs.len()})),
+        }
     }
 
     fn end_one(&mut self, uuid: &str) -> Reply {
@@ -308,6 +333,7 @@ impl Authentik {
             ended: BTreeSet::new(),
             fault: Fault::None,
             end_fault: EndFault::None,
+            bulk_fault: EndFault::None,
             slow_ends: Duration::ZERO,
             sees_all: true,
             sees_users: true,

@@ -5,6 +5,7 @@ mod commands;
 mod copy;
 mod ends;
 mod histories;
+mod many;
 
 use std::collections::BTreeMap;
 
@@ -32,10 +33,15 @@ pub struct Watch {
 
 impl Watch {
     pub async fn new(db: TestDb) -> Self {
+        Self::with(db, &[]).await
+    }
+
+    /// With these settings, too.
+    pub async fn with(db: TestDb, more: &[(&str, &str)]) -> Self {
         let authentik = Authentik::start(Clock::fixed(at(NOW))).await;
         let origin = authentik.origin();
         let settings = [("AUTHENTIK__URL", origin.as_str()), ("AUTHENTIK__TOKEN", TOKEN), ("AUTHENTIK__SHARE", "1")];
-        let rollcall = TestApp::with(db, &settings).await;
+        let rollcall = TestApp::with(db, &[&settings, more].concat()).await;
         // One clock for both, which only tests move.
         authentik.world().clock = rollcall.app.clock.clone();
         Self { rollcall, authentik, poller: Poller::default() }

@@ -1,7 +1,7 @@
 //! `/api/v3/core/authenticated_sessions/revoke/`: ends all sessions that match a filter. Ours, not
 //! authentik's. The list with the same filters is its preview, and the number it showed must be said.
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::routing::MethodRouter;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
@@ -9,22 +9,26 @@ use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::sessions::end_matching;
 use crate::actions::sessions::end_matching::{EndError, EndRequest, MAX_COMMENT_LENGTH};
+use crate::actions::watch::many::{self, ManyEnds};
 use crate::api::core::authenticated_sessions::collection_permission;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
-use crate::api::core::wire::{RevokeSessionsConflict, RevokeSessionsResponse, RevokeSessionsStopped};
+use crate::api::core::wire::{RevokeSessionsBegun, RevokeSessionsConflict, RevokeSessionsResponse, RevokeSessionsStopped};
 use crate::api::endpoint::{Answer, Call, Endpoint, NO_BOOLEAN, NO_STRING, REQUIRED, ok};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, json_response};
 use crate::api::list::refuse_unknown;
 use crate::domain::filters::Kind;
 use crate::domain::listing::SessionFilter;
+use crate::domain::source::NAME;
 use crate::http::query::Query;
 
 const EVERYONE: &str = "everyone";
 const EXCEPT_CURRENT: &str = "except_current";
 const EXPECTED_COUNT: &str = "expected_count";
 const REASON: &str = "reason";
+const SOURCE: &str = "source";
 
 /// The address. Every caller may end their own sessions; more is decided by what matches.
 pub fn address() -> MethodRouter<App> {
@@ -47,13 +51,16 @@ impl PartialSchema for RevokeSessionsRequest {
         let optional = |kind: Type, about: &str| of(kind.clone(), about).schema_type(SchemaType::from_iter([kind, Type::Null]));
         let everyone = optional(Type::Boolean, "Must be true when there is no filter: all sessions that the caller may end.");
         let reason = optional(Type::String, "Why, in your words, for events and ended sessions.");
+        let source =
+            of(Type::String, "`authentik`: the sessions of the watched authentik, which end there.").enum_values(Some([NAME]));
         let own = ObjectBuilder::new()
             .description(Some("Which sessions to end: the list's filters, all of which apply together, and how many there are."))
             .property(EXPECTED_COUNT, count.minimum(Some(0)).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))))
             .required(EXPECTED_COUNT)
             .property(EVERYONE, everyone)
             .property(EXCEPT_CURRENT, optional(Type::Boolean, "Keep the session of the request's own cookie."))
-            .property(REASON, reason.max_length(Some(MAX_COMMENT_LENGTH)));
+            .property(REASON, reason.max_length(Some(MAX_COMMENT_LENGTH)))
+            .property(SOURCE, source);
         SESSIONS.fields().into_iter().fold(own, |object, (name, schema)| object.property(name, schema)).into()
     }
 }
@@ -67,6 +74,10 @@ impl ToSchema for RevokeSessionsRequest {}
     request_body = RevokeSessionsRequest,
     responses(
         (status = 200, body = RevokeSessionsResponse, description = "How many sessions ended."),
+        (
+            status = 202, body = RevokeSessionsBegun,
+            description = "With `source` = `authentik`: a job began that ends them at the watched authentik."
+        ),
         (status = 409, body = RevokeSessionsConflict, description = "Another number matches than expected; nothing ended."),
         (status = 503, body = RevokeSessionsStopped, description = "It could not go on; what ended stays ended.")
     )
@@ -74,6 +85,9 @@ impl ToSchema for RevokeSessionsRequest {}
 pub(crate) async fn revoke(app: App, mut call: Call) -> Answer {
     let fields = call.read_object().await?;
     let what = read(&call, &fields)?;
+    if fields.get(SOURCE).is_some_and(|source| !source.is_null()) {
+        return at_source(&app, &call, what).await;
+    }
     match end_matching::end_permitted(&app, &call.who, what, &call.actor).await {
         Ok(ended) => Ok(ok(&RevokeSessionsResponse { ended })),
         Err(EndError::Changed(count)) => Err(ApiError::Changed(count)),
@@ -86,6 +100,20 @@ pub(crate) async fn revoke(app: App, mut call: Call) -> Answer {
             );
             Err(ApiError::Stopped(json!(RevokeSessionsStopped { detail, ended, remaining })))
         }
+    }
+}
+
+/// Begins to end sessions of the watched authentik, which goes on by itself.
+async fn at_source(app: &App, call: &Call, what: EndRequest) -> Answer {
+    let what = ManyEnds { filter: what.filter, expected: what.expected, comment: what.comment };
+    match many::begin(app, By::Principal(&call.who, &call.actor), what).await {
+        Ok(job) => {
+            let page = format!("/watch/ends/{job}");
+            Ok(json_response(StatusCode::ACCEPTED, &RevokeSessionsBegun { job, page }))
+        }
+        Err(EndError::Changed(count)) => Err(ApiError::Changed(count)),
+        Err(EndError::Action(error)) => Err(error.into()),
+        Err(EndError::Stopped { .. }) => Err(ApiError::Internal),
     }
 }
 
@@ -111,6 +139,8 @@ fn read(call: &Call, fields: &Map<String, Value>) -> Result<EndRequest, ApiError
             (EXCEPT_CURRENT, Value::Bool(flag)) => except_current = *flag,
             (EVERYONE | EXCEPT_CURRENT, _) => wrong(name, NO_BOOLEAN),
             (REASON, Value::String(text)) if end_matching::is_comment(text) => text.trim().clone_into(&mut comment),
+            (SOURCE, Value::String(text)) if text == NAME => {}
+            (SOURCE, _) => wrong(name, "Enter authentik, or leave it out."),
             (REASON, _) => wrong(name, &format!("A text of at most {MAX_COMMENT_LENGTH} characters, without control characters.")),
             (_, Value::String(text)) => pairs.push((name.clone(), text.clone())),
             (_, Value::Number(number)) if takes_numbers(name) => pairs.push((name.clone(), number.to_string())),
@@ -124,7 +154,7 @@ fn read(call: &Call, fields: &Map<String, Value>) -> Result<EndRequest, ApiError
     if expected.is_none() && !fields.contains_key(EXPECTED_COUNT) {
         wrong(EXPECTED_COUNT, REQUIRED);
     }
-    let is_own = |name: &str| matches!(name, EVERYONE | EXCEPT_CURRENT | EXPECTED_COUNT | REASON);
+    let is_own = |name: &str| matches!(name, EVERYONE | EXCEPT_CURRENT | EXPECTED_COUNT | REASON | SOURCE);
     let is_known = |name: &str| SESSIONS.is_filter(name) || is_own(name);
     let filter = SESSIONS.read_filter(&Query::of(pairs), is_known, errors)?;
     let is_narrow = SessionFilter { except: None, ..filter.clone() } != SessionFilter::default();
