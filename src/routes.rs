@@ -160,6 +160,7 @@ pub fn routes() -> Routes {
         .route("/sessions/{uuid}/end", post(ui::account::devices::end))
         .route("/sessions/{uuid}/name", post(ui::account::devices::rename))
         .route("/watch/sessions/{uuid}/end", get(ui::watch::end::ask).post(ui::watch::end::submit))
+        .route("/watch", get(ui::watch::status::show))
         .route("/watch/ends/{name}", get(ui::watch::many::show))
         .route("/watch/ends/{name}/stop", post(ui::watch::many::stop))
         .route("/map", get(ui::fleet::map::show))

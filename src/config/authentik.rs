@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::http::PublicUrl;
-use crate::config::kinds::{BOOL, DURATION_ABOVE_ZERO, SECRET};
+use crate::config::kinds::{BOOL, DURATION, DURATION_ABOVE_ZERO, SECRET};
 use crate::config::secret::Secret;
 use crate::config::section::{Kind, section};
 use crate::config::{ConfigError, secret_files};
@@ -36,6 +36,12 @@ section! {
         /// Each end makes authentik tell apps and outposts.
         ends_per_second: u32 = RATE, default "10";
 
+        /// How many sessions at authentik a user may have before the event `source_alert` tells; 0: any number.
+        alert_sessions: u32 = COUNT, default "20";
+
+        /// How old the copy may be before the event `source_alert` tells; 0s: any age.
+        alert_age: Duration = DURATION, default "5m";
+
         /// Whether a token of a superuser is taken.
         ///
         /// Such a token can change all of authentik, and Rollcall does not need it.
@@ -62,6 +68,8 @@ const TOKEN: Kind<Secret> = Kind::new("an API token: ASCII letters, digits and s
 
 const RATE: Kind<u32> =
     Kind::new("a whole number from 1 to 1000", |text| text.parse().ok().filter(|rate| (1..=1000).contains(rate)));
+
+const COUNT: Kind<u32> = Kind::new("a whole number, 0 or more", |text| text.parse().ok());
 
 const SHARE: Kind<Share> = Kind::new("a number above 0 and up to 1, such as 0.05", |text| {
     text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0).map(Share)
@@ -171,6 +179,10 @@ pub struct Watched {
     pub share: Share,
     /// How many ends a second at most, 1 to 1000.
     pub ends_per_second: u32,
+    /// How many sessions a user may have without an alert; 0: any number.
+    pub alert_sessions: u32,
+    /// How old the copy may be without an alert; zero: any age.
+    pub alert_age: Duration,
     /// Whether a superuser's token is taken.
     pub allow_superuser: bool,
 }
@@ -191,6 +203,8 @@ impl AuthentikConfig {
             token: SourceToken { secret, file: token_file },
             every: self.every,
             share: self.share,
+            alert_sessions: self.alert_sessions,
+            alert_age: self.alert_age,
             ends_per_second: self.ends_per_second,
             allow_superuser: self.allow_superuser,
         }))

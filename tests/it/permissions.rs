@@ -291,6 +291,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("people/bootstrap.rs run", bootstrap::run(server, by));
     let mut poller = Poller::default();
     call!("watch/poller.rs poll", poller.poll(server, by));
+    call!("watch/alerts.rs alert_of_age", poller.alert_of_age(server, by, Duration::ZERO));
     call!("watch/poller.rs release", poller.release(server, by));
     call!("watch/run.rs forever", async { Err::<(), _>(forever(server, by, &mut poller).await) });
     call!("watch/status.rs status", status(server, by));

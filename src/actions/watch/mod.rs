@@ -4,6 +4,7 @@
 //! The rule that everything here keeps: a session counts as ended only when authentik itself said so twice, while
 //! it showed a session of somebody else before, between and after (`settle.rs`). All else leaves the copy as it is.
 
+mod alerts;
 pub mod end;
 pub mod error;
 pub mod job;

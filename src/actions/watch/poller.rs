@@ -8,6 +8,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::sessions::retention;
+use crate::actions::watch::alerts;
 use crate::actions::watch::error::{OWNER, PollError, SESSION, USERS};
 use crate::actions::watch::walk::Walk;
 use crate::domain::source::{CopyState, NAME};
@@ -60,6 +61,10 @@ pub struct Poller {
     pub(super) asked_at: Option<Timestamp>,
     /// Whether the version was asked for since the start: an upgrade of authentik may have changed it.
     has_version: bool,
+    /// How many sessions this poll found that the copy did not have.
+    pub(super) new_in_poll: usize,
+    /// Whether it was told that the copy is old.
+    pub(super) was_told_old: bool,
     named_at: Option<Timestamp>,
     named_whole_at: Option<Timestamp>,
     /// Up to how many sessions each poll reads all of them; `None`: as is usual.
@@ -89,16 +94,21 @@ impl Poller {
 
     async fn poll_held(&mut self, app: &App, client: &Client) -> Result<(), PollError> {
         let began = app.clock.now();
+        self.new_in_poll = 0;
         self.identify(app, client).await?;
         let total = self.read_latest(app, client).await?;
         self.settle_asked(app, client).await?;
         self.name_users(app, client, began).await?;
         let missing = self.find_missing(app, client, total).await?;
         self.settle(app, client, &missing).await?;
+        if self.source()?.status.swept_at != Timestamp(0) {
+            self.alert_of_many_new(app).await?;
+        }
         let walked = self.walked.take();
         let status = &mut self.source()?.status;
         status.swept_at = walked.unwrap_or(status.swept_at);
         status.seen_at = began;
+        self.was_told_old = false;
         Ok(())
     }
 
@@ -274,6 +284,12 @@ impl Poller {
             .filter(|session| is_taken.insert(session.uuid))
             .collect();
         let now = app.clock.now();
+        let is_new: HashSet<SessionId> =
+            changed.iter().map(|session| session.uuid).filter(|uuid| !known.contains_key(uuid)).collect();
+        self.new_in_poll += is_new.len();
+        // In the first copy, everything is new.
+        let (source, most) = (self.source()?.clone(), client.source().alert_sessions);
+        let is_judged = source.status.swept_at != Timestamp(0) && !is_new.is_empty();
         if !changed.is_empty() {
             let app_too = app.clone();
             let written = app.store.write(move |db| {
@@ -283,6 +299,10 @@ impl Poller {
                     let ended = db.list_ended_since(id, &uuids, ended_since).await?;
                     let changed: Vec<WatchedSession> =
                         changed.into_iter().filter(|session| !ended.contains(&session.uuid)).collect();
+                    if is_judged {
+                        let new: Vec<&WatchedSession> = changed.iter().filter(|session| is_new.contains(&session.uuid)).collect();
+                        db.insert_events(&alerts::of_new(db, &source, &new, most, now).await?).await?;
+                    }
                     let mut rows = Vec::with_capacity(changed.len());
                     for session in changed {
                         let key = match db.find_user_agent_id(&session.user_agent).await? {

@@ -10,6 +10,7 @@ use crate::actions::app::App;
 use crate::actions::watch::error::{PollError, SESSION, USERS};
 use crate::actions::watch::poller::Poller;
 use crate::actions::watch::record::end_in;
+use crate::domain::event::SourceAlert;
 use crate::domain::source::are_many;
 use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::store::StoreError;
@@ -51,7 +52,12 @@ impl Poller {
 
     /// Many are missing at once: lets them pass when they have been for a minute, and the token still has its rights.
     async fn must_be_certain(&mut self, app: &App, client: &Client, missing: usize, copied: usize) -> Result<(), PollError> {
-        let (now, since) = (app.clock.now(), *self.many_since.get_or_insert(app.clock.now()));
+        let now = app.clock.now();
+        let is_news = self.many_since.is_none();
+        let since = *self.many_since.get_or_insert(now);
+        if is_news {
+            self.alert(app, SourceAlert::ManyGone, format!("{missing} of {copied} sessions are missing at once")).await?;
+        }
         // A role that lost its permission to see users has most likely lost the other one, too.
         self.ask(app, client, USERS, client.users(1)).await?;
         if now.since(since) >= DOUBTED {

@@ -7,7 +7,7 @@
 mod parts;
 pub mod text;
 
-pub use parts::{ConfirmedBy, FailedStage, GuessLimit, SignInRefusal};
+pub use parts::{ConfirmedBy, FailedStage, GuessLimit, SignInRefusal, SourceAlert};
 
 use std::collections::BTreeMap;
 
@@ -164,6 +164,15 @@ event_kinds! {
         source: String,
         /// What went wrong, in words.
         why: String,
+    }
+    /// Something at a watched authentik deserves a look.
+    SourceAlert = "source_alert" {
+        /// The name of the source.
+        source: String,
+        /// What.
+        alert: SourceAlert,
+        /// More about it, in words.
+        detail: String,
     }
     /// A session expired.
     SessionExpired = "session_expired" {}

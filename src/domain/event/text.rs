@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::domain::application::session::AppEndReason;
-use crate::domain::event::{Changes, ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit};
+use crate::domain::event::{Changes, ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit, SourceAlert};
 use crate::domain::session::EndReason;
 
 /// The plural's `s`: none for one.
@@ -103,6 +103,13 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::SourceEndFailed { source, why } => {
             format!("{actor} wanted to end a session of {user} at {source}, and it is still there: {why}")
         }
+        EventContent::SourceAlert { source, alert, detail } => match alert {
+            SourceAlert::NewCountry => format!("{user} has a session at {source} from a new country: {detail}"),
+            SourceAlert::NewNetwork => format!("{user} has a session at {source} from a new network: {detail}"),
+            SourceAlert::ManySessions => format!("{user} has many sessions at {source}: {detail}"),
+            SourceAlert::ManyNew | SourceAlert::ManyGone => format!("At {source}, {detail}"),
+            SourceAlert::OldCopy => format!("Of {source}, {detail}"),
+        },
         EventContent::SessionExpired {} => format!("A session of {user} expired"),
         EventContent::SessionMoved { what } => format!("A session of {user} was used from elsewhere: {what}"),
         EventContent::SessionNamed { name } if name.is_empty() => format!("{actor} took the name off {whose} session"),

@@ -1,6 +1,7 @@
 //! What is known of the sessions of a watched authentik. The rows have no keys of sessions: the check of a cookie reads
 //! other tables, so nothing here can let anybody in.
 
+pub mod alerts;
 pub mod asked;
 pub mod ends;
 pub mod jobs;

@@ -1,5 +1,6 @@
 //! Watching an authentik. It is played by a strict server of our own (`authentik.rs`).
 
+mod alerts;
 mod authentik;
 mod commands;
 mod copy;
