@@ -36,6 +36,11 @@ section! {
         /// Each end makes authentik tell apps and outposts.
         ends_per_second: u32 = RATE, default "10";
 
+        /// Whether authentik's event log is asked which of the sessions that ended were signed out of.
+        ///
+        /// With `auto` it is, if the token's owner may read it, and not for an hour after three slow answers.
+        events: EventsMode = EVENTS, default "auto";
+
         /// How many sessions at authentik a user may have before the event `source_alert` tells; 0: any number.
         alert_sessions: u32 = COUNT, default "20";
 
@@ -74,6 +79,21 @@ const COUNT: Kind<u32> = Kind::new("a whole number, 0 or more", |text| text.pars
 const SHARE: Kind<Share> = Kind::new("a number above 0 and up to 1, such as 0.05", |text| {
     text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0).map(Share)
 });
+
+const EVENTS: Kind<EventsMode> = Kind::new("auto or off", |text| match text {
+    "auto" => Some(EventsMode::Auto),
+    "off" => Some(EventsMode::Off),
+    _ => None,
+});
+
+/// Whether the event log of an authentik is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventsMode {
+    /// Where that is permitted and not slow.
+    Auto,
+    /// Never.
+    Off,
+}
 
 /// A part of the time, above 0 and up to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -179,6 +199,8 @@ pub struct Watched {
     pub share: Share,
     /// How many ends a second at most, 1 to 1000.
     pub ends_per_second: u32,
+    /// Whether the event log is asked.
+    pub events: EventsMode,
     /// How many sessions a user may have without an alert; 0: any number.
     pub alert_sessions: u32,
     /// How old the copy may be without an alert; zero: any age.
@@ -203,6 +225,7 @@ impl AuthentikConfig {
             token: SourceToken { secret, file: token_file },
             every: self.every,
             share: self.share,
+            events: self.events,
             alert_sessions: self.alert_sessions,
             alert_age: self.alert_age,
             ends_per_second: self.ends_per_second,

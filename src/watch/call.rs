@@ -15,11 +15,12 @@ const SESSION: Pair = (Method::GET, "core/authenticated_sessions/{uuid}/");
 const USERS: Pair = (Method::GET, "core/users/");
 const ME: Pair = (Method::GET, "core/users/me/");
 const VERSION: Pair = (Method::GET, "admin/version/");
+const EVENTS: Pair = (Method::GET, "events/events/");
 const END: Pair = (Method::DELETE, "core/authenticated_sessions/{uuid}/");
 const END_OF_USER: Pair = (Method::DELETE, "core/authenticated_sessions/bulk_delete/");
 
 /// All pairs. What is not a GET ends sessions; nothing else at the source is changed.
-pub const PAIRS: [Pair; 7] = [SESSIONS, SESSION, USERS, ME, VERSION, END, END_OF_USER];
+pub const PAIRS: [Pair; 8] = [SESSIONS, SESSION, USERS, ME, VERSION, EVENTS, END, END_OF_USER];
 
 /// The largest page that is asked for: the maximum of authentik 2025.12 and later.
 pub const PAGE_SIZE: u32 = 100;
@@ -87,6 +88,8 @@ pub enum Call {
     Me,
     /// The version.
     Version,
+    /// The latest sign-outs.
+    SignOuts,
     /// Ends one session.
     End(SessionId),
     /// Ends all sessions of a user. A call without a user may end everybody's in some version, so it cannot be made.
@@ -103,6 +106,7 @@ impl Call {
             Self::Users { .. } => USERS,
             Self::Me => ME,
             Self::Version => VERSION,
+            Self::SignOuts => EVENTS,
             Self::End(_) => END,
             Self::EndOfUser(_) => END_OF_USER,
         }
@@ -131,6 +135,7 @@ impl Call {
             Self::EndOfUser(user) => {
                 let _ = write!(target, "?user_pks={user}");
             }
+            Self::SignOuts => target.push_str("?actions=logout&ordering=-created&page=1&page_size=100"),
             Self::Me | Self::Version => {}
         }
         (method, target)
@@ -164,6 +169,7 @@ mod tests {
             ),
             (Call::Me, "/api/v3/core/users/me/"),
             (Call::Version, "/api/v3/admin/version/"),
+            (Call::SignOuts, "/api/v3/events/events/?actions=logout&ordering=-created&page=1&page_size=100"),
         ] {
             assert_eq!(call.request(), (Method::GET, target.to_owned()));
             assert!(PAIRS.contains(&call.pair()));

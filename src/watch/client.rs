@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::{SourceToken, Watched};
 use crate::domain::{SessionId, Timestamp};
 use crate::files;
-use crate::watch::answer::{self, Deleted, Me, Page, SeenOwner, SeenSession, SeenUser, Version};
+use crate::watch::answer::{self, Deleted, Me, Page, SeenOwner, SeenSession, SeenSignOut, SeenUser, Version};
 use crate::watch::call::{Call, Order};
 use crate::watch::error::SourceError;
 
@@ -102,6 +102,11 @@ impl Client {
     pub async fn version(&self) -> Timed<String> {
         let Timed { value, took, date } = self.get::<Version>(Call::Version).await;
         Timed { value: value.map(|version| version.version_current), took, date }
+    }
+
+    /// The latest sign-outs in the event log, the last one first.
+    pub async fn sign_outs(&self) -> Timed<Page<SeenSignOut>> {
+        self.get(Call::SignOuts).await
     }
 
     /// Ends a session. An error that [may be done](SourceError::may_be_done) says that the outcome is not known.

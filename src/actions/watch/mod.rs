@@ -8,6 +8,7 @@ mod alerts;
 pub mod end;
 pub mod error;
 pub mod job;
+mod logouts;
 pub mod look;
 pub mod many;
 mod outcome;

@@ -10,6 +10,7 @@ use crate::actions::by::By;
 use crate::actions::sessions::retention;
 use crate::actions::watch::alerts;
 use crate::actions::watch::error::{OWNER, PollError, SESSION, USERS};
+use crate::actions::watch::logouts::EventLog;
 use crate::actions::watch::walk::Walk;
 use crate::domain::source::{CopyState, NAME};
 use crate::domain::{SessionId, Timestamp, secret};
@@ -61,6 +62,8 @@ pub struct Poller {
     pub(super) asked_at: Option<Timestamp>,
     /// Whether the version was asked for since the start: an upgrade of authentik may have changed it.
     has_version: bool,
+    /// When authentik's event log may be asked.
+    pub(super) event_log: EventLog,
     /// How many sessions this poll found that the copy did not have.
     pub(super) new_in_poll: usize,
     /// Whether it was told that the copy is old.

@@ -90,6 +90,9 @@ pub struct World {
     /// Whether the token's owner may see sessions of others.
     pub sees_all: bool,
     pub sees_users: bool,
+    pub sees_events: bool,
+    /// Sign-outs in the event log: user, address, time.
+    pub sign_outs: Vec<(i64, String, Timestamp)>,
     pub is_superuser: bool,
     /// Whether the token is taken.
     pub takes_token: bool,
@@ -158,6 +161,8 @@ impl World {
             }
             Some("core/users/") if !self.sees_users => Reply::json(403, &json!({"detail": DENIED})),
             Some("core/users/") => self.users(&query),
+            Some("events/events/") if !self.sees_events => Reply::json(403, &json!({"detail": DENIED})),
+            Some("events/events/") => self.events(&query),
             Some("core/authenticated_sessions/") => self.list(&query),
             Some(_) => session_of(path).map_or_else(|| Reply::html(404), |uuid| self.one(uuid)),
             None => Reply::html(404),
@@ -255,6 +260,15 @@ impl World {
         self.page(query, rows)
     }
 
+    fn events(&mut self, query: &BTreeMap<String, String>) -> Reply {
+        let own: &[&str] = &["ordering", "page", "page_size", "actions"];
+        self.strange.extend(query.keys().filter(|name| !own.contains(&name.as_str())).cloned());
+        let rows = self.sign_outs.iter().rev().map(|(user, ip, at)| {
+            json!({"user": {"pk": user, "email": "", "username": "x"}, "action": "logout", "client_ip": ip, "created": at, "context": {}})
+        });
+        self.page(query, rows.collect())
+    }
+
     fn page(&self, query: &BTreeMap<String, String>, rows: Vec<Value>) -> Reply {
         let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok()).filter(|number| *number > 0);
         let size = number("page_size").unwrap_or(20).min(self.most);
@@ -337,6 +351,8 @@ impl Authentik {
             slow_ends: Duration::ZERO,
             sees_all: true,
             sees_users: true,
+            sees_events: true,
+            sign_outs: Vec::new(),
             is_superuser: false,
             takes_token: true,
             version: "2026.8.1",
