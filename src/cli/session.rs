@@ -132,7 +132,8 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             let is_filtered = matches!(&which, Which::Matching(filter) if FilterArgs::is_narrow(filter));
             if let (Source::Authentik, Which::Matching(filter)) = (source, &which) {
                 let filter = question::spelled(&app, (**filter).clone()).await?;
-                return source::end_many(&app, ManyEnds { filter, expected: expected_count, comment }, yes).await;
+                let what = ManyEnds { filter, expected: expected_count, comment };
+                return Box::pin(source::end_many(&app, what, yes)).await;
             }
             let ended = match which {
                 Which::Named(ids) => end_named_sessions(&app, &ids, &comment, yes).await?,

@@ -71,7 +71,8 @@ impl Poller {
             .collect();
         let ahead = self.clock_ahead;
         let ours = |out: SeenSignOut| SeenSignOut { created: Timestamp(out.created.0.saturating_sub(ahead)), ..out };
-        Ok(fitting(&sessions, answer.results.into_iter().map(ours).collect()))
+        let sign_outs: Vec<SeenSignOut> = answer.results.into_iter().map(ours).collect();
+        Ok(fitting(&sessions, &sign_outs))
     }
 }
 
@@ -86,7 +87,7 @@ struct Gone {
 
 /// The sessions that sign-outs fit: of the same user, from the same address, since the session was last known to be alive.
 /// Where fewer sign-outs than sessions of a user and an address fit, nobody knows which it was, and none counts.
-fn fitting(gone: &[Gone], sign_outs: Vec<SeenSignOut>) -> HashSet<SessionId> {
+fn fitting(gone: &[Gone], sign_outs: &[SeenSignOut]) -> HashSet<SessionId> {
     let mut alike: HashMap<(i64, Address), Vec<&Gone>> = HashMap::new();
     for session in gone {
         alike.entry((session.user, session.ip)).or_default().push(session);
@@ -115,7 +116,7 @@ mod tests {
         let out =
             |user: i64, from: &str, seconds: i64| SeenSignOut { user: Some(user), client_ip: Some(ip(from)), created: at(seconds) };
         let found = |gone: &[Gone], outs: Vec<SeenSignOut>| {
-            let mut found: Vec<u128> = fitting(gone, outs).into_iter().map(|uuid| uuid.0.as_u128()).collect();
+            let mut found: Vec<u128> = fitting(gone, &outs).into_iter().map(|uuid| uuid.0.as_u128()).collect();
             found.sort_unstable();
             found
         };
