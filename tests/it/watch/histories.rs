@@ -19,7 +19,7 @@ use super::{Watch, session};
 use crate::support::Dice;
 
 fn histories() -> usize {
-    std::env::var("WATCH_HISTORIES").map_or(4, |count| count.parse().expect("WATCH_HISTORIES is a number"))
+    std::env::var("WATCH_HISTORIES").map_or(12, |count| count.parse().expect("WATCH_HISTORIES is a number"))
 }
 
 /// How a history goes.
