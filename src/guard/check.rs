@@ -179,11 +179,13 @@ async fn judged(
     let Some(Judged { application, verdict }) = judge(app, question).await? else { return Ok(answer::forbidden()) };
     // The rules may have changed since the host was looked up.
     let guarded = &Guarded { host: guarded.host.clone(), application };
-    let signed = match &verdict {
-        Verdict::Allowed(caller) => signed(app, &guarded.application, caller).await?,
-        _ => None,
+    let (signed, keys) = match &verdict {
+        Verdict::Allowed(caller) => {
+            let application = &guarded.application;
+            (signed(app, application, caller).await?, identity::told_keys(app, application, words))
+        }
+        _ => (None, String::new()),
     };
-    let keys = identity::told_keys(app, &guarded.application, words);
     let seen = Seen { authorization: foreign_authorization(headers), words, signed: signed.as_deref(), keys: &keys };
     let needs = |lacks| Needs { kind, asked, is_navigation, words, lacks };
     Ok(match &verdict {

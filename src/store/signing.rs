@@ -2,6 +2,7 @@
 //! [`Db::lock_signing_keys`], so that two nodes that start at once make one set.
 
 use crate::domain::Timestamp;
+use crate::domain::signing::KeyTimes;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -23,6 +24,14 @@ pub struct SigningKeyRow {
     pub created_at: Timestamp,
     /// From when it signs.
     pub signs_at: Timestamp,
+}
+
+impl SigningKeyRow {
+    /// Its times.
+    #[must_use]
+    pub fn times(&self) -> KeyTimes {
+        KeyTimes { created_at: self.created_at, signs_at: self.signs_at }
+    }
 }
 
 impl std::fmt::Debug for SigningKeyRow {

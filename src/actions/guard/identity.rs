@@ -9,8 +9,8 @@ use crate::actions::guard::identities::Signed;
 use crate::actions::signing::keyring::KeysError;
 use crate::config::PublicUrl;
 use crate::domain::application::Application;
-use crate::domain::application::guard::Headers;
 use crate::domain::application::values::Identity;
+use crate::domain::guard::identity::are_authentiks;
 use crate::domain::guard::places::Words;
 use crate::domain::signing::identity::{Proved, Said, TYP, claims, timed};
 use crate::domain::signing::{Algorithm, NotSigned, jwt};
@@ -24,8 +24,7 @@ pub fn issuer(url: &PublicUrl, slug: &str) -> String {
 /// Where the keys are published, for an application that is told by authentik's headers; else `""`.
 #[must_use]
 pub fn told_keys(app: &App, application: &Application, words: Words) -> String {
-    let headers = application.guard().map(|guard| &guard.headers);
-    let is_told = matches!((headers, words), (Some(Headers::Authentik), _) | (Some(Headers::ByAddress), Words::Authentik));
+    let is_told = application.guard().is_some_and(|guard| are_authentiks(&guard.headers, words));
     let url = app.config.issuer_url().filter(|_| is_told);
     url.map(|url| format!("{}jwks/", issuer(url, &application.slug))).unwrap_or_default()
 }

@@ -59,7 +59,7 @@ impl KnownKey {
             (is_same && key.public().thumbprint() == row.kid).then_some(key)
         };
         let key = opened().ok_or_else(|| KeysError::Sealed(row.kid.clone()))?;
-        Ok(Self { kid: row.kid.clone(), times: KeyTimes { created_at: row.created_at, signs_at: row.signs_at }, key })
+        Ok(Self { kid: row.kid.clone(), times: row.times(), key })
     }
 
     /// The key itself.

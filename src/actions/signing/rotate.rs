@@ -37,13 +37,17 @@ impl From<StoreError> for RotateError {
 /// [`ActionError::Forbidden`] unless an administrator or auditor asks; when the database does not answer.
 pub async fn list(app: &App, by: By<'_>) -> Result<Vec<(SigningKeyRow, KeyState)>, ActionError> {
     by.must_inspect()?;
-    let (rows, now) = (app.store.read().list_signing_keys().await?, app.clock.now());
+    Ok(stated(app.store.read().list_signing_keys().await?, app.clock.now()))
+}
+
+/// Keys with what each does now.
+fn stated(rows: Vec<SigningKeyRow>, now: Timestamp) -> Vec<(SigningKeyRow, KeyState)> {
     let starts: Vec<Timestamp> = rows.iter().map(|row| row.signs_at).collect();
-    let stated = rows.into_iter().map(|row| {
-        let does = state(KeyTimes { created_at: row.created_at, signs_at: row.signs_at }, &starts, now);
+    let with_state = |row: SigningKeyRow| {
+        let does = state(row.times(), &starts, now);
         (row, does)
-    });
-    Ok(stated.collect())
+    };
+    rows.into_iter().map(with_state).collect()
 }
 
 /// Makes the next set, and gives the instant from which it signs.
@@ -117,12 +121,8 @@ pub async fn keep(app: &App, by: By<'_>) -> Result<(), RotateError> {
     {
         add(app, by, latest, signs_at).await?;
     }
-    let starts: Vec<Timestamp> = rows.iter().map(|row| row.signs_at).collect();
-    let is_over = |row: &&SigningKeyRow| {
-        let times = KeyTimes { created_at: row.created_at, signs_at: row.signs_at };
-        state(times, &starts, now) == KeyState::Over
-    };
-    let over: Vec<String> = rows.iter().filter(is_over).map(|row| row.kid.clone()).collect();
+    let over = stated(rows, now).into_iter().filter(|(_, state)| *state == KeyState::Over);
+    let over: Vec<String> = over.map(|(row, _)| row.kid).collect();
     if !over.is_empty() {
         let removed = app.store.write(move |db| {
             Box::pin(async move {

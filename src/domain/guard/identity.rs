@@ -66,10 +66,16 @@ pub struct SentTo<'a> {
     pub keys: &'a str,
 }
 
+/// Whether headers that are chosen like this have authentik's names at an address.
+#[must_use]
+pub fn are_authentiks(headers: &Headers, words: Words) -> bool {
+    matches!((headers, words), (Headers::Authentik, _) | (Headers::ByAddress, Words::Authentik))
+}
+
 impl SentTo<'_> {
     /// Whether the headers have authentik's names.
     fn is_authentiks(&self) -> bool {
-        matches!((&self.guard.headers, self.words), (Headers::Authentik, _) | (Headers::ByAddress, Words::Authentik))
+        are_authentiks(&self.guard.headers, self.words)
     }
 
     /// The name of the header with the signed identity.
