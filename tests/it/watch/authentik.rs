@@ -79,7 +79,7 @@ pub struct World {
     /// Sessions of another instance, which answers in its place.
     pub other: Option<BTreeMap<SessionId, Session>>,
     pub users: BTreeMap<i64, String>,
-    /// Every session that ever ended.
+    /// Every session that ever ended, here or, by a request, at the other instance.
     pub ended: BTreeSet<SessionId>,
     pub fault: Fault,
     pub end_fault: EndFault,
@@ -177,7 +177,8 @@ impl World {
         };
         if matches!(fault, EndFault::None | EndFault::FailsAfter(_) | EndFault::CutAfter | EndFault::HangsAfter) {
             match &mut self.other {
-                Some(other) => drop(other.remove(&uuid)),
+                // A copy that was empty may have become that of the other instance.
+                Some(other) => self.ended.extend(other.remove(&uuid).map(|_| uuid)),
                 None => self.end(uuid),
             }
         }
