@@ -36,6 +36,8 @@ const CLOCKS: Duration = Duration::from_secs(60);
 const RECOGNIZED_BY: i64 = 8;
 /// Up to how many new sessions are asked for before their page is doubted: some may have ended since.
 const SEEN_AGAIN: usize = 4;
+/// For how long another owner or instance must answer before an empty copy, which cannot recognize it, becomes its own.
+const TAKEN_AFTER: Duration = Duration::from_secs(600);
 /// What has no end.
 const NEVER: Timestamp = Timestamp(253_402_300_799_000_000);
 
@@ -62,6 +64,8 @@ pub struct Poller {
     pub(super) asked_at: Option<Timestamp>,
     /// Whether the version was asked for since the start: an upgrade of authentik may have changed it.
     has_version: bool,
+    /// Who answers for an empty copy in place of the owner that it knows, and since when.
+    stranger: Option<(SeenOwner, Timestamp)>,
     named_at: Option<Timestamp>,
     named_whole_at: Option<Timestamp>,
     /// Up to how many sessions each poll reads all of them; `None`: as is usual.
@@ -211,6 +215,9 @@ impl Poller {
         let status = &self.source()?.status;
         let is_known = (status.owner_pk, status.owner_uid.as_str()) == (owner.pk, owner.uid.as_str());
         let is_first = status.owner_uid.is_empty();
+        if is_known {
+            self.stranger = None;
+        }
         if is_known && self.has_version {
             return Ok(());
         }
@@ -233,10 +240,15 @@ impl Poller {
 
     /// Whether the source shows a session of the copy that is not the owner's own: its UUID is 128 random bits, so that
     /// the source is the one that the copy is of.
+    ///
+    /// # Errors
+    /// As for requests; those of [`Poller::may_take`] where the copy is empty.
     async fn is_recognized(&mut self, app: &App, client: &Client, owner: &SeenOwner) -> Result<bool, PollError> {
         let id = self.source()?.id;
         let known = app.store.read().list_latest_watched(id, owner.pk, RECOGNIZED_BY).await?;
-        let is_empty = known.is_empty();
+        if known.is_empty() {
+            return self.may_take(owner, app.clock.now());
+        }
         for uuid in known {
             match self.ask(app, client, SESSION, client.session(uuid)).await {
                 Ok(_) => return Ok(true),
@@ -244,7 +256,27 @@ impl Poller {
                 Err(error) => return Err(error),
             }
         }
-        Ok(is_empty)
+        Ok(false)
+    }
+
+    /// Whether an empty copy may become that of another owner or instance, which answers at `now`.
+    ///
+    /// # Errors
+    /// [`PollError::Doubt`] until it has answered for [`TAKEN_AFTER`].
+    fn may_take(&mut self, owner: &SeenOwner, now: Timestamp) -> Result<bool, PollError> {
+        let since = match &self.stranger {
+            Some((stranger, since)) if stranger == owner => *since,
+            _ => now,
+        };
+        self.stranger = Some((owner.clone(), since));
+        if now.since(since) >= TAKEN_AFTER {
+            return Ok(true);
+        }
+        Err(PollError::Doubt(
+            "the token or the instance is another one, and the copy has no session to recognize it by; it is taken when it \
+             still answers ten minutes later"
+                .into(),
+        ))
     }
 
     /// Asks for one of the sessions that are new to the copy. Another instance may have answered up to the moment before
