@@ -3,6 +3,7 @@
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::sessions::look::{Watched, find_copied};
 use crate::domain::SessionId;
 use crate::domain::source::NAME;
 use crate::store::watch::asked::AskedEnd;
@@ -15,8 +16,7 @@ use crate::store::watch::sources::SourceRow;
 /// [`ActionError::NotFound`] when there is none, or the caller does not see everybody's sessions.
 pub async fn find(app: &App, by: By<'_>, uuid: SessionId) -> Result<(SourceRow, WatchedRow), ActionError> {
     must_see(by)?;
-    let source = app.store.read().find_source(NAME).await?.ok_or(ActionError::NotFound)?;
-    let row = app.store.read().list_watched(source.id, &[uuid]).await?.into_iter().next().ok_or(ActionError::NotFound)?;
+    let Watched { row, source } = find_copied(app, uuid).await?.ok_or(ActionError::NotFound)?;
     Ok((source, row))
 }
 
