@@ -61,6 +61,9 @@ fn describe() {
     describe_counter!("rollcall_sessions_ended_total", "Sessions that ended, by reason");
     describe_counter!("rollcall_ends_refused_total", "Ends of single sessions that were refused to a token");
     describe_counter!("rollcall_source_ends_total", "Ends of single sessions that a watched authentik was asked for, by outcome");
+    describe_counter!("rollcall_source_alerts_total", "Alerts about a watched authentik, by kind");
+    describe_gauge!("rollcall_source_age_seconds", "How long ago the copy of a watched authentik agreed with it");
+    describe_gauge!("rollcall_source_sessions", "Sessions of a watched authentik that are copied");
     describe_gauge!("rollcall_app_sessions", "Applications that sessions have open now, one for each session and application");
     describe_counter!("rollcall_guard_checks_total", "Checks of reverse proxies, by kind of proxy, outcome and application");
     describe_histogram!("rollcall_guard_seconds", "Checks by kind of proxy: how many, and how long they took");
@@ -142,6 +145,13 @@ pub fn count_check(kind: &'static str, status: u16, application: Option<&str>, t
 pub fn count_source_end(outcome: &'static str) {
     if is_on() {
         counter!("rollcall_source_ends_total", "outcome" => outcome).increment(1);
+    }
+}
+
+/// Counts an alert about a watched authentik.
+pub fn count_source_alert(alert: &'static str) {
+    if is_on() {
+        counter!("rollcall_source_alerts_total", "alert" => alert).increment(1);
     }
 }
 

@@ -90,8 +90,8 @@ pub enum ActionError {
     /// A session of the watched authentik was not ended, or it is not known whether it was.
     #[error(transparent)]
     AtSource(#[from] EndRefusal),
-    /// A filter asks to end sessions that live at the watched authentik.
-    #[error("sessions of authentik cannot be ended by a filter here; nothing was ended")]
+    /// A filter asks to end sessions that live at two places, or at another one than is meant.
+    #[error("sessions of Rollcall and of authentik are ended by one filter each: choose one of the two; nothing was ended")]
     Elsewhere,
     /// A passkey's answer is refused.
     #[error(transparent)]

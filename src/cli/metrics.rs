@@ -13,6 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::watch::status::status;
 use crate::http::listener::Listener;
 use crate::http::serve::{Bounds, Hooks};
 use crate::http::tls::Certificates;
@@ -76,6 +78,14 @@ async fn look(app: &App) {
     gauge!("rollcall_ready").set(if is_ready { 1.0 } else { 0.0 });
     if let Ok(sessions) = app.store.read().count_sessions_of(&CountKey::All).await {
         gauge!("rollcall_sessions").set(as_f64(sessions));
+    }
+    if app.watched.is_some()
+        && let Ok(Some(copy)) = status(app, By::System).await
+    {
+        gauge!("rollcall_source_sessions").set(as_f64(copy.copied));
+        if let Some(age) = copy.age {
+            gauge!("rollcall_source_age_seconds").set(age.as_secs_f64());
+        }
     }
     if let Ok(open) = app.store.long_read(|db| Box::pin(async move { db.count_all_app_sessions().await })).await {
         gauge!("rollcall_app_sessions").set(as_f64(open));

@@ -3,22 +3,26 @@
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::applications::app_sessions;
 use crate::actions::by::By;
 use crate::actions::sessions::end;
+use crate::actions::sessions::end_job::EndTarget;
 use crate::actions::sessions::end_matching;
 use crate::actions::sessions::end_matching::{EndRequest, MAX_COMMENT_LENGTH};
 use crate::actions::sessions::look;
 use crate::actions::sessions::question;
 use crate::actions::sessions::records::{COLUMNS, cell, cells, records};
 use crate::actions::watch;
+use crate::actions::watch::many::ManyEnds;
 use crate::cli::ended::EndedArgs;
 use crate::cli::filters::FilterArgs;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output, source};
 use crate::config::Config;
 use crate::domain::listing::{SessionFilter, Sort};
 use crate::domain::page::Wanted;
+use crate::domain::source::Origin;
 use crate::domain::{Clock, SessionId};
 
 /// What to do with sessions.
@@ -125,6 +129,10 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
                 Which::Named(ids) => end_named_sessions(&app, &ids, &comment, yes).await?,
                 Which::Matching(filter) => {
                     let filter = FilterArgs::look_up(&app, *filter).await?;
+                    if !filter.is_of_rollcall() {
+                        let which = EndTarget::Matching(Box::new(filter));
+                        return Box::pin(source::end_many(&app, ManyEnds { which, expected: expected_count, comment }, yes)).await;
+                    }
                     let what = EndRequest { filter, except: None, expected: expected_count, comment };
                     end_matching_sessions(&app, what, yes).await?
                 }
@@ -160,8 +168,8 @@ impl Which {
             return Err(misused("give UUIDs, or a query: not both"));
         }
         let filter = args.read(Clock::System.now())?;
-        if !filter.is_of_rollcall() {
-            return Err(misused("sessions of authentik cannot be ended by a filter here; nothing was ended"));
+        if filter.source == Some(Origin::All) {
+            return Err(misused(ActionError::Elsewhere.to_string()));
         }
         if filter.is_narrow() == is_everyone {
             return Err(misused("name sessions, or give a query or filters, or --everyone: one of the three"));

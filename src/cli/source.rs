@@ -9,13 +9,15 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::watch::end::end_one;
+use crate::actions::watch::many::{self, JobView, ManyEnds};
 use crate::actions::watch::poller::Poller;
+use crate::actions::watch::run::forever;
 use crate::actions::watch::status::{CopyStatus, status};
-use crate::cli::{Failure, Outcome, output};
+use crate::cli::{Failure, NothingMatched, Outcome, output};
 use crate::config::Config;
 use crate::domain::SessionId;
 use crate::domain::listing::SessionFilter;
-use crate::domain::source::{NOT_REACHED, Origin, ends_doubted};
+use crate::domain::source::{JobState, NOT_REACHED, Origin, ends_doubted};
 
 /// What to do with the watched authentik.
 #[derive(Subcommand)]
@@ -25,6 +27,17 @@ pub(super) enum WatchCommand {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Show the ends of many sessions at authentik of the last day, and how far each is
+    Ends {
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop an end of many sessions at authentik: what ended stays ended, the rest is left alone
+    Stop {
+        /// Which, as `rollcall watch ends` names it
+        name: String,
     },
     /// Poll authentik from here, as a running server does by itself
     Run {
@@ -42,6 +55,11 @@ pub(super) async fn run(config: Config, command: WatchCommand) -> Outcome {
     let app = super::open(config).await?;
     match command {
         WatchCommand::Status { json } => show(&app, json).await,
+        WatchCommand::Ends { json } => list_ends(&app, json).await,
+        WatchCommand::Stop { name } => match many::stop(&app, By::Cli, &name).await {
+            Err(ActionError::NotFound) => Err(format!("no end of many sessions named {name} goes on").into()),
+            stopped => Ok(stopped?),
+        },
         WatchCommand::Run { once: _ } => {
             let mut poller = Poller::default();
             let outcome = poller.poll(&app, By::Cli).await;
@@ -58,6 +76,85 @@ async fn show(app: &App, is_json: bool) -> Outcome {
         return output::line(&record(&found).to_string());
     }
     output::facts(&record(&found))
+}
+
+/// Ends what matches at authentik, and shows the progress. A running server goes on with it when the command is
+/// interrupted.
+pub(super) async fn end_many(app: &App, mut what: ManyEnds, is_sure: bool) -> Outcome {
+    output::say(&before_an_end(app).await?);
+    let count = many::count(app, By::Cli, &what.which).await?;
+    let is_narrow = !many::is_everyone(&what.which);
+    if count == 0 && is_narrow {
+        return Err(NothingMatched("session").into());
+    }
+    if !is_narrow && what.expected.is_none() {
+        return Err(format!("these are all {count} sessions at authentik; add --expected-count {count} to end them").into());
+    }
+    if !is_sure && what.expected.is_none() {
+        if !output::confirm(&format!("End {count} session(s) at authentik?"))? {
+            return Err("nothing was ended".into());
+        }
+        what.expected = Some(count);
+    }
+    let name = many::begin(app, By::Cli, what).await?;
+    output::say(&format!(
+        "rollcall watch stop {name} stops it; where this command is interrupted, a running server goes on with it"
+    ));
+    let mut poller = Poller::default();
+    let view = tokio::select! {
+        view = follow(app, &name) => view?,
+        // An end needs a fresh copy, and no server may run.
+        error = forever(app, By::Cli, &mut poller) => return Err(error.into()),
+    };
+    poller.release(app, By::Cli).await?;
+    output::say(&in_words(&view));
+    if view.job.state == JobState::Done { Ok(()) } else { Err("it did not come to its end".into()) }
+}
+
+/// Shows the progress of a job until it ends.
+async fn follow(app: &App, name: &str) -> Result<JobView, Failure> {
+    let mut said = -1;
+    loop {
+        let view = many::find(app, By::Cli, name).await?;
+        if !view.is_open() {
+            return Ok(view);
+        }
+        if view.done() != std::mem::replace(&mut said, view.done()) {
+            output::say(&format!("{} of {}", view.done(), view.job.total));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn in_words(view: &JobView) -> String {
+    let mut line = format!("{}: ended {} of {} sessions at authentik", view.job.state.as_str(), view.ended, view.job.total);
+    let rest = [(view.gone, "were gone before"), (view.unknown, "are not known"), (view.still_there, "are still there")];
+    line.extend(rest.into_iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("; {count} {words}")));
+    if !view.job.detail.is_empty() {
+        line.push_str("; ");
+        line.push_str(&view.job.detail);
+    }
+    line
+}
+
+async fn list_ends(app: &App, is_json: bool) -> Outcome {
+    for view in many::list(app, By::Cli).await? {
+        let job = &view.job;
+        if is_json {
+            let filter: Value = serde_json::from_str(&job.filter).unwrap_or_default();
+            output::line(
+                &json!({
+                    "name": job.name, "state": job.state.as_str(), "detail": job.detail, "filter": filter, "by": job.actor,
+                    "began": job.began_at, "sessions": job.total, "ended": view.ended, "gone": view.gone, "unknown": view.unknown,
+                    "still_there": view.still_there,
+                })
+                .to_string(),
+            )?;
+        } else {
+            output::line(&format!("{}  {}  by {}  {}", job.name, job.began_at, job.actor, in_words(&view)))?;
+        }
+    }
+    Ok(())
 }
 
 /// What is said before sessions of authentik end.

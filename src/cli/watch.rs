@@ -13,13 +13,14 @@ use crate::store::events::rows::EventRow;
 /// How often the database is polled.
 const PERIOD: Duration = Duration::from_millis(250);
 /// Beginnings and ends of sessions.
-const SHOWN: [EventKind; 7] = [
+const SHOWN: [EventKind; 8] = [
     EventKind::SignIn,
     EventKind::SignOut,
     EventKind::SessionEnded,
     EventKind::SessionExpired,
     EventKind::SessionsEnded,
     EventKind::SourceSessionEnded,
+    EventKind::SourceSessionsEnded,
     EventKind::SourceEndFailed,
 ];
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::http::PublicUrl;
-use crate::config::kinds::{BOOL, DURATION_ABOVE_ZERO, SECRET};
+use crate::config::kinds::{BOOL, DURATION, DURATION_ABOVE_ZERO, SECRET};
 use crate::config::secret::Secret;
 use crate::config::section::{Kind, section};
 use crate::config::{ConfigError, secret_files};
@@ -31,6 +31,22 @@ section! {
         /// The largest part of the time in which a request of Rollcall to authentik may be in flight.
         share: Share = SHARE, default "0.05";
 
+        /// How many sessions a second an end of many sessions ends at authentik at most.
+        ///
+        /// Each end makes authentik tell apps and outposts.
+        ends_per_second: u32 = RATE, default "10";
+
+        /// Whether authentik's event log is asked which of the sessions that ended were signed out of.
+        ///
+        /// With `auto` it is, if the token's owner may read it, and not for an hour after three slow answers.
+        events: EventsMode = EVENTS, default "auto";
+
+        /// How many sessions at authentik a user may have before the event `source_alert` tells; 0: any number.
+        alert_sessions: u32 = COUNT, default "20";
+
+        /// How old the copy may be before the event `source_alert` tells; 0s: any age.
+        alert_age: Duration = DURATION, default "5m";
+
         /// Whether a token of a superuser is taken.
         ///
         /// Such a token can change all of authentik, and Rollcall does not need it.
@@ -55,9 +71,29 @@ const TOKEN: Kind<Secret> = Kind::new("an API token: ASCII letters, digits and s
 })
 .secret();
 
+const RATE: Kind<u32> =
+    Kind::new("a whole number from 1 to 1000", |text| text.parse().ok().filter(|rate| (1..=1000).contains(rate)));
+
+const COUNT: Kind<u32> = Kind::new("a whole number, 0 or more", |text| text.parse().ok());
+
 const SHARE: Kind<Share> = Kind::new("a number above 0 and up to 1, such as 0.05", |text| {
     text.parse().ok().filter(|share| *share > 0.0 && *share <= 1.0).map(Share)
 });
+
+const EVENTS: Kind<EventsMode> = Kind::new("auto or off", |text| match text {
+    "auto" => Some(EventsMode::Auto),
+    "off" => Some(EventsMode::Off),
+    _ => None,
+});
+
+/// Whether the event log of an authentik is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventsMode {
+    /// Where that is permitted and not slow.
+    Auto,
+    /// Never.
+    Off,
+}
 
 /// A part of the time, above 0 and up to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -170,6 +206,14 @@ pub struct Watched {
     pub every: Duration,
     /// The largest part of the time in which a request may be in flight.
     pub share: Share,
+    /// How many ends a second at most, 1 to 1000.
+    pub ends_per_second: u32,
+    /// Whether the event log is asked.
+    pub events: EventsMode,
+    /// How many sessions a user may have without an alert; 0: any number.
+    pub alert_sessions: u32,
+    /// How old the copy may be without an alert; zero: any age.
+    pub alert_age: Duration,
     /// Whether a superuser's token is taken.
     pub allow_superuser: bool,
 }
@@ -190,6 +234,10 @@ impl AuthentikConfig {
             token: SourceToken { secret, file: token_file },
             every: self.every,
             share: self.share,
+            events: self.events,
+            alert_sessions: self.alert_sessions,
+            alert_age: self.alert_age,
+            ends_per_second: self.ends_per_second,
             allow_superuser: self.allow_superuser,
         }))
     }

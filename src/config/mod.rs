@@ -37,7 +37,7 @@ use std::path::PathBuf;
 
 pub use account::AccountConfig;
 pub use api::ApiConfig;
-pub use authentik::{AuthentikConfig, Share, SourceToken, SourceUrl, Watched};
+pub use authentik::{AuthentikConfig, EventsMode, Share, SourceToken, SourceUrl, Watched};
 pub use bootstrap::BootstrapConfig;
 pub use database::{DatabaseConfig, Location, Password, PoolConfig};
 pub use geoip::GeoIpConfig;

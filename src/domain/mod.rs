@@ -35,6 +35,7 @@ pub mod signing;
 pub mod source;
 mod text_serde;
 pub mod totp;
+pub mod travel;
 pub mod typed;
 pub mod user;
 pub mod user_agent;

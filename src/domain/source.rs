@@ -122,10 +122,14 @@ pub enum AskedState {
     Ended,
     /// The session was still there afterwards.
     StillThere,
+    /// It is one of many, and its turn has not come.
+    Waiting,
+    /// It is one of many, and the session had ended before its turn came.
+    Gone,
 }
 
 impl AskedState {
-    const ALL: [Self; 4] = [Self::Sent, Self::Unknown, Self::Ended, Self::StillThere];
+    const ALL: [Self; 6] = [Self::Sent, Self::Unknown, Self::Ended, Self::StillThere, Self::Waiting, Self::Gone];
 
     /// The word that is stored and shown.
     #[must_use]
@@ -135,6 +139,8 @@ impl AskedState {
             Self::Unknown => "unknown",
             Self::Ended => "ended",
             Self::StillThere => "still_there",
+            Self::Waiting => "waiting",
+            Self::Gone => "gone",
         }
     }
 
@@ -147,13 +153,50 @@ impl AskedState {
     /// Whether it is known what became of it.
     #[must_use]
     pub fn is_settled(self) -> bool {
-        matches!(self, Self::Ended | Self::StillThere)
+        matches!(self, Self::Ended | Self::StillThere | Self::Gone)
+    }
+}
+
+/// The state of an end of many sessions of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// It goes on.
+    Running,
+    /// Somebody told it to stop, and it has not stopped so far.
+    Stopping,
+    /// It is through.
+    Done,
+    /// Somebody stopped it.
+    Stopped,
+    /// An error stopped it.
+    Failed,
+}
+
+impl JobState {
+    const ALL: [Self; 5] = [Self::Running, Self::Stopping, Self::Done, Self::Stopped, Self::Failed];
+
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Done => "done",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of that word; `None` when there is none.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
 /// What an end at a source does not reach, as a sentence.
-pub const NOT_REACHED: &str =
-    "Not reached: tokens that apps keep until they expire, refresh tokens, and apps that do not ask authentik.";
+pub const NOT_REACHED: &str = "Not reached: tokens that apps keep (up to the longest access token validity of authentik's providers), refresh tokens, and \
+    apps that do not ask authentik.";
 
 /// What is to be said of ends at this version of authentik, as sentences; `""`: they hold. CVE-2025-29928: before 2024.12.4
 /// and 2025.2.3, authentik with `SESSION_STORAGE=db` went on to accept the cookie of a session that was ended.
@@ -231,6 +274,9 @@ mod tests {
         }
         for state in AskedState::ALL {
             assert_eq!(AskedState::parse(state.as_str()), Some(state));
+        }
+        for state in JobState::ALL {
+            assert_eq!(JobState::parse(state.as_str()), Some(state));
         }
     }
 }

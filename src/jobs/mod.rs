@@ -18,6 +18,7 @@ use crate::actions::upkeep::change_log::ChangeLog;
 use crate::actions::upkeep::dictionary::UnusedAgents;
 use crate::actions::upkeep::pending_ends::Moves;
 use crate::actions::upkeep::{places, sweep, user_agents};
+use crate::actions::watch::job;
 use crate::jobs::every::Runner;
 use crate::store::StoreError;
 
@@ -90,6 +91,9 @@ impl Jobs {
             app,
             |app| async move { end_job::resume(&app, By::System).await },
         );
+        jobs.every(RESUME, "going on with an end of many sessions at authentik", app, |app| async move {
+            job::resume(&app, By::System).await
+        });
         let moves = Arc::new(Moves::default());
         jobs.every(MOVE, "moving ended sessions to the history", app, move |app| {
             let moves = Arc::clone(&moves);

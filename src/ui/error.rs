@@ -304,9 +304,11 @@ impl From<ActionError> for PageError {
                 Self::Conflict("Your password or your second factors changed. Go back, reload the page, and try again.".into())
             }
             ActionError::AtLimit | ActionError::ChooseEnd => Self::AtLimit,
-            ActionError::Busy | ActionError::AtSource(_) => Self::Unavailable,
+            ActionError::Busy => Self::Unavailable,
+            ActionError::AtSource(refusal) => Self::Conflict(format!("Sorry: {refusal}. Nothing was ended.")),
             ActionError::Elsewhere => {
-                let sentence = "Sessions of authentik cannot be ended by a search here.".to_owned();
+                let sentence =
+                    "Sessions of Rollcall and of authentik are not ended by one search: choose one of the two.".to_owned();
                 Self::Mistaken(Mistakes { sentences: vec![sentence], understood: String::new() })
             }
             ActionError::Exists(what) => Self::Conflict(format!("There is {what} already. Go back and take another name.")),

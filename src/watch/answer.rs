@@ -64,6 +64,9 @@ pub struct SeenUser {
     /// Whether they may sign in.
     #[serde(default = "yes")]
     pub is_active: bool,
+    /// Whether they may do everything.
+    #[serde(default)]
+    pub is_superuser: bool,
 }
 
 /// The owner of the token.
@@ -81,6 +84,20 @@ pub struct SeenOwner {
     pub uid: String,
 }
 
+/// A sign-out in the event log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SeenSignOut {
+    /// The primary key of its user; `None`: the event does not say.
+    #[serde(deserialize_with = "pk_of_user")]
+    pub user: Option<i64>,
+    /// The address of the request.
+    #[serde(deserialize_with = "opt_address")]
+    pub client_ip: Option<Address>,
+    /// When.
+    #[serde(deserialize_with = "instant")]
+    pub created: Timestamp,
+}
+
 /// What `core/users/me/` has.
 #[derive(Deserialize)]
 pub(in crate::watch) struct Me {
@@ -92,6 +109,12 @@ pub(in crate::watch) struct Me {
 pub(in crate::watch) struct Version {
     #[serde(deserialize_with = "name")]
     pub version_current: String,
+}
+
+/// What `bulk_delete/` has.
+#[derive(Deserialize)]
+pub(in crate::watch) struct Deleted {
+    pub deleted: u64,
 }
 
 /// Reads an answer.
@@ -131,6 +154,15 @@ fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
 fn opt_instant<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
     let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
     Timestamp::parse(&text).map(Some).ok_or_else(|| de::Error::custom("not an instant"))
+}
+
+/// The primary key in the user of an event, which has what the time of the event knew.
+fn pk_of_user<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    Ok(serde_json::Value::deserialize(from)?.get("pk").and_then(serde_json::Value::as_i64))
+}
+
+fn opt_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Address>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.and_then(|text| Address::parse(&text)))
 }
 
 /// A name as it is stored: without null characters, and cut.

@@ -15,10 +15,12 @@ const SESSION: Pair = (Method::GET, "core/authenticated_sessions/{uuid}/");
 const USERS: Pair = (Method::GET, "core/users/");
 const ME: Pair = (Method::GET, "core/users/me/");
 const VERSION: Pair = (Method::GET, "admin/version/");
+const EVENTS: Pair = (Method::GET, "events/events/");
 const END: Pair = (Method::DELETE, "core/authenticated_sessions/{uuid}/");
+const END_OF_USER: Pair = (Method::DELETE, "core/authenticated_sessions/bulk_delete/");
 
 /// All pairs. What is not a GET ends sessions; nothing else at the source is changed.
-pub const PAIRS: [Pair; 6] = [SESSIONS, SESSION, USERS, ME, VERSION, END];
+pub const PAIRS: [Pair; 8] = [SESSIONS, SESSION, USERS, ME, VERSION, EVENTS, END, END_OF_USER];
 
 /// The largest page that is asked for: the maximum of authentik 2025.12 and later.
 pub const PAGE_SIZE: u32 = 100;
@@ -86,8 +88,12 @@ pub enum Call {
     Me,
     /// The version.
     Version,
+    /// The latest sign-outs.
+    SignOuts,
     /// Ends one session.
     End(SessionId),
+    /// Ends all sessions of a user. A call without a user may end everybody's in some version, so it cannot be made.
+    EndOfUser(i64),
 }
 
 impl Call {
@@ -100,7 +106,9 @@ impl Call {
             Self::Users { .. } => USERS,
             Self::Me => ME,
             Self::Version => VERSION,
+            Self::SignOuts => EVENTS,
             Self::End(_) => END,
+            Self::EndOfUser(_) => END_OF_USER,
         }
     }
 
@@ -124,6 +132,10 @@ impl Call {
                 let rest = "include_groups=false&include_roles=false&ordering=-last_updated";
                 let _ = write!(target, "?{rest}&page={page}&page_size={PAGE_SIZE}");
             }
+            Self::EndOfUser(user) => {
+                let _ = write!(target, "?user_pks={user}");
+            }
+            Self::SignOuts => target.push_str("?actions=logout&ordering=-created&page=1&page_size=100"),
             Self::Me | Self::Version => {}
         }
         (method, target)
@@ -157,12 +169,15 @@ mod tests {
             ),
             (Call::Me, "/api/v3/core/users/me/"),
             (Call::Version, "/api/v3/admin/version/"),
+            (Call::SignOuts, "/api/v3/events/events/?actions=logout&ordering=-created&page=1&page_size=100"),
         ] {
             assert_eq!(call.request(), (Method::GET, target.to_owned()));
             assert!(PAIRS.contains(&call.pair()));
         }
         let end = Call::End(uuid).request();
         assert_eq!(end, (Method::DELETE, "/api/v3/core/authenticated_sessions/50499c33-bd55-4ced-8916-e466275b4b73/".to_owned()));
+        let all = Call::EndOfUser(7).request();
+        assert_eq!(all, (Method::DELETE, "/api/v3/core/authenticated_sessions/bulk_delete/?user_pks=7".to_owned()));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::{SourceToken, Watched};
 use crate::domain::{SessionId, Timestamp};
 use crate::files;
-use crate::watch::answer::{self, Me, Page, SeenOwner, SeenSession, SeenUser, Version};
+use crate::watch::answer::{self, Deleted, Me, Page, SeenOwner, SeenSession, SeenSignOut, SeenUser, Version};
 use crate::watch::call::{Call, Order};
 use crate::watch::error::SourceError;
 
@@ -104,9 +104,21 @@ impl Client {
         Timed { value: value.map(|version| version.version_current), took, date }
     }
 
+    /// The latest sign-outs in the event log, the last one first.
+    pub async fn sign_outs(&self) -> Timed<Page<SeenSignOut>> {
+        self.get(Call::SignOuts).await
+    }
+
     /// Ends a session. An error that [may be done](SourceError::may_be_done) says that the outcome is not known.
     pub async fn end(&self, uuid: SessionId) -> Timed<()> {
         self.ask(Call::End(uuid), |reply| if reply.status == StatusCode::NO_CONTENT { Ok(()) } else { Err(refusal(reply)) }).await
+    }
+
+    /// Ends all sessions of a user, and gives how many objects the version says that it deleted. An error that
+    /// [may be done](SourceError::may_be_done) says that the outcome is not known.
+    pub async fn end_of_user(&self, user: i64) -> Timed<u64> {
+        let Timed { value, took, date } = self.get::<Deleted>(Call::EndOfUser(user)).await;
+        Timed { value: value.map(|deleted| deleted.deleted), took, date }
     }
 
     /// Sends a request and reads the JSON of the answer.

@@ -2,6 +2,8 @@
 //! who does it is called here by somebody without rights, on what is somebody else's; one that does not say it has its
 //! reason in [`DOORS`]. A new one that is in neither fails the test.
 
+mod doors;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::path::Path;
@@ -31,13 +33,14 @@ use rollcall::actions::upkeep::change_log::ChangeLog;
 use rollcall::actions::upkeep::dictionary::UnusedAgents;
 use rollcall::actions::upkeep::pending_ends::Moves;
 use rollcall::actions::upkeep::{places, sweep, user_agents};
-use rollcall::actions::watch::look as watch_look;
 use rollcall::actions::watch::{end::end_one, error::PollError, poller::Poller, run::forever, status::status};
+use rollcall::actions::watch::{job, look as watch_look, many};
 use rollcall::actions::{clock, import, policies, tokens};
 use rollcall::domain::application::host::Host;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::listing::SessionFilter;
 use rollcall::domain::policy::{Policy, StoredLimits};
+use rollcall::domain::source::Origin;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Methods, Permission, PlainSecret, SessionId};
 use rollcall::store::applications::app_sessions::AppSessionFilter;
@@ -46,64 +49,10 @@ use rollcall::store::people::users::{NewUser, Rights, UserRow};
 
 use serde_json::json;
 
+use self::doors::DOORS;
 use crate::applications::{add, open, server, token_request};
 use crate::support::TestApp;
 use crate::support::app::TestUser;
-
-/// Public functions that take no caller, and why they need none.
-const DOORS: &[(&str, &str)] = &[
-    ("app.rs start", "the process starts"),
-    ("app.rs start_on", "the process starts"),
-    ("applications/passwords.rs app_password", "the app password is the right"),
-    ("backup/make.rs last", "a read for `rollcall check` and the metrics"),
-    ("batching.rs ask", "runs what an action asks"),
-    ("clock.rs find_note", "a read for `rollcall check`, of a database without an App"),
-    ("guard/check.rs check", "judges by the app key or the app password"),
-    ("guard/check.rs too_large", "the event of a check that was judged"),
-    ("guard/identity.rs signed", "the check let the caller in"),
-    ("guard/probes.rs keep", "the proof by the instance key is the right"),
-    ("guard/recent.rs applications", "what the guard decides by"),
-    ("guard/recent.rs now", "what the guard decides by"),
-    ("guard/recent.rs of_host", "what the guard decides by"),
-    ("guard/tickets.rs holder", "the app key is the right"),
-    ("guard/tickets.rs redeem", "the ticket is the right"),
-    ("people/passwords.rs hash", "computes"),
-    ("people/passwords.rs verify", "computes"),
-    ("people/users.rs find_link", "the link is the right"),
-    ("people/users.rs redeem_link", "the link is the right"),
-    ("policies.rs limits", "a read, for a session that begins"),
-    ("sessions/bulk_end.rs move_some", "moves what ended already; the command line waits for it"),
-    ("sessions/check.rs check", "the session key is the right"),
-    ("sessions/check.rs check_without_use", "the session key is the right"),
-    ("sessions/end.rs sign_out", "the session key is the right"),
-    ("sessions/end_jobs.rs stop", "the process stops"),
-    ("sessions/end_job.rs find", "takes the user who began it, and gives nobody else's"),
-    ("sessions/look.rs find_copied", "a read of the copy, for the command line and for `find_watched`"),
-    ("sessions/question.rs spelled", "reads names of browsers, systems and devices"),
-    ("sessions/records.rs ended_records", "formats rows that its caller may see"),
-    ("sessions/records.rs records", "formats rows that its caller may see"),
-    ("sessions/touch.rs flush", "writes what `check` noted"),
-    ("sessions/watch.rs wait", "waits"),
-    ("sign_in/begin.rs begin", "the proof is the right"),
-    ("sign_in/factors.rs check_code", "the proof of the password is the right"),
-    ("sign_in/guesses.rs give_back_concurrently", "the guess that was taken is the right"),
-    ("sign_in/guesses.rs is_worth_telling", "a limit"),
-    ("sign_in/guesses.rs known_device", "the browser's secret is the right"),
-    ("sign_in/guesses.rs settle", "the guess that was taken is the right"),
-    ("sign_in/guesses.rs take", "a limit"),
-    ("sign_in/passkeys/mod.rs list", "a read, for pages of its owner and of administrators"),
-    ("sign_in/passkeys/mod.rs options_for", "options for a browser; the caller proved which user it is"),
-    ("sign_in/passkeys/mod.rs prove_alone", "proves"),
-    ("sign_in/passkeys/mod.rs prove_by", "proves"),
-    ("sign_in/proof.rs find", "the ticket is the right"),
-    ("sign_in/proof.rs remember", "the proof is the right"),
-    ("sign_in/proof.rs take", "the ticket is the right"),
-    ("sign_in/prove.rs prove_password", "proves"),
-    ("sign_in/prove.rs start_session", "the proof is the right"),
-    ("signing/keyring.rs keys", "what a check signs with"),
-    ("signing/keyring.rs now", "what is published"),
-    ("watch/status.rs read", "how old the copy is, for lists whose callers may see all sessions"),
-];
 
 /// The public asynchronous functions below `src/actions`, as file and name, with what they take.
 fn actions() -> BTreeMap<String, String> {
@@ -290,11 +239,21 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("people/bootstrap.rs run", bootstrap::run(server, by));
     let mut poller = Poller::default();
     call!("watch/poller.rs poll", poller.poll(server, by));
+    call!("watch/tell.rs alert_of_age", poller.alert_of_age(server, by, Duration::ZERO));
     call!("watch/poller.rs release", poller.release(server, by));
     call!("watch/run.rs forever", async { Err::<(), _>(forever(server, by, &mut poller).await) });
     call!("watch/status.rs status", status(server, by));
     call!("watch/look.rs find", watch_look::find(server, by, session));
     call!("watch/look.rs find_asked", watch_look::find_asked(server, by, session));
+    let of_authentik =
+        || EndTarget::Matching(Box::new(SessionFilter { source: Some(Origin::Authentik), ..SessionFilter::default() }));
+    let many_ends = || many::ManyEnds { which: of_authentik(), expected: Some(0), comment: String::new() };
+    call!("watch/many.rs begin", many::begin(server, by, many_ends()));
+    call!("watch/many.rs count", many::count(server, by, &of_authentik()));
+    call!("watch/many.rs find", many::find(server, by, "a job"));
+    call!("watch/many.rs list", many::list(server, by));
+    call!("watch/many.rs stop", many::stop(server, by, "a job"));
+    call!("watch/job.rs resume", job::resume(server, by));
     call!("watch/end.rs end_one", end_one(server, by, session, ""));
     let change = UserChange { name: Some("Changed".into()), ..UserChange::default() };
     call!("people/changes.rs change", changes::change(server, by, alice.id, change));
@@ -418,14 +377,16 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
     let rights = Rights { may_view_sessions: true, may_delete_sessions: true, ..Rights::default() };
     let called = call_all(&app, &principal(&mallory, rights), &row, session).await;
     let done: Vec<_> = called.iter().filter(|(_, is_refused)| !**is_refused).map(|(name, _)| *name).collect();
-    let is_of_sessions = |name: &str| name.starts_with("sessions/") || name.starts_with("applications/app_sessions.rs");
+    let is_of_sessions = |name: &str| {
+        name.starts_with("sessions/") || name.starts_with("applications/app_sessions.rs") || name == "watch/many.rs list"
+    };
     assert!(done.iter().all(|name| is_of_sessions(name)), "{done:?}");
     assert!(called["sessions/look.rs rename"], "a session is named by its owner alone");
 });
 
 db_test!(an_auditor_reads_and_does_nothing, |db| async move {
     /// What only reads.
-    const READS: [&str; 16] = [
+    const READS: [&str; 17] = [
         "applications/access.rs check",
         "applications/access.rs list_allowed",
         "applications/app_sessions.rs list",
@@ -441,6 +402,7 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
         "sessions/look.rs find_details",
         "signing/rotate.rs list",
         "tokens/mod.rs look",
+        "watch/many.rs list",
         "watch/status.rs status",
     ];
     let app = server(db).await;

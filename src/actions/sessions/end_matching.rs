@@ -105,7 +105,7 @@ pub async fn end_matching(app: &App, by: By<'_>, what: EndRequest) -> Result<u64
     end_all_matching(app, what, &by.actor()).await
 }
 
-/// Sessions of the watched authentik are not ended by a filter.
+/// Sessions of the watched authentik are ended there ([`crate::actions::watch::many`]).
 ///
 /// # Errors
 /// [`ActionError::Elsewhere`].

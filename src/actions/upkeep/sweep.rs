@@ -13,7 +13,7 @@ use crate::config::KNOWN_DEVICE_LIVES;
 /// it.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Ends expired sessions, and removes old end jobs, settled ends at a source, expired pending sign-ins and challenges, and
+/// Ends expired sessions, and removes old end jobs, ends at a source that were settled, expired pending sign-ins and challenges, and
 /// known browsers that no sign-in used for [`KNOWN_DEVICE_LIVES`]. Returns how many sessions ended.
 /// Does nothing while the clock is [in doubt](clock::doubt).
 ///
@@ -32,6 +32,7 @@ pub async fn run(app: &App, by: By<'_>) -> Result<u64, ActionError> {
         Box::pin(async move {
             db.delete_expired_challenges(now).await?;
             db.delete_old_end_jobs(now).await?;
+            db.delete_old_source_jobs(now).await?;
             db.delete_old_asked_ends(now).await?;
             db.delete_unused_known_devices(now.minus(KNOWN_DEVICE_LIVES)).await?;
             db.delete_expired_pending_sign_ins(now).await

@@ -43,17 +43,11 @@ pub async fn end_one(app: &App, by: By<'_>, uuid: SessionId, comment: &str) -> R
         count_end(app, who, source.id.burst_key(row.session.user_pk), actor).await?;
     }
     read_afresh(client, uuid, row.session.user_pk).await?;
-    let (actor, now, id) = (by.actor(), app.clock.now(), source.id);
-    let ask = NewAsk {
-        by: actor.id,
-        actor: actor.name.clone(),
-        ip: actor.ip.map(|ip| ip.to_string()).unwrap_or_default(),
-        request_id: actor.request_id.clone(),
-        comment: comment.to_owned(),
-    };
+    let (ask, now, id) = (NewAsk::of(&by.actor(), comment), app.clock.now(), source.id);
+    let these = (uuid, row.session.user_pk);
     let asked = app.store.write(move |db| {
         Box::pin(async move {
-            let is_new = db.ask_end(id, uuid, &ask, now).await?;
+            let is_new = db.ask_end(id, these, &ask, now).await?;
             Ok::<_, StoreError>(if is_new { db.find_asked_end(id, uuid).await? } else { None })
         })
     });
@@ -90,7 +84,7 @@ pub(super) fn must_be_fresh(app: &App, source: &SourceRow) -> Result<(), EndRefu
 }
 
 /// Reads the session once more: authentik must have it, and as the same user's.
-async fn read_afresh(client: &Client, uuid: SessionId, user: i64) -> Result<(), ActionError> {
+pub(super) async fn read_afresh(client: &Client, uuid: SessionId, user: i64) -> Result<(), ActionError> {
     match client.session(uuid).await.value {
         Ok(seen) if (seen.uuid, seen.user) == (uuid, user) => Ok(()),
         Ok(_) => Err(EndRefusal::Unusable("it has the session as another user's".into()).into()),
@@ -104,7 +98,7 @@ async fn read_afresh(client: &Client, uuid: SessionId, user: i64) -> Result<(), 
 }
 
 /// Sends the request, reads the session back, and writes the outcome down.
-async fn send(app: &App, source: &SourceRow, asked: &AskedEnd) -> Result<(), ActionError> {
+pub(super) async fn send(app: &App, source: &SourceRow, asked: &AskedEnd) -> Result<(), ActionError> {
     let outcome = send_and_settle(app, source, asked).await;
     metrics::count_source_end(match &outcome {
         Ok(()) => "ended",
@@ -122,12 +116,12 @@ async fn send_and_settle(app: &App, source: &SourceRow, asked: &AskedEnd) -> Res
     if let Err(error) = &sent
         && !error.may_be_done()
     {
-        let id = asked.id;
-        let forgotten: Result<(), StoreError> =
-            app.store.write(move |db| Box::pin(async move { db.forget_asked_end(id).await })).await;
-        forgotten?;
+        let (id, is_gone, now) = (asked.id, *error == SourceError::Missing, app.clock.now());
+        let given_up: Result<(), StoreError> =
+            app.store.write(move |db| Box::pin(async move { db.give_up_asked_end(id, is_gone, now).await })).await;
+        given_up?;
         // It is gone already, and the poller finds out why.
-        return Err(if *error == SourceError::Missing { ActionError::NotFound } else { EndRefusal::of(error.clone()).into() });
+        return Err(if is_gone { ActionError::NotFound } else { EndRefusal::of(error.clone()).into() });
     }
     let seen = client.session(asked.uuid).await.value;
     match (sent, seen) {

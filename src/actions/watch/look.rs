@@ -32,7 +32,7 @@ pub async fn find_asked(app: &App, by: By<'_>, uuid: SessionId) -> Result<(Sourc
 }
 
 /// Lets those pass who see everybody's sessions: no user of Rollcall has one at the source.
-fn must_see(by: By<'_>) -> Result<(), ActionError> {
+pub(super) fn must_see(by: By<'_>) -> Result<(), ActionError> {
     match by {
         By::Principal(who, _) => who.must_see_all().map_err(|_| ActionError::NotFound),
         By::Cli | By::System => Ok(()),

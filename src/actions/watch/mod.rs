@@ -4,9 +4,14 @@
 //! The rule that everything here keeps: a session counts as ended only when authentik itself said so twice, while
 //! it showed a session of somebody else before, between and after (`settle.rs`). All else leaves the copy as it is.
 
+mod alerts;
 pub mod end;
 pub mod error;
+mod event_log;
+pub mod job;
+mod logouts;
 pub mod look;
+pub mod many;
 mod outcome;
 pub mod poller;
 mod record;
@@ -15,4 +20,5 @@ pub mod run;
 pub mod search;
 mod settle;
 pub mod status;
+mod tell;
 mod walk;

@@ -1,6 +1,7 @@
 //! Ends whose outcome is not known: the process that sent them is gone, or there was no answer. The poller asks for the
 //! session until authentik says what became of it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::actions::app::App;
@@ -25,7 +26,7 @@ impl Poller {
             match self.is_gone(app, client, asked.uuid).await {
                 Ok(Some(true)) => {
                     self.identify(app, client).await?;
-                    self.end(app, vec![asked.uuid]).await?;
+                    self.end(app, vec![asked.uuid], &HashSet::new()).await?;
                 }
                 // A request that was given up may still be worked on.
                 Ok(Some(false)) if asked.sent_at <= before => self.still_there(app, asked).await?,

@@ -8,7 +8,9 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::sessions::retention;
+use crate::actions::watch::alerts::Seen;
 use crate::actions::watch::error::{OWNER, PollError, SESSION, USERS};
+use crate::actions::watch::event_log::EventLog;
 use crate::actions::watch::walk::Walk;
 use crate::domain::source::{CopyState, NAME};
 use crate::domain::{SessionId, Timestamp, secret};
@@ -66,6 +68,12 @@ pub struct Poller {
     has_version: bool,
     /// Who answers for an empty copy in place of the owner that it knows, and since when.
     stranger: Option<(SeenOwner, Timestamp)>,
+    /// When authentik's event log may be asked.
+    pub(super) event_log: EventLog,
+    /// How many sessions this poll found that the copy did not have.
+    pub(super) new_in_poll: usize,
+    /// Whether it was told that the copy is old.
+    pub(super) was_told_old: bool,
     named_at: Option<Timestamp>,
     named_whole_at: Option<Timestamp>,
     /// Up to how many sessions each poll reads all of them; `None`: as is usual.
@@ -95,16 +103,21 @@ impl Poller {
 
     async fn poll_held(&mut self, app: &App, client: &Client) -> Result<(), PollError> {
         let began = app.clock.now();
+        self.new_in_poll = 0;
         self.identify(app, client).await?;
         let total = self.read_latest(app, client).await?;
         self.settle_asked(app, client).await?;
         self.name_users(app, client, began).await?;
         let missing = self.find_missing(app, client, total).await?;
         self.settle(app, client, &missing).await?;
+        if self.source()?.status.swept_at != Timestamp(0) {
+            self.alert_of_many_new(app).await?;
+        }
         let walked = self.walked.take();
         let status = &mut self.source()?.status;
         status.swept_at = walked.unwrap_or(status.swept_at);
         status.seen_at = began;
+        self.was_told_old = false;
         Ok(())
     }
 
@@ -221,11 +234,7 @@ impl Poller {
         if is_known && self.has_version {
             return Ok(());
         }
-        // Asked once more: the instance may have changed again while its sessions were looked for.
-        if !is_known
-            && !is_first
-            && (!self.is_recognized(app, client, &owner).await? || self.ask(app, client, OWNER, client.owner()).await? != owner)
-        {
+        if !is_known && !is_first && !self.is_recognized(app, client, &owner).await? {
             return Err(PollError::Doubt(
                 "the token or the instance is another one, and none of the sessions that were copied is visible to it".into(),
             ));
@@ -239,7 +248,8 @@ impl Poller {
     }
 
     /// Whether the source shows a session of the copy that is not the owner's own: its UUID is 128 random bits, so that
-    /// the source is the one that the copy is of.
+    /// the source is the one that the copy is of. The owner is asked for once more between two looks at the session: the
+    /// instances may change places while they are asked.
     ///
     /// # Errors
     /// As for requests; those of [`Poller::may_take`] where the copy is empty.
@@ -247,16 +257,28 @@ impl Poller {
         let id = self.source()?.id;
         let known = app.store.read().list_latest_watched(id, owner.pk, RECOGNIZED_BY).await?;
         if known.is_empty() {
-            return self.may_take(owner, app.clock.now());
+            return Ok(self.may_take(owner, app.clock.now())? && self.is_still(app, client, owner).await?);
         }
         for uuid in known {
-            match self.ask(app, client, SESSION, client.session(uuid)).await {
-                Ok(_) => return Ok(true),
-                Err(PollError::Source { error: SourceError::Missing, .. }) => {}
-                Err(error) => return Err(error),
+            if self.shows(app, client, uuid).await? {
+                return Ok(self.is_still(app, client, owner).await? && self.shows(app, client, uuid).await?);
             }
         }
         Ok(false)
+    }
+
+    /// Whether this owner answers still.
+    async fn is_still(&mut self, app: &App, client: &Client, owner: &SeenOwner) -> Result<bool, PollError> {
+        Ok(self.ask(app, client, OWNER, client.owner()).await? == *owner)
+    }
+
+    /// Whether the source shows a session.
+    async fn shows(&mut self, app: &App, client: &Client, uuid: SessionId) -> Result<bool, PollError> {
+        match self.ask(app, client, SESSION, client.session(uuid)).await {
+            Ok(_) => Ok(true),
+            Err(PollError::Source { error: SourceError::Missing, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether an empty copy may become that of another owner or instance, which answers at `now`.
@@ -286,10 +308,8 @@ impl Poller {
     /// [`PollError::Doubt`] when none of them is there.
     async fn see_again(&mut self, app: &App, client: &Client, new: &[SessionId]) -> Result<(), PollError> {
         for uuid in new.iter().take(SEEN_AGAIN) {
-            match self.ask(app, client, SESSION, client.session(*uuid)).await {
-                Ok(_) => return Ok(()),
-                Err(PollError::Source { error: SourceError::Missing, .. }) => {}
-                Err(error) => return Err(error),
+            if self.shows(app, client, *uuid).await? {
+                return Ok(());
             }
         }
         Err(PollError::Doubt("authentik showed new sessions, and none of them is there a moment later".into()))
@@ -326,6 +346,10 @@ impl Poller {
             .filter(|session| is_taken.insert(session.uuid))
             .collect();
         let now = app.clock.now();
+        self.new_in_poll += changed.iter().filter(|session| !known.contains_key(&session.uuid)).count();
+        // In the first copy, everything is new.
+        let (source, most) = (self.source()?.clone(), client.source().alert_sessions);
+        let is_judged = source.status.swept_at != Timestamp(0);
         if !changed.is_empty() {
             let app_too = app.clone();
             let written = app.store.write(move |db| {
@@ -346,6 +370,10 @@ impl Poller {
                             }
                         };
                         rows.push((session, key));
+                    }
+                    if is_judged {
+                        let seen = Seen { app: &app_too, source: &source, rows: &rows, known: &known, most, now };
+                        db.insert_events(&seen.alerts(db).await?).await?;
                     }
                     db.keep_watched(id, &rows, now).await
                 })
@@ -412,7 +440,8 @@ impl Poller {
 }
 
 fn named(seen: SeenUser) -> SourceUser {
-    SourceUser { pk: seen.pk, username: seen.username, name: seen.name, is_active: seen.is_active }
+    let SeenUser { pk, username, name, is_active, is_superuser } = seen;
+    SourceUser { pk, username, name, is_active, is_superuser }
 }
 
 /// Holds for a source whose row is not there any more.

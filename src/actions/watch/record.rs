@@ -85,7 +85,7 @@ fn event(content: EventContent, source: &SourceRow, row: &WatchedRow, asked: &As
         ip: asked.ip.clone(),
         request_id: asked.request_id.clone(),
         session: Some(row.session.uuid),
-        parent: None,
+        parent: asked.event,
         application: String::new(),
     }
 }

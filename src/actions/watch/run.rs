@@ -44,6 +44,10 @@ pub async fn forever(app: &App, by: By<'_>, poller: &mut Poller) -> PollError {
                 wait_after(failures)
             }
         };
+        let most = app.watched.as_ref().map_or(Duration::ZERO, |client| client.source().alert_age);
+        if let Err(error) = poller.alert_of_age(app, by, most).await {
+            tracing::warn!(%error, "an alert about authentik was not written; the next poll tries again");
+        }
         tokio::time::sleep(wait.max(SHORTEST_WAIT)).await;
     }
 }

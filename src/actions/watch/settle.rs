@@ -4,12 +4,14 @@
 //! two requests or more hides that one, too. Where many are missing at once, the answer is believed only when it is
 //! the same a minute later.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::actions::app::App;
 use crate::actions::watch::error::{PollError, SESSION, USERS};
 use crate::actions::watch::poller::Poller;
 use crate::actions::watch::record::end_in;
+use crate::domain::event::SourceAlert;
 use crate::domain::source::are_many;
 use crate::domain::{EndReason, SessionId, Timestamp};
 use crate::store::StoreError;
@@ -42,8 +44,9 @@ impl Poller {
                 }
             }
             if !gone.is_empty() {
+                let signed_out = self.signed_out(app, client, &gone).await?;
                 self.identify(app, client).await?;
-                self.end(app, gone).await?;
+                self.end(app, gone, &signed_out).await?;
             }
         }
         Ok(())
@@ -51,7 +54,12 @@ impl Poller {
 
     /// Many are missing at once: lets them pass when they have been for a minute, and the token still has its rights.
     async fn must_be_certain(&mut self, app: &App, client: &Client, missing: usize, copied: usize) -> Result<(), PollError> {
-        let (now, since) = (app.clock.now(), *self.many_since.get_or_insert(app.clock.now()));
+        let now = app.clock.now();
+        let is_news = self.many_since.is_none();
+        let since = *self.many_since.get_or_insert(now);
+        if is_news {
+            self.alert(app, SourceAlert::ManyGone, format!("{missing} of {copied} sessions are missing at once")).await?;
+        }
         // A role that lost its permission to see users has most likely lost the other one, too.
         self.ask(app, client, USERS, client.users(1)).await?;
         if now.since(since) >= DOUBTED {
@@ -122,7 +130,7 @@ impl Poller {
     }
 
     /// Moves sessions to the history.
-    pub(super) async fn end(&mut self, app: &App, gone: Vec<SessionId>) -> Result<(), PollError> {
+    pub(super) async fn end(&mut self, app: &App, gone: Vec<SessionId>, signed_out: &HashSet<SessionId>) -> Result<(), PollError> {
         let (source, now) = (self.source()?.clone(), app.clock.now());
         let source_now = Timestamp(now.0.saturating_add(self.clock_ahead));
         let rows = app.store.read().list_watched(source.id, &gone).await?;
@@ -131,7 +139,12 @@ impl Poller {
             .map(|uuid| {
                 let row = rows.iter().find(|row| row.session.uuid == uuid);
                 let is_over = row.is_some_and(|row| row.session.expires_at <= source_now);
-                (uuid, if is_over { EndReason::Expired } else { EndReason::Gone })
+                let reason = match (signed_out.contains(&uuid), is_over) {
+                    (true, _) => EndReason::SignedOut,
+                    (false, true) => EndReason::Expired,
+                    (false, false) => EndReason::Gone,
+                };
+                (uuid, reason)
             })
             .collect();
         let written = app.store.write(move |db| Box::pin(async move { end_in(db, &source, &ended, now).await }));

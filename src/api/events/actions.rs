@@ -123,7 +123,7 @@ fn said(kind: &str) -> (EventActions, &'static str, Option<Model>) {
         "sign_in" => (A::Login, AUTH, None),
         "sign_in_failed" | "sign_in_refused" | "factor_failed" => (A::LoginFailed, AUTH, None),
         "sign_out" => (A::Logout, AUTH, None),
-        "sign_in_limited" | "ends_refused" | "token_reused" => (A::SuspiciousRequest, AUTH, None),
+        "sign_in_limited" | "ends_refused" | "token_reused" | "source_alert" => (A::SuspiciousRequest, AUTH, None),
         "password_set" => (A::PasswordSet, AUTH, None),
         "application_opened" => (A::AuthorizeApplication, "authentik.providers.oauth2.views.authorize", None),
         "identity_too_large" => (A::ConfigurationError, "authentik.events.models", None),

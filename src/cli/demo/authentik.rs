@@ -18,15 +18,15 @@ use crate::actions::tokens::TokenRequest;
 use crate::actions::{import, tokens};
 use crate::cli::Failure;
 use crate::cli::demo::people::{ADDRESSES, AGENTS, PEOPLE, people_and_sessions};
-use crate::config::{Config, Location, Secret, Share, SourceToken, SourceUrl, Watched};
+use crate::config::{Config, EventsMode, Location, Secret, Share, SourceToken, SourceUrl, Watched};
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
 use crate::domain::page::Wanted;
 use crate::domain::scope::Scopes;
-use crate::domain::user::TokenIntent;
+use crate::domain::user::{Permission, TokenIntent};
 use crate::domain::{Clock, SessionId, secret};
 use crate::server;
 
-/// The owner of the token, who sees everything and changes nothing.
+/// The owner of the token, who sees everything, and may end sessions.
 const OWNER: &str = "rollcall";
 /// How often somebody signs in or out there.
 const PERIOD: Duration = Duration::from_secs(3);
@@ -60,7 +60,10 @@ impl MadeUp {
         config.database = Location::Sqlite(config.data_dir.join("authentik.db"));
         config.watched = None;
         let app = App::start(config, Clock::guarded()).await?;
-        let owner = json!({"kind": "user", "id": PEOPLE.len() + 1, "username": OWNER, "name": "Rollcall", "is_auditor": true});
+        let rights = [Permission::ViewSessions, Permission::DeleteSessions].map(Permission::as_str);
+        let owner = json!({
+            "kind": "user", "id": PEOPLE.len() + 1, "username": OWNER, "name": "Rollcall", "is_auditor": true, "permissions": rights,
+        });
         let lines = format!("{owner}\n{}", people_and_sessions(app.clock.now(), None, false)?);
         let done = import::run(&app, By::System, Box::new(read(lines)), false, Box::new(|_| {})).await?;
         let owner = users::find(&app, By::System, OWNER).await?;
@@ -94,6 +97,10 @@ impl MadeUp {
             token: SourceToken::given(Secret(self.token.clone())),
             every: EVERY,
             share: Share::ALL,
+            ends_per_second: 10,
+            events: EventsMode::Auto,
+            alert_sessions: 20,
+            alert_age: Duration::from_secs(300),
             allow_superuser: false,
         })
     }

@@ -7,7 +7,7 @@
 mod parts;
 pub mod text;
 
-pub use parts::{ConfirmedBy, FailedStage, GuessLimit, SignInRefusal};
+pub use parts::{ConfirmedBy, FailedStage, GuessLimit, SignInRefusal, SourceAlert};
 
 use std::collections::BTreeMap;
 
@@ -145,12 +145,34 @@ event_kinds! {
         /// Why, as a comment of the person who ended it, or `""`.
         comment: String,
     }
+    /// Many sessions of a watched authentik were ended from here. The events of the single ends are its parts.
+    SourceSessionsEnded = "source_sessions_ended" {
+        /// The name of the source.
+        source: String,
+        /// Which sessions.
+        filter: FilterTerms,
+        /// How many there were when it began.
+        expected: u64,
+        /// How many ended; null while it goes on.
+        count: Option<u64>,
+        /// Why, as a comment of the person who ended them, or `""`.
+        comment: String,
+    }
     /// A session of a watched authentik was to be ended from here, and was still there afterwards.
     SourceEndFailed = "source_end_failed" {
         /// The name of the source.
         source: String,
         /// What went wrong, in words.
         why: String,
+    }
+    /// Something at a watched authentik deserves a look.
+    SourceAlert = "source_alert" {
+        /// The name of the source.
+        source: String,
+        /// What.
+        alert: SourceAlert,
+        /// More about it, in words.
+        detail: String,
     }
     /// A session expired.
     SessionExpired = "session_expired" {}

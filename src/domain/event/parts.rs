@@ -1,4 +1,4 @@
-//! Words in the content of events about sign-ins.
+//! Words in the content of events.
 
 use serde::{Deserialize, Serialize};
 
@@ -61,4 +61,44 @@ pub enum SignInRefusal {
     /// The user has as many sessions as the policy allows.
     #[default]
     LimitReached,
+}
+
+/// What an alert about a watched authentik is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceAlert {
+    /// A user has a session in a country where none of their sessions was.
+    #[default]
+    NewCountry,
+    /// A user has a session in a network where none of their sessions was.
+    NewNetwork,
+    /// Two sessions of a user are so far apart that nobody travels there in the time between.
+    TooFar,
+    /// A superuser of the source has a session with a browser and a system that none of their sessions had.
+    NewDevice,
+    /// A user has more sessions than the settings permit.
+    ManySessions,
+    /// Many sessions began at once.
+    ManyNew,
+    /// Many sessions are missing at once.
+    ManyGone,
+    /// The copy is older than the settings permit.
+    OldCopy,
+}
+
+impl SourceAlert {
+    /// The word that is stored and counted.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NewCountry => "new_country",
+            Self::NewNetwork => "new_network",
+            Self::TooFar => "too_far",
+            Self::NewDevice => "new_device",
+            Self::ManySessions => "many_sessions",
+            Self::ManyNew => "many_new",
+            Self::ManyGone => "many_gone",
+            Self::OldCopy => "old_copy",
+        }
+    }
 }

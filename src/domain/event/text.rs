@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::domain::application::session::AppEndReason;
-use crate::domain::event::{Changes, ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit};
+use crate::domain::event::{Changes, ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit, SourceAlert};
 use crate::domain::session::EndReason;
 
 /// The plural's `s`: none for one.
@@ -94,9 +94,24 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::SourceSessionEnded { source, comment } => {
             format!("{actor} ended a session of {user} at {source}{}", after_colon(comment))
         }
+        EventContent::SourceSessionsEnded { source, filter, expected, count, comment } => {
+            let of = if filter.is_empty() { String::new() } else { format!(" ({})", terms(filter)) };
+            let (verb, count) = count.map_or(("began to end", *expected), |count| ("ended", count));
+            let sessions = format!("{} session{}", grouped(count), plural(count));
+            format!("{actor} {verb} {sessions} at {source}{of}{}", after_colon(comment))
+        }
         EventContent::SourceEndFailed { source, why } => {
             format!("{actor} wanted to end a session of {user} at {source}, and it is still there: {why}")
         }
+        EventContent::SourceAlert { source, alert, detail } => match alert {
+            SourceAlert::NewCountry => format!("{user} has a session at {source} from a new country: {detail}"),
+            SourceAlert::NewNetwork => format!("{user} has a session at {source} from a new network: {detail}"),
+            SourceAlert::TooFar => format!("{user} has sessions at {source} too far apart: {detail}"),
+            SourceAlert::NewDevice => format!("{user}, a superuser at {source}, has a session there on a new device: {detail}"),
+            SourceAlert::ManySessions => format!("{user} has many sessions at {source}: {detail}"),
+            SourceAlert::ManyNew | SourceAlert::ManyGone => format!("At {source}, {detail}"),
+            SourceAlert::OldCopy => format!("Of {source}, {detail}"),
+        },
         EventContent::SessionExpired {} => format!("A session of {user} expired"),
         EventContent::SessionMoved { what } => format!("A session of {user} was used from elsewhere: {what}"),
         EventContent::SessionNamed { name } if name.is_empty() => format!("{actor} took the name off {whose} session"),

@@ -61,6 +61,7 @@ pub const LEFT_OUT: &[&str] = &[
     "tickets",
     "proxy_probes",
     "asked_ends",
+    "source_jobs",
 ];
 
 /// What a column holds.

@@ -43,6 +43,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0012_ends"),
         migration!("0013_source"),
         migration!("0014_signing_keys"),
+        migration!("0015_ends_of_many"),
     ];
     ALL
 }

@@ -86,22 +86,22 @@ impl Db<'_> {
         self.execute(&by, &values![user, named, ERASED]).await?;
         self.erase_filters(name).await?;
         self.erase_end_jobs(name).await?;
-        self.erase_asked_ends(user, ERASED).await?;
+        self.erase_asked_ends(user, name, ERASED).await?;
         Ok(u64::try_from(erased).unwrap_or(0))
     }
 
     /// Takes the name out of the filters of ends of many.
     async fn erase_filters(&self, name: &str) -> Result<(), StoreError> {
         let find = if self.is_sqlite() { "instr" } else { "strpos" };
-        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.kind = $1 AND {find}(e.content, $2) > 0");
-        let kind = EventKind::SessionsEnded.as_str();
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.kind IN ($1, $3) AND {find}(e.content, $2) > 0");
+        let (own, watched) = (EventKind::SessionsEnded.as_str(), EventKind::SourceSessionsEnded.as_str());
         // As JSON writes it, without the quotation marks.
         let written = serde_json::Value::from(name).to_string();
         let written = written.trim_matches('"');
-        for event in self.all::<EventRow>(&sql, &values![kind, written]).await? {
-            if let EventContent::SessionsEnded { mut filter, expected, count, users, reason, comment } = event.content {
+        for event in self.all::<EventRow>(&sql, &values![own, written, watched]).await? {
+            let mut content = event.content;
+            if let EventContent::SessionsEnded { filter, .. } | EventContent::SourceSessionsEnded { filter, .. } = &mut content {
                 filter.retain(|_, value| !value.split([' ', ',']).any(|word| word == name));
-                let content = EventContent::SessionsEnded { filter, expected, count, users, reason, comment };
                 self.update_event_content(event.id, &content).await?;
             }
         }

@@ -1,8 +1,10 @@
 //! What is known of the sessions of a watched authentik. The rows have no keys of sessions: the check of a cookie reads
 //! other tables, so nothing here can let anybody in.
 
+pub mod alerts;
 pub mod asked;
 pub mod ends;
+pub mod jobs;
 pub mod list;
 pub mod names;
 pub(in crate::store) mod page;

@@ -22,11 +22,13 @@ pub struct SourceUser {
     pub name: String,
     /// Whether they may sign in.
     pub is_active: bool,
+    /// Whether they may do everything there.
+    pub is_superuser: bool,
 }
 
 impl FromRow for SourceUser {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { pk: row.int()?, username: row.text()?, name: row.text()?, is_active: row.bool()? })
+        Ok(Self { pk: row.int()?, username: row.text()?, name: row.text()?, is_active: row.bool()?, is_superuser: row.bool()? })
     }
 }
 
@@ -37,11 +39,14 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn keep_source_users(&self, source: SourceId, users: &[SourceUser]) -> Result<(), StoreError> {
         let rows = users.iter().map(|user| {
-            values![source.0, user.pk, user.username.as_str(), fold(&user.username), user.name.as_str(), user.is_active].to_vec()
+            let folded = fold(&user.username);
+            values![source.0, user.pk, user.username.as_str(), folded, user.name.as_str(), user.is_active, user.is_superuser]
+                .to_vec()
         });
-        let start = "INSERT INTO source_users (source_id, pk, username, username_folded, name, is_active) VALUES ";
+        let start = "INSERT INTO source_users (source_id, pk, username, username_folded, name, is_active, is_superuser) VALUES ";
         let end = " ON CONFLICT (source_id, pk) DO UPDATE SET username = excluded.username, \
-            username_folded = excluded.username_folded, name = excluded.name, is_active = excluded.is_active";
+            username_folded = excluded.username_folded, name = excluded.name, is_active = excluded.is_active, \
+            is_superuser = excluded.is_superuser";
         self.insert_rows(start, rows.collect::<Vec<Vec<Value>>>(), end).await?;
         self.note_source_user_changes(users.iter().map(|user| user.pk));
         Ok(())
@@ -100,12 +105,21 @@ impl Db<'_> {
         self.all(sql, &values![source.0, username]).await
     }
 
+    /// A user of a source.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_source_user(&self, source: SourceId, pk: i64) -> Result<Option<SourceUser>, StoreError> {
+        let sql = "SELECT pk, username, name, is_active, is_superuser FROM source_users WHERE source_id = $1 AND pk = $2";
+        self.one(sql, &values![source.0, pk]).await
+    }
+
     /// The users of a source, by primary key.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn list_source_users(&self, source: SourceId) -> Result<Vec<SourceUser>, StoreError> {
-        let sql = "SELECT pk, username, name, is_active FROM source_users WHERE source_id = $1 ORDER BY pk";
+        let sql = "SELECT pk, username, name, is_active, is_superuser FROM source_users WHERE source_id = $1 ORDER BY pk";
         self.all(sql, &values![source.0]).await
     }
 }

@@ -1,6 +1,7 @@
 //! Ends many sessions: shows which sessions will end, asks for their number, and shows the
 //! progress.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use askama::Template;
@@ -11,12 +12,15 @@ use serde::Deserialize;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::by::By;
 use crate::actions::sessions::end_job;
 use crate::actions::sessions::end_job::{EndJob, EndJobState, EndJobView, EndTarget};
-use crate::actions::sessions::end_matching::{MAX_COMMENT_LENGTH, is_comment};
+use crate::actions::sessions::end_matching::{EndError, MAX_COMMENT_LENGTH, is_comment};
+use crate::actions::watch::many::{self, ManyEnds};
 use crate::domain::SessionId;
 use crate::domain::listing::SessionFilter;
 use crate::domain::page::Wanted;
+use crate::domain::source::{NAME, NOT_REACHED, ends_doubted};
 use crate::domain::typed;
 use crate::http::query::Query;
 use crate::store::StoreError;
@@ -42,6 +46,8 @@ struct EndPage {
     frame: Frame,
     count: i64,
     users: i64,
+    /// What is to be said of ends at the watched authentik; `None`: they are sessions of Rollcall.
+    at_source: Option<AtSource>,
     rows: Vec<RenderedRow>,
     /// Whether there are more than are shown.
     is_more: bool,
@@ -91,6 +97,30 @@ struct Hit {
     has_own: bool,
 }
 
+impl Hit {
+    /// These rows; `own` is the session that asks.
+    fn of(rows: Vec<SessionRow>, own: Option<SessionId>) -> Self {
+        let users: HashSet<i64> = rows.iter().map(|row| row.user_id.0).collect();
+        let (count, users) = (i64::try_from(rows.len()).unwrap_or(0), i64::try_from(users.len()).unwrap_or(0));
+        let has_own = rows.iter().any(|row| Some(row.uuid) == own);
+        Self { count, users, rows, has_own }
+    }
+}
+
+/// What is said before sessions of the watched authentik end.
+struct AtSource {
+    not_reached: &'static str,
+    /// What is to be said of ends at its version, or `""`.
+    doubt: &'static str,
+}
+
+impl AtSource {
+    async fn of(app: &App, view: &View) -> Result<Option<Self>, StoreError> {
+        let source = if view.is_watched() { app.store.read().find_source(NAME).await? } else { None };
+        Ok(source.map(|source| Self { not_reached: NOT_REACHED, doubt: ends_doubted(&source.status.version) }))
+    }
+}
+
 /// Shows which sessions will end. This page ends nothing.
 pub async fn preview(State(app): State<App>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
@@ -136,6 +166,9 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         }
     }
     let total = u64::try_from(total).unwrap_or(0);
+    if asked.look.view.is_watched() {
+        return end_at_source(&app, &visitor, asked, (total, comment)).await;
+    }
     let job = end_job::begin(&app, &principal, asked.target, (total, comment), &visitor.actor()).await?;
     wait(&job).await;
     if let EndJobState::Changed(count) = job.state() {
@@ -144,6 +177,21 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         return conflict(answer(&app, &visitor, asked, job.comment.clone(), error).await);
     }
     Ok(Redirect::to(&format!("{PATH}/ended/{}?{}", job.name, back_query(&form.q))).into_response())
+}
+
+/// Begins to end sessions of the watched authentik, and leads to the page that shows how far it is.
+async fn end_at_source(app: &App, visitor: &Visitor, asked: Asked, (total, comment): (u64, String)) -> PageResult {
+    let who = visitor.principal(PATH)?;
+    let what = ManyEnds { which: asked.target.clone(), expected: Some(total), comment: comment.clone() };
+    match many::begin(app, By::Principal(&who, &visitor.actor()), what).await {
+        Ok(name) => Ok(Redirect::to(&format!("/watch/ends/{name}")).into_response()),
+        Err(EndError::Changed(count)) => {
+            let error = format!("There are {} of them now, so nothing was ended. Look again.", grouped(count));
+            conflict(answer(app, visitor, asked, comment, error).await)
+        }
+        Err(EndError::Action(error)) => Err(error.into()),
+        Err(EndError::Stopped { .. }) => Err(PageError::Unavailable),
+    }
 }
 
 /// Waits a moment for the end.
@@ -184,19 +232,22 @@ async fn asked(app: &App, visitor: &Visitor, view: View, ids: &str) -> Result<As
 async fn hit(app: &App, asked: &Asked) -> Result<Hit, StoreError> {
     let own = asked.look.current;
     match asked.target.clone() {
+        EndTarget::Named(ids) if asked.look.view.is_watched() => {
+            let Some(source) = app.store.read().find_source(NAME).await? else { return Ok(Hit::of(Vec::new(), None)) };
+            let rows = app.store.read().list_watched(source.id, &ids).await?;
+            Ok(Hit::of(rows.iter().map(|row| row.listed(source.id)).collect(), None))
+        }
         EndTarget::Named(ids) => {
             let details = app.store.read().list_session_details(&ids).await?;
             let rows: Vec<SessionRow> = details.into_iter().map(|detail| detail.row).collect();
-            let users: std::collections::HashSet<i64> = rows.iter().map(|row| row.user_id.0).collect();
-            let (count, users) = (i64::try_from(rows.len()).unwrap_or(0), i64::try_from(users.len()).unwrap_or(0));
-            let has_own = rows.iter().any(|row| Some(row.uuid) == own);
-            Ok(Hit { count, users, rows, has_own })
+            Ok(Hit::of(rows, own))
         }
         EndTarget::Matching(filter) => {
             let (sorts, now) = (asked.look.view.sorts(), app.clock.now());
             let found = app.store.page(&*filter, &sorts, Wanted::first(SHOWN)).await?;
             let users = app.store.count_facets(&filter, now).await?.users;
             let without = SessionFilter { except: own, ..(*filter).clone() };
+            let own = own.filter(|_| !asked.look.view.is_watched());
             let has_own = own.is_some() && filter.except.is_none() && app.store.count_sessions(&without).await? < found.count;
             Ok(Hit { count: found.count, users, rows: found.rows, has_own })
         }
@@ -217,6 +268,7 @@ async fn answer(app: &App, visitor: &Visitor, mut asked: Asked, comment: String,
         back,
         count: hit.count,
         users: hit.users,
+        at_source: AtSource::of(app, &asked.look.view).await?,
         is_more: hit.count > SHOWN,
         rows,
         ids: asked.ids,

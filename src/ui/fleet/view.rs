@@ -352,10 +352,15 @@ impl View {
         (Self { order, page: 1, ..self.clone() }.url(), now)
     }
 
-    /// Whether ending what it shows is offered. A search with a mistake shows more than was meant; sessions of the watched
-    /// authentik are not ended from here.
+    /// Whether ending what it shows is offered. A search with a mistake shows more than was meant; sessions that live at two
+    /// places are ended by one search each.
     pub fn may_be_ended(&self) -> bool {
-        self.query.mistakes().is_none() && matches!(self.query.origin(), None | Some(Origin::Rollcall))
+        self.query.mistakes().is_none() && self.query.origin() != Some(Origin::All)
+    }
+
+    /// Whether it is about sessions of the watched authentik alone.
+    pub fn is_watched(&self) -> bool {
+        self.query.origin() == Some(Origin::Authentik)
     }
 
     /// The filter that the understood part of the search means, for showing sessions; `current` is the

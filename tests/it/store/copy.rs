@@ -44,7 +44,7 @@ pub async fn end(app: &App, source: SourceId, uuid: SessionId) {
 
 /// Gives a user of the source a name.
 pub async fn name(app: &App, source: SourceId, pk: i64, username: &str) {
-    let user = SourceUser { pk, username: username.to_owned(), name: String::new(), is_active: true };
+    let user = SourceUser { pk, username: username.to_owned(), name: String::new(), is_active: true, is_superuser: false };
     let written: Result<(), StoreError> =
         app.store.write(move |db| Box::pin(async move { db.keep_source_users(source, &[user]).await })).await;
     written.expect("a name");

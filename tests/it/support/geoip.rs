@@ -6,8 +6,14 @@ use mmdb_writer::{Value, Writer};
 
 /// A City file: network, continent, country, city. An empty part is left out.
 pub fn write_city(path: &Path, rows: &[(&str, &str, &str, &str)]) {
+    let places = rows.iter().map(|(network, continent, country, city)| (*network, [*continent, *country, *city], [52.5, 0.0]));
+    write_places(path, &places.collect::<Vec<_>>());
+}
+
+/// Writes a City file whose cities have these degrees north and east.
+pub fn write_places(path: &Path, rows: &[(&str, [&str; 3], [f64; 2])]) {
     let mut writer = Writer::new("Rollcall-Test-City");
-    for (network, continent, country, city) in rows {
+    for (network, [continent, country, city], [north, east]) in rows {
         let mut record = Vec::new();
         if !continent.is_empty() {
             record.push(("continent", Value::map([("code", *continent)])));
@@ -17,7 +23,7 @@ pub fn write_city(path: &Path, rows: &[(&str, &str, &str, &str)]) {
         }
         if !city.is_empty() {
             record.push(("city", Value::map([("names", Value::map([("en", *city), ("de", "anders")]))])));
-            record.push(("location", Value::map([("latitude", Value::Double(52.5)), ("longitude", Value::Double(0.0))])));
+            record.push(("location", Value::map([("latitude", Value::Double(*north)), ("longitude", Value::Double(*east))])));
         }
         writer.insert_value(network.parse::<ipnet::IpNet>().expect("a network"), Value::map(record)).expect("a record");
     }

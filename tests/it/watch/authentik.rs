@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rollcall::domain::{Clock, SessionId, Timestamp};
+use rollcall::watch::call::PAIRS;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -83,11 +84,18 @@ pub struct World {
     pub ended: BTreeSet<SessionId>,
     pub fault: Fault,
     pub end_fault: EndFault,
+    /// How ends of all sessions of a user fail.
+    pub bulk_fault: EndFault,
     /// How long an answer to an end takes at most.
     pub slow_ends: Duration,
     /// Whether the token's owner may see sessions of others.
     pub sees_all: bool,
     pub sees_users: bool,
+    pub sees_events: bool,
+    /// Which users may do everything.
+    pub superusers: BTreeSet<i64>,
+    /// Sign-outs in the event log: user, address, time.
+    pub sign_outs: Vec<(i64, String, Timestamp)>,
     pub is_superuser: bool,
     /// Whether the token is taken.
     pub takes_token: bool,
@@ -97,7 +105,7 @@ pub struct World {
     pub clock: Clock,
     /// Method, path with query, and the headers of each request.
     pub log: Vec<(String, String, String)>,
-    /// Parameters that authentik does not have.
+    /// Requests that may not be sent, and parameters that authentik does not have.
     pub strange: Vec<String>,
     pub between: Option<Between>,
 }
@@ -139,8 +147,10 @@ impl World {
         if !has_token || !self.takes_token {
             return Reply::json(403, &json!({"detail": "Token invalid/expired"}));
         }
-        if let ("DELETE", Some(uuid)) = (method, session_of(path)) {
-            return self.end_one(uuid);
+        match (method, session_of(path)) {
+            ("DELETE", Some("bulk_delete")) => return self.end_of_user(&query),
+            ("DELETE", Some(uuid)) => return self.end_one(uuid),
+            _ => {}
         }
         if method != "GET" {
             return Reply::json(405, &json!({"detail": "Method not allowed."}));
@@ -154,6 +164,8 @@ impl World {
             }
             Some("core/users/") if !self.sees_users => Reply::json(403, &json!({"detail": DENIED})),
             Some("core/users/") => self.users(&query),
+            Some("events/events/") if !self.sees_events => Reply::json(403, &json!({"detail": DENIED})),
+            Some("events/events/") => self.events(&query),
             Some("core/authenticated_sessions/") => self.list(&query),
             Some(_) => session_of(path).map_or_else(|| Reply::html(404), |uuid| self.one(uuid)),
             None => Reply::html(404),
@@ -165,6 +177,27 @@ impl World {
         let all = self.other.as_ref().unwrap_or(&self.sessions);
         let visible = all.iter().filter(|(_, session)| self.sees_all || session.user == OWNER);
         visible.map(|(uuid, session)| (*uuid, session.clone())).collect()
+    }
+
+    /// A call that names no user ends everybody's, as one of authentik's proposed changes would.
+    fn end_of_user(&mut self, query: &BTreeMap<String, String>) -> Reply {
+        let user: Option<i64> = query.get("user_pks").and_then(|text| text.parse().ok());
+        let theirs: Vec<SessionId> = self
+            .visible()
+            .into_iter()
+            .filter(|(_, session)| user.is_none_or(|user| session.user == user))
+            .map(|(uuid, _)| uuid)
+            .collect();
+        let fault = self.bulk_fault;
+        if matches!(fault, EndFault::None | EndFault::FailsAfter(_) | EndFault::CutAfter) {
+            theirs.iter().for_each(|uuid| self.end(*uuid));
+        }
+        match fault {
+            EndFault::Denied => Reply::json(403, &json!({"detail": DENIED})),
+            EndFault::FailsBefore(status) | EndFault::FailsAfter(status) => Reply::html(status),
+            EndFault::CutBefore | EndFault::CutAfter => Reply::cut(),
+            _ => Reply::json(200, &json!({"deleted": theirs.len()})),
+        }
     }
 
     fn end_one(&mut self, uuid: &str) -> Reply {
@@ -225,10 +258,21 @@ impl World {
     fn users(&mut self, query: &BTreeMap<String, String>) -> Reply {
         let own: &[&str] = &["ordering", "page", "page_size", "include_groups", "include_roles"];
         self.strange.extend(query.keys().filter(|name| !own.contains(&name.as_str())).cloned());
-        let rows =
-            self.users.iter().map(|(pk, name)| json!({"pk": pk, "username": name, "name": "", "is_active": true, "path": "users"}));
+        let rows = self.users.iter().map(|(pk, name)| {
+            let is_superuser = self.superusers.contains(pk);
+            json!({"pk": pk, "username": name, "name": "", "is_active": true, "is_superuser": is_superuser, "path": "users"})
+        });
         let rows = rows.collect();
         self.page(query, rows)
+    }
+
+    fn events(&mut self, query: &BTreeMap<String, String>) -> Reply {
+        let own: &[&str] = &["ordering", "page", "page_size", "actions"];
+        self.strange.extend(query.keys().filter(|name| !own.contains(&name.as_str())).cloned());
+        let rows = self.sign_outs.iter().rev().map(|(user, ip, at)| {
+            json!({"user": {"pk": user, "email": "", "username": "x"}, "action": "logout", "client_ip": ip, "created": at, "context": {}})
+        });
+        self.page(query, rows.collect())
     }
 
     fn page(&self, query: &BTreeMap<String, String>, rows: Vec<Value>) -> Reply {
@@ -245,6 +289,18 @@ impl World {
         });
         Reply::json(200, &json!({"pagination": pagination, "results": results, "autocomplete": {}}))
     }
+}
+
+/// Whether a request is one of those that may be sent.
+pub fn is_known(method: &str, target: &str) -> bool {
+    let path = target.split('?').next().and_then(|path| path.strip_prefix("/api/v3/")).unwrap_or_default();
+    PAIRS.iter().filter(|(known, _)| known.as_str() == method).any(|(_, pattern)| match pattern.split_once("{uuid}") {
+        None => path == *pattern,
+        Some((before, after)) => path
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .is_some_and(|inside| SessionId::parse(inside).is_some_and(|uuid| uuid.to_string() == inside)),
+    })
 }
 
 /// The UUID that a path names.
@@ -309,9 +365,13 @@ impl Authentik {
             ended: BTreeSet::new(),
             fault: Fault::None,
             end_fault: EndFault::None,
+            bulk_fault: EndFault::None,
             slow_ends: Duration::ZERO,
             sees_all: true,
             sees_users: true,
+            sees_events: true,
+            superusers: BTreeSet::new(),
+            sign_outs: Vec::new(),
             is_superuser: false,
             takes_token: true,
             version: "2026.8.1",
@@ -363,6 +423,9 @@ async fn serve(mut stream: TcpStream, world: Arc<Mutex<World>>) {
                 world.between = Some(between);
             }
             world.log.push((method.clone(), target.clone(), head.to_owned()));
+            if !is_known(&method, &target) {
+                world.strange.push(format!("{method} {target}"));
+            }
             (world.answer(&method, &target, &head.replace("\r\n", "\n")), world.clock.now())
         };
         if !reply.delay.is_zero() {

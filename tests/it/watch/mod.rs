@@ -1,11 +1,13 @@
 //! Watching an authentik. It is played by a strict server of our own (`authentik.rs`).
 
+mod alerts;
 mod authentik;
 mod commands;
 mod copy;
 mod ends;
 mod histories;
 mod lists;
+mod many;
 
 use std::collections::BTreeMap;
 
@@ -31,12 +33,26 @@ pub struct Watch {
     pub poller: Poller,
 }
 
+impl Drop for Watch {
+    /// Whatever a test was about, authentik heard nothing but what the list of requests has.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.authentik.world().strange, [""; 0]);
+        }
+    }
+}
+
 impl Watch {
     pub async fn new(db: TestDb) -> Self {
+        Self::with(db, &[]).await
+    }
+
+    /// With these settings, too.
+    pub async fn with(db: TestDb, more: &[(&str, &str)]) -> Self {
         let authentik = Authentik::start(Clock::fixed(at(NOW))).await;
         let origin = authentik.origin();
         let settings = [("AUTHENTIK__URL", origin.as_str()), ("AUTHENTIK__TOKEN", TOKEN), ("AUTHENTIK__SHARE", "1")];
-        let rollcall = TestApp::with(db, &settings).await;
+        let rollcall = TestApp::with(db, &[&settings, more].concat()).await;
         // One clock for both, which only tests move.
         authentik.world().clock = rollcall.app.clock.clone();
         Self { rollcall, authentik, poller: Poller::default() }

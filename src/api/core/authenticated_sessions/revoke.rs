@@ -1,23 +1,28 @@
 //! `/api/v3/core/authenticated_sessions/revoke/`: ends all sessions that match a filter. Ours, not
 //! authentik's. The list with the same filters is its preview, and the number it showed must be said.
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::routing::MethodRouter;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::sessions::end_job::EndTarget;
 use crate::actions::sessions::end_matching;
 use crate::actions::sessions::end_matching::{EndError, EndRequest, MAX_COMMENT_LENGTH};
+use crate::actions::watch::many::{self, ManyEnds};
 use crate::api::core::authenticated_sessions::collection_permission;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::wire::{RevokeSessionsConflict, RevokeSessionsResponse, RevokeSessionsStopped};
 use crate::api::endpoint::{Answer, Call, Endpoint, NO_BOOLEAN, NO_STRING, REQUIRED, ok};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, json_response};
 use crate::api::list::refuse_unknown;
 use crate::domain::filters::Kind;
+use crate::domain::source::Origin;
 use crate::http::query::Query;
 
 const EVERYONE: &str = "everyone";
@@ -59,6 +64,15 @@ impl PartialSchema for RevokeSessionsRequest {
 
 impl ToSchema for RevokeSessionsRequest {}
 
+/// An end of many sessions at the watched authentik began.
+#[derive(Serialize, ToSchema)]
+pub struct RevokeSessionsBegun {
+    /// Its name.
+    pub job: String,
+    /// The page that shows its progress and stops it.
+    pub page: String,
+}
+
 /// Ends all sessions that match, in chunks. An unknown field is an error, and so is a filter in the
 /// address.
 #[utoipa::path(
@@ -66,6 +80,10 @@ impl ToSchema for RevokeSessionsRequest {}
     request_body = RevokeSessionsRequest,
     responses(
         (status = 200, body = RevokeSessionsResponse, description = "How many sessions ended."),
+        (
+            status = 202, body = RevokeSessionsBegun,
+            description = "With `source` = `authentik`: a job began that ends them at the watched authentik."
+        ),
         (status = 409, body = RevokeSessionsConflict, description = "Another number matches than expected; nothing ended."),
         (status = 503, body = RevokeSessionsStopped, description = "It could not go on; what ended stays ended.")
     )
@@ -73,6 +91,9 @@ impl ToSchema for RevokeSessionsRequest {}
 pub(crate) async fn revoke(app: App, mut call: Call) -> Answer {
     let fields = call.read_object().await?;
     let what = read(&call, &fields)?;
+    if what.filter.source == Some(Origin::Authentik) {
+        return at_source(&app, &call, what).await;
+    }
     match end_matching::end_permitted(&app, &call.who, what, &call.actor).await {
         Ok(ended) => Ok(ok(&RevokeSessionsResponse { ended })),
         Err(EndError::Changed(count)) => Err(ApiError::Changed(count)),
@@ -85,6 +106,21 @@ pub(crate) async fn revoke(app: App, mut call: Call) -> Answer {
             );
             Err(ApiError::Stopped(json!(RevokeSessionsStopped { detail, ended, remaining })))
         }
+    }
+}
+
+/// Begins to end sessions of the watched authentik, which goes on by itself.
+async fn at_source(app: &App, call: &Call, what: EndRequest) -> Answer {
+    let which = EndTarget::Matching(Box::new(what.filter));
+    let what = ManyEnds { which, expected: what.expected, comment: what.comment };
+    match many::begin(app, By::Principal(&call.who, &call.actor), what).await {
+        Ok(job) => {
+            let page = format!("/watch/ends/{job}");
+            Ok(json_response(StatusCode::ACCEPTED, &RevokeSessionsBegun { job, page }))
+        }
+        Err(EndError::Changed(count)) => Err(ApiError::Changed(count)),
+        Err(EndError::Action(error)) => Err(error.into()),
+        Err(EndError::Stopped { .. }) => Err(ApiError::Internal),
     }
 }
 
