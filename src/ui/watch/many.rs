@@ -46,7 +46,7 @@ pub async fn show(State(app): State<App>, Path(name): Path<String>, request: Req
 /// Tells the job to stop.
 pub async fn stop(State(app): State<App>, Path(name): Path<String>, request: Request) -> PageResult {
     let back = address(&name);
-    let Submission { visitor, .. } = Submission::<NoFields>::signed_in(&app, request, &back).await?;
+    let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &back).await?;
     let who = visitor.principal(&back)?;
     who.must_see_all()?;
     match many::stop(&app, By::Principal(&who, &visitor.actor()), &name).await {
