@@ -7,7 +7,7 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-use crate::domain::secret;
+use crate::domain::{PlainSecret, secret};
 use crate::files;
 
 /// Why the instance key cannot be read or made: the file and the reason.
@@ -159,6 +159,32 @@ impl InstanceKey {
     }
 }
 
+/// Seals a message for the holder of a secret: nobody else opens it, with the database and the instance key neither.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub fn seal_under(secret: &PlainSecret, message: &[u8]) -> Result<Vec<u8>, getrandom::Error> {
+    let mut nonce = [0; NONCE];
+    getrandom::fill(&mut nonce)?;
+    let sealed = under(secret).and_then(|sealer| sealer.encrypt(&nonce.into(), message).ok()).unwrap_or_default();
+    Ok([nonce.as_slice(), &sealed].concat())
+}
+
+/// Opens what [`seal_under`] sealed for the same secret.
+#[must_use]
+pub fn open_under(secret: &PlainSecret, sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
+    under(secret)?.decrypt(&(*nonce).into(), sealed).ok()
+}
+
+fn under(secret: &PlainSecret) -> Option<Aes256Gcm> {
+    let mut digest = <sha2::Sha256 as sha2::Digest>::new();
+    for part in [&b"sealed under a secret"[..], &[0], secret.expose().as_bytes()] {
+        sha2::Digest::update(&mut digest, part);
+    }
+    Aes256Gcm::new_from_slice(&sha2::Digest::finalize(digest)).ok()
+}
+
 /// HMAC-SHA-256 of `message` for `purpose`.
 fn mac(bits: &[u8; 64], purpose: &str, message: &[u8]) -> Option<[u8; 32]> {
     let mut mac = <hmac::Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(bits).ok()?;
@@ -171,6 +197,15 @@ fn mac(bits: &[u8; 64], purpose: &str, message: &[u8]) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sealed_under_a_secret_opens_by_it_alone() {
+        let secret = PlainSecret::from_text("a token");
+        let sealed = seal_under(&secret, b"its successor").unwrap();
+        assert_eq!(open_under(&secret, &sealed).as_deref(), Some(&b"its successor"[..]));
+        assert_eq!(open_under(&PlainSecret::from_text("another"), &sealed), None);
+        assert_eq!(open_under(&secret, &sealed[1..]), None);
+    }
 
     #[test]
     fn what_is_sealed_opens_in_its_place_alone() {

@@ -50,6 +50,26 @@ impl Routes {
             .route("/outpost.goauthentik.io/{page}", any(guard::places::show))
     }
 
+    /// OpenID Connect, at authentik's addresses. Those that apps' servers call are there without the last slash, too.
+    fn route_oidc(self) -> Self {
+        self.route("/application/o/{slug}/", get(oidc::discovery::lead))
+            .route("/application/o/{slug}/.well-known/openid-configuration", get(oidc::discovery::show))
+            // An app that adds the path to an issuer with its last slash.
+            .route("/application/o/{slug}//.well-known/openid-configuration", get(oidc::discovery::show))
+            .route("/.well-known/oauth-authorization-server/application/o/{slug}", get(oidc::discovery::show))
+            .route("/.well-known/oauth-authorization-server/application/o/{slug}/", get(oidc::discovery::show))
+            .route("/application/o/{slug}/jwks/", get(oidc::jwks::show))
+            .route("/application/o/{slug}/end-session/", any(oidc::end_session::answer))
+            .route("/application/o/authorize/", any(oidc::authorize::answer))
+            .route("/application/o/token/", any(oidc::token::answer))
+            .route("/application/o/token", any(oidc::token::answer))
+            .route("/application/o/userinfo/", any(oidc::inquiries::userinfo))
+            .route("/application/o/introspect/", any(oidc::inquiries::introspect))
+            .route("/application/o/introspect", any(oidc::inquiries::introspect))
+            .route("/application/o/revoke/", any(oidc::inquiries::revoke))
+            .route("/application/o/revoke", any(oidc::inquiries::revoke))
+    }
+
     fn route_empty_lists(self) -> Self {
         EMPTY_LISTS.iter().fold(self, |routes, list| routes.route(list.path, list.address()))
     }
@@ -146,6 +166,7 @@ pub fn routes() -> Routes {
         .route("/security/codes", get(ui::account::security::ask_renew_codes).post(ui::account::security::renew_codes))
         .route("/security/factors/{id}/name", post(ui::account::security::rename))
         .route("/security/factors/{id}/remove", get(ui::account::security::ask_remove).post(ui::account::security::remove))
+        .route("/consent", get(ui::sign_in::consent::show).post(ui::sign_in::consent::submit))
         .route("/sign-out", get(ui::sign_in::sign_out::show).post(ui::sign_in::sign_out::submit))
         .route("/sessions", get(ui::account::devices::show))
         .route("/sessions/end-others", get(ui::account::devices::ask_end_others).post(ui::account::devices::end_others))
@@ -174,6 +195,7 @@ pub fn routes() -> Routes {
         .route("/users/{id}/active", get(ui::admin::user::ask_deactivate).post(ui::admin::user::set_active))
         .route("/users/{id}/remove-factors", get(ui::admin::user::ask_remove_factors).post(ui::admin::user::remove_factors))
         .route("/apps", get(ui::applications::mine::show))
+        .route("/apps/withdraw", post(ui::applications::mine::withdraw))
         .route("/apps/passwords", get(ui::applications::passwords::show).post(ui::applications::passwords::add))
         .route("/apps/passwords/new", get(ui::applications::passwords::show_form))
         .route("/apps/passwords/remove", get(ui::applications::passwords::ask_remove).post(ui::applications::passwords::remove))
@@ -185,6 +207,12 @@ pub fn routes() -> Routes {
         .route("/applications/{slug}/remove", get(ui::applications::edit::ask_remove).post(ui::applications::edit::remove))
         .route("/applications/{slug}/guard", get(ui::applications::guard::show).post(ui::applications::guard::submit))
         .route("/applications/{slug}/guard/remove", get(ui::applications::guard::ask_remove).post(ui::applications::guard::remove))
+        .route("/applications/{slug}/client", get(ui::applications::client::show).post(ui::applications::client::submit))
+        .route("/applications/{slug}/client/secret", post(ui::applications::client::add_secret))
+        .route(
+            "/applications/{slug}/client/remove",
+            get(ui::applications::client::ask_remove).post(ui::applications::client::remove),
+        )
         .route("/applications/{slug}/config", get(ui::applications::guard::config))
         .route("/applications/{slug}/rules", post(ui::applications::rules::add))
         .route("/applications/{slug}/rules/new", get(ui::applications::rules::show_new))
@@ -218,8 +246,7 @@ pub fn routes() -> Routes {
         .route("/settings", get(ui::admin::settings::show))
         .route("/set-up/{key}", get(ui::sign_in::set_up::show).post(ui::sign_in::set_up::submit))
         .route("/static/{file}", get(ui::assets::serve))
-        // OpenID Connect.
-        .route("/application/o/{slug}/jwks/", get(oidc::jwks::show))
+        .route_oidc()
         .route_guard()
         // For machines.
         .route("/-/health/live/", get(health::live))

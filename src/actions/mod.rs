@@ -11,6 +11,7 @@ pub mod csv;
 pub mod events;
 pub mod guard;
 pub mod import;
+pub mod oidc;
 pub mod people;
 pub mod policies;
 pub mod principal;

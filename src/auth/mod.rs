@@ -5,6 +5,7 @@ pub mod authentik;
 pub mod cookies;
 pub mod csrf;
 pub mod known_device;
+pub mod onward;
 pub mod origin;
 pub mod redirect;
 pub mod relying_party;

@@ -1,21 +1,23 @@
 //! `rollcall app`.
 
+mod client;
 mod config;
 mod fields;
 mod rules;
 mod show;
 mod test;
+mod there;
 
 use clap::Subcommand;
 
-use crate::actions::ActionError;
-use crate::actions::app::App;
 use crate::actions::applications::{self, ApplicationChange, app_sessions};
 use crate::actions::by::By;
+use crate::actions::guard::identity::issuer;
+use crate::cli::app::client::{ClientArgs, SecretArgs};
 use crate::cli::app::fields::{DemandArgs, FieldArgs};
-use crate::cli::{Failure, Outcome, output};
+use crate::cli::app::there::find;
+use crate::cli::{Outcome, output};
 use crate::config::Config;
-use crate::domain::application::Application;
 use crate::store::applications::app_sessions::AppSessionFilter;
 
 /// What to do with applications.
@@ -29,6 +31,8 @@ pub(super) enum AppCommand {
         demand: DemandArgs,
         #[command(flatten)]
         fields: FieldArgs,
+        #[command(flatten)]
+        client: ClientArgs,
     },
     /// Change an application; what is not said stays, and a repeated flag replaces its list
     Set {
@@ -40,6 +44,12 @@ pub(super) enum AppCommand {
         /// It has no guard any more, and its app sessions end
         #[arg(long, conflicts_with = "hosts")]
         remove_guard: bool,
+        /// It has no client any more, and its app sessions end
+        #[arg(long, conflicts_with = "redirect_uris")]
+        remove_client: bool,
+        /// Change the slug of an application with a client although its issuer changes with it
+        #[arg(long)]
+        yes: bool,
         /// End the app sessions of users who may not open it any more
         #[arg(long)]
         apply_now: bool,
@@ -47,7 +57,11 @@ pub(super) enum AppCommand {
         demand: DemandArgs,
         #[command(flatten)]
         fields: FieldArgs,
+        #[command(flatten)]
+        client: ClientArgs,
     },
+    /// The secrets of an application's client: add, remove
+    Secret(SecretArgs),
     /// List applications by slug
     List {
         /// As JSON lines
@@ -95,17 +109,30 @@ pub(super) enum AppCommand {
 pub(super) async fn run(config: Config, command: AppCommand) -> Outcome {
     let app = crate::cli::open(config).await?;
     match command {
-        AppCommand::Add { slug, demand, fields } => {
-            let wanted = fields.change(&app, None, &demand).await?;
+        AppCommand::Add { slug, demand, fields, client } => {
+            let mut wanted = fields.change(&app, None, &demand).await?;
+            wanted.client = client.wish(&app, None)?.map(Some);
+            let has_secret = matches!(&wanted.client, Some(Some(wish)) if !wish.client.is_public);
             let name = wanted.name.clone().unwrap_or_else(|| slug.clone());
             let wanted = ApplicationChange { slug: Some(slug.clone()), name: Some(name), ..wanted };
-            applications::add(&app, By::Cli, wanted).await?;
+            let added = applications::add(&app, By::Cli, wanted).await?;
             output::say(&format!("added the application {slug}"));
-            Ok(())
+            if let (Some(part), Some(url)) = (&added.client, app.config.issuer_url()) {
+                output::say(&format!("issuer: {}\nclient id: {}", issuer(url, &added.slug), part.client_id));
+            }
+            if has_secret { client::print_secret(&app, &slug).await } else { Ok(()) }
         }
-        AppCommand::Set { slug, new_slug, remove_guard, apply_now, demand, fields } => {
+        AppCommand::Set { slug, new_slug, remove_guard, remove_client, yes, apply_now, demand, fields, client } => {
             let before = find(&app, &slug).await?;
             let mut wanted = fields.change(&app, Some(&before), &demand).await?;
+            let question = format!("{slug} has a client, whose issuer changes with the slug. Go on?");
+            if new_slug.is_some() && before.client.is_some() && !yes && !output::confirm(&question)? {
+                return Err("nothing was changed".into());
+            }
+            wanted.client = client.wish(&app, Some(&before))?.map(Some);
+            if remove_client {
+                wanted.client = Some(None);
+            }
             wanted.slug = new_slug;
             wanted.apply_now = apply_now;
             if remove_guard {
@@ -134,29 +161,9 @@ pub(super) async fn run(config: Config, command: AppCommand) -> Outcome {
             let (_, rows) = app_sessions::list(&app, By::Cli, filter, 0, i64::MAX).await?;
             show::sessions(&rows, json, csv)
         }
+        AppCommand::Secret(args) => client::secret(&app, args).await,
         AppCommand::Rule(args) => rules::run(&app, args).await,
         AppCommand::Test(args) => test::run(&app, args).await,
         AppCommand::Config(args) => config::run(&app, args).await,
-    }
-}
-
-/// The application of that slug, or a message that says there is none.
-///
-/// # Errors
-/// When there is none.
-async fn find(app: &App, slug: &str) -> Result<std::sync::Arc<Application>, Failure> {
-    let all = app.store.applications().await?;
-    all.by_slug(slug).cloned().ok_or_else(|| not_there(slug))
-}
-
-fn not_there(slug: &str) -> Failure {
-    format!("there is no application {slug}").into()
-}
-
-/// An edit's result, with a message for an application that is gone.
-fn edited<T>(done: Result<T, ActionError>, slug: &str) -> Result<T, Failure> {
-    match done {
-        Err(ActionError::NotFound) => Err(not_there(slug)),
-        other => Ok(other?),
     }
 }

@@ -88,7 +88,7 @@ enum Command {
     /// Tokens: add, list, rotate, remove
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Applications: add, set, list, show, remove, sessions, rule, test
+    /// Applications: add, set, list, show, remove, sessions, secret, rule, test
     #[command(subcommand)]
     App(Box<app::AppCommand>),
     /// The keys that sign what apps check by themselves: list, rotate

@@ -19,6 +19,7 @@ mod kubernetes;
 mod listen;
 mod log;
 mod metrics;
+mod oidc;
 mod privacy;
 mod proxies;
 mod safety;
@@ -49,6 +50,7 @@ pub(crate) use kinds::parse_duration;
 pub use listen::{At, Listen};
 pub use log::{LogConfig, LogFormat};
 pub use metrics::MetricsConfig;
+pub use oidc::{OidcConfig, PlainHosts};
 pub use privacy::PrivacyConfig;
 pub use proxies::{ClientAddress, TrustedProxies};
 pub use safety::SafetyConfig;
@@ -68,7 +70,7 @@ use crate::domain::policy::{Policy, StoredLimits};
 const NEAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
 
 /// All sections, in the order of the documents.
-pub const SECTIONS: [Section; 19] = [
+pub const SECTIONS: [Section; 20] = [
     ServerConfig::SECTION,
     DatabaseConfig::SECTION,
     GeoIpConfig::SECTION,
@@ -80,6 +82,7 @@ pub const SECTIONS: [Section; 19] = [
     AccountConfig::SECTION,
     GuardConfig::SECTION,
     KeysConfig::SECTION,
+    OidcConfig::SECTION,
     HistoryConfig::SECTION,
     PrivacyConfig::SECTION,
     BootstrapConfig::SECTION,
@@ -136,6 +139,8 @@ pub struct Config {
     pub guard: GuardConfig,
     /// `[keys]`
     pub keys: KeysConfig,
+    /// `[oidc]`
+    pub oidc: OidcConfig,
     /// `[history]`
     pub history: HistoryConfig,
     /// `[privacy]`
@@ -182,6 +187,7 @@ impl Config {
             account: AccountConfig::read(&values)?,
             guard: GuardConfig::read(&values)?,
             keys: KeysConfig::read(&values)?,
+            oidc: OidcConfig::read(&values)?,
             history: HistoryConfig::read(&values)?,
             privacy: PrivacyConfig::read(&values)?,
             bootstrap: BootstrapConfig::read(&values)?,

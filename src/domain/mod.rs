@@ -19,6 +19,7 @@ pub mod group;
 pub mod guard;
 pub mod listing;
 pub mod names;
+pub mod oidc;
 pub mod page;
 pub mod password;
 pub mod people_lists;

@@ -16,7 +16,7 @@ use crate::domain::guard::identity::{self, SentTo};
 use crate::domain::guard::kind::Kind;
 use crate::domain::guard::places::Words;
 use crate::guard::hosts::Guarded;
-use crate::guard::page::Page;
+use crate::http::page::Page;
 
 /// 200: the request may pass. The answer carries what the app may see of the caller's cookies and of `Authorization`,
 /// and who asks. Envoy is told what to take away, since it keeps what an answer does not name. `None`: the identity is

@@ -20,12 +20,12 @@ use crate::domain::guard::readings;
 use crate::guard::answer::{self, redirect};
 use crate::guard::cookies::START_LIVES;
 use crate::guard::hosts::{Guarded, is_own};
-use crate::guard::page::Page;
 use crate::guard::shelter::shelter;
 use crate::guard::start;
 use crate::guard::state::{State, Tries};
 use crate::http::client::ClientInfo;
 use crate::http::headers::OnAppHost;
+use crate::http::page::{Page, on_the_way};
 use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::sessions::rows::LiveSession;
@@ -113,23 +113,16 @@ async fn hand_out(
             let (origin, callback) = (guarded.origin(&app.config), state.words.callback());
             let to = format!("{origin}{callback}?state={sealed}&ticket={}", ticket.expose());
             let is_after_form = Query::parse(parts.uri.query().unwrap_or_default()).last(SHOWN).is_some();
-            Ok(if is_after_form { page_on_the_way(guarded, &to) } else { redirect(StatusCode::FOUND, &to) })
+            Ok(if is_after_form {
+                on_the_way(&format!("Going on to {}", guarded.application.name), &to)
+            } else {
+                redirect(StatusCode::FOUND, &to)
+            })
         }
         Verdict::SignIn | Verdict::WrongPassword => Ok(redirect(StatusCode::SEE_OTHER, &format!("/sign-in?next={back}"))),
         Verdict::Prove(lacks) => Ok(redirect(StatusCode::SEE_OTHER, &prove(&lacks, back))),
         Verdict::Refused(refusal) => Ok(answer::refused_at_home(app, guarded, &refusal)),
     }
-}
-
-/// Leads on by a page instead of a redirect: browsers refuse a redirect to another host that follows a form which may be
-/// sent to its own host only (`form-action` in Content Security Policy).
-fn page_on_the_way(guarded: &Guarded, to: &str) -> Response {
-    let page = Page::new(format!("Going on to {}", guarded.application.name), []).link("Go on", to);
-    let mut response = page.answer(StatusCode::OK);
-    if let Ok(refresh) = HeaderValue::try_from(format!("0; url={to}")) {
-        response.headers_mut().insert(header::REFRESH, refresh);
-    }
-    response
 }
 
 /// Where a user proves what a demand asks for: `/confirm`, which is told how new and how good the proof must be.

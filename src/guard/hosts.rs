@@ -12,10 +12,10 @@ use crate::domain::application::Application;
 use crate::domain::application::host::Host;
 use crate::domain::guard::headers::Headers;
 use crate::domain::guard::places;
-use crate::guard::page::Page;
 use crate::guard::shelter::unavailable;
 use crate::http::headers::OnAppHost;
 use crate::http::log_limit::LogLimit;
+use crate::http::page::Page;
 use crate::http::peer::Peer;
 use crate::store::StoreError;
 

@@ -8,7 +8,6 @@ pub mod cookies;
 pub mod go;
 mod head;
 pub mod hosts;
-pub mod page;
 pub mod places;
 mod probe;
 pub mod shelter;

@@ -19,11 +19,11 @@ use crate::guard::answer;
 use crate::guard::callback;
 use crate::guard::cookies::{self, Name};
 use crate::guard::hosts::Guarded;
-use crate::guard::page::Page;
 use crate::guard::probe;
 use crate::guard::shelter::shelter;
 use crate::guard::start;
 use crate::http::client::ClientInfo;
+use crate::http::page::Page;
 use crate::store::StoreError;
 
 /// A request for one of these addresses.

@@ -13,9 +13,9 @@ use crate::domain::{PlainSecret, secret};
 use crate::guard::answer;
 use crate::guard::cookies::{self, Keep, Name, START_LIVES};
 use crate::guard::hosts::Guarded;
-use crate::guard::page::Page;
 use crate::guard::places::Visit;
 use crate::guard::state::{Begun, State, Tries};
+use crate::http::page::Page;
 use crate::http::query::Query;
 use crate::store::StoreError;
 

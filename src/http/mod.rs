@@ -10,6 +10,7 @@ pub mod listener;
 pub mod log;
 pub mod log_limit;
 mod opening;
+pub mod page;
 pub mod peer;
 mod places;
 pub mod proxy_protocol;

@@ -10,6 +10,7 @@ use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::clock;
 use crate::actions::guard::tickets;
+use crate::actions::oidc;
 use crate::actions::sessions::{end_job, retention};
 use crate::actions::sign_in::guesses;
 use crate::actions::signing::rotate;
@@ -67,6 +68,12 @@ impl Jobs {
         jobs.every(UPKEEP, "reading user agents again", app, |app| async move { user_agents::refresh(&app, By::System).await });
         jobs.every(UPKEEP, "removing limits on guesses", app, |app| async move { guesses::sweep(&app, By::System).await });
         jobs.every(UPKEEP, "removing tickets", app, |app| async move { tickets::sweep(&app, By::System).await });
+        jobs.every(
+            UPKEEP,
+            "removing codes and tokens of apps",
+            app,
+            |app| async move { oidc::tokens::sweep(&app, By::System).await },
+        );
         jobs.every(UPKEEP, "keeping signing keys", app, |app| async move { rotate::keep(&app, By::System).await });
         jobs.every(UPKEEP, "freeing memory", app, |app| async move {
             app.user_agents.rest();

@@ -6,7 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use crate::actions::signing::keyring::KeysError;
 use crate::http::log_limit::LogLimit;
+use crate::store::StoreError;
 
 /// For how long what is the same for everybody may be kept.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=600");
@@ -39,4 +41,102 @@ pub(super) fn unavailable(why: &dyn std::fmt::Display) -> Response {
         tracing::warn!(%why, held_back, "a request of OpenID Connect could not be answered");
     }
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response()
+}
+
+/// JSON for one caller: nobody keeps it.
+pub(super) fn json(value: &serde_json::Value) -> Response {
+    let kept = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")];
+    (kept, value.to_string()).into_response()
+}
+
+/// 405.
+pub(super) fn not_allowed(methods: &'static str) -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, methods)]).into_response()
+}
+
+/// Why an app's call is refused, in the words of RFC 6749, 5.2 and RFC 6750, 3.1.
+#[derive(Debug)]
+pub(super) enum Wrong {
+    /// There is no such address here.
+    NotThere,
+    /// Something is missing, twice, or malformed.
+    Request(&'static str),
+    /// No client, or not shown to be it.
+    Client {
+        /// Whether `Authorization: Basic` was tried.
+        is_basic: bool,
+    },
+    /// The code or token is not good, or not this client's.
+    Grant,
+    /// The client may not do this.
+    UnauthorizedClient,
+    /// There is no such kind of grant.
+    GrantType,
+    /// More than was granted.
+    Scope,
+    /// No token was sent.
+    NoToken,
+    /// The token opens nothing.
+    Token,
+    /// The token is not for this.
+    LittleScope,
+    /// The keys or the database cannot be used.
+    Away(String),
+}
+
+impl From<StoreError> for Wrong {
+    fn from(error: StoreError) -> Self {
+        Self::Away(error.to_string())
+    }
+}
+
+impl From<KeysError> for Wrong {
+    fn from(error: KeysError) -> Self {
+        Self::Away(error.to_string())
+    }
+}
+
+impl Wrong {
+    fn words(&self) -> (StatusCode, &'static str, &'static str) {
+        const BAD: StatusCode = StatusCode::BAD_REQUEST;
+        match self {
+            Self::Request(what) => (BAD, "invalid_request", what),
+            Self::Client { .. } => (StatusCode::UNAUTHORIZED, "invalid_client", "the client is unknown, or not shown to be it"),
+            Self::Grant => (BAD, "invalid_grant", "it is not good, or not any more"),
+            Self::UnauthorizedClient => (BAD, "unauthorized_client", "the client may not use this grant"),
+            Self::GrantType => (BAD, "unsupported_grant_type", "the grant types are authorization_code and refresh_token"),
+            Self::Scope => (BAD, "invalid_scope", "it is more than was granted"),
+            Self::NoToken | Self::Token => (StatusCode::UNAUTHORIZED, "invalid_token", "the token opens nothing"),
+            Self::LittleScope => (StatusCode::FORBIDDEN, "insufficient_scope", "the token has not the scope openid"),
+            Self::NotThere | Self::Away(_) => (StatusCode::NOT_FOUND, "", ""),
+        }
+    }
+
+    /// The answer as a body.
+    pub(super) fn answer(&self) -> Response {
+        match self {
+            Self::NotThere => return StatusCode::NOT_FOUND.into_response(),
+            Self::Away(why) => return unavailable(why),
+            _ => {}
+        }
+        let (status, error, description) = self.words();
+        let mut response = json(&serde_json::json!({"error": error, "error_description": description}));
+        *response.status_mut() = status;
+        if let Self::Client { is_basic: true } = self {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"rollcall\""));
+        }
+        response
+    }
+
+    /// The answer of an address that takes a token.
+    pub(super) fn challenge(&self) -> Response {
+        let (status, error, _) = self.words();
+        let challenge = match self {
+            Self::NotThere | Self::Away(_) => return self.answer(),
+            // Nothing was tried, so nothing is said of it (RFC 6750, 3.1).
+            Self::NoToken => "Bearer realm=\"rollcall\"".to_owned(),
+            _ => format!("Bearer realm=\"rollcall\", error=\"{error}\""),
+        };
+        (status, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
+    }
 }

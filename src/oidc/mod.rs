@@ -2,4 +2,12 @@
 //! `Host`: without an https `http.public_url` these addresses are not there.
 
 mod answer;
+pub mod authorize;
+mod call;
+pub mod discovery;
+pub mod end_session;
+mod form;
+pub mod inquiries;
 pub mod jwks;
+pub mod token;
+mod way;

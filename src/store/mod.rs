@@ -8,6 +8,7 @@ pub mod error;
 pub mod events;
 pub mod guard;
 pub mod lists;
+pub mod oidc;
 pub mod people;
 pub mod sessions;
 pub mod settings;

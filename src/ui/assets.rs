@@ -14,6 +14,10 @@ use crate::http::static_file::StaticFile;
 static ICON: LazyLock<StaticFile> =
     LazyLock::new(|| StaticFile::new("image/svg+xml", "public, max-age=86400", include_str!("../../static/icon.svg")));
 
+/// What sends the form of an answer to an app. Its page is made where the names of other files are not known.
+static SEND_JS: LazyLock<StaticFile> =
+    LazyLock::new(|| StaticFile::new(JS_KIND, "public, max-age=86400", include_str!("../../static/send.js")));
+
 /// A file under a name with its hash.
 struct Asset {
     path: String,
@@ -80,11 +84,13 @@ pub fn passkeys_js() -> &'static str {
     &PASSKEYS_JS.path
 }
 
-/// `/static/{file}`: browsers may keep these files without limit, except the icon, whose name does
-/// not change.
+/// `/static/{file}`: browsers may keep these files without limit, except two whose names do not change.
 pub async fn serve(Path(file): Path<String>) -> Response {
     if file == "icon.svg" {
         return ICON.answer();
+    }
+    if file == "send.js" {
+        return SEND_JS.answer();
     }
     let assets: [&'static Asset; 5] = [&CSS, &JS, &LIVE_JS, &EVENTS_JS, &PASSKEYS_JS];
     match assets.into_iter().find(|asset| asset.path.strip_prefix("/static/") == Some(&file)) {

@@ -1,6 +1,6 @@
 //! Every action checks the right itself. The public functions of `src/actions` are read from the source: one that says
 //! who does it is called here by somebody without rights, on what is somebody else's; one that does not say it has its
-//! reason in [`DOORS`]. A new one that is in neither fails the test.
+//! reason in [`doors::DOORS`]. A new one that is in neither fails the test.
 
 mod doors;
 
@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rollcall::actions::ActionError;
+use rollcall::actions::applications::clients as client_secrets;
 use rollcall::actions::applications::guards::{self, GuardChange};
 use rollcall::actions::applications::test::Question;
 use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords, rules};
@@ -35,7 +36,7 @@ use rollcall::actions::upkeep::pending_ends::Moves;
 use rollcall::actions::upkeep::{places, sweep, user_agents};
 use rollcall::actions::watch::{end::end_one, error::PollError, poller::Poller, run::forever, status::status};
 use rollcall::actions::watch::{job, look as watch_look, many};
-use rollcall::actions::{clock, import, policies, tokens};
+use rollcall::actions::{clock, import, oidc, policies, tokens};
 use rollcall::domain::application::host::Host;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::listing::SessionFilter;
@@ -185,6 +186,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("applications/edit.rs add", applications::add(server, by, named()));
     call!("applications/edit.rs change", applications::change(server, by, "wiki", ApplicationChange::default()));
     call!("applications/edit.rs edit", applications::edit(server, by, "wiki", |_| Ok(())));
+    call!("applications/clients.rs add_secret", client_secrets::add_secret(server, by, "wiki"));
+    call!("applications/clients.rs remove_old_secrets", client_secrets::remove_old_secrets(server, by, "wiki"));
     let rule = rules::RuleChange::Remove(1);
     call!("applications/rules.rs change", rules::change(server, by, "wiki", None, rule));
     call!("applications/access.rs check", access::check(server, by, "wiki", alice.id));
@@ -312,6 +315,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sessions/retention.rs purge_events", retention::purge_events(server, by));
     call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
     call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
+    call!("oidc/consents.rs withdraw", oidc::consents::withdraw(server, by, alice.id, "wiki"));
+    call!("oidc/tokens.rs sweep", oidc::tokens::sweep(server, by));
     call!("signing/rotate.rs list", rotate::list(server, by));
     call!("signing/rotate.rs keep", rotate::keep(server, by));
     call!("signing/rotate.rs replace", rotate::replace(server, by));
@@ -442,6 +447,7 @@ db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_ser
     for (name, is_refused) in &called {
         let operates = name.starts_with("upkeep/")
             || name.starts_with("clock.rs")
+            || *name == "oidc/tokens.rs sweep"
             || (name.starts_with("signing/") && *name != "signing/rotate.rs list")
             || name.starts_with("backup/")
             || name.contains("hold_")

@@ -3,6 +3,7 @@
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
+use crate::actions::applications::clients::{self, ClientWish, set_client};
 use crate::actions::applications::{access, check_guard, named_conflict, prepare_keys};
 use crate::actions::by::By;
 use crate::domain::application::demand::Demand;
@@ -32,6 +33,8 @@ pub struct ApplicationChange {
     pub groups_sent: Option<GroupsSent>,
     /// The guard; `Some(None)` removes it.
     pub guard: Option<Option<Guard>>,
+    /// The client; `Some(None)` removes it.
+    pub client: Option<Option<ClientWish>>,
     /// Which provider it has, by primary key; `Some(None)`: none, and the one it had stays without an application.
     pub provider: Option<Option<i64>>,
     /// Whether app sessions end whose users may not open it any more.
@@ -42,7 +45,7 @@ pub struct ApplicationChange {
 
 impl ApplicationChange {
     /// Makes the change.
-    fn apply(self, application: &mut Application) {
+    fn apply(self, application: &mut Application) -> Result<(), ActionError> {
         if let Some(slug) = self.slug {
             application.slug = slug;
         }
@@ -62,6 +65,14 @@ impl ApplicationChange {
             None => {}
             Some(None) => application.provider = None,
             Some(Some(guard)) => set_guard(application, guard),
+        }
+        match self.client {
+            None => Ok(()),
+            Some(None) => {
+                application.client = None;
+                Ok(())
+            }
+            Some(Some(client)) => set_client(application, client),
         }
     }
 }
@@ -89,6 +100,7 @@ fn check(app: &App, application: Application) -> Result<Application, Application
         provider.name = check_name(&provider.name)?;
         provider.guard = check_guard(app, std::mem::take(&mut provider.guard))?;
     }
+    checked.client = checked.client.map(|part| clients::check(app, part)).transpose()?;
     Ok(checked)
 }
 
@@ -114,7 +126,7 @@ pub async fn add(app: &App, by: By<'_>, wanted: ApplicationChange) -> Result<App
         })
     });
     let added = named_conflict(added.await, &slug)?;
-    prepare_keys(app, added.guard()).await;
+    prepare_keys(app, &added).await;
     Ok(added)
 }
 
@@ -127,13 +139,16 @@ pub(in crate::actions) async fn insert(db: &Db<'_>, app: &App, wanted: Applicati
     let slug = wanted.slug.clone().unwrap_or_default();
     let mut application = Application::new(0, secret::random_uuid()?, slug.clone(), slug, app.clock.now());
     let attached = wanted.provider;
-    wanted.apply(&mut application);
+    wanted.apply(&mut application)?;
     let mut application = check(app, application)?;
     application.settle_bindings(secret::random_uuid)?;
     application.id = db.insert_application(&application).await?;
     if let Some(provider) = &mut application.provider {
         provider.application = Some(application.id);
         provider.id = db.insert_guard(provider).await?;
+    }
+    if let Some(part) = &mut application.client {
+        part.id = db.insert_client(application.id, part).await?;
     }
     if let Some(Some(id)) = attached {
         attach(db, &mut application, id).await?;
@@ -163,8 +178,7 @@ pub async fn change(app: &App, by: By<'_>, slug: &str, wanted: ApplicationChange
         if wanted.expected.as_ref().is_some_and(|expected| *expected != application.version()) {
             return Err(ActionError::Outdated);
         }
-        wanted.apply(application);
-        Ok(())
+        wanted.apply(application)
     };
     edit_with(app, by, slug, provider, apply_now, edit).await
 }
@@ -216,7 +230,10 @@ where
             if !fields.is_empty() {
                 after.updated_at = now;
                 db.update_application(&after).await?;
+                // The app sessions of a part that is gone end before it.
+                end_of_parts(db, &before, &after, &actor, now).await?;
                 write_guard(db, &before, &mut after).await?;
+                clients::write(db, &before, &mut after).await?;
                 let content = EventContent::ApplicationChanged {
                     application: after.slug.clone(),
                     application_uuid: after.uuid.simple().to_string(),
@@ -225,16 +242,14 @@ where
                 db.insert_events(&[content.by(&actor, now)]).await?;
             }
             let after = after.prepared();
-            if before.provider.is_some() && after.provider.is_none() {
-                end_all(db, &after, AppEndReason::ApplicationRemoved, &actor, now).await?;
-            } else if apply_now {
+            if apply_now {
                 access::end_refused(db, &after, &actor, now).await?;
             }
             Ok(after)
         })
     });
     let done = named_conflict(done.await, slug)?;
-    prepare_keys(app, done.guard()).await;
+    prepare_keys(app, &done).await;
     Ok(done)
 }
 
@@ -274,8 +289,21 @@ fn changed_fields(before: &Application, after: &Application) -> Vec<String> {
         ("display", before.display != after.display),
         ("groups_sent", before.groups_sent != after.groups_sent),
         ("guard", guard(before) != guard(after)),
+        ("client", before.client != after.client),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Ends the app sessions of an application that lost a part.
+async fn end_of_parts(
+    db: &Db<'_>,
+    before: &Application,
+    after: &Application,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), ActionError> {
+    let is_gone = (before.provider.is_some() && after.provider.is_none()) || (before.client.is_some() && after.client.is_none());
+    if is_gone { end_all(db, after, AppEndReason::ApplicationRemoved, actor, now).await } else { Ok(()) }
 }
 
 /// Ends all app sessions of an application, with an event if there were any.
@@ -319,6 +347,9 @@ async fn take_out(app: &App, by: By<'_>, slug: &str, keeps_guard: bool) -> Resul
                 db.lock_applications().await?;
                 let application = db.lock_application(&slug).await?.ok_or(ActionError::NotFound)?;
                 end_all(db, &application, AppEndReason::ApplicationRemoved, &actor, now).await?;
+                if let Some(part) = &application.client {
+                    db.delete_client(part.id).await?;
+                }
                 if let Some(provider) = application.provider.as_ref().filter(|_| !keeps_guard) {
                     db.delete_guard(provider.id).await?;
                 }

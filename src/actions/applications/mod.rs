@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod app_sessions;
+pub mod clients;
 pub mod edit;
 pub mod guards;
 pub(in crate::actions) mod import;
@@ -13,9 +14,9 @@ pub use edit::{ApplicationChange, add, change, edit, remove, remove_and_keep_gua
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::domain::application::ApplicationRule;
 use crate::domain::application::guard::Guard;
 use crate::domain::application::host::Host;
+use crate::domain::application::{Application, ApplicationRule};
 use crate::store::StoreError;
 
 /// A guard as it is stored: with the rules that need the settings. Rollcall's own host belongs to no guard, though a
@@ -33,12 +34,11 @@ fn check_guard(app: &App, guard: Guard) -> Result<Guard, ApplicationRule> {
     }
 }
 
-/// Makes the keys that a guard needs, so that its first check need not wait for them. That they are not made is no reason to
-/// take the change back: the first check makes them.
-async fn prepare_keys(app: &App, guard: Option<&Guard>) {
-    if guard.is_some_and(|guard| guard.jwt)
-        && let Err(error) = app.keyring.now(&app.core).await
-    {
+/// Makes the keys that a guard or a client needs, so that the first answer need not wait for them. That they are not made is no reason to
+/// take the change back: the first answer makes them.
+async fn prepare_keys(app: &App, application: &Application) {
+    let signs = application.client.is_some() || application.guard().is_some_and(|guard| guard.jwt);
+    if signs && let Err(error) = app.keyring.now(&app.core).await {
         tracing::warn!(%error, "there are no keys for signed identities yet");
     }
 }
@@ -53,6 +53,9 @@ pub fn own_host(origin: &str) -> Option<Host> {
 fn named_conflict<T>(done: Result<T, ActionError>, slug: &str) -> Result<T, ActionError> {
     match done {
         Err(ActionError::Store(StoreError::Conflict(what))) if what.contains("app_hosts") => Err(ApplicationRule::HostTaken.into()),
+        Err(ActionError::Store(StoreError::Conflict(what))) if what.contains("client_id") => {
+            Err(ApplicationRule::ClientIdTaken.into())
+        }
         Err(ActionError::Store(StoreError::Conflict(what))) if what.contains("providers") => {
             Err(ApplicationRule::GuardExists.into())
         }

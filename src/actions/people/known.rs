@@ -8,6 +8,7 @@ use crate::actions::by::By;
 use crate::domain::policy::Policy;
 use crate::domain::{Timestamp, UserId};
 use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
+use crate::store::oidc::consents::ConsentRow;
 use crate::store::people::groups::GroupRow;
 use crate::store::people::policies::PolicyOwner;
 use crate::store::people::profiles::UserProfile;
@@ -38,6 +39,8 @@ pub struct Known {
     pub browsers: Vec<(Timestamp, Timestamp)>,
     /// The applications that are open in live sessions.
     pub apps: Vec<AppSessionRow>,
+    /// What they allowed apps.
+    pub consents: Vec<ConsentRow>,
 }
 
 impl Known {
@@ -56,6 +59,7 @@ impl Known {
             codes_left: db.count_recovery_codes(user).await?,
             browsers: browsers.into_iter().map(|(first, last)| (Timestamp(first), Timestamp(last))).collect(),
             apps: db.list_app_sessions(&filter, 0, i64::MAX).await?,
+            consents: db.list_consents(user).await?,
             profile: listed.profile,
             groups: listed.groups,
             tokens,

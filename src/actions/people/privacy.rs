@@ -21,6 +21,7 @@ use crate::domain::policy::Policy;
 use crate::domain::user::OwnRemoval;
 use crate::domain::{EndReason, SessionId, Timestamp, UserId};
 use crate::store::events::rows::EventRow;
+use crate::store::oidc::consents::ConsentRow;
 use crate::store::people::privacy::ERASED;
 use crate::store::people::users::UserRow;
 use crate::store::sessions::rows::LiveSession;
@@ -141,6 +142,8 @@ fn own_rows(known: &Known) -> serde_json::Map<String, Value> {
             })
         })
         .collect();
+    let consent = |it: &ConsentRow| json!({ "slug": it.slug, "name": it.name, "scope": it.scope, "given": it.given_at });
+    let consents: Vec<Value> = known.consents.iter().map(consent).collect();
     let attributes: Value = serde_json::from_str(&profile.attributes).unwrap_or_default();
     let rows = json!({
         "user": {
@@ -159,6 +162,7 @@ fn own_rows(known: &Known) -> serde_json::Map<String, Value> {
         "recovery_codes_left": known.codes_left,
         "known_browsers": browsers,
         "apps": apps,
+        "consents": consents,
     });
     match rows {
         Value::Object(rows) => rows,

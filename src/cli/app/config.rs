@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::actions::app::App;
 use crate::actions::guard::configuration::{self, Addresses};
-use crate::cli::app::find;
+use crate::cli::app::there::find;
 use crate::cli::{Outcome, output};
 use crate::domain::guard::kind::Kind;
 

@@ -83,6 +83,10 @@ fn record(application: &Application, names: &Names) -> Value {
     if let Some(object) = guard.as_object_mut() {
         object.insert("rules".into(), json!(rule_objects(application, names)));
     }
+    let mut client = application.client.as_ref().and_then(|part| serde_json::to_value(&part.client).ok()).unwrap_or(Value::Null);
+    if let (Some(object), Some(part)) = (client.as_object_mut(), &application.client) {
+        object.insert("client_id".into(), json!(part.client_id));
+    }
     json!({
         "slug": application.slug,
         "name": application.name,
@@ -90,6 +94,7 @@ fn record(application: &Application, names: &Names) -> Value {
         "display": application.display,
         "groups_sent": application.groups_sent,
         "guard": guard,
+        "client": client,
         "created": application.created_at,
         "updated": application.updated_at,
     })
@@ -104,7 +109,7 @@ pub(super) async fn show(app: &App, application: &Application, is_json: bool) ->
     let mut facts = Map::new();
     for (key, value) in record.as_object().into_iter().flatten() {
         match value {
-            Value::Object(inner) if matches!(key.as_str(), "access" | "display" | "guard") => {
+            Value::Object(inner) if matches!(key.as_str(), "access" | "display" | "guard" | "client") => {
                 for (part, value) in inner.iter().filter(|(part, value)| *part != "rules" && **value != json!("")) {
                     facts.insert(format!("{key}.{part}"), value.clone());
                 }

@@ -43,13 +43,13 @@ pub enum Headers {
     Own(BTreeMap<String, Source>),
 }
 
+/// Options that are one of a few words.
 macro_rules! words {
     ($(#[doc = $doc:literal])+ $name:ident { $($(#[$case_meta:meta])+ $case:ident = $word:literal),+ $(,)? }) => {
         $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
         pub enum $name {
-            $($(#[$case_meta])+ $case,)+
+            $($(#[$case_meta])+ #[serde(rename = $word)] $case,)+
         }
 
         impl $name {
@@ -72,6 +72,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(in crate::domain) use words;
 
 words! {
     /// How values of headers that are not visible ASCII are sent.

@@ -2,6 +2,7 @@
 //! opens, and a guard ([`guard`]) for the reverse proxy in front of it. [`decide::decide`] decides a demand for all
 //! doors, and [`judge::judge`] a request to a guarded host.
 
+pub mod client;
 pub mod decide;
 pub mod demand;
 pub mod guard;
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
+use crate::domain::application::client::Client;
 use crate::domain::application::demand::{Demand, Party};
 use crate::domain::application::guard::Guard;
 use crate::domain::application::rule::MAX_SHOWN;
@@ -141,6 +143,21 @@ pub struct Provider {
     pub kept: Map<String, Value>,
 }
 
+/// The client of an application.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientPart {
+    /// Primary key, among those of guards.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// What names it to Rollcall.
+    pub client_id: String,
+    /// The client.
+    pub client: Client,
+    /// What authentik's API stores and gives back, and has no effect.
+    pub kept: Map<String, Value>,
+}
+
 /// An application.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Application {
@@ -162,6 +179,8 @@ pub struct Application {
     pub groups_sent: GroupsSent,
     /// Its guard.
     pub provider: Option<Provider>,
+    /// Its client.
+    pub client: Option<ClientPart>,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -184,6 +203,7 @@ impl Application {
             display: Display::default(),
             groups_sent: GroupsSent::All,
             provider: None,
+            client: None,
             created_at: now,
             updated_at: now,
             demands: Vec::new(),
@@ -206,7 +226,8 @@ impl Application {
     /// What the application is now, hashed: forms carry it, so that a change of somebody else is not overwritten unseen.
     #[must_use]
     pub fn version(&self) -> String {
-        let parts = (&self.slug, &self.name, &self.access, &self.display, &self.groups_sent, self.guard());
+        let client = self.client.as_ref().map(|part| (&part.client_id, &part.client));
+        let parts = (&self.slug, &self.name, &self.access, &self.display, &self.groups_sent, self.guard(), client);
         let text = serde_json::to_string(&parts).unwrap_or_default();
         hex(&Sha256::digest(text.as_bytes()))
     }

@@ -59,6 +59,36 @@ pub enum ApplicationRule {
     /// A guard without an address of Rollcall to sign in at.
     #[error("a guard needs the setting http.public_url: apps send people there to sign in")]
     NoPublicUrl,
+    /// A client without a redirect address, or with too many.
+    #[error("a client has 1 to {MAX_PARTS} redirect addresses, and at most {MAX_PARTS} for after a sign-out")]
+    RedirectUris,
+    /// An address that cannot be registered.
+    #[error(transparent)]
+    Redirect(#[from] crate::domain::oidc::redirect::RedirectRule),
+    /// A scope that there is not.
+    #[error("there is no scope {0:?}")]
+    Scope(String),
+    /// A lifetime that is none, or too long.
+    #[error("a code lives for up to 10 minutes, an access token for up to a day, a refresh token for up to a year")]
+    TokenLifetime,
+    /// What is no origin.
+    #[error("{0:?} is not an origin such as https://app.example.com")]
+    Origin(String),
+    /// A `client_id` that cannot be one.
+    #[error("a client_id has 1 to 255 visible ASCII characters without :")]
+    ClientId,
+    /// A `client_id` that another client has.
+    #[error("another client has this client_id")]
+    ClientIdTaken,
+    /// A client whose issuer no app could trust.
+    #[error("a client needs an https address in the setting http.public_url: its issuer is there")]
+    ClientNeedsHttps,
+    /// Something of a client for an application that has none.
+    #[error("the application has no client: give it one by a redirect address")]
+    NoClient,
+    /// A secret for a client that keeps none.
+    #[error("a public client has no secret")]
+    PublicSecret,
     /// A signed identity whose keys no app could trust.
     #[error("a signed identity needs an https address in the setting http.public_url: apps fetch the keys there")]
     SignedNeedsHttps,

@@ -61,6 +61,10 @@ pub enum AppEndReason {
     ApplicationRemoved,
     /// The application was changed, and its user may not open it any more.
     AccessChanged,
+    /// A token of it was used in two places.
+    Reused,
+    /// Its user took back what the app was allowed.
+    ConsentWithdrawn,
 }
 
 impl AppEndReason {
@@ -71,6 +75,8 @@ impl AppEndReason {
             Self::Revoked => "revoked",
             Self::ApplicationRemoved => "application_removed",
             Self::AccessChanged => "access_changed",
+            Self::Reused => "reused",
+            Self::ConsentWithdrawn => "consent_withdrawn",
         }
     }
 }

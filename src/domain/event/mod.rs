@@ -4,6 +4,7 @@
 //! The content is stored as a JSON object. Every field has a default, so that an erased event and one
 //! of another version can be read. A new field is added with its default's meaning in mind.
 
+mod application;
 mod parts;
 pub mod text;
 
@@ -403,6 +404,37 @@ event_kinds! {
         /// How many app sessions ended.
         count: u64,
     }
+    /// A secret of a client was added.
+    ClientSecretAdded = "client_secret_added" {
+        /// The application's slug.
+        application: String,
+    }
+    /// Secrets of a client were removed.
+    ClientSecretRemoved = "client_secret_removed" {
+        /// The application's slug.
+        application: String,
+    }
+    /// A user agreed that an app gets what these scopes give.
+    ConsentGiven = "consent_given" {
+        /// The application's slug.
+        application: String,
+        /// All scopes that the user agreed to, separated by blanks.
+        scope: String,
+    }
+    /// A user took that back, or an administrator did.
+    ConsentWithdrawn = "consent_withdrawn" {
+        /// The application's slug.
+        application: String,
+        /// The scopes, separated by blanks.
+        scope: String,
+    }
+    /// A code or a refresh token was used a second time.
+    TokenReused = "token_reused" {
+        /// The application's slug.
+        application: String,
+        /// `code` or `refresh_token`.
+        kind: String,
+    }
     /// A key that signs was made in place of another one.
     KeysRotated = "keys_rotated" {
         /// What names the new key.
@@ -441,21 +473,6 @@ event_kinds! {
 }
 
 impl EventContent {
-    /// The slug of the application that it is about, or `""`.
-    #[must_use]
-    pub fn application(&self) -> &str {
-        match self {
-            Self::ApplicationAdded { application, .. }
-            | Self::ApplicationChanged { application, .. }
-            | Self::ApplicationRemoved { application, .. }
-            | Self::ApplicationOpened { application, .. }
-            | Self::AccessRefused { application, .. }
-            | Self::IdentityTooLarge { application, .. }
-            | Self::AppSessionEnded { application, .. } => application,
-            _ => "",
-        }
-    }
-
     /// The content without its kind, as it is stored and exported: a JSON object.
     #[must_use]
     pub fn to_json(&self) -> Map<String, Value> {

@@ -187,6 +187,16 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::AppSessionEnded { application, reason, count } => {
             app_session_ended(actor, &whose, application, *reason, *count)
         }
+        EventContent::ClientSecretAdded { application } => format!("{actor} added a secret of the client of {application}"),
+        EventContent::ClientSecretRemoved { application } => format!("{actor} removed a secret of the client of {application}"),
+        EventContent::ConsentGiven { application, scope } => format!("{actor} allowed {application}: {scope}"),
+        EventContent::ConsentWithdrawn { application, scope } => {
+            format!("{actor} withdrew what {user} allowed {application}: {scope}")
+        }
+        EventContent::TokenReused { application, kind } => {
+            let what = if kind == "code" { "A code" } else { "A refresh token" };
+            format!("{what} of {user} for {application} was used a second time: what it gave has ended")
+        }
         EventContent::KeysRotated { kid, algorithm, signs_at } => {
             let from = if signs_at.is_empty() { String::new() } else { format!(", which signs from {signs_at} on") };
             format!("{actor} made the {algorithm} key {kid}{from}")
@@ -213,6 +223,14 @@ fn app_session_ended(actor: &str, whose: &str, application: &str, reason: AppEnd
         AppEndReason::Revoked => format!("{actor} ended {whose} access to {application} in one session"),
         AppEndReason::ApplicationRemoved => {
             format!("{actor} removed {application}: {} app session{} ended", grouped(count), plural(count))
+        }
+        AppEndReason::Reused => format!("{whose} access to {application} ended: a token was used in two places"),
+        AppEndReason::ConsentWithdrawn => {
+            format!(
+                "{actor} ended {} app session{} of {application}: what it was allowed was withdrawn",
+                grouped(count),
+                plural(count)
+            )
         }
         AppEndReason::AccessChanged => {
             format!("{actor} ended {} app session{} of {application} that may not go on", grouped(count), plural(count))

@@ -212,8 +212,11 @@ impl Db<'_> {
                 hosts.push(host);
                 is_new = true;
             }
-            let sql = "UPDATE app_sessions SET hosts = $2, client_id = COALESCE($3, client_id), last_used_at = $4 WHERE id = $1";
-            self.execute(sql, &values![id, list(&hosts), client, now]).await?;
+            // The client's name for the user holds from then on, since its tokens carry it.
+            let sub = client.is_some().then(|| sub.to_owned());
+            let sql = "UPDATE app_sessions SET hosts = $2, client_id = COALESCE($3, client_id), last_used_at = $4, \
+                sub = COALESCE($5, sub) WHERE id = $1";
+            self.execute(sql, &values![id, list(&hosts), client, now, sub]).await?;
             return Ok(Some(Begun { id, uuid, is_new }));
         }
         let uuid = secret::random_uuid().map_err(no_randomness)?;
@@ -317,6 +320,15 @@ impl Db<'_> {
         Ok(by_session(rows).into_values().flatten().collect())
     }
 
+    /// The app session of a session and an application, by primary key.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_app_session_id(&self, session: i64, application: i64) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT id FROM app_sessions WHERE session_id = $1 AND application_id = $2";
+        self.one(sql, &values![session, application]).await
+    }
+
     /// Ends app sessions by primary key, without their sessions.
     ///
     /// # Errors
@@ -328,6 +340,18 @@ impl Db<'_> {
             self.execute(&format!("DELETE FROM app_sessions WHERE {condition}"), &values).await?;
         }
         Ok(())
+    }
+
+    /// Ends the app sessions of a user and an application; gives how many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_app_sessions_of_user(&self, user: UserId, application: i64) -> Result<u64, StoreError> {
+        let sql = "SELECT o.id FROM app_sessions o JOIN session_rows s ON s.id = o.session_id \
+            WHERE s.user_id = $1 AND o.application_id = $2 ORDER BY o.id";
+        let ids: Vec<i64> = self.all(sql, &values![user, application]).await?;
+        self.end_app_sessions(&ids).await?;
+        Ok(ids.len().try_into().unwrap_or(u64::MAX))
     }
 
     /// Ends all app sessions of an application, whose row is locked; gives how many.

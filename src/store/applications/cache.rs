@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
+use crate::domain::application::client::Client;
 use crate::domain::application::host::Host;
-use crate::domain::application::{Application, Provider};
-use crate::store::applications::rows::{ApplicationRow, ProviderRow};
+use crate::domain::application::{Application, ClientPart, Provider};
+use crate::store::applications::rows::{AllRows, ClientRow, ProviderRow};
 use crate::store::{Db, StoreError};
 
 /// All applications at one version.
@@ -22,10 +23,11 @@ pub struct Applications {
     by_slug: HashMap<String, usize>,
     by_id: HashMap<i64, usize>,
     by_host: HashMap<String, usize>,
+    by_client: HashMap<String, usize>,
 }
 
 impl Applications {
-    pub(in crate::store) fn new(version: i64, applications: Vec<ApplicationRow>, guards: Vec<ProviderRow>) -> Self {
+    pub(in crate::store) fn new(version: i64, (applications, guards, clients): AllRows) -> Self {
         let mut attached: HashMap<i64, Provider> = HashMap::new();
         let mut all = Self { version, ..Self::default() };
         for guard in guards.into_iter().map(ProviderRow::read_or_close) {
@@ -34,15 +36,17 @@ impl Applications {
                 None => all.unattached.push(guard),
             }
         }
+        let mut clients: HashMap<i64, ClientPart> = clients.into_iter().filter_map(attached_client).collect();
         for row in applications {
             let id = row.id();
-            let application = row.read_or_close(attached.remove(&id));
+            let application = row.read_or_close(attached.remove(&id), clients.remove(&id));
             let at = all.list.len();
             all.by_slug.insert(application.slug.to_ascii_lowercase(), at);
             all.by_id.insert(application.id, at);
             for host in application.guard().into_iter().flat_map(|guard| &guard.hosts) {
                 all.by_host.insert(host.to_string(), at);
             }
+            all.by_client.extend(application.client.as_ref().map(|part| (part.client_id.clone(), at)));
             all.list.push(Arc::new(application));
         }
         all
@@ -87,12 +91,35 @@ impl Applications {
         self.list.get(*self.by_id.get(&id)?)
     }
 
+    /// The application whose client has this `client_id`.
+    #[must_use]
+    pub fn by_client(&self, client_id: &str) -> Option<&Arc<Application>> {
+        self.list.get(*self.by_client.get(client_id)?)
+    }
+
+    /// All clients.
+    pub fn clients(&self) -> impl Iterator<Item = &Client> {
+        self.list.iter().filter_map(|application| application.client.as_ref().map(|part| &part.client))
+    }
+
     /// The application whose guard has this host: by its name, else by a pattern.
     #[must_use]
     pub fn by_host(&self, host: &Host) -> Option<&Arc<Application>> {
         let exact = self.by_host.get(host.as_str());
         let at = exact.or_else(|| self.by_host.get(&host.wildcard()?))?;
         self.list.get(*at)
+    }
+}
+
+/// A client with the key of its application. One that cannot be read opens nothing.
+fn attached_client(row: ClientRow) -> Option<(i64, ClientPart)> {
+    let application = row.application()?;
+    match row.read() {
+        Ok(part) => Some((application, part)),
+        Err(error) => {
+            tracing::error!(%error, "a client cannot be read: it opens nothing");
+            None
+        }
     }
 }
 
@@ -106,7 +133,6 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn read_applications(&self, version: i64) -> Result<Applications, StoreError> {
-        let (applications, guards) = self.list_application_rows().await?;
-        Ok(Applications::new(version, applications, guards))
+        Ok(Applications::new(version, self.list_application_rows().await?))
     }
 }

@@ -6,9 +6,10 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
+use crate::domain::application::client::Client;
 use crate::domain::application::demand::{Demand, Party};
 use crate::domain::application::guard::Guard;
-use crate::domain::application::{Application, Binding, Provider};
+use crate::domain::application::{Application, Binding, ClientPart, Provider};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -16,6 +17,8 @@ use crate::values;
 const VERSION: &str = "applications.version";
 /// What a guard is called in `providers.kind`.
 const GUARD: &str = "guard";
+/// And a client.
+const CLIENT: &str = "client";
 
 /// The column `access`.
 #[derive(Default, Serialize, Deserialize)]
@@ -92,11 +95,11 @@ impl ApplicationRow {
         self.id
     }
 
-    /// The application, with its guard.
+    /// The application, with its guard and its client.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when its JSON cannot be read.
-    pub fn read(self, provider: Option<Provider>) -> Result<Application, StoreError> {
+    pub fn read(self, provider: Option<Provider>, client: Option<ClientPart>) -> Result<Application, StoreError> {
         let access: StoredAccess = read_json(&self.access, "the access of an application")?;
         let display = read_json(&self.display, "what an application shows")?;
         let groups_sent = read_json(&self.groups_sent, "the groups that an application is told")?;
@@ -106,14 +109,15 @@ impl ApplicationRow {
         whole.display = display;
         whole.groups_sent = groups_sent;
         whole.provider = provider;
+        whole.client = client;
         whole.updated_at = self.updated_at;
         Ok(whole.prepared())
     }
 
     /// The same for the cache: an application that cannot be read opens for nobody, and keeps no other one from opening.
-    pub fn read_or_close(self, provider: Option<Provider>) -> Application {
+    pub fn read_or_close(self, provider: Option<Provider>, client: Option<ClientPart>) -> Application {
         let closed = Application::new(self.id, self.uuid, self.slug.clone(), self.name.clone(), self.created_at);
-        self.read(provider).unwrap_or_else(|error| {
+        self.read(provider, client).unwrap_or_else(|error| {
             tracing::error!(application = %closed.slug, %error, "an application cannot be read: it opens for nobody");
             closed
         })
@@ -165,6 +169,44 @@ impl ProviderRow {
     }
 }
 
+/// A client's row.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct ClientRow {
+    id: i64,
+    name: String,
+    application: Option<i64>,
+    client_id: String,
+    settings: String,
+    kept: String,
+}
+
+const CLIENT_COLUMNS: &str = "p.id, p.name, p.application_id, p.client_id, p.settings, p.kept";
+
+impl FromRow for ClientRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let (id, name, application) = (row.int()?, row.text()?, row.opt_int()?);
+        let client_id = row.opt_text()?.ok_or(StoreError::Corrupt("a client without its client_id"))?;
+        Ok(Self { id, name, application, client_id, settings: row.text()?, kept: row.text()? })
+    }
+}
+
+impl ClientRow {
+    /// The application that has it, by primary key.
+    pub fn application(&self) -> Option<i64> {
+        self.application
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when its JSON cannot be read.
+    pub fn read(self) -> Result<ClientPart, StoreError> {
+        let client: Client = read_json(&self.settings, "a client")?;
+        let kept = read_json(&self.kept, "what is kept of a client")?;
+        Ok(ClientPart { id: self.id, name: self.name, client_id: self.client_id, client, kept })
+    }
+}
+
 fn read_json<T: for<'de> Deserialize<'de>>(text: &str, what: &'static str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Corrupt(what))
 }
@@ -172,6 +214,9 @@ fn read_json<T: for<'de> Deserialize<'de>>(text: &str, what: &'static str) -> Re
 fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|_| StoreError::Corrupt("a part of an application"))
 }
+
+/// The rows of applications, of guards and of clients.
+pub(in crate::store) type AllRows = (Vec<ApplicationRow>, Vec<ProviderRow>, Vec<ClientRow>);
 
 impl Db<'_> {
     /// The version of the applications: it is raised by each change.
@@ -196,11 +241,13 @@ impl Db<'_> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub(in crate::store) async fn list_application_rows(&self) -> Result<(Vec<ApplicationRow>, Vec<ProviderRow>), StoreError> {
+    pub(in crate::store) async fn list_application_rows(&self) -> Result<AllRows, StoreError> {
         let applications =
             self.all(&format!("SELECT {APPLICATION_COLUMNS} FROM applications a ORDER BY lower(a.slug)"), &[]).await?;
         let sql = format!("SELECT {PROVIDER_COLUMNS} FROM providers p WHERE p.kind = $1 ORDER BY p.id");
-        Ok((applications, self.all(&sql, &values![GUARD]).await?))
+        let guards = self.all(&sql, &values![GUARD]).await?;
+        let sql = format!("SELECT {CLIENT_COLUMNS} FROM providers p WHERE p.kind = $1 ORDER BY p.id");
+        Ok((applications, guards, self.all(&sql, &values![CLIENT]).await?))
     }
 
     /// The application of this slug, in whatever case, with its guard; locked until the transaction ends.
@@ -212,12 +259,47 @@ impl Db<'_> {
         let sql = format!("SELECT {APPLICATION_COLUMNS} FROM applications a WHERE lower(a.slug) = lower($1){lock}");
         let Some(row) = self.one::<ApplicationRow>(&sql, &values![slug]).await? else { return Ok(None) };
         let provider = self.find_guard_of(row.id).await?;
-        row.read(provider).map(Some)
+        let client = self.find_client_of(row.id).await?;
+        row.read(provider, client).map(Some)
     }
 
     async fn find_guard_of(&self, application: i64) -> Result<Option<Provider>, StoreError> {
         let sql = format!("SELECT {PROVIDER_COLUMNS} FROM providers p WHERE p.application_id = $1 AND p.kind = $2");
         self.one::<ProviderRow>(&sql, &values![application, GUARD]).await?.map(ProviderRow::read).transpose()
+    }
+
+    async fn find_client_of(&self, application: i64) -> Result<Option<ClientPart>, StoreError> {
+        let sql = format!("SELECT {CLIENT_COLUMNS} FROM providers p WHERE p.application_id = $1 AND p.kind = $2");
+        self.one::<ClientRow>(&sql, &values![application, CLIENT]).await?.map(ClientRow::read).transpose()
+    }
+
+    /// Adds the client of an application and gives its primary key; the one it has is not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another client has the `client_id`, or the application has a client.
+    pub async fn insert_client(&self, application: i64, part: &ClientPart) -> Result<i64, StoreError> {
+        let sql = "INSERT INTO providers (kind, name, application_id, client_id, settings, kept) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+        let (settings, kept) = (to_json(&part.client)?, to_json(&part.kept)?);
+        let values = values![CLIENT, part.name.as_str(), application, part.client_id.as_str(), settings, kept];
+        self.one(sql, &values).await?.ok_or(StoreError::Corrupt("a client without a key"))
+    }
+
+    /// Writes a client.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another client has the `client_id`.
+    pub async fn update_client(&self, part: &ClientPart) -> Result<(), StoreError> {
+        let sql = "UPDATE providers SET name = $2, client_id = $3, settings = $4, kept = $5 WHERE id = $1";
+        let (settings, kept) = (to_json(&part.client)?, to_json(&part.kept)?);
+        self.execute(sql, &values![part.id, part.name.as_str(), part.client_id.as_str(), settings, kept]).await.map(drop)
+    }
+
+    /// Removes a client with its secrets, codes and tokens.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_client(&self, id: i64) -> Result<(), StoreError> {
+        self.execute("DELETE FROM providers WHERE id = $1 AND kind = $2", &values![id, CLIENT]).await.map(drop)
     }
 
     /// The guard with this primary key, of an application or of none.

@@ -45,6 +45,10 @@ pub const SAVED: &[&str] = &[
     "app_keys",
     "token_applications",
     "signing_keys",
+    "client_secrets",
+    "consents",
+    "oidc_codes",
+    "oidc_tokens",
     "events",
 ];
 

@@ -44,6 +44,8 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0013_source"),
         migration!("0014_signing_keys"),
         migration!("0015_ends_of_many"),
+        migration!("0016_oidc"),
+        migration!("0017_consents"),
     ];
     ALL
 }

@@ -8,7 +8,7 @@ use crate::store::db::statements::placeholders;
 use crate::store::people::policies::LivingRow;
 use crate::store::sessions::addresses::OldAddress;
 use crate::store::sessions::locked::LockedRows;
-use crate::store::sessions::rows::{Counted, Origin, Touch};
+use crate::store::sessions::rows::{Counted, LiveSession, Origin, Touch};
 use crate::store::{CountKey, Db, StoreError, Value};
 use crate::values;
 
@@ -84,6 +84,18 @@ impl Db<'_> {
         let rows = self.lock_rows(&[id]).await?;
         // Nothing that is kept in memory changes.
         Ok(!rows.update("proved_ip_key = $1", (condition, values)).await?.is_empty())
+    }
+
+    /// Notes a use of a session that changes neither its address nor its user agent: a token of an app was refreshed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_used(&self, session: &LiveSession, now: Timestamp) -> Result<(), StoreError> {
+        let rows = self.lock_rows(&[session.id]).await?;
+        let values = values![now, session.lifetime.expires_at(now)].to_vec();
+        let changed = rows.update("last_used_at = $1, expires_at = $2", ("last_used_at < $1", values)).await?;
+        self.noted(changed);
+        Ok(())
     }
 
     /// Writes uses. A session that ended since stays ended, and an older use never overwrites a

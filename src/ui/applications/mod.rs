@@ -1,5 +1,6 @@
 //! `/applications`: all applications, for administrators; and `/applications/new`, which adds one.
 
+pub mod client;
 pub mod edit;
 pub mod guard;
 pub mod mine;

@@ -2,6 +2,7 @@
 
 pub mod choose;
 pub mod confirm;
+pub mod consent;
 pub mod factor;
 pub mod passkeys;
 pub mod set_up;
@@ -72,7 +73,9 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     }
     let is_moved = visitor.is_moved || query.last("ended") == Some("moved");
     let is_form_lost = query.last("ended") == Some("form");
-    filled_form(&app, &visitor, StatusCode::OK, Fill { next: &next, is_moved, is_form_lost, ..Fill::default() }).await
+    // An app may know the name.
+    let uid: String = query.last("uid").unwrap_or_default().chars().take(MAX_EMAIL_LENGTH).collect();
+    filled_form(&app, &visitor, StatusCode::OK, Fill { uid: &uid, next: &next, is_moved, is_form_lost, ..Fill::default() }).await
 }
 
 /// Signs in.

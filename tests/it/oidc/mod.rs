@@ -1,7 +1,12 @@
 //! The addresses of OpenID Connect, and the keys that sign.
 
+mod acceptance;
+mod app;
+mod consent;
+mod flow;
 mod identity;
 mod keys;
+mod requests;
 
 use serde_json::Value;
 

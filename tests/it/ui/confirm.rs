@@ -129,7 +129,7 @@ db_test!(who_has_no_password_or_never_proved_it_here_is_not_let_on, |db| async m
 
 /// What changes something and needs no fresh proof: ways in and out, the proof itself, and what one does
 /// to one's own sessions.
-const FREE: [&str; 15] = [
+const FREE: [&str; 17] = [
     "/sign-in",
     "/sign-in/passkey",
     "/confirm/passkey",
@@ -137,6 +137,8 @@ const FREE: [&str; 15] = [
     "/sign-in/choose",
     "/confirm",
     "/sign-out",
+    "/consent",
+    "/apps/withdraw",
     // The name alone: another e-mail address needs one (ui/account.rs).
     "/account",
     "/account/keep",
@@ -156,8 +158,8 @@ db_test!(every_other_change_needs_a_fresh_proof, |db| async move {
     app.advance(11 * MINUTE);
     let mut asked = Vec::new();
     for route in rollcall::routes::routes().paths {
-        // What proxies ask has no session, and a guard's pages are those of other hosts.
-        let apart = ["/api/", "/guard/", "/.rollcall/", "/outpost.goauthentik.io/"];
+        // What proxies and apps ask has no session, and a guard's pages are those of other hosts.
+        let apart = ["/api/", "/application/o/", "/guard/", "/.rollcall/", "/outpost.goauthentik.io/"];
         if apart.iter().any(|start| route.starts_with(start)) || FREE.contains(&route) {
             continue;
         }

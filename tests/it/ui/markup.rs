@@ -77,6 +77,7 @@ async fn pages(app: &TestApp, root: &Browser, uuid: &str, group: &str) -> Vec<(S
         "/applications/wiki/remove".into(),
         "/applications/wiki/guard".into(),
         "/applications/wiki/guard/remove".into(),
+        "/applications/wiki/client".into(),
         format!("/applications/wiki/config?kind=caddy&app={}", encode("<script>:1")),
         "/applications/wiki/config?kind=traefik".into(),
         "/applications/wiki/rules/new".into(),

@@ -6,6 +6,7 @@ mod all_sessions;
 mod app_passwords;
 mod applications;
 mod begin;
+mod client;
 mod confirm;
 mod ended_sessions;
 mod events_live;

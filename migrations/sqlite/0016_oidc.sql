@@ -1,0 +1,54 @@
+-- Clients of OpenID Connect: their secrets, and the codes and tokens that hang on sessions. Each code and each token names
+-- the row of one session; a token also its app session, and goes with it.
+
+-- The secrets of confidential clients, as SHA-256. Two may be good at a time.
+CREATE TABLE client_secrets (
+    hash BLOB NOT NULL PRIMARY KEY,
+    provider_id INTEGER NOT NULL REFERENCES providers ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    -- NULL: until it is removed.
+    expires_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX client_secrets_by_provider ON client_secrets (provider_id);
+
+-- A code is redeemed once, within a minute. It stays with what it gave while its session lives, so that a second use is
+-- recognised at any later time.
+CREATE TABLE oidc_codes (
+    hash BLOB NOT NULL PRIMARY KEY,
+    session_id INTEGER NOT NULL REFERENCES session_rows ON DELETE CASCADE,
+    provider_id INTEGER NOT NULL REFERENCES providers ON DELETE CASCADE,
+    -- JSON: the address, challenge, nonce, scopes, and what the session had proved (domain/oidc/grant.rs).
+    request TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER,
+    -- What it gave: the family of tokens.
+    family BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX oidc_codes_by_session ON oidc_codes (session_id);
+CREATE INDEX oidc_codes_by_provider ON oidc_codes (provider_id);
+
+-- Access tokens and refresh tokens. Those that follow each other from one code are a family.
+CREATE TABLE oidc_tokens (
+    hash BLOB NOT NULL PRIMARY KEY,
+    -- access or refresh.
+    kind TEXT NOT NULL,
+    app_session_id INTEGER NOT NULL REFERENCES app_sessions ON DELETE CASCADE,
+    session_id INTEGER NOT NULL REFERENCES session_rows,
+    provider_id INTEGER NOT NULL REFERENCES providers ON DELETE CASCADE,
+    family BLOB NOT NULL,
+    -- Of refresh tokens: their number in the family, from 1.
+    generation INTEGER NOT NULL,
+    scope TEXT NOT NULL,
+    -- JSON: what the ID token says of the proof.
+    proof TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    -- When a refresh token was rotated, and its successor, sealed for the holder of this one.
+    rotated_at INTEGER,
+    successor BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX oidc_tokens_by_family ON oidc_tokens (family, kind, generation);
+CREATE INDEX oidc_tokens_by_app_session ON oidc_tokens (app_session_id);
+CREATE INDEX oidc_tokens_by_session ON oidc_tokens (session_id);
+CREATE INDEX oidc_tokens_by_provider ON oidc_tokens (provider_id);
+CREATE INDEX oidc_tokens_by_expiry ON oidc_tokens (expires_at);

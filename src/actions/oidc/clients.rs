@@ -1,0 +1,88 @@
+//! Clients that call: which one, and whether it is the one.
+
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::sign_in::guesses::{self, Guess};
+use crate::domain::application::client::Client;
+use crate::domain::application::{Application, ClientPart};
+use crate::domain::caller::Actor;
+use crate::domain::{HashedSecret, PlainSecret};
+use crate::store::StoreError;
+
+/// The client of an application.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The application.
+    pub application: Arc<Application>,
+}
+
+impl Known {
+    /// The client's part; a [`Known`] has one.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] otherwise.
+    pub fn part(&self) -> Result<&ClientPart, StoreError> {
+        self.application.client.as_ref().ok_or(StoreError::Corrupt("an application without its client"))
+    }
+
+    /// The settings of the client.
+    ///
+    /// # Errors
+    /// As for [`Known::part`].
+    pub fn settings(&self) -> Result<&Client, StoreError> {
+        self.part().map(|part| &part.client)
+    }
+}
+
+/// The client with this `client_id`, if an application has it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(app: &App, client_id: &str) -> Result<Option<Known>, StoreError> {
+    let applications = app.store.applications().await?;
+    Ok(applications.by_client(client_id).map(|application| Known { application: Arc::clone(application) }))
+}
+
+/// What a client sent to show that it is the one.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The `client_id`.
+    pub id: String,
+    /// The secret, in each form that it may have been sent in; none of a public client.
+    pub secrets: Vec<PlainSecret>,
+}
+
+/// The client that calls; `None`: there is no such client, or the secret is wrong. Both cost the same, and are counted
+/// against the address together with the client, so that a stranger cannot lock an app out.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn authenticate(app: &App, shown: &Shown, actor: &Actor) -> Result<Option<Known>, StoreError> {
+    let known = find(app, &shown.id).await?;
+    let provider = known.as_ref().map_or(Ok(0), |known| known.part().map(|part| part.id))?;
+    let stored = app.store.read().list_client_secrets(provider, app.clock.now()).await?;
+    let is_public = known.as_ref().map_or(Ok(false), |known| known.settings().map(|client| client.is_public))?;
+    let is_right = if is_public { shown.secrets.is_empty() } else { is_one_of(&shown.secrets, &stored) };
+    if let Some(known) = known.filter(|_| is_right) {
+        return Ok(Some(known));
+    }
+    // Secrets have 256 bits and need no limit; those who guess are counted with those who guess passwords.
+    match guesses::take(app, Guess::AppPassword, None, None, actor).await {
+        Ok(taken) => taken.settle(app, true).await,
+        Err(ActionError::Store(error)) => return Err(error),
+        Err(_) => {}
+    }
+    Ok(None)
+}
+
+fn is_one_of(sent: &[PlainSecret], stored: &[HashedSecret]) -> bool {
+    let mut is_one = subtle::Choice::from(0);
+    for (sent, stored) in sent.iter().flat_map(|sent| stored.iter().map(move |stored| (sent.hash(), stored))) {
+        is_one |= sent.0.ct_eq(&stored.0);
+    }
+    is_one.into()
+}

@@ -1,0 +1,177 @@
+//! Tokens: made for an app session, and what they open while its session is live.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::actions::ActionError;
+use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::guard::identity::issuer;
+use crate::actions::oidc::clients::Known;
+use crate::actions::sign_in::factors;
+use crate::actions::signing::keyring::KeysError;
+use crate::domain::oidc::claims::{self, OPENID, has};
+use crate::domain::oidc::grant::{Proof, RefreshText};
+use crate::domain::signing::{NotSigned, jwt};
+use crate::domain::{PlainSecret, SessionId, Timestamp};
+use crate::store::StoreError;
+use crate::store::applications::people::Subject;
+use crate::store::oidc::tokens::TokenHolder;
+use crate::store::sessions::rows::LiveSession;
+
+/// How long an ID token is good, in seconds.
+const ID_TOKEN_LIVES: i64 = 300;
+/// The most bytes of an ID token's claims. Beyond it the groups are left out, and stay at userinfo.
+const MAX_CLAIMS: usize = 16 * 1024;
+
+/// What a client gets for a code or a refresh token.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The access token.
+    pub access: PlainSecret,
+    /// For how long it is good, in seconds.
+    pub expires_in: u64,
+    /// The refresh token.
+    pub refresh: Option<RefreshText>,
+    /// The scopes, separated by blanks.
+    pub scope: String,
+    /// Whose they are, for the ID token.
+    pub about: About,
+}
+
+/// What an ID token says of a session.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Who the app takes the user for.
+    pub sub: String,
+    /// The session.
+    pub session: SessionId,
+    /// What it had proved.
+    pub proof: Proof,
+    /// What the request asked to be repeated.
+    pub nonce: Option<String>,
+    /// The user.
+    pub subject: Subject,
+}
+
+/// The ID token of a session for a client; `None`: the scopes do not ask for one.
+///
+/// # Errors
+/// [`KeysError`].
+pub async fn id_token(app: &App, known: &Known, tokens: &Tokens) -> Result<Option<String>, KeysError> {
+    let (true, Some(url)) = (has(&tokens.scope, OPENID), app.config.issuer_url()) else { return Ok(None) };
+    let (part, now) = (known.part()?, app.clock.now());
+    let About { sub, session, proof, nonce, subject } = &tokens.about;
+    let digest = Sha256::digest(tokens.access.expose().as_bytes());
+    let mut claims = json!({
+        "iss": issuer(url, &known.application.slug), "sub": sub, "aud": part.client_id, "azp": part.client_id,
+        "iat": now.seconds(), "exp": now.seconds() + ID_TOKEN_LIVES, "acr": proof.acr, "amr": proof.amr, "sid": session.to_string(),
+        // Half of the digest (OpenID Connect Core 1.0, 3.1.3.6).
+        "at_hash": URL_SAFE_NO_PAD.encode(digest.split_at(16).0),
+    });
+    let Some(object) = claims.as_object_mut() else { return Ok(None) };
+    object.extend(proof.auth_time.map(|at| ("auth_time".to_owned(), at.into())));
+    object.extend(nonce.clone().map(|nonce| ("nonce".to_owned(), nonce.into())));
+    if part.client.claims_in_id_token {
+        let given = claims::of(&tokens.scope, &subject.identity, &known.application.groups_sent);
+        object.extend(given);
+        if serde_json::to_string(object).map_or(true, |text| text.len() > MAX_CLAIMS) {
+            object.remove("groups");
+        }
+    }
+    let keys = app.keyring.keys(&app.core).await?;
+    let key = keys.signing(part.client.algorithm.into(), now).ok_or(NotSigned)?;
+    let (kid, claims, key) = (key.kid.clone(), claims.to_string(), std::sync::Arc::clone(key));
+    // A signature of RSA takes milliseconds.
+    let signed = tokio::task::spawn_blocking(move || jwt::sign(key.key(), &kid, "JWT", &claims)).await;
+    Ok(Some(signed.map_err(|error| KeysError::NotMade(error.to_string()))??))
+}
+
+/// The end of what lives for some time: never after the session's own.
+pub(super) fn until(now: Timestamp, seconds: u64, session: &LiveSession) -> Timestamp {
+    now.plus(std::time::Duration::from_secs(seconds)).min(session.lifetime.absolute_expires_at)
+}
+
+/// What a token opens: its session is live, and lacks no second factor that it must have.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn holder(app: &App, token: &str) -> Result<Option<TokenHolder>, StoreError> {
+    let hash = PlainSecret::from_text(token).hash();
+    let found = app.store.read().find_token_holder(hash, app.clock.now()).await?;
+    Ok(found.filter(|holder| !factors::is_missing(app, &holder.session)))
+}
+
+/// What an access token tells of its user (OpenID Connect Core 1.0, 5.3). `None`: it opens nothing.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn userinfo(app: &App, token: &str) -> Result<Option<(String, Map<String, Value>)>, StoreError> {
+    let Some(found) = holder(app, token).await?.filter(|found| !found.is_refresh) else { return Ok(None) };
+    let applications = app.store.applications().await?;
+    let Some(application) = applications.by_id(found.application_id) else { return Ok(None) };
+    let Some(subject) = app.store.read().find_subject(found.session.user_id).await? else { return Ok(None) };
+    let mut told = claims::of(&found.scope, &subject.identity, &application.groups_sent);
+    told.insert("sub".to_owned(), found.sub.into());
+    Ok(Some((found.scope, told)))
+}
+
+/// What a client is told of a token of its own (RFC 7662, 2.2). `None`: it is not active, or another client's.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn introspect(app: &App, known: &Known, token: &str) -> Result<Option<Value>, StoreError> {
+    let part = known.part()?;
+    let Some(found) = holder(app, token).await?.filter(|found| found.provider_id == part.id) else { return Ok(None) };
+    let Some(url) = app.config.issuer_url() else { return Ok(None) };
+    Ok(Some(json!({
+        "active": true, "scope": found.scope, "client_id": part.client_id, "username": found.session.username,
+        "token_type": if found.is_refresh { "refresh_token" } else { "Bearer" },
+        "iat": found.created_at.seconds(), "exp": found.expires_at.seconds(), "sub": found.sub, "aud": part.client_id,
+        "iss": issuer(url, &known.application.slug), "sid": found.session.uuid.to_string(),
+    })))
+}
+
+/// Takes a token back (RFC 7009, 2): a refresh token with its family, an access token alone. Another client's is left, and
+/// nothing is told of it.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn revoke(app: &App, known: &Known, token: &str) -> Result<(), StoreError> {
+    let (provider, hash) = (known.part()?.id, PlainSecret::from_text(token).hash());
+    let family = RefreshText::parse(token).map(|text| text.family_hash());
+    let now = app.clock.now();
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                let refresh = db.find_refresh_token(hash).await?.filter(|row| row.provider_id == provider);
+                if let (Some(_), Some(family)) = (refresh, family) {
+                    return db.delete_family(family).await.map(drop);
+                }
+                let found = db.find_token_holder(hash, now).await?;
+                match found.filter(|found| found.provider_id == provider && !found.is_refresh) {
+                    Some(_) => db.delete_token_of_app(hash).await.map(drop),
+                    None => Ok(()),
+                }
+            })
+        })
+        .await
+}
+
+/// Removes codes and tokens whose time is over. A job calls it.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] for callers of the server; when the database cannot be written.
+pub async fn sweep(app: &App, by: By<'_>) -> Result<(), ActionError> {
+    by.must_operate()?;
+    let now = app.clock.now();
+    let swept = app.store.write(move |db| {
+        Box::pin(async move {
+            db.delete_expired_codes(now).await?;
+            db.delete_expired_tokens_of_apps(now).await.map(drop)
+        })
+    });
+    swept.await.map_err(|error: StoreError| error.into())
+}

@@ -1,0 +1,119 @@
+//! Scopes, and the claims that they give (OpenID Connect Core 1.0, 5.4).
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::application::values::{GroupsSent, Identity};
+
+/// The scope without which a request is plain OAuth.
+pub const OPENID: &str = "openid";
+/// The scope of refresh tokens.
+pub const OFFLINE: &str = "offline_access";
+
+/// A scope that a client may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Its word.
+    pub name: &'static str,
+    /// The claims that it gives.
+    pub claims: &'static [&'static str],
+    /// What it gives, for the person who is asked.
+    pub words: &'static str,
+}
+
+/// All of them, in the order in which they are granted.
+pub const SCOPES: [Scope; 6] = [
+    Scope { name: OPENID, claims: &[], words: "who you are" },
+    Scope {
+        name: "profile",
+        claims: &["name", "given_name", "preferred_username", "nickname", "groups"],
+        words: "your name and groups",
+    },
+    Scope { name: "email", claims: &["email", "email_verified"], words: "your e-mail address" },
+    Scope { name: "groups", claims: &["groups"], words: "your groups" },
+    Scope { name: "entitlements", claims: &["entitlements", "roles"], words: "what you may do there" },
+    Scope { name: OFFLINE, claims: &[], words: "to stay signed in while you are" },
+];
+
+/// What is granted of the scopes that were asked for: those that the client has, each once, in their order. Nothing asked:
+/// all of the client's but [`OFFLINE`].
+#[must_use]
+pub fn granted(asked: Option<&str>, has: &[String]) -> String {
+    let is_asked = |name: &str| match asked.map(str::trim).filter(|asked| !asked.is_empty()) {
+        Some(asked) => asked.split_ascii_whitespace().any(|word| word == name),
+        None => name != OFFLINE,
+    };
+    let given = SCOPES.iter().filter(|scope| is_asked(scope.name) && has.iter().any(|own| own == scope.name));
+    given.map(|scope| scope.name).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a list of scopes has this one.
+#[must_use]
+pub fn has(scopes: &str, name: &str) -> bool {
+    scopes.split(' ').any(|scope| scope == name)
+}
+
+/// The names of the claims that these scopes can give.
+#[must_use]
+pub fn names(scopes: &[String]) -> Vec<&'static str> {
+    let mut names: Vec<&str> = Vec::new();
+    for scope in SCOPES.iter().filter(|scope| scopes.iter().any(|own| own == scope.name)) {
+        names.extend(scope.claims.iter().filter(|claim| !names.contains(claim)).copied().collect::<Vec<_>>());
+    }
+    names
+}
+
+/// The claims that these scopes give of a user; what is not known is left out.
+#[must_use]
+pub fn of(scopes: &str, user: &Identity, groups: &GroupsSent) -> Map<String, Value> {
+    let mut claims = Map::new();
+    for name in SCOPES.iter().filter(|scope| has(scopes, scope.name)).flat_map(|scope| scope.claims) {
+        let known = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Value::from);
+        let value = match *name {
+            "name" | "given_name" => known(&user.name),
+            "preferred_username" | "nickname" => known(&user.username),
+            "groups" => Some(json!(user.groups.iter().filter(|name| groups.sends(name)).collect::<Vec<_>>())),
+            "email" => known(&user.email),
+            "email_verified" => known(&user.email).map(|_| user.is_email_verified.into()),
+            _ => Some(json!([])),
+        };
+        claims.extend(value.map(|value| ((*name).to_owned(), value)));
+    }
+    claims
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<String> {
+        SCOPES.iter().map(|scope| scope.name.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_grant_has_what_was_asked_and_the_client_may() {
+        assert_eq!(granted(Some("email openid email unknown"), &all()), "openid email");
+        assert_eq!(granted(Some("openid profile"), &["openid".to_owned()]), "openid");
+        assert_eq!(granted(None, &all()), "openid profile email groups entitlements");
+        assert_eq!(granted(Some("  "), &all()), granted(None, &all()));
+        assert_eq!(granted(Some("address"), &all()), "");
+    }
+
+    #[test]
+    fn claims_are_those_of_the_scopes() {
+        let user = Identity {
+            username: "alice".into(),
+            name: "Alice A".into(),
+            groups: vec!["staff".into(), "secret".into()],
+            ..Identity::default()
+        };
+        let some = GroupsSent::Only(vec!["staff".into()]);
+        let claims = of("openid profile email", &user, &some);
+        assert_eq!(
+            Value::Object(claims),
+            json!({"name": "Alice A", "given_name": "Alice A", "preferred_username": "alice", "nickname": "alice",
+                "groups": ["staff"]})
+        );
+        assert_eq!(of("openid", &user, &some), Map::new());
+        assert_eq!(names(&all()).iter().filter(|name| **name == "groups").count(), 1);
+    }
+}

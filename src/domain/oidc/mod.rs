@@ -1,0 +1,8 @@
+//! The rules of OpenID Connect: redirect addresses, requests to authorize, scopes and claims.
+
+pub mod challenge;
+pub mod claims;
+pub mod consent;
+pub mod grant;
+pub mod redirect;
+pub mod request;

@@ -1,0 +1,74 @@
+//! `/application/o/token/`: codes and refresh tokens become tokens (RFC 6749, 3.2).
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde_json::{Map, Value};
+
+use crate::actions::app::App;
+use crate::actions::oidc::clients::Known;
+use crate::actions::oidc::redeem::{Brought, redeem};
+use crate::actions::oidc::refresh::{Refreshed, refresh};
+use crate::actions::oidc::tokens::{Tokens, id_token};
+use crate::domain::PlainSecret;
+use crate::domain::caller::Actor;
+use crate::oidc::answer::{Wrong, json, not_allowed};
+use crate::oidc::call::{Call, cors, preflight};
+
+/// Answers a client.
+pub async fn answer(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    match parts.method.as_str() {
+        "POST" => {}
+        "OPTIONS" => return preflight(&app, &parts.headers).await,
+        _ => return not_allowed("POST, OPTIONS"),
+    }
+    let answered = async {
+        let call = Call::read(&app, &parts, body).await?;
+        let tokens = given(&app, &call).await?;
+        let id_token = id_token(&app, &call.known, &tokens).await?;
+        Ok::<_, Wrong>((call.known, json(&body_of(&tokens, id_token))))
+    };
+    let (known, response) = match answered.await {
+        Ok((known, response)) => (Some(known), response),
+        Err(wrong) => (None, wrong.answer()),
+    };
+    cors(&app, &parts.headers, known.as_ref(), response).await
+}
+
+async fn given(app: &App, call: &Call) -> Result<Tokens, Wrong> {
+    let form = &call.form;
+    match form.must("grant_type", "grant_type is missing")? {
+        "authorization_code" => by_code(app, &call.known, call, &call.actor).await,
+        "refresh_token" if call.known.settings()?.refresh => {
+            let token = form.must("refresh_token", "refresh_token is missing")?;
+            match refresh(app, &call.known, token, form.find("scope"), &call.actor).await? {
+                Refreshed::Given(tokens) => Ok(*tokens),
+                Refreshed::Nothing => Err(Wrong::Grant),
+                Refreshed::Scope => Err(Wrong::Scope),
+            }
+        }
+        "refresh_token" => Err(Wrong::UnauthorizedClient),
+        _ => Err(Wrong::GrantType),
+    }
+}
+
+async fn by_code(app: &App, known: &Known, call: &Call, actor: &Actor) -> Result<Tokens, Wrong> {
+    let form = &call.form;
+    let brought = Brought {
+        code: PlainSecret::from_text(form.must("code", "code is missing")?),
+        redirect_uri: form.must("redirect_uri", "redirect_uri is missing")?.to_owned(),
+        verifier: form.find("code_verifier").map(str::to_owned),
+    };
+    redeem(app, known, brought, actor).await?.ok_or(Wrong::Grant)
+}
+
+fn body_of(tokens: &Tokens, id_token: Option<String>) -> Value {
+    let mut body = Map::new();
+    body.insert("access_token".to_owned(), tokens.access.expose().into());
+    body.insert("token_type".to_owned(), "Bearer".into());
+    body.insert("expires_in".to_owned(), tokens.expires_in.into());
+    body.insert("scope".to_owned(), tokens.scope.as_str().into());
+    body.extend(tokens.refresh.as_ref().map(|refresh| ("refresh_token".to_owned(), refresh.secret().expose().into())));
+    body.extend(id_token.map(|token| ("id_token".to_owned(), token.into())));
+    Value::Object(body)
+}

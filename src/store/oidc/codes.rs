@@ -1,0 +1,78 @@
+//! Codes: each is redeemed once, and stays while its session lives, so that a second use is recognised.
+
+use crate::domain::oidc::grant::Grant;
+use crate::domain::{HashedSecret, Timestamp};
+use crate::store::{Db, FromRow, Row, StoreError};
+use crate::values;
+
+/// A code, as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeRow {
+    /// The primary key of its session.
+    pub session_id: i64,
+    /// The client that it was given to, by the primary key of the provider.
+    pub provider_id: i64,
+    /// What was granted.
+    pub grant: Grant,
+    /// Until when it can be redeemed.
+    pub expires_at: Timestamp,
+    /// The family of the tokens that it gave; `None`: it gave none.
+    pub family: Option<HashedSecret>,
+    /// Whether it was used, with success or not.
+    pub is_used: bool,
+}
+
+impl FromRow for CodeRow {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let (session_id, provider_id) = (row.int()?, row.int()?);
+        let grant = serde_json::from_str(&row.text()?).map_err(|_| StoreError::Corrupt("the request of a code"))?;
+        let (expires_at, used_at) = (row.timestamp()?, row.opt_int()?);
+        let family = row.opt_bytes()?.map(|bytes| bytes.try_into().map(HashedSecret)).transpose();
+        let family = family.map_err(|_| StoreError::Corrupt("the family of a code"))?;
+        Ok(Self { session_id, provider_id, grant, expires_at, family, is_used: used_at.is_some() })
+    }
+}
+
+impl Db<'_> {
+    /// Adds a code under its hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when its session or client is gone.
+    pub async fn insert_code(
+        &self,
+        hash: HashedSecret,
+        (session, provider): (i64, i64),
+        grant: &Grant,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let request = serde_json::to_string(grant).map_err(|_| StoreError::Corrupt("a grant"))?;
+        let sql = "INSERT INTO oidc_codes (hash, session_id, provider_id, request, expires_at) VALUES ($1, $2, $3, $4, $5)";
+        self.execute(sql, &values![hash, session, provider, request, expires_at]).await.map(drop)
+    }
+
+    /// The code with this hash, used or not.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_code(&self, hash: HashedSecret) -> Result<Option<CodeRow>, StoreError> {
+        let sql = "SELECT session_id, provider_id, request, expires_at, used_at, family FROM oidc_codes WHERE hash = $1";
+        self.one(sql, &values![hash]).await
+    }
+
+    /// Uses a code up for this family of tokens. Of concurrent calls, one gets `true`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn take_code(&self, hash: HashedSecret, family: HashedSecret, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "UPDATE oidc_codes SET used_at = $2, family = $3 WHERE hash = $1 AND used_at IS NULL";
+        Ok(self.execute(sql, &values![hash, now, family]).await? > 0)
+    }
+
+    /// Removes codes that expired by `now` and were never used, and gives how many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_expired_codes(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.execute("DELETE FROM oidc_codes WHERE expires_at <= $1 AND used_at IS NULL", &values![now]).await
+    }
+}
