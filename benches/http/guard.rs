@@ -18,6 +18,12 @@ pub const HOME: &str = "id.bench";
 const APPLICATIONS: u32 = 1000;
 /// How many sessions of users with known keys have an app open.
 const OPENED: u32 = 500;
+/// The application with signed identities, which none of those has open.
+const SIGNED: u32 = APPLICATIONS - 1;
+/// How many sessions have it open.
+const SIGNED_SESSIONS: u32 = 1000;
+/// The row of what it costs.
+pub const IDENTITY: &str = "guard: a signed identity";
 
 /// Upper bounds in microseconds of processor time, the server's and the database's, beyond a fixed body: one request at a
 /// time and sixteen at once, on SQLite and on PostgreSQL.
@@ -64,9 +70,10 @@ pub fn lines() -> String {
             .collect();
         writeln!(
             lines,
-            r#"{{"kind":"application","slug":"{}","access":{{"allow":"signed_in","app_passwords":true}},"guard":{{"hosts":["{}"],"rules":[{}]}}}}"#,
+            r#"{{"kind":"application","slug":"{}","access":{{"allow":"signed_in","app_passwords":true}},"guard":{{"hosts":["{}"],"jwt":{},"rules":[{}]}}}}"#,
             slug(n),
             host(n),
+            n == SIGNED,
             rules.join(",")
         )
         .unwrap();
@@ -100,21 +107,7 @@ impl Keys {
 
     /// The checks, in the order of the table.
     pub fn operations(&self) -> Vec<Operation> {
-        let check = |app: u32, path: &str, head: &str, status: u16| Ask {
-            host: host(app),
-            status: Some(status),
-            ..Ask::get(
-                format!("/guard/nginx/{}", slug(app)),
-                &format!(
-                    "X-Original-URL: http://{}{path}\r\nX-Original-Method: GET\r\nX-Forwarded-For: 11.2.3.4\r\n{head}",
-                    host(app)
-                ),
-            )
-        };
-        let with_key = |path: &str| {
-            let ask = |(app, key): &(u32, String)| check(*app, path, &format!("Cookie: theme=dark; rollcall_app={key}\r\n"), 200);
-            self.0.iter().map(ask).collect()
-        };
+        let with_key = |path: &str| self.0.iter().map(|(app, key)| with_key(*app, path, key)).collect();
         let each = |path: &'static str, head: fn(u32) -> String, status: u16| {
             (0..APPLICATIONS).map(|app| check(app, path, &head(app), status)).collect()
         };
@@ -132,6 +125,35 @@ impl Keys {
             ),
         ]
     }
+}
+
+/// What nginx asks about a request for `path`.
+fn check(app: u32, path: &str, head: &str, status: u16) -> Ask {
+    Ask {
+        host: host(app),
+        status: Some(status),
+        ..Ask::get(
+            format!("/guard/nginx/{}", slug(app)),
+            &format!("X-Original-URL: http://{}{path}\r\nX-Original-Method: GET\r\nX-Forwarded-For: 11.2.3.4\r\n{head}", host(app)),
+        )
+    }
+}
+
+fn with_key(app: u32, path: &str, key: &str) -> Ask {
+    check(app, path, &format!("Cookie: theme=dark; rollcall_app={key}\r\n"), 200)
+}
+
+/// Measures what a signed identity costs: the first check of each session makes one, the second sends the same again.
+pub fn signed_identity(server: &Server, place: &Place, report: &mut Report) {
+    let mut client = Client::connect(&server.address);
+    let mut opened = |n| open(&mut client, SIGNED, &format!("Cookie: rollcall_session=key-{n}\r\n"));
+    let asks: Vec<Ask> = (OPENED..OPENED + SIGNED_SESSIONS).map(|n| with_key(SIGNED, "/page", &opened(n))).collect();
+    let mut round = || measure::once(server, Some(place), &asks).cpu_ms() * 1000.0;
+    let (fresh, kept) = (round(), round());
+    report.note(&format!(
+        "{IDENTITY}: {fresh:.0} µs of CPU for a check with a fresh one, {kept:.0} with one that was sent before: {:.0} more (bound 100)",
+        fresh - kept
+    ));
 }
 
 /// The cookie of an app's host, from the three steps of a sign-in.

@@ -152,6 +152,9 @@ fn run(options: &Options, kind: Kind, cluster: Option<&Cluster>, report: &mut Re
             }
         }
         guard::note_beyond(report, kind, &checks);
+        if is_named(guard::IDENTITY, &options.only) {
+            guard::signed_identity(&subject.server, &subject.place, report);
+        }
         if THROUGH_NGINX.contains(&options.only) {
             let connections = options.concurrency.iter().copied().max().unwrap_or(1);
             let time = (options.time * 4).max(Duration::from_secs(1));

@@ -63,6 +63,18 @@ pub fn reads(
     })
 }
 
+/// Asks each once, one after the other, without a warm-up.
+pub fn once(server: &Server, place: Option<&Place>, asks: &[Ask]) -> Measured {
+    let mut client = Client::connect(&server.address);
+    let mut ask = |ask: &Ask| {
+        let asked = Instant::now();
+        let status = client.ask(ask);
+        assert_eq!(Some(status), ask.status, "{}", ask.path);
+        millis(asked)
+    };
+    count(server, place, || asks.iter().map(&mut ask).collect())
+}
+
 /// Asks a proxy at another address in turn, without a warm-up, and counts what the server behind it took.
 pub fn at(server: &Server, place: Option<&Place>, address: &str, asks: &[Ask], connections: usize, time: Duration) -> Measured {
     count(server, place, || rounds(address, asks, connections, time))
