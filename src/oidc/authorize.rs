@@ -30,6 +30,8 @@ use crate::store::sessions::rows::LiveSession;
 
 /// Parameters of ours in the address that a browser comes back to. They are no part of the request.
 pub(super) const SEEN: &str = "rollcall_seen";
+/// For how long the moment at which a request was first seen counts. After that it is asked anew.
+const SEEN_LIVES: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 /// The mark that a form of ours was shown on the way.
 const SHOWN: &str = "rollcall_shown";
 /// The mark that the user chose the account.
@@ -81,7 +83,9 @@ fn ours(app: &App, query: &str) -> Ours {
         let (micros, proof) = text.split_once('.')?;
         let own = app.instance_key.proof(SEEN, &message(micros, &given));
         let is_ours = bool::from(own.as_bytes().ct_eq(proof.as_bytes()));
-        if is_ours { micros.parse().ok().map(Timestamp) } else { None }
+        let seen = if is_ours { micros.parse().ok().map(Timestamp) } else { None };
+        // An address that was kept does not make an old proof a fresh one.
+        seen.filter(|seen| seen.is_near(app.clock.now(), SEEN_LIVES))
     });
     let has = |mark: &str| find(mark).is_some();
     let (is_shown, is_chosen, is_declined) = (has(SHOWN), has(CHOSEN) && seen.is_some(), has(DECLINED));

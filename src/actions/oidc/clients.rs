@@ -57,7 +57,7 @@ pub struct Shown {
 }
 
 /// The client that calls; `None`: there is no such client, or the secret is wrong. Both cost the same, and are counted
-/// against the address together with the client, so that a stranger cannot lock an app out.
+/// against the address. The right secret is never refused, so that a stranger cannot lock an app out.
 ///
 /// # Errors
 /// When the database does not answer.

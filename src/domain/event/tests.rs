@@ -33,8 +33,8 @@ fn content_reads_back_equal() {
 
 #[test]
 fn unknown_kinds_and_broken_content_are_kept() {
-    let newer = EventContent::read("consent_given", r#"{"scope":"a"}"#);
-    assert_eq!((newer.kind(), Value::Object(newer.to_json())), ("consent_given", json!({"scope": "a"})));
+    let newer = EventContent::read("a_kind_of_a_later_version", r#"{"scope":"a"}"#);
+    assert_eq!((newer.kind(), Value::Object(newer.to_json())), ("a_kind_of_a_later_version", json!({"scope": "a"})));
     let broken = EventContent::read("sign_in_limited", r#"{"limit":"of a later version"}"#);
     assert_eq!((broken.kind(), broken.to_json().len()), ("sign_in_limited", 1));
     assert_eq!(EventContent::read("sign_out", "no JSON").kind(), "sign_out");

@@ -136,6 +136,10 @@ db_test!(a_proof_is_asked_for_anew_as_the_app_asks, |db| async move {
         let tokens = wiki.redeem(&code).await.assert_status(200).json();
         assert!(wiki.claims(&tokens).await["auth_time"].as_i64().unwrap() > at + 100, "{more:?}");
         app.advance(Duration::from_secs(100));
+        // Nor does an address that was kept make an old proof a fresh one.
+        app.advance(Duration::from_secs(30 * 60));
+        let kept = pairs_of(led.redirects_to())["next"].clone();
+        assert!(browser.send("GET", HOME, &kept, &PAGE).await.redirects_to().starts_with("/confirm"), "{more:?}");
     }
     let none = browser.send("GET", HOME, &wiki.request(&[("max_age", Some("1")), ("prompt", Some("none"))]), &PAGE).await;
     assert_eq!(returned(&none)["error"], "login_required");
