@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod app;
+mod apps;
 mod consent;
 mod flow;
 mod identity;

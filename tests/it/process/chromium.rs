@@ -91,6 +91,11 @@ impl Chromium {
         Self::open_as(json!({}), &[format!("--host-resolver-rules={hosts}"), secure]).await
     }
 
+    /// Opens a browser that takes any certificate: those of a test are known to nobody.
+    pub async fn open_trusting() -> Option<Self> {
+        Self::open_as(json!({}), &["--ignore-certificate-errors".to_owned()]).await
+    }
+
     async fn open_with(preferences: Value) -> Option<Self> {
         Self::open_as(preferences, &[]).await
     }
