@@ -19,7 +19,7 @@ fn is_form(path: &str) -> bool {
         || path.ends_with("/remove")
         || path.ends_with("/erase")
         || path.ends_with("/import")
-        || path.starts_with("/applications/") && (path.ends_with("/guard") || path.ends_with("/rules/{number}"))
+        || path.starts_with("/applications/") && ["/guard", "/client", "/rules/{number}"].iter().any(|end| path.ends_with(end))
         || path.starts_with("/users/") && (path.ends_with("/active") || path.ends_with("/remove-factors"))
         || path == "/sessions/all/end"
         || path.starts_with("/watch/sessions/") && path.ends_with("/end")

@@ -8,9 +8,7 @@ mod application;
 mod parts;
 pub mod text;
 
-pub use parts::{ConfirmedBy, FailedStage, GuessLimit, SignInRefusal, SourceAlert};
-
-use std::collections::BTreeMap;
+pub use parts::{Change, Changes, ConfirmedBy, FailedStage, FilterTerms, GuessLimit, SignInRefusal, SourceAlert};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -18,22 +16,6 @@ use serde_json::{Map, Value, json};
 use crate::domain::application::session::AppEndReason;
 use crate::domain::policy::Policy;
 use crate::domain::session::EndReason;
-
-/// Which sessions an end of many was about: names of filters with their values as text. Empty: all sessions.
-pub type FilterTerms = BTreeMap<String, String>;
-
-/// What something was before an act, and after it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Change {
-    /// What it was.
-    pub before: Value,
-    /// What it is now.
-    pub after: Value,
-}
-
-/// What an act changed, by name.
-pub type Changes = BTreeMap<String, Change>;
 
 macro_rules! event_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident = $word:literal {

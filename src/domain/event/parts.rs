@@ -1,6 +1,25 @@
 //! Words in the content of events.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Which sessions an end of many was about: names of filters with their values as text. Empty: all sessions.
+pub type FilterTerms = BTreeMap<String, String>;
+
+/// What something was before an act, and after it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Change {
+    /// What it was.
+    pub before: Value,
+    /// What it is now.
+    pub after: Value,
+}
+
+/// What an act changed, by name.
+pub type Changes = BTreeMap<String, Change>;
 
 /// Where a sign-in failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
