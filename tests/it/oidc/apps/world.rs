@@ -38,7 +38,7 @@ impl World {
         Self::at(home, "tls:", "https").await
     }
 
-    /// The same without TLS, for an app that cannot be told whom to trust.
+    /// The same without TLS, for an app that takes no certificate of a test.
     pub async fn start_plain(home: Home) -> Self {
         Self::at(home, "", "http").await
     }
