@@ -148,7 +148,7 @@ pub fn signed_identity(server: &Server, place: &Place, report: &mut Report) {
     let mut client = Client::connect(&server.address);
     let mut opened = |n| open(&mut client, SIGNED, &format!("Cookie: rollcall_session=key-{n}\r\n"));
     let asks: Vec<Ask> = (OPENED..OPENED + SIGNED_SESSIONS).map(|n| with_key(SIGNED, "/page", &opened(n))).collect();
-    let mut round = || measure::once(server, Some(place), &asks).cpu_ms() * 1000.0;
+    let round = || measure::once(server, Some(place), &asks).cpu_ms() * 1000.0;
     let (fresh, kept) = (round(), round());
     report.note(&format!(
         "{IDENTITY}: {fresh:.0} µs of CPU for a check with a fresh one, {kept:.0} with one that was sent before: {:.0} more (bound 100)",
