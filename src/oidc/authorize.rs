@@ -96,14 +96,17 @@ fn message(micros: &str, given: &[(String, String)]) -> Vec<u8> {
     serde_json::to_vec(&(micros, given)).unwrap_or_default()
 }
 
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
 /// Where a browser comes back to after a page of ours.
 fn back(app: &App, ours: &Ours, seen: Timestamp, mark: &str) -> String {
-    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let query: Vec<String> = ours.given.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     let micros = seen.0.to_string();
     let proof = app.instance_key.proof(SEEN, &message(&micros, &ours.given));
     let chosen = if ours.is_chosen { format!("&{CHOSEN}=1") } else { String::new() };
-    encode(&format!("/application/o/authorize/?{}&{SEEN}={micros}.{proof}&{mark}=1{chosen}", query.join("&")))
+    format!("/application/o/authorize/?{}&{SEEN}={micros}.{proof}&{mark}=1{chosen}", query.join("&"))
 }
 
 async fn answered(app: &App, parts: &Parts) -> Result<Response, StoreError> {
@@ -149,6 +152,7 @@ async fn with_session(
     let Some(client) = parts.extensions.get::<ClientInfo>() else { return Ok(refused("The request has no sender.", "")) };
     let seen = ours.seen.unwrap_or_else(|| app.clock.now());
     let back = back(app, ours, seen, SHOWN);
+    let next = encode(&back);
     let led = |to: String| {
         let wanted = if request.prompt.is_none { Err(Refused::LoginRequired) } else { Ok(to) };
         Ok(wanted.map_or_else(|refused| way.refuse(refused), |to| redirect(StatusCode::SEE_OTHER, &to)))
@@ -156,11 +160,11 @@ async fn with_session(
     let session = match session_of_cookies(app, &parts.headers, client).await? {
         Admission::Open(session) => session,
         Admission::None => {
-            let hint = request.login_hint.as_deref().map(|name| format!("&uid={}", utf8_percent_encode(name, NON_ALPHANUMERIC)));
-            return led(format!("/sign-in?next={back}{}", hint.unwrap_or_default()));
+            let hint = request.login_hint.as_deref().map(|name| format!("&uid={}", encode(name)));
+            return led(format!("/sign-in?next={next}{}", hint.unwrap_or_default()));
         }
-        Admission::Moved => return led(format!("/sign-in?next={back}&ended=moved")),
-        Admission::Unproved(_) => return led(format!("/confirm?next={back}")),
+        Admission::Moved => return led(format!("/sign-in?next={next}&ended=moved")),
+        Admission::Unproved(_) => return led(format!("/confirm?next={next}")),
         Admission::FactorMissing(_) if request.prompt.is_none => return Ok(way.refuse(Refused::InteractionRequired)),
         Admission::FactorMissing(_) => return led("/security".to_owned()),
     };
@@ -172,11 +176,10 @@ async fn with_session(
         Outcome::Prove(age, level) => {
             let age = age.map(|age| format!("&age={}", age.as_secs())).unwrap_or_default();
             let level = level.map(|level| format!("&level={}", level.as_str())).unwrap_or_default();
-            led(format!("/confirm?next={back}{age}{level}"))
+            led(format!("/confirm?next={next}{age}{level}"))
         }
         Outcome::Choose => Ok(choose(app, &session, known, ours, seen)),
         Outcome::Consent => {
-            let back = decoded(&back);
             let (slug, scope) = (known.application.slug.clone(), request.scope.clone());
             let question = Question { slug, scope, back, asked_at: app.clock.now().0 };
             let sealed = consents::seal(app, &session, &question).map_err(no_randomness)?;
@@ -187,13 +190,9 @@ async fn with_session(
     }
 }
 
-fn decoded(text: &str) -> String {
-    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
-}
-
 /// The page on which a user says with which account they go on.
 fn choose(app: &App, session: &LiveSession, known: &Known, ours: &Ours, seen: Timestamp) -> Response {
-    let on = decoded(&back(app, ours, seen, CHOSEN));
+    let on = back(app, ours, seen, CHOSEN);
     let text = format!("You are signed in as {}.", session.username);
     let page = Page::new(format!("Go on to {}", known.application.name), [text]);
     // The user who signs in next was chosen.

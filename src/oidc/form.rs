@@ -31,8 +31,7 @@ impl Form {
         if !form.given().is_short() {
             return Err(Wrong::Request("the body is too long"));
         }
-        let names: Vec<&String> = form.0.iter().map(|(name, _)| name).collect();
-        if names.iter().enumerate().any(|(nth, name)| names.iter().take(nth).any(|earlier| earlier == name)) {
+        if form.given().has_doubles() {
             return Err(Wrong::Request("a parameter is there twice"));
         }
         Ok(form)

@@ -5,12 +5,10 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 
 use crate::actions::app::App;
-use crate::actions::oidc::clients::Known;
 use crate::actions::oidc::redeem::{Brought, redeem};
 use crate::actions::oidc::refresh::{Refreshed, refresh};
 use crate::actions::oidc::tokens::{Tokens, id_token};
 use crate::domain::PlainSecret;
-use crate::domain::caller::Actor;
 use crate::oidc::answer::{Wrong, json, not_allowed};
 use crate::oidc::call::{Call, cors, preflight};
 
@@ -38,7 +36,7 @@ pub async fn answer(State(app): State<App>, request: Request) -> Response {
 async fn given(app: &App, call: &Call) -> Result<Tokens, Wrong> {
     let form = &call.form;
     match form.must("grant_type", "grant_type is missing")? {
-        "authorization_code" => by_code(app, &call.known, call, &call.actor).await,
+        "authorization_code" => by_code(app, call).await,
         "refresh_token" if call.known.settings()?.refresh => {
             let token = form.must("refresh_token", "refresh_token is missing")?;
             match refresh(app, &call.known, token, form.find("scope"), &call.actor).await? {
@@ -52,14 +50,14 @@ async fn given(app: &App, call: &Call) -> Result<Tokens, Wrong> {
     }
 }
 
-async fn by_code(app: &App, known: &Known, call: &Call, actor: &Actor) -> Result<Tokens, Wrong> {
+async fn by_code(app: &App, call: &Call) -> Result<Tokens, Wrong> {
     let form = &call.form;
     let brought = Brought {
         code: PlainSecret::from_text(form.must("code", "code is missing")?),
         redirect_uri: form.must("redirect_uri", "redirect_uri is missing")?.to_owned(),
         verifier: form.find("code_verifier").map(str::to_owned),
     };
-    redeem(app, known, brought, actor).await?.ok_or(Wrong::Grant)
+    redeem(app, &call.known, brought, &call.actor).await?.ok_or(Wrong::Grant)
 }
 
 fn body_of(tokens: &Tokens, id_token: Option<String>) -> Value {

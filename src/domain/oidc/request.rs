@@ -1,5 +1,6 @@
 //! A request to authorize (OpenID Connect Core 1.0, 3.1.2.1): its parameters, read and judged.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::domain::application::client::{Client, Pkce};
@@ -116,6 +117,13 @@ impl<'a> Parameters<'a> {
         self.0.iter().any(|(known, _)| known == name)
     }
 
+    /// Whether any of them is there twice.
+    #[must_use]
+    pub fn has_doubles(self) -> bool {
+        let mut seen = HashSet::new();
+        !self.0.iter().all(|(name, _)| seen.insert(name))
+    }
+
     /// Whether they are no longer than they may be.
     #[must_use]
     pub fn is_short(self) -> bool {
@@ -162,10 +170,8 @@ impl AuthorizeRequest {
     /// # Errors
     /// [`Refused`].
     pub fn read(given: Parameters<'_>, client: &Client) -> Result<Self, Refused> {
-        for (nth, (name, _)) in given.0.iter().enumerate() {
-            if given.0.iter().take(nth).any(|(earlier, _)| earlier == name) {
-                return Err(Refused::InvalidRequest("a parameter is there twice"));
-            }
+        if given.has_doubles() {
+            return Err(Refused::InvalidRequest("a parameter is there twice"));
         }
         mode(given)?;
         match given.single("response_type")? {

@@ -19,15 +19,12 @@ use crate::config::parse_duration;
 use crate::domain::application::client::{Client, ConsentMode, Offline, Pkce, SubMode, TokenAlgorithm};
 use crate::domain::application::{Application, ApplicationRule, ClientPart};
 use crate::domain::oidc::redirect::RedirectUri;
-use crate::store::applications::app_sessions::AppSessionFilter;
+use crate::ui::applications::part::{self, Part};
 use crate::ui::applications::said::{OUTDATED, Wrong, items, lines};
 use crate::ui::applications::{PATH, find};
 use crate::ui::error::{PageError, conflict};
-use crate::ui::question;
-use crate::ui::question::Question;
 use crate::ui::submission::{NoFields, Submission};
 use crate::ui::visitor::Visitor;
-use crate::ui::words::{grouped, plural};
 use crate::ui::{Frame, PageResult, Section, page};
 
 #[derive(Template)]
@@ -266,7 +263,7 @@ pub async fn add_secret(State(app): State<App>, Path(slug): Path<String>, reques
     let who = visitor.principal(&back)?;
     who.must_administer()?;
     let application = find(&app, &slug).await?;
-    part(&application)?;
+    client_of(&application)?;
     match clients::add_secret(&app, By::Principal(&who, &visitor.actor()), &slug).await {
         Ok(made) => Ok(with_secret(&app, &visitor, &application, made.expose(), true)),
         Err(ActionError::Application(rule)) => {
@@ -277,7 +274,7 @@ pub async fn add_secret(State(app): State<App>, Path(slug): Path<String>, reques
     }
 }
 
-fn part(application: &Application) -> Result<&ClientPart, PageError> {
+fn client_of(application: &Application) -> Result<&ClientPart, PageError> {
     application.client.as_ref().ok_or(PageError::NotFound)
 }
 
@@ -285,36 +282,18 @@ fn part(application: &Application) -> Result<&ClientPart, PageError> {
 pub async fn ask_remove(State(app): State<App>, Path(slug): Path<String>, request: Request) -> PageResult {
     let (visitor, _) = Visitor::administrator(&app, request).await?;
     let application = find(&app, &slug).await?;
-    let listed: Vec<String> = part(&application)?.client.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect();
-    let filter = AppSessionFilter { application: Some(application.slug.clone()), ..AppSessionFilter::default() };
-    let open = app.store.read().count_app_sessions(&filter).await?;
-    let question = Question {
-        verb: "Remove",
-        object: format!("the client of {}", application.name),
-        follows: vec![
-            "The application stays. The app signs nobody in any more, and its secrets and tokens are refused.".to_owned(),
-            match open {
-                0 => "No session has it open.".to_owned(),
-                open => format!("{} app session{} end{}.", grouped(open), plural(open), if open == 1 { "s" } else { "" }),
-            },
-        ],
+    let listed: Vec<String> = client_of(&application)?.client.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect();
+    let part = Part {
+        name: "client",
+        follows: "The application stays. The app signs nobody in any more, and its secrets and tokens are refused.",
         heading: "Nothing is sent to these addresses any more",
-        count: listed.len(),
         listed,
-        action: format!("{PATH}/{slug}/client/remove"),
-        fields: Vec::new(),
-        back: (format!("{PATH}/{slug}"), application.name.clone()),
     };
-    Ok(question::ask(&app, &visitor, Section::Applications, question))
+    part::ask(&app, &visitor, &application, part).await
 }
 
 /// Removes the client.
 pub async fn remove(State(app): State<App>, Path(slug): Path<String>, request: Request) -> PageResult {
-    let back = format!("{PATH}/{slug}");
-    let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &back).await?;
-    let who = visitor.principal(&back)?;
-    who.must_administer()?;
     let wanted = ApplicationChange { client: Some(None), ..ApplicationChange::default() };
-    applications::change(&app, By::Principal(&who, &visitor.actor()), &slug, wanted).await?;
-    Ok(Redirect::to(&back).into_response())
+    part::remove(&app, &slug, request, wanted).await
 }

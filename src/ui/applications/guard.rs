@@ -20,15 +20,12 @@ use crate::domain::application::values::Source;
 use crate::domain::application::{Application, ApplicationRule};
 use crate::domain::guard::kind::Kind;
 use crate::http::query::Query;
-use crate::store::applications::app_sessions::AppSessionFilter;
+use crate::ui::applications::part::{self, Part};
 use crate::ui::applications::said::{HostLine, OUTDATED, Wrong, items, lines};
 use crate::ui::applications::{PATH, find};
 use crate::ui::error::{PageError, conflict};
-use crate::ui::question;
-use crate::ui::question::Question;
-use crate::ui::submission::{NoFields, Submission};
+use crate::ui::submission::Submission;
 use crate::ui::visitor::Visitor;
-use crate::ui::words::{grouped, plural};
 use crate::ui::{Frame, PageResult, Section, page};
 
 /// The choice of a table of one's own.
@@ -204,37 +201,19 @@ pub async fn ask_remove(State(app): State<App>, Path(slug): Path<String>, reques
     let (visitor, _) = Visitor::administrator(&app, request).await?;
     let application = find(&app, &slug).await?;
     let hosts = HostLine::all(&application.guard().ok_or(PageError::NotFound)?.hosts);
-    let filter = AppSessionFilter { application: Some(application.slug.clone()), ..AppSessionFilter::default() };
-    let open = app.store.read().count_app_sessions(&filter).await?;
-    let question = Question {
-        verb: "Remove",
-        object: format!("the guard of {}", application.name),
-        follows: vec![
-            "The application stays, without hosts and rules. A proxy that still asks is told that nobody may.".to_owned(),
-            match open {
-                0 => "No session has it open.".to_owned(),
-                open => format!("{} app session{} end{}.", grouped(open), plural(open), if open == 1 { "s" } else { "" }),
-            },
-        ],
+    let part = Part {
+        name: "guard",
+        follows: "The application stays, without hosts and rules. A proxy that still asks is told that nobody may.",
         heading: "These hosts are not guarded any more",
-        count: hosts.len(),
         listed: hosts.into_iter().map(|host| host.text).collect(),
-        action: format!("{PATH}/{slug}/guard/remove"),
-        fields: Vec::new(),
-        back: (format!("{PATH}/{slug}"), application.name.clone()),
     };
-    Ok(question::ask(&app, &visitor, Section::Applications, question))
+    part::ask(&app, &visitor, &application, part).await
 }
 
 /// Removes the guard.
 pub async fn remove(State(app): State<App>, Path(slug): Path<String>, request: Request) -> PageResult {
-    let back = format!("{PATH}/{slug}");
-    let Submission { visitor, .. } = Submission::<NoFields>::confirmed(&app, request, &back).await?;
-    let who = visitor.principal(&back)?;
-    who.must_administer()?;
     let wanted = ApplicationChange { guard: Some(None), ..ApplicationChange::default() };
-    applications::change(&app, By::Principal(&who, &visitor.actor()), &slug, wanted).await?;
-    Ok(Redirect::to(&back).into_response())
+    part::remove(&app, &slug, request, wanted).await
 }
 
 #[derive(Template)]

@@ -5,6 +5,7 @@ pub mod edit;
 pub mod guard;
 pub mod mine;
 pub mod one;
+mod part;
 pub mod passwords;
 pub mod rules;
 mod said;
