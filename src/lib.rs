@@ -5,7 +5,7 @@
 //! an action in [`actions`], and a statement in [`store`].
 //!
 //! Imports point down only: `main → cli → {server, routes} → {api, ui, guard, oidc, jobs} → {auth, http} → actions
-//! → {core, keys} → {enrich, store, watch} → {config, domain}`. [`metrics`] and [`files`] are leaves: they
+//! → {core, keys} → {enrich, outbound, store, watch} → {config, domain}`. [`metrics`] and [`files`] are leaves: they
 //! import nothing of this crate.
 
 pub mod actions;
@@ -23,6 +23,7 @@ pub mod jobs;
 pub mod keys;
 pub mod metrics;
 pub mod oidc;
+pub mod outbound;
 pub mod routes;
 pub mod server;
 pub mod store;

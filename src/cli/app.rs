@@ -3,6 +3,7 @@
 mod client;
 mod config;
 mod fields;
+mod notices;
 mod rules;
 mod show;
 mod test;
@@ -15,6 +16,7 @@ use crate::actions::by::By;
 use crate::actions::guard::identity::issuer;
 use crate::cli::app::client::{ClientArgs, SecretArgs};
 use crate::cli::app::fields::{DemandArgs, FieldArgs};
+use crate::cli::app::notices::NoticeArgs;
 use crate::cli::app::there::find;
 use crate::cli::{Outcome, output};
 use crate::config::Config;
@@ -62,6 +64,8 @@ pub(super) enum AppCommand {
     },
     /// The secrets of an application's client: add, remove
     Secret(SecretArgs),
+    /// What apps are told of ends: list, send, drop
+    Notices(NoticeArgs),
     /// List applications by slug
     List {
         /// As JSON lines
@@ -161,6 +165,7 @@ pub(super) async fn run(config: Config, command: AppCommand) -> Outcome {
             let (_, rows) = app_sessions::list(&app, By::Cli, filter, 0, i64::MAX).await?;
             show::sessions(&rows, json, csv)
         }
+        AppCommand::Notices(args) => notices::run(&app, args).await,
         AppCommand::Secret(args) => client::secret(&app, args).await,
         AppCommand::Rule(args) => rules::run(&app, args).await,
         AppCommand::Test(args) => test::run(&app, args).await,

@@ -20,6 +20,7 @@ mod listen;
 mod log;
 mod metrics;
 mod oidc;
+mod outbound;
 mod privacy;
 mod proxies;
 mod safety;
@@ -51,6 +52,7 @@ pub use listen::{At, Listen};
 pub use log::{LogConfig, LogFormat};
 pub use metrics::MetricsConfig;
 pub use oidc::{OidcConfig, PlainHosts};
+pub use outbound::{Networks, OutboundConfig};
 pub use privacy::PrivacyConfig;
 pub use proxies::{ClientAddress, TrustedProxies};
 pub use safety::SafetyConfig;
@@ -70,7 +72,7 @@ use crate::domain::policy::{Policy, StoredLimits};
 const NEAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
 
 /// All sections, in the order of the documents.
-pub const SECTIONS: [Section; 20] = [
+pub const SECTIONS: [Section; 21] = [
     ServerConfig::SECTION,
     DatabaseConfig::SECTION,
     GeoIpConfig::SECTION,
@@ -83,6 +85,7 @@ pub const SECTIONS: [Section; 20] = [
     GuardConfig::SECTION,
     KeysConfig::SECTION,
     OidcConfig::SECTION,
+    OutboundConfig::SECTION,
     HistoryConfig::SECTION,
     PrivacyConfig::SECTION,
     BootstrapConfig::SECTION,
@@ -141,6 +144,8 @@ pub struct Config {
     pub keys: KeysConfig,
     /// `[oidc]`
     pub oidc: OidcConfig,
+    /// `[outbound]`
+    pub outbound: OutboundConfig,
     /// `[history]`
     pub history: HistoryConfig,
     /// `[privacy]`
@@ -188,6 +193,7 @@ impl Config {
             guard: GuardConfig::read(&values)?,
             keys: KeysConfig::read(&values)?,
             oidc: OidcConfig::read(&values)?,
+            outbound: OutboundConfig::read(&values)?,
             history: HistoryConfig::read(&values)?,
             privacy: PrivacyConfig::read(&values)?,
             bootstrap: BootstrapConfig::read(&values)?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::kinds::{DURATION, is_host_name};
+use crate::config::kinds::{DURATION, DURATION_ABOVE_ZERO, is_host_name};
 use crate::config::section::{Kind, section};
 
 section! {
@@ -12,6 +12,9 @@ section! {
         ///
         /// Later, a second use ends the app session: the token is in two hands.
         refresh_grace: Duration = DURATION, default "30s";
+
+        /// How long it is tried to tell an app that a session ended.
+        logout_retry_for: Duration = DURATION_ABOVE_ZERO, default "24h";
 
         /// Hosts other than this machine whose redirect addresses may be plain http: names, separated by commas.
         plain_hosts: PlainHosts = HOSTS, default "";

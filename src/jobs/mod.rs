@@ -1,6 +1,7 @@
 //! The scheduled jobs of the server: a table of actions, and how often each is called.
 
 pub mod every;
+mod notices;
 mod watch;
 
 use std::sync::Arc;
@@ -74,6 +75,7 @@ impl Jobs {
             app,
             |app| async move { oidc::tokens::sweep(&app, By::System).await },
         );
+        jobs.every(UPKEEP, "removing notices", app, |app| async move { oidc::notices::sweep(&app, By::System).await });
         jobs.every(UPKEEP, "keeping signing keys", app, |app| async move { rotate::keep(&app, By::System).await });
         jobs.every(UPKEEP, "freeing memory", app, |app| async move {
             app.user_agents.rest();
@@ -116,6 +118,7 @@ impl Jobs {
             let log = Arc::clone(&log);
             async move { log.shorten(&app, By::System).await }
         });
+        jobs.alone(|stop| notices::run(app.clone(), stop));
         if app.watched.is_some() {
             jobs.alone(|stop| watch::run(app.clone(), stop));
         }

@@ -79,6 +79,8 @@ fn document(url: &PublicUrl, application: &Application, client: &Client) -> Valu
         put(name, false.into());
     }
     put("authorization_response_iss_parameter_supported", true.into());
+    put("backchannel_logout_supported", true.into());
+    put("backchannel_logout_session_supported", true.into());
     put("frontchannel_logout_supported", false.into());
     Value::Object(document)
 }

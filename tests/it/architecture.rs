@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["auth", "http"],
     &["actions"],
     &["core", "keys"],
-    &["enrich", "store", "watch"],
+    &["enrich", "outbound", "store", "watch"],
     &["config", "domain"],
 ];
 

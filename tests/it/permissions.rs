@@ -316,6 +316,11 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
     call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
     call!("oidc/consents.rs withdraw", oidc::consents::withdraw(server, by, alice.id, "wiki"));
+    call!("oidc/notices.rs list", oidc::notices::list(server, by, None, None, 1));
+    call!("oidc/notices.rs send", oidc::notices::send(server, by, "wiki"));
+    call!("oidc/notices.rs drop_all", oidc::notices::drop_all(server, by, "wiki"));
+    call!("oidc/notices.rs sweep", oidc::notices::sweep(server, by));
+    call!("oidc/notices.rs begin", oidc::notices::Notices::new(server).unwrap().begin(server, by));
     call!("oidc/tokens.rs sweep", oidc::tokens::sweep(server, by));
     call!("signing/rotate.rs list", rotate::list(server, by));
     call!("signing/rotate.rs keep", rotate::keep(server, by));
@@ -397,6 +402,7 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
         "applications/app_sessions.rs list",
         "applications/passwords.rs offered",
         "applications/test.rs test",
+        "oidc/notices.rs list",
         "people/known.rs find",
         "people/privacy.rs export",
         "people/users.rs find",
@@ -447,7 +453,7 @@ db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_ser
     for (name, is_refused) in &called {
         let operates = name.starts_with("upkeep/")
             || name.starts_with("clock.rs")
-            || *name == "oidc/tokens.rs sweep"
+            || ["oidc/tokens.rs sweep", "oidc/notices.rs sweep", "oidc/notices.rs begin"].contains(name)
             || (name.starts_with("signing/") && *name != "signing/rotate.rs list")
             || name.starts_with("backup/")
             || name.contains("hold_")

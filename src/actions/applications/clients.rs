@@ -5,6 +5,7 @@ use serde_json::Map;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::config::PublicUrl;
 use crate::domain::application::client::{Client, ID_LENGTH, MIN_SECRET, OLD_SECRET_LIVES, check_id};
 use crate::domain::application::{Application, ApplicationRule, ClientPart, check_name};
 use crate::domain::event::EventContent;
@@ -48,7 +49,9 @@ pub(in crate::actions) fn check(app: &App, part: ClientPart) -> Result<ClientPar
         return Err(ApplicationRule::ClientNeedsHttps);
     }
     let (name, client_id) = (check_name(&part.name)?, check_id(&part.client_id)?);
-    Ok(ClientPart { name, client_id, client: part.client.check(&app.config.oidc.plain_hosts.0)?, ..part })
+    let (plain, allow) = (&app.config.oidc.plain_hosts.0, &app.config.outbound.allow.0);
+    let own = app.config.http.public_url.as_ref().map(PublicUrl::origin);
+    Ok(ClientPart { name, client_id, client: part.client.check(plain, allow, own)?, ..part })
 }
 
 /// Writes a client that was added or changed, and removes one that is gone. The application's row is locked.
@@ -57,7 +60,7 @@ pub(in crate::actions) async fn write(db: &Db<'_>, before: &Application, after: 
     match (&before.client, &mut after.client) {
         (Some(old), None) => db.delete_client(old.id).await?,
         (_, Some(part)) if part.id == 0 => part.id = db.insert_client(id, part).await?,
-        (Some(old), Some(part)) if old != part => db.update_client(part).await?,
+        (Some(old), Some(part)) if old != part => db.update_client(id, part).await?,
         _ => {}
     }
     Ok(())

@@ -5,6 +5,7 @@ pub mod authorize;
 pub mod clients;
 pub mod consents;
 pub mod hints;
+pub mod notices;
 pub mod redeem;
 pub mod refresh;
 pub mod tokens;

@@ -269,6 +269,8 @@ async fn end_user(db: &Db<'_>, id: UserId, actor: &Actor, now: Timestamp) -> Res
     db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
     end_in::end_all_of_user(db, id, EndReason::UserRemoved, actor, now).await?;
     move_all_of_user(db, id).await?;
+    // What is still owed is sent first, and then forgets who the user was.
+    db.delete_settled_notices_of(id).await?;
     db.delete_user(id).await?;
     administrators.must_remain(db).await
 }

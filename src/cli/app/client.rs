@@ -11,9 +11,10 @@ use crate::actions::by::By;
 use crate::cli::app::there::edited;
 use crate::cli::{Failure, Outcome, misused, output};
 use crate::config::parse_duration;
-use crate::domain::application::client::{Client, ConsentMode, Offline, Pkce, SubMode, TokenAlgorithm};
+use crate::domain::application::client::{Client, ConsentMode, NoticeNames, Offline, Pkce, SubMode, TokenAlgorithm};
 use crate::domain::application::{Application, ClientPart};
 use crate::domain::oidc::redirect::RedirectUri;
+use crate::domain::oidc::target::Target;
 
 /// The client for OpenID Connect.
 #[derive(Args, Default)]
@@ -24,6 +25,12 @@ pub(in crate::cli) struct ClientArgs {
     /// Where browsers may go on to after a sign-out; may be repeated; none: nowhere
     #[arg(long = "post-logout-uri", value_name = "ADDRESS")]
     post_logout_uris: Vec<String>,
+    /// Where the app is told that a session ended (back-channel logout); none: nowhere
+    #[arg(long, value_name = "ADDRESS")]
+    back_channel_uri: Option<String>,
+    /// Which names it is told then
+    #[arg(long, value_parser = PossibleValuesParser::new(words(NoticeNames::ALL, NoticeNames::as_str)))]
+    notice_names: Option<String>,
     /// What names it; made up when not given
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
@@ -91,7 +98,16 @@ fn list(given: &[String]) -> Option<Vec<String>> {
 impl ClientArgs {
     fn is_empty(&self) -> bool {
         let lists = [&self.redirect_uris, &self.post_logout_uris, &self.scopes, &self.allowed_origins];
-        let texts = [&self.client_id, &self.pkce, &self.algorithm, &self.sub, &self.offline, &self.consent];
+        let texts = [
+            &self.client_id,
+            &self.pkce,
+            &self.algorithm,
+            &self.sub,
+            &self.offline,
+            &self.consent,
+            &self.back_channel_uri,
+            &self.notice_names,
+        ];
         let flags = [self.public, self.refresh, self.claims_in_id_token, self.background];
         let lifetimes = [self.code_lifetime, self.access_lifetime, self.refresh_lifetime];
         lists.iter().all(|list| list.is_empty())
@@ -121,6 +137,12 @@ impl ClientArgs {
         if let Some(uris) = list(&self.post_logout_uris) {
             client.post_logout_uris = read(uris)?;
         }
+        client.back_channel_uri = match self.back_channel_uri.as_deref() {
+            None => client.back_channel_uri,
+            Some("none") => None,
+            Some(uri) => Some(Target::stored(uri.to_owned())),
+        };
+        client.notice_names = self.notice_names.as_deref().and_then(NoticeNames::parse).unwrap_or(client.notice_names);
         client.scopes = list(&self.scopes).unwrap_or(client.scopes);
         client.allowed_origins = list(&self.allowed_origins).unwrap_or(client.allowed_origins);
         client.is_public = self.public.unwrap_or(client.is_public);

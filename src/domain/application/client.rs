@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::Network;
 use crate::domain::application::guard::words;
 use crate::domain::application::rule::{ApplicationRule, MAX_PARTS};
 use crate::domain::application::values::Identity;
 use crate::domain::oidc::claims::SCOPES;
 use crate::domain::oidc::redirect::RedirectUri;
+use crate::domain::oidc::target::Target;
 use crate::domain::signing::Algorithm;
 
 /// The characters of a `client_id` that was not chosen.
@@ -67,6 +69,19 @@ words! {
     }
 }
 words! {
+    /// Which names an app is told with the end of a session.
+    NoticeNames {
+        /// The session's, and the user's unless the user has the app open in another session: some apps read it as "all
+        /// sessions of this user", and others know no sessions.
+        #[default]
+        Auto = "auto",
+        /// The session's alone.
+        Sid = "sid",
+        /// Both.
+        Both = "both",
+    }
+}
+words! {
     /// What the scope `offline_access` gives.
     Offline {
         /// A refresh token that ends with the session.
@@ -90,6 +105,10 @@ pub struct Client {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where browsers may be led after a sign-out.
     pub post_logout_uris: Vec<RedirectUri>,
+    /// Where it is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
+    pub back_channel_uri: Option<Target>,
+    /// Which names it is told then.
+    pub notice_names: NoticeNames,
     /// Whether it gets refresh tokens.
     pub refresh: bool,
     /// Which scopes it may ask for.
@@ -123,6 +142,8 @@ impl Default for Client {
             pkce: Pkce::Required,
             redirect_uris: Vec::new(),
             post_logout_uris: Vec::new(),
+            back_channel_uri: None,
+            notice_names: NoticeNames::Auto,
             refresh: true,
             scopes: SCOPES.iter().map(|scope| scope.name.to_owned()).collect(),
             algorithm: TokenAlgorithm::Rs256,
@@ -149,16 +170,20 @@ impl From<TokenAlgorithm> for Algorithm {
 }
 
 impl Client {
-    /// The client as it is stored. `plain` are hosts whose redirect addresses may be `http`.
+    /// The client as it is stored. `plain` are hosts whose redirect addresses may be `http`; what it is told goes to networks
+    /// in `allow` or to public addresses, and not to `own`, Rollcall's public address.
     ///
     /// # Errors
     /// The rule it breaks.
-    pub fn check(mut self, plain: &[String]) -> Result<Self, ApplicationRule> {
+    pub fn check(mut self, plain: &[String], allow: &[Network], own: Option<&str>) -> Result<Self, ApplicationRule> {
         if self.redirect_uris.is_empty() || self.redirect_uris.len() > MAX_PARTS || self.post_logout_uris.len() > MAX_PARTS {
             return Err(ApplicationRule::RedirectUris);
         }
         for uri in self.redirect_uris.iter().chain(&self.post_logout_uris) {
             RedirectUri::parse(uri.as_str(), plain)?;
+        }
+        if let Some(target) = &self.back_channel_uri {
+            target.check(allow, own)?;
         }
         if let Some(unknown) = self.scopes.iter().find(|scope| SCOPES.iter().all(|known| known.name != **scope)) {
             return Err(ApplicationRule::Scope(unknown.clone()));

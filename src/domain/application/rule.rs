@@ -65,6 +65,9 @@ pub enum ApplicationRule {
     /// An address that cannot be registered.
     #[error(transparent)]
     Redirect(#[from] crate::domain::oidc::redirect::RedirectRule),
+    /// An address that nothing is sent to.
+    #[error(transparent)]
+    Target(#[from] crate::domain::oidc::target::TargetRule),
     /// A scope that there is not.
     #[error("there is no scope {0:?}")]
     Scope(String),

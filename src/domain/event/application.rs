@@ -17,6 +17,7 @@ impl EventContent {
             | Self::ConsentGiven { application, .. }
             | Self::ConsentWithdrawn { application, .. }
             | Self::TokenReused { application, .. }
+            | Self::NoticeGivenUp { application, .. }
             | Self::IdentityTooLarge { application, .. }
             | Self::AppSessionEnded { application, .. } => application,
             _ => "",

@@ -417,6 +417,15 @@ event_kinds! {
         /// `code` or `refresh_token`.
         kind: String,
     }
+    /// An app was not told that a session of its ended, and no more is tried.
+    NoticeGivenUp = "notice_given_up" {
+        /// The application's slug.
+        application: String,
+        /// How often it was tried.
+        tries: u64,
+        /// What the last try came to.
+        error: String,
+    }
     /// A key that signs was made in place of another one.
     KeysRotated = "keys_rotated" {
         /// What names the new key.

@@ -197,6 +197,9 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             let what = if kind == "code" { "A code" } else { "A refresh token" };
             format!("{what} of {user} for {application} was used a second time: what it gave has ended")
         }
+        EventContent::NoticeGivenUp { application, tries, error } => {
+            format!("{application} was not told that a session ended, in {} tries: {error}", grouped(*tries))
+        }
         EventContent::KeysRotated { kid, algorithm, signs_at } => {
             let from = if signs_at.is_empty() { String::new() } else { format!(", which signs from {signs_at} on") };
             format!("{actor} made the {algorithm} key {kid}{from}")

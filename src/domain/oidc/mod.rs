@@ -6,3 +6,4 @@ pub mod consent;
 pub mod grant;
 pub mod redirect;
 pub mod request;
+pub mod target;

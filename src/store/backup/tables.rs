@@ -45,6 +45,7 @@ pub const SAVED: &[&str] = &[
     "app_keys",
     "token_applications",
     "signing_keys",
+    "back_channels",
     "client_secrets",
     "consents",
     "oidc_codes",
@@ -54,7 +55,8 @@ pub const SAVED: &[&str] = &[
 
 /// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress, tickets, probes of
 /// proxies), the change logs, which only running processes read, the migrations, which the head of a backup names, and
-/// ends at a watched authentik that are under way: a restored one would end sessions that nobody thinks of any more.
+/// what is under way at others: ends at a watched authentik, and what apps are told. A restored one would end sessions, or tell
+/// apps of ends, that nobody thinks of any more.
 pub const LEFT_OUT: &[&str] = &[
     "migrations",
     "session_changes",
@@ -66,6 +68,7 @@ pub const LEFT_OUT: &[&str] = &[
     "proxy_probes",
     "asked_ends",
     "source_jobs",
+    "logout_notices",
 ];
 
 /// What a column holds.

@@ -3,6 +3,7 @@
 
 pub mod codes;
 pub mod consents;
+pub mod notices;
 pub mod secrets;
 pub mod tokens;
 

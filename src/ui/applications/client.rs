@@ -15,10 +15,14 @@ use crate::actions::applications::clients::{self, ClientWish};
 use crate::actions::applications::{self, ApplicationChange};
 use crate::actions::by::By;
 use crate::actions::guard::identity::issuer;
+use crate::actions::oidc::notices;
 use crate::config::parse_duration;
-use crate::domain::application::client::{Client, ConsentMode, Offline, Pkce, SubMode, TokenAlgorithm};
+use crate::domain::application::client::{Client, ConsentMode, NoticeNames, Offline, Pkce, SubMode, TokenAlgorithm};
 use crate::domain::application::{Application, ApplicationRule, ClientPart};
 use crate::domain::oidc::redirect::RedirectUri;
+use crate::domain::oidc::target::Target;
+use crate::store::applications::app_sessions::AppSessionFilter;
+use crate::store::oidc::notices::NoticeRow;
 use crate::ui::applications::part::{self, Part};
 use crate::ui::applications::said::{OUTDATED, Wrong, items, lines};
 use crate::ui::applications::{PATH, find};
@@ -26,6 +30,9 @@ use crate::ui::error::{PageError, conflict};
 use crate::ui::submission::{NoFields, Submission};
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
+
+/// How many notices are shown.
+const NOTICES: i64 = 10;
 
 #[derive(Template)]
 #[template(path = "pages/application_client.html")]
@@ -47,6 +54,9 @@ struct ClientPage {
     subs: Vec<&'static str>,
     algorithms: Vec<&'static str>,
     offlines: Vec<&'static str>,
+    names: Vec<&'static str>,
+    /// The newest notices.
+    notices: Vec<NoticeLine>,
     wrong: Wrong,
 }
 
@@ -89,6 +99,8 @@ pub(in crate::ui) struct ClientForm {
     client_id: String,
     redirect_uris: String,
     post_logout_uris: String,
+    back_channel_uri: String,
+    notice_names: String,
     is_public: Option<String>,
     pkce: String,
     consent: String,
@@ -116,6 +128,8 @@ impl ClientForm {
             client_id: String::new(),
             redirect_uris: uris(&client.redirect_uris),
             post_logout_uris: uris(&client.post_logout_uris),
+            back_channel_uri: client.back_channel_uri.map(|target| target.to_string()).unwrap_or_default(),
+            notice_names: client.notice_names.as_str().to_owned(),
             is_public: yes(client.is_public),
             pkce: client.pkce.as_str().to_owned(),
             consent: client.consent.as_str().to_owned(),
@@ -144,7 +158,10 @@ impl ClientForm {
             known.ok_or_else(|| Wrong::sorry(field, format!("{text:?} is not a duration such as 5m, 12h or 30d")))
         };
         let word = |field: &'static str, word: &str| Wrong::sorry(field, format!("{word:?} is not one of these"));
+        let told_at = self.back_channel_uri.trim();
         Ok(Client {
+            back_channel_uri: Some(told_at).filter(|text| !text.is_empty()).map(|text| Target::stored(text.to_owned())),
+            notice_names: NoticeNames::parse(&self.notice_names).ok_or_else(|| word("notice_names", &self.notice_names))?,
             is_public: self.is_public.is_some(),
             pkce: Pkce::parse(&self.pkce).ok_or_else(|| word("pkce", &self.pkce))?,
             redirect_uris: uris("redirect_uris", &self.redirect_uris)?,
@@ -169,6 +186,7 @@ impl ClientForm {
 fn field(rule: &ApplicationRule) -> &'static str {
     match rule {
         ApplicationRule::RedirectUris => "redirect_uris",
+        ApplicationRule::Target(_) => "back_channel_uri",
         ApplicationRule::Scope(_) => "scopes",
         ApplicationRule::TokenLifetime => "access_lifetime",
         ApplicationRule::Origin(_) => "allowed_origins",
@@ -183,7 +201,28 @@ struct Shown {
     given: ClientForm,
     made: Option<String>,
     has_older: bool,
+    notices: Vec<NoticeLine>,
     wrong: Wrong,
+}
+
+/// What became of telling the app of an end.
+struct NoticeLine {
+    session: String,
+    state: &'static str,
+    tries: i64,
+    said: String,
+}
+
+impl NoticeLine {
+    fn of(row: &NoticeRow) -> Self {
+        let state = match row.state.as_str() {
+            "delivered" => "told",
+            "given_up" => "gave up",
+            "dropped" => "dropped",
+            _ => "waiting",
+        };
+        Self { session: row.session.to_string(), state, tries: row.tries, said: row.said.clone() }
+    }
 }
 
 fn form_page(app: &App, visitor: &Visitor, application: &Application, shown: Shown) -> Response {
@@ -202,6 +241,8 @@ fn form_page(app: &App, visitor: &Visitor, application: &Application, shown: Sho
         subs: SubMode::ALL.iter().map(|it| it.as_str()).collect(),
         algorithms: TokenAlgorithm::ALL.iter().map(|it| it.as_str()).collect(),
         offlines: Offline::ALL.iter().map(|it| it.as_str()).collect(),
+        names: NoticeNames::ALL.iter().map(|it| it.as_str()).collect(),
+        notices: shown.notices,
         wrong: shown.wrong,
     };
     page(status, &template)
@@ -212,8 +253,11 @@ pub async fn show(State(app): State<App>, Path(slug): Path<String>, request: Req
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.principal(parts.uri.path())?.must_administer()?;
-    let application = find(&app, &slug).await?;
-    Ok(form_page(&app, &visitor, &application, Shown { given: ClientForm::of(&application), ..Shown::default() }))
+    let (who, application) = (visitor.principal(parts.uri.path())?, find(&app, &slug).await?);
+    let by = By::Principal(&who, &visitor.actor());
+    let notices = notices::list(&app, by, Some(&application.slug), None, NOTICES).await?;
+    let (given, notices) = (ClientForm::of(&application), notices.iter().map(NoticeLine::of).collect());
+    Ok(form_page(&app, &visitor, &application, Shown { given, notices, ..Shown::default() }))
 }
 
 /// Changes the client, or gives the application one; a new one that is not public gets a secret, which is shown this once.

@@ -7,6 +7,7 @@ mod consent;
 mod flow;
 mod identity;
 mod keys;
+mod notices;
 mod requests;
 
 use serde_json::Value;

@@ -21,6 +21,7 @@ pub const DOORS: &[(&str, &str)] = &[
     ("oidc/clients.rs find", "a read, for a request that names a client"),
     ("oidc/consents.rs asker", "a read, for a question that was opened"),
     ("oidc/hints.rs read", "the signature is the right"),
+    ("oidc/notices.rs finish", "waits"),
     ("oidc/redeem.rs redeem", "the code is the right"),
     ("oidc/refresh.rs refresh", "the refresh token is the right"),
     ("oidc/tokens.rs holder", "the token is the right"),

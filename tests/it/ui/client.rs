@@ -20,6 +20,7 @@ async fn save(browser: &Browser, fields: &[(&str, &str)]) -> Answer {
     let usual = [
         ("version", version.as_str()),
         ("redirect_uris", "https://app.example/cb\r\n com.example.app:/cb "),
+        ("notice_names", "auto"),
         ("pkce", "required"),
         ("consent", "implicit"),
         ("scopes", "openid email"),
@@ -93,6 +94,9 @@ db_test!(what_a_client_cannot_be_is_said_at_its_field, |db| async move {
         ("access_lifetime", "3d", "up to a day"),
         ("code_lifetime", "0", "up to 10 minutes"),
         ("allowed_origins", "https://app.example/", "is not an origin"),
+        ("back_channel_uri", "https://127.0.0.1/x", "is not a public address"),
+        ("back_channel_uri", "http://app.example/x", "is plain http"),
+        ("back_channel_uri", "http://localhost:9000/x", "own address"),
         ("pkce", "plain", "is not one of these"),
         ("client_id", "a:b", "visible ASCII"),
     ] {

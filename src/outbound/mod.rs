@@ -1,0 +1,154 @@
+//! Requests that Rollcall itself sends to apps. Every address that a name leads to is judged before a connection, and the
+//! connection goes to the one that was judged. No redirect is followed, no cookie and no proxy used.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::config::OutboundConfig;
+use crate::domain::oidc::target::{Parts, Target, TargetHost, TargetRule, may_reach};
+use crate::domain::{Address, Network};
+use crate::files;
+
+/// The longest time until there is a connection.
+const TO_CONNECT: Duration = Duration::from_secs(3);
+/// The longest time that a request may take, connection included.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How much of an answer is read, in bytes.
+const READ: usize = 4096;
+
+/// The largest file of certificates, in bytes.
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// Why there was no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The address must not be reached.
+    #[error(transparent)]
+    Refused(#[from] TargetRule),
+    /// There was no connection.
+    #[error("no connection: {0}")]
+    Unreachable(String),
+    /// The connection was lost, or the answer is none of HTTP.
+    #[error("no answer: {0}")]
+    Lost(String),
+    /// It took too long.
+    #[error("no answer within {} seconds", PATIENCE.as_secs())]
+    Late,
+}
+
+/// An answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// What its `Retry-After` asks for, where that is a number of seconds.
+    pub retry_after: Option<Duration>,
+}
+
+/// Sends requests.
+pub struct Sender {
+    tls: TlsConnector,
+    allow: Vec<Network>,
+}
+
+impl Sender {
+    /// By these settings.
+    ///
+    /// # Errors
+    /// When the file of certificates cannot be read, or TLS cannot be set up.
+    pub fn new(config: &OutboundConfig) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(path) = &config.ca {
+            let wrong = |error: &dyn std::fmt::Display| format!("outbound.ca {}: {error}", path.display());
+            let pem = files::read(path, LARGEST_FILE).map_err(|error| wrong(&error))?;
+            let own: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
+            roots.add_parsable_certificates(own);
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+        let tls = TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()));
+        Ok(Self { tls, allow: config.allow.0.clone() })
+    }
+
+    /// Sends a form.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn post_form(&self, target: &Target, form: String) -> Result<Answer, Failure> {
+        timeout(PATIENCE, self.post(target, form)).await.unwrap_or(Err(Failure::Late))
+    }
+
+    async fn post(&self, target: &Target, form: String) -> Result<Answer, Failure> {
+        let parts = target.parts()?;
+        let request = Request::post(&parts.path)
+            .header(header::HOST, &parts.authority)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::USER_AGENT, concat!("Rollcall/", env!("CARGO_PKG_VERSION")))
+            .header(header::ACCEPT_ENCODING, "identity")
+            .body(Body::from(form))
+            .map_err(|error| Failure::Lost(error.to_string()))?;
+        let connected = timeout(TO_CONNECT, self.connect(&parts)).await;
+        let mut connection = connected.unwrap_or_else(|_| Err(Failure::Unreachable("it took too long".to_owned())))?;
+        connection.ready().await.map_err(|error| Failure::Lost(error.to_string()))?;
+        let sent = connection.send_request(request).await.map_err(|error| Failure::Lost(error.to_string()))?;
+        let (head, body) = sent.into_parts();
+        let retry_after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        // The status says it all; a short body is read, so that the app can send it to its end.
+        drop(to_bytes(Body::new(body), READ).await);
+        Ok(Answer { status: head.status, retry_after: retry_after.map(Duration::from_secs) })
+    }
+
+    /// A connection to the first address that answers, after all of them were found right.
+    async fn connect(&self, parts: &Parts) -> Result<SendRequest<Body>, Failure> {
+        let found: Vec<SocketAddr> = match &parts.host {
+            TargetHost::Ip(address) => vec![SocketAddr::new(address.0, parts.port)],
+            TargetHost::Name(name) => {
+                lookup_host((name.as_str(), parts.port)).await.map_err(|error| unreachable(&error))?.collect()
+            }
+        };
+        for address in &found {
+            may_reach(Address(address.ip()), parts.is_https, &self.allow)?;
+        }
+        if found.is_empty() {
+            return Err(Failure::Unreachable("the name leads nowhere".to_owned()));
+        }
+        let stream = TcpStream::connect(found.as_slice()).await.map_err(|error| unreachable(&error))?;
+        stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
+        if !parts.is_https {
+            return open(stream).await;
+        }
+        let name = match &parts.host {
+            TargetHost::Name(name) => {
+                ServerName::try_from(name.clone()).map_err(|error| Failure::Unreachable(error.to_string()))?
+            }
+            TargetHost::Ip(address) => ServerName::from(address.0),
+        };
+        open(self.tls.connect(name, stream).await.map_err(|error| unreachable(&error))?).await
+    }
+}
+
+fn unreachable(error: &std::io::Error) -> Failure {
+    Failure::Unreachable(files::plain(error))
+}
+
+/// Speaks HTTP/1.1 on a connection.
+async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<SendRequest<Body>, Failure> {
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    // It ends with the sender, or when the app closes.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender)
+}
