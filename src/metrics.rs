@@ -64,6 +64,10 @@ fn describe() {
     describe_counter!("rollcall_source_alerts_total", "Alerts about a watched authentik, by kind");
     describe_gauge!("rollcall_source_age_seconds", "How long ago the copy of a watched authentik agreed with it");
     describe_gauge!("rollcall_source_sessions", "Sessions of a watched authentik that are copied");
+    describe_gauge!("rollcall_logout_notices", "Messages to apps that a session ended, by state");
+    describe_gauge!("rollcall_logout_notice_oldest_seconds", "For how long the oldest of those that wait is owed");
+    describe_counter!("rollcall_logout_attempts_total", "Tries to tell an app that a session ended, by outcome");
+    describe_counter!("rollcall_oidc_tokens_total", "Requests of apps for tokens, by grant and outcome");
     describe_gauge!("rollcall_app_sessions", "Applications that sessions have open now, one for each session and application");
     describe_counter!("rollcall_guard_checks_total", "Checks of reverse proxies, by kind of proxy, outcome and application");
     describe_histogram!("rollcall_guard_seconds", "Checks by kind of proxy: how many, and how long they took");
@@ -145,6 +149,20 @@ pub fn count_check(kind: &'static str, status: u16, application: Option<&str>, t
 pub fn count_source_end(outcome: &'static str) {
     if is_on() {
         counter!("rollcall_source_ends_total", "outcome" => outcome).increment(1);
+    }
+}
+
+/// Counts a try to tell an app that a session ended.
+pub fn count_notice(outcome: &'static str) {
+    if is_on() {
+        counter!("rollcall_logout_attempts_total", "outcome" => outcome).increment(1);
+    }
+}
+
+/// Counts an answer of the token endpoint.
+pub fn count_token(grant: &'static str, outcome: &'static str) {
+    if is_on() {
+        counter!("rollcall_oidc_tokens_total", "grant" => grant, "outcome" => outcome).increment(1);
     }
 }
 

@@ -6,7 +6,9 @@ use axum::{Extension, Router};
 use crate::actions::app::App;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::{app_sessions, applications, authenticated_sessions, brands, ended_sessions, groups, tokens, users};
+use crate::api::core::{
+    app_sessions, applications, authenticated_sessions, brands, ended_sessions, groups, logout_notices, tokens, users,
+};
 use crate::api::empty::EMPTY_LISTS;
 use crate::api::{admin, authenticators, events, flows, health, outposts, policies, providers, root, schema, stages};
 use crate::guard;
@@ -113,6 +115,9 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/applications/{slug}/used_by/", applications::item_used_by())
         .route("/api/v3/core/app_sessions/", app_sessions::collection())
         .route("/api/v3/core/app_sessions/{uuid}/", app_sessions::item())
+        .route("/api/v3/core/logout_notices/", logout_notices::collection())
+        .route("/api/v3/core/logout_notices/{uuid}/send/", logout_notices::item_send())
+        .route("/api/v3/core/logout_notices/{uuid}/drop/", logout_notices::item_drop())
         .route("/api/v3/policies/bindings/", policies::bindings::collection())
         .route("/api/v3/policies/bindings/{policy_binding_uuid}/", policies::bindings::item())
         .route("/api/v3/providers/all/", providers::all::collection())
@@ -212,6 +217,13 @@ pub fn routes() -> Routes {
         .route(
             "/applications/{slug}/client/remove",
             get(ui::applications::client::ask_remove).post(ui::applications::client::remove),
+        )
+        .route("/applications/{slug}/client/notices", get(ui::applications::notices::show))
+        .route("/applications/{slug}/client/notices/test", post(ui::applications::notices::test))
+        .route("/applications/{slug}/client/notices/send", post(ui::applications::notices::send))
+        .route(
+            "/applications/{slug}/client/notices/drop",
+            get(ui::applications::notices::ask_drop).post(ui::applications::notices::drop_them),
         )
         .route("/applications/{slug}/config", get(ui::applications::guard::config))
         .route("/applications/{slug}/rules", post(ui::applications::rules::add))

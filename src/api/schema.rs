@@ -16,7 +16,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::{
-    app_sessions, applications, authenticated_sessions as sessions, brands, ended_sessions, groups, tokens, users,
+    app_sessions, applications, authenticated_sessions as sessions, brands, ended_sessions, groups, logout_notices, tokens, users,
 };
 use crate::api::error::GenericError;
 use crate::api::flows::executor;
@@ -121,6 +121,9 @@ struct Instance;
     applications::used_by,
     app_sessions::list,
     app_sessions::destroy,
+    logout_notices::list,
+    logout_notices::send,
+    logout_notices::drop_one,
     bindings::list,
     bindings::create,
     bindings::retrieve,

@@ -15,6 +15,7 @@ use axum::routing::get;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::watch::status::status;
+use crate::domain::oidc::notice::NoticeState;
 use crate::http::listener::Listener;
 use crate::http::serve::{Bounds, Hooks};
 use crate::http::tls::Certificates;
@@ -89,6 +90,14 @@ async fn look(app: &App) {
     }
     if let Ok(open) = app.store.long_read(|db| Box::pin(async move { db.count_all_app_sessions().await })).await {
         gauge!("rollcall_app_sessions").set(as_f64(open));
+    }
+    if let Ok((counts, oldest)) = app.store.long_read(|db| Box::pin(async move { db.count_all_notices().await })).await {
+        for state in [NoticeState::Waiting, NoticeState::Delivered, NoticeState::GivenUp, NoticeState::Dropped] {
+            let count = counts.iter().find(|(known, _)| *known == state).map_or(0, |(_, count)| *count);
+            gauge!("rollcall_logout_notices", "state" => state.as_str()).set(as_f64(count));
+        }
+        let age = oldest.map_or(0.0, |oldest| app.clock.now().since(oldest).as_secs_f64());
+        gauge!("rollcall_logout_notice_oldest_seconds").set(age);
     }
     let lines = [(("sign_ins", "waiting"), app.sign_ins.waiting()), (("guesses", "waiting"), app.guesses.waiting())];
     for (state, count) in app.store.pool_use().into_iter().chain(lines) {

@@ -267,7 +267,9 @@ async fn list(app: &App, filter: &SessionFilter, sorts: &[Sort], limit: i64, is_
 async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
     let db = app.store.read();
     if let Some(row) = db.find_session(id).await? {
-        let opened = db.list_app_sessions_of(&[id]).await?.iter().map(app_sessions::record).collect();
+        let open = db.list_app_sessions_of(&[id]).await?;
+        let tokens = db.list_opened_tokens(&open.iter().map(|row| row.id).collect::<Vec<_>>(), app.clock.now()).await?;
+        let opened = open.iter().map(|row| app_sessions::record(row, &tokens)).collect();
         let mut records = records(app, std::slice::from_ref(&row)).await?;
         return said(records.pop().unwrap_or_default(), &but("first_seen"), opened, is_json);
     }
@@ -281,7 +283,8 @@ async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
         "comment": ended.comment,
     });
     let columns = &["uuid", "username", "ended", "ended_by", "reason", "comment"];
-    let opened = ended.applications.iter().map(app_sessions::ended_record).collect();
+    let (notices, now) = (db.list_notices_of(&[id]).await?, app.clock.now());
+    let opened = ended.applications.iter().map(|open| app_sessions::ended_record(open, &notices, now)).collect();
     said(record.as_object().cloned().unwrap_or_default(), columns, opened, is_json)
 }
 
@@ -303,7 +306,9 @@ fn said(mut record: Map<String, Value>, columns: &[&str], opened: Vec<Value>, is
         let hosts = application.get("hosts").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let where_to: Vec<&str> = hosts.chain(application.get("client_id").and_then(Value::as_str)).collect();
         let (slug, created, used) = (cell(application, "slug"), cell(application, "created"), cell(application, "last_used"));
-        let words = format!("{slug} ({}), opened {created}, last used {used}", where_to.join(", "));
+        let told = application.get("notice").and_then(|notice| notice.get("state")?.as_str());
+        let told = told.map(|state| format!(", told of the end: {state}")).unwrap_or_default();
+        let words = format!("{slug} ({}), opened {created}, last used {used}{told}", where_to.join(", "));
         output::line(&field("application", &words))?;
     }
     Ok(())

@@ -3,40 +3,36 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::oidc::notices::Notices;
+use crate::actions::oidc::notify::Notifier;
 
-/// How often it is looked for notices, while there are none; and while there are some, which bounds what one app gets in a
-/// second.
+/// How often it is looked for notices while there are none, and while some are under way: four at a time, this bounds what
+/// one app gets in a second.
 const IDLE: Duration = Duration::from_millis(250);
 const BUSY: Duration = Duration::from_millis(40);
-/// The wait after a failure.
+/// The waits after a failure of the database, and of the settings.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+const UNTIL_SET: Duration = Duration::from_secs(60);
+/// How long a stop waits for answers under way. Those that come later are asked for again at the next start.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Tells apps until the server stops, then waits for the answers under way.
+/// Tells apps until the server stops, then waits a while for the answers under way.
 pub(super) async fn run(app: App, mut stop: watch::Receiver<bool>) {
-    let mut notices: Option<Notices> = None;
+    let mut notifier: Option<Notifier> = None;
     loop {
-        let pause = match &mut notices {
-            Some(notices) => match notices.begin(&app, By::System).await {
-                Ok(0) => IDLE,
-                Ok(_) => BUSY,
-                Err(error) => {
-                    tracing::warn!(%error, "telling apps of ends failed; the next run tries again");
-                    AFTER_FAILURE
-                }
-            },
-            None => match Notices::new(&app) {
+        let pause = match &mut notifier {
+            Some(notifier) => look(&app, notifier).await,
+            None => match Notifier::new(&app).await {
                 Ok(made) => {
-                    notices = Some(made);
+                    notifier = Some(made);
                     Duration::ZERO
                 }
                 Err(why) => {
                     tracing::error!(%why, "apps cannot be told of ends");
-                    Duration::from_secs(60)
+                    UNTIL_SET
                 }
             },
         };
@@ -45,7 +41,19 @@ pub(super) async fn run(app: App, mut stop: watch::Receiver<bool>) {
             _ = stop.changed() => break,
         }
     }
-    if let Some(mut notices) = notices {
-        notices.finish().await;
+    if let Some(mut notifier) = notifier {
+        drop(timeout(PATIENCE, notifier.finish()).await);
+    }
+}
+
+/// Begins what is due, and gives how long to wait until the next look.
+async fn look(app: &App, notifier: &mut Notifier) -> Duration {
+    match notifier.begin(app, By::System).await {
+        Ok(0) if notifier.under_way() == 0 => IDLE,
+        Ok(_) => BUSY,
+        Err(error) => {
+            tracing::warn!(%error, "telling apps of ends failed; the next run tries again");
+            AFTER_FAILURE
+        }
     }
 }

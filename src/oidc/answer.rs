@@ -112,6 +112,15 @@ impl Wrong {
         }
     }
 
+    /// A word for what it came to, as a label of metrics.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::NotThere => "not_found",
+            Self::Away(_) => "unavailable",
+            _ => self.words().1,
+        }
+    }
+
     /// The answer as a body.
     pub(super) fn answer(&self) -> Response {
         match self {

@@ -9,6 +9,7 @@ use crate::actions::oidc::redeem::{Brought, redeem};
 use crate::actions::oidc::refresh::{Refreshed, refresh};
 use crate::actions::oidc::tokens::{Tokens, id_token};
 use crate::domain::PlainSecret;
+use crate::metrics;
 use crate::oidc::answer::{Wrong, json, not_allowed};
 use crate::oidc::call::{Call, cors, preflight};
 
@@ -20,17 +21,31 @@ pub async fn answer(State(app): State<App>, request: Request) -> Response {
         "OPTIONS" => return preflight(&app, &parts.headers).await,
         _ => return not_allowed("POST, OPTIONS"),
     }
+    let mut grant = "none";
     let answered = async {
         let call = Call::read(&app, &parts, body).await?;
+        grant = grant_of(&call);
         let tokens = given(&app, &call).await?;
         let id_token = id_token(&app, &call.known, &tokens).await?;
         Ok::<_, Wrong>((call.known, json(&body_of(&tokens, id_token))))
     };
-    let (known, response) = match answered.await {
+    let answered = answered.await;
+    metrics::count_token(grant, answered.as_ref().map_or_else(Wrong::outcome, |_| "given"));
+    let (known, response) = match answered {
         Ok((known, response)) => (Some(known), response),
         Err(wrong) => (None, wrong.answer()),
     };
     cors(&app, &parts.headers, known.as_ref(), response).await
+}
+
+/// The grant that is asked for, as a label of metrics.
+fn grant_of(call: &Call) -> &'static str {
+    match call.form.find("grant_type") {
+        Some("authorization_code") => "authorization_code",
+        Some("refresh_token") => "refresh_token",
+        Some(_) => "other",
+        None => "none",
+    }
 }
 
 async fn given(app: &App, call: &Call) -> Result<Tokens, Wrong> {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode, header};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use axum::http::{Request, header};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -18,17 +19,20 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::config::OutboundConfig;
-use crate::domain::oidc::target::{Parts, Target, TargetHost, TargetRule, may_reach};
-use crate::domain::{Address, Network};
+use crate::domain::Network;
+use crate::domain::oidc::target::{Own, Parts, Target, TargetHost, TargetRule, may_reach};
 use crate::files;
 
 /// The longest time until there is a connection.
 const TO_CONNECT: Duration = Duration::from_secs(3);
-/// The longest time that a request may take, connection included.
+/// The longest time until there is an answer, connection included.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How much of an answer is read, in bytes.
+/// How much of the content of an answer is read, in bytes, and for how long: its status says it all.
 const READ: usize = 4096;
-
+const TO_READ: Duration = Duration::from_millis(500);
+/// The most bytes and the most headers of the head of an answer.
+const LARGEST_HEAD: usize = 16 * 1024;
+const MOST_HEADERS: usize = 100;
 /// The largest file of certificates, in bytes.
 const LARGEST_FILE: u64 = 4 << 20;
 
@@ -44,44 +48,59 @@ pub enum Failure {
     /// The connection was lost, or the answer is none of HTTP.
     #[error("no answer: {0}")]
     Lost(String),
+    /// There was nothing to send.
+    #[error("{0}")]
+    Unsigned(String),
     /// It took too long.
     #[error("no answer within {} seconds", PATIENCE.as_secs())]
     Late,
 }
 
 /// An answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Its status.
-    pub status: StatusCode,
-    /// What its `Retry-After` asks for, where that is a number of seconds.
-    pub retry_after: Option<Duration>,
+    pub status: u16,
+    /// Its `Retry-After`, as it was sent.
+    pub retry_after: Option<String>,
+}
+
+impl Answer {
+    /// Whether the app took what it was sent.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 /// Sends requests.
 pub struct Sender {
     tls: TlsConnector,
     allow: Vec<Network>,
+    own: Own,
 }
 
 impl Sender {
-    /// By these settings.
+    /// By these settings; `own` is where Rollcall itself is reached.
     ///
     /// # Errors
     /// When the file of certificates cannot be read, or TLS cannot be set up.
-    pub fn new(config: &OutboundConfig) -> Result<Self, String> {
+    pub fn new(config: &OutboundConfig, own: Own) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = &config.ca {
-            let wrong = |error: &dyn std::fmt::Display| format!("outbound.ca {}: {error}", path.display());
-            let pem = files::read(path, LARGEST_FILE).map_err(|error| wrong(&error))?;
-            let own: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
-            roots.add_parsable_certificates(own);
+            let wrong = |why: &dyn std::fmt::Display| format!("outbound.ca {}: {why}", path.display());
+            let pem = files::read(path, LARGEST_FILE).map_err(|error| wrong(&files::plain(&error)))?;
+            let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+            let certificates = certificates.map_err(|error| wrong(&error))?;
+            if roots.add_parsable_certificates(certificates).0 == 0 {
+                return Err(wrong(&"there is no certificate in it"));
+            }
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
         let tls = TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()));
-        Ok(Self { tls, allow: config.allow.0.clone() })
+        Ok(Self { tls, allow: config.allow.0.clone(), own })
     }
 
     /// Sends a form.
@@ -89,31 +108,36 @@ impl Sender {
     /// # Errors
     /// [`Failure`].
     pub async fn post_form(&self, target: &Target, form: String) -> Result<Answer, Failure> {
-        timeout(PATIENCE, self.post(target, form)).await.unwrap_or(Err(Failure::Late))
+        let (head, body) = timeout(PATIENCE, self.post(target, form)).await.unwrap_or(Err(Failure::Late))?;
+        // A short content is read, so that the app can send it to its end.
+        drop(timeout(TO_READ, to_bytes(Body::new(body), READ)).await);
+        Ok(head)
     }
 
-    async fn post(&self, target: &Target, form: String) -> Result<Answer, Failure> {
+    async fn post(&self, target: &Target, form: String) -> Result<(Answer, Incoming), Failure> {
         let parts = target.parts()?;
         let request = Request::post(&parts.path)
             .header(header::HOST, &parts.authority)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::USER_AGENT, concat!("Rollcall/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT_ENCODING, "identity")
+            .header(header::CONNECTION, "close")
             .body(Body::from(form))
             .map_err(|error| Failure::Lost(error.to_string()))?;
         let connected = timeout(TO_CONNECT, self.connect(&parts)).await;
-        let mut connection = connected.unwrap_or_else(|_| Err(Failure::Unreachable("it took too long".to_owned())))?;
-        connection.ready().await.map_err(|error| Failure::Lost(error.to_string()))?;
-        let sent = connection.send_request(request).await.map_err(|error| Failure::Lost(error.to_string()))?;
-        let (head, body) = sent.into_parts();
-        let retry_after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        // The status says it all; a short body is read, so that the app can send it to its end.
-        drop(to_bytes(Body::new(body), READ).await);
-        Ok(Answer { status: head.status, retry_after: retry_after.map(Duration::from_secs) })
+        let late = || Err(Failure::Unreachable(format!("none within {} seconds", TO_CONNECT.as_secs())));
+        let mut connection = connected.unwrap_or_else(|_| late())?;
+        connection.ready().await.map_err(|error| lost(&error))?;
+        let (head, body) = connection.send_request(request).await.map_err(|error| lost(&error))?.into_parts();
+        let retry_after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok((Answer { status: head.status.as_u16(), retry_after }, body))
     }
 
     /// A connection to the first address that answers, after all of them were found right.
     async fn connect(&self, parts: &Parts) -> Result<SendRequest<Body>, Failure> {
+        if self.own.is_named(parts) {
+            return Err(TargetRule::Own(parts.authority.clone()).into());
+        }
         let found: Vec<SocketAddr> = match &parts.host {
             TargetHost::Ip(address) => vec![SocketAddr::new(address.0, parts.port)],
             TargetHost::Name(name) => {
@@ -121,13 +145,12 @@ impl Sender {
             }
         };
         for address in &found {
-            may_reach(Address(address.ip()), parts.is_https, &self.allow)?;
+            may_reach(*address, parts.is_https, &self.allow, &self.own)?;
         }
         if found.is_empty() {
             return Err(Failure::Unreachable("the name leads nowhere".to_owned()));
         }
         let stream = TcpStream::connect(found.as_slice()).await.map_err(|error| unreachable(&error))?;
-        stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
         if !parts.is_https {
             return open(stream).await;
         }
@@ -145,9 +168,15 @@ fn unreachable(error: &std::io::Error) -> Failure {
     Failure::Unreachable(files::plain(error))
 }
 
+fn lost(error: &hyper::Error) -> Failure {
+    Failure::Lost(error.to_string())
+}
+
 /// Speaks HTTP/1.1 on a connection.
 async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<SendRequest<Body>, Failure> {
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    let mut builder = Builder::new();
+    builder.max_buf_size(LARGEST_HEAD).max_headers(MOST_HEADERS);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
     // It ends with the sender, or when the app closes.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)

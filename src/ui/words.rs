@@ -9,6 +9,7 @@ use askama::filters::HtmlSafe;
 use crate::actions::app::App;
 use crate::actions::sign_in::factors::Checked;
 use crate::domain::event::{EventContent, text};
+use crate::domain::oidc::notice::NoticeState;
 use crate::domain::user_agent::Kind;
 use crate::domain::{Address, EndReason, Method, Methods, SessionId, Timestamp, UserId};
 use crate::store::events::rows::EventRow;
@@ -172,6 +173,17 @@ pub(in crate::ui) fn code_refusal(checked: Checked, now: Timestamp) -> String {
         Checked::Right(_) => String::new(),
         Checked::Wrong => "That code is wrong, or was used before. An app shows a new one every half minute.".into(),
         Checked::Blocked(until) => format!("Too many wrong codes. The next one is checked {}.", Moment::until(until, now).words()),
+    }
+}
+
+/// Where a notice is, in words.
+pub(in crate::ui) fn notice_state(state: NoticeState) -> &'static str {
+    match state {
+        NoticeState::Waiting => "waiting",
+        NoticeState::Sending => "under way",
+        NoticeState::Delivered => "told",
+        NoticeState::GivenUp => "given up",
+        NoticeState::Dropped => "dropped",
     }
 }
 

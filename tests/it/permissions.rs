@@ -45,6 +45,7 @@ use rollcall::domain::source::Origin;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Methods, Permission, PlainSecret, SessionId};
 use rollcall::store::applications::app_sessions::AppSessionFilter;
+use rollcall::store::oidc::notices::NoticeFilter;
 use rollcall::store::people::policies::PolicyOwner;
 use rollcall::store::people::users::{NewUser, Rights, UserRow};
 
@@ -316,11 +317,14 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
     call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
     call!("oidc/consents.rs withdraw", oidc::consents::withdraw(server, by, alice.id, "wiki"));
-    call!("oidc/notices.rs list", oidc::notices::list(server, by, None, None, 1));
-    call!("oidc/notices.rs send", oidc::notices::send(server, by, "wiki"));
-    call!("oidc/notices.rs drop_all", oidc::notices::drop_all(server, by, "wiki"));
+    call!("oidc/notices.rs list", oidc::notices::list(server, by, &NoticeFilter::default(), 0, 1));
+    call!("oidc/notices.rs summary", oidc::notices::summary(server, by, 1, 1));
+    call!("oidc/notices.rs must_be_open", oidc::notices::must_be_open(server, by, 1, &NoticeFilter::default()));
+    call!("oidc/notices.rs send", oidc::notices::send(server, by, NoticeFilter::default()));
+    call!("oidc/notices.rs drop_them", oidc::notices::drop_them(server, by, NoticeFilter::default()));
+    call!("oidc/notices.rs test", oidc::notices::test(server, by, "wiki"));
     call!("oidc/notices.rs sweep", oidc::notices::sweep(server, by));
-    call!("oidc/notices.rs begin", oidc::notices::Notices::new(server).unwrap().begin(server, by));
+    call!("oidc/notify.rs begin", oidc::notify::Notifier::new(server).await.unwrap().begin(server, by));
     call!("oidc/tokens.rs sweep", oidc::tokens::sweep(server, by));
     call!("signing/rotate.rs list", rotate::list(server, by));
     call!("signing/rotate.rs keep", rotate::keep(server, by));
@@ -396,13 +400,15 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
 
 db_test!(an_auditor_reads_and_does_nothing, |db| async move {
     /// What only reads.
-    const READS: [&str; 17] = [
+    const READS: [&str; 20] = [
         "applications/access.rs check",
         "applications/access.rs list_allowed",
         "applications/app_sessions.rs list",
         "applications/passwords.rs offered",
         "applications/test.rs test",
         "oidc/notices.rs list",
+        "oidc/notices.rs must_be_open",
+        "oidc/notices.rs summary",
         "people/known.rs find",
         "people/privacy.rs export",
         "people/users.rs find",
@@ -453,7 +459,7 @@ db_test!(administrators_do_what_the_command_line_does_and_do_not_operate_the_ser
     for (name, is_refused) in &called {
         let operates = name.starts_with("upkeep/")
             || name.starts_with("clock.rs")
-            || ["oidc/tokens.rs sweep", "oidc/notices.rs sweep", "oidc/notices.rs begin"].contains(name)
+            || ["oidc/tokens.rs sweep", "oidc/notices.rs sweep", "oidc/notify.rs begin"].contains(name)
             || (name.starts_with("signing/") && *name != "signing/rotate.rs list")
             || name.starts_with("backup/")
             || name.contains("hold_")

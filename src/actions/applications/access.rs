@@ -76,7 +76,7 @@ pub(in crate::actions) async fn end_refused(
         return Ok(());
     }
     ends.sort_unstable();
-    db.end_app_sessions(&ends).await?;
+    db.end_app_sessions(&ends, now).await?;
     let content = EventContent::AppSessionEnded {
         application: application.slug.clone(),
         reason: AppEndReason::AccessChanged,

@@ -1,15 +1,19 @@
 //! App sessions: listing them, and ending one without its session.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::domain::UserId;
 use crate::domain::application::session::{AppEndReason, EndedAppSession};
 use crate::domain::event::EventContent;
+use crate::domain::{Timestamp, UserId};
 use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
+use crate::store::oidc::notices::NoticeRow;
+use crate::store::oidc::opened::OpenedToken;
 
 /// Whose app sessions a caller may see: everybody's (`None`), or one user's.
 #[must_use]
@@ -20,21 +24,26 @@ pub fn visible(by: By<'_>) -> Option<UserId> {
     }
 }
 
-/// An app session of a live session as an object, for exports and the command line, under the names of the API.
+/// An app session of a live session as an object, for exports and the command line, under the names of the API. `tokens` are
+/// those of app sessions, by primary key.
 #[must_use]
-pub fn record(row: &AppSessionRow) -> Value {
+pub fn record(row: &AppSessionRow, tokens: &HashMap<i64, Vec<OpenedToken>>) -> Value {
+    let token = |it: &OpenedToken| json!({"kind": it.kind, "scope": it.scope, "expires": it.expires_at});
+    let tokens: Vec<Value> = tokens.get(&row.id).into_iter().flatten().map(token).collect();
     json!({
         "uuid": row.uuid.hyphenated().to_string(), "slug": row.slug, "name": row.name, "hosts": row.hosts, "client_id": row.client_id,
-        "created": row.created_at, "last_used": row.last_used_at,
+        "created": row.created_at, "last_used": row.last_used_at, "tokens": tokens,
     })
 }
 
-/// The same of a session that ended.
+/// The same of a session that ended, with what became of telling the app. `notices` are by the uuid of the app session.
 #[must_use]
-pub fn ended_record(ended: &EndedAppSession) -> Value {
+pub fn ended_record(ended: &EndedAppSession, notices: &HashMap<Uuid, NoticeRow>, now: Timestamp) -> Value {
+    let notice = Uuid::try_parse(&ended.uuid).ok().and_then(|uuid| notices.get(&uuid));
+    let notice = notice.map(|row| json!({"state": row.state(now).as_str(), "at": row.at()}));
     json!({
         "uuid": ended.uuid, "slug": ended.slug, "name": ended.name, "hosts": ended.hosts, "client_id": ended.client_id,
-        "created": ended.created_at(), "last_used": ended.last_used_at(),
+        "created": ended.created_at(), "last_used": ended.last_used_at(), "notice": notice,
     })
 }
 
@@ -72,7 +81,7 @@ pub async fn end(app: &App, by: By<'_>, uuid: Uuid) -> Result<(), ActionError> {
     app.store
         .write(move |db| {
             Box::pin(async move {
-                db.end_app_sessions(&[row.id]).await?;
+                db.end_app_sessions(&[row.id], now).await?;
                 let content = EventContent::AppSessionEnded { application: row.slug, reason: AppEndReason::Revoked, count: 1 };
                 let event = content.by(&actor, now).about(row.user_id, &row.username).of_session(row.session);
                 Ok(db.insert_events(&[event]).await?)

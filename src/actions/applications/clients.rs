@@ -5,10 +5,11 @@ use serde_json::Map;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::config::PublicUrl;
+use crate::config::{At, Config, PublicUrl};
 use crate::domain::application::client::{Client, ID_LENGTH, MIN_SECRET, OLD_SECRET_LIVES, check_id};
 use crate::domain::application::{Application, ApplicationRule, ClientPart, check_name};
 use crate::domain::event::EventContent;
+use crate::domain::oidc::target::Own;
 use crate::domain::{PlainSecret, secret};
 use crate::store::Db;
 
@@ -50,8 +51,21 @@ pub(in crate::actions) fn check(app: &App, part: ClientPart) -> Result<ClientPar
     }
     let (name, client_id) = (check_name(&part.name)?, check_id(&part.client_id)?);
     let (plain, allow) = (&app.config.oidc.plain_hosts.0, &app.config.outbound.allow.0);
-    let own = app.config.http.public_url.as_ref().map(PublicUrl::origin);
-    Ok(ClientPart { name, client_id, client: part.client.check(plain, allow, own)?, ..part })
+    Ok(ClientPart { name, client_id, client: part.client.check(plain, allow, &own(&app.config))?, ..part })
+}
+
+/// Where the server itself is reached: its own requests go elsewhere.
+pub(in crate::actions) fn own(config: &Config) -> Own {
+    let (mut names, mut addresses) = (Vec::new(), Vec::new());
+    for listen in &config.listen {
+        match &listen.at {
+            At::Address(address) => addresses.push(*address),
+            At::Name { host, port } => names.push((host.as_str(), *port)),
+            At::Unix(_) | At::Inherited => {}
+        }
+    }
+    addresses.extend(config.metrics.listen);
+    Own::new(config.http.public_url.as_ref().map(PublicUrl::origin), &names, addresses)
 }
 
 /// Writes a client that was added or changed, and removes one that is gone. The application's row is locked.

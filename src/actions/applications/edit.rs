@@ -314,7 +314,7 @@ async fn end_all(
     actor: &Actor,
     now: Timestamp,
 ) -> Result<(), ActionError> {
-    let count = db.end_app_sessions_of_application(application.id).await?;
+    let count = db.end_app_sessions_of_application(application.id, now).await?;
     if count > 0 {
         let content = EventContent::AppSessionEnded { application: application.slug.clone(), reason, count };
         db.insert_events(&[content.by(actor, now)]).await?;

@@ -113,7 +113,7 @@ pub async fn withdraw(app: &App, by: By<'_>, user: UserId, slug: &str) -> Result
                 let slug = application.slug.clone();
                 let content = EventContent::ConsentWithdrawn { application: slug.clone(), scope };
                 let mut events = vec![content.by(&actor, now).about(user, &owner.username)];
-                let count = db.end_app_sessions_of_user(user, application.id).await?;
+                let count = db.end_app_sessions_of_user(user, application.id, now).await?;
                 if count > 0 {
                     let content =
                         EventContent::AppSessionEnded { application: slug, reason: AppEndReason::ConsentWithdrawn, count };

@@ -191,7 +191,7 @@ pub(super) async fn end_app_of(
     (actor, now): (&Actor, Timestamp),
 ) -> Result<(), StoreError> {
     let Some(id) = db.find_app_session_id(session.id, application.id).await? else { return Ok(()) };
-    db.end_app_sessions(&[id]).await?;
+    db.end_app_sessions(&[id], now).await?;
     let content = EventContent::AppSessionEnded { application: application.slug.clone(), reason, count: 1 };
     let event = content.by(actor, now).about(session.user_id, &session.username).of_session(session.uuid);
     db.insert_events(&[event]).await

@@ -61,9 +61,13 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
     let ids: Vec<SessionId> = db.list_live_ids(user.id, Timestamp(i64::MIN)).await?;
     let (live, ended) = (db.list_session_details(&ids).await?, db.list_ended_of_user(user.id, i64::MAX).await?);
     let mut opened: HashMap<SessionId, Vec<Value>> = HashMap::new();
-    for row in db.list_app_sessions_of(&ids).await? {
-        opened.entry(row.session).or_default().push(app_sessions::record(&row));
+    let open = db.list_app_sessions_of(&ids).await?;
+    let tokens = db.list_opened_tokens(&open.iter().map(|row| row.id).collect::<Vec<_>>(), now).await?;
+    for row in open {
+        opened.entry(row.session).or_default().push(app_sessions::record(&row, &tokens));
     }
+    let with_client = ended.iter().filter(|it| it.applications.iter().any(|open| open.client_id.is_some()));
+    let notices = db.list_notices_of(&with_client.map(|it| it.uuid).collect::<Vec<_>>()).await?;
     let agent_ids = live.iter().map(|it| it.row.user_agent_id).chain(ended.iter().map(|it| it.user_agent_id));
     let agents = app.user_agents.entries(db, agent_ids).await?;
     let agent = |id: i64| agents.get(&id).map(|agent| agent.text.clone());
@@ -89,7 +93,7 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
                 "uuid": it.uuid, "created": it.created_at, "last_used": it.last_used_at, "ended": it.ended_at,
                 "last_ip": it.last_ip, "place": place(it.last_ip), "user_agent": agent(it.user_agent_id),
                 "name": it.sign_in.label, "methods": it.sign_in.methods.to_string(), "is_known_device": it.sign_in.is_known_device, "reason": it.reason, "comment": it.comment,
-                "applications": it.applications.iter().map(app_sessions::ended_record).collect::<Vec<_>>(),
+                "applications": it.applications.iter().map(|open| app_sessions::ended_record(open, &notices, now)).collect::<Vec<_>>(),
             })
         })
         .collect();

@@ -76,8 +76,10 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
         None => wanted.found(count, Vec::new()),
     };
     let pagination = Pagination::of(&found)?;
+    let ids: Vec<i64> = found.rows.iter().map(|row| row.id).collect();
+    let tokens = app.store.read().list_opened_tokens(&ids, app.clock.now()).await?;
     let row = |row: &crate::store::applications::app_sessions::AppSessionRow| AppSession {
-        opened: SessionApplication::live(row),
+        opened: SessionApplication::live(row, &tokens),
         session: row.session.to_string(),
         user: row.user_id.0,
         username: row.username.clone(),

@@ -11,6 +11,8 @@ use crate::api::core::authenticated_sessions::table::{ENDED, EndedListParameters
 use crate::api::core::wire::{AuthenticatedSession, EndedPage, EndedSession, SignIn};
 use crate::api::endpoint::{Answer, Call, Endpoint, ok};
 use crate::api::list::{Empty, Pagination};
+use crate::domain::SessionId;
+use crate::store::sessions::history_list::EndedListRow;
 
 /// The list's address.
 pub fn collection() -> MethodRouter<App> {
@@ -29,6 +31,9 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
     let found = app.store.page(&request.filter, &request.sorts, request.wanted(call.asked)?).await?;
     let pagination = Pagination::of(&found)?;
     let agents = app.user_agents.entries(&app.store.read(), found.rows.iter().map(|row| row.session.user_agent_id)).await?;
+    let with_client = |row: &&EndedListRow| row.applications.iter().any(|opened| opened.client_id.is_some());
+    let sessions: Vec<SessionId> = found.rows.iter().filter(with_client).map(|row| row.session.uuid).collect();
+    let (notices, now) = (app.store.read().list_notices_of(&sessions).await?, app.clock.now());
     let results = found
         .rows
         .iter()
@@ -40,7 +45,7 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
             ended_by: &row.end.ended_by,
             reason: &row.end.reason,
             comment: &row.end.comment,
-            applications: row.applications.iter().map(SessionApplication::ended).collect(),
+            applications: row.applications.iter().map(|ended| SessionApplication::ended(ended, &notices, now)).collect(),
         })
         .collect();
     Ok(ok(&EndedPage { pagination, results, autocomplete: Empty {} }))

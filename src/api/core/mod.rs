@@ -6,6 +6,7 @@ pub mod authenticated_sessions;
 pub mod brands;
 pub mod ended_sessions;
 pub mod groups;
+pub mod logout_notices;
 pub mod tokens;
 pub mod users;
 pub mod wire;

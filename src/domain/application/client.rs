@@ -10,7 +10,7 @@ use crate::domain::application::rule::{ApplicationRule, MAX_PARTS};
 use crate::domain::application::values::Identity;
 use crate::domain::oidc::claims::SCOPES;
 use crate::domain::oidc::redirect::RedirectUri;
-use crate::domain::oidc::target::Target;
+use crate::domain::oidc::target::{Own, Target};
 use crate::domain::signing::Algorithm;
 
 /// The characters of a `client_id` that was not chosen.
@@ -171,11 +171,11 @@ impl From<TokenAlgorithm> for Algorithm {
 
 impl Client {
     /// The client as it is stored. `plain` are hosts whose redirect addresses may be `http`; what it is told goes to networks
-    /// in `allow` or to public addresses, and not to `own`, Rollcall's public address.
+    /// in `allow` or to public addresses, and not to Rollcall itself.
     ///
     /// # Errors
     /// The rule it breaks.
-    pub fn check(mut self, plain: &[String], allow: &[Network], own: Option<&str>) -> Result<Self, ApplicationRule> {
+    pub fn check(mut self, plain: &[String], allow: &[Network], own: &Own) -> Result<Self, ApplicationRule> {
         if self.redirect_uris.is_empty() || self.redirect_uris.len() > MAX_PARTS || self.post_logout_uris.len() > MAX_PARTS {
             return Err(ApplicationRule::RedirectUris);
         }

@@ -89,6 +89,12 @@ pub enum ApplicationRule {
     /// Something of a client for an application that has none.
     #[error("the application has no client: give it one by a redirect address")]
     NoClient,
+    /// A message for a client that is told nothing.
+    #[error("the client has no back-channel address")]
+    NoBackChannel,
+    /// A notice that needs nothing any more.
+    #[error("it neither waits nor was given up: it is delivered, dropped or under way")]
+    NoticeSettled,
     /// A secret for a client that keeps none.
     #[error("a public client has no secret")]
     PublicSecret,

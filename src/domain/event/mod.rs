@@ -417,14 +417,16 @@ event_kinds! {
         /// `code` or `refresh_token`.
         kind: String,
     }
-    /// An app was not told that a session of its ended, and no more is tried.
+    /// An app was not told that sessions of its ended, and no more is tried.
     NoticeGivenUp = "notice_given_up" {
         /// The application's slug.
         application: String,
-        /// How often it was tried.
+        /// How often it was tried; 0: not once, since the app could not be reached.
         tries: u64,
         /// What the last try came to.
         error: String,
+        /// Of how many ends; 0: of one, by an earlier version.
+        count: u64,
     }
     /// A key that signs was made in place of another one.
     KeysRotated = "keys_rotated" {

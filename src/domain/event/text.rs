@@ -197,8 +197,15 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             let what = if kind == "code" { "A code" } else { "A refresh token" };
             format!("{what} of {user} for {application} was used a second time: what it gave has ended")
         }
-        EventContent::NoticeGivenUp { application, tries, error } => {
-            format!("{application} was not told that a session ended, in {} tries: {error}", grouped(*tries))
+        EventContent::NoticeGivenUp { application, tries: 0, error, count } => {
+            format!("{application} was not told of {} end{}, since it was not reached: {error}", grouped(*count), plural(*count))
+        }
+        EventContent::NoticeGivenUp { application, tries, error, .. } => {
+            format!(
+                "{application} was not told that a session ended, in {} tr{}: {error}",
+                grouped(*tries),
+                if *tries == 1 { "y" } else { "ies" }
+            )
         }
         EventContent::KeysRotated { kid, algorithm, signs_at } => {
             let from = if signs_at.is_empty() { String::new() } else { format!(", which signs from {signs_at} on") };

@@ -4,6 +4,7 @@ pub mod challenge;
 pub mod claims;
 pub mod consent;
 pub mod grant;
+pub mod notice;
 pub mod redirect;
 pub mod request;
 pub mod target;

@@ -2,7 +2,7 @@
 //! the address, so it must not lead into the network that Rollcall is in (server-side request forgery).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,39 @@ pub struct Parts {
     pub path: String,
 }
 
+/// Where Rollcall itself is reached: nothing is sent there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    hosts: Vec<(TargetHost, u16)>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Own {
+    /// By its public address, and what it listens on: addresses, and names with their ports.
+    #[must_use]
+    pub fn new(origin: Option<&str>, names: &[(&str, u16)], addresses: Vec<SocketAddr>) -> Self {
+        let public = origin.and_then(read).map(|parts| (parts.host, parts.port));
+        let names = names.iter().filter_map(|(name, port)| Some((read_host(name)?, *port)));
+        Self { hosts: public.into_iter().chain(names).collect(), addresses }
+    }
+
+    /// Whether a target names it.
+    #[must_use]
+    pub fn is_named(&self, target: &Parts) -> bool {
+        self.hosts.iter().any(|(host, port)| *host == target.host && *port == target.port)
+    }
+
+    /// Whether it is reached at an address. One that listens on all addresses of this machine is reached on loopback.
+    #[must_use]
+    pub fn is_at(&self, address: SocketAddr) -> bool {
+        let ip = Address(address.ip()).effective().0;
+        self.addresses.iter().filter(|own| own.port() == address.port()).any(|own| {
+            let own = Address(own.ip()).effective().0;
+            own == ip || (own.is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
+        })
+    }
+}
+
 impl Target {
     /// An address as it is stored.
     #[must_use]
@@ -80,21 +113,20 @@ impl Target {
         read(&self.0).ok_or_else(|| TargetRule::Form(self.0.clone()))
     }
 
-    /// Whether it may be given to a client: what can be said of it before its name is looked up. `own` is Rollcall's
-    /// public address.
+    /// Whether it may be given to a client: what can be said of it before its name is looked up.
     ///
     /// # Errors
     /// The rule it breaks.
-    pub fn check(&self, allow: &[Network], own: Option<&str>) -> Result<(), TargetRule> {
+    pub fn check(&self, allow: &[Network], own: &Own) -> Result<(), TargetRule> {
         let parts = self.parts()?;
-        if own.and_then(read).is_some_and(|own| own.host == parts.host && own.port == parts.port) {
+        if own.is_named(&parts) {
             return Err(TargetRule::Own(self.0.clone()));
         }
         if !parts.is_https && allow.is_empty() {
             return Err(TargetRule::Plain(self.0.clone()));
         }
         match parts.host {
-            TargetHost::Ip(address) => may_reach(address, parts.is_https, allow).map(drop),
+            TargetHost::Ip(address) => may_reach(SocketAddr::new(address.0, parts.port), parts.is_https, allow, own),
             TargetHost::Name(_) => Ok(()),
         }
     }
@@ -111,20 +143,25 @@ fn host_text(authority: &str) -> &str {
     host.unwrap_or_default()
 }
 
-/// Whether Rollcall may send to an address that a name led to. What is not https must be in a network that is named.
+/// Whether Rollcall may send to an address, given or one that a name led to. What is not https must be in a network that is
+/// named.
 ///
 /// # Errors
-/// [`TargetRule::Private`] and [`TargetRule::Plain`].
-pub fn may_reach(address: Address, is_https: bool, allow: &[Network]) -> Result<Address, TargetRule> {
+/// [`TargetRule::Own`], [`TargetRule::Private`] and [`TargetRule::Plain`].
+pub fn may_reach(to: SocketAddr, is_https: bool, allow: &[Network], own: &Own) -> Result<(), TargetRule> {
+    let address = Address(to.ip());
+    if own.is_at(to) {
+        return Err(TargetRule::Own(to.to_string()));
+    }
     if allow.iter().any(|network| network.contains(address) || network.contains(address.effective())) {
-        return Ok(address);
+        return Ok(());
     }
     if !is_https {
         return Err(TargetRule::Plain(address.to_string()));
     }
     // An IPv6 address that holds an IPv4 address leads to both.
     let are_public = is_public(address.0) && address.lookups().into_iter().flatten().all(is_public);
-    if are_public { Ok(address) } else { Err(TargetRule::Private(address.to_string())) }
+    if are_public { Ok(()) } else { Err(TargetRule::Private(address.to_string())) }
 }
 
 /// Whether an address is one that is routed everywhere, of one host (IANA's registries of special addresses).
@@ -207,7 +244,8 @@ mod tests {
 
     fn check(text: &str, allow: &[&str]) -> Result<(), TargetRule> {
         let allow: Vec<Network> = allow.iter().map(|network| Network::parse(network).unwrap()).collect();
-        Target::stored(text.to_owned()).check(&allow, Some("https://id.example"))
+        let own = Own::new(Some("https://id.example"), &[("sso.internal", 9000)], vec!["0.0.0.0:9000".parse().unwrap()]);
+        Target::stored(text.to_owned()).check(&allow, &own)
     }
 
     #[test]
@@ -297,8 +335,16 @@ mod tests {
         }
         assert!(matches!(check("http://app.example/x", &[]), Err(TargetRule::Plain(_))));
         assert!(matches!(check("http://1.1.1.1/x", &["10.0.0.0/8"]), Err(TargetRule::Plain(_))));
-        for own in ["https://id.example/x", "https://id.example:443/x"] {
-            assert!(matches!(check(own, &[]), Err(TargetRule::Own(_))), "{own}");
+        for own in [
+            "https://id.example/x",
+            "https://id.example:443/x",
+            "https://sso.internal:9000/x",
+            "http://127.0.0.1:9000/x",
+            "http://127.3.4.5:9000/x",
+            "http://[::ffff:127.0.0.1]:9000/x",
+            "https://[::1]:9000/x",
+        ] {
+            assert!(matches!(check(own, &["127.0.0.0/8", "::/0"]), Err(TargetRule::Own(_))), "{own}");
         }
     }
 

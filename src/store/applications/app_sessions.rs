@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::domain::application::Application;
 use crate::domain::application::session::EndedAppSession;
 use crate::domain::{SessionId, Timestamp, UserId, secret};
-use crate::store::db::statements::named;
+use crate::store::db::statements::{Statement, named};
+use crate::store::oidc::notice_queue::stamp;
 use crate::store::people::users::no_randomness;
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
@@ -89,6 +90,13 @@ impl FromRow for EndedRow {
                 last_used: row.int()?,
             },
         ))
+    }
+}
+
+impl EndedRow {
+    /// Whether its client may be owed a notice.
+    pub fn has_client(&self) -> bool {
+        self.1.client_id.is_some()
     }
 }
 
@@ -333,24 +341,30 @@ impl Db<'_> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn end_app_sessions(&self, ids: &[i64]) -> Result<(), StoreError> {
+    pub async fn end_app_sessions(&self, ids: &[i64], now: Timestamp) -> Result<(), StoreError> {
         for ids in ids.chunks(500) {
             let mut values = Vec::new();
             let condition = named("id", &mut values, ids);
             self.execute(&format!("DELETE FROM app_sessions WHERE {condition}"), &values).await?;
         }
-        Ok(())
+        self.stamp_notices(now).await
+    }
+
+    /// What apps are owed since this transaction ended their app sessions is owed since now.
+    async fn stamp_notices(&self, now: Timestamp) -> Result<(), StoreError> {
+        let Statement { sql, values } = stamp(now);
+        self.execute(&sql, &values).await.map(drop)
     }
 
     /// Ends the app sessions of a user and an application; gives how many.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn end_app_sessions_of_user(&self, user: UserId, application: i64) -> Result<u64, StoreError> {
+    pub async fn end_app_sessions_of_user(&self, user: UserId, application: i64, now: Timestamp) -> Result<u64, StoreError> {
         let sql = "SELECT o.id FROM app_sessions o JOIN session_rows s ON s.id = o.session_id \
             WHERE s.user_id = $1 AND o.application_id = $2 ORDER BY o.id";
         let ids: Vec<i64> = self.all(sql, &values![user, application]).await?;
-        self.end_app_sessions(&ids).await?;
+        self.end_app_sessions(&ids, now).await?;
         Ok(ids.len().try_into().unwrap_or(u64::MAX))
     }
 
@@ -358,12 +372,14 @@ impl Db<'_> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn end_app_sessions_of_application(&self, application: i64) -> Result<u64, StoreError> {
+    pub async fn end_app_sessions_of_application(&self, application: i64, now: Timestamp) -> Result<u64, StoreError> {
         if !self.is_sqlite() {
             let sql = "SELECT id FROM app_sessions WHERE application_id = $1 ORDER BY id FOR UPDATE";
             self.all::<i64>(sql, &values![application]).await?;
         }
-        self.execute("DELETE FROM app_sessions WHERE application_id = $1", &values![application]).await
+        let ended = self.execute("DELETE FROM app_sessions WHERE application_id = $1", &values![application]).await?;
+        self.stamp_notices(now).await?;
+        Ok(ended)
     }
 }
 

@@ -50,13 +50,14 @@ pub const SAVED: &[&str] = &[
     "consents",
     "oidc_codes",
     "oidc_tokens",
+    "logout_notices",
     "events",
 ];
 
 /// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress, tickets, probes of
 /// proxies), the change logs, which only running processes read, the migrations, which the head of a backup names, and
-/// what is under way at others: ends at a watched authentik, and what apps are told. A restored one would end sessions, or tell
-/// apps of ends, that nobody thinks of any more.
+/// what is under way at others: ends at a watched authentik (a restored one would end sessions that nobody thinks of any more),
+/// and how apps were reached. What apps are owed is saved: that a session ended stays true, and may be told twice.
 pub const LEFT_OUT: &[&str] = &[
     "migrations",
     "session_changes",
@@ -68,7 +69,7 @@ pub const LEFT_OUT: &[&str] = &[
     "proxy_probes",
     "asked_ends",
     "source_jobs",
-    "logout_notices",
+    "notice_lines",
 ];
 
 /// What a column holds.

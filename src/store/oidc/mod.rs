@@ -3,7 +3,9 @@
 
 pub mod codes;
 pub mod consents;
+pub mod notice_queue;
 pub mod notices;
+pub mod opened;
 pub mod secrets;
 pub mod tokens;
 

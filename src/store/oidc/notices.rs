@@ -1,11 +1,15 @@
-//! What apps are owed when their sessions end. The trigger `owe_logout_notice` writes the rows; here they are taken to be sent,
-//! and what became of them is noted.
+//! What apps are owed when their sessions end: the rows, for those who look at them. The trigger `owe_logout_notice` writes
+//! them; `notice_queue.rs` next to this file has how they are sent.
+
+use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use crate::domain::oidc::notice::NoticeState;
 use crate::domain::oidc::target::Target;
 use crate::domain::{SessionId, Timestamp, UserId};
-use crate::store::{Db, FromRow, Row, StoreError};
+use crate::store::db::statements::in_list;
+use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
 /// A notice, as stored.
@@ -29,24 +33,30 @@ pub struct NoticeRow {
     pub names: String,
     /// Who had the session.
     pub user_id: UserId,
-    /// Who the app takes the user for.
+    /// Who the app takes the user for; `""` once it is not needed any more.
     pub sub: String,
     /// The session.
     pub session: SessionId,
-    /// `waiting`, `delivered`, `given_up` or `dropped`.
-    pub state: String,
+    /// Where it is, but for whether a node is sending it.
+    pub stored_state: NoticeState,
+    /// When the app session ended.
+    pub owed_at: Timestamp,
     /// How often it was tried.
     pub tries: i64,
-    /// When it was first tried; 0: never.
+    /// From when on it is tried for as long as the settings say; 0: it was not tried yet.
     pub first_at: Timestamp,
     /// When it is tried next.
     pub next_at: Timestamp,
+    /// Until when the node that sends it has it; 0: none does.
+    pub leased_until: Timestamp,
+    /// When it was delivered, given up or dropped.
+    pub settled_at: Option<Timestamp>,
     /// What the last try came to, or `""`.
     pub said: String,
 }
 
-const COLUMNS: &str = "id, uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session, state, tries, \
-    first_at, next_at, said";
+pub(in crate::store::oidc) const COLUMNS: &str = "id, uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, \
+    session, state, owed_at, tries, first_at, next_at, leased_until, settled_at, said";
 
 impl FromRow for NoticeRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -62,144 +72,260 @@ impl FromRow for NoticeRow {
             user_id: UserId(row.int()?),
             sub: row.text()?,
             session: SessionId(row.uuid()?),
-            state: row.text()?,
+            stored_state: NoticeState::parse(&row.text()?).ok_or(StoreError::Corrupt("the state of a notice"))?,
+            owed_at: row.timestamp()?,
             tries: row.int()?,
             first_at: row.timestamp()?,
             next_at: row.timestamp()?,
+            leased_until: row.timestamp()?,
+            settled_at: row.opt_int()?.map(Timestamp),
             said: row.text()?,
         })
     }
 }
 
-/// What became of a try.
+impl NoticeRow {
+    /// Where it is at this moment.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> NoticeState {
+        let is_sending = self.stored_state == NoticeState::Waiting && self.leased_until > now;
+        if is_sending { NoticeState::Sending } else { self.stored_state }
+    }
+
+    /// When it came to be where it is: settled, or owed.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.settled_at.unwrap_or(self.owed_at)
+    }
+
+    /// When it is tried next; `None`: it is settled, or under way.
+    #[must_use]
+    pub fn next_try(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.state(now) == NoticeState::Waiting).then(|| self.next_at.max(self.owed_at))
+    }
+}
+
+/// Which notices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoticeFilter {
+    /// The one of this app session.
+    pub uuid: Option<Uuid>,
+    /// Those of an application.
+    pub application: Option<OfApplication>,
+    /// Those of this session.
+    pub session: Option<SessionId>,
+    /// Those in this state.
+    pub state: Option<NoticeState>,
+}
+
+/// Which application.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// The app has it.
-    Delivered,
-    /// It is tried again at this instant.
-    Again(Timestamp),
-    /// No more is tried.
-    GivenUp,
+pub enum OfApplication {
+    /// The one with this primary key.
+    Here(i64),
+    /// One that is gone, and had this slug.
+    Gone(String),
+}
+
+impl NoticeFilter {
+    fn condition(&self, now: Timestamp) -> (String, Vec<Value>) {
+        let (mut sql, mut values) = (String::from("TRUE"), Vec::new());
+        let mut add = |condition: &str, value: Value| {
+            values.push(value);
+            sql.push_str(" AND ");
+            sql.push_str(&condition.replace('?', &format!("${}", values.len())));
+        };
+        if let Some(uuid) = self.uuid {
+            add("uuid = ?", uuid.into());
+        }
+        match &self.application {
+            None => {}
+            Some(OfApplication::Here(id)) => add("application_id = ?", (*id).into()),
+            Some(OfApplication::Gone(slug)) => add("lower(slug) = lower(?)", slug.into()),
+        }
+        if let Some(session) = self.session {
+            add("session = ?", session.into());
+        }
+        match self.state {
+            None => {}
+            Some(NoticeState::Waiting) => add("state = 'waiting' AND leased_until <= ?", now.into()),
+            Some(NoticeState::Sending) => add("leased_until > ? AND leased_until > 0", now.into()),
+            Some(state) => add("state = ?", state.as_str().into()),
+        }
+        (sql, values)
+    }
+}
+
+/// What is seen of an app's notices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoticeSummary {
+    /// How many wait or are under way.
+    pub waiting: i64,
+    /// How many were given up, and neither sent nor dropped since.
+    pub given_up: i64,
+    /// How many were delivered since the day began.
+    pub delivered: i64,
+    /// Since when the one that waits longest is owed.
+    pub oldest: Option<Timestamp>,
+    /// How the app was reached last.
+    pub line: NoticeLine,
+}
+
+/// How an app was reached last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoticeLine {
+    /// Failures to connect in a row.
+    pub failures: i64,
+    /// Until when it is left alone; 0: it is not.
+    pub rests_until: Timestamp,
+    /// When it was last told; 0: never.
+    pub told_at: Timestamp,
+    /// When a try last failed; 0: never.
+    pub failed_at: Timestamp,
+    /// What that try came to, in words.
+    pub failed: String,
+}
+
+impl FromRow for NoticeLine {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            failures: row.int()?,
+            rests_until: row.timestamp()?,
+            told_at: row.timestamp()?,
+            failed_at: row.timestamp()?,
+            failed: row.text()?,
+        })
+    }
 }
 
 impl Db<'_> {
-    /// The applications that are owed something, by primary key. It reads one row for each of them.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn list_owed_applications(&self) -> Result<Vec<i64>, StoreError> {
-        let sql = "WITH RECURSIVE owed(id) AS (SELECT min(application_id) FROM logout_notices WHERE state = 'waiting' \
-            UNION ALL SELECT (SELECT min(n.application_id) FROM logout_notices n WHERE n.state = 'waiting' AND n.application_id > owed.id) \
-            FROM owed WHERE owed.id IS NOT NULL) SELECT id FROM owed WHERE id IS NOT NULL";
-        self.all(sql, &[]).await
-    }
-
-    /// Takes notices of an application that are due, at most `limit`: nobody else takes them before `until`. Those of single
-    /// ends come before those of very many.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn take_notices(
-        &self,
-        application: i64,
-        limit: i64,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<NoticeRow>, StoreError> {
-        let lock = if self.is_sqlite() { "" } else { " FOR UPDATE SKIP LOCKED" };
-        let mut taken: Vec<NoticeRow> = Vec::new();
-        for is_bulk in [false, true] {
-            let left = limit - i64::try_from(taken.len()).unwrap_or(limit);
-            let sql = format!(
-                "SELECT {COLUMNS} FROM logout_notices WHERE state = 'waiting' AND application_id = $1 AND is_bulk = $2 AND next_at <= $3 \
-                 ORDER BY next_at, id LIMIT $4{lock}"
-            );
-            taken.extend(self.all::<NoticeRow>(&sql, &values![application, is_bulk, now, left.max(0)]).await?);
-        }
-        for row in &mut taken {
-            let sql = "UPDATE logout_notices SET tries = tries + 1, first_at = CASE first_at WHEN 0 THEN $2 ELSE first_at END, \
-                next_at = $3 WHERE id = $1";
-            self.execute(sql, &values![row.id, now, until]).await?;
-            row.tries += 1;
-            row.first_at = if row.first_at.0 == 0 { now } else { row.first_at };
-        }
-        Ok(taken)
-    }
-
-    /// Notes what became of a try. A notice that was dropped stays so. Gives whether it was noted.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn settle_notice(&self, id: i64, settled: &Settled, said: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let done = match settled {
-            Settled::Again(at) => {
-                let sql = "UPDATE logout_notices SET next_at = $2, said = $3 WHERE id = $1 AND state = 'waiting'";
-                self.execute(sql, &values![id, *at, said]).await?
-            }
-            Settled::Delivered => {
-                // The name is not needed any more.
-                let sql = "UPDATE logout_notices SET state = 'delivered', sub = '', settled_at = $2, said = $3 \
-                    WHERE id = $1 AND state = 'waiting'";
-                self.execute(sql, &values![id, now, said]).await?
-            }
-            Settled::GivenUp => {
-                let sql = "UPDATE logout_notices SET state = 'given_up', settled_at = $2, said = $3, \
-                    sub = CASE WHEN EXISTS (SELECT 1 FROM users WHERE users.id = logout_notices.user_id) THEN sub ELSE '' END \
-                    WHERE id = $1 AND state = 'waiting'";
-                self.execute(sql, &values![id, now, said]).await?
-            }
-        };
-        Ok(done > 0)
-    }
-
-    /// Has notices of an application sent now, given-up ones too; gives how many.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn hasten_notices(&self, slug: &str) -> Result<u64, StoreError> {
-        let sql = "UPDATE logout_notices SET state = 'waiting', next_at = 0, first_at = 0, settled_at = NULL \
-            WHERE lower(slug) = lower($1) AND state IN ('waiting', 'given_up')";
-        self.execute(sql, &values![slug]).await
-    }
-
-    /// Drops the notices of an application that wait or were given up; gives how many.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn drop_notices(&self, slug: &str, now: Timestamp) -> Result<u64, StoreError> {
-        let sql = "UPDATE logout_notices SET state = 'dropped', sub = '', settled_at = $2 \
-            WHERE lower(slug) = lower($1) AND state IN ('waiting', 'given_up')";
-        self.execute(sql, &values![slug, now]).await
-    }
-
-    /// The newest notices, at most `limit`: of an application, or of a session.
+    /// Notices, the newest first: those after the first `skip`, at most `limit`.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn list_notices(
         &self,
-        slug: Option<&str>,
-        session: Option<SessionId>,
+        filter: &NoticeFilter,
+        now: Timestamp,
+        skip: i64,
         limit: i64,
     ) -> Result<Vec<NoticeRow>, StoreError> {
-        let (condition, mut values) = match (slug, session) {
-            (Some(slug), _) => ("lower(slug) = lower($1)", values![slug].to_vec()),
-            (None, Some(session)) => ("session = $1", values![session].to_vec()),
-            (None, None) => ("TRUE", Vec::new()),
-        };
-        values.push(limit.into());
-        let limit = values.len();
-        self.all(&format!("SELECT {COLUMNS} FROM logout_notices WHERE {condition} ORDER BY id DESC LIMIT ${limit}"), &values).await
+        let (condition, mut values) = filter.condition(now);
+        values.extend(values![limit, skip]);
+        let (limit, skip) = (values.len() - 1, values.len());
+        let sql = format!("SELECT {COLUMNS} FROM logout_notices WHERE {condition} ORDER BY id DESC LIMIT ${limit} OFFSET ${skip}");
+        self.all(&sql, &values).await
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_notices(&self, filter: &NoticeFilter, now: Timestamp) -> Result<i64, StoreError> {
+        let (condition, values) = filter.condition(now);
+        let sql = format!("SELECT count(*) FROM logout_notices WHERE {condition}");
+        Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
+    }
+
+    /// The notices of these sessions, by the uuid of their app session.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_notices_of(&self, sessions: &[SessionId]) -> Result<HashMap<Uuid, NoticeRow>, StoreError> {
+        let mut found = HashMap::new();
+        for sessions in sessions.chunks(100) {
+            let (list, values) = in_list([], sessions.iter().copied());
+            let sql = format!("SELECT {COLUMNS} FROM logout_notices WHERE session IN ({list})");
+            found.extend(self.all::<NoticeRow>(&sql, &values).await?.into_iter().map(|row| (row.uuid, row)));
+        }
+        Ok(found)
+    }
+
+    /// What is seen of the notices of an application. The day began at `day`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_notice_summary(&self, application: i64, day: Timestamp) -> Result<NoticeSummary, StoreError> {
+        let sql = "SELECT count(*) FROM logout_notices WHERE application_id = $1 AND state = $2";
+        let waiting = self.one::<i64>(sql, &values![application, NoticeState::Waiting.as_str()]).await?;
+        let given_up = self.one::<i64>(sql, &values![application, NoticeState::GivenUp.as_str()]).await?;
+        let sql = "SELECT count(*) FROM logout_notices WHERE application_id = $1 AND state = 'delivered' AND settled_at >= $2";
+        let delivered = self.one::<i64>(sql, &values![application, day]).await?;
+        let sql = "SELECT min(owed_at) FROM logout_notices WHERE application_id = $1 AND state = 'waiting' AND owed_at > 0";
+        let oldest = self.one::<Oldest>(sql, &values![application]).await?.and_then(|Oldest(at)| at);
+        Ok(NoticeSummary {
+            waiting: waiting.unwrap_or(0),
+            given_up: given_up.unwrap_or(0),
+            delivered: delivered.unwrap_or(0),
+            oldest,
+            line: self.find_notice_line(application).await?,
+        })
+    }
+
+    /// How an app was reached last.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_notice_line(&self, application: i64) -> Result<NoticeLine, StoreError> {
+        let sql = "SELECT failures, rests_until, told_at, failed_at, failed FROM notice_lines WHERE application_id = $1";
+        Ok(self.one(sql, &values![application]).await?.unwrap_or_default())
+    }
+
+    /// How many notices there are in each state that is stored, and since when the one that waits longest is owed.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_all_notices(&self) -> Result<(Vec<(NoticeState, i64)>, Option<Timestamp>), StoreError> {
+        let counts: Vec<(String, i64)> = self.all("SELECT state, count(*) FROM logout_notices GROUP BY state", &[]).await?;
+        let counts = counts.into_iter().filter_map(|(state, count)| Some((NoticeState::parse(&state)?, count))).collect();
+        let sql = "SELECT min(owed_at) FROM logout_notices WHERE state = 'waiting' AND owed_at > 0";
+        let oldest = self.one::<Oldest>(sql, &[]).await?.and_then(|Oldest(at)| at);
+        Ok((counts, oldest))
+    }
+
+    /// Has notices sent now that wait or were given up; gives how many. An app that is left alone is tried at once.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn hasten_notices(&self, filter: &NoticeFilter, now: Timestamp) -> Result<u64, StoreError> {
+        let (condition, mut values) = filter.condition(now);
+        // Those who send lock an app's line first.
+        let sql = format!("SELECT DISTINCT application_id FROM logout_notices WHERE {condition} ORDER BY application_id");
+        for application in self.all::<i64>(&sql, &values).await? {
+            self.execute("UPDATE notice_lines SET rests_until = 0 WHERE application_id = $1", &values![application]).await?;
+        }
+        values.push(now.into());
+        let at = values.len();
+        let sql = format!(
+            "UPDATE logout_notices SET state = 'waiting', next_at = ${at}, first_at = ${at}, leased_until = 0, settled_at = NULL \
+             WHERE {condition} AND state IN ('waiting', 'given_up') AND leased_until <= ${at}"
+        );
+        self.execute(&sql, &values).await
+    }
+
+    /// Drops notices that wait or were given up; gives how many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn drop_notices(&self, filter: &NoticeFilter, now: Timestamp) -> Result<u64, StoreError> {
+        let (condition, mut values) = filter.condition(now);
+        values.push(now.into());
+        let at = values.len();
+        let sql = format!(
+            "UPDATE logout_notices SET state = 'dropped', sub = '', leased_until = 0, settled_at = ${at} \
+             WHERE {condition} AND state IN ('waiting', 'given_up')"
+        );
+        self.execute(&sql, &values).await
     }
 
     /// Whether a user has an application open by its client, in a live session.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn has_client_open(&self, user: UserId, application: i64) -> Result<bool, StoreError> {
+    pub async fn has_client_open(&self, user: UserId, application: i64, now: Timestamp) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM app_sessions o JOIN sessions s ON s.id = o.session_id \
-            WHERE s.user_id = $1 AND o.application_id = $2 AND o.client_id IS NOT NULL LIMIT 1";
-        Ok(self.one::<i64>(sql, &values![user, application]).await?.is_some())
+            WHERE s.user_id = $1 AND o.application_id = $2 AND o.client_id IS NOT NULL AND s.expires_at > $3 LIMIT 1";
+        Ok(self.one::<i64>(sql, &values![user, application, now]).await?.is_some())
     }
 
     /// Removes what was delivered or dropped by `told`, and what was given up by `given_up`; gives how many.
@@ -207,9 +333,12 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn delete_old_notices(&self, told: Timestamp, given_up: Timestamp) -> Result<u64, StoreError> {
-        let sql = "DELETE FROM logout_notices WHERE (state IN ('delivered', 'dropped') AND settled_at <= $1) \
-            OR (state = 'given_up' AND settled_at <= $2)";
-        self.execute(sql, &values![told, given_up]).await
+        let mut deleted = 0;
+        for (state, by) in [(NoticeState::Delivered, told), (NoticeState::Dropped, told), (NoticeState::GivenUp, given_up)] {
+            let sql = "DELETE FROM logout_notices WHERE state = $1 AND settled_at <= $2";
+            deleted += self.execute(sql, &values![state.as_str(), by]).await?;
+        }
+        Ok(deleted)
     }
 
     /// Removes what is known of a user from notices that are not owed any more.
@@ -218,5 +347,14 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn delete_settled_notices_of(&self, user: UserId) -> Result<u64, StoreError> {
         self.execute("DELETE FROM logout_notices WHERE user_id = $1 AND state <> 'waiting'", &values![user]).await
+    }
+}
+
+/// The least of some instants, or null.
+struct Oldest(Option<Timestamp>);
+
+impl FromRow for Oldest {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self(row.opt_int()?.map(Timestamp)))
     }
 }

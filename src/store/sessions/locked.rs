@@ -16,6 +16,7 @@ use crate::domain::{SessionId, Timestamp, UserId};
 use crate::store::applications::app_sessions::{EndedRow, by_session, delete_of_rows};
 use crate::store::db::statements::{Statement, insert_shaped, named};
 use crate::store::events::rows::user_key;
+use crate::store::oidc::notice_queue::stamp;
 use crate::store::sessions::history::{ENDED_SHAPE, End, INSERT_ENDED_SESSIONS};
 use crate::store::sessions::pending_rows::IS_NOT_PENDING;
 use crate::store::{CountKey, Db, FromRow, Row, StoreError, Value};
@@ -187,6 +188,8 @@ impl Db<'_> {
             }
             _ => (self.all(&end_apps, &values).await?, self.all(&delete, &values).await?),
         };
+        // The trigger wrote what their apps are owed.
+        let stamps = apps.iter().any(EndedRow::has_client).then(|| stamp(end.at));
         let apps = by_session(apps);
         if kind == Kind::Live {
             for row in &removed {
@@ -196,7 +199,8 @@ impl Db<'_> {
             self.note_ended(end.reason.as_str(), removed.len());
         }
         let (gone, rows) = self.kept(removed, &apps, end);
-        let inserts = insert_shaped(INSERT_ENDED_SESSIONS, ENDED_SHAPE, &rows, "");
+        let mut inserts = insert_shaped(INSERT_ENDED_SESSIONS, ENDED_SHAPE, &rows, "");
+        inserts.extend(stamps);
         match taking {
             Taking::LockedBy(_) => self.run_last(inserts),
             Taking::Locked(_) => {

@@ -21,8 +21,7 @@ use crate::domain::application::client::{Client, ConsentMode, NoticeNames, Offli
 use crate::domain::application::{Application, ApplicationRule, ClientPart};
 use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::oidc::target::Target;
-use crate::store::applications::app_sessions::AppSessionFilter;
-use crate::store::oidc::notices::NoticeRow;
+use crate::ui::applications::notices::Delivery;
 use crate::ui::applications::part::{self, Part};
 use crate::ui::applications::said::{OUTDATED, Wrong, items, lines};
 use crate::ui::applications::{PATH, find};
@@ -30,9 +29,6 @@ use crate::ui::error::{PageError, conflict};
 use crate::ui::submission::{NoFields, Submission};
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
-
-/// How many notices are shown.
-const NOTICES: i64 = 10;
 
 #[derive(Template)]
 #[template(path = "pages/application_client.html")]
@@ -55,8 +51,8 @@ struct ClientPage {
     algorithms: Vec<&'static str>,
     offlines: Vec<&'static str>,
     names: Vec<&'static str>,
-    /// The newest notices.
-    notices: Vec<NoticeLine>,
+    /// How it stands with what the app is told; none: there is no client yet.
+    delivery: Option<Delivery>,
     wrong: Wrong,
 }
 
@@ -201,28 +197,8 @@ struct Shown {
     given: ClientForm,
     made: Option<String>,
     has_older: bool,
-    notices: Vec<NoticeLine>,
+    delivery: Option<Delivery>,
     wrong: Wrong,
-}
-
-/// What became of telling the app of an end.
-struct NoticeLine {
-    session: String,
-    state: &'static str,
-    tries: i64,
-    said: String,
-}
-
-impl NoticeLine {
-    fn of(row: &NoticeRow) -> Self {
-        let state = match row.state.as_str() {
-            "delivered" => "told",
-            "given_up" => "gave up",
-            "dropped" => "dropped",
-            _ => "waiting",
-        };
-        Self { session: row.session.to_string(), state, tries: row.tries, said: row.said.clone() }
-    }
 }
 
 fn form_page(app: &App, visitor: &Visitor, application: &Application, shown: Shown) -> Response {
@@ -242,7 +218,7 @@ fn form_page(app: &App, visitor: &Visitor, application: &Application, shown: Sho
         algorithms: TokenAlgorithm::ALL.iter().map(|it| it.as_str()).collect(),
         offlines: Offline::ALL.iter().map(|it| it.as_str()).collect(),
         names: NoticeNames::ALL.iter().map(|it| it.as_str()).collect(),
-        notices: shown.notices,
+        delivery: shown.delivery,
         wrong: shown.wrong,
     };
     page(status, &template)
@@ -252,12 +228,15 @@ fn form_page(app: &App, visitor: &Visitor, application: &Application, shown: Sho
 pub async fn show(State(app): State<App>, Path(slug): Path<String>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
-    visitor.principal(parts.uri.path())?.must_administer()?;
-    let (who, application) = (visitor.principal(parts.uri.path())?, find(&app, &slug).await?);
-    let by = By::Principal(&who, &visitor.actor());
-    let notices = notices::list(&app, by, Some(&application.slug), None, NOTICES).await?;
-    let (given, notices) = (ClientForm::of(&application), notices.iter().map(NoticeLine::of).collect());
-    Ok(form_page(&app, &visitor, &application, Shown { given, notices, ..Shown::default() }))
+    let (who, actor) = (visitor.principal(parts.uri.path())?, visitor.actor());
+    who.must_administer()?;
+    let (by, application) = (By::Principal(&who, &actor), find(&app, &slug).await?);
+    let delivery = match &application.client {
+        Some(_) => Some(Delivery::of(notices::summary(&app, by, application.id, 0).await?.0, app.clock.now())),
+        None => None,
+    };
+    let given = ClientForm::of(&application);
+    Ok(form_page(&app, &visitor, &application, Shown { given, delivery, ..Shown::default() }))
 }
 
 /// Changes the client, or gives the application one; a new one that is not public gets a secret, which is shown this once.

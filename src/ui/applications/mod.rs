@@ -4,6 +4,7 @@ pub mod client;
 pub mod edit;
 pub mod guard;
 pub mod mine;
+pub mod notices;
 pub mod one;
 mod part;
 pub mod passwords;

@@ -1,5 +1,7 @@
 //! `/sessions/{uuid}`: everything about one session, live or ended.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -22,12 +24,13 @@ use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
 use crate::store::events::list::EventFilter;
+use crate::store::oidc::opened::OpenedToken;
 use crate::ui::account::devices::why_ends;
 use crate::ui::error::PageError;
 use crate::ui::fleet::copy::{CopyLine, SourcePages};
 use crate::ui::submission::{NoFields, Submission};
 use crate::ui::visitor::Visitor;
-use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, end_reason, methods};
+use crate::ui::words::{Device, EventLine, Moment, Whereabouts, describe, end_reason, methods, notice_state};
 use crate::ui::{Frame, PageResult, Section, page};
 
 /// How many other sessions and events are shown.
@@ -64,6 +67,8 @@ struct SessionPage {
     others: Vec<Other>,
     others_url: String,
     apps: Vec<OpenApp>,
+    /// Whether one of the apps was told of the end, or is to be.
+    is_told: bool,
     /// Whether the visitor may end one of them.
     may_close: bool,
     /// What was just ended, in a sentence.
@@ -84,6 +89,10 @@ struct OpenApp {
     opened: Vec<String>,
     since: Moment,
     used: Moment,
+    /// Its live tokens: the kind, the scopes and the end of each.
+    tokens: Vec<(String, String, Moment)>,
+    /// Whether the app was told of the end, and since when; `None`: it is told nothing, or it goes on.
+    told: Option<(&'static str, Moment)>,
 }
 
 /// The state of the session.
@@ -119,6 +128,8 @@ struct Facts {
     is_remembered: bool,
     life: Life,
     apps: Vec<EndedAppSession>,
+    /// The tokens of live ones, by the uuid of the app session.
+    tokens: HashMap<String, Vec<OpenedToken>>,
     /// The source that it lives at, or lived; `None`: Rollcall.
     source: Option<SourceId>,
 }
@@ -161,6 +172,14 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     };
     let copy = if is_watched && !matches!(facts.life, Life::Ended(..)) { status::read(&app).await? } else { None };
     let may_inspect = who.rights.may_inspect();
+    let notices = match facts.life {
+        Life::Ended(..) => db.list_notices_of(&[id]).await?,
+        _ => HashMap::new(),
+    };
+    let told = |open: &EndedAppSession| {
+        let notice = notices.get(&Uuid::try_parse(&open.uuid).ok()?)?;
+        Some((notice_state(notice.state(now)), Moment::new(notice.at(), now)))
+    };
     let apps = facts.apps.iter().map(|open| OpenApp {
         uuid: open.uuid.clone(),
         name: open.name.clone(),
@@ -168,9 +187,12 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         opened: open.hosts.iter().chain(open.client_id.as_ref()).cloned().collect(),
         since: Moment::new(open.created_at(), now),
         used: Moment::new(open.last_used_at(), now),
+        tokens: facts.tokens.get(&open.uuid).into_iter().flatten().map(|token| token_line(token, now)).collect(),
+        told: told(open),
     });
     let template = SessionPage {
         apps: apps.collect(),
+        is_told: !notices.is_empty(),
         may_close: is_live && !is_watched && who.may_end(facts.user_id),
         done,
         frame: visitor.frame(&app, if is_own { Section::Devices } else { Section::Sessions }),
@@ -206,7 +228,11 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
     let db = app.store.read();
     if let Some((detail, username)) = look::find_details(app, who, id).await? {
         let row = &detail.row;
-        let apps = db.list_app_sessions_of(&[id]).await?.into_iter().map(kept).collect();
+        let open = db.list_app_sessions_of(&[id]).await?;
+        let mut tokens = db.list_opened_tokens(&open.iter().map(|row| row.id).collect::<Vec<_>>(), now).await?;
+        let named = |row: &AppSessionRow| Some((row.uuid.hyphenated().to_string(), tokens.remove(&row.id)?));
+        let tokens = open.iter().filter_map(named).collect();
+        let apps = open.into_iter().map(kept).collect();
         let ends = Moment::until(row.expires_at, now);
         return Ok(Facts {
             user_id: row.user_id,
@@ -221,6 +247,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
             methods: detail.sign_in.methods,
             is_known_device: detail.sign_in.is_known_device,
             apps,
+            tokens,
             source: None,
         });
     }
@@ -241,6 +268,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
         is_remembered: false,
         life: Life::Ended(Moment::new(ended.ended_at, now), end_reason(&ended.reason, &ended.ended_by), ended.comment),
         apps: ended.applications,
+        tokens: HashMap::new(),
         source: ended.source,
     })
 }
@@ -262,8 +290,15 @@ fn watched_facts(watched: &Watched, now: Timestamp) -> Facts {
         is_remembered: false,
         life: if row.expires_at > now { Life::Until(ends, "") } else { Life::Over(ends) },
         apps: Vec::new(),
+        tokens: HashMap::new(),
         source: row.source,
     }
+}
+
+/// A token in words, with its end.
+fn token_line(token: &OpenedToken, now: Timestamp) -> (String, String, Moment) {
+    let kind = if token.kind == "refresh" { "refresh token" } else { "access token" };
+    (kind.to_owned(), token.scope.clone(), Moment::until(token.expires_at, now))
 }
 
 /// The search for all sessions of the same person.

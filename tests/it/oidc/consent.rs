@@ -12,7 +12,7 @@ use crate::guard::world::{Browser, HOME, PAGE, server};
 use crate::support::{Answer, TestApp, encode};
 
 /// The page that a request leads to, and the answer to its form.
-async fn asked(wiki: &App<'_>, browser: &Browser<'_>, more: &[(&str, Option<&str>)]) -> (Answer, String) {
+pub async fn asked(wiki: &App<'_>, browser: &Browser<'_>, more: &[(&str, Option<&str>)]) -> (Answer, String) {
     let led = browser.send("GET", HOME, &wiki.request(more), &PAGE).await;
     let to = led.redirects_to().to_owned();
     assert!(to.starts_with("/consent?question="), "{to}");
@@ -21,13 +21,13 @@ async fn asked(wiki: &App<'_>, browser: &Browser<'_>, more: &[(&str, Option<&str
     (page, question)
 }
 
-async fn answer(browser: &Browser<'_>, page: &Answer, question: &str, decision: &str) -> Answer {
+pub async fn answer(browser: &Browser<'_>, page: &Answer, question: &str, decision: &str) -> Answer {
     let form = format!("proof={}&question={}&decision={decision}", page.proof(), encode(question));
     browser.post(HOME, "/consent", &form).await
 }
 
 /// What the app is sent after an answer.
-async fn sent(browser: &Browser<'_>, answered: &Answer) -> std::collections::BTreeMap<String, String> {
+pub async fn sent(browser: &Browser<'_>, answered: &Answer) -> std::collections::BTreeMap<String, String> {
     let back = browser.send("GET", HOME, answered.redirects_to(), &PAGE).await.assert_status(200);
     let to = back.header("refresh").and_then(|refresh| refresh.strip_prefix("0; url=")).unwrap().to_owned();
     assert!(to.starts_with(CALLBACK), "{to}");

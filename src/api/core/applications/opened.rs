@@ -1,13 +1,17 @@
 //! App sessions as the API shows them: of live sessions, and in the history.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::api::list::{Empty, Pagination};
 use crate::domain::Timestamp;
 use crate::domain::application::session::EndedAppSession;
 use crate::store::applications::app_sessions::AppSessionRow;
+use crate::store::oidc::notices::NoticeRow;
+use crate::store::oidc::opened::OpenedToken;
 
 /// An app session: what a session opened of one application.
 #[derive(Serialize, ToSchema)]
@@ -31,19 +35,53 @@ pub struct SessionApplication {
     last_used: Timestamp,
     /// For this number of seconds requests can still succeed after an end.
     ends_within: u64,
-    /// The logout notice that is owed; always null so far.
+    /// What became of telling the app that it ended. Null: it goes on, the app is told nothing, or it is too long ago.
     #[schema(required)]
-    notice: Option<Value>,
-    /// Its live tokens; always empty so far. Missing in the history.
+    notice: Option<NoticeOfEnd>,
+    /// Its live tokens. Missing in the history.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
-    tokens: Option<[Value; 0]>,
+    tokens: Option<Vec<TokenOfApp>>,
+}
+
+/// Whether an app was told.
+#[derive(Serialize, ToSchema)]
+pub struct NoticeOfEnd {
+    /// `waiting`, `sending`, `delivered`, `given_up` or `dropped`.
+    state: &'static str,
+    /// When it came to be there.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+impl NoticeOfEnd {
+    fn new(row: &NoticeRow, now: Timestamp) -> Self {
+        Self { state: row.state(now).as_str(), at: row.at() }
+    }
+}
+
+/// A token of an app session, without its value.
+#[derive(Serialize, ToSchema)]
+pub struct TokenOfApp {
+    /// `access` or `refresh`.
+    kind: String,
+    /// Its scopes, separated by blanks.
+    scope: String,
+    /// Until when it is good.
+    #[schema(value_type = String, format = DateTime)]
+    expires: Timestamp,
+}
+
+impl TokenOfApp {
+    fn new(token: &OpenedToken) -> Self {
+        Self { kind: token.kind.clone(), scope: token.scope.clone(), expires: token.expires_at }
+    }
 }
 
 impl SessionApplication {
     /// One of a live session.
     #[must_use]
-    pub fn live(row: &AppSessionRow) -> Self {
+    pub fn live(row: &AppSessionRow, tokens: &HashMap<i64, Vec<OpenedToken>>) -> Self {
         Self {
             uuid: row.uuid.hyphenated().to_string(),
             slug: row.slug.clone(),
@@ -54,13 +92,14 @@ impl SessionApplication {
             last_used: row.last_used_at,
             ends_within: 0,
             notice: None,
-            tokens: Some([]),
+            tokens: Some(tokens.get(&row.id).into_iter().flatten().map(TokenOfApp::new).collect()),
         }
     }
 
     /// One of an ended session.
     #[must_use]
-    pub fn ended(ended: &EndedAppSession) -> Self {
+    pub fn ended(ended: &EndedAppSession, notices: &HashMap<Uuid, NoticeRow>, now: Timestamp) -> Self {
+        let notice = Uuid::try_parse(&ended.uuid).ok().and_then(|uuid| notices.get(&uuid));
         Self {
             uuid: ended.uuid.clone(),
             slug: ended.slug.clone(),
@@ -70,7 +109,7 @@ impl SessionApplication {
             created: ended.created_at(),
             last_used: ended.last_used_at(),
             ends_within: 0,
-            notice: None,
+            notice: notice.map(|row| NoticeOfEnd::new(row, now)),
             tokens: None,
         }
     }
