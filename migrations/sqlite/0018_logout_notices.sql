@@ -46,7 +46,7 @@ CREATE TABLE logout_notices (
     -- What the last try came to, in words.
     said TEXT NOT NULL DEFAULT ''
 ) STRICT;
-CREATE INDEX logout_notices_new ON logout_notices (owed_at) WHERE owed_at = 0;
+CREATE INDEX logout_notices_owed ON logout_notices (state, owed_at);
 CREATE INDEX logout_notices_waiting ON logout_notices (application_id, is_bulk, next_at, id) WHERE state = 'waiting';
 CREATE INDEX logout_notices_sending ON logout_notices (application_id, leased_until) WHERE leased_until > 0;
 CREATE INDEX logout_notices_by_application ON logout_notices (application_id, state, settled_at);

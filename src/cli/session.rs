@@ -1,5 +1,7 @@
 //! `rollcall session`.
 
+use std::time::{Duration, Instant};
+
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
@@ -7,6 +9,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::applications::app_sessions;
 use crate::actions::by::By;
+use crate::actions::oidc::notices;
 use crate::actions::sessions::end;
 use crate::actions::sessions::end_job::EndTarget;
 use crate::actions::sessions::end_matching;
@@ -19,11 +22,14 @@ use crate::actions::watch::many::ManyEnds;
 use crate::cli::ended::EndedArgs;
 use crate::cli::filters::FilterArgs;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output, source};
-use crate::config::Config;
+use crate::config::{Config, parse_duration};
 use crate::domain::listing::{SessionFilter, Sort};
 use crate::domain::page::Wanted;
 use crate::domain::source::Origin;
-use crate::domain::{Clock, SessionId};
+use crate::domain::{Clock, SessionId, Timestamp};
+
+/// How often it is looked whether apps were told.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What to do with sessions.
 #[derive(Subcommand)]
@@ -80,6 +86,9 @@ pub(super) enum SessionCommand {
         /// Why, for events and ended sessions
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
+        /// Wait until apps were told of the ends, and say how many; for 30s, or for DURATION
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "30s", require_equals = true)]
+        wait: Option<String>,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -117,13 +126,15 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
             }
             crate::cli::watch::run(&app, user.as_deref(), json).await
         }
-        SessionCommand::End { filter, everyone, expected_count, reason, yes } => {
+        SessionCommand::End { filter, everyone, expected_count, reason, wait, yes } => {
+            let wait = wait.as_deref().map(parse_wait).transpose()?;
             let which = Which::read(&filter, everyone, expected_count)?;
             let comment = reason.trim().to_owned();
             if !end_matching::is_comment(&comment) {
                 return Err(misused(format!("--reason: at most {MAX_COMMENT_LENGTH} characters, no control characters")));
             }
             let app = crate::cli::open(config).await?;
+            let began = app.clock.now();
             let is_filtered = matches!(&which, Which::Matching(filter) if filter.is_narrow());
             let ended = match which {
                 Which::Named(ids) => end_named_sessions(&app, &ids, &comment, yes).await?,
@@ -141,7 +152,10 @@ pub(super) async fn run(config: Config, command: SessionCommand) -> Outcome {
                 return Err(NothingMatched("session").into());
             }
             output::say(&format!("ended {ended} session{}", if ended == 1 { "" } else { "s" }));
-            Ok(())
+            match wait {
+                Some(wait) => told(&app, began, wait).await,
+                None => Ok(()),
+            }
         }
     }
 }
@@ -176,6 +190,32 @@ impl Which {
         }
         Ok(Self::Matching(Box::new(filter)))
     }
+}
+
+fn parse_wait(text: &str) -> Result<Duration, Failure> {
+    parse_duration(text).ok_or_else(|| misused(format!("--wait: {text:?} is no duration such as 30s or 5m")))
+}
+
+/// Waits until apps were told of the ends since an instant, for at most this long, and says how many were.
+async fn told(app: &App, began: Timestamp, wait: Duration) -> Outcome {
+    let until = Instant::now() + wait;
+    let progress = loop {
+        let progress = notices::progress(app, By::Cli, began).await?;
+        if (progress.waiting == 0 && !progress.is_moving) || Instant::now() >= until {
+            break progress;
+        }
+        tokio::time::sleep(LOOK).await;
+    };
+    let (all, told) = (progress.all(), progress.told);
+    if all == 0 && !progress.is_moving {
+        output::say("no app is to be told");
+        return Ok(());
+    }
+    output::say(&format!("told {told} of {all} app{}", if all == 1 { "" } else { "s" }));
+    if progress.is_moving || told < all {
+        return Err(format!("not all were told within {}; a server that runs goes on", humantime::format_duration(wait)).into());
+    }
+    Ok(())
 }
 
 fn parse_id(text: &str) -> Result<SessionId, Failure> {

@@ -1,4 +1,4 @@
-// An app on the library openid-client. It keeps its users in memory:
+// An app on the library openid-client. It keeps its users in memory, and in the file STATE when it is stopped:
 //
 //   /         who is signed in        /login    sign in           /logout   sign out, also at Rollcall
 //   /refresh  a new access token      /me       what userinfo says
@@ -6,6 +6,7 @@
 //
 // Each answer is one line of text, so that a test reads it.
 import { randomUUID } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { BASE, CLIENT_ID, CLIENT_SECRET, ISSUER, PORT, listening, load } from './modules.mjs';
 
@@ -16,7 +17,8 @@ const config = await client.discovery(new URL(ISSUER), CLIENT_ID, CLIENT_SECRET)
 const { issuer, jwks_uri } = config.serverMetadata();
 const keys = createRemoteJWKSet(new URL(jwks_uri));
 const begun = new Map();
-const users = new Map();
+const users = new Map(existsSync(process.env.STATE) ? JSON.parse(readFileSync(process.env.STATE, 'utf8')) : []);
+const keep = () => writeFileSync(process.env.STATE, JSON.stringify([...users]));
 const seen = new Set();
 
 const cookieOf = (request) => /(?:^|; )openid_client=([^;]+)/.exec(request.headers.cookie ?? '')?.[1];
@@ -47,6 +49,7 @@ async function callback(request, response, url) {
     idTokenExpected: true,
   });
   users.set(cookieOf(request), { tokens, claims: tokens.claims() });
+  keep();
   response.writeHead(302, { location: '/' }).end();
 }
 
@@ -54,11 +57,13 @@ async function refresh(user) {
   const tokens = await client.refreshTokenGrant(config, user.tokens.refresh_token);
   const isNew = tokens.access_token !== user.tokens.access_token && tokens.refresh_token !== user.tokens.refresh_token;
   user.tokens = { ...user.tokens, ...tokens };
+  keep();
   return isNew ? 'refreshed' : 'the same tokens';
 }
 
 function logout(request, response, user) {
   users.delete(cookieOf(request));
+  keep();
   const to = client.buildEndSessionUrl(config, {
     id_token_hint: user.tokens.id_token,
     post_logout_redirect_uri: `${BASE}/`,
@@ -76,6 +81,7 @@ async function told(request, response) {
   if (!event || 'nonce' in payload || !payload.sid || seen.has(payload.jti)) throw new Error('no notice');
   seen.add(payload.jti);
   for (const [id, { claims }] of users) if (claims.sid === payload.sid) users.delete(id);
+  keep();
   response.writeHead(200).end();
 }
 

@@ -320,6 +320,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("oidc/notices.rs list", oidc::notices::list(server, by, &NoticeFilter::default(), 0, 1));
     call!("oidc/notices.rs summary", oidc::notices::summary(server, by, 1, 1));
     call!("oidc/notices.rs must_be_open", oidc::notices::must_be_open(server, by, 1, &NoticeFilter::default()));
+    call!("oidc/notices.rs progress", oidc::notices::progress(server, by, app.app.clock.now()));
     call!("oidc/notices.rs send", oidc::notices::send(server, by, NoticeFilter::default()));
     call!("oidc/notices.rs drop_them", oidc::notices::drop_them(server, by, NoticeFilter::default()));
     call!("oidc/notices.rs test", oidc::notices::test(server, by, "wiki"));
@@ -400,7 +401,7 @@ db_test!(every_action_refuses_a_caller_without_the_right, |db| async move {
 
 db_test!(an_auditor_reads_and_does_nothing, |db| async move {
     /// What only reads.
-    const READS: [&str; 20] = [
+    const READS: [&str; 21] = [
         "applications/access.rs check",
         "applications/access.rs list_allowed",
         "applications/app_sessions.rs list",
@@ -408,6 +409,7 @@ db_test!(an_auditor_reads_and_does_nothing, |db| async move {
         "applications/test.rs test",
         "oidc/notices.rs list",
         "oidc/notices.rs must_be_open",
+        "oidc/notices.rs progress",
         "oidc/notices.rs summary",
         "people/known.rs find",
         "people/privacy.rs export",

@@ -72,6 +72,47 @@ pub async fn summary(app: &App, by: By<'_>, application: i64, limit: i64) -> Res
     Ok((summary, rows))
 }
 
+/// How many apps are to be told of the ends since an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// How many were told.
+    pub told: i64,
+    /// How many are told later.
+    pub waiting: i64,
+    /// How many are not told: it was given up, or somebody dropped it.
+    pub not_told: i64,
+    /// Whether sessions are still being moved to the history: what is owed for them is not known yet.
+    pub is_moving: bool,
+}
+
+impl Progress {
+    /// How many there are.
+    #[must_use]
+    pub fn all(&self) -> i64 {
+        self.told + self.waiting + self.not_told
+    }
+}
+
+/// How it stands with what is owed since an instant.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] unless an administrator or an auditor asks.
+pub async fn progress(app: &App, by: By<'_>, since: Timestamp) -> Result<Progress, ActionError> {
+    by.must_inspect()?;
+    let db = app.store.read();
+    // First whether some are moved, then what is owed: in the other order the last ones could be missed.
+    let is_moving = db.find_last_pending_end().await?.is_some();
+    let mut progress = Progress { is_moving, ..Progress::default() };
+    for (state, count) in db.count_notices_since(since).await? {
+        match state {
+            NoticeState::Delivered => progress.told += count,
+            NoticeState::Waiting | NoticeState::Sending => progress.waiting += count,
+            NoticeState::GivenUp | NoticeState::Dropped => progress.not_told += count,
+        }
+    }
+    Ok(progress)
+}
+
 /// Has notices sent now that wait or were given up; gives how many.
 ///
 /// # Errors

@@ -38,7 +38,7 @@ pub struct Outcome {
 
 /// Says of the notices that this transaction wrote when they were owed. No other one sees them yet.
 pub(in crate::store) fn stamp(now: Timestamp) -> Statement {
-    Statement::new("UPDATE logout_notices SET owed_at = $1 WHERE owed_at = 0", values![now])
+    Statement::new("UPDATE logout_notices SET owed_at = $1 WHERE state = 'waiting' AND owed_at = 0", values![now])
 }
 
 impl Db<'_> {

@@ -283,6 +283,19 @@ impl Db<'_> {
         Ok((counts, oldest))
     }
 
+    /// How many notices that are owed since an instant are in each state that is stored.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_notices_since(&self, owed_at: Timestamp) -> Result<Vec<(NoticeState, i64)>, StoreError> {
+        let mut counts = Vec::new();
+        for state in [NoticeState::Waiting, NoticeState::Delivered, NoticeState::GivenUp, NoticeState::Dropped] {
+            let sql = "SELECT count(*) FROM logout_notices WHERE state = $1 AND owed_at >= $2";
+            counts.push((state, self.one::<i64>(sql, &values![state.as_str(), owed_at]).await?.unwrap_or(0)));
+        }
+        Ok(counts)
+    }
+
     /// Has notices sent now that wait or were given up; gives how many. An app that is left alone is tried at once.
     ///
     /// # Errors

@@ -17,13 +17,16 @@ const MODULES: &str = "/usr/lib/apache2/modules";
 /// A running Apache. It is stopped in the end.
 struct Apache {
     process: Child,
-    _folder: TempDir,
+    folder: TempDir,
+    port: u16,
 }
 
 impl Drop for Apache {
     fn drop(&mut self) {
         // Asked to, it takes its workers along.
-        signal(self.process.id(), "TERM");
+        if self.process.try_wait().is_ok_and(|ended| ended.is_none()) {
+            signal(self.process.id(), "TERM");
+        }
         drop(self.process.wait());
     }
 }
@@ -38,6 +41,7 @@ fn configuration(folder: &Path, ca: &str, app: &Registered) -> String {
          OIDCProviderMetadataURL {issuer}.well-known/openid-configuration\nOIDCClientID {slug}\nOIDCClientSecret {secret}\n\
          OIDCRedirectURI {base}/cb\nOIDCCryptoPassphrase the-passphrase-of-this-test\nOIDCScope \"openid profile email\"\n\
          OIDCPKCEMethod S256\nOIDCRemoteUserClaim preferred_username\nOIDCCABundlePath {ca}\nOIDCPassClaimsAs environment\n\
+         OIDCCacheType file\nOIDCCacheDir {at}/cache\n\
          TypesConfig /dev/null\nDocumentRoot {at}/pages\n\
          <Directory {at}/pages>\nOptions +Includes\nDirectoryIndex index.shtml\nAddType text/html .shtml\n\
          AddOutputFilter INCLUDES .shtml\n</Directory>\n\
@@ -59,8 +63,11 @@ impl Apache {
             return None;
         }
         let folder = TempDir::new().unwrap();
-        let pages = folder.path().join("pages");
+        // What it knows of its users outlives it.
+        let (pages, cache) = (folder.path().join("pages"), folder.path().join("cache"));
         fs::create_dir(&pages).unwrap();
+        fs::create_dir(&cache).unwrap();
+        fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
         let shown = "<p>signed in as <!--#echo var=\"REMOTE_USER\" --></p><p id=token><!--#echo var=\"OIDC_access_token\" --></p>";
         fs::write(pages.join("index.shtml"), shown).unwrap();
         fs::write(pages.join("bye.html"), "bye").unwrap();
@@ -72,17 +79,22 @@ impl Apache {
         }
         let file = folder.path().join("apache.conf");
         fs::write(&file, configuration(folder.path(), &ca.display().to_string(), app)).unwrap();
+        let process = Self::spawn(folder.path(), app.port).await;
+        Some(Self { process, folder, port: app.port })
+    }
+
+    async fn spawn(folder: &Path, port: u16) -> Child {
         let mut command = Command::new("/usr/sbin/apache2");
-        command.arg("-f").arg(file).arg("-DFOREGROUND").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let log = folder.path().join("log");
+        command.arg("-f").arg(folder.join("apache.conf")).arg("-DFOREGROUND");
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = folder.join("log");
         eventually("Apache listens", || {
             let ended = process.try_wait().unwrap();
             assert!(ended.is_none(), "Apache ended: {}", fs::read_to_string(&log).unwrap_or_default());
-            std::future::ready(std::net::TcpStream::connect(("127.0.0.1", app.port)).ok())
+            std::future::ready(std::net::TcpStream::connect(("127.0.0.1", port)).ok())
         })
         .await;
-        Some(Self { process, _folder: folder })
+        process
     }
 }
 
@@ -95,6 +107,17 @@ async fn token(browser: &Chromium, app: &Registered) -> String {
 impl RealApp for Apache {
     const LOGIN: &'static str = "/";
     const AFTER: &'static str = "/bye.html";
+    const TOLD: &'static str = "/cb?logout=backchannel";
+
+    async fn kill(&mut self) {
+        // Its workers would hold the port.
+        signal(self.process.id(), "TERM");
+        drop(self.process.wait());
+    }
+
+    async fn start_again(&mut self) {
+        self.process = Self::spawn(self.folder.path(), self.port).await;
+    }
 
     async fn sign_out(&self, browser: &Chromium, app: &Registered) {
         let after = encode(&format!("{}{}", app.base(), Self::AFTER));
@@ -118,7 +141,7 @@ impl RealApp for Apache {
 #[tokio::test(flavor = "multi_thread")]
 async fn mod_auth_openidc() {
     let world = World::start(Home::sqlite()).await;
-    let registered = world.register("apache", Apache::AFTER);
+    let registered = world.register("apache", Apache::AFTER, Apache::TOLD);
     let Some(app) = Apache::start(&world, &registered).await else { return };
     journey(world, registered, app).await;
 }

@@ -1,9 +1,15 @@
 //! What a person and an administrator do with an app, whichever it is.
 
+use std::time::Duration;
+
 use fantoccini::Locator;
+use fantoccini::cookies::Cookie;
 
 use super::world::{Registered, World};
-use crate::process::{Chromium, PASSWORD, eventually};
+use crate::process::{Chromium, PASSWORD, eventually, within};
+
+/// The first tries of a notice, and what a busy machine takes besides.
+const TRIES: Duration = Duration::from_secs(120);
 
 /// What differs from app to app.
 pub trait RealApp {
@@ -11,6 +17,17 @@ pub trait RealApp {
     const LOGIN: &'static str;
     /// Where the app leads after a sign-out.
     const AFTER: &'static str;
+
+    /// Where it is told that a session ended.
+    const TOLD: &'static str;
+    /// Whether it has more than one user at a time.
+    const HAS_MANY: bool = true;
+
+    /// Kills the app's server.
+    async fn kill(&mut self);
+
+    /// Starts it again, at the same address.
+    async fn start_again(&mut self);
 
     /// Opens the page that signs out.
     async fn sign_out(&self, browser: &Chromium, app: &Registered);
@@ -44,7 +61,7 @@ async fn sign_in(browser: &Chromium, app: &Registered, login: &str) {
 }
 
 /// Signs in, refreshes, signs out from the app; and again, with an end by an administrator and a crash of the server.
-pub async fn journey<A: RealApp>(mut world: World, registered: Registered, app: A) {
+pub async fn journey<A: RealApp>(mut world: World, registered: Registered, mut app: A) {
     let Some(browser) = Chromium::open_trusting().await else { return };
     sign_in(&browser, &registered, A::LOGIN).await;
     let open = world.home.ok(&["app", "show", registered.slug]);
@@ -69,5 +86,76 @@ pub async fn journey<A: RealApp>(mut world: World, registered: Registered, app: 
     // An end by an administrator reaches the app at its next request to Rollcall.
     world.end_all();
     assert!(!app.refreshes(&browser, &registered).await, "a refresh after an end");
+    is_told(&browser, &world, &registered, A::LOGIN).await;
+    is_told_later(&browser, &world, &registered, &mut app).await;
     browser.close().await;
+}
+
+/// Whether the app says that its user is signed in.
+async fn is_signed_in(browser: &Chromium, app: &Registered) -> bool {
+    read(browser, &format!("{}/", app.base())).await.contains("signed in as alice")
+}
+
+/// Waits until the app was told of all ends.
+async fn all_told(world: &World, app: &Registered) {
+    within(TRIES, "that the app is told", async || {
+        world.notices(app).iter().all(|notice| notice["state"] == "delivered").then_some(())
+    })
+    .await;
+}
+
+/// An end by an administrator reaches an app that asks for nothing.
+async fn is_told(browser: &Chromium, world: &World, app: &Registered, login: &str) {
+    sign_in(browser, app, login).await;
+    assert!(is_signed_in(browser, app).await);
+    world.end_all();
+    all_told(world, app).await;
+    assert!(!is_signed_in(browser, app).await, "after it was told");
+    assert!(world.notices(app).iter().all(|notice| notice["tries"] == 1), "{:?}", world.notices(app));
+}
+
+/// Makes the browser another one: it forgets its cookies, and gives those of the app.
+async fn as_another(browser: &Chromium, world: &World, app: &Registered, page: &str) -> Vec<Cookie<'static>> {
+    browser.client.goto(&format!("{}{page}", app.base())).await.unwrap();
+    let cookies = browser.client.get_all_cookies().await.unwrap();
+    browser.client.delete_all_cookies().await.unwrap();
+    browser.client.goto(&format!("{}/sign-in", world.origin())).await.unwrap();
+    browser.client.delete_all_cookies().await.unwrap();
+    cookies
+}
+
+/// An end reaches an app that is down, once it is up again. Another session of the same user goes on.
+async fn is_told_later<A: RealApp>(browser: &Chromium, world: &World, registered: &Registered, app: &mut A) {
+    sign_in(browser, registered, A::LOGIN).await;
+    let first = world.sessions()[0]["uuid"].as_str().unwrap().to_owned();
+    let mut cookies = Vec::new();
+    if A::HAS_MANY {
+        cookies = as_another(browser, world, registered, A::AFTER).await;
+        sign_in(browser, registered, A::LOGIN).await;
+    }
+    app.kill().await;
+    world.end(&first);
+    within(TRIES, "a try", async || {
+        let newest = world.notices(registered).remove(0);
+        let said = newest["said"].as_str().unwrap();
+        (newest["session"] == first.as_str() && newest["state"] == "waiting" && said.starts_with("no connection")).then_some(())
+    })
+    .await;
+    app.start_again().await;
+    all_told(world, registered).await;
+    let newest = world.notices(registered).remove(0);
+    assert!(newest["tries"].as_u64() > Some(1) && newest["session"] == first.as_str(), "{newest}");
+    if A::HAS_MANY {
+        assert!(is_signed_in(browser, registered).await, "the other session goes on");
+        world.end_all();
+        all_told(world, registered).await;
+        assert!(!is_signed_in(browser, registered).await, "the other session ended, too");
+        // And the first one ended before.
+        as_another(browser, world, registered, A::AFTER).await;
+        browser.client.goto(&format!("{}{}", registered.base(), A::AFTER)).await.unwrap();
+        for cookie in cookies {
+            browser.client.add_cookie(cookie).await.unwrap();
+        }
+    }
+    assert!(!is_signed_in(browser, registered).await, "after it was told");
 }

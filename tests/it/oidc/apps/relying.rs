@@ -1,15 +1,20 @@
 //! The crate `openidconnect`, in a small app of this file.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::journey::{RealApp, journey, read};
 use super::world::{Registered, World};
 use crate::oidc::app::pairs_of;
-use crate::process::{Chromium, Home};
+use crate::oidc::verified;
+use crate::process::{Chromium, Home, eventually};
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Form, RawQuery, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreIdToken, CoreTokenResponse};
 use openidconnect::{
     AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
@@ -35,6 +40,7 @@ struct Shop {
     client: Relying,
     metadata: ProviderMetadataWithLogout,
     base: String,
+    slug: &'static str,
     begun: Mutex<Option<(PkceCodeVerifier, CsrfToken, Nonce)>>,
     user: Mutex<Option<User>>,
 }
@@ -54,7 +60,13 @@ impl Shop {
         let (id, secret) = (ClientId::new(registered.slug.to_owned()), ClientSecret::new(registered.secret.clone()));
         let back = RedirectUrl::new(format!("{}/cb", registered.base())).unwrap();
         let client = CoreClient::from_provider_metadata(metadata.clone(), id, Some(secret)).set_redirect_uri(back);
-        Self { client, metadata, base: registered.base(), begun: Mutex::default(), user: Mutex::default() }
+        Self { client, metadata, base: registered.base(), slug: registered.slug, begun: Mutex::default(), user: Mutex::default() }
+    }
+
+    /// The published keys, as they were fetched.
+    async fn client_keys(&self) -> serde_json::Value {
+        let address = self.metadata.jwks_uri().url().clone();
+        reqwest::Client::builder().no_proxy().build().unwrap().get(address).send().await.unwrap().json().await.unwrap()
     }
 
     fn keep(&self, name: String, id_token: CoreIdToken, tokens: &CoreTokenResponse) -> bool {
@@ -126,9 +138,55 @@ async fn logout(State(shop): State<Arc<Shop>>) -> Response {
     Redirect::to(request.http_get_url().as_str()).into_response()
 }
 
-impl RealApp for Arc<Shop> {
+/// The session that an ID token names, which the crate does not show.
+fn sid_of(id_token: &CoreIdToken) -> serde_json::Value {
+    let payload = URL_SAFE_NO_PAD.decode(id_token.to_string().split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&payload).unwrap()["sid"].clone()
+}
+
+/// What the crate does not do: reading a notice that a session ended.
+async fn told(State(shop): State<Arc<Shop>>, Form(form): Form<BTreeMap<String, String>>) -> StatusCode {
+    let keys = shop.client_keys().await;
+    let (header, claims) = verified(&form["logout_token"], &keys);
+    let is_notice = header.typ.as_deref() == Some("logout+jwt") && claims["aud"] == shop.slug && claims["nonce"].is_null();
+    let mut user = shop.user.lock().unwrap();
+    if is_notice && user.as_ref().is_some_and(|user| claims["sid"] == sid_of(&user.id_token)) {
+        *user = None;
+    }
+    if is_notice { StatusCode::OK } else { StatusCode::BAD_REQUEST }
+}
+
+/// The app's server, which can be stopped.
+struct Running {
+    shop: Arc<Shop>,
+    port: u16,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    async fn serve(shop: &Arc<Shop>, port: u16) -> tokio::task::JoinHandle<()> {
+        let routes = Router::new().route("/", get(home)).route("/login", get(login)).route("/cb", get(callback));
+        let routes = routes.route("/refresh", get(refresh)).route("/logout", get(logout)).route("/told", post(told));
+        let routes = routes.with_state(Arc::clone(shop));
+        let listener = eventually("the port", async || tokio::net::TcpListener::bind(("127.0.0.1", port)).await.ok()).await;
+        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() })
+    }
+}
+
+impl RealApp for Running {
     const LOGIN: &'static str = "/login";
     const AFTER: &'static str = "/";
+    const TOLD: &'static str = "/told";
+    const HAS_MANY: bool = false;
+
+    async fn kill(&mut self) {
+        self.serving.abort();
+        drop((&mut self.serving).await);
+    }
+
+    async fn start_again(&mut self) {
+        self.serving = Self::serve(&self.shop, self.port).await;
+    }
 
     async fn sign_out(&self, browser: &Chromium, app: &Registered) {
         browser.client.goto(&format!("{}/logout", app.base())).await.unwrap();
@@ -146,11 +204,8 @@ impl RealApp for Arc<Shop> {
 #[tokio::test(flavor = "multi_thread")]
 async fn openidconnect() {
     let world = World::start_plain(Home::sqlite()).await;
-    let registered = world.register("shop", "/");
-    let shop = Arc::new(Shop::new(&registered).await);
-    let routes = Router::new().route("/", get(home)).route("/login", get(login)).route("/cb", get(callback));
-    let routes = routes.route("/refresh", get(refresh)).route("/logout", get(logout)).with_state(Arc::clone(&shop));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", registered.port)).await.unwrap();
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    journey(world, registered, shop).await;
+    let registered = world.register("shop", Running::AFTER, Running::TOLD);
+    let (shop, port) = (Arc::new(Shop::new(&registered).await), registered.port);
+    let serving = Running::serve(&shop, port).await;
+    journey(world, registered, Running { shop, port, serving }).await;
 }

@@ -47,21 +47,27 @@ impl World {
         let port = free_port();
         let origin = format!("{scheme}://localhost:{port}");
         let home = home.with("ROLLCALL_LISTEN", &format!("{listener}127.0.0.1:{port}")).with("ROLLCALL_HTTP__PUBLIC_URL", &origin);
-        let home = home.with_administrator();
+        // The apps of the tests are on this machine.
+        let home = home.with("ROLLCALL_OUTBOUND__ALLOW", "127.0.0.0/8").with_administrator();
         let server = Some(home.serve().await);
         home.add_user("alice");
         Self { ca: home.folder().join("tls/ca.crt").display().to_string(), home, server, origin }
     }
 
-    /// Adds an application whose client is an app on loopback, which everybody may open.
-    pub fn register(&self, slug: &'static str, after: &str) -> Registered {
+    /// Adds an application whose client is an app on loopback, which everybody may open, and which is told of ends.
+    pub fn register(&self, slug: &'static str, after: &str, told: &str) -> Registered {
         let port = free_port();
         let base = format!("http://127.0.0.1:{port}");
-        let (redirect, after) = (format!("{base}/cb"), format!("{base}{after}"));
-        let client = ["--client-id", slug, "--redirect-uri", &redirect, "--post-logout-uri", &after];
+        let (redirect, after, told) = (format!("{base}/cb"), format!("{base}{after}"), format!("{base}{told}"));
+        let client = ["--client-id", slug, "--redirect-uri", &redirect, "--post-logout-uri", &after, "--back-channel-uri", &told];
         let secret = self.home.ok(&[&["app", "add", slug, "--allow", "signed_in"][..], &client].concat());
         let issuer = format!("{}/application/o/{slug}/", self.origin);
         Registered { slug, secret: secret.trim().to_owned(), port, issuer }
+    }
+
+    /// Where browsers reach it.
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// The live sessions.
@@ -73,6 +79,16 @@ impl World {
     /// Ends all sessions, as an administrator does.
     pub fn end_all(&self) {
         self.home.ok(&["session", "end", "--everyone", "--yes"]);
+    }
+
+    /// Ends one session, as an administrator does.
+    pub fn end(&self, uuid: &str) {
+        self.home.ok(&["session", "end", uuid, "--yes"]);
+    }
+
+    /// What an app is told of ends, the newest first.
+    pub fn notices(&self, app: &Registered) -> Vec<Value> {
+        self.home.rows(&["app", "notices", "list", app.slug, "--json"])
     }
 
     /// Kills the server and starts it again, at the same address.
