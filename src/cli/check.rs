@@ -88,6 +88,7 @@ pub(super) async fn run(config: Config) -> Outcome {
         )?,
     }
     check_source::run(&config, &mut report).await?;
+    network::outbound(&config, &mut report)?;
     network::public_url(&config)?;
     if report.is_good { Ok(()) } else { Err("something is wrong".into()) }
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use crate::cli::Outcome;
 use crate::cli::check::Report;
 use crate::config::{Config, Listen, PublicUrl};
-use crate::domain::Clock;
+use crate::domain::oidc::target::Own;
+use crate::domain::{Address, Clock, Network};
 use crate::http::tls::Pair;
+use crate::outbound::Sender;
 
 /// How long a name may be looked up.
 const LOOK_UP_TIME: Duration = Duration::from_secs(10);
@@ -69,6 +71,22 @@ pub(super) fn certificate(config: &Config, report: &mut Report) -> Outcome {
         days if days < SOON => Report::warn("certificate", &format!("{shown} ends in {days} days"), renew),
         days => Report::good("certificate", &format!("{shown} ends in {days} days")),
     }
+}
+
+/// What Rollcall's own requests to apps trust and may reach. A network of all addresses lets the owner of an app reach
+/// everything that the server reaches.
+pub(super) fn outbound(config: &Config, report: &mut Report) -> Outcome {
+    if let Err(why) = Sender::new(&config.outbound, Own::default()) {
+        report.bad("requests to apps", &why, "Set outbound.ca to a file of certificates in PEM, or unset it.")?;
+    }
+    let ends = [("0.0.0.0", "255.255.255.255"), ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")];
+    let holds = |network: &Network, text: &str| Address::parse(text).is_some_and(|address| network.contains(address));
+    let is_all = |network: &Network| ends.iter().any(|(first, last)| holds(network, first) && holds(network, last));
+    if config.outbound.allow.0.iter().any(is_all) {
+        let cure = "Name the networks that apps are in: who sets the back-channel address of an app reaches all of them.";
+        Report::warn("requests to apps", "outbound.allow holds all addresses", cure)?;
+    }
+    Ok(())
 }
 
 /// Without a public URL, cookies are not bound to https.

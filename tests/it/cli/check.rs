@@ -49,6 +49,13 @@ fn check_says_what_is_wrong_and_how_to_mend_it() {
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.out.contains("ok       GeoIP ASN file"), "{}", done.out);
 
+    let outbound = home();
+    let path = outbound.write("ca.pem", "no certificate");
+    let outbound = outbound.with("ROLLCALL_OUTBOUND__CA", &path);
+    complains(&outbound, &["wrong    requests to apps", "outbound.ca", "there is no certificate in it"]);
+    let wide = home().with("ROLLCALL_OUTBOUND__ALLOW", "10.0.0.0/8, 0.0.0.0/0").run(&["check"]);
+    assert!(wide.code == 0 && wide.out.contains("warning  requests to apps: outbound.allow holds all addresses"), "{wide:?}");
+
     let rules = home();
     let path = rules.write("regexes.yaml", "user_agent_parsers: [{regex: '('}]");
     complains(&rules.with("ROLLCALL_USER_AGENT__RULES", &path), &["wrong    user agent rules"]);

@@ -10,12 +10,14 @@ use serde_json::json;
 use crate::process::{Chromium, Home, ROLLCALL, Server, eventually, finish, skip};
 
 /// The pages of the application that [`fill`] adds: name and path.
-pub const PAGES: [(&str, &str); 8] = [
+pub const PAGES: [(&str, &str); 10] = [
     ("application", "/applications/wiki"),
     ("application-edit", "/applications/wiki/edit"),
     ("application-remove", "/applications/wiki/remove"),
     ("application-guard", "/applications/wiki/guard"),
     ("application-config", "/applications/wiki/config?kind=envoy"),
+    ("application-client", "/applications/wiki/client"),
+    ("application-notices", "/applications/wiki/client/notices"),
     ("rule-new", "/applications/wiki/rules/new"),
     ("rule", "/applications/wiki/rules/2"),
     ("rule-remove", "/applications/wiki/rules/2/remove"),
@@ -24,9 +26,9 @@ pub const PAGES: [(&str, &str); 8] = [
 /// Adds an application with rules, which all sessions have open.
 pub async fn fill(home: &Home) {
     let run = |args: &[&str]| {
-        // A guard needs an address of Rollcall's own; the server of the test has none, and its pages are the same.
+        // A guard and a client need an address of Rollcall's own; the server of the test has none, and its pages are the same.
         let mut command = home.command(ROLLCALL);
-        let done = finish(command.env("ROLLCALL_HTTP__PUBLIC_URL", "http://id.example").args(args), "");
+        let done = finish(command.env("ROLLCALL_HTTP__PUBLIC_URL", "https://id.example").args(args), "");
         assert_eq!(done.code, 0, "{args:?}: {done:?}");
     };
     let hosts = ["--host", "xn--mnchen-3ya.example", "--host", "*.a-long-name.example.com:8443"];
@@ -35,6 +37,14 @@ pub async fn fill(home: &Home) {
     run(&["app", "rule", "wiki", "add", "/health", "--allow", "anyone", "--if-network", "2001:db8:ffff::/48"]);
     let paths = ["/admin/**", "/a/long/path/*/with/many/segments/that/does/not/end/**"];
     run(&[&["app", "rule", "wiki", "add"][..], &paths, &["--factor", "mfa", "--max-age", "1h"]].concat());
+    run(&["app", "set", "wiki", "--redirect-uri", "https://app.example/cb", "--back-channel-uri", "https://app.example/told"]);
+    home.execute(
+        "INSERT INTO logout_notices (uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session, is_bulk, \
+         state, owed_at, tries, settled_at, said) SELECT r.uuid, a.id, a.slug, 'wiki', 'https://app.example/told', 'RS256', 'auto', \
+         r.user_id, '', r.uuid, FALSE, 'given_up', r.created_at, 7, r.created_at, 'no connection: Connection refused, and a long text' \
+         FROM session_rows r, applications a LIMIT 3",
+    )
+    .await;
     home.execute(
         "INSERT INTO app_sessions (uuid, session_id, application_id, slug, name, hosts, sub, created_at, last_used_at) \
          SELECT r.uuid, r.id, a.id, a.slug, a.name, '[\"xn--mnchen-3ya.example\"]', 'sub', r.created_at, r.created_at \

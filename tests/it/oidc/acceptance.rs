@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::app::{AFTER, App, CALLBACK, confirm, post, register, returned};
+use super::notices::{self, told::Told};
 use crate::guard::world::{Browser, HOME, PAGE, server};
 use crate::support::{Answer, TestApp, encode};
 
@@ -43,9 +44,15 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     async fn of(app: &'a TestApp) -> Plan<'a> {
         app.seed_keys().await;
+        Self::with(app, json!({})).await
+    }
+
+    async fn with(app: &'a TestApp, more: Value) -> Plan<'a> {
         app.user_with_password("alice").await;
         app.db.run("UPDATE users SET email = 'alice@example.com' WHERE username = 'alice'").await;
-        let client = register(app, "wiki", json!({"pkce": "optional", "claims_in_id_token": false})).await;
+        let mut client = json!({"pkce": "optional", "claims_in_id_token": false});
+        client.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let client = register(app, "wiki", client).await;
         Plan { app: client, browser: Browser::of(app, "alice").await, ran: Mutex::default() }
     }
 
@@ -293,6 +300,35 @@ db_test!(the_modules_of_the_plans_of_discovery_and_sign_out_hold, |db| async mov
     }
     never_led_elsewhere(&plan).await;
     plan.end(SIGN_OUT);
+});
+
+/// Without what both of their names begin with: `oidcc-backchannel-`.
+const BACK_CHANNEL: &str = "logout-discovery-endpoint-verification rp-initiated-logout";
+
+db_test!(the_modules_of_the_plan_of_back_channel_logout_hold, |db| async move {
+    let (app, told) = (notices::world(db).await, Told::start().await);
+    let plan = Plan::with(&app, json!({"back_channel_uri": told.address})).await;
+    plan.module("logout-discovery-endpoint-verification");
+    let document = discovery(&plan).await;
+    for name in ["backchannel_logout_supported", "backchannel_logout_session_supported"] {
+        assert_eq!(document[name], true, "{name}");
+    }
+    assert!(document["end_session_endpoint"].is_string());
+
+    plan.module("rp-initiated-logout");
+    let (tokens, signed_in) = plan.flow(&[]).await;
+    let query = [("id_token_hint", tokens["id_token"].as_str().unwrap()), ("post_logout_redirect_uri", AFTER), ("state", "s")];
+    let done = plan.end_session(&plan.browser, &query).await.assert_status(302);
+    assert_eq!(done.header("location"), Some(format!("{AFTER}?state=s").as_str()));
+    assert_eq!(notices::run(&app).await, 1);
+    let [request] = <[_; 1]>::try_from(told.requests()).unwrap();
+    assert_eq!(request.headers["content-type"], "application/x-www-form-urlencoded");
+    let said = notices::claims(&plan.app, &request.form).await;
+    assert_eq!((&said["sid"], &said["sub"]), (&signed_in["sid"], &signed_in["sub"]));
+    let (issued, expires) = (said["iat"].as_i64().unwrap(), said["exp"].as_i64().unwrap());
+    assert!(said["jti"].is_string() && issued <= app.app.clock.now().seconds() && expires - issued <= 120, "{said}");
+    assert_eq!(plan.error(&plan.browser, &[("prompt", Some("none"))]).await["error"], "login_required");
+    plan.end(BACK_CHANNEL);
 });
 
 /// Sign-outs that end after a question, or at once with a page: the browser goes to no app. `HINT` is the ID token of

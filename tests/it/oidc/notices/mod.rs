@@ -4,7 +4,7 @@ mod crash;
 mod ends;
 mod pages;
 mod reach;
-mod told;
+pub mod told;
 mod tries;
 
 use rollcall::actions::by::By;
