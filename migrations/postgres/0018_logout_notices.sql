@@ -3,13 +3,10 @@
 -- Where the app of a client is told, and how. A client without such an address has no row.
 CREATE TABLE back_channels (
     provider_id BIGINT PRIMARY KEY REFERENCES providers ON DELETE CASCADE,
-    application_id BIGINT NOT NULL,
-    client_id TEXT COLLATE "C" NOT NULL,
     uri TEXT COLLATE "C" NOT NULL,
     algorithm TEXT COLLATE "C" NOT NULL,
     names TEXT COLLATE "C" NOT NULL
 );
-CREATE INDEX back_channels_by_application ON back_channels (application_id);
 
 -- What apps are owed, and what became of it. A row has all that is needed to send it: client, application, session and user
 -- may be gone. The keys are of rows that may be gone, too, so there are no foreign keys.
@@ -74,10 +71,11 @@ CREATE TABLE notice_lines (
 CREATE FUNCTION owe_logout_notice() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO logout_notices (uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session, is_bulk)
-    SELECT OLD.uuid, OLD.application_id, a.slug, b.client_id, b.uri, b.algorithm, b.names, s.user_id, OLD.sub, s.uuid,
-        EXISTS (SELECT 1 FROM pending_end_sessions p WHERE p.session_id = OLD.session_id)
-    FROM back_channels b JOIN applications a ON a.id = b.application_id JOIN session_rows s ON s.id = OLD.session_id
-    WHERE b.application_id = OLD.application_id;
+    SELECT OLD.uuid, OLD.application_id, a.slug, COALESCE(p.client_id, OLD.client_id), b.uri, b.algorithm, b.names, s.user_id, OLD.sub, s.uuid,
+        EXISTS (SELECT 1 FROM pending_end_sessions e WHERE e.session_id = OLD.session_id)
+    FROM providers p JOIN back_channels b ON b.provider_id = p.id JOIN applications a ON a.id = p.application_id
+        JOIN session_rows s ON s.id = OLD.session_id
+    WHERE p.application_id = OLD.application_id AND p.kind = 'client';
     RETURN NULL;
 END $$;
 CREATE TRIGGER owe_logout_notice AFTER DELETE ON app_sessions FOR EACH ROW WHEN (OLD.client_id IS NOT NULL)

@@ -74,7 +74,7 @@ pub(in crate::actions) async fn write(db: &Db<'_>, before: &Application, after: 
     match (&before.client, &mut after.client) {
         (Some(old), None) => db.delete_client(old.id).await?,
         (_, Some(part)) if part.id == 0 => part.id = db.insert_client(id, part).await?,
-        (Some(old), Some(part)) if old != part => db.update_client(id, part).await?,
+        (Some(old), Some(part)) if old != part => db.update_client(part).await?,
         _ => {}
     }
     Ok(())

@@ -282,30 +282,28 @@ impl Db<'_> {
         let (settings, kept) = (to_json(&part.client)?, to_json(&part.kept)?);
         let values = values![CLIENT, part.name.as_str(), application, part.client_id.as_str(), settings, kept];
         let id = self.one(sql, &values).await?.ok_or(StoreError::Corrupt("a client without a key"))?;
-        self.write_back_channel(id, application, part).await?;
+        self.write_back_channel(id, part).await?;
         Ok(id)
     }
 
     /// Notes where the app of a client is told of ends, which the trigger of the ends reads.
-    async fn write_back_channel(&self, provider: i64, application: i64, part: &ClientPart) -> Result<(), StoreError> {
+    async fn write_back_channel(&self, provider: i64, part: &ClientPart) -> Result<(), StoreError> {
         self.execute("DELETE FROM back_channels WHERE provider_id = $1", &values![provider]).await?;
         let Some(target) = &part.client.back_channel_uri else { return Ok(()) };
-        let sql = "INSERT INTO back_channels (provider_id, application_id, client_id, uri, algorithm, names) \
-            VALUES ($1, $2, $3, $4, $5, $6)";
-        let (client, uri) = (part.client_id.as_str(), target.as_str());
+        let sql = "INSERT INTO back_channels (provider_id, uri, algorithm, names) VALUES ($1, $2, $3, $4)";
         let (algorithm, names) = (part.client.algorithm.as_str(), part.client.notice_names.as_str());
-        self.execute(sql, &values![provider, application, client, uri, algorithm, names]).await.map(drop)
+        self.execute(sql, &values![provider, target.as_str(), algorithm, names]).await.map(drop)
     }
 
     /// Writes a client.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when another client has the `client_id`.
-    pub async fn update_client(&self, application: i64, part: &ClientPart) -> Result<(), StoreError> {
+    pub async fn update_client(&self, part: &ClientPart) -> Result<(), StoreError> {
         let sql = "UPDATE providers SET name = $2, client_id = $3, settings = $4, kept = $5 WHERE id = $1";
         let (settings, kept) = (to_json(&part.client)?, to_json(&part.kept)?);
         self.execute(sql, &values![part.id, part.name.as_str(), part.client_id.as_str(), settings, kept]).await?;
-        self.write_back_channel(part.id, application, part).await
+        self.write_back_channel(part.id, part).await
     }
 
     /// Removes a client with its secrets, codes and tokens.
