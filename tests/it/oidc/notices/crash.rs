@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::told::Told;
 use crate::crash::{Gone, cheap_hash, client, cookie, set_cookie};
+use crate::guard::world::PAGE;
 use crate::oidc::app::{CALLBACK, VERIFIER, challenge, pairs_of};
 use crate::process::{Home, PASSWORD, SESSIONS, TOKEN, free_port, within};
 use crate::support::{Dice, SIGN_IN_FLOW, encode};
@@ -77,7 +78,8 @@ impl Person {
              &code_challenge_method=S256",
             self.origin
         );
-        let answer = self.http.get(asked).header("cookie", cookie(key)).send().await.map_err(|_| Gone)?;
+        let request = PAGE.iter().fold(self.http.get(asked), |request, (name, value)| request.header(*name, *value));
+        let answer = request.header("cookie", cookie(key)).send().await.map_err(|_| Gone)?;
         let location = answer.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or_default().to_owned();
         let Some(code) = pairs_of(&location).remove("code") else { return Ok(None) };
         let form = format!("grant_type=authorization_code&code={code}&redirect_uri={back}&code_verifier={VERIFIER}");

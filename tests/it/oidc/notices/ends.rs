@@ -8,7 +8,7 @@ use rollcall::actions::oidc::notices;
 use rollcall::actions::people::{privacy, users};
 use rollcall::actions::upkeep::sweep;
 use rollcall::store::applications::app_sessions::AppSessionFilter;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::told::Told;
@@ -16,8 +16,9 @@ use super::{claims, end, opened, rows, run, states, told_app, world};
 use crate::guard::world::{Browser, HOME, PAGE, server_with};
 use crate::oidc::app::{App, register};
 use crate::oidc::consent::{answer, asked, sent};
-use crate::support::app::{PASSWORD, sign_in_as};
-use crate::support::{SESSIONS, TestApp, seed};
+use crate::support::app::PASSWORD;
+use crate::support::caller::send;
+use crate::support::{SESSIONS, SIGN_IN_FLOW, TestApp, seed};
 
 db_test!(an_app_is_told_which_session_ended, |db| async move {
     let (app, told) = (world(db).await, Told::start().await);
@@ -215,9 +216,6 @@ db_test!(each_way_of_ending_a_session_owes_a_notice, |db| async move {
         // The keys of an application stay, whatever becomes of its client.
         assert_eq!(claims(&wiki, &form).await["sid"], open.session, "{way}");
         assert_eq!(app.number("SELECT count(*) FROM logout_notices WHERE owed_at = 0").await, 0, "{way}");
-        // What hangs on sessions that go on hangs on no other.
-        app.db.run("DELETE FROM app_sessions").await;
-        app.db.run("DELETE FROM logout_notices WHERE owed_at = 0").await;
     }
     assert_eq!(app.number("SELECT count(*) FROM logout_notices WHERE state <> 'delivered'").await, 0);
     assert_eq!(app.number("SELECT count(*) FROM logout_notices WHERE sub <> ''").await, 0);
@@ -274,8 +272,13 @@ db_test!(sessions_that_make_room_or_are_replaced_owe_notices, |db| async move {
     let wiki = told_app(&app, "wiki", &told, json!({})).await;
     let first = open(&wiki, "alice").await;
     app.advance(Duration::from_secs(60));
-    let caller = app.anonymous().with_header("x-forwarded-proto", "https").with_header("host", HOME);
-    sign_in_as(&caller, &alice.name, PASSWORD, false).await.assert_status(200);
+    let post = async |cookie: &str, body: Value| {
+        let request = app.anonymous().build("POST", SIGN_IN_FLOW).header("host", HOME).header("x-forwarded-proto", "https");
+        send(request.header("cookie", cookie).json(&body)).await.assert_status(200)
+    };
+    let begun = post("", json!({"component": "ak-stage-identification", "uid_field": alice.name})).await;
+    let flow = format!("__Host-rollcall_flow={}", begun.set_cookie("__Host-rollcall_flow").unwrap());
+    post(&flow, json!({"component": "ak-stage-password", "password": PASSWORD})).await;
     assert_eq!(app.ending(&first.session).await.unwrap().0, "limit_reached");
     assert_eq!((run(&app).await, told.count()), (1, 1));
 });

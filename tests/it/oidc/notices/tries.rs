@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::told::Told;
 use super::{claims, end, opened, rows, run, states, told_app, world};
-use crate::process::eventually;
 use crate::support::TestApp;
 
 async fn all(app: &TestApp) -> NoticeFilter {
@@ -93,11 +92,8 @@ db_test!(a_notice_that_a_node_lost_is_sent_by_another_one, |db| async move {
     // This node takes three and is killed.
     let application = app.number("SELECT max(id) FROM applications").await;
     let (now, until) = (app.app.clock.now(), app.app.clock.now().plus(Duration::from_secs(60)));
-    let take = |limit: i64| {
-        let store = app.app.store.clone();
-        async move { store.write(move |db| Box::pin(async move { db.take_notices(application, limit, now, until).await })).await }
-    };
-    let taken = take(3).await.unwrap();
+    let taken = app.app.store.write(move |db| Box::pin(async move { db.take_notices(application, 3, now, until).await }));
+    let taken = taken.await.unwrap();
     assert_eq!(taken.len(), 3);
     assert_eq!(states(&app).await, ["sending", "sending", "sending", "waiting", "waiting", "waiting"]);
     assert_eq!(run(&app).await, 1, "four at a time, of all nodes together");
@@ -172,6 +168,19 @@ db_test!(an_app_that_cannot_be_reached_is_tried_by_one_notice, |db| async move {
     assert_eq!(states(&app).await, ["delivered"; 8]);
 });
 
+/// Begins what is due until this is so; gives how many it began.
+async fn until(app: &TestApp, notifier: &mut Notifier, is_so: impl Fn() -> bool) -> usize {
+    let mut begun = 0;
+    let looking = async {
+        while !is_so() {
+            begun += notifier.begin(&app.app, By::System).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looking).await.expect("it is seen");
+    begun
+}
+
 db_test!(one_slow_app_delays_no_other, |db| async move {
     let app = world(db).await;
     let alice = app.user("alice").await;
@@ -185,20 +194,10 @@ db_test!(one_slow_app_delays_no_other, |db| async move {
     app.record_ends_of(alice.id.0, 100).await;
     app.move_pending().await;
     let mut notifier = Notifier::new(&app.app).await.unwrap();
-    let mut begun = 0;
-    eventually("that the quick app is told all", async || {
-        begun += notifier.begin(&app.app, By::System).await.unwrap();
-        (quick.count() == 6).then_some(())
-    })
-    .await;
-    eventually("that four wait for the slow app", async || (slow.under_way().0 == 4).then_some(())).await;
+    let begun = until(&app, &mut notifier, || quick.count() == 6 && slow.under_way().0 == 4).await;
     assert_eq!((begun, slow.count()), (10, 4), "four at a time");
     slow.is_answering(true);
-    eventually("that the slow app is told all", async || {
-        notifier.begin(&app.app, By::System).await.unwrap();
-        (slow.count() == 6).then_some(())
-    })
-    .await;
+    until(&app, &mut notifier, || slow.count() == 6).await;
     notifier.finish().await;
     assert_eq!(slow.under_way(), (0, 4));
     assert_eq!(states(&app).await, ["delivered"; 12]);
