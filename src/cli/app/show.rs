@@ -5,10 +5,15 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use crate::actions::app::App;
+use crate::actions::by::By;
+use crate::actions::oidc::notices;
 use crate::cli::{Failure, Outcome, output};
+use crate::domain::Timestamp;
 use crate::domain::application::Application;
 use crate::domain::application::demand::{Allow, Demand, DemandChange, Party};
+use crate::domain::oidc::notice::UNREACHABLE;
 use crate::store::applications::app_sessions::AppSessionRow;
+use crate::store::oidc::notices::NoticeSummary;
 
 /// Names of users and groups, for people: `group:staff`.
 type Names = HashMap<Party, String>;
@@ -100,16 +105,30 @@ fn record(application: &Application, names: &Names) -> Value {
     })
 }
 
+/// How it stands with what the app is told of ends.
+async fn told(app: &App, application: i64) -> Result<Value, Failure> {
+    let (NoticeSummary { waiting, given_up, delivered, oldest, line }, _) = notices::summary(app, By::Cli, application, 0).await?;
+    let known = |at: Timestamp| Some(at).filter(|at| at.0 > 0);
+    Ok(json!({
+        "today": delivered, "waiting": waiting, "given_up": given_up, "oldest": oldest, "last": known(line.told_at),
+        "last_failure": known(line.failed_at), "failure": line.failed,
+        "unreachable_until": known(line.rests_until).filter(|_| line.failures >= UNREACHABLE),
+    }))
+}
+
 pub(super) async fn show(app: &App, application: &Application, is_json: bool) -> Outcome {
     let names = names(app, application).await?;
-    let record = record(application, &names);
+    let mut record = record(application, &names);
+    if let (Some(object), true) = (record.as_object_mut(), application.client.is_some()) {
+        object.insert("told".into(), told(app, application.id).await?);
+    }
     if is_json {
         return output::line(&record.to_string());
     }
     let mut facts = Map::new();
     for (key, value) in record.as_object().into_iter().flatten() {
         match value {
-            Value::Object(inner) if matches!(key.as_str(), "access" | "display" | "guard" | "client") => {
+            Value::Object(inner) if matches!(key.as_str(), "access" | "display" | "guard" | "client" | "told") => {
                 for (part, value) in inner.iter().filter(|(part, value)| *part != "rules" && **value != json!("")) {
                     facts.insert(format!("{key}.{part}"), value.clone());
                 }
