@@ -5,7 +5,9 @@
 mod apps;
 mod authentik;
 mod people;
+mod provider;
 mod proxy;
+mod shop;
 
 use clap::Args;
 
@@ -18,12 +20,13 @@ use crate::cli::demo::apps::Apps;
 use crate::cli::demo::authentik::MadeUp;
 use crate::cli::demo::people::{GUEST, STAFF, people_and_sessions, write_geoip_files};
 use crate::cli::demo::proxy::DemoProxy;
+use crate::cli::demo::shop::Shop;
 use crate::cli::listen::Listeners;
 use crate::cli::{Outcome, ServeArgs, output, serve};
 use crate::config::{Config, Location, PublicUrl};
 use crate::domain::scope::Scopes;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent};
-use crate::domain::{Clock, secret};
+use crate::domain::{Clock, Network, secret};
 use crate::http::listener::Inherited;
 
 /// How the demo runs.
@@ -37,9 +40,28 @@ pub(super) struct DemoArgs {
     /// Watch a made-up authentik, whose people sign in and out all the time
     #[arg(long)]
     pub watch: bool,
+    /// Start a made-up app that signs its users in by OpenID Connect, and says what it was told
+    #[arg(long)]
+    pub app: bool,
 }
 
-pub(super) async fn run(mut config: Config, (kind, is_watching): (Option<DemoProxy>, bool), inherited: Vec<Inherited>) -> Outcome {
+/// What the demo shows in addition to sessions.
+#[derive(Clone, Copy)]
+pub(super) struct Shown {
+    proxy: Option<DemoProxy>,
+    is_watching: bool,
+    has_app: bool,
+}
+
+impl DemoArgs {
+    /// What is asked for.
+    pub fn shown(&self) -> Shown {
+        Shown { proxy: self.proxy, is_watching: self.watch, has_app: self.app }
+    }
+}
+
+pub(super) async fn run(mut config: Config, shown: Shown, inherited: Vec<Inherited>) -> Outcome {
+    let Shown { proxy: kind, is_watching, has_app } = shown;
     // Before anything is made.
     let program = kind.map(DemoProxy::find).transpose()?;
     let folder = tempfile::Builder::new().prefix("rollcall-demo-").tempdir()?;
@@ -53,8 +75,13 @@ pub(super) async fn run(mut config: Config, (kind, is_watching): (Option<DemoPro
     config.watched = made_up.as_ref().map(MadeUp::watched).transpose()?;
     let listeners = Listeners::bind(&config, inherited).await?;
     let origin = config.origin(&listeners.places());
-    if program.is_some() {
+    if has_app {
+        config.outbound.allow.0.extend(Network::parse("127.0.0.0/8"));
+    }
+    if program.is_some() || has_app {
         config.http.public_url = Some(PublicUrl::parse(&origin).ok_or("the demo's own address cannot be read")?);
+    }
+    if program.is_some() {
         config.http.trusted_proxies.networks = vec!["127.0.0.1/32".parse()?];
     }
     let app = App::start(config, Clock::guarded()).await?;
@@ -90,6 +117,18 @@ pub(super) async fn run(mut config: Config, (kind, is_watching): (Option<DemoPro
             "Next to it is a made-up authentik at {}, whose people sign in and out all the time. Rollcall reads its sessions by\n\
              authentik's API, {} at first:\n\n  {origin}/sessions/all?q=source:authentik\n",
             made_up.origin, made_up.sessions,
+        ))?;
+    }
+    // It ends when this function does, as the others do.
+    let near = || listeners.near().ok_or("the demo with an app needs an address to listen on");
+    let shop = if has_app { Some(Shop::start(&app, &origin, near()?).await?) } else { None };
+    if let Some(shop) = &shop {
+        output::line(&format!(
+            "An app that signs its users in by OpenID Connect:\n\n  \
+             shop      {}\n\n\
+             Open it and sign in. End the session at {origin}/sessions, or as an administrator at {origin}/sessions/all, and look\n\
+             at the app: it was told, and has signed you out.\n",
+            shop.url,
         ))?;
     }
     let Some((kind, program)) = kind.zip(program) else { return serve::until_stopped(&app, listeners).await };

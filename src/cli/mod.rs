@@ -256,7 +256,7 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Serve(_) => serve::run(config, reload::Reload { flags, log }, inherited).await,
-            Command::Demo(args) => demo::run(config, (args.proxy, args.watch), inherited).await,
+            Command::Demo(args) => demo::run(config, args.shown(), inherited).await,
             Command::Import(args) => import::run(config, args).await,
             Command::Export(args) => export::run(config, args).await,
             Command::Generate(args) => generate::run(config, args).await,

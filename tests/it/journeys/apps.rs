@@ -170,6 +170,36 @@ async fn the_demo_shows_two_apps_behind_caddy() {
     demo("caddy", false).await;
 }
 
+/// A newcomer signs in to the demo's app of OpenID Connect, ends the session at Rollcall, and the app was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_shows_an_app_that_is_told() {
+    let Some(browser) = Chromium::open().await else { return };
+    let home = Home::sqlite();
+    let mut command = home.command(ROLLCALL);
+    command.args(["demo", "--app"]).env("TMPDIR", home.folder());
+    let server = Server::start(command).await;
+    let said = eventually("what the demo prints", || ready(Some(server.out()).filter(|out| out.contains("it was told")))).await;
+    let [shop, user, password] = ["shop", "user", "password"].map(|name| word(&said, name));
+    browser.client.goto(&shop).await.unwrap();
+    assert!(browser.text().await.contains("Nobody is signed in"));
+    browser.client.goto(&format!("{shop}login")).await.unwrap();
+    is_at(&browser, &format!("{}/sign-in", server.origin)).await;
+    browser.sign_in(&user, &password).await;
+    is_at(&browser, &shop).await;
+    assert!(browser.text().await.contains(&format!("You are {user}")), "{}", browser.text().await);
+    browser.client.goto(&format!("{}/sessions", server.origin)).await.unwrap();
+    browser.client.find(Locator::Css(".card.current h2 a")).await.unwrap().click().await.unwrap();
+    eventually("the page of the session", || async { browser.client.find(Locator::Css("#apps")).await.ok() }).await;
+    browser.button("Sign out here").await.click().await.unwrap();
+    is_at(&browser, &format!("{}/sign-in", server.origin)).await;
+    browser.client.goto(&shop).await.unwrap();
+    let told = format!("ended: {user} was signed out here");
+    eventually("that it was told", || async { browser.text().await.contains(&told).then_some(()) }).await;
+    assert!(browser.text().await.contains("Nobody is signed in"));
+    browser.close().await;
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_stops_its_proxy_when_it_is_killed() {
     if !is_installed("nginx") {
