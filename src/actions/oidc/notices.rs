@@ -182,7 +182,10 @@ pub async fn sweep(app: &App, by: By<'_>) -> Result<u64, ActionError> {
     let now = app.clock.now();
     let (told, given_up) = (now.minus(TOLD_STAY), now.minus(GIVEN_UP_STAY));
     let swept = app.store.write(move |db| {
-        Box::pin(async move { Ok(db.delete_old_notices(told, given_up).await? + db.delete_lines_of_gone_apps().await?) })
+        Box::pin(async move {
+            let swept = db.delete_old_notices(told, given_up).await?;
+            Ok::<_, ActionError>(swept + db.delete_lines_of_gone_apps().await?)
+        })
     });
     swept.await
 }
