@@ -64,7 +64,8 @@ pub async fn summary(app: &App, by: By<'_>, application: i64, limit: i64) -> Res
     let day = Timestamp(now.0 - now.0.rem_euclid(DAY));
     let summary = db.find_notice_summary(application, day).await?;
     let mut rows = Vec::new();
-    for state in [NoticeState::GivenUp, NoticeState::Sending, NoticeState::Waiting, NoticeState::Delivered, NoticeState::Dropped] {
+    let states = [NoticeState::GivenUp, NoticeState::Sending, NoticeState::Waiting, NoticeState::Delivered, NoticeState::Dropped];
+    for state in states.into_iter().filter(|_| limit > 0) {
         let application = Some(OfApplication::Here(application));
         let filter = NoticeFilter { application, state: Some(state), ..NoticeFilter::default() };
         rows.extend(db.list_notices(&filter, now, 0, limit).await?);

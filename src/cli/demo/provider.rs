@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{DecodingKey, Validation};
+use jsonwebtoken::jwk::{JwkSet, KeyAlgorithm};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -56,8 +56,11 @@ impl Provider {
         let keys = self.ask(Request::get(format!("/{path}jwks/")), Body::empty()).await?;
         let keys: JwkSet = serde_json::from_slice(&keys).map_err(|error| error.to_string())?;
         let key = said.kid.and_then(|kid| keys.find(&kid).cloned()).ok_or("a token of another key")?;
-        let algorithm = key.common.key_algorithm.ok_or("a key without an algorithm")?;
-        let mut rules = Validation::new(algorithm.to_string().parse().map_err(|_| "a key for something else")?);
+        let mut rules = match key.common.key_algorithm {
+            Some(KeyAlgorithm::RS256) => Validation::new(Algorithm::RS256),
+            Some(KeyAlgorithm::ES256) => Validation::new(Algorithm::ES256),
+            _ => return Err("a key for something else".to_owned()),
+        };
         rules.set_issuer(&[&self.issuer]);
         rules.set_audience(&[&self.client_id]);
         let key = DecodingKey::from_jwk(&key).map_err(|error| error.to_string())?;

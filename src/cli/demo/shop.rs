@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form, Query, State};
+use axum::extract::{Form, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -30,6 +30,7 @@ use crate::domain::application::demand::{Allow, Demand};
 use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::oidc::target::Target;
 use crate::domain::{Timestamp, secret};
+use crate::http::query::Query;
 
 const SLUG: &str = "shop";
 const NAME: &str = "The shop";
@@ -164,11 +165,12 @@ async fn login(State(known): State<Arc<Known>>) -> Response {
     ([(header::SET_COOKIE, cookie)], Redirect::to(&to)).into_response()
 }
 
-async fn callback(State(known): State<Arc<Known>>, headers: HeaderMap, Query(sent): Query<HashMap<String, String>>) -> Response {
+async fn callback(State(known): State<Arc<Known>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let Some(key) = cookie(&headers) else { return refused("nothing began here") };
     let Some(begun) = with(&known.begun, |all| all.remove(&key)) else { return refused("nothing began here") };
-    let (Some(code), true) = (sent.get("code"), sent.get("state") == Some(&begun.state)) else {
-        return refused(sent.get("error").map_or("another state", String::as_str));
+    let sent = Query::parse(&query.unwrap_or_default());
+    let (Some(code), true) = (sent.last("code"), sent.last("state") == Some(begun.state.as_str())) else {
+        return refused(sent.last("error").unwrap_or("another state"));
     };
     let tokens = known.provider.redeem(code, &format!("{}/cb", known.base), &begun.verifier).await;
     let read = match &tokens {
