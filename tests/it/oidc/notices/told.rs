@@ -8,7 +8,6 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -48,10 +47,10 @@ impl Told {
             under_way: Arc::default(),
         };
         let kept = told.clone();
-        let router = Router::new().fallback(any(move |request: Request| {
+        let router = Router::new().fallback(move |request: Request| {
             let kept = kept.clone();
             async move { kept.answer(request).await }
-        }));
+        });
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         told
     }
