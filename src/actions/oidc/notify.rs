@@ -1,6 +1,7 @@
 //! Tells apps that a session of theirs ended (OpenID Connect Back-Channel Logout 1.0). Each node takes notices that are due; one
 //! that a node took and did not settle is taken again, so an app may be told twice, and is not left out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -38,6 +39,8 @@ pub struct Notifier {
     running: JoinSet<()>,
     /// The application that was served last: the next one has its turn.
     last: i64,
+    /// For each application, what its requests under way hold: how many there are is how often it is held.
+    held: HashMap<i64, Arc<()>>,
 }
 
 impl Notifier {
@@ -46,7 +49,7 @@ impl Notifier {
     /// # Errors
     /// When the file of certificates cannot be read, or TLS cannot be set up.
     pub async fn new(app: &App) -> Result<Self, String> {
-        Ok(Self { sender: Arc::new(sender(app).await?), running: JoinSet::new(), last: 0 })
+        Ok(Self { sender: Arc::new(sender(app).await?), running: JoinSet::new(), last: 0, held: HashMap::new() })
     }
 
     /// Begins to send what is due, and gives how many. It does not wait for the answers.
@@ -60,19 +63,29 @@ impl Notifier {
         due.sort_unstable();
         let turn = due.partition_point(|application| *application <= self.last);
         due.rotate_left(turn);
+        self.held.retain(|_, held| Arc::strong_count(held) > 1);
         for application in due {
             let places = OF_ALL.saturating_sub(self.under_way());
             if places == 0 {
                 break;
             }
-            let (limit, until) = (i64::try_from(places).unwrap_or(OF_AN_APP), now.plus(LEASE));
+            let held = Arc::clone(self.held.entry(application).or_default());
+            // The table's own, and the one here.
+            let own = OF_AN_APP - i64::try_from(Arc::strong_count(&held) - 2).unwrap_or(OF_AN_APP);
+            if own <= 0 {
+                continue;
+            }
+            let (limit, until) = (i64::try_from(places).unwrap_or(own).min(own), now.plus(LEASE));
             let taken =
                 app.store.write(move |db| Box::pin(async move { db.take_notices(application, limit, now, until).await })).await?;
             self.last = application;
             begun += taken.len();
             for notice in taken {
-                let (app, sender) = (app.clone(), Arc::clone(&self.sender));
-                self.running.spawn(async move { tell(&app, &sender, notice).await });
+                let (app, sender, held) = (app.clone(), Arc::clone(&self.sender), Arc::clone(&held));
+                self.running.spawn(async move {
+                    tell(&app, &sender, notice).await;
+                    drop(held);
+                });
             }
         }
         Ok(begun)
