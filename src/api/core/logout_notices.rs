@@ -30,7 +30,7 @@ pub struct LogoutNotice {
     /// The client.
     client_id: String,
     /// Where it is sent.
-    #[schema(format = Uri)]
+    #[schema(format = "uri")]
     uri: String,
     /// The session.
     session: String,
