@@ -5,7 +5,7 @@ use rollcall::actions::people::{privacy, users};
 use serde_json::json;
 
 use super::told::Told;
-use super::{end, opened, run, states, told_app, world};
+use super::{claims, end, opened, register, run, states, told_app, world};
 use crate::guard::world::{Browser, HOME, PAGE};
 use crate::support::{SESSIONS, TestApp};
 use crate::ui::markup::mistakes;
@@ -54,7 +54,7 @@ db_test!(an_administrator_sees_what_the_app_was_told, |db| async move {
     told.requests();
     let tested = press(&root, "test").await.assert_status(200).text();
     assert!(tested.contains("The app took the test: the app answered 204."), "{tested}");
-    let said = super::claims(&wiki, &told.sent()[0]).await;
+    let said = claims(&wiki, &told.sent()[0]).await;
     assert!(said.get("sub").is_none() && said["sid"] != first && said["sid"] != second, "{said}");
     told.answers(404);
     let tested = press(&root, "test").await.assert_status(200).text();
@@ -84,7 +84,7 @@ db_test!(an_administrator_sees_what_the_app_was_told, |db| async move {
 db_test!(an_app_that_cannot_be_reached_is_shown_so, |db| async move {
     let app = world(db).await;
     app.user("alice").await;
-    let wiki = super::register(&app, "wiki", json!({"back_channel_uri": "http://127.0.0.1:1/told"})).await;
+    let wiki = register(&app, "wiki", json!({"back_channel_uri": "http://127.0.0.1:1/told"})).await;
     for _ in 0..5 {
         end(&app, &opened(&wiki, "alice").await).await;
     }
@@ -94,7 +94,7 @@ db_test!(an_app_that_cannot_be_reached_is_shown_so, |db| async move {
     assert!(text.contains("The app cannot be reached. The next try is") && text.contains("no connection: "), "{text}");
     assert!(page(&root, "/applications/wiki/client").await.contains("<dt>Reachable</dt><dd>no"));
     // A client that is told nothing says so.
-    super::register(&app, "shop", json!({})).await;
+    register(&app, "shop", json!({})).await;
     let shop = page(&root, "/applications/shop/client/notices").await;
     assert!(shop.contains("nowhere: the client has no back-channel address") && !shop.contains("Send a test"), "{shop}");
 });
@@ -204,7 +204,7 @@ db_test!(what_is_owed_outlives_its_person_and_then_forgets_them, |db| async move
     told.answers(500);
     privacy::erase(&app.app, By::Cli, "alice").await.unwrap();
     run(&app).await;
-    assert_eq!(super::claims(&wiki, &told.sent()[0]).await["sub"], "alice", "an app that knows no sessions needs the name");
+    assert_eq!(claims(&wiki, &told.sent()[0]).await["sub"], "alice", "an app that knows no sessions needs the name");
     assert_eq!(app.number("SELECT count(*) FROM logout_notices WHERE sub = 'alice'").await, 1);
     app.advance(std::time::Duration::from_secs(25 * 3600));
     run(&app).await;

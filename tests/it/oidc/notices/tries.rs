@@ -9,7 +9,7 @@ use rollcall::store::oidc::notices::NoticeFilter;
 use serde_json::json;
 
 use super::told::Told;
-use super::{claims, end, opened, rows, run, states, told_app, world};
+use super::{claims, end, opened, register, rows, run, states, told_app, world};
 use crate::support::TestApp;
 
 async fn all(app: &TestApp) -> NoticeFilter {
@@ -123,7 +123,7 @@ db_test!(an_app_that_cannot_be_reached_is_tried_by_one_notice, |db| async move {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let wiki = super::register(&app, "wiki", json!({"back_channel_uri": format!("http://127.0.0.1:{port}/told")})).await;
+    let wiki = register(&app, "wiki", json!({"back_channel_uri": format!("http://127.0.0.1:{port}/told")})).await;
     for _ in 0..8 {
         opened(&wiki, "alice").await;
     }
