@@ -104,7 +104,7 @@ fn installed(home: Home, told: &Told) -> (Home, String) {
     let home = home.with("ROLLCALL_LISTEN", &format!("127.0.0.1:{port}"));
     let home = home.with("ROLLCALL_HTTP__PUBLIC_URL", &format!("http://localhost:{port}"));
     let home = home.with("ROLLCALL_OUTBOUND__ALLOW", "127.0.0.0/8").with("ROLLCALL_SAFETY__BURST_SESSIONS", "0");
-    let home = home.with_administrator();
+    let home = home.with_administrator().with("ROLLCALL_SESSIONS__REMEMBER_TIMEOUT", "0");
     let hash = cheap_hash();
     let user = |id| json!({"kind": "user", "id": id, "username": format!("person-{id}"), "password_hash": hash});
     home.import(&(100..100 + CLIENTS).map(user).collect::<Vec<_>>());

@@ -265,7 +265,8 @@ db_test!(taking_back_consent_and_signing_out_from_the_app_owe_a_notice, |db| asy
 });
 
 db_test!(sessions_that_make_room_or_are_replaced_owe_notices, |db| async move {
-    let settings = [("OUTBOUND__ALLOW", "127.0.0.0/8"), ("SESSIONS__MAX_PER_USER", "1"), ("SESSIONS__AT_LIMIT", "end_oldest")];
+    let limit = [("SESSIONS__MAX_PER_USER", "1"), ("SESSIONS__AT_LIMIT", "end_oldest"), ("SESSIONS__REMEMBER_TIMEOUT", "0")];
+    let settings = [&[("OUTBOUND__ALLOW", "127.0.0.0/8")], &limit[..]].concat();
     let (app, told) = (server_with(db, &settings).await, Told::start().await);
     app.seed_keys().await;
     let alice = app.user_with_password("alice").await;
