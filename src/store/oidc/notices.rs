@@ -336,7 +336,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn has_client_open(&self, user: UserId, application: i64, now: Timestamp) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM app_sessions o JOIN sessions s ON s.id = o.session_id \
+        let sql = "SELECT o.id FROM app_sessions o JOIN sessions s ON s.id = o.session_id \
             WHERE s.user_id = $1 AND o.application_id = $2 AND o.client_id IS NOT NULL AND s.expires_at > $3 LIMIT 1";
         Ok(self.one::<i64>(sql, &values![user, application, now]).await?.is_some())
     }
