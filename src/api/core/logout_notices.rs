@@ -11,7 +11,7 @@ use crate::actions::oidc::notices;
 use crate::api::django;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, done, ok};
 use crate::api::error::ApiError;
-use crate::api::list::{Empty, ListTable, Pagination, list_parameters};
+use crate::api::list::{Empty, ListTable, Pagination, list_parameters, no_such_choice};
 use crate::api::small_list::{self, FieldFilter, Fields, about};
 use crate::domain::filters::{About, Kind};
 use crate::domain::oidc::notice::NoticeState;
@@ -136,8 +136,9 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
         Some(slug) => notices::of_application(&app, slug).await?,
         None => NoticeFilter::default(),
     };
-    let session = given("session").and_then(SessionId::parse);
-    let filter = NoticeFilter { session, state: given("state").and_then(NoticeState::parse), ..of_application };
+    let known = |word: &str| NoticeState::parse(word).ok_or_else(|| ApiError::parameter("state", &no_such_choice(word)));
+    let state = given("state").map(known).transpose()?;
+    let filter = NoticeFilter { session: given("session").and_then(SessionId::parse), state, ..of_application };
     let (by, wanted) = (By::Principal(&call.who, &call.actor), request.wanted(call.asked)?);
     let (count, _) = notices::list(&app, by, &filter, 0, 0).await?;
     let found = match wanted.window(count) {

@@ -303,7 +303,9 @@ impl Db<'_> {
     pub async fn hasten_notices(&self, filter: &NoticeFilter, now: Timestamp) -> Result<u64, StoreError> {
         let (condition, mut values) = filter.condition(now);
         // Those who send lock an app's line first.
-        let sql = format!("SELECT DISTINCT application_id FROM logout_notices WHERE {condition} ORDER BY application_id");
+        let open = "state IN ('waiting', 'given_up')";
+        let sql =
+            format!("SELECT DISTINCT application_id FROM logout_notices WHERE {condition} AND {open} ORDER BY application_id");
         for application in self.all::<i64>(&sql, &values).await? {
             self.execute("UPDATE notice_lines SET rests_until = 0 WHERE application_id = $1", &values![application]).await?;
         }
@@ -311,7 +313,7 @@ impl Db<'_> {
         let at = values.len();
         let sql = format!(
             "UPDATE logout_notices SET state = 'waiting', next_at = ${at}, first_at = ${at}, leased_until = 0, settled_at = NULL \
-             WHERE {condition} AND state IN ('waiting', 'given_up') AND leased_until <= ${at}"
+             WHERE {condition} AND {open} AND leased_until <= ${at}"
         );
         self.execute(&sql, &values).await
     }
