@@ -94,12 +94,15 @@ impl Shop {
     /// When a port or the database cannot be used.
     pub async fn start(app: &App, origin: &str, near: String) -> Result<Self, Failure> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let base = format!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        // Cookies know no ports: an app on Rollcall's own host would be sent those of Rollcall.
+        let host = if origin.contains("//127.0.0.1") { "localhost" } else { "127.0.0.1" };
+        let base = format!("http://{host}:{}", address.port());
         let uri = |path: &str| RedirectUri::parse(&format!("{base}{path}"), &[]);
         let client = Client {
             redirect_uris: vec![uri("/cb")?],
             post_logout_uris: vec![uri("/")?],
-            back_channel_uri: Some(Target::stored(format!("{base}/told"))),
+            back_channel_uri: Some(Target::stored(format!("http://{address}/told"))),
             ..Client::default()
         };
         let mut wanted = ApplicationChange {
