@@ -94,7 +94,7 @@ impl Progress {
     }
 }
 
-/// How it stands with what is owed since an instant.
+/// What became of what is owed since an instant.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator or an auditor asks.

@@ -105,7 +105,7 @@ fn record(application: &Application, names: &Names) -> Value {
     })
 }
 
-/// How it stands with what the app is told of ends.
+/// What became of what the app is told of ends.
 async fn told(app: &App, application: i64) -> Result<Value, Failure> {
     let (NoticeSummary { waiting, given_up, delivered, oldest, line }, _) = notices::summary(app, By::Cli, application, 0).await?;
     let known = |at: Timestamp| Some(at).filter(|at| at.0 > 0);

@@ -487,13 +487,7 @@ impl EventContent {
     pub fn read(kind: &str, content: &str) -> Self {
         let content: Value = serde_json::from_str(content).unwrap_or(Value::Null);
         let read = serde_json::from_value(json!({ "kind": kind, "content": content }));
-        read.unwrap_or_else(|_| Self::Other {
-            kind: kind.to_owned(),
-            content: match content {
-                Value::Object(content) => content,
-                _ => Map::new(),
-            },
-        })
+        read.unwrap_or_else(|_| Self::Other { kind: kind.to_owned(), content: content.as_object().cloned().unwrap_or_default() })
     }
 }
 

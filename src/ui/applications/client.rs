@@ -51,7 +51,7 @@ struct ClientPage {
     algorithms: Vec<&'static str>,
     offlines: Vec<&'static str>,
     names: Vec<&'static str>,
-    /// How it stands with what the app is told; none: there is no client yet.
+    /// What became of what the app is told; none: there is no client yet.
     delivery: Option<Delivery>,
     wrong: Wrong,
 }

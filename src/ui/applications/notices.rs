@@ -38,7 +38,7 @@ struct NoticesPage {
     rows: Vec<NoticeLine>,
 }
 
-/// How it stands with what an app is told.
+/// What became of what an app is told.
 pub(super) struct Delivery {
     /// How many wait or are under way.
     pub waiting: i64,

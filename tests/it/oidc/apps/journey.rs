@@ -8,7 +8,7 @@ use fantoccini::cookies::Cookie;
 use super::world::{Registered, World};
 use crate::process::{Chromium, PASSWORD, eventually, within};
 
-/// The first tries of a notice, and what a busy machine takes besides.
+/// The first tries of a notice, and what a busy machine takes in addition.
 const TRIES: Duration = Duration::from_secs(120);
 
 /// What differs from app to app.

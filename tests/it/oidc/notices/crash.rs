@@ -19,7 +19,7 @@ use crate::support::{Dice, SIGN_IN_FLOW, encode};
 
 /// How many sign in, open the app and end their session, one after another.
 const CLIENTS: i64 = 4;
-/// A lease, and what a busy machine takes besides.
+/// A lease, and what a busy machine takes in addition.
 const LEASE_AND_MORE: Duration = Duration::from_secs(150);
 
 /// What a client knows of the ends that it asked for.
@@ -178,7 +178,7 @@ on_both!(killed_while_it_tells_it_tells_again, |home| async move {
     server.kill().await;
     told.is_answering(true);
     let server = home.serve().await;
-    // Another end goes on its way meanwhile.
+    // Another end is told of while the first one waits.
     person.step().await.expect("the server is there");
     within(LEASE_AND_MORE, "that both are told", async || (waiting(&home).await == 0).then_some(())).await;
     let said: Vec<Value> = told.sent().iter().map(|form| claims(form.strip_prefix("logout_token=").unwrap())).collect();

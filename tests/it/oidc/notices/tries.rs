@@ -244,7 +244,7 @@ db_test!(an_app_gets_a_hundred_in_a_second_at_most, |db| async move {
         }
         sent += begun;
     }
-    assert_eq!(sent, 100, "the clock stands still");
+    assert_eq!(sent, 100, "the clock does not move");
     app.advance(Duration::from_secs(1));
     assert_eq!((run(&app).await, told.count()), (4, 104));
 });
