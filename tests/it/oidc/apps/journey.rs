@@ -83,7 +83,7 @@ pub async fn journey<A: RealApp>(mut world: World, registered: Registered, mut a
     world.crash().await;
     assert!(app.refreshes(&browser, &registered).await, "a refresh after a crash");
 
-    // An end by an administrator reaches the app at its next request to Rollcall.
+    // An end by an administrator reaches the app at its next request to Rollcall, where it was not told before.
     world.end_all();
     assert!(!app.refreshes(&browser, &registered).await, "a refresh after an end");
     is_told(&browser, &world, &registered, A::LOGIN).await;

@@ -195,7 +195,7 @@ impl RealApp for Running {
     async fn refreshes(&self, browser: &Chromium, app: &Registered) -> bool {
         match read(browser, &format!("{}/refresh", app.base())).await.as_str() {
             "refreshed" => true,
-            "refused: invalid_grant" => false,
+            "refused: invalid_grant" | "nobody is signed in" => false,
             other => panic!("{other}"),
         }
     }
