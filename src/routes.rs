@@ -8,7 +8,8 @@ use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::{app_sessions, applications, authenticated_sessions, brands, ended_sessions, groups, tokens, users};
 use crate::api::empty::EMPTY_LISTS;
-use crate::api::{admin, authenticators, events, flows, health, outposts, policies, providers, root, schema, stages};
+use crate::api::{admin, authenticators, crypto, events, flows, health, outposts, policies};
+use crate::api::{propertymappings, providers, root, schema, stages};
 use crate::guard;
 use crate::oidc;
 use crate::ui;
@@ -120,6 +121,18 @@ pub fn routes() -> Routes {
         .route("/api/v3/providers/proxy/", providers::proxy::collection())
         .route("/api/v3/providers/proxy/{id}/", providers::proxy::item())
         .route("/api/v3/providers/proxy/{id}/used_by/", providers::proxy::item_used_by())
+        .route("/api/v3/providers/oauth2/", providers::oauth2::collection())
+        .route("/api/v3/providers/oauth2/{id}/", providers::oauth2::item())
+        .route("/api/v3/providers/oauth2/{id}/setup_urls/", providers::oauth2::item_setup_urls())
+        .route("/api/v3/providers/oauth2/{id}/used_by/", providers::oauth2::item_used_by())
+        .route("/api/v3/propertymappings/all/", propertymappings::collection())
+        .route("/api/v3/propertymappings/all/{pm_uuid}/", propertymappings::item())
+        .route("/api/v3/propertymappings/provider/scope/", propertymappings::scope_collection())
+        .route("/api/v3/propertymappings/provider/scope/{pm_uuid}/", propertymappings::scope_item())
+        .route("/api/v3/propertymappings/provider/scope/{pm_uuid}/used_by/", propertymappings::scope_item_used_by())
+        .route("/api/v3/crypto/certificatekeypairs/", crypto::collection())
+        .route("/api/v3/crypto/certificatekeypairs/{kp_uuid}/", crypto::item())
+        .route("/api/v3/crypto/certificatekeypairs/{kp_uuid}/used_by/", crypto::item_used_by())
         .route("/api/v3/outposts/instances/", outposts::instances::collection())
         .route("/api/v3/outposts/instances/{uuid}/", outposts::instances::item())
         .route("/api/v3/core/brands/current/", brands::current())

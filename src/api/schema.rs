@@ -21,7 +21,7 @@ use crate::api::core::{
 use crate::api::error::GenericError;
 use crate::api::flows::executor;
 use crate::api::policies::bindings;
-use crate::api::{admin, authenticators, empty, events, flows, outposts, providers, root, stages};
+use crate::api::{admin, authenticators, crypto, empty, events, flows, outposts, propertymappings, providers, root, stages};
 use crate::http::static_file::StaticFile;
 
 /// What the paths of the description begin with. It is in `servers`, as in authentik's description.
@@ -136,6 +136,22 @@ struct Instance;
     providers::proxy::partial_update,
     providers::proxy::destroy,
     providers::proxy::used_by,
+    providers::oauth2::list,
+    providers::oauth2::create,
+    providers::oauth2::retrieve,
+    providers::oauth2::update,
+    providers::oauth2::partial_update,
+    providers::oauth2::destroy,
+    providers::oauth2::setup_urls,
+    providers::oauth2::used_by,
+    propertymappings::list,
+    propertymappings::retrieve,
+    propertymappings::list_scopes,
+    propertymappings::retrieve_scope,
+    propertymappings::scope_used_by,
+    crypto::list,
+    crypto::retrieve,
+    crypto::used_by,
     outposts::instances::list,
     outposts::instances::retrieve,
     outposts::instances::update,

@@ -66,6 +66,8 @@ pub(super) enum Wrong {
         /// Whether `Authorization: Basic` was tried.
         is_basic: bool,
     },
+    /// The same, too often; after this number of seconds the next one is looked at.
+    Often(u64),
     /// The code or token is not good, or not this client's.
     Grant,
     /// The client may not do this.
@@ -102,6 +104,9 @@ impl Wrong {
         match self {
             Self::Request(what) => (BAD, "invalid_request", what),
             Self::Client { .. } => (StatusCode::UNAUTHORIZED, "invalid_client", "the client is unknown, or not shown to be it"),
+            Self::Often(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, "invalid_client", "too many wrong secrets of this client came from here")
+            }
             Self::Grant => (BAD, "invalid_grant", "it is not good, or not any more"),
             Self::UnauthorizedClient => (BAD, "unauthorized_client", "the client may not use this grant"),
             Self::GrantType => (BAD, "unsupported_grant_type", "the grant types are authorization_code and refresh_token"),
@@ -124,6 +129,9 @@ impl Wrong {
         *response.status_mut() = status;
         if let Self::Client { is_basic: true } = self {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"rollcall\""));
+        }
+        if let Self::Often(seconds) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
         }
         response
     }

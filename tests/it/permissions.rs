@@ -219,8 +219,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     let probes_session = probes::ProbeSession { uuid: session, key: PlainSecret::from_text("x") };
     call!("guard/probes.rs end_session", probes::end_session(server, by, &probes_session));
     call!("guard/probes.rs find", probes::find(server, by, session.0));
-    let kept = applications::remove_and_keep_guard(server, by, "wiki").await;
-    calls.insert("applications/edit.rs remove_and_keep_guard", kept.refused());
+    let kept = applications::remove_and_keep_parts(server, by, "wiki").await;
+    calls.insert("applications/edit.rs remove_and_keep_parts", kept.refused());
     call!("applications/edit.rs remove", applications::remove(server, by, "wiki"));
     let (dir, now) = (app.db.dir.path(), app.app.clock.now());
     let file = dir.join("of-the-command-line.backup");

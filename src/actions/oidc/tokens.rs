@@ -12,7 +12,7 @@ use crate::actions::guard::identity::issuer;
 use crate::actions::oidc::clients::Known;
 use crate::actions::sign_in::factors;
 use crate::actions::signing::keyring::KeysError;
-use crate::domain::oidc::claims::{self, OPENID, has};
+use crate::domain::oidc::claims::{self, OPENID, PROXY, has};
 use crate::domain::oidc::grant::{Proof, RefreshText};
 use crate::domain::signing::{NotSigned, jwt};
 use crate::domain::{PlainSecret, SessionId, Timestamp};
@@ -115,6 +115,9 @@ pub async fn userinfo(app: &App, token: &str) -> Result<Option<(String, Map<Stri
     let Some(subject) = app.store.read().find_subject(found.session.user_id).await? else { return Ok(None) };
     let mut told = claims::of(&found.scope, &subject.identity, &application.groups_sent);
     told.insert("sub".to_owned(), found.sub.into());
+    if has(&found.scope, PROXY) {
+        told.insert("sid".to_owned(), found.session.uuid.to_string().into());
+    }
     Ok(Some((found.scope, told)))
 }
 

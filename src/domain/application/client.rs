@@ -7,12 +7,18 @@ use serde::{Deserialize, Serialize};
 use crate::domain::application::guard::words;
 use crate::domain::application::rule::{ApplicationRule, MAX_PARTS};
 use crate::domain::application::values::Identity;
-use crate::domain::oidc::claims::SCOPES;
+use crate::domain::oidc::claims::{PROXY, SCOPES};
 use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::signing::Algorithm;
 
 /// The characters of a `client_id` that was not chosen.
 pub const ID_LENGTH: usize = 40;
+/// The longest life of a code, in seconds.
+pub const MAX_CODE_LIFETIME: u64 = 600;
+/// The longest life of an access token, in seconds.
+pub const MAX_ACCESS_LIFETIME: u64 = 24 * 3600;
+/// The longest life of a refresh token, in seconds.
+pub const MAX_REFRESH_LIFETIME: u64 = 366 * 24 * 3600;
 /// The fewest characters of a secret that was chosen.
 pub const MIN_SECRET: usize = 32;
 /// How long the secret before the newest one is good, unless it is said.
@@ -124,7 +130,8 @@ impl Default for Client {
             redirect_uris: Vec::new(),
             post_logout_uris: Vec::new(),
             refresh: true,
-            scopes: SCOPES.iter().map(|scope| scope.name.to_owned()).collect(),
+            // What is noted about a user is for apps that ask for it by name, and whose administrator said so.
+            scopes: SCOPES.iter().map(|scope| scope.name).filter(|name| *name != PROXY).map(str::to_owned).collect(),
             algorithm: TokenAlgorithm::Rs256,
             code_lifetime: 60,
             access_lifetime: 300,
@@ -164,7 +171,11 @@ impl Client {
             return Err(ApplicationRule::Scope(unknown.clone()));
         }
         self.scopes.dedup();
-        let lifetimes = [(self.code_lifetime, 600), (self.access_lifetime, 3600 * 24), (self.refresh_lifetime, 3600 * 24 * 366)];
+        let lifetimes = [
+            (self.code_lifetime, MAX_CODE_LIFETIME),
+            (self.access_lifetime, MAX_ACCESS_LIFETIME),
+            (self.refresh_lifetime, MAX_REFRESH_LIFETIME),
+        ];
         if lifetimes.into_iter().any(|(given, most)| given == 0 || given > most) {
             return Err(ApplicationRule::TokenLifetime);
         }

@@ -89,6 +89,12 @@ pub enum ApplicationRule {
     /// A secret for a client that keeps none.
     #[error("a public client has no secret")]
     PublicSecret,
+    /// A secret that is too short, too long, or that could not be sent.
+    #[error("a secret of a client has 32 to 255 visible ASCII characters")]
+    Secret,
+    /// A secret that another client has.
+    #[error("another client has this secret")]
+    SecretTaken,
     /// A signed identity whose keys no app could trust.
     #[error("a signed identity needs an https address in the setting http.public_url: apps fetch the keys there")]
     SignedNeedsHttps,

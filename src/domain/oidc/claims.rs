@@ -20,17 +20,21 @@ pub struct Scope {
     pub words: &'static str,
 }
 
+/// The scope of authentik's proxies.
+pub const PROXY: &str = "ak_proxy";
+
 /// All of them, in the order in which they are granted.
-pub const SCOPES: [Scope; 6] = [
+pub const SCOPES: [Scope; 7] = [
     Scope { name: OPENID, claims: &[], words: "who you are" },
     Scope {
         name: "profile",
-        claims: &["name", "given_name", "preferred_username", "nickname", "groups"],
+        claims: &["name", "given_name", "preferred_username", "nickname", "groups", "updated_at"],
         words: "your name and groups",
     },
     Scope { name: "email", claims: &["email", "email_verified"], words: "your e-mail address" },
     Scope { name: "groups", claims: &["groups"], words: "your groups" },
     Scope { name: "entitlements", claims: &["entitlements", "roles"], words: "what you may do there" },
+    Scope { name: PROXY, claims: &["ak_proxy"], words: "all that is noted about you, and whether you administer" },
     Scope { name: OFFLINE, claims: &[], words: "to stay signed in while you are" },
 ];
 
@@ -74,6 +78,8 @@ pub fn of(scopes: &str, user: &Identity, groups: &GroupsSent) -> Map<String, Val
             "groups" => Some(json!(user.groups.iter().filter(|name| groups.sends(name)).collect::<Vec<_>>())),
             "email" => known(&user.email),
             "email_verified" => known(&user.email).map(|_| user.is_email_verified.into()),
+            "updated_at" => user.updated_at.map(Value::from),
+            "ak_proxy" => Some(json!({"user_attributes": user.attributes, "is_superuser": user.is_superuser})),
             _ => Some(json!([])),
         };
         claims.extend(value.map(|value| ((*name).to_owned(), value)));
@@ -93,7 +99,7 @@ mod tests {
     fn a_grant_has_what_was_asked_and_the_client_may() {
         assert_eq!(granted(Some("email openid email unknown"), &all()), "openid email");
         assert_eq!(granted(Some("openid profile"), &["openid".to_owned()]), "openid");
-        assert_eq!(granted(None, &all()), "openid profile email groups entitlements");
+        assert_eq!(granted(None, &all()), "openid profile email groups entitlements ak_proxy");
         assert_eq!(granted(Some("  "), &all()), granted(None, &all()));
         assert_eq!(granted(Some("address"), &all()), "");
     }
@@ -104,6 +110,7 @@ mod tests {
             username: "alice".into(),
             name: "Alice A".into(),
             groups: vec!["staff".into(), "secret".into()],
+            updated_at: Some(1_800_000_000),
             ..Identity::default()
         };
         let some = GroupsSent::Only(vec!["staff".into()]);
@@ -111,9 +118,11 @@ mod tests {
         assert_eq!(
             Value::Object(claims),
             json!({"name": "Alice A", "given_name": "Alice A", "preferred_username": "alice", "nickname": "alice",
-                "groups": ["staff"]})
+                "groups": ["staff"], "updated_at": 1_800_000_000})
         );
         assert_eq!(of("openid", &user, &some), Map::new());
+        let proxy = of("openid ak_proxy", &user, &some);
+        assert_eq!(proxy["ak_proxy"], json!({"user_attributes": {}, "is_superuser": false}));
         assert_eq!(names(&all()).iter().filter(|name| **name == "groups").count(), 1);
     }
 }

@@ -60,7 +60,9 @@ impl Grant {
     }
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// 32 bytes, written as 64 hexadecimal digits; `None` for anything else.
+#[must_use]
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     for (nth, byte) in bytes.iter_mut().enumerate() {
         *byte = u8::from_str_radix(text.get(nth * 2..nth * 2 + 2)?, 16).ok()?;

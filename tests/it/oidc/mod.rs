@@ -6,7 +6,9 @@ mod apps;
 mod consent;
 mod flow;
 mod identity;
+mod imports;
 mod keys;
+mod providers;
 mod requests;
 
 use serde_json::Value;
