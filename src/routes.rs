@@ -6,10 +6,11 @@ use axum::{Extension, Router};
 use crate::actions::app::App;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
-use crate::api::core::{app_sessions, applications, authenticated_sessions, brands, ended_sessions, groups, tokens, users};
+use crate::api::core::{app_sessions, applications, authenticated_sessions, brands, ended_sessions, groups, tokens};
+use crate::api::core::{user_consent, users};
 use crate::api::empty::EMPTY_LISTS;
 use crate::api::{admin, authenticators, crypto, events, flows, health, outposts, policies};
-use crate::api::{propertymappings, providers, root, schema, stages};
+use crate::api::{oauth2, propertymappings, providers, root, schema, stages};
 use crate::guard;
 use crate::oidc;
 use crate::ui;
@@ -114,6 +115,14 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/applications/{slug}/used_by/", applications::item_used_by())
         .route("/api/v3/core/app_sessions/", app_sessions::collection())
         .route("/api/v3/core/app_sessions/{uuid}/", app_sessions::item())
+        .route("/api/v3/core/user_consent/", user_consent::collection())
+        .route("/api/v3/core/user_consent/{id}/", user_consent::item())
+        .route("/api/v3/oauth2/access_tokens/", oauth2::access_tokens::collection())
+        .route("/api/v3/oauth2/access_tokens/{id}/", oauth2::access_tokens::item())
+        .route("/api/v3/oauth2/access_tokens/{id}/used_by/", oauth2::access_tokens::item_used_by())
+        .route("/api/v3/oauth2/refresh_tokens/", oauth2::refresh_tokens::collection())
+        .route("/api/v3/oauth2/refresh_tokens/{id}/", oauth2::refresh_tokens::item())
+        .route("/api/v3/oauth2/refresh_tokens/{id}/used_by/", oauth2::refresh_tokens::item_used_by())
         .route("/api/v3/policies/bindings/", policies::bindings::collection())
         .route("/api/v3/policies/bindings/{policy_binding_uuid}/", policies::bindings::item())
         .route("/api/v3/providers/all/", providers::all::collection())

@@ -25,7 +25,6 @@ pub struct EmptyList {
 #[rustfmt::skip]
 pub const EMPTY_LISTS: &[EmptyList] = &[
     EmptyList { path: "/api/v3/core/brands/", model: "Brand" },
-    EmptyList { path: "/api/v3/core/user_consent/", model: "UserConsent" },
     EmptyList { path: "/api/v3/providers/ldap/", model: "LDAPProvider" },
     EmptyList { path: "/api/v3/providers/saml/", model: "SAMLProvider" },
     EmptyList { path: "/api/v3/outposts/service_connections/all/", model: "ServiceConnection" },
@@ -41,8 +40,6 @@ pub const EMPTY_LISTS: &[EmptyList] = &[
     EmptyList { path: "/api/v3/events/notifications/", model: "Notification" },
     EmptyList { path: "/api/v3/events/rules/", model: "NotificationRule" },
     EmptyList { path: "/api/v3/events/transports/", model: "NotificationTransport" },
-    EmptyList { path: "/api/v3/oauth2/access_tokens/", model: "TokenModel" },
-    EmptyList { path: "/api/v3/oauth2/refresh_tokens/", model: "TokenModel" },
     EmptyList { path: "/api/v3/oauth2/authorization_codes/", model: "ExpiringBaseGrantModel" },
     EmptyList { path: "/api/v3/enterprise/license/", model: "License" },
 ];

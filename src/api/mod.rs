@@ -16,6 +16,7 @@ pub mod flows;
 pub mod health;
 pub mod list;
 mod negotiate;
+pub mod oauth2;
 pub mod open;
 pub mod outposts;
 pub mod path;

@@ -7,4 +7,5 @@ pub mod consents;
 pub mod hints;
 pub mod redeem;
 pub mod refresh;
+pub mod token_list;
 pub mod tokens;

@@ -61,32 +61,53 @@ pub struct About {
 /// # Errors
 /// [`KeysError`].
 pub async fn id_token(app: &App, known: &Known, tokens: &Tokens) -> Result<Option<String>, KeysError> {
-    let (true, Some(url)) = (has(&tokens.scope, OPENID), app.config.issuer_url()) else { return Ok(None) };
     let (part, now) = (known.part()?, app.clock.now());
-    let About { sub, session, proof, nonce, subject } = &tokens.about;
+    let Some(mut claims) = id_claims(app, known, (&tokens.scope, &tokens.about), now)? else { return Ok(None) };
+    // Half of the digest (OpenID Connect Core 1.0, 3.1.3.6).
     let digest = Sha256::digest(tokens.access.expose().as_bytes());
-    let mut claims = json!({
-        "iss": issuer(url, &known.application.slug), "sub": sub, "aud": part.client_id, "azp": part.client_id,
-        "iat": now.seconds(), "exp": now.seconds() + ID_TOKEN_LIVES, "acr": proof.acr, "amr": proof.amr, "sid": session.to_string(),
-        // Half of the digest (OpenID Connect Core 1.0, 3.1.3.6).
-        "at_hash": URL_SAFE_NO_PAD.encode(digest.split_at(16).0),
-    });
-    let Some(object) = claims.as_object_mut() else { return Ok(None) };
-    object.extend(proof.auth_time.map(|at| ("auth_time".to_owned(), at.into())));
-    object.extend(nonce.clone().map(|nonce| ("nonce".to_owned(), nonce.into())));
-    if part.client.claims_in_id_token {
-        let given = claims::of(&tokens.scope, &subject.identity, &known.application.groups_sent);
-        object.extend(given);
-        if serde_json::to_string(object).map_or(true, |text| text.len() > MAX_CLAIMS) {
-            object.remove("groups");
-        }
-    }
+    claims.insert("at_hash".to_owned(), URL_SAFE_NO_PAD.encode(digest.split_at(16).0).into());
     let keys = app.keyring.keys(&app.core).await?;
     let key = keys.signing(part.client.algorithm.into(), now).ok_or(NotSigned)?;
-    let (kid, claims, key) = (key.kid.clone(), claims.to_string(), std::sync::Arc::clone(key));
+    let (kid, claims, key) = (key.kid.clone(), Value::Object(claims).to_string(), std::sync::Arc::clone(key));
     // A signature of RSA takes milliseconds.
     let signed = tokio::task::spawn_blocking(move || jwt::sign(key.key(), &kid, "JWT", &claims)).await;
     Ok(Some(signed.map_err(|error| KeysError::NotMade(error.to_string()))??))
+}
+
+/// What an ID token of that moment says of a session, but for `at_hash`; `None`: the scopes do not ask for one.
+pub(super) fn id_claims(
+    app: &App,
+    known: &Known,
+    (scope, about): (&str, &About),
+    now: Timestamp,
+) -> Result<Option<Map<String, Value>>, StoreError> {
+    let (true, Some(url)) = (has(scope, OPENID), app.config.issuer_url()) else { return Ok(None) };
+    let part = known.part()?;
+    let About { sub, session, proof, nonce, subject } = about;
+    let mut claims = Map::new();
+    let mut put = |name: &str, value: Value| drop(claims.insert(name.to_owned(), value));
+    put("iss", issuer(url, &known.application.slug).into());
+    put("sub", sub.as_str().into());
+    put("aud", part.client_id.as_str().into());
+    put("azp", part.client_id.as_str().into());
+    put("iat", now.seconds().into());
+    put("exp", (now.seconds() + ID_TOKEN_LIVES).into());
+    put("acr", proof.acr.as_str().into());
+    put("amr", json!(proof.amr));
+    put("sid", session.to_string().into());
+    if let Some(at) = proof.auth_time {
+        put("auth_time", at.into());
+    }
+    if let Some(nonce) = nonce {
+        put("nonce", nonce.as_str().into());
+    }
+    if part.client.claims_in_id_token {
+        claims.extend(claims::of(scope, &subject.identity, &known.application.groups_sent));
+        if serde_json::to_string(&claims).map_or(true, |text| text.len() > MAX_CLAIMS) {
+            claims.remove("groups");
+        }
+    }
+    Ok(Some(claims))
 }
 
 /// The end of what lives for some time: never after the session's own.

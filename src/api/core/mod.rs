@@ -7,5 +7,6 @@ pub mod brands;
 pub mod ended_sessions;
 pub mod groups;
 pub mod tokens;
+pub mod user_consent;
 pub mod users;
 pub mod wire;

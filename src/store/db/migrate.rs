@@ -47,6 +47,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0016_oidc"),
         migration!("0017_consents"),
         migration!("0019_client_secrets"),
+        migration!("0020_token_numbers"),
     ];
     ALL
 }

@@ -4,6 +4,7 @@
 pub mod codes;
 pub mod consents;
 pub mod secrets;
+pub mod token_list;
 pub mod tokens;
 
 use crate::store::{Db, StoreError};

@@ -59,7 +59,8 @@ pub struct RefreshRow {
 const REFRESH_COLUMNS: &str =
     "app_session_id, session_id, provider_id, generation, scope, proof, expires_at, rotated_at, successor";
 
-fn proof(json: &str) -> Result<Proof, StoreError> {
+/// What a session had proved, as it is stored.
+pub(super) fn proof(json: &str) -> Result<Proof, StoreError> {
     serde_json::from_str(json).map_err(|_| StoreError::Corrupt("the proof of a token"))
 }
 
@@ -118,8 +119,10 @@ impl FromRow for TokenHolder {
     }
 }
 
-const ACCESS: &str = "access";
-const REFRESH: &str = "refresh";
+/// What an access token is called in `oidc_tokens.kind`.
+pub(super) const ACCESS: &str = "access";
+/// And a refresh token.
+pub(super) const REFRESH: &str = "refresh";
 
 impl Db<'_> {
     /// Adds a token.

@@ -330,7 +330,8 @@ db_test!(wrong_secrets_are_limited_for_an_address_and_a_client_together, |db| as
 async fn post_from(app: &crate::support::TestApp, ip: &str, fields: &[(&str, &str)]) -> u16 {
     let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", crate::support::encode(value))).collect();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = client.post(format!("http://{}/application/o/introspect/", app.address)).header("host", HOME).body(body.join("&"));
+    let request =
+        client.post(format!("http://{}/application/o/introspect/", app.address)).header("host", HOME).body(body.join("&"));
     let request = request.header("content-type", "application/x-www-form-urlencoded").header("x-forwarded-proto", "https");
     request.header("x-forwarded-for", ip).send().await.unwrap().status().as_u16()
 }
