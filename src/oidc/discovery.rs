@@ -49,7 +49,7 @@ fn document(url: &PublicUrl, application: &Application, client: &Client) -> Valu
     let grants: &[&str] = if client.refresh { &["authorization_code", "refresh_token"] } else { &["authorization_code"] };
     let algorithms: Vec<&str> =
         if client.algorithm.as_str() == "RS256" { vec!["RS256"] } else { vec![client.algorithm.as_str(), "RS256"] };
-    let claims: Vec<&str> = OWN_CLAIMS.into_iter().chain(claims::names(&client.scopes)).collect();
+    let claims: Vec<&str> = OWN_CLAIMS.into_iter().chain(claims::names(&client.scopes, &client.claims)).collect();
     let mut document = Map::new();
     let mut put = |name: &str, value: Value| drop(document.insert(name.to_owned(), value));
     put("issuer", issuer.as_str().into());

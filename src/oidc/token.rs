@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::actions::app::App;
 use crate::actions::oidc::redeem::{Brought, redeem};
 use crate::actions::oidc::refresh::{Refreshed, refresh};
-use crate::actions::oidc::tokens::{Tokens, id_token};
+use crate::actions::oidc::tokens::{Tokens, access_token, id_token};
 use crate::domain::PlainSecret;
 use crate::oidc::answer::{Wrong, json, not_allowed};
 use crate::oidc::call::{Call, cors, preflight};
@@ -23,8 +23,9 @@ pub async fn answer(State(app): State<App>, request: Request) -> Response {
     let answered = async {
         let call = Call::read(&app, &parts, body).await?;
         let tokens = given(&app, &call).await?;
-        let id_token = id_token(&app, &call.known, &tokens).await?;
-        Ok::<_, Wrong>((call.known, json(&body_of(&tokens, id_token))))
+        let access = access_token(&app, &call.known, &tokens).await?;
+        let id_token = id_token(&app, &call.known, &tokens, &access).await?;
+        Ok::<_, Wrong>((call.known, json(&body_of(&tokens, &access, id_token))))
     };
     let (known, response) = match answered.await {
         Ok((known, response)) => (Some(known), response),
@@ -60,9 +61,9 @@ async fn by_code(app: &App, call: &Call) -> Result<Tokens, Wrong> {
     redeem(app, &call.known, brought, &call.actor).await?.ok_or(Wrong::Grant)
 }
 
-fn body_of(tokens: &Tokens, id_token: Option<String>) -> Value {
+fn body_of(tokens: &Tokens, access: &PlainSecret, id_token: Option<String>) -> Value {
     let mut body = Map::new();
-    body.insert("access_token".to_owned(), tokens.access.expose().into());
+    body.insert("access_token".to_owned(), access.expose().into());
     body.insert("token_type".to_owned(), "Bearer".into());
     body.insert("expires_in".to_owned(), tokens.expires_in.into());
     body.insert("scope".to_owned(), tokens.scope.as_str().into());

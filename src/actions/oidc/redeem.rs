@@ -7,13 +7,13 @@ use crate::actions::oidc::clients::Known;
 use crate::actions::oidc::tokens::{About, Tokens, until};
 use crate::actions::sign_in::factors;
 use crate::domain::application::Application;
-use crate::domain::application::client::{Client, Offline};
+use crate::domain::application::client::{AccessToken, Client, Offline};
 use crate::domain::application::decide::{Ask, Decision, Door, Missing, decide};
 use crate::domain::application::session::AppEndReason;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::oidc::claims::{OFFLINE, has};
-use crate::domain::oidc::grant::{Proof, RefreshText};
+use crate::domain::oidc::grant::{Proof, RefreshText, jwt_hash};
 use crate::domain::{HashedSecret, PlainSecret, Timestamp};
 use crate::store::applications::app_sessions::{Begun, Opened};
 use crate::store::applications::people::Subject;
@@ -157,7 +157,7 @@ impl Place<'_> {
     }
 }
 
-/// Adds an access token; gives it, and for how many seconds it is good.
+/// Adds an access token; gives it, or the `jti` of one that is a JWT, and for how many seconds it is good.
 pub(super) async fn add_access(
     db: &Db<'_>,
     place: Place<'_>,
@@ -167,7 +167,11 @@ pub(super) async fn add_access(
 ) -> Result<(PlainSecret, u64), StoreError> {
     let access = PlainSecret::generate().map_err(no_randomness)?;
     let expires_at = until(now, client.access_lifetime, place.session);
-    db.insert_token_of_app(&place.token(access.hash(), None, what, (now, expires_at))).await?;
+    let hash = match client.access_token {
+        AccessToken::Opaque => access.hash(),
+        AccessToken::Jwt => jwt_hash(access.expose()),
+    };
+    db.insert_token_of_app(&place.token(hash, None, what, (now, expires_at))).await?;
     Ok((access, expires_at.since(now).as_secs()))
 }
 

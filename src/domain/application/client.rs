@@ -8,6 +8,7 @@ use crate::domain::application::guard::words;
 use crate::domain::application::rule::{ApplicationRule, MAX_PARTS};
 use crate::domain::application::values::Identity;
 use crate::domain::oidc::claims::{PROXY, SCOPES};
+use crate::domain::oidc::own_claim::OwnClaim;
 use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::signing::Algorithm;
 
@@ -17,6 +18,8 @@ pub const ID_LENGTH: usize = 40;
 pub const MAX_CODE_LIFETIME: u64 = 600;
 /// The longest life of an access token, in seconds.
 pub const MAX_ACCESS_LIFETIME: u64 = 24 * 3600;
+/// The same of one that is a JWT.
+pub const MAX_JWT_LIFETIME: u64 = 3600;
 /// The longest life of a refresh token, in seconds.
 pub const MAX_REFRESH_LIFETIME: u64 = 366 * 24 * 3600;
 /// The fewest characters of a secret that was chosen.
@@ -73,6 +76,16 @@ words! {
     }
 }
 words! {
+    /// What an access token is.
+    AccessToken {
+        /// A secret: apps ask Rollcall what it is worth, and it is worth nothing from the end of its session on.
+        #[default]
+        Opaque = "opaque",
+        /// A JWT (RFC 9068): apps can check it by themselves, and then learn of an end when its time is over.
+        Jwt = "jwt",
+    }
+}
+words! {
     /// What the scope `offline_access` gives.
     Offline {
         /// A refresh token that ends with the session.
@@ -102,6 +115,9 @@ pub struct Client {
     pub scopes: Vec<String>,
     /// The algorithm of its ID tokens.
     pub algorithm: TokenAlgorithm,
+    /// What an access token is. It is stored only where it is a JWT: nodes before it do not know it.
+    #[serde(skip_serializing_if = "is_opaque")]
+    pub access_token: AccessToken,
     /// How long a code can be redeemed, in seconds.
     pub code_lifetime: u64,
     /// How long an access token is good, in seconds.
@@ -110,6 +126,9 @@ pub struct Client {
     pub refresh_lifetime: u64,
     /// Whether ID tokens have the claims of the scopes, too.
     pub claims_in_id_token: bool,
+    /// Claims of its own. They are stored only where there are some: nodes before them do not know them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<OwnClaim>,
     /// Who its tokens take a user for.
     pub sub: SubMode,
     /// Whether a user is asked first.
@@ -118,6 +137,10 @@ pub struct Client {
     pub offline: Offline,
     /// Whether a refresh is no use of the session.
     pub background: bool,
+    /// Whether the app signs in through a popup: the pages on the way leave the window that opened it in reach. It is stored
+    /// only where it is on: nodes before it do not know it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub popup: bool,
     /// Origins whose scripts may call the token endpoint, in addition to those of the redirect addresses.
     pub allowed_origins: Vec<String>,
 }
@@ -133,14 +156,17 @@ impl Default for Client {
             // What is noted about a user is for apps that ask for it by name, and whose administrator said so.
             scopes: SCOPES.iter().map(|scope| scope.name).filter(|name| *name != PROXY).map(str::to_owned).collect(),
             algorithm: TokenAlgorithm::Rs256,
+            access_token: AccessToken::Opaque,
             code_lifetime: 60,
             access_lifetime: 300,
             refresh_lifetime: 30 * 24 * 3600,
             claims_in_id_token: true,
+            claims: Vec::new(),
             sub: SubMode::HashedUserId,
             consent: ConsentMode::Implicit,
             offline: Offline::WithSession,
             background: false,
+            popup: false,
             allowed_origins: Vec::new(),
         }
     }
@@ -153,6 +179,11 @@ impl From<TokenAlgorithm> for Algorithm {
             TokenAlgorithm::Es256 => Self::Es256,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_opaque(kind: &AccessToken) -> bool {
+    *kind == AccessToken::Opaque
 }
 
 impl Client {
@@ -170,6 +201,9 @@ impl Client {
         if let Some(unknown) = self.scopes.iter().find(|scope| SCOPES.iter().all(|known| known.name != **scope)) {
             return Err(ApplicationRule::Scope(unknown.clone()));
         }
+        if self.claims.len() > MAX_PARTS {
+            return Err(ApplicationRule::ManyClaims);
+        }
         self.scopes.dedup();
         let lifetimes = [
             (self.code_lifetime, MAX_CODE_LIFETIME),
@@ -178,6 +212,9 @@ impl Client {
         ];
         if lifetimes.into_iter().any(|(given, most)| given == 0 || given > most) {
             return Err(ApplicationRule::TokenLifetime);
+        }
+        if self.access_token == AccessToken::Jwt && self.access_lifetime > MAX_JWT_LIFETIME {
+            return Err(ApplicationRule::JwtLifetime);
         }
         let is_origin = |origin: &String| RedirectUri::parse(origin, plain).is_ok_and(|uri| uri.origin() == Some(origin));
         if let Some(other) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {

@@ -68,9 +68,22 @@ pub enum ApplicationRule {
     /// A scope that there is not.
     #[error("there is no scope {0:?}")]
     Scope(String),
+    /// What is no claim of a client's own.
+    #[error(
+        "{0:?} is not a claim such as department=profile:attributes.department: a name that is none of the protocols', a scope and a source"
+    )]
+    Claim(String),
+    /// Too many claims.
+    #[error("a client has at most {MAX_PARTS} claims of its own")]
+    ManyClaims,
     /// A lifetime that is none, or too long.
     #[error("a code lives for up to 10 minutes, an access token for up to a day, a refresh token for up to a year")]
     TokenLifetime,
+    /// A JWT that apps would accept for too long after the end of its session.
+    #[error(
+        "an access token that is a JWT lives for up to an hour: an app that checks it by itself does not learn of an end before"
+    )]
+    JwtLifetime,
     /// What is no origin.
     #[error("{0:?} is not an origin such as https://app.example.com")]
     Origin(String),

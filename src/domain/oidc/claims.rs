@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::application::values::{GroupsSent, Identity};
+use crate::domain::oidc::own_claim::OwnClaim;
 
 /// The scope without which a request is plain OAuth.
 pub const OPENID: &str = "openid";
@@ -56,19 +57,25 @@ pub fn has(scopes: &str, name: &str) -> bool {
     scopes.split(' ').any(|scope| scope == name)
 }
 
-/// The names of the claims that these scopes can give.
+/// The names of the claims that these scopes can give, with a client's own.
 #[must_use]
-pub fn names(scopes: &[String]) -> Vec<&'static str> {
+pub fn names<'a>(scopes: &[String], own: &'a [OwnClaim]) -> Vec<&'a str> {
+    let has = |name: &str| scopes.iter().any(|scope| scope == name);
+    let built_in = SCOPES.iter().filter(|scope| has(scope.name)).flat_map(|scope| scope.claims.iter().copied());
+    let own = own.iter().filter(|claim| has(&claim.scope)).map(|claim| claim.name.as_str());
     let mut names: Vec<&str> = Vec::new();
-    for scope in SCOPES.iter().filter(|scope| scopes.iter().any(|own| own == scope.name)) {
-        names.extend(scope.claims.iter().filter(|claim| !names.contains(claim)).copied().collect::<Vec<_>>());
+    for name in built_in.chain(own) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
     names
 }
 
-/// The claims that these scopes give of a user; what is not known is left out.
+/// The claims that these scopes give of a user, with a client's own, which come before others of their name; what is not
+/// known is left out.
 #[must_use]
-pub fn of(scopes: &str, user: &Identity, groups: &GroupsSent) -> Map<String, Value> {
+pub fn of(scopes: &str, user: &Identity, groups: &GroupsSent, own: &[OwnClaim]) -> Map<String, Value> {
     let mut claims = Map::new();
     for name in SCOPES.iter().filter(|scope| has(scopes, scope.name)).flat_map(|scope| scope.claims) {
         let known = |text: &str| Some(text).filter(|text| !text.is_empty()).map(Value::from);
@@ -83,6 +90,9 @@ pub fn of(scopes: &str, user: &Identity, groups: &GroupsSent) -> Map<String, Val
             _ => Some(json!([])),
         };
         claims.extend(value.map(|value| ((*name).to_owned(), value)));
+    }
+    for claim in own.iter().filter(|claim| has(scopes, &claim.scope)) {
+        claims.extend(claim.value(user, groups).map(|value| (claim.name.clone(), value)));
     }
     claims
 }
@@ -114,15 +124,20 @@ mod tests {
             ..Identity::default()
         };
         let some = GroupsSent::Only(vec!["staff".into()]);
-        let claims = of("openid profile email", &user, &some);
+        let claims = of("openid profile email", &user, &some, &[]);
         assert_eq!(
             Value::Object(claims),
             json!({"name": "Alice A", "given_name": "Alice A", "preferred_username": "alice", "nickname": "alice",
                 "groups": ["staff"], "updated_at": 1_800_000_000})
         );
-        assert_eq!(of("openid", &user, &some), Map::new());
-        let proxy = of("openid ak_proxy", &user, &some);
+        assert_eq!(of("openid", &user, &some, &[]), Map::new());
+        let own = ["roles=entitlements:text:editor", "name=openid:username"].map(|text| OwnClaim::parse(text).unwrap());
+        let filled = of("openid entitlements", &user, &some, &own);
+        assert_eq!(Value::Object(filled), json!({"entitlements": [], "roles": "editor", "name": "alice"}));
+        let few = of("openid", &user, &some, &own);
+        assert_eq!(Value::Object(few), json!({"name": "alice"}), "each by its scope");
+        let proxy = of("openid ak_proxy", &user, &some, &[]);
         assert_eq!(proxy["ak_proxy"], json!({"user_attributes": {}, "is_superuser": false}));
-        assert_eq!(names(&all()).iter().filter(|name| **name == "groups").count(), 1);
+        assert_eq!(names(&all(), &[]).iter().filter(|name| **name == "groups").count(), 1);
     }
 }

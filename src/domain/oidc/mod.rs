@@ -4,5 +4,6 @@ pub mod challenge;
 pub mod claims;
 pub mod consent;
 pub mod grant;
+pub mod own_claim;
 pub mod redirect;
 pub mod request;

@@ -10,6 +10,7 @@ mod imports;
 mod keys;
 mod providers;
 mod requests;
+mod security;
 mod token_api;
 
 use serde_json::Value;

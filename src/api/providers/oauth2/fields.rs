@@ -16,7 +16,7 @@ use crate::api::providers::oauth2::wire::{ACCESS_VALIDITY, CODE, CODE_VALIDITY, 
 use crate::api::providers::wire::authorization_flow;
 use crate::domain::PlainSecret;
 use crate::domain::application::client::{
-    Client, ConsentMode, MAX_ACCESS_LIFETIME, MAX_CODE_LIFETIME, MAX_REFRESH_LIFETIME, Pkce, SubMode,
+    AccessToken, Client, ConsentMode, MAX_ACCESS_LIFETIME, MAX_CODE_LIFETIME, MAX_REFRESH_LIFETIME, Pkce, SubMode,
 };
 use crate::domain::application::{ClientPart, MAX_NAME_LENGTH};
 use crate::domain::oidc::redirect::RedirectUri;
@@ -39,8 +39,8 @@ const NO_GRANTS: [&str; 6] = [
 pub fn read(mut body: Body, before: Option<&ClientPart>, plain: &[String]) -> Result<ClientChange, ApiError> {
     let name = body.field("name").required().text(MAX_NAME_LENGTH);
     let mut kept = before.map(|before| before.kept.clone()).unwrap_or_default();
-    // Automation that was made for authentik sends no challenge.
-    let new = || Client { pkce: Pkce::Optional, ..Client::default() };
+    // Automation that was made for authentik says nothing of challenges and popups, and its apps may need both.
+    let new = || Client { pkce: Pkce::Optional, popup: true, ..Client::default() };
     let mut client = before.map_or_else(new, |before| before.client.clone());
     read_flows(&mut body, &mut client, &mut kept, before);
     read_kind(&mut body, &mut client);
@@ -95,6 +95,7 @@ fn read_kind(body: &mut Body, client: &mut Client) {
             Some(Some(sub)) => sub,
             None => client.sub,
         };
+    client.access_token = body.field("rollcall_access_token").choice(AccessToken::parse).unwrap_or(client.access_token);
     let include = body.field("include_claims_in_id_token").boolean();
     client.claims_in_id_token = include.unwrap_or(client.claims_in_id_token);
     let Some(grants) =

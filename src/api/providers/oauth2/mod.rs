@@ -175,7 +175,7 @@ fn field_of(rule: &ApplicationRule) -> &'static str {
         ApplicationRule::Secret | ApplicationRule::SecretTaken => "client_secret",
         ApplicationRule::RedirectUris | ApplicationRule::Redirect(_) => "redirect_uris",
         ApplicationRule::Scope(_) => "property_mappings",
-        ApplicationRule::TokenLifetime => "access_token_validity",
+        ApplicationRule::TokenLifetime | ApplicationRule::JwtLifetime => "access_token_validity",
         _ => NON_FIELD_ERRORS,
     }
 }

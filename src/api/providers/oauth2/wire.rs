@@ -90,6 +90,8 @@ pub struct OAuth2Provider {
     jwt_federation_sources: [String; 0],
     /// Always empty.
     jwt_federation_providers: [i64; 0],
+    /// `opaque`, or `jwt`, which apps can check by themselves and then learn of an end when its time is over. Ours.
+    rollcall_access_token: &'static str,
 }
 
 /// What was kept as a text for a number of seconds, while it still means that; else the seconds in authentik's form.
@@ -133,6 +135,7 @@ impl OAuth2Provider {
             issuer_mode: "per_provider",
             jwt_federation_sources: [],
             jwt_federation_providers: [],
+            rollcall_access_token: client.access_token.as_str(),
         }
     }
 }
@@ -260,6 +263,9 @@ macro_rules! requests {
             /// Must be empty.
             #[schema(nullable = false)]
             jwt_federation_providers: Option<Vec<i64>>,
+            /// `opaque` or `jwt`. Ours.
+            #[schema(nullable = false)]
+            rollcall_access_token: Option<String>,
         }
     )+};
 }
