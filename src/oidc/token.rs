@@ -5,10 +5,12 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 
 use crate::actions::app::App;
+use crate::actions::oidc::device::{Polled, poll};
 use crate::actions::oidc::redeem::{Brought, redeem};
 use crate::actions::oidc::refresh::{Refreshed, refresh};
 use crate::actions::oidc::tokens::{Tokens, access_token, id_token};
 use crate::domain::PlainSecret;
+use crate::domain::oidc::device::GRANT;
 use crate::oidc::answer::{Wrong, json, not_allowed};
 use crate::oidc::call::{Call, cors, preflight};
 
@@ -47,6 +49,18 @@ async fn given(app: &App, call: &Call) -> Result<Tokens, Wrong> {
             }
         }
         "refresh_token" => Err(Wrong::UnauthorizedClient),
+        GRANT if call.known.settings()?.device => {
+            let code = form.must("device_code", "device_code is missing")?;
+            match poll(app, &call.known, code, &call.actor).await? {
+                Polled::Given(tokens) => Ok(*tokens),
+                Polled::Pending => Err(Wrong::Pending),
+                Polled::Early => Err(Wrong::SlowDown),
+                Polled::Expired => Err(Wrong::Expired),
+                Polled::Declined => Err(Wrong::Declined),
+                Polled::Nothing => Err(Wrong::Grant),
+            }
+        }
+        GRANT => Err(Wrong::UnauthorizedClient),
         _ => Err(Wrong::GrantType),
     }
 }

@@ -4,6 +4,7 @@
 pub mod authorize;
 pub mod clients;
 pub mod consents;
+pub mod device;
 pub mod hints;
 pub mod redeem;
 pub mod refresh;

@@ -261,6 +261,7 @@ pub async fn sweep(app: &App, by: By<'_>) -> Result<(), ActionError> {
     let swept = app.store.write(move |db| {
         Box::pin(async move {
             db.delete_expired_codes(now).await?;
+            db.delete_expired_device_codes(now).await?;
             db.delete_expired_tokens_of_apps(now).await.map(drop)
         })
     });

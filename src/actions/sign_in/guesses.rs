@@ -32,6 +32,8 @@ pub enum Guess<'a> {
     AppPassword,
     /// The secret of the client with this `client_id`, if there is one.
     ClientSecret(&'a str),
+    /// The code of a device, typed in this session.
+    DeviceCode(SessionId),
 }
 
 impl Guess<'_> {
@@ -46,6 +48,7 @@ impl Guess<'_> {
             Self::AppPassword => "app password".to_owned(),
             // Callers make up as many names of clients as they like, and each limit is a row.
             Self::ClientSecret(id) => format!("client {}", first_byte(id)),
+            Self::DeviceCode(session) => format!("device {session}"),
         }
     }
 }
@@ -269,6 +272,12 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
         // Of an address and a client together: apps of one machine do not limit each other, nor people there.
         let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
         vec![limit(GuessLimit::Address, rates.address_limit, format!("{network} {subject}"))]
+    } else if let Guess::DeviceCode(_) = guess {
+        let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
+        vec![
+            limit(GuessLimit::Account, rates.account_limit, subject),
+            limit(GuessLimit::Address, rates.address_limit, format!("{network} device")),
+        ]
     } else {
         let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
         let (of_all, part) = rates.instance_limit.map(|rate| part_of(rate, &network)).unzip();

@@ -73,6 +73,9 @@ pub(in crate::cli) struct ClientArgs {
     /// Whether a refresh is no use of the session
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     background: Option<bool>,
+    /// Whether devices without a browser sign in by a code that people type at /device
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    device: Option<bool>,
     /// Whether it signs in through a popup window, which stays in reach of the page that opened it
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     popup: Option<bool>,
@@ -102,7 +105,7 @@ impl ClientArgs {
     fn is_empty(&self) -> bool {
         let lists = [&self.redirect_uris, &self.post_logout_uris, &self.scopes, &self.allowed_origins, &self.claims];
         let texts = [&self.client_id, &self.pkce, &self.algorithm, &self.sub, &self.offline, &self.consent, &self.access_token];
-        let flags = [self.public, self.refresh, self.claims_in_id_token, self.background, self.popup];
+        let flags = [self.public, self.refresh, self.claims_in_id_token, self.background, self.popup, self.device];
         let lifetimes = [self.code_lifetime, self.access_lifetime, self.refresh_lifetime];
         lists.iter().all(|list| list.is_empty())
             && texts.iter().all(|text| text.is_none())
@@ -141,6 +144,7 @@ impl ClientArgs {
         client.claims_in_id_token = self.claims_in_id_token.unwrap_or(client.claims_in_id_token);
         client.background = self.background.unwrap_or(client.background);
         client.popup = self.popup.unwrap_or(client.popup);
+        client.device = self.device.unwrap_or(client.device);
         client.pkce = self.pkce.as_deref().and_then(Pkce::parse).unwrap_or(client.pkce);
         client.algorithm = self.algorithm.as_deref().and_then(TokenAlgorithm::parse).unwrap_or(client.algorithm);
         client.access_token = self.access_token.as_deref().and_then(AccessToken::parse).unwrap_or(client.access_token);

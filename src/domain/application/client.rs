@@ -137,6 +137,10 @@ pub struct Client {
     pub offline: Offline,
     /// Whether a refresh is no use of the session.
     pub background: bool,
+    /// Whether devices without a browser sign in by it (RFC 8628). It is stored only where it is on: nodes before it do not know
+    /// it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub device: bool,
     /// Whether the app signs in through a popup: the pages on the way leave the window that opened it in reach. It is stored
     /// only where it is on: nodes before it do not know it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -166,6 +170,7 @@ impl Default for Client {
             consent: ConsentMode::Implicit,
             offline: Offline::WithSession,
             background: false,
+            device: false,
             popup: false,
             allowed_origins: Vec::new(),
         }

@@ -3,6 +3,7 @@
 pub mod challenge;
 pub mod claims;
 pub mod consent;
+pub mod device;
 pub mod grant;
 pub mod own_claim;
 pub mod redirect;

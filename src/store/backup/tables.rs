@@ -52,7 +52,7 @@ pub const SAVED: &[&str] = &[
     "events",
 ];
 
-/// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress, tickets, probes of
+/// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress and of devices, tickets, probes of
 /// proxies), the change logs, which only running processes read, the migrations, which the head of a backup names, and
 /// ends at a watched authentik that are under way: a restored one would end sessions that nobody thinks of any more.
 pub const LEFT_OUT: &[&str] = &[
@@ -64,6 +64,7 @@ pub const LEFT_OUT: &[&str] = &[
     "pending_sign_ins",
     "tickets",
     "proxy_probes",
+    "device_codes",
     "asked_ends",
     "source_jobs",
 ];

@@ -48,6 +48,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0017_consents"),
         migration!("0019_client_secrets"),
         migration!("0020_token_numbers"),
+        migration!("0021_device_codes"),
     ];
     ALL
 }

@@ -3,6 +3,7 @@
 
 pub mod codes;
 pub mod consents;
+pub mod device_codes;
 pub mod secrets;
 pub mod token_list;
 pub mod tokens;

@@ -104,6 +104,7 @@ pub(in crate::ui) struct ClientForm {
     offline: String,
     background: Option<String>,
     popup: Option<String>,
+    device: Option<String>,
     code_lifetime: String,
     access_lifetime: String,
     refresh_lifetime: String,
@@ -134,6 +135,7 @@ impl ClientForm {
             offline: client.offline.as_str().to_owned(),
             background: yes(client.background),
             popup: yes(client.popup),
+            device: yes(client.device),
             code_lifetime: time(client.code_lifetime),
             access_lifetime: time(client.access_lifetime),
             refresh_lifetime: time(client.refresh_lifetime),
@@ -174,6 +176,7 @@ impl ClientForm {
             offline: Offline::parse(&self.offline).ok_or_else(|| word("offline", &self.offline))?,
             background: self.background.is_some(),
             popup: self.popup.is_some(),
+            device: self.device.is_some(),
             allowed_origins: lines(&self.allowed_origins).map(str::to_owned).collect(),
         })
     }

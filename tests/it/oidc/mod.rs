@@ -4,6 +4,7 @@ mod acceptance;
 mod app;
 mod apps;
 mod consent;
+mod devices;
 mod flow;
 mod identity;
 mod imports;

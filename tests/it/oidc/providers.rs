@@ -208,6 +208,7 @@ db_test!(a_client_that_would_mean_something_else_is_refused, |db| async move {
         (json!({"client_type": "x"}), "client_type"),
         (json!({"grant_types": ["authorization_code", "implicit"]}), "grant_types"),
         (json!({"grant_types": ["authorization_code", "client_credentials"]}), "grant_types"),
+        (json!({"grant_types": ["authorization_code", "password"]}), "grant_types"),
         (json!({"grant_types": ["refresh_token"]}), "grant_types"),
         (json!({"grant_types": []}), "grant_types"),
         (json!({"grant_types": ["x"]}), "grant_types"),

@@ -19,17 +19,12 @@ use crate::domain::application::client::{
     AccessToken, Client, ConsentMode, MAX_ACCESS_LIFETIME, MAX_CODE_LIFETIME, MAX_REFRESH_LIFETIME, Pkce, SubMode,
 };
 use crate::domain::application::{ClientPart, MAX_NAME_LENGTH};
+use crate::domain::oidc::device::GRANT;
 use crate::domain::oidc::redirect::RedirectUri;
 
 /// Grant types that authentik has and Rollcall has not.
-const NO_GRANTS: [&str; 6] = [
-    "implicit",
-    "hybrid",
-    "client_credentials",
-    "password",
-    "urn:ietf:params:oauth:grant-type:device_code",
-    "urn:ietf:params:oauth:grant-type:token-exchange",
-];
+const NO_GRANTS: [&str; 5] =
+    ["implicit", "hybrid", "client_credentials", "password", "urn:ietf:params:oauth:grant-type:token-exchange"];
 
 /// Reads the fields of a client. With `before`, these are changes of that one. `plain` are hosts whose redirect addresses
 /// may be `http`.
@@ -103,7 +98,7 @@ fn read_kind(body: &mut Body, client: &mut Client) {
     else {
         return;
     };
-    if let Some(other) = grants.iter().find(|grant| *grant != CODE && *grant != REFRESH) {
+    if let Some(other) = grants.iter().find(|grant| ![CODE, REFRESH, GRANT].contains(&grant.as_str())) {
         let text = if NO_GRANTS.contains(&other.as_str()) {
             format!("Rollcall has no grant type {other}: use {CODE} and {REFRESH}.")
         } else {
@@ -114,6 +109,7 @@ fn read_kind(body: &mut Body, client: &mut Client) {
         body.wrong("grant_types", format!("A client always has {CODE}."));
     }
     client.refresh = grants.iter().any(|grant| grant == REFRESH);
+    client.device = grants.iter().any(|grant| grant == GRANT);
 }
 
 /// One address, and whether it is for after a sign-out.

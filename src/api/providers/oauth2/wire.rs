@@ -13,6 +13,7 @@ use crate::api::providers::wire::{Provider, text, uuid};
 use crate::config::PublicUrl;
 use crate::domain::application::client::Client;
 use crate::domain::application::{Application, ClientPart};
+use crate::domain::oidc::device::GRANT;
 use crate::domain::oidc::redirect::RedirectUri;
 
 /// The grant types that clients have.
@@ -49,7 +50,7 @@ pub struct OAuth2Provider {
     provider: Provider,
     /// `confidential`, or `public` for an app that keeps no secret.
     client_type: &'static str,
-    /// `authorization_code`, and `refresh_token` if it gets refresh tokens.
+    /// `authorization_code`, `refresh_token` if it gets refresh tokens, and the grant type of devices if they sign in by it.
     grant_types: Vec<&'static str>,
     /// What names it to Rollcall.
     #[schema(max_length = 255)]
@@ -118,7 +119,11 @@ impl OAuth2Provider {
         Self {
             provider: Provider::of_client(part, application),
             client_type: if client.is_public { "public" } else { "confidential" },
-            grant_types: [CODE].into_iter().chain(client.refresh.then_some(REFRESH)).collect(),
+            grant_types: [CODE]
+                .into_iter()
+                .chain(client.refresh.then_some(REFRESH))
+                .chain(client.device.then_some(GRANT))
+                .collect(),
             client_id: part.client_id.clone(),
             client_secret: secret.unwrap_or_default().to_owned(),
             access_code_validity: validity(kept, CODE_VALIDITY, client.code_lifetime),
@@ -215,7 +220,7 @@ macro_rules! requests {
             /// `confidential` or `public`.
             #[schema(nullable = false)]
             client_type: Option<String>,
-            /// `authorization_code`, always, and `refresh_token`.
+            /// `authorization_code`, always, `refresh_token`, and `urn:ietf:params:oauth:grant-type:device_code`.
             #[schema(nullable = false)]
             grant_types: Option<Vec<String>>,
             /// What names it; drawn if it is not given.
