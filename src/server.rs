@@ -58,7 +58,7 @@ async fn answer(app: &App, routes: Router, mut request: Request, next: Next) -> 
     DefaultBodyLimit::max(http::MAX_BODY).apply(&mut request);
     let (request, keeps_opener) = match ui::popup::look(app, request).await {
         Ok(looked) => looked,
-        Err(refused) => return refused,
+        Err(status) => return status.into_response(),
     };
     let (request, asked) = ui::error::page_asked(request);
     let mut response = http::caught(next.run(request), internal).await;

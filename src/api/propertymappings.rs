@@ -31,7 +31,7 @@ struct Built {
 }
 
 /// Rollcall's scopes. The primary keys are the same everywhere and for ever.
-const BUILT: [Built; 7] = [
+static BUILT: [Built; 7] = [
     Built {
         scope: "openid",
         pk: uuid!("6f6c6c63-616c-4c00-8000-00006f706964"),

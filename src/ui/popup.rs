@@ -4,7 +4,7 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::actions::app::App;
 use crate::http::MAX_BODY;
@@ -33,14 +33,14 @@ fn client(query: &Query) -> Option<String> {
 ///
 /// # Errors
 /// 413 for a form that is too long.
-pub async fn look(app: &App, request: Request) -> Result<(Request, bool), Response> {
+pub async fn look(app: &App, request: Request) -> Result<(Request, bool), StatusCode> {
     if !is_on_the_way(request.uri().path()) {
         return Ok((request, false));
     }
     let (parts, body) = request.into_parts();
     let mut wanted = client(&Query::parse(parts.uri.query().unwrap_or_default()));
     let body = if parts.method == Method::POST && wanted.is_none() {
-        let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
+        let bytes = to_bytes(body, MAX_BODY).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
         wanted = std::str::from_utf8(&bytes).ok().and_then(|form| client(&Query::parse(form)));
         Body::from(bytes)
     } else {

@@ -10,10 +10,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rollcall::actions::ActionError;
+use rollcall::actions::applications::client_parts::{self, ClientChange};
 use rollcall::actions::applications::clients as client_secrets;
 use rollcall::actions::applications::guards::{self, GuardChange};
 use rollcall::actions::applications::test::Question;
-use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords, rules};
+use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords, rules, secrets};
 use rollcall::actions::backup::{self, BackupError};
 use rollcall::actions::by::By;
 use rollcall::actions::guard::{probes, tickets};
@@ -45,6 +46,8 @@ use rollcall::domain::source::Origin;
 use rollcall::domain::user::TokenIntent;
 use rollcall::domain::{Methods, Permission, PlainSecret, SessionId};
 use rollcall::store::applications::app_sessions::AppSessionFilter;
+use rollcall::store::oidc::consents::ConsentFilter;
+use rollcall::store::oidc::token_list::TokenFilter;
 use rollcall::store::people::policies::PolicyOwner;
 use rollcall::store::people::users::{NewUser, Rights, UserRow};
 
@@ -195,6 +198,11 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("applications/guards.rs add", guards::add(server, by, GuardChange::default()));
     call!("applications/guards.rs change", guards::change(server, by, 1, GuardChange::default()));
     call!("applications/guards.rs remove", guards::remove(server, by, 1));
+    call!("applications/client_parts.rs add", client_parts::add(server, by, ClientChange::default()));
+    call!("applications/client_parts.rs change", client_parts::change(server, by, 1, ClientChange::default()));
+    call!("applications/client_parts.rs remove", client_parts::remove(server, by, 1));
+    let readable = secrets::readable(server, by).await;
+    calls.insert("applications/secrets.rs readable", readable.is_ok_and(|secrets| secrets.is_empty()));
     let owner_and_name = (alice.id, alice.username.as_str());
     let app_password = TokenRequest { intent: TokenIntent::AppPassword, ..request() };
     call!("applications/passwords.rs offered", passwords::offered(server, by, alice.id));
@@ -316,6 +324,13 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("sign_in/factors.rs remove_all", factors::remove_all(server, by, alice.id));
     call!("sign_in/guesses.rs sweep", guesses::sweep(server, by));
     call!("oidc/consents.rs withdraw", oidc::consents::withdraw(server, by, alice.id, "wiki"));
+    let consents = oidc::consents::list(server, by, ConsentFilter::default(), 0, 1).await;
+    calls.insert("oidc/consents.rs list", consents.is_ok_and(|(count, rows)| count == 0 && rows.is_empty()));
+    let listed = oidc::token_list::list(server, by, TokenFilter::default(), 0, 1).await;
+    calls.insert("oidc/token_list.rs list", listed.is_ok_and(|tokens| tokens.is_empty()));
+    let count = oidc::token_list::count(server, by, TokenFilter::default()).await;
+    calls.insert("oidc/token_list.rs count", count.is_ok_and(|count| count == 0));
+    call!("oidc/token_list.rs remove", oidc::token_list::remove(server, by, true, 1));
     call!("oidc/tokens.rs sweep", oidc::tokens::sweep(server, by));
     call!("signing/rotate.rs list", rotate::list(server, by));
     call!("signing/rotate.rs keep", rotate::keep(server, by));

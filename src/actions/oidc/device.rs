@@ -247,7 +247,7 @@ async fn begin(app: &App, known: &Known, code: DeviceCode, actor: &Actor) -> Res
         Some(tokens) => Ok(Polled::Given(Box::new(tokens))),
         None => {
             // The user may not open it any more: the session that was begun for it has no use.
-            sign_out(app, &started.key, &actor).await.map_err(StoreError::from)?;
+            sign_out(app, &started.key, &actor).await?;
             Ok(Polled::Declined)
         }
     }

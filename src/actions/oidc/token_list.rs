@@ -46,11 +46,13 @@ pub async fn list(app: &App, by: By<'_>, filter: TokenFilter, skip: i64, limit: 
     let mut shown = Vec::with_capacity(tokens.len());
     for token in tokens {
         let Some(application) = applications.by_id(token.application_id).filter(|one| one.client.is_some()) else { continue };
-        if !subjects.contains_key(&token.user_id) {
-            let Some(subject) = app.store.read().find_subject(token.user_id).await? else { continue };
-            subjects.insert(token.user_id, subject);
-        }
-        let Some(subject) = subjects.get(&token.user_id).cloned() else { continue };
+        let subject = match subjects.get(&token.user_id) {
+            Some(subject) => subject.clone(),
+            None => match app.store.read().find_subject(token.user_id).await? {
+                Some(subject) => subjects.entry(token.user_id).or_insert(subject).clone(),
+                None => continue,
+            },
+        };
         let known = Known { application: Arc::clone(application) };
         let about = About { sub: token.sub.clone(), session: token.session, proof: token.proof.clone(), nonce: None, subject };
         let claims = id_claims(app, &known, (&token.scope, &about), token.created_at)?.unwrap_or_default();
