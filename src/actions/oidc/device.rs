@@ -247,7 +247,9 @@ async fn begin(app: &App, known: &Known, code: DeviceCode, actor: &Actor) -> Res
         Some(tokens) => Ok(Polled::Given(Box::new(tokens))),
         None => {
             // The user may not open it any more: the session that was begun for it has no use.
-            sign_out(app, &started.key, &actor).await?;
+            if let Err(error) = sign_out(app, &started.key, &actor).await {
+                tracing::warn!(%error, "the session of a device that got no tokens could not be ended");
+            }
             Ok(Polled::Declined)
         }
     }
