@@ -19,7 +19,7 @@ use crate::domain::event::EventContent;
 use crate::domain::oidc::claims::granted;
 use crate::domain::oidc::device::{LIVES, PAUSE, draw, is_early, tidy};
 use crate::domain::oidc::grant::{Grant, Proof, RefreshText};
-use crate::domain::session::check_label;
+use crate::domain::session::{SessionKind, check_label};
 use crate::domain::{HashedSecret, PlainSecret};
 use crate::store::StoreError;
 use crate::store::oidc::device_codes::{DeviceCode, DeviceState};
@@ -228,7 +228,7 @@ async fn begin(app: &App, known: &Known, code: DeviceCode, actor: &Actor) -> Res
             Box::pin(async move {
                 let Some(id) = db.find_session_row_id(uuid).await? else { return Ok(None) };
                 db.lock_session_row(id).await?;
-                db.update_label(uuid, &label).await?;
+                db.update_kind(uuid, SessionKind::Device, &label).await?;
                 let now = own.clock.now();
                 let grant = Grant {
                     redirect_uri: String::new(),
@@ -238,7 +238,7 @@ async fn begin(app: &App, known: &Known, code: DeviceCode, actor: &Actor) -> Res
                     proof: Proof::of(methods, now, &[]),
                 };
                 let refresh = RefreshText::draw(None).map_err(no_randomness)?;
-                let of = Redeemed { application: &application, provider, client_id: &client_id, client: &client };
+                let of = Redeemed { application: &application, provider, client_id: &client_id, client: &client, is_users: false };
                 give(db, &own, of, (id, &grant), refresh, (&by, now)).await
             })
         })

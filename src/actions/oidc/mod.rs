@@ -6,6 +6,7 @@ pub mod clients;
 pub mod consents;
 pub mod device;
 pub mod hints;
+mod offline;
 pub mod redeem;
 pub mod refresh;
 pub mod token_list;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::actions::app::App;
 use crate::actions::oidc::clients::Known;
+use crate::actions::oidc::offline;
 use crate::actions::oidc::tokens::{About, Tokens, until};
 use crate::actions::sign_in::factors;
 use crate::domain::application::Application;
@@ -58,7 +59,8 @@ pub async fn redeem(app: &App, known: &Known, brought: Brought, actor: &Actor) -
                 if !is_good || !code.grant.is_met(brought.verifier.as_deref()) {
                     return Ok(None);
                 }
-                let redeemed = Redeemed { application: &application, provider, client_id: &client_id, client: &client };
+                let redeemed =
+                    Redeemed { application: &application, provider, client_id: &client_id, client: &client, is_users: true };
                 give(db, &own, redeemed, (code.session_id, &code.grant), refresh, (&actor, now)).await
             })
         })
@@ -76,6 +78,8 @@ pub(super) struct Redeemed<'a> {
     pub client_id: &'a str,
     /// The client.
     pub client: &'a Client,
+    /// Whether the session is the user's own, from which the app may get one for itself; of a device it is the device's.
+    pub is_users: bool,
 }
 
 /// Gives the tokens of a grant in a session, whose row is locked; `None`: the session is over, or its user may not open the
@@ -98,6 +102,10 @@ pub(super) async fn give(
         return Ok(None);
     }
     let Some(sub) = of.client.sub_of(&subject.identity, session.user_id.0) else { return Ok(None) };
+    let session = match of.is_users && of.client.has_own_session(&grant.scope) {
+        true => offline::begin(db, app, of, &session, now).await?,
+        false => session,
+    };
     let opened = Opened::Client(of.client_id);
     let Some(begun) = db.begin_app_session(session.id, of.application, opened, &sub, now).await? else { return Ok(None) };
     if begun.is_new {

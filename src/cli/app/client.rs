@@ -55,6 +55,9 @@ pub(in crate::cli) struct ClientArgs {
     /// How long a refresh token is good, such as 30d; it ends with its session in any case
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     refresh_lifetime: Option<Duration>,
+    /// How long a session lives that offline_access gives with --offline own_session, such as 30d
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    offline_lifetime: Option<Duration>,
     /// Whether ID tokens have the claims of the scopes, too
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     claims_in_id_token: Option<bool>,
@@ -106,7 +109,7 @@ impl ClientArgs {
         let lists = [&self.redirect_uris, &self.post_logout_uris, &self.scopes, &self.allowed_origins, &self.claims];
         let texts = [&self.client_id, &self.pkce, &self.algorithm, &self.sub, &self.offline, &self.consent, &self.access_token];
         let flags = [self.public, self.refresh, self.claims_in_id_token, self.background, self.popup, self.device];
-        let lifetimes = [self.code_lifetime, self.access_lifetime, self.refresh_lifetime];
+        let lifetimes = [self.code_lifetime, self.access_lifetime, self.refresh_lifetime, self.offline_lifetime];
         lists.iter().all(|list| list.is_empty())
             && texts.iter().all(|text| text.is_none())
             && flags.iter().all(Option::is_none)
@@ -154,6 +157,7 @@ impl ClientArgs {
         client.code_lifetime = self.code_lifetime.map_or(client.code_lifetime, |it| it.as_secs());
         client.access_lifetime = self.access_lifetime.map_or(client.access_lifetime, |it| it.as_secs());
         client.refresh_lifetime = self.refresh_lifetime.map_or(client.refresh_lifetime, |it| it.as_secs());
+        client.offline_lifetime = self.offline_lifetime.map_or(client.offline_lifetime, |it| it.as_secs());
         Ok(Some(ClientWish { client_id: self.client_id.clone(), client }))
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::application::guard::words;
 use crate::domain::application::rule::{ApplicationRule, MAX_PARTS};
 use crate::domain::application::values::Identity;
-use crate::domain::oidc::claims::{PROXY, SCOPES};
+use crate::domain::oidc::claims::{OFFLINE, PROXY, SCOPES, has};
 use crate::domain::oidc::own_claim::OwnClaim;
 use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::signing::Algorithm;
@@ -20,7 +20,9 @@ pub const MAX_CODE_LIFETIME: u64 = 600;
 pub const MAX_ACCESS_LIFETIME: u64 = 24 * 3600;
 /// The same of one that is a JWT.
 pub const MAX_JWT_LIFETIME: u64 = 3600;
-/// The longest life of a refresh token, in seconds.
+/// How long a session of an app lives, unless it is said, in seconds.
+const OFFLINE_LIFETIME: u64 = 30 * 24 * 3600;
+/// The longest life of a refresh token, and of a session of an app, in seconds.
 pub const MAX_REFRESH_LIFETIME: u64 = 366 * 24 * 3600;
 /// The fewest characters of a secret that was chosen.
 pub const MIN_SECRET: usize = 32;
@@ -91,6 +93,8 @@ words! {
         /// A refresh token that ends with the session.
         #[default]
         WithSession = "with_session",
+        /// A session of its own, which outlives the browser's, once its user has agreed.
+        OwnSession = "own_session",
         /// Nothing: without it the client gets no refresh token either.
         Refuse = "refuse",
     }
@@ -135,6 +139,10 @@ pub struct Client {
     pub consent: ConsentMode,
     /// What `offline_access` gives.
     pub offline: Offline,
+    /// How long a session lives that `offline_access` gives, in seconds. It is stored only where it is another one: nodes before
+    /// it do not know it.
+    #[serde(skip_serializing_if = "is_usual_offline_lifetime")]
+    pub offline_lifetime: u64,
     /// Whether a refresh is no use of the session.
     pub background: bool,
     /// Whether devices without a browser sign in by it (RFC 8628). It is stored only where it is on: nodes before it do not know
@@ -169,6 +177,7 @@ impl Default for Client {
             sub: SubMode::HashedUserId,
             consent: ConsentMode::Implicit,
             offline: Offline::WithSession,
+            offline_lifetime: OFFLINE_LIFETIME,
             background: false,
             device: false,
             popup: false,
@@ -191,7 +200,18 @@ fn is_opaque(kind: &AccessToken) -> bool {
     *kind == AccessToken::Opaque
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_usual_offline_lifetime(seconds: &u64) -> bool {
+    *seconds == OFFLINE_LIFETIME
+}
+
 impl Client {
+    /// Whether a grant of these scopes is a session of its own.
+    #[must_use]
+    pub fn has_own_session(&self, scopes: &str) -> bool {
+        self.offline == Offline::OwnSession && self.refresh && has(scopes, OFFLINE)
+    }
+
     /// The client as it is stored. `plain` are hosts whose redirect addresses may be `http`.
     ///
     /// # Errors
@@ -214,6 +234,7 @@ impl Client {
             (self.code_lifetime, MAX_CODE_LIFETIME),
             (self.access_lifetime, MAX_ACCESS_LIFETIME),
             (self.refresh_lifetime, MAX_REFRESH_LIFETIME),
+            (self.offline_lifetime, MAX_REFRESH_LIFETIME),
         ];
         if lifetimes.into_iter().any(|(given, most)| given == 0 || given > most) {
             return Err(ApplicationRule::TokenLifetime);

@@ -49,6 +49,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0019_client_secrets"),
         migration!("0020_token_numbers"),
         migration!("0021_device_codes"),
+        migration!("0022_session_kinds"),
     ];
     ALL
 }

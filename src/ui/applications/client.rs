@@ -108,6 +108,7 @@ pub(in crate::ui) struct ClientForm {
     code_lifetime: String,
     access_lifetime: String,
     refresh_lifetime: String,
+    offline_lifetime: String,
     allowed_origins: String,
 }
 
@@ -139,6 +140,7 @@ impl ClientForm {
             code_lifetime: time(client.code_lifetime),
             access_lifetime: time(client.access_lifetime),
             refresh_lifetime: time(client.refresh_lifetime),
+            offline_lifetime: time(client.offline_lifetime),
             allowed_origins: client.allowed_origins.join("\n"),
         }
     }
@@ -166,6 +168,7 @@ impl ClientForm {
             code_lifetime: seconds("code_lifetime", &self.code_lifetime)?,
             access_lifetime: seconds("access_lifetime", &self.access_lifetime)?,
             refresh_lifetime: seconds("refresh_lifetime", &self.refresh_lifetime)?,
+            offline_lifetime: seconds("offline_lifetime", &self.offline_lifetime)?,
             claims_in_id_token: self.claims_in_id_token.is_some(),
             claims: lines(&self.claims)
                 .map(OwnClaim::parse)

@@ -185,3 +185,52 @@ db_test!(codes_of_devices_cannot_be_guessed, |db| async move {
     assert_eq!(polls.iter().filter(|answer| answer.status == 200).count(), 1);
     assert_eq!(app.number("SELECT count(*) FROM app_sessions").await, 1);
 });
+
+db_test!(an_app_keeps_a_session_of_its_own_once_its_user_agrees, |db| async move {
+    let app = server_with(db, &[("SESSIONS__MAX_PER_USER", "1"), ("SESSIONS__AT_LIMIT", "end_oldest")]).await;
+    app.seed_keys().await;
+    let alice = app.user("alice").await;
+    let phone = register(&app, "phone", json!({"offline": "own_session", "offline_lifetime": 86_400 * 20})).await;
+    let browser = Browser::new(&app);
+    let session = browser.sign_in("alice").await;
+    let scopes = [("scope", Some("openid offline_access"))];
+    let led = browser.send("GET", HOME, &phone.request(&scopes), &PAGE).await;
+    assert!(led.redirects_to().starts_with("/consent?"), "{}", led.redirects_to());
+    let page = browser.send("GET", HOME, led.redirects_to(), &PAGE).await.assert_status(200);
+    assert!(page.text().contains("at most 20days, also after you sign out here"), "{}", page.text());
+    let question = super::app::pairs_of(led.redirects_to())["question"].clone();
+    let form = format!("proof={}&question={}&decision=allow", page.proof(), encode(&question));
+    browser.post(HOME, "/consent", &form).await.assert_status(303);
+    let code = phone.code(&browser, &scopes).await;
+    let tokens = phone.redeem(&code).await.assert_status(200).json();
+    let own = phone.claims(&tokens).await["sid"].as_str().unwrap().to_owned();
+    assert_ne!(own, session);
+    assert_eq!(app.number("SELECT count(*) FROM session_rows WHERE kind = 'offline'").await, 1);
+    assert!(browser.send("GET", HOME, "/sessions", &PAGE).await.text().contains("The phone"));
+    // Without the scope it is the browser's own session, and nobody is asked.
+    let plain = phone.redeem(&phone.code(&browser, &[("scope", Some("openid"))]).await).await.assert_status(200).json();
+    assert_eq!(phone.claims(&plain).await["sid"], session);
+
+    // Signing out of the browser ends what hangs on it, and another sign-in is no reason to end what the app keeps.
+    let mine = alice.token().await;
+    mine.delete(&format!("{SESSIONS}{session}/")).await.assert_status(204);
+    assert_eq!(phone.userinfo(&plain["access_token"]).await.status, 401);
+    Browser::of(&app, "alice").await;
+    Browser::of(&app, "alice").await;
+    app.advance(Duration::from_secs(86_400 * 19));
+    let next = phone.refresh(tokens["refresh_token"].as_str().unwrap()).await.assert_status(200).json();
+    assert_eq!(phone.claims(&next).await["sid"], own.as_str());
+    app.advance(Duration::from_secs(86_400 * 2));
+    assert_eq!(phone.refresh(next["refresh_token"].as_str().unwrap()).await.status, 400, "its own end");
+
+    // Its owner ends it, and so does a withdrawn consent.
+    let again = Browser::of(&app, "alice").await;
+    let tokens = phone.redeem(&phone.code(&again, &scopes).await).await.assert_status(200).json();
+    let own = phone.claims(&tokens).await["sid"].as_str().unwrap().to_owned();
+    alice.token().await.delete(&format!("{SESSIONS}{own}/")).await.assert_status(204);
+    assert_eq!(phone.userinfo(&tokens["access_token"]).await.status, 401);
+    let tokens = phone.redeem(&phone.code(&again, &scopes).await).await.assert_status(200).json();
+    let apps = again.send("GET", HOME, "/apps", &PAGE).await.assert_status(200);
+    again.post(HOME, "/apps/withdraw", &format!("proof={}&app=phone", apps.proof())).await.assert_status(303);
+    assert_eq!(phone.userinfo(&tokens["access_token"]).await.status, 401);
+});
