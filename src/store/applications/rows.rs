@@ -1,5 +1,6 @@
-//! The rows of applications and of their guards; those of clients are in [`clients`](super::clients). A change runs in a transaction that begins with
-//! [`Db::lock_applications`], so that changes follow each other and raise the version.
+//! The rows of applications and of their guards; those of clients are in `clients`. A change runs in a
+//! transaction that begins with [`Db::lock_applications`], so that changes follow each other and raise the
+//! version.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};

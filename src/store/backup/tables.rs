@@ -52,9 +52,10 @@ pub const SAVED: &[&str] = &[
     "events",
 ];
 
-/// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress and of devices, tickets, probes of
-/// proxies), the change logs, which only running processes read, the migrations, which the head of a backup names, and
-/// ends at a watched authentik that are under way: a restored one would end sessions that nobody thinks of any more.
+/// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress and of
+/// devices, tickets, probes of proxies), the change logs, which only running processes read, the migrations,
+/// which the head of a backup names, and ends at a watched authentik that are under way: a restored one would
+/// end sessions that nobody thinks of any more.
 pub const LEFT_OUT: &[&str] = &[
     "migrations",
     "session_changes",

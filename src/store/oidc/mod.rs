@@ -1,5 +1,5 @@
-//! Clients of OpenID Connect: their secrets, codes and tokens, and what users agreed to. Each code and each token names one row of `session_rows`,
-//! and is read together with it, so what hangs on an ended session opens nothing.
+//! Clients of OpenID Connect: their secrets, codes and tokens, and what users agreed to. Each code and each token
+//! names one row of `session_rows`, and is read together with it, so what hangs on an ended session opens nothing.
 
 pub mod codes;
 pub mod consents;

@@ -10,11 +10,13 @@ use serde_json::json;
 use crate::process::{Chromium, Home, ROLLCALL, Server, eventually, finish, skip};
 
 /// The pages of the application that [`fill`] adds: name and path.
-pub const PAGES: [(&str, &str); 8] = [
+pub const PAGES: [(&str, &str); 10] = [
     ("application", "/applications/wiki"),
     ("application-edit", "/applications/wiki/edit"),
     ("application-remove", "/applications/wiki/remove"),
     ("application-guard", "/applications/wiki/guard"),
+    ("application-client", "/applications/wiki/client"),
+    ("client-remove", "/applications/wiki/client/remove"),
     ("application-config", "/applications/wiki/config?kind=envoy"),
     ("rule-new", "/applications/wiki/rules/new"),
     ("rule", "/applications/wiki/rules/2"),
@@ -35,6 +37,10 @@ pub async fn fill(home: &Home) {
     run(&["app", "rule", "wiki", "add", "/health", "--allow", "anyone", "--if-network", "2001:db8:ffff::/48"]);
     let paths = ["/admin/**", "/a/long/path/*/with/many/segments/that/does/not/end/**"];
     run(&[&["app", "rule", "wiki", "add"][..], &paths, &["--factor", "mfa", "--max-age", "1h"]].concat());
+    let mut command = home.command(ROLLCALL);
+    let client = ["app", "set", "wiki", "--redirect-uri", "https://a-long-name.example.com:8443/oauth2/callback/of/the/wiki"];
+    let done = finish(command.env("ROLLCALL_HTTP__PUBLIC_URL", "https://id.example").args(client), "");
+    assert_eq!(done.code, 0, "{done:?}");
     home.execute(
         "INSERT INTO app_sessions (uuid, session_id, application_id, slug, name, hosts, sub, created_at, last_used_at) \
          SELECT r.uuid, r.id, a.id, a.slug, a.name, '[\"xn--mnchen-3ya.example\"]', 'sub', r.created_at, r.created_at \
