@@ -223,6 +223,7 @@ where
 
 /// What an edit does beyond its function.
 #[derive(Default)]
+#[expect(clippy::option_option, reason = "whether it changes, and to which one or none")]
 struct Extra {
     /// Which provider it gets, or none.
     provider: Option<Option<i64>>,

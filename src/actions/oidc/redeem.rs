@@ -102,9 +102,10 @@ pub(super) async fn give(
         return Ok(None);
     }
     let Some(sub) = of.client.sub_of(&subject.identity, session.user_id.0) else { return Ok(None) };
-    let session = match of.is_users && of.client.has_own_session(&grant.scope) {
-        true => offline::begin(db, app, of, &session, now).await?,
-        false => session,
+    let session = if of.is_users && of.client.has_own_session(&grant.scope) {
+        offline::begin(db, app, of, &session, now).await?
+    } else {
+        session
     };
     let opened = Opened::Client(of.client_id);
     let Some(begun) = db.begin_app_session(session.id, of.application, opened, &sub, now).await? else { return Ok(None) };
