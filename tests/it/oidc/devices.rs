@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::app::{App, confirm, register};
 use crate::guard::world::{Browser, HOME, PAGE, server, server_with};
+use crate::oidc::app::{App, confirm, register};
 use crate::support::{Answer, SESSIONS, encode};
 
 const DEVICE: &str = "/application/o/device/";
@@ -198,7 +198,7 @@ db_test!(an_app_keeps_a_session_of_its_own_once_its_user_agrees, |db| async move
     assert!(led.redirects_to().starts_with("/consent?"), "{}", led.redirects_to());
     let page = browser.send("GET", HOME, led.redirects_to(), &PAGE).await.assert_status(200);
     assert!(page.text().contains("at most 20days, also after you sign out here"), "{}", page.text());
-    let question = super::app::pairs_of(led.redirects_to())["question"].clone();
+    let question = crate::oidc::app::pairs_of(led.redirects_to())["question"].clone();
     let form = format!("proof={}&question={}&decision=allow", page.proof(), encode(&question));
     browser.post(HOME, "/consent", &form).await.assert_status(303);
     let code = phone.code(&browser, &scopes).await;

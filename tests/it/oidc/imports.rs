@@ -4,8 +4,8 @@ use rollcall::actions::applications::app_sessions;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::app::{App, CALLBACK};
 use crate::guard::world::{Browser, server};
+use crate::oidc::app::{App, CALLBACK};
 use crate::support::seed;
 
 const SECRET: &str = "the-secret-that-the-app-has-had-for-years-0123456789";
@@ -60,7 +60,7 @@ db_test!(an_app_that_moves_here_takes_its_users_for_the_same, |db| async move {
         let browser = Browser::of(&app, "alice").await;
         let tokens = if imported.secret.is_empty() {
             let code = imported.code(&browser, &[]).await;
-            let verifier = super::app::VERIFIER;
+            let verifier = crate::oidc::app::VERIFIER;
             let fields = [
                 ("grant_type", "authorization_code"),
                 ("code", code.as_str()),
@@ -68,7 +68,7 @@ db_test!(an_app_that_moves_here_takes_its_users_for_the_same, |db| async move {
                 ("code_verifier", verifier),
                 ("client_id", imported.id.as_str()),
             ];
-            super::app::post(&app, "/application/o/token/", &fields, &[]).await.assert_status(200).json()
+            crate::oidc::app::post(&app, "/application/o/token/", &fields, &[]).await.assert_status(200).json()
         } else {
             imported.tokens(&browser).await
         };

@@ -6,8 +6,8 @@ use authentik_client::models;
 use rollcall::domain::user::TokenIntent;
 use serde_json::{Value, json};
 
-use super::app::{App, CALLBACK, register};
 use crate::guard::world::{Browser, HOME, PAGE, add_app, server, server_with};
+use crate::oidc::app::{App, CALLBACK, register};
 use crate::support::{Caller, TestApp};
 
 const CLIENTS: &str = "/api/v3/providers/oauth2/";
@@ -20,7 +20,7 @@ async fn flow(admin: &Caller, slug: &str) -> String {
     flow["pk"].as_str().unwrap().to_owned()
 }
 
-async fn body(admin: &Caller, with: Value) -> Value {
+async fn client_body(admin: &Caller, with: Value) -> Value {
     let mut body = json!({
         "name": "A client", "authorization_flow": flow(admin, "authorization-implicit-consent").await,
         "invalidation_flow": flow(admin, "invalidation-flow").await,
@@ -44,7 +44,7 @@ db_test!(a_client_made_by_automation_signs_users_in, |db| async move {
     app.seed_keys().await;
     app.user("alice").await;
     let admin = app.admin_token().await;
-    let made = admin.post_json(CLIENTS, &body(&admin, json!({})).await).await.assert_status(201).json();
+    let made = admin.post_json(CLIENTS, &client_body(&admin, json!({})).await).await.assert_status(201).json();
     for (name, want) in [
         ("client_type", json!("confidential")),
         ("grant_types", json!(["authorization_code", "refresh_token"])),
@@ -116,7 +116,8 @@ db_test!(the_secret_of_a_client_is_shown_by_the_call_that_sets_it, |db| async mo
     app.user("alice").await;
     let admin = app.admin_token().await;
     let auditor = app.auditor("auditor").await.token().await;
-    let made = admin.post_json(CLIENTS, &body(&admin, json!({"client_secret": CHOSEN})).await).await.assert_status(201).json();
+    let made =
+        admin.post_json(CLIENTS, &client_body(&admin, json!({"client_secret": CHOSEN})).await).await.assert_status(201).json();
     assert_eq!(made["client_secret"], CHOSEN);
     let wiki = app_of(&app, &admin, "wiki", &made).await;
     let url = format!("{CLIENTS}{}/", made["pk"]);
@@ -146,7 +147,8 @@ db_test!(the_secret_of_a_client_is_shown_by_the_call_that_sets_it, |db| async mo
             }
         }
     }
-    let other = admin.post_json(CLIENTS, &body(&admin, json!({"client_secret": drawn})).await).await.assert_status(400).json();
+    let other =
+        admin.post_json(CLIENTS, &client_body(&admin, json!({"client_secret": drawn})).await).await.assert_status(400).json();
     assert!(
         other["client_secret"][0].as_str().unwrap().contains("another client")
             || other["client_secret"][0].as_str().unwrap().contains("Another client"),
@@ -160,7 +162,7 @@ db_test!(a_setting_lets_administrators_read_secrets_again, |db| async move {
     let app = server_with(db, &[("API__READABLE_SECRETS", "true")]).await;
     let admin = app.admin_token().await;
     let auditor = app.auditor("auditor").await.token().await;
-    let made = admin.post_json(CLIENTS, &body(&admin, json!({})).await).await.assert_status(201).json();
+    let made = admin.post_json(CLIENTS, &client_body(&admin, json!({})).await).await.assert_status(201).json();
     let url = format!("{CLIENTS}{}/", made["pk"]);
     assert_eq!(admin.get(&url).await.json()["client_secret"], made["client_secret"]);
     assert_eq!(admin.get(CLIENTS).await.json()["results"][0]["client_secret"], made["client_secret"]);
@@ -182,7 +184,7 @@ db_test!(a_setting_lets_administrators_read_secrets_again, |db| async move {
 db_test!(a_client_that_would_mean_something_else_is_refused, |db| async move {
     let app = server(db).await;
     let admin = app.admin_token().await;
-    let taken = admin.post_json(CLIENTS, &body(&admin, json!({"client_id": "taken"})).await).await.assert_status(201).json();
+    let taken = admin.post_json(CLIENTS, &client_body(&admin, json!({"client_id": "taken"})).await).await.assert_status(201).json();
     let uri = |uri: &str| json!({"redirect_uris": [{"matching_mode": "strict", "url": uri}]});
     let uuid = "00000000-0000-4000-8000-000000000001";
     for (with, field) in [
@@ -230,7 +232,7 @@ db_test!(a_client_that_would_mean_something_else_is_refused, |db| async move {
         (json!({"signing_key": "x"}), "signing_key"),
         (json!({"name": ""}), "name"),
     ] {
-        let answer = admin.post_json(CLIENTS, &body(&admin, with.clone()).await).await.assert_status(400).json();
+        let answer = admin.post_json(CLIENTS, &client_body(&admin, with.clone()).await).await.assert_status(400).json();
         assert_eq!(answer.as_object().unwrap().keys().collect::<Vec<_>>(), [field], "{with}: {answer}");
         let url = format!("{CLIENTS}{}/", taken["pk"]);
         if field != "client_id" {
@@ -243,7 +245,7 @@ db_test!(a_client_that_would_mean_something_else_is_refused, |db| async move {
     assert_eq!(fields, ["authorization_flow", "invalidation_flow", "name", "redirect_uris"]);
     assert_eq!(admin.get(CLIENTS).await.count(), 1, "nothing was made");
     let reader = app.auditor("reader").await.token().await;
-    reader.post_json(CLIENTS, &body(&admin, json!({})).await).await.assert_status(403);
+    reader.post_json(CLIENTS, &client_body(&admin, json!({})).await).await.assert_status(403);
 });
 
 db_test!(what_a_client_is_comes_back_as_it_was_sent, |db| async move {
@@ -266,7 +268,7 @@ db_test!(what_a_client_is_comes_back_as_it_was_sent, |db| async move {
             {"matching_mode": "strict", "url": "https://app.example/bye", "redirect_uri_type": "logout"},
         ],
     });
-    let made = admin.post_json(CLIENTS, &body(&admin, with.clone()).await).await.assert_status(201).json();
+    let made = admin.post_json(CLIENTS, &client_body(&admin, with.clone()).await).await.assert_status(201).json();
     for (name, want) in with.as_object().unwrap() {
         assert_eq!(&made[name], want, "{name}");
     }
@@ -284,7 +286,7 @@ db_test!(what_a_client_is_comes_back_as_it_was_sent, |db| async move {
     let taken = admin.get(&format!("{CLIENTS}?client_id={}", own.id)).await.json()["results"][0]["pk"].clone();
     let refused = admin.send_json("PATCH", &both, &json!({"provider": taken})).await.assert_status(400).json();
     assert_eq!(refused["provider"], json!(["Application with this provider already exists."]));
-    let free = admin.post_json(CLIENTS, &body(&admin, json!({})).await).await.json()["pk"].clone();
+    let free = admin.post_json(CLIENTS, &client_body(&admin, json!({})).await).await.json()["pk"].clone();
     let swapped = admin.send_json("PATCH", &both, &json!({"provider": free})).await.assert_status(200).json();
     assert_eq!(swapped["provider"], free, "in place of the guard");
     assert_eq!(admin.get("/api/v3/providers/proxy/?application__isnull=true").await.count(), 1);

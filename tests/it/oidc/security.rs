@@ -13,9 +13,9 @@ use rollcall::domain::user::TokenIntent;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::app::{App, CALLBACK, VERIFIER, post, register, returned};
 use crate::applications::app_password;
 use crate::guard::world::{Browser, HOME, PAGE, SHOP, add_app, server};
+use crate::oidc::app::{App, CALLBACK, VERIFIER, post, register, returned};
 use crate::support::{Answer, SESSIONS, TestApp, encode};
 
 fn text(tokens: &Value, name: &str) -> String {
@@ -144,7 +144,7 @@ db_test!(a_jwt_access_token_is_refused_at_once_here, |db| async move {
         let tokens = wiki.tokens(&browser).await;
         let access = text(&tokens, "access_token");
         let keys = browser.send("GET", HOME, &format!("/application/o/{slug}/jwks/"), &[]).await.json();
-        let (header, claims) = super::verified(&access, &keys);
+        let (header, claims) = crate::oidc::verified(&access, &keys);
         assert_eq!((header.typ.as_deref(), format!("{:?}", header.alg)), (Some("at+jwt"), algorithm.to_owned()));
         let id = wiki.claims(&tokens).await;
         for (name, want) in [
@@ -269,7 +269,7 @@ db_test!(the_window_that_opened_a_popup_stays_in_reach_where_the_client_says_so,
         assert_eq!(policy(&led), want);
         let page = browser.send("GET", HOME, led.redirects_to(), &PAGE).await.assert_status(200);
         assert_eq!(policy(&page), want);
-        let next = super::app::pairs_of(led.redirects_to())["next"].clone();
+        let next = crate::oidc::app::pairs_of(led.redirects_to())["next"].clone();
         for password in ["wrong", crate::support::app::PASSWORD] {
             let form = format!("proof={}&uid=alice&password={}&next={}", page.proof(), encode(password), encode(&next));
             let answer = browser.post(HOME, "/sign-in", &form).await;

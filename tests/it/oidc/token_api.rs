@@ -5,8 +5,8 @@ use authentik_client::apis::{core_api, oauth2_api};
 use rollcall::domain::user::TokenIntent;
 use serde_json::{Value, json};
 
-use super::app::{register, returned};
 use crate::guard::world::{Browser, HOME, PAGE, server};
+use crate::oidc::app::{register, returned};
 use crate::support::encode;
 
 const ACCESS: &str = "/api/v3/oauth2/access_tokens/";
@@ -77,7 +77,7 @@ db_test!(consents_are_seen_and_taken_back, |db| async move {
     let led = browser.send("GET", HOME, &wiki.request(&[]), &PAGE).await;
     let to = led.redirects_to().to_owned();
     let page = browser.send("GET", HOME, &to, &PAGE).await.assert_status(200);
-    let question = super::app::pairs_of(&to)["question"].clone();
+    let question = crate::oidc::app::pairs_of(&to)["question"].clone();
     let form = format!("proof={}&question={}&decision=allow", page.proof(), encode(&question));
     browser.post(HOME, "/consent", &form).await.assert_status(303);
     let code = returned(&browser.send("GET", HOME, &wiki.request(&[]), &PAGE).await.assert_status(302)).remove("code").unwrap();
