@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::guard::world::{Browser, HOME, PAGE, server, server_with};
-use crate::oidc::app::{App, confirm, register};
+use crate::oidc::app::{App, register};
+use crate::support::app::PASSWORD;
 use crate::support::{Answer, SESSIONS, encode};
 
 const DEVICE: &str = "/application/o/device/";
@@ -61,7 +62,7 @@ db_test!(a_device_gets_a_session_of_its_own, |db| async move {
     // Nobody is signed in: the code is kept over the sign-in. A link alone signs nobody's device in.
     let link = format!("/device?user_code={code}");
     let led = Browser::new(&app).send("GET", HOME, &link, &PAGE).await;
-    assert!(led.redirects_to().starts_with("/sign-in?next=%2Fdevice%3Fuser"), "{}", led.redirects_to());
+    assert!(led.redirects_to().starts_with("/sign-in?next=/device%3Fuser"), "{}", led.redirects_to());
     let filled = browser.send("GET", HOME, &link, &PAGE).await.assert_status(200);
     assert!(filled.text().contains(&format!("value=\"{code}\"")), "{}", filled.text());
     let page = type_code(&browser, &code.to_lowercase()).await.assert_status(200);
@@ -129,9 +130,13 @@ db_test!(a_device_that_is_not_allowed_gets_nothing, |db| async move {
     assert_eq!(decide(&browser, &page, "allow").await.status, 422, "it was answered");
     let third = offer(&tv).await;
     let page = type_code(&browser, third["user_code"].as_str().unwrap()).await.assert_status(200);
-    let led = decide(&browser, &page, "allow").await;
-    assert!(led.redirects_to().starts_with("/confirm"), "{}", led.redirects_to());
-    confirm(&browser, &led).await;
+    let asked = decide(&browser, &page, "allow").await;
+    let text = asked.text();
+    let sealed = text.split("name=\"sealed\" value=\"").nth(1).unwrap_or_else(|| panic!("{text}")).split('"').next().unwrap();
+    assert_eq!(error(&tv, &third).await, "authorization_pending", "nothing was done yet");
+    let proofs = format!("proof={}&password={}&next=%2Fdevice&sealed={}", asked.proof(), encode(PASSWORD), encode(sealed));
+    let done = browser.post(HOME, "/confirm", &proofs).await.assert_status(200);
+    assert!(done.text().contains("The device is signed in"), "{}", done.text());
     assert_eq!(error(&other, &third).await, "invalid_grant", "another client's");
 
     // The session in which it was allowed has to be there when the device asks.
