@@ -132,6 +132,7 @@ impl History {
             operation("search users for a rare part of a name", many(USERS, "search", &ends), search),
             operation("search users for a word that many have", vec![users("search=a")], search),
             operation("search users for two words", vec![users("search=ros%20an")], search),
+            operation("search users for a word not asked before", many(USERS, "search", &words()), search),
             operation("the caller's own user", vec![Ask::get(format!("{USERS}me/"), &bearer())], Some(Bound(0.2, 0.5))),
         ]);
         all
@@ -202,6 +203,14 @@ impl History {
 
 fn operation(name: &'static str, asks: Vec<Ask>, bound: Option<Bound>) -> Operation {
     Operation { name, asks, bound, beyond: None, is_disturbed: false }
+}
+
+/// More words than the server keeps the answers of, each in many names.
+fn words() -> Vec<String> {
+    let letters = ('a'..='z').map(String::from);
+    letters
+        .chain(["an", "ar", "el", "en", "er", "in", "la", "le", "ma", "on", "ra", "ri", "an a", "e ma"].map(str::to_owned))
+        .collect()
 }
 
 fn users(query: &str) -> Ask {

@@ -5,6 +5,7 @@ pub mod bursts;
 mod conditions;
 pub mod group_list;
 pub mod groups;
+mod marks;
 pub mod names;
 pub mod policies;
 pub mod privacy;

@@ -5,16 +5,20 @@
 //! change, and then the users that changed since, whichever process changed them.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use memchr::memmem::Finder;
 use uuid::Uuid;
 
+use crate::store::people::marks::{Asked, FEW, Many, Marks, Matching, Places};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
 /// How many texts that are no longer true are kept, as a part of all texts, before the block is made anew.
 const MOST_GARBAGE: usize = 4;
+
+/// A further term is looked for user by user where at most this part of all users is left.
+const FEW_PART: usize = 8;
 
 /// The texts of users that this process holds.
 #[derive(Debug, Default)]
@@ -38,6 +42,8 @@ struct Known {
     places: HashMap<Uuid, usize>,
     /// How many entries are no longer true.
     garbage: usize,
+    /// What was found for the terms asked last.
+    asked: Asked,
 }
 
 /// A user in the block.
@@ -124,6 +130,7 @@ impl UserTexts {
         known.replace(users, former);
         known.seq = Some(newest);
         known.tidy();
+        known.asked.clear();
         Ok(())
     }
 
@@ -131,22 +138,22 @@ impl UserTexts {
         self.known.read().unwrap_or_else(PoisonError::into_inner).seq
     }
 
-    /// The primary keys of the users with each term in one of their texts, ascending. Call [`UserTexts::refresh`] first.
+    /// The users with each term in one of their texts. Call [`UserTexts::refresh`] first.
     #[must_use]
-    pub(in crate::store) fn ids_with(&self, terms: &[String]) -> Vec<i64> {
+    pub(in crate::store) fn matching(&self, terms: &[String]) -> Matching {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut terms: Vec<&String> = terms.iter().collect();
         // A long term is rare: the others are looked for in what it leaves.
         terms.sort_by_key(|term| std::cmp::Reverse(term.len()));
-        let Some((first, others)) = terms.split_first() else { return Vec::new() };
-        let mut marks = known.marks_of(first);
-        for term in others {
-            known.unmark_without(term, &mut marks);
+        let Some((first, others)) = terms.split_first() else { return Matching::Few(Vec::new()) };
+        let marks = others.iter().fold(known.kept_marks_of(first), |marks, term| known.marks_of_both(&marks, term));
+        let count = marks.count();
+        if count > FEW {
+            return Matching::Many(Many::new(count, marks, known.asked.places(|| known.places_of_users())));
         }
-        let marked = known.entries.iter().zip(&marks).filter(|(_, is_marked)| **is_marked);
-        let mut ids: Vec<i64> = marked.map(|(entry, _)| entry.id).collect();
-        merge_runs(&mut ids);
-        ids
+        let mut ids: Vec<i64> = marks.places().filter_map(|place| known.entries.get(place)).map(|entry| entry.id).collect();
+        ids.sort_unstable();
+        Matching::Few(ids)
     }
 
     /// The users, also removed ones, with the term in a name or an e-mail address, now or before; at
@@ -180,11 +187,6 @@ impl UserTexts {
     }
 }
 
-/// Sets a mark, and says whether it was not set before.
-fn mark(marks: &mut [bool], place: usize) -> bool {
-    marks.get_mut(place).is_some_and(|it| !std::mem::replace(it, true))
-}
-
 /// Whether a term could be part of a text: an empty one is in none, and a zero byte lies between two texts.
 fn could_be_text(term: &str) -> bool {
     !term.is_empty() && !term.contains('\0')
@@ -193,11 +195,6 @@ fn could_be_text(term: &str) -> bool {
 /// Whether a folded term could be part of a uuid's text.
 pub(super) fn could_be_uuid(term: &str) -> bool {
     !term.is_empty() && term.len() < UUID_LENGTH && term.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-}
-
-/// Sorts numbers that ascend already but for a few runs of them: the stable sort merges runs, the other one sorts anew.
-fn merge_runs<T: Ord>(numbers: &mut [T]) {
-    numbers.sort();
 }
 
 impl Known {
@@ -268,13 +265,37 @@ impl Known {
         self.entries = entries;
     }
 
+    /// The users of today, by primary key.
+    fn places_of_users(&self) -> Places {
+        let users = self.entries.iter().enumerate().filter(|(_, entry)| entry.is_user());
+        Places::new(users.map(|(place, entry)| (entry.id, place)).collect())
+    }
+
+    /// The marks of a term, as kept from an earlier search or made and kept now.
+    fn kept_marks_of(&self, term: &str) -> Arc<Marks> {
+        self.asked.marks(term).unwrap_or_else(|| {
+            let marks = Arc::new(self.marks_of(term));
+            self.asked.keep(term, &marks);
+            marks
+        })
+    }
+
+    /// Those of the marks that the term has too. In few users the term is looked for one by one.
+    fn marks_of_both(&self, marks: &Marks, term: &str) -> Arc<Marks> {
+        let is_few = marks.count() * FEW_PART <= self.entries.len();
+        Arc::new(match self.asked.marks(term) {
+            Some(kept) => marks.and(&kept),
+            None if is_few => self.marks_with(marks, term),
+            None => marks.and(&self.kept_marks_of(term)),
+        })
+    }
+
     /// For each entry: whether it is a user with the term in one of their texts of today, or in the uuid.
-    fn marks_of(&self, term: &str) -> Vec<bool> {
-        let mut marks = vec![false; self.entries.len()];
-        let mut marked = 0;
+    fn marks_of(&self, term: &str) -> Marks {
+        let mut marks = Marks::none(self.entries.len());
         self.each_with(term, |place, entry, hit| {
             if entry.is_user() && hit < entry.former {
-                marked += usize::from(mark(&mut marks, place));
+                marks.set(place);
             }
             true
         });
@@ -282,30 +303,37 @@ impl Known {
             return marks;
         }
         // Where most users have the term in a text, few uuids are left to look at.
-        if marked * 2 > marks.len() {
+        if marks.count() * 2 > self.entries.len() {
             let finder = Finder::new(term.as_bytes());
-            for ((entry, uuid), is_marked) in self.entries.iter().zip(self.uuids.chunks(UUID_LENGTH)).zip(&mut marks) {
-                *is_marked = *is_marked || (entry.is_user() && finder.find(uuid).is_some());
+            for (place, (entry, uuid)) in self.entries.iter().zip(self.uuids.chunks(UUID_LENGTH)).enumerate() {
+                if !marks.has(place) && entry.is_user() && finder.find(uuid).is_some() {
+                    marks.set(place);
+                }
             }
         } else {
             self.each_with_uuid(term, |place, entry| {
                 if entry.is_user() {
-                    mark(&mut marks, place);
+                    marks.set(place);
                 }
             });
         }
         marks
     }
 
-    /// Takes the marks off the entries that do not have the term.
-    fn unmark_without(&self, term: &str, marks: &mut [bool]) {
+    /// The marked entries that have the term.
+    fn marks_with(&self, marks: &Marks, term: &str) -> Marks {
         let finder = Finder::new(term.as_bytes());
         let (could_be_text, could_be_uuid) = (could_be_text(term), could_be_uuid(term));
-        for ((entry, uuid), is_marked) in self.entries.iter().zip(self.uuids.chunks(UUID_LENGTH)).zip(marks) {
+        let mut found = Marks::none(self.entries.len());
+        for place in marks.places() {
+            let Some(entry) = self.entries.get(place) else { break };
             let texts = || self.block.get(entry.start..entry.former).unwrap_or_default();
-            *is_marked =
-                *is_marked && ((could_be_text && finder.find(texts()).is_some()) || (could_be_uuid && finder.find(uuid).is_some()));
+            let uuid = || self.uuids.get(place * UUID_LENGTH..(place + 1) * UUID_LENGTH).unwrap_or_default();
+            if (could_be_text && finder.find(texts()).is_some()) || (could_be_uuid && finder.find(uuid()).is_some()) {
+                found.set(place);
+            }
         }
+        found
     }
 
     /// The place of the entry that this byte of the block belongs to, which is not before `from`. Where many entries have

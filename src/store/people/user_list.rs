@@ -12,6 +12,7 @@ use crate::store::lists::Listed;
 use crate::store::people::administrators::{AUDITORS, SUPERUSERS};
 use crate::store::people::conditions::Conditions;
 use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
+use crate::store::people::marks::Matching;
 use crate::store::people::profiles::{PROFILE_COLUMNS, UserProfile};
 use crate::store::people::texts::could_be_uuid;
 use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
@@ -45,8 +46,6 @@ fn column(key: UserSortKey) -> &'static str {
     }
 }
 
-/// Up to this number of users, a search names each by its key.
-const FEW: usize = 2_000;
 /// How many keys are read at once, at least and at most.
 const STEPS: (i64, i64) = (500, 5_000);
 
@@ -74,8 +73,8 @@ impl Listed for UserFilter {
                     return db.page_users(&filter, &order, wanted).await;
                 }
                 texts.refresh(db).await?;
-                let ids = texts.ids_with(&std::mem::take(&mut filter.search));
-                db.page_users_of(&filter, &ids, &order, wanted).await
+                let matching = texts.matching(&std::mem::take(&mut filter.search));
+                db.page_users_of(&filter, &matching, &order, wanted).await
             })
         });
         read.await
@@ -211,16 +210,16 @@ impl Db<'_> {
         Ok(profiles.into_iter().map(with_groups).collect())
     }
 
-    /// The page of those of these users (keys, ascending) that match.
+    /// The page of those of these users that match.
     async fn page_users_of(
         &self,
         filter: &UserFilter,
-        ids: &[i64],
+        matching: &Matching,
         order: &[Sort<UserSortKey>],
         wanted: Wanted,
     ) -> Result<Found<ListedUser>, StoreError> {
         let is_all = *filter == UserFilter::default();
-        let is_few = ids.len() <= FEW;
+        let is_few = matches!(matching, Matching::Few(_));
         let (mut found, mut after): (Vec<i64>, i64) = (Vec::new(), 0);
         let terms = order_sql(order);
         // Many users: the list is read in its order until the page is full. Their number is known without other filters.
@@ -229,7 +228,7 @@ impl Db<'_> {
         let mut step = last.map_or(STEPS.1, |last| last.saturating_mul(2).clamp(STEPS.0, STEPS.1));
         loop {
             let mut conditions = Conditions::of_users(self, filter);
-            if is_few {
+            if let Matching::Few(ids) = matching {
                 let (these, values) =
                     crate::store::db::statements::in_list(std::mem::take(&mut conditions.values), ids.iter().copied());
                 conditions.values = values;
@@ -240,14 +239,14 @@ impl Db<'_> {
             let sql = format!("SELECT u.id FROM users u{clause} ORDER BY {terms} LIMIT {limit} OFFSET {offset}");
             let read: Vec<i64> = self.all(&sql, &conditions.values).await?;
             let is_end = i64::try_from(read.len()).unwrap_or(step) < step;
-            found.extend(read.into_iter().filter(|id| ids.binary_search(id).is_ok()));
+            found.extend(read.into_iter().filter(|id| matching.has(*id)));
             if is_end || is_full(&found) {
                 break;
             }
             after += step;
             step = step.saturating_mul(2).min(STEPS.1);
         }
-        let count = i64::try_from(if is_full(&found) { ids.len() } else { found.len() }).unwrap_or(0);
+        let count = i64::try_from(if is_full(&found) { matching.count() } else { found.len() }).unwrap_or(0);
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
         let skipped = usize::try_from(window.offset).unwrap_or(usize::MAX);
         let shown: Vec<i64> = found.into_iter().skip(skipped).take(usize::try_from(window.limit).unwrap_or(0)).collect();

@@ -1,0 +1,212 @@
+//! Which users have a term in one of their texts: one bit for each user. The bits of the terms that were asked last are
+//! kept until a user changes, so the next page of a search does not pass over all texts again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many terms are kept, at one bit for each user.
+const MOST_TERMS: usize = 32;
+/// The longest term that is kept, in bytes.
+const LONGEST_TERM: usize = 100;
+
+/// One bit for each entry of the texts, by its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks(Vec<u64>);
+
+impl Marks {
+    /// No bit of `length` is set.
+    pub fn none(length: usize) -> Self {
+        Self(vec![0; length.div_ceil(64)])
+    }
+
+    /// Sets the bit of a place; beyond the length it does nothing.
+    pub fn set(&mut self, place: usize) {
+        if let Some(word) = self.0.get_mut(place / 64) {
+            *word |= 1 << (place % 64);
+        }
+    }
+
+    /// Whether the bit of a place is set.
+    pub fn has(&self, place: usize) -> bool {
+        self.0.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
+    }
+
+    /// How many bits are set.
+    pub fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The bits that both have.
+    pub fn and(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(one, other)| one & other).collect())
+    }
+
+    /// The places whose bit is set, ascending.
+    pub fn places(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(nth, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+                rest &= rest - 1;
+                Some(nth * 64 + bit)
+            })
+        })
+    }
+}
+
+/// The place of each user of today, by primary key, ascending.
+#[derive(Debug, Default)]
+pub(super) struct Places(Vec<(i64, usize)>);
+
+impl Places {
+    /// Takes keys with their places in any order.
+    pub fn new(mut all: Vec<(i64, usize)>) -> Self {
+        // Nearly in order: the stable sort merges runs, the other one sorts anew.
+        all.sort();
+        Self(all)
+    }
+
+    fn of(&self, id: i64) -> Option<usize> {
+        let nth = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.0.get(nth).map(|(_, place)| *place)
+    }
+}
+
+/// Up to this number of users, a search names each by its key.
+pub(super) const FEW: usize = 2_000;
+
+/// The users that match a search.
+#[derive(Clone, Debug)]
+pub(in crate::store) enum Matching {
+    /// At most [`FEW`]: their primary keys, ascending.
+    Few(Vec<i64>),
+    /// More.
+    Many(Many),
+}
+
+/// Many users that match a search.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Many {
+    count: usize,
+    marks: Arc<Marks>,
+    places: Arc<Places>,
+}
+
+impl Many {
+    /// The users with these marks.
+    pub(super) fn new(count: usize, marks: Arc<Marks>, places: Arc<Places>) -> Self {
+        Self { count, marks, places }
+    }
+}
+
+impl Matching {
+    /// How many users match.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Few(ids) => ids.len(),
+            Self::Many(many) => many.count,
+        }
+    }
+
+    /// Whether the user with this primary key matches.
+    #[must_use]
+    pub fn has(&self, id: i64) -> bool {
+        match self {
+            Self::Few(ids) => ids.binary_search(&id).is_ok(),
+            Self::Many(many) => many.places.of(id).is_some_and(|place| many.marks.has(place)),
+        }
+    }
+}
+
+/// What was found for the terms asked last. It holds for the texts as they are: a change of a user empties it.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Mutex<Answers>);
+
+#[derive(Debug, Default)]
+struct Answers {
+    places: Option<Arc<Places>>,
+    /// The term asked last stands last.
+    marks: Vec<(String, Arc<Marks>)>,
+}
+
+impl Asked {
+    /// Forgets all of it.
+    pub fn clear(&mut self) {
+        *self.0.get_mut().unwrap_or_else(PoisonError::into_inner) = Answers::default();
+    }
+
+    /// The places of users, as kept or as `make` gives them.
+    pub fn places(&self, make: impl FnOnce() -> Places) -> Arc<Places> {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(answers.places.get_or_insert_with(|| Arc::new(make())))
+    }
+
+    /// The marks of a term, if they are kept.
+    pub fn marks(&self, term: &str) -> Option<Arc<Marks>> {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let nth = answers.marks.iter().position(|(kept, _)| kept == term)?;
+        let found = answers.marks.remove(nth);
+        let marks = Arc::clone(&found.1);
+        answers.marks.push(found);
+        Some(marks)
+    }
+
+    /// Keeps the marks of a term; the one that was not asked for longest goes.
+    pub fn keep(&self, term: &str, marks: &Arc<Marks>) {
+        if term.len() > LONGEST_TERM {
+            return;
+        }
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.marks.retain(|(kept, _)| kept != term);
+        if answers.marks.len() >= MOST_TERMS {
+            answers.marks.remove(0);
+        }
+        answers.marks.push((term.to_owned(), Arc::clone(marks)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(places: &[usize]) -> Marks {
+        let mut marks = Marks::none(200);
+        places.iter().for_each(|place| marks.set(*place));
+        marks
+    }
+
+    #[test]
+    fn marks_give_the_places_that_were_set() {
+        let set = [0, 1, 63, 64, 127, 128, 199];
+        let marks = marks(&set);
+        assert_eq!(marks.places().collect::<Vec<_>>(), set);
+        assert_eq!((marks.count(), marks.has(63), marks.has(62), marks.has(10_000)), (7, true, false, false));
+    }
+
+    #[test]
+    fn both_are_the_places_that_two_have() {
+        assert_eq!(marks(&[1, 5, 70]).and(&marks(&[5, 70, 71])), marks(&[5, 70]));
+    }
+
+    #[test]
+    fn the_term_that_was_not_asked_for_longest_goes() {
+        let asked = Asked::default();
+        for nth in 0..MOST_TERMS {
+            asked.keep(&nth.to_string(), &Arc::new(marks(&[nth])));
+        }
+        assert!(asked.marks("0").is_some());
+        asked.keep("new", &Arc::new(marks(&[7])));
+        assert!(asked.marks("1").is_none());
+        assert_eq!(asked.marks("0").as_deref(), Some(&marks(&[0])));
+        assert_eq!(asked.marks("new").as_deref(), Some(&marks(&[7])));
+    }
+
+    #[test]
+    fn a_user_matches_by_the_mark_of_their_place() {
+        let places = Arc::new(Places::new(vec![(30, 2), (10, 0), (20, 1)]));
+        for found in [Matching::Few(vec![10, 30]), Matching::Many(Many::new(2, Arc::new(marks(&[0, 2])), places))] {
+            assert_eq!(found.count(), 2);
+            assert_eq!([10, 20, 30, 2].map(|id| found.has(id)), [true, false, true, false]);
+        }
+    }
+}
