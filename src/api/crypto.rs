@@ -1,4 +1,4 @@
-//! `/api/v3/crypto/certificatekeypairs/`: one row, which stands for the keys that sign, so that automation finds a key to
+//! `/api/v3/crypto/certificatekeypairs/`: one row for the keys that sign, so that automation finds a key to
 //! name. It cannot be changed or fetched: apps read the keys at their application's JWKS.
 
 use axum::http::Method;

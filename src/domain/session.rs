@@ -116,7 +116,7 @@ pub enum SessionKind {
     Browser,
     /// A device's without a browser (RFC 8628).
     Device,
-    /// What an app keeps of its user after the browser's session. It does not count where a user may have so many sessions.
+    /// What an app keeps of its user after the browser's session. The limit of concurrent sessions does not count it.
     Offline,
 }
 

@@ -84,7 +84,7 @@ db_test!(an_app_that_moves_here_takes_its_users_for_the_same, |db| async move {
     assert!(!app_sessions::record(&rows[0]).to_string().contains(SECRET));
 });
 
-db_test!(an_import_says_whom_apps_will_not_know, |db| async move {
+db_test!(an_import_says_who_is_new_to_apps, |db| async move {
     let app = server(db).await;
     let nobody_asks = app.import_bytes(lines(&[seed::user(1, "one")]), false).await.unwrap();
     assert_eq!(nobody_asks.strangers, 0, "no app knows users by it");
