@@ -84,6 +84,7 @@ on_both!(hostile_names_stay_in_their_cells, |home| async move {
 
 on_both!(exported_applications_can_be_imported_again, |home| async move {
     let home = home.with_administrator();
+    let _server = home.serve().await;
     let run = |args: &[&str], input: &str| {
         let done = finish(home.command(ROLLCALL).env("ROLLCALL_HTTP__PUBLIC_URL", "https://id.example").args(args), input);
         assert_eq!(done.code, 0, "{args:?}: {done:?}");
