@@ -7,10 +7,12 @@ use crate::actions::app::App;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::{
-    app_sessions, applications, authenticated_sessions, brands, ended_sessions, groups, logout_notices, tokens, users,
+    app_sessions, applications, authenticated_sessions, brands, ended_sessions, groups, logout_notices, tokens,
 };
+use crate::api::core::{user_consent, users};
 use crate::api::empty::EMPTY_LISTS;
-use crate::api::{admin, authenticators, events, flows, health, outposts, policies, providers, root, schema, stages};
+use crate::api::{admin, authenticators, crypto, events, flows, health, outposts, policies};
+use crate::api::{oauth2, propertymappings, providers, root, schema, stages};
 use crate::guard;
 use crate::oidc;
 use crate::ui;
@@ -65,6 +67,8 @@ impl Routes {
             .route("/application/o/authorize/", any(oidc::authorize::answer))
             .route("/application/o/token/", any(oidc::token::answer))
             .route("/application/o/token", any(oidc::token::answer))
+            .route("/application/o/device/", any(oidc::device::answer))
+            .route("/application/o/device", any(oidc::device::answer))
             .route("/application/o/userinfo/", any(oidc::inquiries::userinfo))
             .route("/application/o/introspect/", any(oidc::inquiries::introspect))
             .route("/application/o/introspect", any(oidc::inquiries::introspect))
@@ -118,6 +122,14 @@ pub fn routes() -> Routes {
         .route("/api/v3/core/logout_notices/", logout_notices::collection())
         .route("/api/v3/core/logout_notices/{uuid}/send/", logout_notices::item_send())
         .route("/api/v3/core/logout_notices/{uuid}/drop/", logout_notices::item_drop())
+        .route("/api/v3/core/user_consent/", user_consent::collection())
+        .route("/api/v3/core/user_consent/{id}/", user_consent::item())
+        .route("/api/v3/oauth2/access_tokens/", oauth2::access_tokens::collection())
+        .route("/api/v3/oauth2/access_tokens/{id}/", oauth2::access_tokens::item())
+        .route("/api/v3/oauth2/access_tokens/{id}/used_by/", oauth2::access_tokens::item_used_by())
+        .route("/api/v3/oauth2/refresh_tokens/", oauth2::refresh_tokens::collection())
+        .route("/api/v3/oauth2/refresh_tokens/{id}/", oauth2::refresh_tokens::item())
+        .route("/api/v3/oauth2/refresh_tokens/{id}/used_by/", oauth2::refresh_tokens::item_used_by())
         .route("/api/v3/policies/bindings/", policies::bindings::collection())
         .route("/api/v3/policies/bindings/{policy_binding_uuid}/", policies::bindings::item())
         .route("/api/v3/providers/all/", providers::all::collection())
@@ -125,6 +137,18 @@ pub fn routes() -> Routes {
         .route("/api/v3/providers/proxy/", providers::proxy::collection())
         .route("/api/v3/providers/proxy/{id}/", providers::proxy::item())
         .route("/api/v3/providers/proxy/{id}/used_by/", providers::proxy::item_used_by())
+        .route("/api/v3/providers/oauth2/", providers::oauth2::collection())
+        .route("/api/v3/providers/oauth2/{id}/", providers::oauth2::item())
+        .route("/api/v3/providers/oauth2/{id}/setup_urls/", providers::oauth2::item_setup_urls())
+        .route("/api/v3/providers/oauth2/{id}/used_by/", providers::oauth2::item_used_by())
+        .route("/api/v3/propertymappings/all/", propertymappings::collection())
+        .route("/api/v3/propertymappings/all/{pm_uuid}/", propertymappings::item())
+        .route("/api/v3/propertymappings/provider/scope/", propertymappings::scope_collection())
+        .route("/api/v3/propertymappings/provider/scope/{pm_uuid}/", propertymappings::scope_item())
+        .route("/api/v3/propertymappings/provider/scope/{pm_uuid}/used_by/", propertymappings::scope_item_used_by())
+        .route("/api/v3/crypto/certificatekeypairs/", crypto::collection())
+        .route("/api/v3/crypto/certificatekeypairs/{kp_uuid}/", crypto::item())
+        .route("/api/v3/crypto/certificatekeypairs/{kp_uuid}/used_by/", crypto::item_used_by())
         .route("/api/v3/outposts/instances/", outposts::instances::collection())
         .route("/api/v3/outposts/instances/{uuid}/", outposts::instances::item())
         .route("/api/v3/core/brands/current/", brands::current())
@@ -172,6 +196,7 @@ pub fn routes() -> Routes {
         .route("/security/factors/{id}/name", post(ui::account::security::rename))
         .route("/security/factors/{id}/remove", get(ui::account::security::ask_remove).post(ui::account::security::remove))
         .route("/consent", get(ui::sign_in::consent::show).post(ui::sign_in::consent::submit))
+        .route("/device", get(ui::sign_in::device::show).post(ui::sign_in::device::submit))
         .route("/sign-out", get(ui::sign_in::sign_out::show).post(ui::sign_in::sign_out::submit))
         .route("/sessions", get(ui::account::devices::show))
         .route("/sessions/end-others", get(ui::account::devices::ask_end_others).post(ui::account::devices::end_others))

@@ -56,8 +56,15 @@ async fn answer(app: &App, routes: Router, mut request: Request, next: Next) -> 
         return refused;
     }
     DefaultBodyLimit::max(http::MAX_BODY).apply(&mut request);
+    let (request, keeps_opener) = match ui::popup::look(app, request).await {
+        Ok(looked) => looked,
+        Err(status) => return status.into_response(),
+    };
     let (request, asked) = ui::error::page_asked(request);
-    let response = http::caught(next.run(request), internal).await;
+    let mut response = http::caught(next.run(request), internal).await;
+    if keeps_opener {
+        ui::popup::keep(&mut response);
+    }
     let Some(asked) = asked else { return response };
     let response = Box::pin(ui::resume::carry(app, routes, &asked, response)).await;
     Box::pin(ui::error::dress(app, asked, response)).await

@@ -62,6 +62,8 @@ pub struct Summary {
     pub applications: u64,
     /// App passwords whose key does not begin with `rcp_`: they open nothing.
     pub powerless: u64,
+    /// Users without a `uid`, where apps know users by it: each app takes them for somebody new.
+    pub strangers: u64,
 }
 
 /// Why nothing was imported.
@@ -128,7 +130,10 @@ pub async fn run(app: &App, by: By<'_>, source: Source, is_replacing: bool, prog
                     db.delete_people().await?;
                 }
                 import.read(db, source, &progress).await?;
-                let done = import.done;
+                let mut done = import.done;
+                if !db.has_clients_by_uid().await? {
+                    done.strangers = 0;
+                }
                 db.advance_user_keys().await?;
                 // Another process's files may differ: the server then looks all places up again.
                 let places = db.find_setting(PLACES_SETTING).await?;
@@ -286,6 +291,7 @@ impl Import {
         {
             return Err(Fault::Line(format!("a uid is 1 to {MAX_UID} visible ASCII characters")));
         }
+        self.done.strangers += u64::from(line.uid.is_none());
         let user = NewUser {
             id: line.id.map(UserId),
             uuid,

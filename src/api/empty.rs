@@ -25,8 +25,6 @@ pub struct EmptyList {
 #[rustfmt::skip]
 pub const EMPTY_LISTS: &[EmptyList] = &[
     EmptyList { path: "/api/v3/core/brands/", model: "Brand" },
-    EmptyList { path: "/api/v3/core/user_consent/", model: "UserConsent" },
-    EmptyList { path: "/api/v3/providers/oauth2/", model: "OAuth2Provider" },
     EmptyList { path: "/api/v3/providers/ldap/", model: "LDAPProvider" },
     EmptyList { path: "/api/v3/providers/saml/", model: "SAMLProvider" },
     EmptyList { path: "/api/v3/outposts/service_connections/all/", model: "ServiceConnection" },
@@ -37,15 +35,11 @@ pub const EMPTY_LISTS: &[EmptyList] = &[
     EmptyList { path: "/api/v3/stages/invitation/invitations/", model: "Invitation" },
     EmptyList { path: "/api/v3/policies/all/", model: "Policy" },
     EmptyList { path: "/api/v3/policies/reputation/scores/", model: "Reputation" },
-    EmptyList { path: "/api/v3/propertymappings/all/", model: "PropertyMapping" },
     EmptyList { path: "/api/v3/rbac/roles/", model: "Role" },
-    EmptyList { path: "/api/v3/crypto/certificatekeypairs/", model: "CertificateKeyPair" },
     EmptyList { path: "/api/v3/managed/blueprints/", model: "BlueprintInstance" },
     EmptyList { path: "/api/v3/events/notifications/", model: "Notification" },
     EmptyList { path: "/api/v3/events/rules/", model: "NotificationRule" },
     EmptyList { path: "/api/v3/events/transports/", model: "NotificationTransport" },
-    EmptyList { path: "/api/v3/oauth2/access_tokens/", model: "TokenModel" },
-    EmptyList { path: "/api/v3/oauth2/refresh_tokens/", model: "TokenModel" },
     EmptyList { path: "/api/v3/oauth2/authorization_codes/", model: "ExpiringBaseGrantModel" },
     EmptyList { path: "/api/v3/enterprise/license/", model: "License" },
 ];

@@ -16,12 +16,15 @@ use utoipa::{Modify, OpenApi};
 
 use crate::api::core::authenticated_sessions::{bulk_delete, details, revoke};
 use crate::api::core::{
-    app_sessions, applications, authenticated_sessions as sessions, brands, ended_sessions, groups, logout_notices, tokens, users,
+    app_sessions, applications, authenticated_sessions as sessions, brands, ended_sessions, groups, logout_notices, tokens,
+    user_consent, users,
 };
 use crate::api::error::GenericError;
 use crate::api::flows::executor;
 use crate::api::policies::bindings;
-use crate::api::{admin, authenticators, empty, events, flows, outposts, providers, root, stages};
+use crate::api::{
+    admin, authenticators, crypto, empty, events, flows, oauth2, outposts, propertymappings, providers, root, stages,
+};
 use crate::http::static_file::StaticFile;
 
 /// What the paths of the description begin with. It is in `servers`, as in authentik's description.
@@ -139,6 +142,33 @@ struct Instance;
     providers::proxy::partial_update,
     providers::proxy::destroy,
     providers::proxy::used_by,
+    providers::oauth2::list,
+    providers::oauth2::create,
+    providers::oauth2::retrieve,
+    providers::oauth2::update,
+    providers::oauth2::partial_update,
+    providers::oauth2::destroy,
+    providers::oauth2::setup_urls,
+    providers::oauth2::used_by,
+    propertymappings::list,
+    propertymappings::retrieve,
+    propertymappings::list_scopes,
+    propertymappings::retrieve_scope,
+    propertymappings::scope_used_by,
+    oauth2::access_tokens::list,
+    oauth2::access_tokens::retrieve,
+    oauth2::access_tokens::destroy,
+    oauth2::access_tokens::used_by,
+    oauth2::refresh_tokens::list,
+    oauth2::refresh_tokens::retrieve,
+    oauth2::refresh_tokens::destroy,
+    oauth2::refresh_tokens::used_by,
+    user_consent::list,
+    user_consent::retrieve,
+    user_consent::destroy,
+    crypto::list,
+    crypto::retrieve,
+    crypto::used_by,
     outposts::instances::list,
     outposts::instances::retrieve,
     outposts::instances::update,

@@ -13,6 +13,7 @@ use crate::cli::source::NOTHING_WATCHED;
 use crate::cli::{Failure, Outcome, output};
 use crate::config::Config;
 use crate::domain::SessionId;
+use crate::domain::application::demand::Party;
 use crate::domain::source::{NAME, Origin};
 use crate::store::Db;
 
@@ -57,6 +58,9 @@ const USER_COLUMNS: &[&str] = &[
 /// The columns of a group.
 const GROUP_COLUMNS: &[&str] = &["uuid", "name", "is_superuser", "is_auditor", "permissions", "parents", "members", "attributes"];
 
+/// The columns of an application.
+const APPLICATION_COLUMNS: &[&str] = &["slug", "name", "access", "display", "groups_sent", "guard", "client"];
+
 /// How many rows are read at once.
 const STEP: i64 = 500;
 
@@ -66,7 +70,7 @@ pub(super) struct ExportArgs {
     #[command(flatten)]
     what: What,
     /// With sessions: those that live in rollcall (the default), at the watched authentik, or all
-    #[arg(long, value_name = "WORD", conflicts_with_all = ["users", "groups", "ended", "events"],
+    #[arg(long, value_name = "WORD", conflicts_with_all = ["users", "groups", "applications", "ended", "events"],
         value_parser = PossibleValuesParser::new(Origin::ALL.map(Origin::as_str)))]
     source: Option<String>,
     /// With --events: the single ends of ends of many, too
@@ -90,6 +94,9 @@ struct What {
     /// Groups: those that others are within come first
     #[arg(long)]
     groups: bool,
+    /// Applications, with their guards and clients
+    #[arg(long)]
+    applications: bool,
     /// Sessions that ended
     #[arg(long)]
     ended: bool,
@@ -135,6 +142,7 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
     let columns: &[&str] = match (args.what.users, args.what.events) {
         _ if args.what.ended => ENDED_COLUMNS,
         _ if args.what.groups => GROUP_COLUMNS,
+        _ if args.what.applications => APPLICATION_COLUMNS,
         (true, _) => USER_COLUMNS,
         (_, true) => EVENT_COLUMNS,
         _ => COLUMNS,
@@ -143,6 +151,9 @@ pub(super) async fn run(config: Config, args: ExportArgs) -> Outcome {
     sink.write(&[])?;
     if args.what.groups {
         return export_groups(&db, &mut sink).await;
+    }
+    if args.what.applications {
+        return sink.write(&applications(&app).await?);
     }
     if args.what.users {
         return export_users(&db, &mut sink).await;
@@ -252,6 +263,46 @@ async fn export_groups(db: &Db<'_>, sink: &mut Sink) -> Outcome {
         waiting = left;
     }
     Ok(())
+}
+
+/// Applications as `rollcall import` reads them, but for the secrets of clients.
+async fn applications(app: &App) -> Result<Vec<Map<String, Value>>, Failure> {
+    let mut records = Vec::new();
+    for application in app.store.applications().await?.all() {
+        let rules = application.guard().into_iter().flat_map(|guard| &guard.rules).filter_map(|rule| rule.demand.allow.as_ref());
+        let parties: Vec<Party> = rules.chain([&application.access.allow]).flat_map(|allow| allow.parties()).copied().collect();
+        let names = app.store.read().list_party_names(&parties).await?;
+        let mut record = object(json!({
+            "kind": "application", "slug": application.slug, "name": application.name, "access": application.access,
+            "display": application.display, "groups_sent": application.groups_sent,
+        }));
+        if let Some(guard) = application.guard() {
+            record.insert("guard".to_owned(), json!(guard));
+        }
+        if let Some(part) = &application.client {
+            let mut client = json!(part.client);
+            client["client_id"] = part.client_id.as_str().into();
+            record.insert("client".to_owned(), client);
+        }
+        name_parties(record.get_mut("access"), &names);
+        let rules = record.get_mut("guard").and_then(|guard| guard.get_mut("rules")).and_then(Value::as_array_mut);
+        for rule in rules.into_iter().flatten() {
+            name_parties(Some(rule), &names);
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// Puts `group:NAME` and `user:NAME` in place of uuids in the `allow` of a demand. Those that are gone stay as they are.
+fn name_parties(demand: Option<&mut Value>, names: &[(Party, String)]) {
+    let allow = demand.and_then(|demand| demand.get_mut("allow")).and_then(Value::as_array_mut);
+    for item in allow.into_iter().flatten() {
+        let Ok(party) = serde_json::from_value::<Party>(item.clone()) else { continue };
+        let Some((_, name)) = names.iter().find(|(known, _)| *known == party) else { continue };
+        let kind = if matches!(party, Party::Group(_)) { "group" } else { "user" };
+        *item = format!("{kind}:{name}").into();
+    }
 }
 
 fn attributes(stored: &str) -> Value {

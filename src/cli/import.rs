@@ -103,6 +103,13 @@ pub(super) async fn run(config: Config, args: ImportArgs) -> Outcome {
     let done = done.map_err(|error| format!("{}: {error}; nothing was imported", args.file.display()))?;
     let applications = if done.applications == 0 { String::new() } else { format!("{} applications, ", done.applications) };
     output::say(&format!("imported {} users, {applications}{} tokens, {} sessions", done.users, done.tokens, done.sessions));
+    if done.strangers > 0 {
+        output::say(&format!(
+            "{} users brought no uid, by which apps know them: an app that knew them before takes them for somebody new; \
+             authentik's API shows the uid of a user",
+            done.strangers
+        ));
+    }
     if done.powerless > 0 {
         output::say(&format!(
             "{} app passwords open no application: their keys do not begin with rcp_; `rollcall token rotate` makes new ones",

@@ -109,6 +109,29 @@ pub fn check_label(text: &str) -> Result<String, LabelRule> {
     if text.chars().count() > MAX_LABEL_LENGTH { Err(LabelRule::Long) } else { Ok(text) }
 }
 
+/// What a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionKind {
+    /// A browser's, or a program's that signed in.
+    Browser,
+    /// A device's without a browser (RFC 8628).
+    Device,
+    /// What an app keeps of its user after the browser's session. The limit of concurrent sessions does not count it.
+    Offline,
+}
+
+impl SessionKind {
+    /// The word that is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Device => "device",
+            Self::Offline => "offline",
+        }
+    }
+}
+
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

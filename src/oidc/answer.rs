@@ -66,10 +66,20 @@ pub(super) enum Wrong {
         /// Whether `Authorization: Basic` was tried.
         is_basic: bool,
     },
+    /// The same, too often; after this number of seconds the next one is looked at.
+    Often(u64),
     /// The code or token is not good, or not this client's.
     Grant,
     /// The client may not do this.
     UnauthorizedClient,
+    /// Nobody has said anything to the sign-in of a device yet.
+    Pending,
+    /// The same, and the device asks too often.
+    SlowDown,
+    /// The time for it is over.
+    Expired,
+    /// Its user declined, or may not.
+    Declined,
     /// There is no such kind of grant.
     GrantType,
     /// More than was granted.
@@ -102,9 +112,16 @@ impl Wrong {
         match self {
             Self::Request(what) => (BAD, "invalid_request", what),
             Self::Client { .. } => (StatusCode::UNAUTHORIZED, "invalid_client", "the client is unknown, or not shown to be it"),
+            Self::Often(_) => {
+                (StatusCode::TOO_MANY_REQUESTS, "invalid_client", "too many wrong secrets of this client came from here")
+            }
             Self::Grant => (BAD, "invalid_grant", "it is not good, or not any more"),
             Self::UnauthorizedClient => (BAD, "unauthorized_client", "the client may not use this grant"),
-            Self::GrantType => (BAD, "unsupported_grant_type", "the grant types are authorization_code and refresh_token"),
+            Self::Pending => (BAD, "authorization_pending", "the user has not answered yet"),
+            Self::SlowDown => (BAD, "slow_down", "wait longer before the next question"),
+            Self::Expired => (BAD, "expired_token", "the time for the code is over"),
+            Self::Declined => (BAD, "access_denied", "the user declined, or may not open the application"),
+            Self::GrantType => (BAD, "unsupported_grant_type", "the grant types are those of the client in its discovery"),
             Self::Scope => (BAD, "invalid_scope", "it is more than was granted"),
             Self::NoToken | Self::Token => (StatusCode::UNAUTHORIZED, "invalid_token", "the token opens nothing"),
             Self::LittleScope => (StatusCode::FORBIDDEN, "insufficient_scope", "the token has not the scope openid"),
@@ -133,6 +150,9 @@ impl Wrong {
         *response.status_mut() = status;
         if let Self::Client { is_basic: true } = self {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"rollcall\""));
+        }
+        if let Self::Often(seconds) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
         }
         response
     }

@@ -183,7 +183,8 @@ async fn with_session(
             let (slug, scope) = (known.application.slug.clone(), request.scope.clone());
             let question = Question { slug, scope, back, asked_at: app.clock.now().0 };
             let sealed = consents::seal(app, &session, &question).map_err(no_randomness)?;
-            led(format!("/consent?question={sealed}"))
+            // The name of the client says how the page treats the window that opened it.
+            led(format!("/consent?question={sealed}&client_id={}", encode(&known.part()?.client_id)))
         }
         Outcome::Denied(missing) => Ok(denied(known, &session, &missing, way)),
         Outcome::Refused(refused) => Ok(way.refuse(refused)),

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::actions::app::App;
-use crate::actions::oidc::clients::{Known, authenticate};
+use crate::actions::oidc::clients::{Authenticated, Known, authenticate};
 use crate::domain::caller::Actor;
 use crate::http::client::ClientInfo;
 use crate::oidc::answer::Wrong;
@@ -34,8 +34,11 @@ impl Call {
         let form = Form::read(parts, body).await?;
         let (shown, is_basic) = form.shown(&parts.headers)?;
         let actor = parts.extensions.get::<ClientInfo>().map(ClientInfo::as_anonymous).unwrap_or_default();
-        let known = authenticate(app, &shown, &actor).await?.ok_or(Wrong::Client { is_basic })?;
-        Ok(Self { known, form, actor })
+        match authenticate(app, &shown, &actor).await? {
+            Authenticated::Known(known) => Ok(Self { known, form, actor }),
+            Authenticated::Wrong => Err(Wrong::Client { is_basic }),
+            Authenticated::Limited(wait) => Err(Wrong::Often(wait.as_secs().max(1))),
+        }
     }
 }
 

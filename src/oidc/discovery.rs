@@ -12,6 +12,7 @@ use crate::domain::application::Application;
 use crate::domain::application::client::Client;
 use crate::domain::application::demand::Level;
 use crate::domain::oidc::claims;
+use crate::domain::oidc::device::GRANT;
 use crate::oidc::answer::{public, unavailable};
 
 /// The claims of ID tokens themselves.
@@ -46,10 +47,11 @@ fn document(url: &PublicUrl, application: &Application, client: &Client) -> Valu
     let (issuer, origin) = (issuer(url, &application.slug), url.origin());
     let at = |path: &str| Value::from(format!("{origin}/application/o/{path}/"));
     let ways: &[&str] = if client.is_public { &["none"] } else { &["client_secret_basic", "client_secret_post"] };
-    let grants: &[&str] = if client.refresh { &["authorization_code", "refresh_token"] } else { &["authorization_code"] };
+    let refresh = client.refresh.then_some("refresh_token");
+    let grants: Vec<&str> = ["authorization_code"].into_iter().chain(refresh).chain(client.device.then_some(GRANT)).collect();
     let algorithms: Vec<&str> =
         if client.algorithm.as_str() == "RS256" { vec!["RS256"] } else { vec![client.algorithm.as_str(), "RS256"] };
-    let claims: Vec<&str> = OWN_CLAIMS.into_iter().chain(claims::names(&client.scopes)).collect();
+    let claims: Vec<&str> = OWN_CLAIMS.into_iter().chain(claims::names(&client.scopes, &client.claims)).collect();
     let mut document = Map::new();
     let mut put = |name: &str, value: Value| drop(document.insert(name.to_owned(), value));
     put("issuer", issuer.as_str().into());
@@ -59,6 +61,9 @@ fn document(url: &PublicUrl, application: &Application, client: &Client) -> Valu
     put("end_session_endpoint", format!("{issuer}end-session/").into());
     put("revocation_endpoint", at("revoke"));
     put("jwks_uri", format!("{issuer}jwks/").into());
+    if client.device {
+        put("device_authorization_endpoint", at("device"));
+    }
     put("response_types_supported", json!(["code"]));
     put("response_modes_supported", json!(["query", "form_post"]));
     put("subject_types_supported", json!(["public"]));

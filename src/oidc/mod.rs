@@ -4,6 +4,7 @@
 mod answer;
 pub mod authorize;
 mod call;
+pub mod device;
 pub mod discovery;
 pub mod end_session;
 mod form;

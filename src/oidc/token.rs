@@ -5,10 +5,12 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 
 use crate::actions::app::App;
+use crate::actions::oidc::device::{Polled, poll};
 use crate::actions::oidc::redeem::{Brought, redeem};
 use crate::actions::oidc::refresh::{Refreshed, refresh};
-use crate::actions::oidc::tokens::{Tokens, id_token};
+use crate::actions::oidc::tokens::{Tokens, access_token, id_token};
 use crate::domain::PlainSecret;
+use crate::domain::oidc::device::GRANT;
 use crate::metrics;
 use crate::oidc::answer::{Wrong, json, not_allowed};
 use crate::oidc::call::{Call, cors, preflight};
@@ -26,8 +28,9 @@ pub async fn answer(State(app): State<App>, request: Request) -> Response {
         let call = Call::read(&app, &parts, body).await?;
         grant = grant_of(&call);
         let tokens = given(&app, &call).await?;
-        let id_token = id_token(&app, &call.known, &tokens).await?;
-        Ok::<_, Wrong>((call.known, json(&body_of(&tokens, id_token))))
+        let access = access_token(&app, &call.known, &tokens).await?;
+        let id_token = id_token(&app, &call.known, &tokens, &access).await?;
+        Ok::<_, Wrong>((call.known, json(&body_of(&tokens, &access, id_token))))
     };
     let answered = answered.await;
     metrics::count_token(grant, answered.as_ref().map_or_else(Wrong::outcome, |_| "given"));
@@ -61,6 +64,18 @@ async fn given(app: &App, call: &Call) -> Result<Tokens, Wrong> {
             }
         }
         "refresh_token" => Err(Wrong::UnauthorizedClient),
+        GRANT if call.known.settings()?.device => {
+            let code = form.must("device_code", "device_code is missing")?;
+            match poll(app, &call.known, code, &call.actor).await? {
+                Polled::Given(tokens) => Ok(*tokens),
+                Polled::Pending => Err(Wrong::Pending),
+                Polled::Early => Err(Wrong::SlowDown),
+                Polled::Expired => Err(Wrong::Expired),
+                Polled::Declined => Err(Wrong::Declined),
+                Polled::Nothing => Err(Wrong::Grant),
+            }
+        }
+        GRANT => Err(Wrong::UnauthorizedClient),
         _ => Err(Wrong::GrantType),
     }
 }
@@ -75,9 +90,9 @@ async fn by_code(app: &App, call: &Call) -> Result<Tokens, Wrong> {
     redeem(app, &call.known, brought, &call.actor).await?.ok_or(Wrong::Grant)
 }
 
-fn body_of(tokens: &Tokens, id_token: Option<String>) -> Value {
+fn body_of(tokens: &Tokens, access: &PlainSecret, id_token: Option<String>) -> Value {
     let mut body = Map::new();
-    body.insert("access_token".to_owned(), tokens.access.expose().into());
+    body.insert("access_token".to_owned(), access.expose().into());
     body.insert("token_type".to_owned(), "Bearer".into());
     body.insert("expires_in".to_owned(), tokens.expires_in.into());
     body.insert("scope".to_owned(), tokens.scope.as_str().into());

@@ -8,6 +8,7 @@ pub mod assets;
 pub mod error;
 pub mod fleet;
 mod passkey;
+pub mod popup;
 mod question;
 mod refusal;
 pub mod resume;

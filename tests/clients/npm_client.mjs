@@ -59,5 +59,25 @@ const flows = (await new api.FlowsApi(configuration).flowsInstancesList({})).res
 for (const slug of ["default-authentication-flow", "default-invalidation-flow", "default-provider-invalidation-flow"]) {
   assert.ok(flows.includes(slug), `${slug} is not among ${flows}`);
 }
+const providers = new api.ProvidersApi(configuration);
+const flow = async (slug) => (await new api.FlowsApi(configuration).flowsInstancesRetrieve({ slug })).pk;
+const made = await providers.providersOauth2Create({
+  oAuth2ProviderRequest: {
+    name: "wiki",
+    authorizationFlow: await flow("default-provider-authorization-explicit-consent"),
+    invalidationFlow: await flow("default-provider-invalidation-flow"),
+    redirectUris: [{ matchingMode: "strict", url: "https://wiki.example.com/callback" }],
+  },
+});
+assert.equal(made.clientSecret.length, 43);
+const wiki = await core.coreApplicationsCreate({ applicationRequest: { name: "Wiki", slug: "wiki", provider: made.pk } });
+assert.equal(wiki.providerObj.pk, made.pk);
+const shown = await providers.providersOauth2Retrieve({ id: made.pk });
+assert.deepEqual([shown.clientSecret, shown.assignedApplicationSlug, shown.clientId], ["", "wiki", made.clientId]);
+assert.ok((await providers.providersOauth2SetupUrlsRetrieve({ id: made.pk })).issuer.endsWith("/application/o/wiki/"));
+await core.coreApplicationsDestroy({ slug: "wiki" });
+await providers.providersOauth2Destroy({ id: made.pk });
+await refused(404, providers.providersOauth2Retrieve({ id: made.pk }));
+
 await core.coreUsersDestroy({ id: zoe.pk });
 await refused(404, core.coreUsersRetrieve({ id: zoe.pk }));

@@ -129,6 +129,43 @@ def instance(client):
     assert ak.CoreApi(client).core_applications_list().pagination is not None
 
 
+def apps(client):
+    """An app that signs its users in, as automation makes it: scopes and flows are looked up, then named."""
+    core, providers, flows = ak.CoreApi(client), ak.ProvidersApi(client), ak.FlowsApi(client)
+    flow = {slug: flows.flows_instances_retrieve(slug=f"default-provider-{slug}").pk
+            for slug in ["authorization-implicit-consent", "invalidation-flow"]}
+    managed = [f"goauthentik.io/providers/oauth2/scope-{scope}" for scope in ["openid", "email", "profile"]]
+    mappings = ak.PropertymappingsApi(client).propertymappings_provider_scope_list(managed=managed).results
+    assert {mapping.scope_name for mapping in mappings} == {"openid", "email", "profile"}, mappings
+    assert ak.PropertymappingsApi(client).propertymappings_all_list().results
+    pair = ak.CryptoApi(client).crypto_certificatekeypairs_list(has_key=True).results[0]
+    wanted = ak.OAuth2ProviderRequest(
+        name="wiki", authorization_flow=flow["authorization-implicit-consent"], invalidation_flow=flow["invalidation-flow"],
+        property_mappings=[mapping.pk for mapping in mappings], signing_key=pair.pk, client_type="confidential",
+        redirect_uris=[ak.RedirectUriRequest(matching_mode="strict", url="https://wiki.example.com/callback")],
+        access_token_validity="minutes=10")
+    made = providers.providers_oauth2_create(o_auth2_provider_request=wanted)
+    assert len(made.client_id) == 40 and len(made.client_secret) == 43, made
+    application = core.core_applications_create(application_request=ak.ApplicationRequest(name="Wiki", slug="wiki", provider=made.pk))
+    assert application.provider_obj.pk == made.pk
+    shown = providers.providers_oauth2_retrieve(id=made.pk)
+    assert (shown.client_secret, shown.assigned_application_slug, shown.access_token_validity) == ("", "wiki", "minutes=10"), shown
+    assert providers.providers_oauth2_setup_urls_retrieve(id=made.pk).issuer.endswith("/application/o/wiki/")
+    changed = providers.providers_oauth2_partial_update(
+        id=made.pk, patched_o_auth2_provider_request=ak.PatchedOAuth2ProviderRequest(client_type="public"))
+    assert changed.client_type == "public"
+    assert providers.providers_oauth2_list(client_id=made.client_id).results[0].pk == made.pk
+    wanted.issuer_mode = "global"
+    assert "issuer_mode" in refused(400, providers.providers_oauth2_create, o_auth2_provider_request=wanted)
+    assert ak.Oauth2Api(client).oauth2_access_tokens_list().results == []
+    assert ak.Oauth2Api(client).oauth2_refresh_tokens_list(provider=made.pk).results == []
+    assert core.core_user_consent_list().results == []
+    core.core_applications_destroy(slug="wiki")
+    assert providers.providers_oauth2_used_by_list(id=made.pk) == []
+    providers.providers_oauth2_destroy(id=made.pk)
+    refused(404, providers.providers_oauth2_retrieve, id=made.pk)
+
+
 with ak.ApiClient(configuration) as client:
     core = ak.CoreApi(client)
     sessions(core)
@@ -137,5 +174,6 @@ with ak.ApiClient(configuration) as client:
     tokens(core, zoe)
     events(client)
     instance(client)
+    apps(client)
     core.core_users_destroy(id=zoe.pk)
     refused(404, core.core_users_retrieve, id=zoe.pk)

@@ -43,6 +43,8 @@ class Server:
         self.environment |= {
             "ROLLCALL_DATA_DIR": str(self.folder / "data"),
             "ROLLCALL_LISTEN": "127.0.0.1:0",
+            # Clients of OpenID Connect need an issuer.
+            "ROLLCALL_HTTP__PUBLIC_URL": "http://127.0.0.1",
             "ROLLCALL_AUTHENTIK__SECRET_KEY": credentials["secret_key"],
             "ROLLCALL_SESSIONS__PURGE_INTERVAL": "0",
         }

@@ -37,6 +37,8 @@ async fn addresses(app: &TestApp, admin: &TestUser<'_>, uuid: &str) -> Vec<Strin
                 .replace("{app}", "wiki")
                 .replace("{opened}", uuid)
                 .replace("{number}", "1")
+                .replace("{pm_uuid}", uuid)
+                .replace("{kp_uuid}", uuid)
                 .replace("{page}", "start")
                 .replace("{*path}", "x");
             assert!(!filled.contains('{'), "{filled}: add a sample for this part to tests/it/crawl.rs");

@@ -229,6 +229,7 @@ async fn screenshots() {
         ("apps", "/apps".into()),
         ("applications", "/applications".into()),
         ("application-new", "/applications/new".into()),
+        ("device", "/device".into()),
         ("tokens", "/tokens".into()),
         ("token-new", "/tokens/new".into()),
         ("events", "/events".into()),

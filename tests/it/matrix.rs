@@ -207,6 +207,8 @@ impl<'a> Cast<'a> {
             _ if route.contains("{stage_uuid}") => {
                 &[("{stage_uuid}", "6f6c6c63-616c-4c00-8000-757365726c67"), ("{stage_uuid}", "unknown")]
             }
+            _ if route.contains("{pm_uuid}") => &[("{pm_uuid}", "6f6c6c63-616c-4c00-8000-00006f706964"), ("{pm_uuid}", "unknown")],
+            _ if route.contains("{kp_uuid}") => &[("{kp_uuid}", "6f6c6c63-616c-4c00-8000-6b6579706172"), ("{kp_uuid}", "unknown")],
             _ if route.contains("{policy_binding_uuid}") => {
                 &[("{policy_binding_uuid}", "00000000-0000-4000-8000-00000000dead"), ("{policy_binding_uuid}", "unknown")]
             }

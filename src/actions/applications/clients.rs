@@ -38,7 +38,8 @@ pub fn set_client(application: &mut Application, wish: ClientWish) -> Result<(),
                 Some(id) => id,
                 None => secret::random_alphanumeric(ID_LENGTH)?,
             };
-            application.client = Some(ClientPart { id: 0, name: application.name.clone(), client_id, client, kept: Map::new() });
+            let (name, of) = (application.name.clone(), Some(application.id));
+            application.client = Some(ClientPart { id: 0, name, application: of, client_id, client, kept: Map::new() });
         }
     }
     Ok(())
@@ -68,13 +69,18 @@ pub(in crate::actions) fn own(config: &Config) -> Own {
     Own::new(config.http.public_url.as_ref().map(PublicUrl::origin), &names, addresses)
 }
 
-/// Writes a client that was added or changed, and removes one that is gone. The application's row is locked.
+/// Writes a client that was added or changed, and removes one that is gone. One that was detached is left. The
+/// application's row is locked.
 pub(in crate::actions) async fn write(db: &Db<'_>, before: &Application, after: &mut Application) -> Result<(), ActionError> {
-    let id = after.id;
-    match (&before.client, &mut after.client) {
-        (Some(old), None) => db.delete_client(old.id).await?,
-        (_, Some(part)) if part.id == 0 => part.id = db.insert_client(id, part).await?,
-        (Some(old), Some(part)) if old != part => db.update_client(part).await?,
+    if let Some(old) = &before.client
+        && after.client.as_ref().is_none_or(|new| new.id != old.id)
+        && db.find_client(old.id).await?.is_some_and(|stored| stored.application == Some(before.id))
+    {
+        db.delete_client(old.id).await?;
+    }
+    match &mut after.client {
+        Some(part) if part.id == 0 => part.id = db.insert_client(part).await?,
+        Some(part) if before.client.as_ref() != Some(part) => db.update_client(part).await?,
         _ => {}
     }
     Ok(())

@@ -4,7 +4,7 @@
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::applications::clients::{self, ClientWish, set_client};
-use crate::actions::applications::{access, check_guard, named_conflict, prepare_keys};
+use crate::actions::applications::{access, check_guard, named_conflict, prepare_keys, secrets};
 use crate::actions::by::By;
 use crate::domain::application::demand::Demand;
 use crate::domain::application::guard::Guard;
@@ -15,7 +15,7 @@ use crate::domain::application::{
 };
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
-use crate::domain::{Timestamp, secret};
+use crate::domain::{PlainSecret, Timestamp, secret};
 use crate::store::Db;
 
 /// What to change of an application; `None` stays as it is.
@@ -35,7 +35,8 @@ pub struct ApplicationChange {
     pub guard: Option<Option<Guard>>,
     /// The client; `Some(None)` removes it.
     pub client: Option<Option<ClientWish>>,
-    /// Which provider it has, by primary key; `Some(None)`: none, and the one it had stays without an application.
+    /// Which provider it has in place of the [one that is shown](Application::shown_provider), by primary key; `Some(None)`:
+    /// none. The one it had stays without an application.
     pub provider: Option<Option<i64>>,
     /// Whether app sessions end whose users may not open it any more.
     pub apply_now: bool,
@@ -148,7 +149,8 @@ pub(in crate::actions) async fn insert(db: &Db<'_>, app: &App, wanted: Applicati
         provider.id = db.insert_guard(provider).await?;
     }
     if let Some(part) = &mut application.client {
-        part.id = db.insert_client(application.id, part).await?;
+        part.application = Some(application.id);
+        part.id = db.insert_client(part).await?;
     }
     if let Some(Some(id)) = attached {
         attach(db, &mut application, id).await?;
@@ -156,15 +158,25 @@ pub(in crate::actions) async fn insert(db: &Db<'_>, app: &App, wanted: Applicati
     Ok(application.prepared())
 }
 
-/// Gives an application the guard with this primary key.
+/// Gives an application the guard or the client with this primary key.
 async fn attach(db: &Db<'_>, application: &mut Application, id: i64) -> Result<(), ActionError> {
-    let mut provider = db.find_guard(id).await?.ok_or(ApplicationRule::NoProvider(id))?;
-    if provider.application.is_some_and(|other| other != application.id) {
-        return Err(ApplicationRule::ProviderTaken.into());
+    let check = |has: Option<i64>| match has {
+        Some(other) if other != application.id => Err(ApplicationRule::ProviderTaken),
+        _ => Ok(Some(application.id)),
+    };
+    if let Some(mut provider) = db.find_guard(id).await? {
+        provider.application = check(provider.application)?;
+        if application.provider.as_ref().is_some_and(|own| own.id != id) {
+            return Err(ApplicationRule::GuardExists.into());
+        }
+        db.update_guard(&provider).await?;
+        application.provider = Some(provider);
+        return Ok(());
     }
-    provider.application = Some(application.id);
-    db.update_guard(&provider).await?;
-    application.provider = Some(provider);
+    let mut part = db.find_client(id).await?.ok_or(ApplicationRule::NoProvider(id))?;
+    part.application = check(part.application)?;
+    db.update_client(&part).await?;
+    application.client = Some(part);
     Ok(())
 }
 
@@ -173,14 +185,14 @@ async fn attach(db: &Db<'_>, application: &mut Application, id: i64) -> Result<(
 /// # Errors
 /// As for [`add`], [`ActionError::NotFound`], and [`ActionError::Outdated`] when it is not of the expected version.
 pub async fn change(app: &App, by: By<'_>, slug: &str, wanted: ApplicationChange) -> Result<Application, ActionError> {
-    let (provider, apply_now) = (wanted.provider, wanted.apply_now);
+    let extra = Extra { provider: wanted.provider, apply_now: wanted.apply_now, secret: None };
     let edit = move |application: &mut Application| {
         if wanted.expected.as_ref().is_some_and(|expected| *expected != application.version()) {
             return Err(ActionError::Outdated);
         }
         wanted.apply(application)
     };
-    edit_with(app, by, slug, provider, apply_now, edit).await
+    edit_with(app, by, slug, extra, edit).await.map(|(application, _)| application)
 }
 
 /// Changes an application by a function of it as it is, and gives it. The function and the write are one transaction, so
@@ -192,18 +204,42 @@ pub async fn edit<F>(app: &App, by: By<'_>, slug: &str, change: F) -> Result<App
 where
     F: FnOnce(&mut Application) -> Result<(), ActionError> + Send + 'static,
 {
-    edit_with(app, by, slug, None, false, change).await
+    edit_with(app, by, slug, Extra::default(), change).await.map(|(application, _)| application)
 }
 
+/// The same for its client, which gets this secret, or one that is drawn if it has none. Gives the secret if it is new.
+pub(super) async fn edit_client<F>(
+    app: &App,
+    by: By<'_>,
+    slug: &str,
+    secret: Option<PlainSecret>,
+    change: F,
+) -> Result<(Application, Option<PlainSecret>), ActionError>
+where
+    F: FnOnce(&mut Application) -> Result<(), ActionError> + Send + 'static,
+{
+    edit_with(app, by, slug, Extra { secret: Some(secret), ..Extra::default() }, change).await
+}
+
+/// What an edit does beyond its function.
+#[derive(Default)]
 #[expect(clippy::option_option, reason = "whether it changes, and to which one or none")]
+struct Extra {
+    /// Which provider it gets, or none.
+    provider: Option<Option<i64>>,
+    /// Whether app sessions end whose users may not open it any more.
+    apply_now: bool,
+    /// Whether the secret of its client is settled, and which one was chosen.
+    secret: Option<Option<PlainSecret>>,
+}
+
 async fn edit_with<F>(
     app: &App,
     by: By<'_>,
     slug: &str,
-    provider: Option<Option<i64>>,
-    apply_now: bool,
+    extra: Extra,
     change: F,
-) -> Result<Application, ActionError>
+) -> Result<(Application, Option<PlainSecret>), ActionError>
 where
     F: FnOnce(&mut Application) -> Result<(), ActionError> + Send + 'static,
 {
@@ -214,8 +250,8 @@ where
             db.lock_applications().await?;
             let before = db.lock_application(&slug_too).await?.ok_or(ActionError::NotFound)?;
             let mut after = before.clone();
-            match provider {
-                Some(wanted) if wanted != before.provider.as_ref().map(|provider| provider.id) => {
+            match extra.provider {
+                Some(wanted) if wanted != before.shown_provider() => {
                     detach(db, &mut after).await?;
                     if let Some(id) = wanted {
                         attach(db, &mut after, id).await?;
@@ -242,20 +278,28 @@ where
                 db.insert_events(&[content.by(&actor, now)]).await?;
             }
             let after = after.prepared();
-            if apply_now {
+            if extra.apply_now {
                 access::end_refused(db, &after, &actor, now).await?;
             }
-            Ok(after)
+            let secret = match (extra.secret, &after.client) {
+                (Some(chosen), Some(part)) => secrets::settle(db, &app_too, (part, &after.slug), chosen, (&actor, now)).await?,
+                _ => None,
+            };
+            Ok((after, secret))
         })
     });
     let done = named_conflict(done.await, slug)?;
-    prepare_keys(app, &done).await;
+    prepare_keys(app, &done.0).await;
     Ok(done)
 }
 
-/// Leaves an application's guard without an application.
+/// Leaves the part of an application that is shown without an application.
 async fn detach(db: &Db<'_>, application: &mut Application) -> Result<(), ActionError> {
-    if let Some(mut provider) = application.provider.take() {
+    if let Some(mut part) = application.client.take() {
+        part.application = None;
+        db.update_client(&part).await?;
+        db.delete_grants_of_client(part.id).await?;
+    } else if let Some(mut provider) = application.provider.take() {
         provider.application = None;
         db.update_guard(&provider).await?;
     }
@@ -302,8 +346,14 @@ async fn end_of_parts(
     actor: &Actor,
     now: Timestamp,
 ) -> Result<(), ActionError> {
-    let is_gone = (before.provider.is_some() && after.provider.is_none()) || (before.client.is_some() && after.client.is_none());
-    if is_gone { end_all(db, after, AppEndReason::ApplicationRemoved, actor, now).await } else { Ok(()) }
+    let guard = |application: &Application| application.provider.as_ref().map(|provider| provider.id);
+    let client = |application: &Application| application.client.as_ref().map(|part| part.id);
+    let is_lost = |old: Option<i64>, new: Option<i64>| old.is_some() && old != new;
+    if is_lost(guard(before), guard(after)) || is_lost(client(before), client(after)) {
+        end_all(db, after, AppEndReason::ApplicationRemoved, actor, now).await
+    } else {
+        Ok(())
+    }
 }
 
 /// Ends all app sessions of an application, with an event if there were any.
@@ -322,7 +372,7 @@ async fn end_all(
     Ok(())
 }
 
-/// Removes an application with its guard. Its app sessions end first.
+/// Removes an application with its guard and its client. Its app sessions end first.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`].
@@ -330,15 +380,15 @@ pub async fn remove(app: &App, by: By<'_>, slug: &str) -> Result<(), ActionError
     take_out(app, by, slug, false).await
 }
 
-/// The same, and leaves its guard without an application, as authentik does.
+/// The same, and leaves its guard and its client without an application, as authentik does.
 ///
 /// # Errors
 /// As for [`remove`].
-pub async fn remove_and_keep_guard(app: &App, by: By<'_>, slug: &str) -> Result<(), ActionError> {
+pub async fn remove_and_keep_parts(app: &App, by: By<'_>, slug: &str) -> Result<(), ActionError> {
     take_out(app, by, slug, true).await
 }
 
-async fn take_out(app: &App, by: By<'_>, slug: &str, keeps_guard: bool) -> Result<(), ActionError> {
+async fn take_out(app: &App, by: By<'_>, slug: &str, keeps_parts: bool) -> Result<(), ActionError> {
     by.must_administer()?;
     let (actor, now, slug) = (by.actor(), app.clock.now(), slug.to_owned());
     app.store
@@ -347,10 +397,12 @@ async fn take_out(app: &App, by: By<'_>, slug: &str, keeps_guard: bool) -> Resul
                 db.lock_applications().await?;
                 let application = db.lock_application(&slug).await?.ok_or(ActionError::NotFound)?;
                 end_all(db, &application, AppEndReason::ApplicationRemoved, &actor, now).await?;
-                if let Some(part) = &application.client {
-                    db.delete_client(part.id).await?;
+                match &application.client {
+                    Some(part) if keeps_parts => db.delete_grants_of_client(part.id).await?,
+                    Some(part) => db.delete_client(part.id).await?,
+                    None => {}
                 }
-                if let Some(provider) = application.provider.as_ref().filter(|_| !keeps_guard) {
+                if let Some(provider) = application.provider.as_ref().filter(|_| !keeps_parts) {
                     db.delete_guard(provider.id).await?;
                 }
                 db.delete_application(application.id).await?;

@@ -2,15 +2,17 @@
 
 pub mod access;
 pub mod app_sessions;
+pub mod client_parts;
 pub mod clients;
 pub mod edit;
 pub mod guards;
 pub(in crate::actions) mod import;
 pub mod passwords;
 pub mod rules;
+pub mod secrets;
 pub mod test;
 
-pub use edit::{ApplicationChange, add, change, edit, remove, remove_and_keep_guard};
+pub use edit::{ApplicationChange, add, change, edit, remove, remove_and_keep_parts};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -55,6 +57,9 @@ fn named_conflict<T>(done: Result<T, ActionError>, slug: &str) -> Result<T, Acti
         Err(ActionError::Store(StoreError::Conflict(what))) if what.contains("app_hosts") => Err(ApplicationRule::HostTaken.into()),
         Err(ActionError::Store(StoreError::Conflict(what))) if what.contains("client_id") => {
             Err(ApplicationRule::ClientIdTaken.into())
+        }
+        Err(ActionError::Store(StoreError::Conflict(what))) if what.contains("client_secrets") => {
+            Err(ApplicationRule::SecretTaken.into())
         }
         Err(ActionError::Store(StoreError::Conflict(what))) if what.contains("providers") => {
             Err(ApplicationRule::GuardExists.into())

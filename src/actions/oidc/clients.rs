@@ -1,6 +1,7 @@
 //! Clients that call: which one, and whether it is the one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
@@ -56,27 +57,41 @@ pub struct Shown {
     pub secrets: Vec<PlainSecret>,
 }
 
-/// The client that calls; `None`: there is no such client, or the secret is wrong. Both cost the same, and are counted
-/// against the address. The right secret is never refused, so that a stranger cannot lock an app out.
+/// Whether a caller is a client.
+#[derive(Clone, Debug)]
+pub enum Authenticated {
+    /// It is this one.
+    Known(Known),
+    /// There is no such client, or the secret is wrong.
+    Wrong,
+    /// The same, and the address has sent too many wrong secrets for it; the next one is looked at after this time.
+    Limited(Duration),
+}
+
+/// Finds out which client calls. That there is no such client costs the same as a wrong secret, and is answered the same.
+/// Wrong ones are limited for an address and a client together. The right secret is never refused, so that nobody can lock an
+/// app out.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn authenticate(app: &App, shown: &Shown, actor: &Actor) -> Result<Option<Known>, StoreError> {
+pub async fn authenticate(app: &App, shown: &Shown, actor: &Actor) -> Result<Authenticated, StoreError> {
     let known = find(app, &shown.id).await?;
     let provider = known.as_ref().map_or(Ok(0), |known| known.part().map(|part| part.id))?;
     let stored = app.store.read().list_client_secrets(provider, app.clock.now()).await?;
     let is_public = known.as_ref().map_or(Ok(false), |known| known.settings().map(|client| client.is_public))?;
     let is_right = if is_public { shown.secrets.is_empty() } else { is_one_of(&shown.secrets, &stored) };
     if let Some(known) = known.filter(|_| is_right) {
-        return Ok(Some(known));
+        return Ok(Authenticated::Known(known));
     }
-    // Secrets have 256 bits and need no limit; those who guess are counted with those who guess passwords.
-    match guesses::take(app, Guess::AppPassword, None, None, actor).await {
-        Ok(taken) => taken.settle(app, true).await,
-        Err(ActionError::Store(error)) => return Err(error),
-        Err(_) => {}
+    match guesses::take(app, Guess::ClientSecret(&shown.id), None, None, actor).await {
+        Ok(taken) => {
+            taken.settle(app, true).await;
+            Ok(Authenticated::Wrong)
+        }
+        Err(ActionError::Store(error)) => Err(error),
+        Err(ActionError::Limited(wait)) => Ok(Authenticated::Limited(wait)),
+        Err(_) => Ok(Authenticated::Wrong),
     }
-    Ok(None)
 }
 
 fn is_one_of(sent: &[PlainSecret], stored: &[HashedSecret]) -> bool {

@@ -15,6 +15,7 @@ use crate::domain::oidc::claims::granted;
 use crate::domain::oidc::consent::{Consent, terms};
 use crate::domain::{Timestamp, UserId};
 use crate::store::StoreError;
+use crate::store::oidc::consents::{ConsentFilter, ListedConsent};
 use crate::store::sessions::rows::LiveSession;
 
 /// The mark of a request whose user declined. A request that has it is refused.
@@ -93,6 +94,30 @@ pub async fn give(app: &App, session: &LiveSession, question: &Question, actor: 
             })
         })
         .await
+}
+
+/// Whose a caller may see: everybody's (`None`), or their own.
+fn visible(by: By<'_>) -> Option<UserId> {
+    match by {
+        By::Principal(who, _) if !who.rights.may_inspect() => Some(who.user_id),
+        _ => None,
+    }
+}
+
+/// What users agreed to, as far as the caller may see it, the newest first: those after the first `skip`, at most `limit`;
+/// and how many there are.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    app: &App,
+    by: By<'_>,
+    filter: ConsentFilter,
+    skip: i64,
+    limit: i64,
+) -> Result<(i64, Vec<ListedConsent>), ActionError> {
+    let (filter, db) = (ConsentFilter { visible_to: visible(by), ..filter }, app.store.read());
+    Ok((db.count_all_consents(&filter).await?, db.list_all_consents(&filter, skip, limit).await?))
 }
 
 /// Takes back what a user agreed to for an application, and ends that user's app sessions there.

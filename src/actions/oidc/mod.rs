@@ -4,10 +4,13 @@
 pub mod authorize;
 pub mod clients;
 pub mod consents;
+pub mod device;
 pub mod hints;
 mod logout_token;
 pub mod notices;
 pub mod notify;
+mod offline;
 pub mod redeem;
 pub mod refresh;
+pub mod token_list;
 pub mod tokens;

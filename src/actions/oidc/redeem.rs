@@ -4,20 +4,20 @@ use std::sync::Arc;
 
 use crate::actions::app::App;
 use crate::actions::oidc::clients::Known;
+use crate::actions::oidc::offline;
 use crate::actions::oidc::tokens::{About, Tokens, until};
 use crate::actions::sign_in::factors;
 use crate::domain::application::Application;
-use crate::domain::application::client::{Client, Offline};
+use crate::domain::application::client::{AccessToken, Client, Offline};
 use crate::domain::application::decide::{Ask, Decision, Door, Missing, decide};
 use crate::domain::application::session::AppEndReason;
 use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::oidc::claims::{OFFLINE, has};
-use crate::domain::oidc::grant::{Proof, RefreshText};
+use crate::domain::oidc::grant::{Grant, Proof, RefreshText, jwt_hash};
 use crate::domain::{HashedSecret, PlainSecret, Timestamp};
 use crate::store::applications::app_sessions::{Begun, Opened};
 use crate::store::applications::people::Subject;
-use crate::store::oidc::codes::CodeRow;
 use crate::store::oidc::tokens::NewToken;
 use crate::store::sessions::rows::LiveSession;
 use crate::store::{Db, StoreError};
@@ -59,8 +59,9 @@ pub async fn redeem(app: &App, known: &Known, brought: Brought, actor: &Actor) -
                 if !is_good || !code.grant.is_met(brought.verifier.as_deref()) {
                     return Ok(None);
                 }
-                let redeemed = Redeemed { application: &application, provider, client_id: &client_id, client: &client };
-                give(db, &own, redeemed, &code, refresh, (&actor, now)).await
+                let redeemed =
+                    Redeemed { application: &application, provider, client_id: &client_id, client: &client, is_users: true };
+                give(db, &own, redeemed, (code.session_id, &code.grant), refresh, (&actor, now)).await
             })
         })
         .await
@@ -68,22 +69,30 @@ pub async fn redeem(app: &App, known: &Known, brought: Brought, actor: &Actor) -
 
 /// The client that a code is redeemed for.
 #[derive(Clone, Copy)]
-struct Redeemed<'a> {
-    application: &'a Application,
-    provider: i64,
-    client_id: &'a str,
-    client: &'a Client,
+pub(super) struct Redeemed<'a> {
+    /// The application.
+    pub application: &'a Application,
+    /// The client, by the primary key of the provider.
+    pub provider: i64,
+    /// What names it.
+    pub client_id: &'a str,
+    /// The client.
+    pub client: &'a Client,
+    /// Whether the session is the user's own, from which the app may get one for itself; of a device it is the device's.
+    pub is_users: bool,
 }
 
-async fn give(
+/// Gives the tokens of a grant in a session, whose row is locked; `None`: the session is over, or its user may not open the
+/// application.
+pub(super) async fn give(
     db: &Db<'_>,
     app: &App,
     of: Redeemed<'_>,
-    code: &CodeRow,
+    (session_id, grant): (i64, &Grant),
     refresh: RefreshText,
     (actor, now): (&Actor, Timestamp),
 ) -> Result<Option<Tokens>, StoreError> {
-    let Some(session) = db.find_live_session_by_id(code.session_id, now).await? else { return Ok(None) };
+    let Some(session) = db.find_live_session_by_id(session_id, now).await? else { return Ok(None) };
     let Some(subject) = db.find_subject(session.user_id).await?.filter(|subject| subject.is_active) else { return Ok(None) };
     let decision = exchange(of.application, &subject, &session, now);
     if !decision.is_met() || factors::is_missing(app, &session) {
@@ -93,6 +102,11 @@ async fn give(
         return Ok(None);
     }
     let Some(sub) = of.client.sub_of(&subject.identity, session.user_id.0) else { return Ok(None) };
+    let session = if of.is_users && of.client.has_own_session(&grant.scope) {
+        offline::begin(db, app, of, &session, now).await?
+    } else {
+        session
+    };
     let opened = Opened::Client(of.client_id);
     let Some(begun) = db.begin_app_session(session.id, of.application, opened, &sub, now).await? else { return Ok(None) };
     if begun.is_new {
@@ -100,13 +114,13 @@ async fn give(
             application: of.application.slug.clone(),
             host: None,
             client_id: Some(of.client_id.to_owned()),
-            scope: code.grant.scope.clone(),
+            scope: grant.scope.clone(),
         };
         let actor = actor.as_user(session.user_id, &session.username);
         let event = content.by(&actor, now).about(session.user_id, &session.username).of_session(session.uuid);
         db.insert_events(&[event]).await?;
     }
-    let (scope, proof, family) = (code.grant.scope.clone(), code.grant.proof.clone(), refresh.family_hash());
+    let (scope, proof, family) = (grant.scope.clone(), grant.proof.clone(), refresh.family_hash());
     let is_refused = of.client.offline == Offline::Refuse && has(&scope, OFFLINE);
     let refresh = Some(refresh).filter(|_| of.client.refresh && !is_refused);
     let place = Place { begun, session: &session, provider: of.provider, family };
@@ -115,7 +129,7 @@ async fn give(
         db.insert_token_of_app(&place.token(refresh.secret().hash(), Some(1), (&scope, &proof), (now, expires_at))).await?;
     }
     let (access, expires_in) = add_access(db, place, of.client, (&scope, &proof), now).await?;
-    let about = About { sub, session: session.uuid, proof, nonce: code.grant.nonce.clone(), subject };
+    let about = About { sub, session: session.uuid, proof, nonce: grant.nonce.clone(), subject };
     Ok(Some(Tokens { access, expires_in, refresh, scope, about }))
 }
 
@@ -157,7 +171,7 @@ impl Place<'_> {
     }
 }
 
-/// Adds an access token; gives it, and for how many seconds it is good.
+/// Adds an access token; gives it, or the `jti` of one that is a JWT, and for how many seconds it is good.
 pub(super) async fn add_access(
     db: &Db<'_>,
     place: Place<'_>,
@@ -167,7 +181,11 @@ pub(super) async fn add_access(
 ) -> Result<(PlainSecret, u64), StoreError> {
     let access = PlainSecret::generate().map_err(no_randomness)?;
     let expires_at = until(now, client.access_lifetime, place.session);
-    db.insert_token_of_app(&place.token(access.hash(), None, what, (now, expires_at))).await?;
+    let hash = match client.access_token {
+        AccessToken::Opaque => access.hash(),
+        AccessToken::Jwt => jwt_hash(access.expose()),
+    };
+    db.insert_token_of_app(&place.token(hash, None, what, (now, expires_at))).await?;
     Ok((access, expires_at.since(now).as_secs()))
 }
 

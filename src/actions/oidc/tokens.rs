@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -10,17 +11,21 @@ use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::guard::identity::issuer;
 use crate::actions::oidc::clients::Known;
+use crate::actions::oidc::hints;
 use crate::actions::sign_in::factors;
 use crate::actions::signing::keyring::KeysError;
-use crate::domain::oidc::claims::{self, OPENID, has};
-use crate::domain::oidc::grant::{Proof, RefreshText};
-use crate::domain::signing::{NotSigned, jwt};
-use crate::domain::{PlainSecret, SessionId, Timestamp};
+use crate::domain::application::client::AccessToken;
+use crate::domain::oidc::claims::{self, OPENID, PROXY, has};
+use crate::domain::oidc::grant::{Proof, RefreshText, jwt_hash};
+use crate::domain::signing::{KeyState, NotSigned, jwt};
+use crate::domain::{HashedSecret, PlainSecret, SessionId, Timestamp};
 use crate::store::StoreError;
 use crate::store::applications::people::Subject;
 use crate::store::oidc::tokens::TokenHolder;
 use crate::store::sessions::rows::LiveSession;
 
+/// The `typ` of an access token that is a JWT.
+const ACCESS_TYPE: &str = "at+jwt";
 /// How long an ID token is good, in seconds.
 const ID_TOKEN_LIVES: i64 = 300;
 /// The most bytes of an ID token's claims. Beyond it the groups are left out, and stay at userinfo.
@@ -29,7 +34,7 @@ const MAX_CLAIMS: usize = 16 * 1024;
 /// What a client gets for a code or a refresh token.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    /// The access token.
+    /// The access token; of a JWT its `jti` ([`access_token`] makes the whole).
     pub access: PlainSecret,
     /// For how long it is good, in seconds.
     pub expires_in: u64,
@@ -56,37 +61,91 @@ pub struct About {
     pub subject: Subject,
 }
 
-/// The ID token of a session for a client; `None`: the scopes do not ask for one.
+/// The access token as the client gets it: the secret itself, or a JWT (RFC 9068) that carries it as its `jti`.
 ///
 /// # Errors
 /// [`KeysError`].
-pub async fn id_token(app: &App, known: &Known, tokens: &Tokens) -> Result<Option<String>, KeysError> {
-    let (true, Some(url)) = (has(&tokens.scope, OPENID), app.config.issuer_url()) else { return Ok(None) };
+pub async fn access_token(app: &App, known: &Known, tokens: &Tokens) -> Result<PlainSecret, KeysError> {
     let (part, now) = (known.part()?, app.clock.now());
-    let About { sub, session, proof, nonce, subject } = &tokens.about;
-    let digest = Sha256::digest(tokens.access.expose().as_bytes());
-    let mut claims = json!({
-        "iss": issuer(url, &known.application.slug), "sub": sub, "aud": part.client_id, "azp": part.client_id,
-        "iat": now.seconds(), "exp": now.seconds() + ID_TOKEN_LIVES, "acr": proof.acr, "amr": proof.amr, "sid": session.to_string(),
-        // Half of the digest (OpenID Connect Core 1.0, 3.1.3.6).
-        "at_hash": URL_SAFE_NO_PAD.encode(digest.split_at(16).0),
-    });
-    let Some(object) = claims.as_object_mut() else { return Ok(None) };
-    object.extend(proof.auth_time.map(|at| ("auth_time".to_owned(), at.into())));
-    object.extend(nonce.clone().map(|nonce| ("nonce".to_owned(), nonce.into())));
+    let (AccessToken::Jwt, Some(url)) = (part.client.access_token, app.config.issuer_url()) else {
+        return Ok(tokens.access.clone());
+    };
+    let About { sub, session, proof, .. } = &tokens.about;
+    let mut claims = Map::new();
+    let mut put = |name: &str, value: Value| drop(claims.insert(name.to_owned(), value));
+    put("iss", issuer(url, &known.application.slug).into());
+    put("sub", sub.as_str().into());
+    put("aud", part.client_id.as_str().into());
+    put("client_id", part.client_id.as_str().into());
+    put("iat", now.seconds().into());
+    put("exp", now.seconds().saturating_add_unsigned(tokens.expires_in).into());
+    put("jti", tokens.access.expose().into());
+    put("scope", tokens.scope.as_str().into());
+    put("sid", session.to_string().into());
+    put("acr", proof.acr.as_str().into());
+    if let Some(at) = proof.auth_time {
+        put("auth_time", at.into());
+    }
+    Ok(PlainSecret::from_text(sign(app, known, ACCESS_TYPE, claims).await?))
+}
+
+/// Signs claims as a token of this kind, by the algorithm of a client.
+async fn sign(app: &App, known: &Known, kind: &'static str, claims: Map<String, Value>) -> Result<String, KeysError> {
+    let keys = app.keyring.keys(&app.core).await?;
+    let key = keys.signing(known.settings()?.algorithm.into(), app.clock.now()).ok_or(NotSigned)?;
+    let (kid, claims, key) = (key.kid.clone(), Value::Object(claims).to_string(), std::sync::Arc::clone(key));
+    // A signature of RSA takes milliseconds.
+    let signed = tokio::task::spawn_blocking(move || jwt::sign(key.key(), &kid, kind, &claims)).await;
+    Ok(signed.map_err(|error| KeysError::NotMade(error.to_string()))??)
+}
+
+/// The ID token of a session for a client, for this access token; `None`: the scopes do not ask for one.
+///
+/// # Errors
+/// [`KeysError`].
+pub async fn id_token(app: &App, known: &Known, tokens: &Tokens, access: &PlainSecret) -> Result<Option<String>, KeysError> {
+    let now = app.clock.now();
+    let Some(mut claims) = id_claims(app, known, (&tokens.scope, &tokens.about), now)? else { return Ok(None) };
+    // Half of the digest (OpenID Connect Core 1.0, 3.1.3.6).
+    let digest = Sha256::digest(access.expose().as_bytes());
+    claims.insert("at_hash".to_owned(), URL_SAFE_NO_PAD.encode(digest.split_at(16).0).into());
+    Ok(Some(sign(app, known, "JWT", claims).await?))
+}
+
+/// What an ID token of that moment says of a session, but for `at_hash`; `None`: the scopes do not ask for one.
+pub(super) fn id_claims(
+    app: &App,
+    known: &Known,
+    (scope, about): (&str, &About),
+    now: Timestamp,
+) -> Result<Option<Map<String, Value>>, StoreError> {
+    let (true, Some(url)) = (has(scope, OPENID), app.config.issuer_url()) else { return Ok(None) };
+    let part = known.part()?;
+    let About { sub, session, proof, nonce, subject } = about;
+    let mut claims = Map::new();
+    let mut put = |name: &str, value: Value| drop(claims.insert(name.to_owned(), value));
+    put("iss", issuer(url, &known.application.slug).into());
+    put("sub", sub.as_str().into());
+    put("aud", part.client_id.as_str().into());
+    put("azp", part.client_id.as_str().into());
+    put("iat", now.seconds().into());
+    put("exp", (now.seconds() + ID_TOKEN_LIVES).into());
+    put("acr", proof.acr.as_str().into());
+    put("amr", json!(proof.amr));
+    put("sid", session.to_string().into());
+    if let Some(at) = proof.auth_time {
+        put("auth_time", at.into());
+    }
+    if let Some(nonce) = nonce {
+        put("nonce", nonce.as_str().into());
+    }
     if part.client.claims_in_id_token {
-        let given = claims::of(&tokens.scope, &subject.identity, &known.application.groups_sent);
-        object.extend(given);
-        if serde_json::to_string(object).map_or(true, |text| text.len() > MAX_CLAIMS) {
-            object.remove("groups");
+        claims.extend(claims::of(scope, &subject.identity, &known.application.groups_sent, &part.client.claims));
+        if serde_json::to_string(&claims).map_or(true, |text| text.len() > MAX_CLAIMS) {
+            claims.remove("groups");
         }
     }
-    let keys = app.keyring.keys(&app.core).await?;
-    let key = keys.signing(part.client.algorithm.into(), now).ok_or(NotSigned)?;
-    let (kid, claims, key) = (key.kid.clone(), claims.to_string(), std::sync::Arc::clone(key));
-    // A signature of RSA takes milliseconds.
-    let signed = tokio::task::spawn_blocking(move || jwt::sign(key.key(), &kid, "JWT", &claims)).await;
-    Ok(Some(signed.map_err(|error| KeysError::NotMade(error.to_string()))??))
+    Ok(Some(claims))
 }
 
 /// The end of what lives for some time: never after the session's own.
@@ -94,14 +153,40 @@ pub(super) fn until(now: Timestamp, seconds: u64, session: &LiveSession) -> Time
     now.plus(std::time::Duration::from_secs(seconds)).min(session.lifetime.absolute_expires_at)
 }
 
+/// What of a JWT access token names its row.
+#[derive(Deserialize)]
+struct Named {
+    jti: String,
+}
+
+/// What a token that was sent is stored under, and the `jti` of a JWT. `None`: it is a JWT that none of the published keys
+/// signed as an access token.
+async fn stored_as(app: &App, token: &str) -> Result<Option<(HashedSecret, Option<String>)>, StoreError> {
+    // No secret of ours has two dots.
+    if token.matches('.').count() != 2 {
+        return Ok(Some((PlainSecret::from_text(token).hash(), None)));
+    }
+    let named = hints::signed::<Named>(app, token, ACCESS_TYPE, KeyState::is_published).await?;
+    Ok(named.map(|named| (jwt_hash(&named.jti), Some(named.jti))))
+}
+
 /// What a token opens: its session is live, and lacks no second factor that it must have.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn holder(app: &App, token: &str) -> Result<Option<TokenHolder>, StoreError> {
-    let hash = PlainSecret::from_text(token).hash();
+    Ok(named_holder(app, token).await?.map(|(holder, _)| holder))
+}
+
+/// The same, with what names the token to those who may ask about it.
+async fn named_holder(app: &App, token: &str) -> Result<Option<(TokenHolder, String)>, StoreError> {
+    let Some((hash, jti)) = stored_as(app, token).await? else { return Ok(None) };
     let found = app.store.read().find_token_holder(hash, app.clock.now()).await?;
-    Ok(found.filter(|holder| !factors::is_missing(app, &holder.session)))
+    let found = found.filter(|holder| !factors::is_missing(app, &holder.session));
+    Ok(found.map(|holder| {
+        let name = jti.unwrap_or_else(|| holder.id.to_string());
+        (holder, name)
+    }))
 }
 
 /// What an access token tells of its user (OpenID Connect Core 1.0, 5.3). `None`: it opens nothing.
@@ -113,8 +198,12 @@ pub async fn userinfo(app: &App, token: &str) -> Result<Option<(String, Map<Stri
     let applications = app.store.applications().await?;
     let Some(application) = applications.by_id(found.application_id) else { return Ok(None) };
     let Some(subject) = app.store.read().find_subject(found.session.user_id).await? else { return Ok(None) };
-    let mut told = claims::of(&found.scope, &subject.identity, &application.groups_sent);
+    let own = application.client.as_ref().map(|part| part.client.claims.as_slice()).unwrap_or_default();
+    let mut told = claims::of(&found.scope, &subject.identity, &application.groups_sent, own);
     told.insert("sub".to_owned(), found.sub.into());
+    if has(&found.scope, PROXY) {
+        told.insert("sid".to_owned(), found.session.uuid.to_string().into());
+    }
     Ok(Some((found.scope, told)))
 }
 
@@ -124,13 +213,14 @@ pub async fn userinfo(app: &App, token: &str) -> Result<Option<(String, Map<Stri
 /// When the database does not answer.
 pub async fn introspect(app: &App, known: &Known, token: &str) -> Result<Option<Value>, StoreError> {
     let part = known.part()?;
-    let Some(found) = holder(app, token).await?.filter(|found| found.provider_id == part.id) else { return Ok(None) };
+    let found = named_holder(app, token).await?.filter(|(found, _)| found.provider_id == part.id);
+    let Some((found, jti)) = found else { return Ok(None) };
     let Some(url) = app.config.issuer_url() else { return Ok(None) };
     Ok(Some(json!({
         "active": true, "scope": found.scope, "client_id": part.client_id, "username": found.session.username,
         "token_type": if found.is_refresh { "refresh_token" } else { "Bearer" },
         "iat": found.created_at.seconds(), "exp": found.expires_at.seconds(), "sub": found.sub, "aud": part.client_id,
-        "iss": issuer(url, &known.application.slug), "sid": found.session.uuid.to_string(),
+        "iss": issuer(url, &known.application.slug), "sid": found.session.uuid.to_string(), "jti": jti,
     })))
 }
 
@@ -140,7 +230,8 @@ pub async fn introspect(app: &App, known: &Known, token: &str) -> Result<Option<
 /// # Errors
 /// When the database cannot be written.
 pub async fn revoke(app: &App, known: &Known, token: &str) -> Result<(), StoreError> {
-    let (provider, hash) = (known.part()?.id, PlainSecret::from_text(token).hash());
+    let Some((hash, _)) = stored_as(app, token).await? else { return Ok(()) };
+    let provider = known.part()?.id;
     let family = RefreshText::parse(token).map(|text| text.family_hash());
     let now = app.clock.now();
     app.store
@@ -170,6 +261,7 @@ pub async fn sweep(app: &App, by: By<'_>) -> Result<(), ActionError> {
     let swept = app.store.write(move |db| {
         Box::pin(async move {
             db.delete_expired_codes(now).await?;
+            db.delete_expired_device_codes(now).await?;
             db.delete_expired_tokens_of_apps(now).await.map(drop)
         })
     });

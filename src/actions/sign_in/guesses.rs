@@ -30,6 +30,10 @@ pub enum Guess<'a> {
     Confirmation(SessionId),
     /// The key of an app password.
     AppPassword,
+    /// The secret of the client with this `client_id`, if there is one.
+    ClientSecret(&'a str),
+    /// The code of a device, typed in this session.
+    DeviceCode(SessionId),
 }
 
 impl Guess<'_> {
@@ -42,6 +46,9 @@ impl Guess<'_> {
             Self::Code(user) => format!("code {}", user.0),
             Self::Confirmation(session) => format!("confirmation {session}"),
             Self::AppPassword => "app password".to_owned(),
+            // Callers make up as many names of clients as they like, and each limit is a row.
+            Self::ClientSecret(id) => format!("client {}", first_byte(id)),
+            Self::DeviceCode(session) => format!("device {session}"),
         }
     }
 }
@@ -261,6 +268,16 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
     } else if let Guess::AppPassword = guess {
         // Nobody's account is named.
         vec![limit(GuessLimit::Address, rates.address_limit, ip.unwrap_or(Address::UNKNOWN).limit_key())]
+    } else if let Guess::ClientSecret(_) = guess {
+        // Of an address and a client together: apps of one machine do not limit each other, nor people there.
+        let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
+        vec![limit(GuessLimit::Address, rates.address_limit, format!("{network} {subject}"))]
+    } else if let Guess::DeviceCode(_) = guess {
+        let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
+        vec![
+            limit(GuessLimit::Account, rates.account_limit, subject),
+            limit(GuessLimit::Address, rates.address_limit, format!("{network} device")),
+        ]
     } else {
         let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
         let (of_all, part) = rates.instance_limit.map(|rate| part_of(rate, &network)).unzip();
@@ -286,8 +303,13 @@ fn part_of(rate: Rate, network: &str) -> (Rate, String) {
     /// A limit smaller than twice this is not divided.
     const LEAST: u32 = 50;
     let parts = (rate.times() / LEAST).clamp(1, PARTS);
-    let [byte, ..] = PlainSecret::from_text(network).hash().0;
-    (rate.part(parts), if parts == 1 { String::new() } else { (u32::from(byte) % parts).to_string() })
+    (rate.part(parts), if parts == 1 { String::new() } else { (u32::from(first_byte(network)) % parts).to_string() })
+}
+
+/// One of 256 numbers for a text, evenly.
+fn first_byte(text: &str) -> u8 {
+    let [byte, ..] = PlainSecret::from_text(text).hash().0;
+    byte
 }
 
 /// Deletes the rows of limits that are full again. Does nothing while the clock is [in

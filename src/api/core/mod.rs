@@ -8,5 +8,6 @@ pub mod ended_sessions;
 pub mod groups;
 pub mod logout_notices;
 pub mod tokens;
+pub mod user_consent;
 pub mod users;
 pub mod wire;

@@ -1,4 +1,6 @@
-//! `/api/v3/providers/all/`: all providers; read only.
+//! `/api/v3/providers/all/`: all providers, guards and clients; read only.
+
+use std::sync::Arc;
 
 use axum::http::Method;
 use axum::routing::MethodRouter;
@@ -11,6 +13,7 @@ use crate::api::error::ApiError;
 use crate::api::list::{ListTable, list_parameters};
 use crate::api::providers::wire::{Provider, ProviderPage};
 use crate::api::small_list::{self, FieldFilter, Fields};
+use crate::domain::application::Application;
 use crate::domain::filters::About;
 
 /// How providers are listed.
@@ -55,8 +58,12 @@ pub fn item() -> MethodRouter<App> {
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     let all = app.store.applications().await?;
     let is_free = call.query.last("application__isnull").and_then(|text| text.to_ascii_lowercase().parse::<bool>().ok());
-    let guards = all.guards().into_iter().filter(|(_, application)| is_free.is_none_or(|free| application.is_none() == free));
-    let rows = guards.map(|(guard, application)| json!(Provider::new(guard, application.map(AsRef::as_ref)))).collect();
+    let is_asked = |application: Option<&Arc<Application>>| is_free.is_none_or(|free| application.is_none() == free);
+    let guards = all.guards().into_iter().filter(|(_, application)| is_asked(*application));
+    let guards = guards.map(|(guard, application)| json!(Provider::new(guard, application.map(AsRef::as_ref))));
+    let clients = all.client_parts().into_iter().filter(|(_, application)| is_asked(*application));
+    let clients = clients.map(|(part, application)| json!(Provider::of_client(part, application.map(AsRef::as_ref))));
+    let rows = guards.chain(clients).collect();
     let own = ["application__isnull", "backchannel"];
     Ok(ok(&small_list::page_with(&PROVIDERS, &call.query, app.config.api.strict_query, &own, rows)?))
 }
@@ -69,6 +76,9 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
 pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
     let id = django::int(call.part()).and_then(django::Int::value).ok_or(ApiError::NotFound)?;
     let all = app.store.applications().await?;
-    let (guard, application) = all.guards().into_iter().find(|(guard, _)| guard.id == id).ok_or(ApiError::Missing)?;
-    Ok(ok(&Provider::new(guard, application.map(AsRef::as_ref))))
+    if let Some((guard, application)) = all.guards().into_iter().find(|(guard, _)| guard.id == id) {
+        return Ok(ok(&Provider::new(guard, application.map(AsRef::as_ref))));
+    }
+    let (part, application) = all.client_parts().into_iter().find(|(part, _)| part.id == id).ok_or(ApiError::Missing)?;
+    Ok(ok(&Provider::of_client(part, application.map(AsRef::as_ref))))
 }

@@ -11,10 +11,10 @@ use crate::domain::application::host::{Host, HostPattern};
 use crate::domain::application::{MAX_NAME_LENGTH, Provider};
 
 /// The longest text that is kept.
-const MAX_TEXT: usize = 10_000;
+pub(super) const MAX_TEXT: usize = 10_000;
 
 /// The longest list that is kept.
-const MAX_KEPT: usize = 100;
+pub(super) const MAX_KEPT: usize = 100;
 
 /// What was read.
 pub struct Read {
@@ -85,7 +85,11 @@ pub fn read(mut body: Body, before: Option<&Provider>, own: Option<&Host>) -> Re
     Ok(Read { name, guard, kept, intercepts })
 }
 
-fn uuid(value: &Value) -> Result<Value, String> {
+/// A UUID as it is kept.
+///
+/// # Errors
+/// What is wrong with it, in authentik's words.
+pub(super) fn uuid(value: &Value) -> Result<Value, String> {
     let text = value.as_str().ok_or_else(|| "Must be a valid UUID.".to_owned())?;
     let uuid = uuid::Uuid::try_parse(text).map_err(|_| format!("“{text}” is not a valid UUID."))?;
     Ok(json!(uuid.hyphenated().to_string()))

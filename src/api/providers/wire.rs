@@ -6,13 +6,17 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::core::wire::Dashed;
-use crate::api::flows::instances::{IMPLICIT_CONSENT_PK, INVALIDATION_PK};
+use crate::api::flows::instances::{EXPLICIT_CONSENT_PK, IMPLICIT_CONSENT_PK, INVALIDATION_PK};
 use crate::api::list::Pagination;
+use crate::api::propertymappings;
+use crate::domain::application::client::ConsentMode;
 use crate::domain::application::host::HostPattern;
-use crate::domain::application::{Application, Provider as Stored};
+use crate::domain::application::{Application, ClientPart, Provider as Stored};
 
 /// authentik's name of the model.
 const MODEL: &str = "authentik_providers_proxy.proxyprovider";
+/// And of clients.
+const CLIENT_MODEL: &str = "authentik_providers_oauth2.oauth2provider";
 
 /// A provider of any kind.
 #[derive(Serialize, ToSchema)]
@@ -111,15 +115,53 @@ const ACCESS_VALIDITY: &str = "hours=24";
 const REFRESH_VALIDITY: &str = "days=30";
 
 /// What was kept under a name, as text; else the default.
-fn text(kept: &Map<String, Value>, name: &str, default: &str) -> String {
+pub(super) fn text(kept: &Map<String, Value>, name: &str, default: &str) -> String {
     kept.get(name).and_then(Value::as_str).unwrap_or(default).to_owned()
 }
 
-fn uuid(kept: &Map<String, Value>, name: &str) -> Option<Dashed> {
+/// What was kept under a name, as a UUID.
+pub(super) fn uuid(kept: &Map<String, Value>, name: &str) -> Option<Dashed> {
     kept.get(name).and_then(Value::as_str).and_then(|text| Uuid::try_parse(text).ok()).map(Dashed)
 }
 
+/// The flow of a client that says whether users are asked: the one that was named, while it still means the same.
+#[must_use]
+pub fn authorization_flow(part: &ClientPart) -> Uuid {
+    let asks = |flow: Uuid| flow == EXPLICIT_CONSENT_PK.0;
+    let wanted = part.client.consent != ConsentMode::Implicit;
+    let named = uuid(&part.kept, "authorization_flow").map(|flow| flow.0).filter(|flow| asks(*flow) == wanted);
+    named.unwrap_or(if wanted { EXPLICIT_CONSENT_PK.0 } else { IMPLICIT_CONSENT_PK.0 })
+}
+
 impl Provider {
+    /// The part of an application that is shown as its provider: the client, else the guard.
+    #[must_use]
+    pub fn shown(application: &Application) -> Option<Self> {
+        let client = application.client.as_ref().map(|part| Self::of_client(part, Some(application)));
+        client.or_else(|| application.provider.as_ref().map(|guard| Self::new(guard, Some(application))))
+    }
+
+    /// A client in authentik's words, with its application.
+    #[must_use]
+    pub fn of_client(part: &ClientPart, application: Option<&Application>) -> Self {
+        Self {
+            pk: part.id,
+            name: part.name.clone(),
+            authentication_flow: uuid(&part.kept, "authentication_flow"),
+            authorization_flow: Dashed(authorization_flow(part)),
+            invalidation_flow: uuid(&part.kept, "invalidation_flow").unwrap_or(INVALIDATION_PK),
+            property_mappings: propertymappings::of_client(part).into_iter().map(Dashed).collect(),
+            component: "ak-provider-oauth2-form",
+            assigned_application_slug: application.map(|application| application.slug.clone()),
+            assigned_application_name: application.map(|application| application.name.clone()),
+            assigned_backchannel_application_slug: None,
+            assigned_backchannel_application_name: None,
+            verbose_name: "OAuth2/OpenID Provider",
+            verbose_name_plural: "OAuth2/OpenID Providers",
+            meta_model_name: CLIENT_MODEL,
+        }
+    }
+
     /// A guard in authentik's words, with its application.
     #[must_use]
     pub fn new(stored: &Stored, application: Option<&Application>) -> Self {

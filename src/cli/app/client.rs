@@ -11,8 +11,9 @@ use crate::actions::by::By;
 use crate::cli::app::there::edited;
 use crate::cli::{Failure, Outcome, misused, output};
 use crate::config::parse_duration;
-use crate::domain::application::client::{Client, ConsentMode, NoticeNames, Offline, Pkce, SubMode, TokenAlgorithm};
+use crate::domain::application::client::{AccessToken, Client, ConsentMode, NoticeNames, Offline, Pkce, SubMode, TokenAlgorithm};
 use crate::domain::application::{Application, ClientPart};
+use crate::domain::oidc::own_claim::OwnClaim;
 use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::oidc::target::Target;
 
@@ -49,6 +50,9 @@ pub(in crate::cli) struct ClientArgs {
     /// The algorithm of its ID tokens
     #[arg(long, value_parser = PossibleValuesParser::new(words(TokenAlgorithm::ALL, TokenAlgorithm::as_str)))]
     algorithm: Option<String>,
+    /// What an access token is: an app that checks a JWT by itself learns of an end only when its time is over
+    #[arg(long, value_parser = PossibleValuesParser::new(words(AccessToken::ALL, AccessToken::as_str)))]
+    access_token: Option<String>,
     /// How long a code can be redeemed, such as 60s
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     code_lifetime: Option<Duration>,
@@ -58,9 +62,15 @@ pub(in crate::cli) struct ClientArgs {
     /// How long a refresh token is good, such as 30d; it ends with its session in any case
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     refresh_lifetime: Option<Duration>,
+    /// How long a session lives that offline_access gives with --offline own_session, such as 30d
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    offline_lifetime: Option<Duration>,
     /// Whether ID tokens have the claims of the scopes, too
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     claims_in_id_token: Option<bool>,
+    /// A claim of its own, such as department=profile:attributes.department; may be repeated; none: no own claims
+    #[arg(long = "claim", value_name = "NAME=SCOPE:SOURCE")]
+    claims: Vec<String>,
     /// Who its tokens take a user for
     #[arg(long, value_parser = PossibleValuesParser::new(words(SubMode::ALL, SubMode::as_str)))]
     sub: Option<String>,
@@ -73,6 +83,12 @@ pub(in crate::cli) struct ClientArgs {
     /// Whether a refresh is no use of the session
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     background: Option<bool>,
+    /// Whether devices without a browser sign in by a code that people type at /device
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    device: Option<bool>,
+    /// Whether it signs in through a popup window, which stays in reach of the page that opened it
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    popup: Option<bool>,
     /// A further origin whose scripts may call the token endpoint; may be repeated; none: no other
     #[arg(long = "allowed-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
@@ -97,7 +113,7 @@ fn list(given: &[String]) -> Option<Vec<String>> {
 
 impl ClientArgs {
     fn is_empty(&self) -> bool {
-        let lists = [&self.redirect_uris, &self.post_logout_uris, &self.scopes, &self.allowed_origins];
+        let lists = [&self.redirect_uris, &self.post_logout_uris, &self.scopes, &self.allowed_origins, &self.claims];
         let texts = [
             &self.client_id,
             &self.pkce,
@@ -105,11 +121,12 @@ impl ClientArgs {
             &self.sub,
             &self.offline,
             &self.consent,
+            &self.access_token,
             &self.back_channel_uri,
             &self.notice_names,
         ];
-        let flags = [self.public, self.refresh, self.claims_in_id_token, self.background];
-        let lifetimes = [self.code_lifetime, self.access_lifetime, self.refresh_lifetime];
+        let flags = [self.public, self.refresh, self.claims_in_id_token, self.background, self.popup, self.device];
+        let lifetimes = [self.code_lifetime, self.access_lifetime, self.refresh_lifetime, self.offline_lifetime];
         lists.iter().all(|list| list.is_empty())
             && texts.iter().all(|text| text.is_none())
             && flags.iter().all(Option::is_none)
@@ -143,20 +160,27 @@ impl ClientArgs {
             Some(uri) => Some(Target::stored(uri.to_owned())),
         };
         client.notice_names = self.notice_names.as_deref().and_then(NoticeNames::parse).unwrap_or(client.notice_names);
+        if let Some(claims) = list(&self.claims) {
+            client.claims = claims.iter().map(|text| OwnClaim::parse(text)).collect::<Result<_, _>>()?;
+        }
         client.scopes = list(&self.scopes).unwrap_or(client.scopes);
         client.allowed_origins = list(&self.allowed_origins).unwrap_or(client.allowed_origins);
         client.is_public = self.public.unwrap_or(client.is_public);
         client.refresh = self.refresh.unwrap_or(client.refresh);
         client.claims_in_id_token = self.claims_in_id_token.unwrap_or(client.claims_in_id_token);
         client.background = self.background.unwrap_or(client.background);
+        client.popup = self.popup.unwrap_or(client.popup);
+        client.device = self.device.unwrap_or(client.device);
         client.pkce = self.pkce.as_deref().and_then(Pkce::parse).unwrap_or(client.pkce);
         client.algorithm = self.algorithm.as_deref().and_then(TokenAlgorithm::parse).unwrap_or(client.algorithm);
+        client.access_token = self.access_token.as_deref().and_then(AccessToken::parse).unwrap_or(client.access_token);
         client.sub = self.sub.as_deref().and_then(SubMode::parse).unwrap_or(client.sub);
         client.consent = self.consent.as_deref().and_then(ConsentMode::parse).unwrap_or(client.consent);
         client.offline = self.offline.as_deref().and_then(Offline::parse).unwrap_or(client.offline);
         client.code_lifetime = self.code_lifetime.map_or(client.code_lifetime, |it| it.as_secs());
         client.access_lifetime = self.access_lifetime.map_or(client.access_lifetime, |it| it.as_secs());
         client.refresh_lifetime = self.refresh_lifetime.map_or(client.refresh_lifetime, |it| it.as_secs());
+        client.offline_lifetime = self.offline_lifetime.map_or(client.offline_lifetime, |it| it.as_secs());
         Ok(Some(ClientWish { client_id: self.client_id.clone(), client }))
     }
 }

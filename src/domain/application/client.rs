@@ -8,13 +8,24 @@ use crate::domain::Network;
 use crate::domain::application::guard::words;
 use crate::domain::application::rule::{ApplicationRule, MAX_PARTS};
 use crate::domain::application::values::Identity;
-use crate::domain::oidc::claims::SCOPES;
+use crate::domain::oidc::claims::{OFFLINE, PROXY, SCOPES, has};
+use crate::domain::oidc::own_claim::OwnClaim;
 use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::oidc::target::{Own, Target};
 use crate::domain::signing::Algorithm;
 
 /// The characters of a `client_id` that was not chosen.
 pub const ID_LENGTH: usize = 40;
+/// The longest life of a code, in seconds.
+pub const MAX_CODE_LIFETIME: u64 = 600;
+/// The longest life of an access token, in seconds.
+pub const MAX_ACCESS_LIFETIME: u64 = 24 * 3600;
+/// The same of one that is a JWT.
+pub const MAX_JWT_LIFETIME: u64 = 3600;
+/// How long a session of an app lives, unless it is said, in seconds.
+const OFFLINE_LIFETIME: u64 = 30 * 24 * 3600;
+/// The longest life of a refresh token, and of a session of an app, in seconds.
+pub const MAX_REFRESH_LIFETIME: u64 = 366 * 24 * 3600;
 /// The fewest characters of a secret that was chosen.
 pub const MIN_SECRET: usize = 32;
 /// How long the secret before the newest one is good, unless it is said.
@@ -82,11 +93,23 @@ words! {
     }
 }
 words! {
+    /// What an access token is.
+    AccessToken {
+        /// A secret: apps ask Rollcall what it is worth, and it is worth nothing from the end of its session on.
+        #[default]
+        Opaque = "opaque",
+        /// A JWT (RFC 9068): apps can check it by themselves, and then learn of an end when its time is over.
+        Jwt = "jwt",
+    }
+}
+words! {
     /// What the scope `offline_access` gives.
     Offline {
         /// A refresh token that ends with the session.
         #[default]
         WithSession = "with_session",
+        /// A session of its own, which outlives the browser's, once its user has agreed.
+        OwnSession = "own_session",
         /// Nothing: without it the client gets no refresh token either.
         Refuse = "refuse",
     }
@@ -115,6 +138,9 @@ pub struct Client {
     pub scopes: Vec<String>,
     /// The algorithm of its ID tokens.
     pub algorithm: TokenAlgorithm,
+    /// What an access token is. It is stored only where it is a JWT: nodes before it do not know it.
+    #[serde(skip_serializing_if = "is_opaque")]
+    pub access_token: AccessToken,
     /// How long a code can be redeemed, in seconds.
     pub code_lifetime: u64,
     /// How long an access token is good, in seconds.
@@ -123,14 +149,29 @@ pub struct Client {
     pub refresh_lifetime: u64,
     /// Whether ID tokens have the claims of the scopes, too.
     pub claims_in_id_token: bool,
+    /// Claims of its own. They are stored only where there are some: nodes before them do not know them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<OwnClaim>,
     /// Who its tokens take a user for.
     pub sub: SubMode,
     /// Whether a user is asked first.
     pub consent: ConsentMode,
     /// What `offline_access` gives.
     pub offline: Offline,
+    /// How long a session lives that `offline_access` gives, in seconds. It is stored only where it is another one: nodes before
+    /// it do not know it.
+    #[serde(skip_serializing_if = "is_usual_offline_lifetime")]
+    pub offline_lifetime: u64,
     /// Whether a refresh is no use of the session.
     pub background: bool,
+    /// Whether devices without a browser sign in by it (RFC 8628). It is stored only where it is on: nodes before it do not know
+    /// it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub device: bool,
+    /// Whether the app signs in through a popup: the pages on the way leave the window that opened it in reach. It is stored
+    /// only where it is on: nodes before it do not know it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub popup: bool,
     /// Origins whose scripts may call the token endpoint, in addition to those of the redirect addresses.
     pub allowed_origins: Vec<String>,
 }
@@ -145,16 +186,22 @@ impl Default for Client {
             back_channel_uri: None,
             notice_names: NoticeNames::Auto,
             refresh: true,
-            scopes: SCOPES.iter().map(|scope| scope.name.to_owned()).collect(),
+            // What is noted about a user is for apps that ask for it by name, and whose administrator said so.
+            scopes: SCOPES.iter().map(|scope| scope.name).filter(|name| *name != PROXY).map(str::to_owned).collect(),
             algorithm: TokenAlgorithm::Rs256,
+            access_token: AccessToken::Opaque,
             code_lifetime: 60,
             access_lifetime: 300,
             refresh_lifetime: 30 * 24 * 3600,
             claims_in_id_token: true,
+            claims: Vec::new(),
             sub: SubMode::HashedUserId,
             consent: ConsentMode::Implicit,
             offline: Offline::WithSession,
+            offline_lifetime: OFFLINE_LIFETIME,
             background: false,
+            device: false,
+            popup: false,
             allowed_origins: Vec::new(),
         }
     }
@@ -169,7 +216,23 @@ impl From<TokenAlgorithm> for Algorithm {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_opaque(kind: &AccessToken) -> bool {
+    *kind == AccessToken::Opaque
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_usual_offline_lifetime(seconds: &u64) -> bool {
+    *seconds == OFFLINE_LIFETIME
+}
+
 impl Client {
+    /// Whether a grant of these scopes is a session of its own.
+    #[must_use]
+    pub fn has_own_session(&self, scopes: &str) -> bool {
+        self.offline == Offline::OwnSession && self.refresh && has(scopes, OFFLINE)
+    }
+
     /// The client as it is stored. `plain` are hosts whose redirect addresses may be `http`; what it is told goes to networks
     /// in `allow` or to public addresses, and not to Rollcall itself.
     ///
@@ -188,10 +251,21 @@ impl Client {
         if let Some(unknown) = self.scopes.iter().find(|scope| SCOPES.iter().all(|known| known.name != **scope)) {
             return Err(ApplicationRule::Scope(unknown.clone()));
         }
+        if self.claims.len() > MAX_PARTS {
+            return Err(ApplicationRule::ManyClaims);
+        }
         self.scopes.dedup();
-        let lifetimes = [(self.code_lifetime, 600), (self.access_lifetime, 3600 * 24), (self.refresh_lifetime, 3600 * 24 * 366)];
+        let lifetimes = [
+            (self.code_lifetime, MAX_CODE_LIFETIME),
+            (self.access_lifetime, MAX_ACCESS_LIFETIME),
+            (self.refresh_lifetime, MAX_REFRESH_LIFETIME),
+            (self.offline_lifetime, MAX_REFRESH_LIFETIME),
+        ];
         if lifetimes.into_iter().any(|(given, most)| given == 0 || given > most) {
             return Err(ApplicationRule::TokenLifetime);
+        }
+        if self.access_token == AccessToken::Jwt && self.access_lifetime > MAX_JWT_LIFETIME {
+            return Err(ApplicationRule::JwtLifetime);
         }
         let is_origin = |origin: &String| RedirectUri::parse(origin, plain).is_ok_and(|uri| uri.origin() == Some(origin));
         if let Some(other) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {

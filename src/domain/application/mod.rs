@@ -143,13 +143,15 @@ pub struct Provider {
     pub kept: Map<String, Value>,
 }
 
-/// The client of an application.
+/// The client of an application, or one that no application has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientPart {
     /// Primary key, among those of guards.
     pub id: i64,
     /// Its name.
     pub name: String,
+    /// The application, by primary key; `None`: none, and it opens nothing.
+    pub application: Option<i64>,
     /// What names it to Rollcall.
     pub client_id: String,
     /// The client.
@@ -242,6 +244,13 @@ impl Application {
     #[must_use]
     pub fn accepts_app_passwords(&self) -> bool {
         self.provider.is_some() && (self.access.app_passwords || self.demands.iter().any(|demand| demand.app_passwords))
+    }
+
+    /// The one of its parts that authentik's API shows as its provider, by primary key: the client, else the guard.
+    #[must_use]
+    pub fn shown_provider(&self) -> Option<i64> {
+        let client = self.client.as_ref().map(|part| part.id);
+        client.or_else(|| self.provider.as_ref().map(|provider| provider.id))
     }
 
     /// Where it is opened: the address that is set, else the guard's first host.

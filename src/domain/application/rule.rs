@@ -71,9 +71,22 @@ pub enum ApplicationRule {
     /// A scope that there is not.
     #[error("there is no scope {0:?}")]
     Scope(String),
+    /// What is no claim of a client's own.
+    #[error(
+        "{0:?} is not a claim such as department=profile:attributes.department: a name that is none of the protocols', a scope and a source"
+    )]
+    Claim(String),
+    /// Too many claims.
+    #[error("a client has at most {MAX_PARTS} claims of its own")]
+    ManyClaims,
     /// A lifetime that is none, or too long.
     #[error("a code lives for up to 10 minutes, an access token for up to a day, a refresh token for up to a year")]
     TokenLifetime,
+    /// A JWT that apps would accept for too long after the end of its session.
+    #[error(
+        "an access token that is a JWT lives for up to an hour: an app that checks it by itself does not learn of an end before"
+    )]
+    JwtLifetime,
     /// What is no origin.
     #[error("{0:?} is not an origin such as https://app.example.com")]
     Origin(String),
@@ -98,6 +111,12 @@ pub enum ApplicationRule {
     /// A secret for a client that keeps none.
     #[error("a public client has no secret")]
     PublicSecret,
+    /// A secret that is too short, too long, or that could not be sent.
+    #[error("a secret of a client has 32 to 255 visible ASCII characters")]
+    Secret,
+    /// A secret that another client has.
+    #[error("another client has this secret")]
+    SecretTaken,
     /// A signed identity whose keys no app could trust.
     #[error("a signed identity needs an https address in the setting http.public_url: apps fetch the keys there")]
     SignedNeedsHttps,

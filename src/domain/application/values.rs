@@ -56,6 +56,10 @@ pub struct Identity {
     pub groups: Vec<String>,
     /// The attributes.
     pub attributes: Map<String, Value>,
+    /// When the user was last changed, in seconds since 1970; `None`: it was not read.
+    pub updated_at: Option<i64>,
+    /// Whether the user administers Rollcall; false where it was not read.
+    pub is_superuser: bool,
 }
 
 /// A value as it is sent.

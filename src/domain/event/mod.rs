@@ -6,12 +6,13 @@
 
 mod application;
 mod parts;
+mod stored;
 pub mod text;
 
 pub use parts::{Change, Changes, ConfirmedBy, FailedStage, FilterTerms, GuessLimit, SignInRefusal, SourceAlert};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::domain::application::session::AppEndReason;
 use crate::domain::policy::Policy;
@@ -348,6 +349,13 @@ event_kinds! {
         /// `added`, `changed` or `removed`.
         act: String,
     }
+    /// A client that no application has was added, changed or removed.
+    ClientChanged = "client_changed" {
+        /// Its name.
+        client: String,
+        /// `added`, `changed` or `removed`.
+        act: String,
+    }
     /// A session opened an application for the first time, or another host of it.
     ApplicationOpened = "application_opened" {
         /// Its slug.
@@ -388,12 +396,12 @@ event_kinds! {
     }
     /// A secret of a client was added.
     ClientSecretAdded = "client_secret_added" {
-        /// The application's slug.
+        /// The application's slug; `""`: the client has none.
         application: String,
     }
     /// Secrets of a client were removed.
     ClientSecretRemoved = "client_secret_removed" {
-        /// The application's slug.
+        /// The application's slug; `""`: the client has none.
         application: String,
     }
     /// A user agreed that an app gets what these scopes give.
@@ -462,32 +470,6 @@ event_kinds! {
         sessions: u64,
         /// Whether they live on.
         keeps_sessions: bool,
-    }
-}
-
-impl EventContent {
-    /// The content without its kind, as it is stored and exported: a JSON object.
-    #[must_use]
-    pub fn to_json(&self) -> Map<String, Value> {
-        if let Self::Other { content, .. } = self {
-            return content.clone();
-        }
-        match serde_json::to_value(self) {
-            Ok(Value::Object(mut whole)) => match whole.remove("content") {
-                Some(Value::Object(content)) => content,
-                _ => Map::new(),
-            },
-            _ => Map::new(),
-        }
-    }
-
-    /// The content of an event of this kind that was stored as this JSON object. What cannot be read is
-    /// [`EventContent::Other`], so that one row never keeps a list from being shown.
-    #[must_use]
-    pub fn read(kind: &str, content: &str) -> Self {
-        let content: Value = serde_json::from_str(content).unwrap_or(Value::Null);
-        let read = serde_json::from_value(json!({ "kind": kind, "content": content }));
-        read.unwrap_or_else(|_| Self::Other { kind: kind.to_owned(), content: content.as_object().cloned().unwrap_or_default() })
     }
 }
 

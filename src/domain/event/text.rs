@@ -171,6 +171,9 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::GuardChanged { guard, act } => {
             format!("{actor} {} the guard {guard}", if act.is_empty() { "changed" } else { act })
         }
+        EventContent::ClientChanged { client, act } => {
+            format!("{actor} {} the client {client}", if act.is_empty() { "changed" } else { act })
+        }
         EventContent::ApplicationOpened { application, host: Some(host), .. } => {
             format!("{user} opened {application} at {host}")
         }
@@ -187,8 +190,8 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::AppSessionEnded { application, reason, count } => {
             app_session_ended(actor, &whose, application, *reason, *count)
         }
-        EventContent::ClientSecretAdded { application } => format!("{actor} added a secret of the client of {application}"),
-        EventContent::ClientSecretRemoved { application } => format!("{actor} removed a secret of the client of {application}"),
+        EventContent::ClientSecretAdded { application } => format!("{actor} added a secret of {}", client_of(application)),
+        EventContent::ClientSecretRemoved { application } => format!("{actor} removed a secret of {}", client_of(application)),
         EventContent::ConsentGiven { application, scope } => format!("{actor} allowed {application}: {scope}"),
         EventContent::ConsentWithdrawn { application, scope } => {
             format!("{actor} withdrew what {user} allowed {application}: {scope}")
@@ -226,6 +229,11 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             format!("{actor}{about}: {}", kind.replace('_', " "))
         }
     }
+}
+
+/// The client of an application, or one that has none.
+fn client_of(application: &str) -> String {
+    if application.is_empty() { "a client".to_owned() } else { format!("the client of {application}") }
 }
 
 fn app_session_ended(actor: &str, whose: &str, application: &str, reason: AppEndReason, count: u64) -> String {

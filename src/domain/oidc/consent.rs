@@ -56,13 +56,15 @@ pub fn is_needed(wish: Wish<'_>, given: Option<&Consent>, now: Timestamp) -> boo
         _ if wish.is_prompted => !is_answer,
         ConsentMode::Always => !is_answer,
         ConsentMode::Once => given.is_none(),
-        ConsentMode::Implicit => false,
+        // What outlives the browser's session is asked for once.
+        ConsentMode::Implicit => wish.client.has_own_session(wish.scope) && given.is_none(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::application::client::Offline;
 
     const MINUTE: i64 = 60_000_000;
 
@@ -96,6 +98,12 @@ mod tests {
         assert!(asks(&always, "openid", false, &given(30)), "a clock that was set back");
         let late = Wish { client: &always, scope: "openid", is_prompted: false, seen: Timestamp(10 * MINUTE) };
         assert!(is_needed(late, Some(&given(11)), Timestamp(17 * MINUTE)));
+        let own = Client { offline: Offline::OwnSession, ..client(ConsentMode::Implicit) };
+        let is_asked =
+            |scope, given| is_needed(Wish { client: &own, scope, is_prompted: false, seen: Timestamp(0) }, given, Timestamp(0));
+        assert!(is_asked("openid offline_access", None) && !is_asked("openid", None));
+        let agreed = Consent { scope: "openid offline_access".into(), terms: terms(&own), given_at: Timestamp(0) };
+        assert!(!is_asked("openid offline_access", Some(&agreed)));
         let implicit = client(ConsentMode::Implicit);
         assert!(!asks(&implicit, "openid email", false, &given(1)));
         assert!(asks(&implicit, "openid", true, &given(1)) && !asks(&implicit, "openid", true, &given(11)));

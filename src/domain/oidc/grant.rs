@@ -1,6 +1,7 @@
 //! What a code and a token stand for, and the token texts themselves.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::domain::application::demand::Level;
 use crate::domain::oidc::challenge::Challenge;
@@ -60,12 +61,22 @@ impl Grant {
     }
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// 32 bytes, written as 64 hexadecimal digits; `None` for anything else.
+#[must_use]
+pub fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     for (nth, byte) in bytes.iter_mut().enumerate() {
         *byte = u8::from_str_radix(text.get(nth * 2..nth * 2 + 2)?, 16).ok()?;
     }
     (text.len() == 64).then_some(bytes)
+}
+
+/// What a JWT access token is stored under: the hash of its `jti` after a byte that no text begins with, so that a `jti` which
+/// is sent instead of its token finds nothing.
+#[must_use]
+pub fn jwt_hash(jti: &str) -> HashedSecret {
+    let marked = [&[0xff], jti.as_bytes()].concat();
+    HashedSecret(Sha256::digest(marked).into())
 }
 
 /// The text of a refresh token: what names its family, and its own secret. An old one of a family that is alive is

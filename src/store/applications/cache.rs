@@ -9,7 +9,8 @@ use arc_swap::ArcSwapOption;
 use crate::domain::application::client::Client;
 use crate::domain::application::host::Host;
 use crate::domain::application::{Application, ClientPart, Provider};
-use crate::store::applications::rows::{AllRows, ClientRow, ProviderRow};
+use crate::store::applications::clients::ClientRow;
+use crate::store::applications::rows::{AllRows, ProviderRow};
 use crate::store::{Db, StoreError};
 
 /// All applications at one version.
@@ -20,6 +21,8 @@ pub struct Applications {
     list: Vec<Arc<Application>>,
     /// Guards that no application has.
     unattached: Vec<Provider>,
+    /// Clients that no application has.
+    unattached_clients: Vec<ClientPart>,
     by_slug: HashMap<String, usize>,
     by_id: HashMap<i64, usize>,
     by_host: HashMap<String, usize>,
@@ -36,10 +39,16 @@ impl Applications {
                 None => all.unattached.push(guard),
             }
         }
-        let mut clients: HashMap<i64, ClientPart> = clients.into_iter().filter_map(attached_client).collect();
+        let mut attached_clients: HashMap<i64, ClientPart> = HashMap::new();
+        for part in clients.into_iter().filter_map(read_client) {
+            match part.application {
+                Some(application) => drop(attached_clients.insert(application, part)),
+                None => all.unattached_clients.push(part),
+            }
+        }
         for row in applications {
             let id = row.id();
-            let application = row.read_or_close(attached.remove(&id), clients.remove(&id));
+            let application = row.read_or_close(attached.remove(&id), attached_clients.remove(&id));
             let at = all.list.len();
             all.by_slug.insert(application.slug.to_ascii_lowercase(), at);
             all.by_id.insert(application.id, at);
@@ -79,6 +88,15 @@ impl Applications {
         guards
     }
 
+    /// All clients by key, each with its application.
+    #[must_use]
+    pub fn client_parts(&self) -> Vec<(&ClientPart, Option<&Arc<Application>>)> {
+        let attached = self.list.iter().filter_map(|application| Some((application.client.as_ref()?, Some(application))));
+        let mut parts: Vec<_> = attached.chain(self.unattached_clients.iter().map(|part| (part, None))).collect();
+        parts.sort_unstable_by_key(|(part, _)| part.id);
+        parts
+    }
+
     /// The application of this slug, in whatever case.
     #[must_use]
     pub fn by_slug(&self, slug: &str) -> Option<&Arc<Application>> {
@@ -97,7 +115,7 @@ impl Applications {
         self.list.get(*self.by_client.get(client_id)?)
     }
 
-    /// All clients.
+    /// All clients of applications.
     pub fn clients(&self) -> impl Iterator<Item = &Client> {
         self.list.iter().filter_map(|application| application.client.as_ref().map(|part| &part.client))
     }
@@ -111,11 +129,10 @@ impl Applications {
     }
 }
 
-/// A client with the key of its application. One that cannot be read opens nothing.
-fn attached_client(row: ClientRow) -> Option<(i64, ClientPart)> {
-    let application = row.application()?;
+/// A client. One that cannot be read opens nothing.
+fn read_client(row: ClientRow) -> Option<ClientPart> {
     match row.read() {
-        Ok(part) => Some((application, part)),
+        Ok(part) => Some(part),
         Err(error) => {
             tracing::error!(%error, "a client cannot be read: it opens nothing");
             None

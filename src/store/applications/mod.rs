@@ -1,7 +1,8 @@
-//! Applications, their guards and hosts, app sessions, and the applications of app passwords.
+//! Applications, their guards, hosts and clients, app sessions, and the applications of app passwords.
 
 pub mod app_sessions;
 pub mod cache;
+mod clients;
 pub mod passwords;
 pub mod people;
 pub mod rows;

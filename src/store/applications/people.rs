@@ -36,6 +36,8 @@ impl FromRow for UserPart {
             uuid: row.uuid()?,
             groups: Vec::new(),
             attributes: serde_json::from_str(&row.text()?).unwrap_or_else(|_| Map::new()),
+            updated_at: Some(row.timestamp()?.seconds()),
+            is_superuser: row.bool()?,
         };
         Ok(Self(identity, row.bool()?))
     }
@@ -47,11 +49,15 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_subject(&self, user: UserId) -> Result<Option<Subject>, StoreError> {
-        let sql = "SELECT username, name, email, is_email_verified, uid, uuid, attributes, is_active FROM users WHERE id = $1";
+        let sql = "SELECT username, name, email, is_email_verified, uid, uuid, attributes, COALESCE(updated_at, created_at), \
+            is_superuser, is_active FROM users WHERE id = $1";
         let Some(UserPart(mut identity, is_active)) = self.one(sql, &values![user]).await? else { return Ok(None) };
-        let groups = self.list_groups_above(user).await?;
-        let (uuids, names) = groups.into_iter().unzip();
-        identity.groups = names;
+        let mut uuids = Vec::new();
+        for (uuid, name, is_superuser) in self.list_groups_above(user).await? {
+            uuids.push(uuid);
+            identity.groups.push(name);
+            identity.is_superuser |= is_superuser;
+        }
         Ok(Some(Subject { person: Person::new(identity.uuid, uuids), identity, is_active }))
     }
 
@@ -63,12 +69,12 @@ impl Db<'_> {
         self.one(select_users!("WHERE u.uuid = $1"), &values![uuid]).await
     }
 
-    /// The groups of a user by name: the direct ones and all their ancestors.
+    /// The groups of a user by name, the direct ones and all their ancestors, and whether their members administer.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn list_groups_above(&self, user: UserId) -> Result<Vec<(Uuid, String)>, StoreError> {
-        let sql = "SELECT g.uuid, g.name FROM groups g WHERE g.id IN (SELECT a.ancestor_id FROM memberships m \
+    pub async fn list_groups_above(&self, user: UserId) -> Result<Vec<(Uuid, String, bool)>, StoreError> {
+        let sql = "SELECT g.uuid, g.name, g.is_superuser FROM groups g WHERE g.id IN (SELECT a.ancestor_id FROM memberships m \
             JOIN group_ancestors a ON a.group_id = m.group_id WHERE m.user_id = $1) ORDER BY g.name";
         self.all(sql, &values![user]).await
     }

@@ -1,15 +1,16 @@
-//! The rows of applications and of their guards. A change runs in a transaction that begins with
-//! [`Db::lock_applications`], so that changes follow each other and raise the version.
+//! The rows of applications and of their guards; those of clients are in `clients`. A change runs in a
+//! transaction that begins with [`Db::lock_applications`], so that changes follow each other and raise the
+//! version.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
-use crate::domain::application::client::Client;
 use crate::domain::application::demand::{Demand, Party};
 use crate::domain::application::guard::Guard;
 use crate::domain::application::{Application, Binding, ClientPart, Provider};
+use crate::store::applications::clients::ClientRow;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -17,8 +18,6 @@ use crate::values;
 const VERSION: &str = "applications.version";
 /// What a guard is called in `providers.kind`.
 const GUARD: &str = "guard";
-/// And a client.
-const CLIENT: &str = "client";
 
 /// The column `access`.
 #[derive(Default, Serialize, Deserialize)]
@@ -169,49 +168,11 @@ impl ProviderRow {
     }
 }
 
-/// A client's row.
-#[derive(Clone, Debug)]
-pub(in crate::store) struct ClientRow {
-    id: i64,
-    name: String,
-    application: Option<i64>,
-    client_id: String,
-    settings: String,
-    kept: String,
-}
-
-const CLIENT_COLUMNS: &str = "p.id, p.name, p.application_id, p.client_id, p.settings, p.kept";
-
-impl FromRow for ClientRow {
-    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        let (id, name, application) = (row.int()?, row.text()?, row.opt_int()?);
-        let client_id = row.opt_text()?.ok_or(StoreError::Corrupt("a client without its client_id"))?;
-        Ok(Self { id, name, application, client_id, settings: row.text()?, kept: row.text()? })
-    }
-}
-
-impl ClientRow {
-    /// The application that has it, by primary key.
-    pub fn application(&self) -> Option<i64> {
-        self.application
-    }
-
-    /// The client.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] when its JSON cannot be read.
-    pub fn read(self) -> Result<ClientPart, StoreError> {
-        let client: Client = read_json(&self.settings, "a client")?;
-        let kept = read_json(&self.kept, "what is kept of a client")?;
-        Ok(ClientPart { id: self.id, name: self.name, client_id: self.client_id, client, kept })
-    }
-}
-
-fn read_json<T: for<'de> Deserialize<'de>>(text: &str, what: &'static str) -> Result<T, StoreError> {
+pub(super) fn read_json<T: for<'de> Deserialize<'de>>(text: &str, what: &'static str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Corrupt(what))
 }
 
-fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|_| StoreError::Corrupt("a part of an application"))
 }
 
@@ -246,8 +207,7 @@ impl Db<'_> {
             self.all(&format!("SELECT {APPLICATION_COLUMNS} FROM applications a ORDER BY lower(a.slug)"), &[]).await?;
         let sql = format!("SELECT {PROVIDER_COLUMNS} FROM providers p WHERE p.kind = $1 ORDER BY p.id");
         let guards = self.all(&sql, &values![GUARD]).await?;
-        let sql = format!("SELECT {CLIENT_COLUMNS} FROM providers p WHERE p.kind = $1 ORDER BY p.id");
-        Ok((applications, guards, self.all(&sql, &values![CLIENT]).await?))
+        Ok((applications, guards, self.list_client_rows().await?))
     }
 
     /// The application of this slug, in whatever case, with its guard; locked until the transaction ends.
@@ -266,52 +226,6 @@ impl Db<'_> {
     async fn find_guard_of(&self, application: i64) -> Result<Option<Provider>, StoreError> {
         let sql = format!("SELECT {PROVIDER_COLUMNS} FROM providers p WHERE p.application_id = $1 AND p.kind = $2");
         self.one::<ProviderRow>(&sql, &values![application, GUARD]).await?.map(ProviderRow::read).transpose()
-    }
-
-    async fn find_client_of(&self, application: i64) -> Result<Option<ClientPart>, StoreError> {
-        let sql = format!("SELECT {CLIENT_COLUMNS} FROM providers p WHERE p.application_id = $1 AND p.kind = $2");
-        self.one::<ClientRow>(&sql, &values![application, CLIENT]).await?.map(ClientRow::read).transpose()
-    }
-
-    /// Adds the client of an application and gives its primary key; the one it has is not looked at.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when another client has the `client_id`, or the application has a client.
-    pub async fn insert_client(&self, application: i64, part: &ClientPart) -> Result<i64, StoreError> {
-        let sql = "INSERT INTO providers (kind, name, application_id, client_id, settings, kept) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
-        let (settings, kept) = (to_json(&part.client)?, to_json(&part.kept)?);
-        let values = values![CLIENT, part.name.as_str(), application, part.client_id.as_str(), settings, kept];
-        let id = self.one(sql, &values).await?.ok_or(StoreError::Corrupt("a client without a key"))?;
-        self.write_back_channel(id, part).await?;
-        Ok(id)
-    }
-
-    /// Notes where the app of a client is told of ends, which the trigger of the ends reads.
-    async fn write_back_channel(&self, provider: i64, part: &ClientPart) -> Result<(), StoreError> {
-        self.execute("DELETE FROM back_channels WHERE provider_id = $1", &values![provider]).await?;
-        let Some(target) = &part.client.back_channel_uri else { return Ok(()) };
-        let sql = "INSERT INTO back_channels (provider_id, uri, algorithm, names) VALUES ($1, $2, $3, $4)";
-        let (algorithm, names) = (part.client.algorithm.as_str(), part.client.notice_names.as_str());
-        self.execute(sql, &values![provider, target.as_str(), algorithm, names]).await.map(drop)
-    }
-
-    /// Writes a client.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when another client has the `client_id`.
-    pub async fn update_client(&self, part: &ClientPart) -> Result<(), StoreError> {
-        let sql = "UPDATE providers SET name = $2, client_id = $3, settings = $4, kept = $5 WHERE id = $1";
-        let (settings, kept) = (to_json(&part.client)?, to_json(&part.kept)?);
-        self.execute(sql, &values![part.id, part.name.as_str(), part.client_id.as_str(), settings, kept]).await?;
-        self.write_back_channel(part.id, part).await
-    }
-
-    /// Removes a client with its secrets, codes and tokens.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn delete_client(&self, id: i64) -> Result<(), StoreError> {
-        self.execute("DELETE FROM providers WHERE id = $1 AND kind = $2", &values![id, CLIENT]).await.map(drop)
     }
 
     /// The guard with this primary key, of an application or of none.
@@ -376,7 +290,7 @@ impl Db<'_> {
         self.execute(sql, &values![*id, slug, name, access, display, groups_sent, *updated_at]).await.map(drop)
     }
 
-    /// Removes an application. Its app sessions have ended before; its guard stays, without an application.
+    /// Removes an application. Its app sessions have ended before; its guard and its client stay, without an application.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when it has app sessions.

@@ -54,8 +54,8 @@ pub const SAVED: &[&str] = &[
     "events",
 ];
 
-/// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress, tickets, probes of
-/// proxies), the change logs, which only running processes read, the migrations, which the head of a backup names, and
+/// The tables that a backup leaves out: what is over within minutes (guesses, sign-ins in progress and of devices, tickets,
+/// probes of proxies), the change logs, which only running processes read, the migrations, which the head of a backup names, and
 /// what is under way at others: ends at a watched authentik (a restored one would end sessions that nobody thinks of any more),
 /// and how apps were reached. What apps are owed is saved: that a session ended stays true, and may be told twice.
 pub const LEFT_OUT: &[&str] = &[
@@ -67,6 +67,7 @@ pub const LEFT_OUT: &[&str] = &[
     "pending_sign_ins",
     "tickets",
     "proxy_probes",
+    "device_codes",
     "asked_ends",
     "source_jobs",
     "notice_lines",

@@ -47,6 +47,10 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0016_oidc"),
         migration!("0017_consents"),
         migration!("0018_logout_notices"),
+        migration!("0019_client_secrets"),
+        migration!("0020_token_numbers"),
+        migration!("0021_device_codes"),
+        migration!("0022_session_kinds"),
     ];
     ALL
 }

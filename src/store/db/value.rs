@@ -248,6 +248,12 @@ impl FromRow for i64 {
     }
 }
 
+impl FromRow for bool {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        row.bool()
+    }
+}
+
 impl FromRow for String {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         row.text()

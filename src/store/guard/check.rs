@@ -54,7 +54,7 @@ fn read_who(row: &mut Row<'_>, username: String) -> Result<Subject, StoreError> 
         is_email_verified: row.bool()?,
         // What is no object has no attributes.
         attributes: serde_json::from_str(&row.text()?).unwrap_or_default(),
-        groups: Vec::new(),
+        ..Identity::default()
     };
     let corrupt = || StoreError::Corrupt("the groups of a user");
     let mut listed: Vec<GroupJson> = serde_json::from_str(&row.text()?).map_err(|_| corrupt())?;

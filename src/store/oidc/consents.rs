@@ -2,7 +2,7 @@
 
 use crate::domain::oidc::consent::Consent;
 use crate::domain::{HashedSecret, Timestamp, UserId};
-use crate::store::{Db, FromRow, Row, StoreError};
+use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
 /// A consent with its application, for lists.
@@ -21,6 +21,53 @@ pub struct ConsentRow {
 impl FromRow for ConsentRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         Ok(Self { slug: row.text()?, name: row.text()?, scope: row.text()?, given_at: row.timestamp()? })
+    }
+}
+
+/// Which consents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsentFilter {
+    /// The one with this number.
+    pub id: Option<i64>,
+    /// Those of this user.
+    pub user: Option<UserId>,
+    /// Those for this application, by primary key.
+    pub application: Option<i64>,
+    /// Whose the caller may see; `None`: everybody's.
+    pub visible_to: Option<UserId>,
+}
+
+/// A consent, for the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedConsent {
+    /// Its number.
+    pub id: i64,
+    /// Who gave it.
+    pub user_id: UserId,
+    /// The application, by primary key.
+    pub application_id: i64,
+    /// The scopes, separated by blanks.
+    pub scope: String,
+}
+
+impl FromRow for ListedConsent {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { id: row.int()?, user_id: UserId(row.int()?), application_id: row.int()?, scope: row.text()? })
+    }
+}
+
+const TABLES: &str = "consents c JOIN providers p ON p.id = c.provider_id";
+
+impl ConsentFilter {
+    fn condition(&self) -> (String, Vec<Value>) {
+        let (mut sql, mut values) = (String::from("p.application_id IS NOT NULL"), Vec::new());
+        let users = self.user.into_iter().chain(self.visible_to).map(|user| ("c.user_id", user.0));
+        let keys = self.id.map(|id| ("c.id", id)).into_iter().chain(self.application.map(|id| ("p.application_id", id)));
+        for (column, value) in keys.chain(users) {
+            values.push(value.into());
+            sql.push_str(&format!(" AND {column} = ${}", values.len()));
+        }
+        (sql, values)
     }
 }
 
@@ -66,6 +113,28 @@ impl Db<'_> {
     pub async fn take_consent(&self, user: UserId, provider: i64) -> Result<Option<String>, StoreError> {
         let sql = "DELETE FROM consents WHERE user_id = $1 AND provider_id = $2 RETURNING scope";
         self.one(sql, &values![user, provider]).await
+    }
+
+    /// What users agreed to, the newest first; those after the first `skip`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_all_consents(&self, filter: &ConsentFilter, skip: i64, limit: i64) -> Result<Vec<ListedConsent>, StoreError> {
+        let (condition, mut values) = filter.condition();
+        values.extend(values![limit, skip]);
+        let (limit, skip) = (values.len() - 1, values.len());
+        let columns = "c.id, c.user_id, p.application_id, c.scope";
+        let sql = format!("SELECT {columns} FROM {TABLES} WHERE {condition} ORDER BY c.id DESC LIMIT ${limit} OFFSET ${skip}");
+        self.all(&sql, &values).await
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_all_consents(&self, filter: &ConsentFilter) -> Result<i64, StoreError> {
+        let (condition, values) = filter.condition();
+        Ok(self.one::<i64>(&format!("SELECT count(*) FROM {TABLES} WHERE {condition}"), &values).await?.unwrap_or(0))
     }
 
     /// All that a user agreed to, by the names of the applications.

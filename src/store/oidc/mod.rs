@@ -1,12 +1,14 @@
-//! Clients of OpenID Connect: their secrets, codes and tokens, and what users agreed to. Each code and each token names one row of `session_rows`,
-//! and is read together with it, so what hangs on an ended session opens nothing.
+//! Clients of OpenID Connect: their secrets, codes and tokens, and what users agreed to. Each code and each token
+//! names one row of `session_rows`, and is read together with it, so what hangs on an ended session opens nothing.
 
 pub mod codes;
 pub mod consents;
+pub mod device_codes;
 pub mod notice_queue;
 pub mod notices;
 pub mod opened;
 pub mod secrets;
+pub mod token_list;
 pub mod tokens;
 
 use crate::store::{Db, StoreError};

@@ -1,8 +1,29 @@
 //! The secrets of confidential clients.
 
 use crate::domain::{HashedSecret, Timestamp};
-use crate::store::{Db, StoreError};
+use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
+
+/// A secret that can be read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// The client, by the primary key of the provider.
+    pub provider_id: i64,
+    /// The secret's hash.
+    pub hash: HashedSecret,
+    /// The secret, sealed to its hash.
+    pub sealed: Vec<u8>,
+}
+
+impl FromRow for SealedSecret {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { provider_id: row.int()?, hash: read_hash(row.bytes()?)?, sealed: row.bytes()? })
+    }
+}
+
+fn read_hash(bytes: Vec<u8>) -> Result<HashedSecret, StoreError> {
+    bytes.try_into().map(HashedSecret).map_err(|_| StoreError::Corrupt("the hash of a client's secret"))
+}
 
 impl Db<'_> {
     /// The hashes of a client's secrets that are good at `now`, the newest first.
@@ -13,9 +34,7 @@ impl Db<'_> {
         let sql = "SELECT hash FROM client_secrets WHERE provider_id = $1 AND (expires_at IS NULL OR expires_at > $2) \
             ORDER BY created_at DESC, hash";
         let hashes: Vec<Vec<u8>> = self.all(sql, &values![provider, now]).await?;
-        let read =
-            |bytes: Vec<u8>| bytes.try_into().map(HashedSecret).map_err(|_| StoreError::Corrupt("the hash of a client's secret"));
-        hashes.into_iter().map(read).collect()
+        hashes.into_iter().map(read_hash).collect()
     }
 
     /// Adds a secret. Those before it expire at `old_until`, if they do not sooner, and all but the newest of them at once.
@@ -42,6 +61,38 @@ impl Db<'_> {
         }
         let sql = "INSERT INTO client_secrets (hash, provider_id, created_at) VALUES ($1, $2, $3)";
         self.execute(sql, &values![hash, provider, now]).await.map(drop)
+    }
+
+    /// Makes this the only secret of a client, whose row is locked.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when another client has it.
+    pub async fn replace_client_secrets(
+        &self,
+        provider: i64,
+        (hash, sealed): (HashedSecret, Option<Vec<u8>>),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.delete_client_secrets(provider).await?;
+        let sql = "INSERT INTO client_secrets (hash, provider_id, created_at, sealed) VALUES ($1, $2, $3, $4)";
+        self.execute(sql, &values![hash, provider, now, sealed]).await.map(drop)
+    }
+
+    /// Removes all secrets of a client; gives how many.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn delete_client_secrets(&self, provider: i64) -> Result<u64, StoreError> {
+        self.execute("DELETE FROM client_secrets WHERE provider_id = $1", &values![provider]).await
+    }
+
+    /// The newest secrets of all clients, as far as they can be read again.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_sealed_client_secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        let sql = "SELECT provider_id, hash, sealed FROM client_secrets WHERE sealed IS NOT NULL AND expires_at IS NULL";
+        self.all(sql, &[]).await
     }
 
     /// Removes all secrets of a client but the newest; gives how many.

@@ -59,7 +59,8 @@ pub struct RefreshRow {
 const REFRESH_COLUMNS: &str =
     "app_session_id, session_id, provider_id, generation, scope, proof, expires_at, rotated_at, successor";
 
-fn proof(json: &str) -> Result<Proof, StoreError> {
+/// What a session had proved, as it is stored.
+pub(super) fn proof(json: &str) -> Result<Proof, StoreError> {
     serde_json::from_str(json).map_err(|_| StoreError::Corrupt("the proof of a token"))
 }
 
@@ -82,6 +83,8 @@ impl FromRow for RefreshRow {
 /// A token whose session is live.
 #[derive(Clone, Debug)]
 pub struct TokenHolder {
+    /// Its number.
+    pub id: i64,
     /// The session.
     pub session: LiveSession,
     /// The app session.
@@ -106,6 +109,7 @@ impl FromRow for TokenHolder {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             session: LiveSession::from_row(row)?,
+            id: row.int()?,
             app_session_id: row.int()?,
             application_id: row.int()?,
             provider_id: row.int()?,
@@ -118,8 +122,10 @@ impl FromRow for TokenHolder {
     }
 }
 
-const ACCESS: &str = "access";
-const REFRESH: &str = "refresh";
+/// What an access token is called in `oidc_tokens.kind`.
+pub(super) const ACCESS: &str = "access";
+/// And a refresh token.
+pub(super) const REFRESH: &str = "refresh";
 
 impl Db<'_> {
     /// Adds a token.
@@ -153,7 +159,7 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn find_token_holder(&self, hash: HashedSecret, now: Timestamp) -> Result<Option<TokenHolder>, StoreError> {
         const SQL: &str = select_live!(
-            ", t.app_session_id, o.application_id, t.provider_id, o.sub, t.scope, t.created_at, t.expires_at, t.kind \
+            ", t.id, t.app_session_id, o.application_id, t.provider_id, o.sub, t.scope, t.created_at, t.expires_at, t.kind \
             FROM oidc_tokens t JOIN app_sessions o ON o.id = t.app_session_id JOIN sessions s ON s.id = t.session_id \
             JOIN users u ON u.id = s.user_id \
             WHERE t.hash = $1 AND t.expires_at > $2 AND t.rotated_at IS NULL AND s.expires_at > $2 AND u.is_active"

@@ -264,17 +264,21 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_live_ids(&self, user: UserId, now: Timestamp) -> Result<Vec<SessionId>, StoreError> {
-        let sql = "SELECT uuid FROM sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY created_at, id";
+        let sql = "SELECT uuid FROM sessions WHERE user_id = $1 AND expires_at > $2 AND id NOT IN (SELECT id FROM session_rows \
+            WHERE user_id = $1 AND kind = 'offline') ORDER BY created_at, id";
         self.all(sql, &values![user, now]).await
     }
 
-    /// How many sessions whose time is not over these users have; of those who have none, nothing.
+    /// How many sessions whose time is not over these users have, but for those that apps keep; of those who have none, nothing.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn count_live_of(&self, users: &[UserId], now: Timestamp) -> Result<HashMap<i64, usize>, StoreError> {
         let (list, values) = in_list(values![now], users.iter().copied());
-        let sql = format!("SELECT user_id, COUNT(*) FROM sessions WHERE user_id IN ({list}) AND expires_at > $1 GROUP BY user_id");
+        let sql = format!(
+            "SELECT user_id, COUNT(*) FROM sessions WHERE user_id IN ({list}) AND expires_at > $1 AND id NOT IN \
+             (SELECT id FROM session_rows WHERE user_id IN ({list}) AND kind = 'offline') GROUP BY user_id"
+        );
         let counts = self.all::<(i64, i64)>(&sql, &values).await?;
         Ok(counts.into_iter().map(|(user, count)| (user, usize::try_from(count).unwrap_or(0))).collect())
     }

@@ -3,6 +3,7 @@
 
 use crate::domain::clock::AHEAD;
 use crate::domain::policy::Living;
+use crate::domain::session::SessionKind;
 use crate::domain::{Address, HashedSecret, Methods, SessionId, Timestamp, UserId};
 use crate::store::db::statements::placeholders;
 use crate::store::people::policies::LivingRow;
@@ -20,6 +21,16 @@ impl Db<'_> {
     pub async fn update_label(&self, uuid: SessionId, label: &str) -> Result<bool, StoreError> {
         let rows = self.lock_sessions(("uuid = $1", &values![uuid]), 1).await?;
         Ok(self.noted(rows.update("label = $1", ("TRUE", values![label].to_vec())).await?))
+    }
+
+    /// Names a session that an app has for itself, and says what it is. Returns whether it exists.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_kind(&self, uuid: SessionId, kind: SessionKind, label: &str) -> Result<bool, StoreError> {
+        let rows = self.lock_sessions(("uuid = $1", &values![uuid]), 1).await?;
+        let set = ("TRUE", values![label, kind.as_str()].to_vec());
+        Ok(self.noted(rows.update("label = $1, kind = $2", set).await?))
     }
 
     /// Stores how the user of a session authenticated. Returns whether the session exists.

@@ -17,8 +17,9 @@ use crate::actions::by::By;
 use crate::actions::guard::identity::issuer;
 use crate::actions::oidc::notices;
 use crate::config::parse_duration;
-use crate::domain::application::client::{Client, ConsentMode, NoticeNames, Offline, Pkce, SubMode, TokenAlgorithm};
+use crate::domain::application::client::{AccessToken, Client, ConsentMode, NoticeNames, Offline, Pkce, SubMode, TokenAlgorithm};
 use crate::domain::application::{Application, ApplicationRule, ClientPart};
+use crate::domain::oidc::own_claim::OwnClaim;
 use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::oidc::target::Target;
 use crate::ui::applications::notices::Delivery;
@@ -49,6 +50,7 @@ struct ClientPage {
     consents: Vec<&'static str>,
     subs: Vec<&'static str>,
     algorithms: Vec<&'static str>,
+    access_tokens: Vec<&'static str>,
     offlines: Vec<&'static str>,
     names: Vec<&'static str>,
     /// What became of what the app is told; none: there is no client yet.
@@ -103,13 +105,18 @@ pub(in crate::ui) struct ClientForm {
     scopes: String,
     sub: String,
     claims_in_id_token: Option<String>,
+    claims: String,
     algorithm: String,
+    access_token: String,
     refresh: Option<String>,
     offline: String,
     background: Option<String>,
+    popup: Option<String>,
+    device: Option<String>,
     code_lifetime: String,
     access_lifetime: String,
     refresh_lifetime: String,
+    offline_lifetime: String,
     allowed_origins: String,
 }
 
@@ -132,13 +139,18 @@ impl ClientForm {
             scopes: client.scopes.join(" "),
             sub: client.sub.as_str().to_owned(),
             claims_in_id_token: yes(client.claims_in_id_token),
+            claims: client.claims.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
             algorithm: client.algorithm.as_str().to_owned(),
+            access_token: client.access_token.as_str().to_owned(),
             refresh: yes(client.refresh),
             offline: client.offline.as_str().to_owned(),
             background: yes(client.background),
+            popup: yes(client.popup),
+            device: yes(client.device),
             code_lifetime: time(client.code_lifetime),
             access_lifetime: time(client.access_lifetime),
             refresh_lifetime: time(client.refresh_lifetime),
+            offline_lifetime: time(client.offline_lifetime),
             allowed_origins: client.allowed_origins.join("\n"),
         }
     }
@@ -165,14 +177,22 @@ impl ClientForm {
             refresh: self.refresh.is_some(),
             scopes: items(&self.scopes).map(str::to_owned).collect(),
             algorithm: TokenAlgorithm::parse(&self.algorithm).ok_or_else(|| word("algorithm", &self.algorithm))?,
+            access_token: AccessToken::parse(&self.access_token).ok_or_else(|| word("access_token", &self.access_token))?,
             code_lifetime: seconds("code_lifetime", &self.code_lifetime)?,
             access_lifetime: seconds("access_lifetime", &self.access_lifetime)?,
             refresh_lifetime: seconds("refresh_lifetime", &self.refresh_lifetime)?,
+            offline_lifetime: seconds("offline_lifetime", &self.offline_lifetime)?,
             claims_in_id_token: self.claims_in_id_token.is_some(),
+            claims: lines(&self.claims)
+                .map(OwnClaim::parse)
+                .collect::<Result<_, _>>()
+                .map_err(|rule| Wrong::sorry("claims", rule))?,
             sub: SubMode::parse(&self.sub).ok_or_else(|| word("sub", &self.sub))?,
             consent: ConsentMode::parse(&self.consent).ok_or_else(|| word("consent", &self.consent))?,
             offline: Offline::parse(&self.offline).ok_or_else(|| word("offline", &self.offline))?,
             background: self.background.is_some(),
+            popup: self.popup.is_some(),
+            device: self.device.is_some(),
             allowed_origins: lines(&self.allowed_origins).map(str::to_owned).collect(),
         })
     }
@@ -184,7 +204,8 @@ fn field(rule: &ApplicationRule) -> &'static str {
         ApplicationRule::RedirectUris => "redirect_uris",
         ApplicationRule::Target(_) => "back_channel_uri",
         ApplicationRule::Scope(_) => "scopes",
-        ApplicationRule::TokenLifetime => "access_lifetime",
+        ApplicationRule::ManyClaims => "claims",
+        ApplicationRule::TokenLifetime | ApplicationRule::JwtLifetime => "access_lifetime",
         ApplicationRule::Origin(_) => "allowed_origins",
         ApplicationRule::ClientId | ApplicationRule::ClientIdTaken => "client_id",
         _ => "",
@@ -215,6 +236,7 @@ fn form_page(app: &App, visitor: &Visitor, application: &Application, shown: Sho
         pkces: Pkce::ALL.iter().map(|it| it.as_str()).collect(),
         consents: ConsentMode::ALL.iter().map(|it| it.as_str()).collect(),
         subs: SubMode::ALL.iter().map(|it| it.as_str()).collect(),
+        access_tokens: AccessToken::ALL.iter().map(|it| it.as_str()).collect(),
         algorithms: TokenAlgorithm::ALL.iter().map(|it| it.as_str()).collect(),
         offlines: Offline::ALL.iter().map(|it| it.as_str()).collect(),
         names: NoticeNames::ALL.iter().map(|it| it.as_str()).collect(),

@@ -1,6 +1,8 @@
 //! `/consent`: a user says whether an app gets what it asks for. The question comes sealed to the user's session, so nobody else
 //! asks it, and each is answered once.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -33,6 +35,8 @@ struct ConsentPage {
     gets: Vec<&'static str>,
     /// Whether it may stay signed in while nobody uses it.
     is_offline: bool,
+    /// How long it stays signed in after a sign-out; empty: it does not.
+    stays: String,
     question: String,
 }
 
@@ -59,6 +63,12 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         username: session.username.clone(),
         gets: gets.map(|scope| scope.words).collect(),
         is_offline: has(&question.scope, OFFLINE),
+        stays: match known.settings()? {
+            client if client.has_own_session(&question.scope) => {
+                humantime::format_duration(Duration::from_secs(client.offline_lifetime)).to_string()
+            }
+            _ => String::new(),
+        },
         question: sealed,
         frame: visitor.frame(&app, Section::Elsewhere),
     };

@@ -3,6 +3,7 @@
 pub mod choose;
 pub mod confirm;
 pub mod consent;
+pub mod device;
 pub mod factor;
 pub mod passkeys;
 pub mod set_up;

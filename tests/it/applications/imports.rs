@@ -74,6 +74,7 @@ db_test!(a_line_that_cannot_be_an_application_imports_nothing, |db| async move {
         (json!({"guard": {"hosts": ["login.example.com"]}}), "own host"),
         (json!({"guard": {"hosts": ["a.example.com"], "rules": [{"paths": ["admin"]}]}}), "path"),
         (json!({"colour": "red"}), "colour"),
+        (json!({"client": {"redirect_uris": ["https://app.example/cb"]}}), "https address"),
     ] {
         let mut line = json!({"kind": "application", "slug": "wiki"});
         line.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());

@@ -81,3 +81,35 @@ on_both!(hostile_names_stay_in_their_cells, |home| async move {
     assert!(done.code == 1 && !done.err.contains(['\u{1b}', '\u{202e}']), "{done:?}");
     assert!(!server.stop().await.contains(['\u{1b}', '\u{202e}']), "nor does the log");
 });
+
+on_both!(exported_applications_can_be_imported_again, |home| async move {
+    let home = home.with_administrator();
+    let _server = home.serve().await;
+    let run = |args: &[&str], input: &str| {
+        let done = finish(home.command(ROLLCALL).env("ROLLCALL_HTTP__PUBLIC_URL", "https://id.example").args(args), input);
+        assert_eq!(done.code, 0, "{args:?}: {done:?}");
+        done.out
+    };
+    run(&["app", "add", "wiki", "--allow", "user:akadmin", "--host", "wiki.example"], "");
+    run(&["app", "rule", "wiki", "add", "/admin/**", "--allow", "user:akadmin", "--factor", "mfa"], "");
+    let client = ["--redirect-uri", "https://shop.example/cb", "--scope", "openid", "--scope", "email", "--access-token", "jwt"];
+    let made = run(&[&["app", "add", "shop", "--allow", "signed_in", "--client-id", "the-shop"][..], &client].concat(), "");
+    let secret = made.split_whitespace().find(|word| word.len() == 43).unwrap_or_else(|| panic!("no secret: {made}"));
+    let exported = run(&["export", "--applications"], "");
+    for trace in traces(secret) {
+        assert!(!holds(exported.as_bytes(), &trace), "{exported}");
+    }
+    let rows: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shop = rows.iter().find(|row| row["slug"] == "shop").unwrap();
+    assert_eq!((&shop["client"]["client_id"], &shop["client"]["access_token"]), (&json!("the-shop"), &json!("jwt")), "{shop}");
+    let wiki = rows.iter().find(|row| row["slug"] == "wiki").unwrap();
+    assert_eq!(wiki["access"]["allow"], json!(["user:akadmin"]), "{wiki}");
+    for slug in ["wiki", "shop"] {
+        run(&["app", "remove", slug, "--yes"], "");
+    }
+    let file = home.write("applications.jsonl", &exported);
+    run(&["import", &file], "");
+    assert_eq!(run(&["export", "--applications"], ""), exported);
+    let table = run(&["export", "--applications", "--format", "csv"], "");
+    assert!(table.starts_with("slug,name,access,"), "{table}");
+});

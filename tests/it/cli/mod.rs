@@ -24,7 +24,7 @@ use rollcall::domain::clock::Clock;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::process::{Home, PASSWORD, Person, ROLLCALL, SESSIONS, Server, TOKEN, within};
+use crate::process::{Home, PASSWORD, Person, ROLLCALL, SESSIONS, Server, TOKEN, finish, within};
 use crate::support::authenticator::Authenticator;
 
 /// Within this a running server keeps out what the command line ended.

@@ -10,13 +10,14 @@ use serde_json::json;
 use crate::process::{Chromium, Home, ROLLCALL, Server, eventually, finish, skip};
 
 /// The pages of the application that [`fill`] adds: name and path.
-pub const PAGES: [(&str, &str); 10] = [
+pub const PAGES: [(&str, &str); 11] = [
     ("application", "/applications/wiki"),
     ("application-edit", "/applications/wiki/edit"),
     ("application-remove", "/applications/wiki/remove"),
     ("application-guard", "/applications/wiki/guard"),
-    ("application-config", "/applications/wiki/config?kind=envoy"),
     ("application-client", "/applications/wiki/client"),
+    ("client-remove", "/applications/wiki/client/remove"),
+    ("application-config", "/applications/wiki/config?kind=envoy"),
     ("application-notices", "/applications/wiki/client/notices"),
     ("rule-new", "/applications/wiki/rules/new"),
     ("rule", "/applications/wiki/rules/2"),
@@ -37,7 +38,8 @@ pub async fn fill(home: &Home) {
     run(&["app", "rule", "wiki", "add", "/health", "--allow", "anyone", "--if-network", "2001:db8:ffff::/48"]);
     let paths = ["/admin/**", "/a/long/path/*/with/many/segments/that/does/not/end/**"];
     run(&[&["app", "rule", "wiki", "add"][..], &paths, &["--factor", "mfa", "--max-age", "1h"]].concat());
-    run(&["app", "set", "wiki", "--redirect-uri", "https://app.example/cb", "--back-channel-uri", "https://app.example/told"]);
+    let address = "https://a-long-name.example.com:8443/oauth2/callback/of/the/wiki";
+    run(&["app", "set", "wiki", "--redirect-uri", address, "--back-channel-uri", "https://app.example/told"]);
     home.execute(
         "INSERT INTO logout_notices (uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session, is_bulk, \
          state, owed_at, tries, settled_at, said) SELECT r.uuid, a.id, a.slug, 'wiki', 'https://app.example/told', 'RS256', 'auto', \

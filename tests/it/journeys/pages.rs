@@ -60,6 +60,7 @@ pub async fn pages(home: &Home, server: &Server) -> Vec<(&'static str, String)> 
         ("password", "/password".into()),
         ("security", "/security".into()),
         ("sign-out", "/sign-out".into()),
+        ("device", "/device".into()),
         ("error", "/nothing".into()),
     ];
     pages.extend(apps::PAGES.map(|(name, path)| (name, path.to_owned())));

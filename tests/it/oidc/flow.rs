@@ -302,3 +302,36 @@ db_test!(an_app_signs_out_its_own_session_alone, |db| async move {
     let none = alice.send("GET", HOME, &wiki.request(&[("prompt", Some("none"))]), &PAGE).await.assert_status(302);
     assert_eq!(returned(&none)["error"], "login_required");
 });
+
+db_test!(wrong_secrets_are_limited_for_an_address_and_a_client_together, |db| async move {
+    let app = crate::guard::world::server_with(db, &[("SIGN_IN__ADDRESS_LIMIT", "20/1h")]).await;
+    app.seed_keys().await;
+    app.user_with_password("alice").await;
+    let (wiki, shop) = (register(&app, "wiki", json!({})).await, register(&app, "shop", json!({})).await);
+    let wrong = async |id: &str| {
+        let fields = [("client_id", id), ("client_secret", "wrong"), ("token", "x")];
+        post(&app, "/application/o/introspect/", &fields, &[]).await
+    };
+    for nth in 0..20 {
+        assert_eq!(wrong(&wiki.id).await.status, 401, "{nth}");
+    }
+    let limited = wrong(&wiki.id).await;
+    assert_eq!((limited.status, limited.json()["error"].as_str()), (429, Some("invalid_client")));
+    assert!(limited.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
+    assert!(!wiki.is_active("x").await, "the app itself is never refused");
+    assert_eq!(wrong(&shop.id).await.status, 401, "another client");
+    let fields = [("client_id", wiki.id.as_str()), ("client_secret", "wrong"), ("token", "x")];
+    assert_eq!(post_from(&app, "192.0.2.98", &fields).await, 401, "another address");
+    // A person at the same address signs in.
+    Browser::of(&app, "alice").await;
+});
+
+/// The status of a call of introspection from an address.
+async fn post_from(app: &crate::support::TestApp, ip: &str, fields: &[(&str, &str)]) -> u16 {
+    let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", crate::support::encode(value))).collect();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request =
+        client.post(format!("http://{}/application/o/introspect/", app.address)).header("host", HOME).body(body.join("&"));
+    let request = request.header("content-type", "application/x-www-form-urlencoded").header("x-forwarded-proto", "https");
+    request.header("x-forwarded-for", ip).send().await.unwrap().status().as_u16()
+}

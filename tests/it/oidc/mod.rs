@@ -4,11 +4,16 @@ mod acceptance;
 mod app;
 mod apps;
 mod consent;
+mod devices;
 mod flow;
 mod identity;
+mod imports;
 mod keys;
 mod notices;
+mod providers;
 mod requests;
+mod security;
+mod token_api;
 
 use serde_json::Value;
 

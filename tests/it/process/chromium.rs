@@ -239,7 +239,7 @@ impl Chromium {
 
     /// Signs in at the page that is open, by keyboard alone.
     pub async fn sign_in(&self, username: &str, password: &str) {
-        self.client.wait().for_element(Locator::Css("#uid:focus")).await.expect("the first field has the focus");
+        self.client.wait().for_element(Locator::Css("#username:focus")).await.expect("the first field has the focus");
         self.type_keys(&format!("{username}{}", char::from(Key::Tab))).await;
         let focused = self.client.active_element().await.unwrap();
         assert_eq!(focused.attr("type").await.unwrap().as_deref(), Some("password"), "Tab leads to the password");

@@ -26,11 +26,13 @@ async fn save(browser: &Browser, fields: &[(&str, &str)]) -> Answer {
         ("scopes", "openid email"),
         ("sub", "hashed_user_id"),
         ("algorithm", "RS256"),
+        ("access_token", "opaque"),
         ("refresh", "yes"),
         ("offline", "with_session"),
         ("code_lifetime", "1m"),
         ("access_lifetime", "5m"),
         ("refresh_lifetime", "30d"),
+        ("offline_lifetime", "30d"),
     ];
     let kept = usual.into_iter().filter(|(name, _)| fields.iter().all(|(other, _)| other != name));
     let all: Vec<(&str, &str)> = [("proof", proof.as_str())].into_iter().chain(kept).chain(fields.iter().copied()).collect();

@@ -220,7 +220,7 @@ fn field_of(rule: &ApplicationRule) -> &'static str {
     match rule {
         ApplicationRule::Slug => "slug",
         ApplicationRule::NameLength | ApplicationRule::Name(_) => "name",
-        ApplicationRule::NoProvider(_) | ApplicationRule::ProviderTaken => "provider",
+        ApplicationRule::NoProvider(_) | ApplicationRule::ProviderTaken | ApplicationRule::GuardExists => "provider",
         ApplicationRule::Address("launch_url") | ApplicationRule::Shown("launch_url") => "meta_launch_url",
         ApplicationRule::Address(_) | ApplicationRule::Shown("icon") => "meta_icon",
         ApplicationRule::Shown("description") => "meta_description",
@@ -278,7 +278,7 @@ pub(crate) async fn partial_update(app: App, call: Call) -> Answer {
     params(("slug" = String, Path)), responses((status = 204, description = "It is gone."))
 )]
 pub(crate) async fn destroy(app: App, call: Call) -> Answer {
-    applications::remove_and_keep_guard(&app, by(&call), call.part()).await.map_err(refusal)?;
+    applications::remove_and_keep_parts(&app, by(&call), call.part()).await.map_err(refusal)?;
     Ok(done())
 }
 

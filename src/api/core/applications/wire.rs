@@ -22,7 +22,7 @@ pub struct Application {
     name: String,
     /// What names it in addresses.
     slug: String,
-    /// Its guard, by primary key; null: none.
+    /// Its client, else its guard, by primary key; null: none.
     #[schema(required)]
     provider: Option<i64>,
     /// The same with details.
@@ -72,8 +72,8 @@ impl Application {
             pbm_uuid: uuid,
             name: stored.name.clone(),
             slug: stored.slug.clone(),
-            provider: stored.provider.as_ref().map(|provider| provider.id),
-            provider_obj: stored.provider.as_ref().map(|provider| Provider::new(provider, Some(stored))),
+            provider: stored.shown_provider(),
+            provider_obj: Provider::shown(stored),
             backchannel_providers: [],
             backchannel_providers_obj: [],
             launch_url: stored.launch_url(),
@@ -114,7 +114,7 @@ pub struct ApplicationRequest {
     /// What names it in addresses: letters, digits, `-` and `_`.
     #[schema(min_length = 1, max_length = 50)]
     slug: String,
-    /// Its guard, by primary key; null: none.
+    /// A guard or a client, by primary key, in place of the one that is shown; null: none.
     provider: Option<i64>,
     /// Must be empty.
     #[schema(nullable = false)]
@@ -158,7 +158,7 @@ pub struct PatchedApplicationRequest {
     /// What names it in addresses.
     #[schema(nullable = false, min_length = 1, max_length = 50)]
     slug: Option<String>,
-    /// Its guard, by primary key; null: none.
+    /// A guard or a client, by primary key, in place of the one that is shown; null: none.
     provider: Option<i64>,
     /// The demand. Ours.
     #[schema(nullable = false)]

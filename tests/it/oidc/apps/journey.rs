@@ -52,7 +52,7 @@ pub async fn read(browser: &Chromium, address: &str) -> String {
 
 async fn sign_in(browser: &Chromium, app: &Registered, login: &str) {
     browser.client.goto(&format!("{}{login}", app.base())).await.unwrap();
-    let found = || async { browser.client.find(Locator::Css("#uid")).await.ok() };
+    let found = || async { browser.client.find(Locator::Css("#username")).await.ok() };
     let form = tokio::time::timeout(std::time::Duration::from_secs(20), eventually("the form", found)).await;
     assert!(form.is_ok(), "{}: {}", browser.client.current_url().await.unwrap(), browser.text().await);
     browser.sign_in("alice", PASSWORD).await;

@@ -1,0 +1,37 @@
+//! How the content of an event is stored.
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::event::EventContent;
+
+impl EventContent {
+    /// The content without its kind, as it is stored and exported: a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> Map<String, Value> {
+        if let Self::Other { content, .. } = self {
+            return content.clone();
+        }
+        match serde_json::to_value(self) {
+            Ok(Value::Object(mut whole)) => match whole.remove("content") {
+                Some(Value::Object(content)) => content,
+                _ => Map::new(),
+            },
+            _ => Map::new(),
+        }
+    }
+
+    /// The content of an event of this kind that was stored as this JSON object. What cannot be read is
+    /// [`EventContent::Other`], so that one row never keeps a list from being shown.
+    #[must_use]
+    pub fn read(kind: &str, content: &str) -> Self {
+        let content: Value = serde_json::from_str(content).unwrap_or(Value::Null);
+        let read = serde_json::from_value(json!({ "kind": kind, "content": content }));
+        read.unwrap_or_else(|_| Self::Other {
+            kind: kind.to_owned(),
+            content: match content {
+                Value::Object(content) => content,
+                _ => Map::new(),
+            },
+        })
+    }
+}

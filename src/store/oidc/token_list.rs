@@ -1,0 +1,114 @@
+//! Lists of tokens, of live sessions.
+
+use crate::domain::oidc::grant::Proof;
+use crate::domain::{HashedSecret, SessionId, Timestamp, UserId};
+use crate::store::oidc::tokens::{ACCESS, REFRESH, proof};
+use crate::store::{Db, FromRow, Row, StoreError, Value};
+use crate::values;
+
+/// Which tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenFilter {
+    /// Refresh tokens, else access tokens.
+    pub is_refresh: bool,
+    /// The one with this number.
+    pub id: Option<i64>,
+    /// Those of this client, by the primary key of the provider.
+    pub provider: Option<i64>,
+    /// Those of this user.
+    pub user: Option<UserId>,
+    /// Whose the caller may see; `None`: everybody's.
+    pub visible_to: Option<UserId>,
+}
+
+/// A token, without what opens anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedToken {
+    /// Its number.
+    pub id: i64,
+    /// Its hash.
+    pub hash: HashedSecret,
+    /// Its family.
+    pub family: HashedSecret,
+    /// The session.
+    pub session: SessionId,
+    /// The session's user.
+    pub user_id: UserId,
+    /// The application, by primary key.
+    pub application_id: i64,
+    /// The client, by the primary key of the provider.
+    pub provider_id: i64,
+    /// Who the app takes the user for.
+    pub sub: String,
+    /// Its scopes, separated by blanks.
+    pub scope: String,
+    /// What the session had proved.
+    pub proof: Proof,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+impl FromRow for ListedToken {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let id = row.int()?;
+        let mut hash = || row.bytes()?.try_into().map(HashedSecret).map_err(|_| StoreError::Corrupt("the hash of a token"));
+        let (hash, family) = (hash()?, hash()?);
+        Ok(Self {
+            id,
+            hash,
+            family,
+            session: SessionId(row.uuid()?),
+            user_id: UserId(row.int()?),
+            application_id: row.int()?,
+            provider_id: row.int()?,
+            sub: row.text()?,
+            scope: row.text()?,
+            proof: proof(&row.text()?)?,
+            created_at: row.timestamp()?,
+            expires_at: row.timestamp()?,
+        })
+    }
+}
+
+const COLUMNS: &str = "t.id, t.hash, t.family, s.uuid, s.user_id, o.application_id, t.provider_id, o.sub, t.scope, t.proof, \
+    t.created_at, t.expires_at";
+const TABLES: &str = "oidc_tokens t JOIN app_sessions o ON o.id = t.app_session_id JOIN sessions s ON s.id = t.session_id";
+
+impl TokenFilter {
+    fn condition(&self) -> (String, Vec<Value>) {
+        let kind = if self.is_refresh { REFRESH } else { ACCESS };
+        let (mut sql, mut values) = (String::from("t.kind = $1 AND t.rotated_at IS NULL"), values![kind].to_vec());
+        let users = self.user.into_iter().chain(self.visible_to).map(|user| ("s.user_id", user.0));
+        let keys = self.id.map(|id| ("t.id", id)).into_iter().chain(self.provider.map(|id| ("t.provider_id", id)));
+        for (column, value) in keys.chain(users) {
+            values.push(value.into());
+            sql.push_str(&format!(" AND {column} = ${}", values.len()));
+        }
+        (sql, values)
+    }
+}
+
+impl Db<'_> {
+    /// Tokens of live sessions, the newest first; those after the first `skip`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_tokens_of_apps(&self, filter: &TokenFilter, skip: i64, limit: i64) -> Result<Vec<ListedToken>, StoreError> {
+        let (condition, mut values) = filter.condition();
+        values.extend(values![limit, skip]);
+        let (limit, skip) = (values.len() - 1, values.len());
+        let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE {condition} ORDER BY t.id DESC LIMIT ${limit} OFFSET ${skip}");
+        self.all(&sql, &values).await
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn count_tokens_of_apps(&self, filter: &TokenFilter) -> Result<i64, StoreError> {
+        let (condition, values) = filter.condition();
+        Ok(self.one::<i64>(&format!("SELECT count(*) FROM {TABLES} WHERE {condition}"), &values).await?.unwrap_or(0))
+    }
+}
