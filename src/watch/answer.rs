@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::domain::names::is_shown;
 use crate::domain::user_agent::storable;
 use crate::domain::{Address, SessionId, Timestamp};
 use crate::watch::SourceError;
@@ -165,9 +166,11 @@ fn opt_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Address>, D:
     Ok(Option::<String>::deserialize(from)?.and_then(|text| Address::parse(&text)))
 }
 
-/// A name as it is stored: without null characters, and cut.
+/// A name as it is stored: cut, and with U+FFFD for what cannot be seen or turns the direction of text, so that nobody is
+/// taken for somebody else.
 fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    text(from).map(|text| text.replace('\0', "\u{fffd}").chars().take(LONGEST_NAME).collect())
+    let shown = |c: char| if is_shown(c) { c } else { '\u{fffd}' };
+    text(from).map(|text| text.chars().take(LONGEST_NAME).map(shown).collect())
 }
 
 fn yes() -> bool {
@@ -220,7 +223,16 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_stored_without_null_characters_and_cut() {
+    fn names_are_stored_cut_and_without_what_cannot_be_seen() {
+        for (name, shown) in [
+            ("nimda\u{202e}", "nimda\u{fffd}"),
+            ("al\u{200b}ice", "al\u{fffd}ice"),
+            ("a\nb\u{1b}[0m", "a\u{fffd}b\u{fffd}[0m"),
+            ("zoë דוד 用户", "zoë דוד 用户"),
+        ] {
+            let user: SeenUser = read(json!({"pk": 1, "username": name}).to_string().as_bytes()).unwrap();
+            assert_eq!(user.username, shown);
+        }
         let user = json!({"pk": 1, "username": "a\u{0}b", "name": "é".repeat(400)});
         let user: SeenUser = read(user.to_string().as_bytes()).unwrap();
         assert_eq!((user.username.as_str(), user.name.chars().count(), user.is_active), ("a\u{fffd}b", 300, true));

@@ -11,6 +11,7 @@ use rollcall::watch::call::PAIRS;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 /// The token that opens it. It looks as authentik's do.
 pub const TOKEN: &str = "wPq0Vb7watchToken4TestsOnlyqD3kLx9ZsT2uYhN6mCj8Ra1Ef5Gi";
@@ -108,6 +109,8 @@ pub struct World {
     /// Requests that may not be sent, and parameters that authentik does not have.
     pub strange: Vec<String>,
     pub between: Option<Between>,
+    /// Where it is set, an answer waits until a permit of it is there.
+    pub gate: Option<Arc<Semaphore>>,
 }
 
 impl World {
@@ -380,6 +383,7 @@ impl Authentik {
             log: Vec::new(),
             strange: Vec::new(),
             between: None,
+            gate: None,
         }));
         let shared = Arc::clone(&world);
         tokio::spawn(async move {
@@ -416,7 +420,7 @@ async fn serve(mut stream: TcpStream, world: Arc<Mutex<World>>) {
         let (line, head) = head.split_once("\r\n").unwrap();
         let mut words = line.split(' ');
         let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
-        let (reply, now) = {
+        let (reply, now, gate) = {
             let mut world = world.lock().unwrap();
             if let Some(mut between) = world.between.take() {
                 between(&mut world);
@@ -426,8 +430,11 @@ async fn serve(mut stream: TcpStream, world: Arc<Mutex<World>>) {
             if !is_known(&method, &target) {
                 world.strange.push(format!("{method} {target}"));
             }
-            (world.answer(&method, &target, &head.replace("\r\n", "\n")), world.clock.now())
+            (world.answer(&method, &target, &head.replace("\r\n", "\n")), world.clock.now(), world.gate.clone())
         };
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
         if !reply.delay.is_zero() {
             tokio::time::sleep(reply.delay).await;
         }
