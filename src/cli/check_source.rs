@@ -108,7 +108,8 @@ async fn copy(config: &Config, client: &Client, owner: &SeenOwner) -> Outcome {
     let cure = "If another authentik is to be watched from now on, `rollcall watch accept` begins the copy anew: the copied sessions \
         are forgotten, and none of them counts as ended. If it is the same one, give the token's owner a role with the permission \
         authentik_core.view_authenticatedsession.";
-    let detail = format!("it is not the one that was copied as of {}, or the token sees none of its sessions", source.status.seen_at);
+    let detail =
+        format!("it is not the one that was copied as of {}, or the token sees none of its sessions", source.status.seen_at);
     Report::warn(WHAT, &detail, cure)
 }
 

@@ -167,7 +167,12 @@ async fn follow(app: &App, name: &str) -> Result<JobView, Failure> {
 
 fn in_words(view: &JobView) -> String {
     let mut line = format!("{}: ended {} of {} sessions at authentik", view.job.state.as_str(), view.ended, view.job.total);
-    let rest = [(view.gone, "were gone before"), (view.unknown, "are not known"), (view.still_there, "are still there"), (view.lost, "will never be known")];
+    let rest = [
+        (view.gone, "were gone before"),
+        (view.unknown, "are not known"),
+        (view.still_there, "are still there"),
+        (view.lost, "will never be known"),
+    ];
     line.extend(rest.into_iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("; {count} {words}")));
     if !view.job.detail.is_empty() {
         line.push_str("; ");

@@ -38,7 +38,7 @@ section! {
         /// Each end makes authentik tell apps and outposts. It holds for all nodes together.
         ends_per_second: u32 = RATE, default "10";
 
-        /// Whether authentik's event log is asked which of the sessions that ended were signed out of.
+        /// Whether authentik's event log is asked how sessions were signed in to, and which were signed out of.
         ///
         /// With `auto` it is, if the token's owner may read it, and not for an hour after three slow answers.
         events: EventsMode = EVENTS, default "auto";

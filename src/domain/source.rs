@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use uuid::Uuid;
 
-use crate::domain::UserId;
+use crate::domain::factor::Method;
+use crate::domain::{Methods, UserId};
 
 /// The name of the one source of this version.
 pub const NAME: &str = "authentik";
@@ -223,6 +224,17 @@ pub fn ends_doubted(version: &str) -> &'static str {
 pub const ANOTHER_ONE: &str = "the token or the instance is another one, and none of the sessions that were copied is visible to it. \
     If another authentik is to be watched from now on, `rollcall watch accept` begins the copy anew: the copied sessions are \
     forgotten, and none of them counts as ended";
+
+/// What a word of authentik for how somebody signed in says in Rollcall's; nothing for those that do not say it, such as
+/// that of a passkey, which may be a key of hardware or of software.
+#[must_use]
+pub fn methods_of(word: &str) -> Methods {
+    match word {
+        "password" => Methods::password(),
+        "auth_mfa" => Methods::password().with(Method::SeveralFactors),
+        _ => Methods::default(),
+    }
+}
 
 /// How many sessions may be gone at once, at most, before their end is doubted: this many.
 const FEW: usize = 20;

@@ -85,6 +85,34 @@ pub struct SeenOwner {
     pub uid: String,
 }
 
+/// A sign-in in the event log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SeenSignIn {
+    /// The primary key of its user; `None`: the event does not say.
+    #[serde(deserialize_with = "pk_of_user")]
+    pub user: Option<i64>,
+    /// The address of the request.
+    #[serde(deserialize_with = "opt_address")]
+    pub client_ip: Option<Address>,
+    /// When.
+    #[serde(deserialize_with = "instant")]
+    pub created: Timestamp,
+    /// What else it says.
+    #[serde(deserialize_with = "proof")]
+    pub context: SeenProof,
+}
+
+/// What a sign-in in the event log says of how it was done. Nothing of it is sure to be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenProof {
+    /// The user agent of the request, in the form that is stored; `None`: it does not say.
+    pub user_agent: Option<String>,
+    /// By what, in authentik's word, such as `password`; `""`: it does not say.
+    pub method: String,
+    /// Whether the device was known to the user; `None`: it does not say.
+    pub is_known_device: Option<bool>,
+}
+
 /// A sign-out in the event log.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct SeenSignOut {
@@ -162,6 +190,17 @@ fn pk_of_user<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Erro
     Ok(serde_json::Value::deserialize(from)?.get("pk").and_then(serde_json::Value::as_i64))
 }
 
+/// What is known of a sign-in: its context is made by the flow, which may put anything there.
+fn proof<'de, D: Deserializer<'de>>(from: D) -> Result<SeenProof, D::Error> {
+    let context = serde_json::Value::deserialize(from)?;
+    let text = |path: &str| context.pointer(path).and_then(serde_json::Value::as_str);
+    Ok(SeenProof {
+        user_agent: text("/http_request/user_agent").map(storable),
+        method: text("/auth_method").map(shown).unwrap_or_default(),
+        is_known_device: context.pointer("/auth_method_args/known_device").and_then(serde_json::Value::as_bool),
+    })
+}
+
 fn opt_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Address>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.and_then(|text| Address::parse(&text)))
 }
@@ -169,8 +208,11 @@ fn opt_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Address>, D:
 /// A name as it is stored: cut, and with U+FFFD for what cannot be seen or turns the direction of text, so that nobody is
 /// taken for somebody else.
 fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let shown = |c: char| if is_shown(c) { c } else { '\u{fffd}' };
-    text(from).map(|text| text.chars().take(LONGEST_NAME).map(shown).collect())
+    text(from).map(|text| shown(&text))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(LONGEST_NAME).map(|c| if is_shown(c) { c } else { '\u{fffd}' }).collect()
 }
 
 fn yes() -> bool {
@@ -219,6 +261,24 @@ mod tests {
         }
         for body in ["", "<html>", "[]", "null", "{\"pagination\":{},\"results\":[]}", "{\"results\":[]}"] {
             assert!(read::<Page<SeenSession>>(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_sign_in_says_what_its_flow_put_there() {
+        let event = |context: Value| {
+            let event = json!({"user": {"pk": 7}, "client_ip": "192.0.2.1", "created": "2026-11-28T18:00:00Z", "context": context});
+            read::<SeenSignIn>(event.to_string().as_bytes()).unwrap().context
+        };
+        let whole = json!({
+            "auth_method": "password", "auth_method_args": {"known_device": true, "mfa_devices": []},
+            "http_request": {"user_agent": "curl/8", "path": "/"},
+        });
+        let proof = SeenProof { user_agent: Some("curl/8".into()), method: "password".into(), is_known_device: Some(true) };
+        assert_eq!(event(whole), proof);
+        for context in [json!({}), json!(null), json!([1]), json!({"auth_method": 7, "auth_method_args": [], "http_request": "x"})]
+        {
+            assert_eq!(event(context), SeenProof::default());
         }
     }
 

@@ -58,12 +58,7 @@ pub(super) async fn is_gone(
 }
 
 /// Whether a session of somebody else than the token's owner is visible; `None`: the job was told something.
-async fn shows(
-    running: &Running<'_>,
-    client: &Client,
-    source: &SourceRow,
-    witness: SessionId,
-) -> Result<Option<bool>, StoreError> {
+async fn shows(running: &Running<'_>, client: &Client, source: &SourceRow, witness: SessionId) -> Result<Option<bool>, StoreError> {
     if !running.goes_on().await? {
         return Ok(None);
     }

@@ -24,6 +24,7 @@ pub mod run;
 mod running;
 pub mod search;
 mod settle;
+mod sign_ins;
 pub mod status;
 mod tell;
 mod walk;

@@ -60,6 +60,8 @@ pub struct Poller {
     pub(super) stranger: Option<(SeenOwner, Timestamp)>,
     /// When authentik's event log may be asked.
     pub(super) event_log: EventLog,
+    /// Sessions that this poll saw for the first time, but for those of the first copy.
+    pub(super) began: Vec<SessionId>,
     /// How many sessions this poll found that the copy did not have.
     pub(super) new_in_poll: usize,
     /// Whether it was told that the copy is old.
@@ -93,12 +95,14 @@ impl Poller {
 
     async fn poll_held(&mut self, app: &App, client: &Client) -> Result<(), PollError> {
         let began = app.clock.now();
-        self.new_in_poll = 0;
+        (self.new_in_poll, self.began) = (0, Vec::new());
+        let since = self.source()?.status.seen_at;
         self.identify(app, client).await?;
         let total = self.read_latest(app, client).await?;
         self.settle_asked(app, client).await?;
         self.name_users(app, client, began).await?;
         let missing = self.find_missing(app, client, total).await?;
+        self.match_sign_ins(app, client, since).await?;
         self.settle(app, client, &missing).await?;
         if self.source()?.status.swept_at != Timestamp(0) {
             self.alert_of_many_new(app).await?;
@@ -263,6 +267,9 @@ impl Poller {
         // In the first copy, everything is new.
         let (source, most) = (self.source()?.clone(), client.source().alert_sessions);
         let is_judged = source.status.swept_at != Timestamp(0);
+        if is_judged {
+            self.began.extend(changed.iter().map(|session| session.uuid).filter(|uuid| !known.contains_key(uuid)));
+        }
         if !changed.is_empty() {
             let app_too = app.clone();
             let written = app.store.write(move |db| {

@@ -1,8 +1,8 @@
 //! What alerts about the sessions of a source are judged by.
 
 use crate::domain::source::SourceId;
-use crate::store::watch::sources::SourceRow;
 use crate::domain::{Address, Timestamp};
+use crate::store::watch::sources::SourceRow;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 

@@ -1,6 +1,7 @@
 //! Ends of watched sessions: a row leaves the copy and enters the history, in one transaction.
 
 use crate::domain::fold::fold;
+use crate::domain::source::methods_of;
 use crate::domain::{SessionId, UserKey};
 use crate::store::db::statements::in_list;
 use crate::store::sessions::history::End;
@@ -15,11 +16,7 @@ impl Db<'_> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn end_watched(
-        &self,
-        source: &SourceRow,
-        ended: &[(SessionId, End)],
-    ) -> Result<Vec<WatchedRow>, StoreError> {
+    pub async fn end_watched(&self, source: &SourceRow, ended: &[(SessionId, End)]) -> Result<Vec<WatchedRow>, StoreError> {
         let uuids: Vec<SessionId> = ended.iter().map(|(uuid, _)| *uuid).collect();
         let rows = self.list_watched(source.id, &uuids).await?;
         let mut history = Vec::with_capacity(rows.len());
@@ -29,7 +26,7 @@ impl Db<'_> {
             self.add_to_counts([CountKey::Ended, CountKey::EndedOfUser(source.user_uuid(row.session.user_pk))], 1);
         }
         let start = "INSERT INTO ended_sessions (uuid, user_uuid, username, username_folded, created_at, last_used_at, expires_at, \
-            last_ip, last_ip_key, user_agent_id, country, asn, methods, is_remembered, label, ended_at, ended_by_uuid, ended_by_name, \
+            last_ip, last_ip_key, user_agent_id, country, asn, methods, is_known_device, is_remembered, label, ended_at, ended_by_uuid, ended_by_name, \
             reason, comment, source_id, seen_at) VALUES ";
         self.insert_rows(start, history, "").await?;
         let (these, values) = in_list(values![source.id.0], rows.iter().map(|row| row.session.uuid));
@@ -45,6 +42,8 @@ fn values_of(source: &SourceRow, row: &WatchedRow, end: &End) -> Vec<Value> {
         Some(UserKey::Uuid(uuid)) => Some(uuid),
         _ => None,
     };
+    let methods = row.sign_in.as_ref().map(|sign_in| methods_of(&sign_in.method)).unwrap_or_default();
+    let is_known_device = row.sign_in.as_ref().and_then(|sign_in| sign_in.is_known_device).unwrap_or(false);
     values![
         session.uuid,
         source.user_uuid(session.user_pk),
@@ -58,7 +57,8 @@ fn values_of(source: &SourceRow, row: &WatchedRow, end: &End) -> Vec<Value> {
         row.user_agent_id,
         session.country.as_str(),
         session.asn,
-        "",
+        methods.to_string(),
+        is_known_device,
         false,
         "",
         end.at,

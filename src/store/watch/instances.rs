@@ -61,7 +61,8 @@ impl Db<'_> {
         ];
         self.execute(sql, &values).await?;
         let ends = self.lose_asked_ends(source.id, now).await?;
-        let sessions = self.all::<i64>("DELETE FROM watched_sessions WHERE source_id = $1 RETURNING id", &values![source.id.0]).await?;
+        let sessions =
+            self.all::<i64>("DELETE FROM watched_sessions WHERE source_id = $1 RETURNING id", &values![source.id.0]).await?;
         self.note_watched_changes(&sessions);
         let users = self.all::<i64>("DELETE FROM source_users WHERE source_id = $1 RETURNING pk", &values![source.id.0]).await?;
         self.note_source_user_changes(users);

@@ -97,7 +97,8 @@ impl FromRow for SourceRow {
 /// How far the clocks of two nodes may be apart.
 const CLOCKS: Duration = Duration::from_secs(60);
 
-const COLUMNS: &str = "id, name, url, instance, version, owner_pk, owner_uid, state, detail, total, seen_at, swept_at, newest_used_at";
+const COLUMNS: &str =
+    "id, name, url, instance, version, owner_pk, owner_uid, state, detail, total, seen_at, swept_at, newest_used_at";
 
 impl Db<'_> {
     /// The source of that name; `None` when none was ever watched.

@@ -95,6 +95,8 @@ pub struct World {
     pub sees_events: bool,
     /// Which users may do everything.
     pub superusers: BTreeSet<i64>,
+    /// Sign-ins in the event log: user, address, user agent, time, method, whether the device was known.
+    pub sign_ins: Vec<(i64, String, String, Timestamp, &'static str, Option<bool>)>,
     /// Sign-outs in the event log: user, address, time.
     pub sign_outs: Vec<(i64, String, Timestamp)>,
     pub is_superuser: bool,
@@ -193,13 +195,21 @@ impl World {
             .collect();
         let fault = self.bulk_fault;
         if matches!(fault, EndFault::None | EndFault::FailsAfter(_) | EndFault::CutAfter) {
-            theirs.iter().for_each(|uuid| self.end(*uuid));
+            theirs.iter().for_each(|uuid| self.end_visible(*uuid));
         }
         match fault {
             EndFault::Denied => Reply::json(403, &json!({"detail": DENIED})),
             EndFault::FailsBefore(status) | EndFault::FailsAfter(status) => Reply::html(status),
             EndFault::CutBefore | EndFault::CutAfter => Reply::cut(),
             _ => Reply::json(200, &json!({"deleted": theirs.len()})),
+        }
+    }
+
+    /// Ends a session of the instance that answers: the copy may have become that of another one.
+    fn end_visible(&mut self, uuid: SessionId) {
+        match &mut self.other {
+            Some(other) => self.ended.extend(other.remove(&uuid).map(|_| uuid)),
+            None => self.end(uuid),
         }
     }
 
@@ -212,11 +222,7 @@ impl World {
             return Reply::json(404, &json!({"detail": GONE}));
         };
         if matches!(fault, EndFault::None | EndFault::FailsAfter(_) | EndFault::CutAfter | EndFault::HangsAfter) {
-            match &mut self.other {
-                // A copy that was empty may have become that of the other instance.
-                Some(other) => self.ended.extend(other.remove(&uuid).map(|_| uuid)),
-                None => self.end(uuid),
-            }
+            self.end_visible(uuid);
         }
         let reply = match fault {
             EndFault::FailsBefore(status) | EndFault::FailsAfter(status) => Reply::html(status),
@@ -272,6 +278,14 @@ impl World {
     fn events(&mut self, query: &BTreeMap<String, String>) -> Reply {
         let own: &[&str] = &["ordering", "page", "page_size", "actions"];
         self.strange.extend(query.keys().filter(|name| !own.contains(&name.as_str())).cloned());
+        if query.get("actions").is_some_and(|action| action == "login") {
+            let rows = self.sign_ins.iter().rev().map(|(user, ip, agent, at, method, known)| {
+                let args = known.map_or_else(|| json!({}), |known| json!({"known_device": known}));
+                let context = json!({"auth_method": method, "auth_method_args": args, "http_request": {"user_agent": agent}});
+                json!({"user": {"pk": user}, "action": "login", "client_ip": ip, "created": at, "context": context})
+            });
+            return self.page(query, rows.collect());
+        }
         let rows = self.sign_outs.iter().rev().map(|(user, ip, at)| {
             json!({"user": {"pk": user, "email": "", "username": "x"}, "action": "logout", "client_ip": ip, "created": at, "context": {}})
         });
@@ -374,6 +388,7 @@ impl Authentik {
             sees_users: true,
             sees_events: true,
             superusers: BTreeSet::new(),
+            sign_ins: Vec::new(),
             sign_outs: Vec::new(),
             is_superuser: false,
             takes_token: true,

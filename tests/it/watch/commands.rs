@@ -32,10 +32,9 @@ on_both!(check_says_what_is_wrong_with_authentik_and_what_to_do, |home| async mo
     let done = home.run(&["check"]);
     assert!(done.code == 0 && done.out.contains("a page has 3 sessions at most"), "{done:?}");
     let now = Clock::System.now();
-    for (at, words) in [
-        (now.plus(Duration::from_secs(600)), "its clock is 9m"),
-        (now.minus(Duration::from_secs(3_600)), "behind this machine's"),
-    ] {
+    for (at, words) in
+        [(now.plus(Duration::from_secs(600)), "its clock is 9m"), (now.minus(Duration::from_secs(3_600)), "behind this machine's")]
+    {
         authentik.world().clock = Clock::fixed(at);
         let done = home.run(&["check"]);
         assert!(done.code == 0 && done.out.contains(words), "{done:?}");

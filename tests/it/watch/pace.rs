@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Watch;
 use super::commands::watching;
-use crate::process::{self, SESSIONS, eventually};
+use crate::process::{self, Home, SESSIONS, eventually};
 
 db_test!(ends_take_their_times_one_after_the_other, |db| async move {
     let mut watch = Watch::new(db).await;
@@ -34,6 +34,10 @@ db_test!(ends_take_their_times_one_after_the_other, |db| async move {
     assert_eq!(take(1).await, now, "an hour is a mistake, and nobody waits for it");
 });
 
+async fn numbers(home: &Home, sql: &str) -> Vec<i64> {
+    home.texts(sql).await.into_iter().map(|text| text.parse().unwrap()).collect()
+}
+
 on_both!(all_jobs_of_all_processes_share_the_rate, |home| async move {
     let (home, authentik) = watching(home.with_administrator().with("ROLLCALL_AUTHENTIK__ENDS_PER_SECOND", "5")).await;
     let server = home.serve().await;
@@ -49,11 +53,8 @@ on_both!(all_jobs_of_all_processes_share_the_rate, |home| async move {
     let are_done = || async { home.rows(&["watch", "ends", "--json"]).iter().all(|job| job["state"] == "done") };
     eventually("the end of all jobs", || async { are_done().await.then_some(()) }).await;
     assert_eq!(authentik.world().sessions.len(), 0);
-    let numbers = |sql: &'static str| async {
-        home.texts(sql).await.into_iter().map(|text| text.parse::<i64>().unwrap()).collect::<Vec<_>>()
-    };
-    let began = numbers("SELECT CAST(MIN(began_at) AS TEXT) FROM source_jobs").await[0];
-    let sent = numbers("SELECT CAST(sent_at AS TEXT) FROM asked_ends ORDER BY sent_at").await;
+    let began = numbers(&home, "SELECT CAST(MIN(began_at) AS TEXT) FROM source_jobs").await[0];
+    let sent = numbers(&home, "SELECT CAST(sent_at AS TEXT) FROM asked_ends ORDER BY sent_at").await;
     assert_eq!(sent.len(), 7);
     for (nth, at) in (0_i64..).zip(sent) {
         // A slow machine is only later; the timer may be a little early by the clock of the system.
