@@ -51,6 +51,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0020_token_numbers"),
         migration!("0021_device_codes"),
         migration!("0022_session_kinds"),
+        migration!("0023_instances"),
     ];
     ALL
 }

@@ -25,6 +25,7 @@ use crate::store::StoreError;
 use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
 use crate::store::events::list::EventFilter;
 use crate::store::oidc::opened::OpenedToken;
+use crate::store::watch::sessions::WatchedSignIn;
 use crate::ui::account::devices::why_ends;
 use crate::ui::error::PageError;
 use crate::ui::fleet::copy::{CopyLine, SourcePages};
@@ -75,6 +76,8 @@ struct SessionPage {
     done: String,
     /// Whether it lives, or lived, at the watched authentik, which tells little of it.
     is_watched: bool,
+    /// When and how somebody signed in there, where that is known.
+    at_source: Option<(Moment, String)>,
     /// The state of the copy, for a session that lives there.
     copy: Option<CopyLine>,
 }
@@ -132,6 +135,8 @@ struct Facts {
     tokens: HashMap<String, Vec<OpenedToken>>,
     /// The source that it lives at, or lived; `None`: Rollcall.
     source: Option<SourceId>,
+    /// How it was signed in to at the source, if the event log there tells it.
+    sign_in: Option<WatchedSignIn>,
 }
 
 /// The page.
@@ -213,6 +218,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         may_end: who.rights.may_view_sessions && who.rights.may_delete_sessions,
         shows_others: who.rights.may_view_sessions && (is_watched || who.rights.may_delete_sessions),
         is_watched,
+        at_source: facts.sign_in.as_ref().map(|sign_in| (Moment::new(sign_in.at, now), how_at_source(sign_in))),
         copy: copy.as_ref().map(CopyLine::new),
         events: events.iter().map(|event| EventLine::new(&app, event, now, seen_by)).collect(),
         others: others(&app, &facts, id, now).await?,
@@ -249,6 +255,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
             apps,
             tokens,
             source: None,
+            sign_in: None,
         });
     }
     if let Some(watched) = look::find_watched(app, who, id).await? {
@@ -270,6 +277,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
         apps: ended.applications,
         tokens: HashMap::new(),
         source: ended.source,
+        sign_in: None,
     })
 }
 
@@ -292,6 +300,7 @@ fn watched_facts(watched: &Watched, now: Timestamp) -> Facts {
         apps: Vec::new(),
         tokens: HashMap::new(),
         source: row.source,
+        sign_in: watched.row.sign_in.clone(),
     }
 }
 
@@ -299,6 +308,22 @@ fn watched_facts(watched: &Watched, now: Timestamp) -> Facts {
 fn token_line(token: &OpenedToken, now: Timestamp) -> (String, String, Moment) {
     let kind = if token.kind == "refresh" { "refresh token" } else { "access token" };
     (kind.to_owned(), token.scope.clone(), Moment::until(token.expires_at, now))
+}
+
+/// How somebody signed in at authentik, such as ` with password, on a known device`.
+fn how_at_source(sign_in: &WatchedSignIn) -> String {
+    let with = match sign_in.method.as_str() {
+        "" => String::new(),
+        "auth_mfa" => " with password and a second factor".into(),
+        "auth_webauthn_pwl" => " with passkey".into(),
+        word => format!(" with {word}"),
+    };
+    let on = match sign_in.is_known_device {
+        Some(true) => ", on a known device",
+        Some(false) => ", on a device that was not known",
+        None => "",
+    };
+    format!("{with}{on}")
 }
 
 /// The search for all sessions of the same person.
