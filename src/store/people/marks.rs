@@ -77,10 +77,19 @@ pub(super) const FEW: usize = 2_000;
 /// The users that match a search.
 #[derive(Clone, Debug)]
 pub(in crate::store) enum Matching {
-    /// At most [`FEW`]: their primary keys, ascending.
-    Few(Vec<i64>),
+    /// At most [`FEW`].
+    Few(Few),
     /// More.
     Many(Many),
+}
+
+/// Few users that match a search, by primary key.
+#[derive(Clone, Debug, Default)]
+pub(in crate::store) struct Few {
+    /// Ascending.
+    pub ids: Vec<i64>,
+    /// In the order of their usernames, as the databases order them: byte by byte.
+    pub by_username: Vec<i64>,
 }
 
 /// Many users that match a search.
@@ -103,7 +112,7 @@ impl Matching {
     #[must_use]
     pub fn count(&self) -> usize {
         match self {
-            Self::Few(ids) => ids.len(),
+            Self::Few(few) => few.ids.len(),
             Self::Many(many) => many.count,
         }
     }
@@ -112,7 +121,7 @@ impl Matching {
     #[must_use]
     pub fn has(&self, id: i64) -> bool {
         match self {
-            Self::Few(ids) => ids.binary_search(&id).is_ok(),
+            Self::Few(few) => few.ids.binary_search(&id).is_ok(),
             Self::Many(many) => many.places.of(id).is_some_and(|place| many.marks.has(place)),
         }
     }
@@ -204,7 +213,10 @@ mod tests {
     #[test]
     fn a_user_matches_by_the_mark_of_their_place() {
         let places = Arc::new(Places::new(vec![(30, 2), (10, 0), (20, 1)]));
-        for found in [Matching::Few(vec![10, 30]), Matching::Many(Many::new(2, Arc::new(marks(&[0, 2])), places))] {
+        for found in [
+            Matching::Few(Few { ids: vec![10, 30], by_username: vec![30, 10] }),
+            Matching::Many(Many::new(2, Arc::new(marks(&[0, 2])), places)),
+        ] {
             assert_eq!(found.count(), 2);
             assert_eq!([10, 20, 30, 2].map(|id| found.has(id)), [true, false, true, false]);
         }

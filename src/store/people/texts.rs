@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use memchr::memmem::Finder;
 use uuid::Uuid;
 
-use crate::store::people::marks::{Asked, FEW, Many, Marks, Matching, Places};
+use crate::store::people::marks::{Asked, FEW, Few, Many, Marks, Matching, Places};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -38,6 +38,8 @@ struct Known {
     entries: Vec<Entry>,
     /// The uuid of each entry as text, with a zero byte after it.
     uuids: Vec<u8>,
+    /// The username of each entry as it is written.
+    usernames: Vec<u8>,
     /// Where the entry of a user is.
     places: HashMap<Uuid, usize>,
     /// How many entries are no longer true.
@@ -53,6 +55,8 @@ struct Entry {
     /// Where the former names begin, which a search of users does not find.
     former: usize,
     end: usize,
+    /// Where the username begins and ends among the usernames.
+    username: (usize, usize),
     uuid: Uuid,
     /// The primary key; 0: the user is gone.
     id: i64,
@@ -70,12 +74,13 @@ impl Entry {
 struct TextRow {
     uuid: Uuid,
     id: i64,
+    username: String,
     texts: [String; 3],
 }
 
 impl FromRow for TextRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self { uuid: row.uuid()?, id: row.int()?, texts: [row.text()?, row.text()?, row.text()?] })
+        Ok(Self { uuid: row.uuid()?, id: row.int()?, username: row.text()?, texts: [row.text()?, row.text()?, row.text()?] })
     }
 }
 
@@ -92,7 +97,7 @@ impl FromRow for FormerRow {
 const UUID_LENGTH: usize = 37;
 
 /// The columns of a [`TextRow`], of users `u`.
-const TEXTS: &str = "u.username_folded, u.email_folded, COALESCE(u.name_folded, upper(u.name))";
+const TEXTS: &str = "u.username, u.username_folded, u.email_folded, COALESCE(u.name_folded, upper(u.name))";
 
 impl UserTexts {
     /// Reads what changed since the last question.
@@ -145,15 +150,13 @@ impl UserTexts {
         let mut terms: Vec<&String> = terms.iter().collect();
         // A long term is rare: the others are looked for in what it leaves.
         terms.sort_by_key(|term| std::cmp::Reverse(term.len()));
-        let Some((first, others)) = terms.split_first() else { return Matching::Few(Vec::new()) };
+        let Some((first, others)) = terms.split_first() else { return Matching::Few(Few::default()) };
         let marks = others.iter().fold(known.kept_marks_of(first), |marks, term| known.marks_of_both(&marks, term));
         let count = marks.count();
         if count > FEW {
             return Matching::Many(Many::new(count, marks, known.asked.places(|| known.places_of_users())));
         }
-        let mut ids: Vec<i64> = marks.places().filter_map(|place| known.entries.get(place)).map(|entry| entry.id).collect();
-        ids.sort_unstable();
-        Matching::Few(ids)
+        known.few(&marks)
     }
 
     /// The users, also removed ones, with the term in a name or an e-mail address, now or before; at
@@ -204,16 +207,16 @@ impl Known {
         for FormerRow(uuid, name) in former {
             names.entry(uuid).or_default().push(name);
         }
-        for TextRow { uuid, id, texts } in users {
+        for TextRow { uuid, id, username, texts } in users {
             let former = names.remove(&uuid).unwrap_or_default();
-            self.add(uuid, id, &texts, &former);
+            self.add((uuid, id), &username, &texts, &former);
         }
         for (uuid, former) in names {
-            self.add(uuid, 0, &[], &former);
+            self.add((uuid, 0), "", &[], &former);
         }
     }
 
-    fn add(&mut self, uuid: Uuid, id: i64, texts: &[String], former: &[String]) {
+    fn add(&mut self, (uuid, id): (Uuid, i64), username: &str, texts: &[String], former: &[String]) {
         self.remove(uuid);
         let start = self.block.len();
         let mut push = |texts: &[String]| {
@@ -226,7 +229,10 @@ impl Known {
         let before = push(texts);
         let end = push(former);
         self.places.insert(uuid, self.entries.len());
-        self.entries.push(Entry { start, former: before, end, uuid, id, is_true: true });
+        let from = self.usernames.len();
+        self.usernames.extend_from_slice(username.as_bytes());
+        let username = (from, self.usernames.len());
+        self.entries.push(Entry { start, former: before, end, username, uuid, id, is_true: true });
         self.push_uuid(uuid);
     }
 
@@ -243,6 +249,9 @@ impl Known {
         if let Some(texts) = self.block.get_mut(entry.start..entry.end) {
             texts.fill(0);
         }
+        if let Some(username) = self.usernames.get_mut(entry.username.0..entry.username.1) {
+            username.fill(0);
+        }
     }
 
     /// Makes the block anew when much of it is no longer true.
@@ -251,18 +260,36 @@ impl Known {
             return;
         }
         let (mut block, mut entries) = (Vec::with_capacity(self.block.len()), Vec::with_capacity(self.entries.len()));
+        let mut usernames = Vec::with_capacity(self.usernames.len());
         for entry in self.entries.iter().filter(|entry| entry.is_true) {
             let start = block.len();
             block.extend_from_slice(self.block.get(entry.start..entry.end).unwrap_or_default());
-            entries.push(Entry { start, former: start + (entry.former - entry.start), end: block.len(), ..*entry });
+            let from = usernames.len();
+            usernames.extend_from_slice(self.username_of(entry));
+            let (former, username) = (start + (entry.former - entry.start), (from, usernames.len()));
+            entries.push(Entry { start, former, end: block.len(), username, ..*entry });
         }
         self.places = entries.iter().enumerate().map(|(at, entry)| (entry.uuid, at)).collect();
-        (self.block, self.garbage) = (block, 0);
+        (self.block, self.usernames, self.garbage) = (block, usernames, 0);
         self.uuids.clear();
         for entry in &entries {
             self.push_uuid(entry.uuid);
         }
         self.entries = entries;
+    }
+
+    fn username_of(&self, entry: &Entry) -> &[u8] {
+        self.usernames.get(entry.username.0..entry.username.1).unwrap_or_default()
+    }
+
+    /// The marked users, who are few.
+    fn few(&self, marks: &Marks) -> Matching {
+        let mut entries: Vec<&Entry> = marks.places().filter_map(|place| self.entries.get(place)).collect();
+        entries.sort_unstable_by_key(|entry| self.username_of(entry));
+        let by_username: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        let mut ids = by_username.clone();
+        ids.sort_unstable();
+        Matching::Few(Few { ids, by_username })
     }
 
     /// The users of today, by primary key.

@@ -12,7 +12,7 @@ use crate::store::lists::Listed;
 use crate::store::people::administrators::{AUDITORS, SUPERUSERS};
 use crate::store::people::conditions::Conditions;
 use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
-use crate::store::people::marks::Matching;
+use crate::store::people::marks::{Few, Matching};
 use crate::store::people::profiles::{PROFILE_COLUMNS, UserProfile};
 use crate::store::people::texts::could_be_uuid;
 use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
@@ -219,6 +219,9 @@ impl Db<'_> {
         wanted: Wanted,
     ) -> Result<Found<ListedUser>, StoreError> {
         let is_all = *filter == UserFilter::default();
+        if let (Matching::Few(few), true, [Sort { key: UserSortKey::Username, is_descending }, ..]) = (matching, is_all, order) {
+            return self.page_users_by_username(few, *is_descending, wanted).await;
+        }
         let is_few = matches!(matching, Matching::Few(_));
         let (mut found, mut after): (Vec<i64>, i64) = (Vec::new(), 0);
         let terms = order_sql(order);
@@ -228,7 +231,7 @@ impl Db<'_> {
         let mut step = last.map_or(STEPS.1, |last| last.saturating_mul(2).clamp(STEPS.0, STEPS.1));
         loop {
             let mut conditions = Conditions::of_users(self, filter);
-            if let Matching::Few(ids) = matching {
+            if let Matching::Few(Few { ids, .. }) = matching {
                 let (these, values) =
                     crate::store::db::statements::in_list(std::mem::take(&mut conditions.values), ids.iter().copied());
                 conditions.values = values;
@@ -247,9 +250,34 @@ impl Db<'_> {
             step = step.saturating_mul(2).min(STEPS.1);
         }
         let count = i64::try_from(if is_full(&found) { matching.count() } else { found.len() }).unwrap_or(0);
+        self.page_of_users(found.into_iter(), count, wanted).await
+    }
+
+    /// The page of few users in the order of their usernames, which is known without the database.
+    async fn page_users_by_username(
+        &self,
+        few: &Few,
+        is_descending: bool,
+        wanted: Wanted,
+    ) -> Result<Found<ListedUser>, StoreError> {
+        let (ids, count) = (few.by_username.iter().copied(), i64::try_from(few.by_username.len()).unwrap_or(0));
+        if is_descending {
+            self.page_of_users(ids.rev(), count, wanted).await
+        } else {
+            self.page_of_users(ids, count, wanted).await
+        }
+    }
+
+    /// The page of these `count` users, given in their order by primary key.
+    async fn page_of_users(
+        &self,
+        ids: impl Iterator<Item = i64>,
+        count: i64,
+        wanted: Wanted,
+    ) -> Result<Found<ListedUser>, StoreError> {
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
         let skipped = usize::try_from(window.offset).unwrap_or(usize::MAX);
-        let shown: Vec<i64> = found.into_iter().skip(skipped).take(usize::try_from(window.limit).unwrap_or(0)).collect();
+        let shown: Vec<i64> = ids.skip(skipped).take(usize::try_from(window.limit).unwrap_or(0)).collect();
         let mut users = self.list_listed_users(&shown).await?;
         Ok(wanted.found(count, shown.iter().filter_map(|id| users.remove(id)).collect()))
     }

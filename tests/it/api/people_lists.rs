@@ -234,7 +234,8 @@ db_test!(older_names_of_filters_find_the_same_sessions, |db| async move {
 
 /// How many users a search finds, and their names on a page.
 async fn found(admin: &Caller, query: &str) -> (u64, Vec<String>) {
-    let body = admin.get(&format!("{USERS}?page_size=100&{query}")).await.assert_status(200).json();
+    let size = if query.contains("page_size") { "" } else { "page_size=100&" };
+    let body = admin.get(&format!("{USERS}?{size}{query}")).await.assert_status(200).json();
     let count = body["pagination"]["count"].as_u64().unwrap();
     (count, names(&body).into_iter().map(str::to_owned).collect())
 }
@@ -258,6 +259,11 @@ db_test!(a_search_that_thousands_match_follows_every_change, |db| async move {
         }
         let with_20 = with("wd20");
         assert_eq!(found(&admin, "search=crowd%20wd20").await, (with_20.len() as u64, with_20.into_iter().take(100).collect()));
+        assert_eq!(found(&admin, "search=wd20&ordering=-username").await, (100, with("wd20").into_iter().rev().collect()));
+        assert_eq!(
+            found(&admin, "search=wd200&ordering=-username&page=2&page_size=4").await,
+            (10, with("wd200").into_iter().rev().skip(4).take(4).collect())
+        );
         assert_eq!(found(&admin, "search=crowd&is_active=false").await, (0, vec![]));
     }
     let fifth = admin.get(&format!("{USERS}?username=crowd0005")).await.json()["results"][0]["pk"].clone();
