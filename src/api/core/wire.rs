@@ -12,15 +12,12 @@ use uuid::fmt::Hyphenated;
 use crate::actions::app::App;
 use crate::api::core::applications::opened::SessionApplication;
 use crate::api::list::{Empty, Pagination};
-use crate::domain::address::AddressText;
-use crate::domain::clock::TimestampText;
 use crate::domain::source::{Origin, methods_of};
 use crate::domain::user_agent::ParsedAgent;
-use crate::domain::{Address, Methods, SessionId, Timestamp};
+use crate::domain::{Address, Methods, SessionId, Timestamp, address::AddressText, clock::TimestampText};
 use crate::enrich::geoip::{AutonomousSystem, Place};
-use crate::store::sessions::details::SignInRow;
-use crate::store::sessions::rows::SessionRow;
 use crate::store::sessions::user_agents::{SaidAgent, UserAgentRow};
+use crate::store::sessions::{details::SignInRow, rows::SessionRow};
 use crate::store::watch::sessions::WatchedSignIn;
 
 /// A page of sessions.
