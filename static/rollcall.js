@@ -78,6 +78,22 @@ const nav = document.querySelector(".nav");
 const here = nav?.querySelector("[aria-current]");
 if (here) nav.scrollLeft += here.getBoundingClientRect().left - nav.getBoundingClientRect().left - (nav.clientWidth - here.offsetWidth) / 2;
 
+// What goes on is read again while it does. The rest of the page stays, and so does what has the focus.
+const going = document.querySelector("[data-going]");
+if (going) {
+  const again = async () => {
+    if (!document.hidden) {
+      const answer = await fetch(location.href).catch(() => null);
+      const page = answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+      const there = page?.querySelector("[data-going]");
+      if (page && !there) return location.reload();
+      if (there) going.replaceChildren(...there.childNodes);
+    }
+    setTimeout(again, 1000);
+  };
+  setTimeout(again, 1000);
+}
+
 // What only makes sense with scripts.
 for (const element of document.querySelectorAll("[data-scripted]")) element.hidden = false;
 

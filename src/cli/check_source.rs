@@ -1,11 +1,17 @@
 //! What `rollcall check` says of a watched authentik. It only reads.
 
+use std::time::Duration;
+
+use crate::actions::watch::accept::{Instance, compare};
 use crate::cli::Outcome;
 use crate::cli::check::Report;
-use crate::config::Config;
-use crate::domain::source::ends_doubted;
+use crate::config::{Config, Location};
+use crate::domain::source::{NAME, ends_doubted};
+use crate::domain::{Clock, Timestamp};
+use crate::store::Store;
+use crate::watch::answer::SeenOwner;
 use crate::watch::call::{Order, PAGE_SIZE};
-use crate::watch::{Client, SourceError};
+use crate::watch::{Client, SourceError, Timed};
 
 /// The line of a report.
 const WHAT: &str = "authentik";
@@ -22,7 +28,8 @@ pub(super) async fn run(config: &Config, report: &mut Report) -> Outcome {
         Ok(client) => client,
         Err(error) => return report.bad(WHAT, &error.to_string(), "Look at the certificates of this machine."),
     };
-    let owner = match client.owner().await.value {
+    let Timed { value: owner, date, .. } = client.owner().await;
+    let owner = match owner {
         Ok(owner) => owner,
         Err(error) => return report.bad(WHAT, &format!("{origin}: {error}"), cure(&error)),
     };
@@ -41,6 +48,8 @@ pub(super) async fn run(config: &Config, report: &mut Report) -> Outcome {
     if let Some(doubt) = version.ok().map(|version| ends_doubted(&version)).filter(|doubt| !doubt.is_empty()) {
         Report::warn(WHAT, "an end of a session at this version may not hold", doubt)?;
     }
+    clock(date)?;
+    copy(config, &client, &owner).await?;
     match client.users(1).await.value {
         Ok(_) => {}
         Err(SourceError::Forbidden) => {
@@ -68,6 +77,40 @@ pub(super) async fn run(config: &Config, report: &mut Report) -> Outcome {
             Ok(())
         }
     }
+}
+
+/// Whether authentik's clock says the same as this machine's; `date` is what it said, to the second.
+fn clock(date: Option<Timestamp>) -> Outcome {
+    /// How far the clocks may be apart.
+    const APART: Duration = Duration::from_secs(10);
+    let Some(date) = date else { return Ok(()) };
+    let now = Clock::System.now();
+    let (ahead, behind) = (date.since(now), now.since(date));
+    let by = humantime::format_duration(Duration::from_secs(ahead.max(behind).as_secs()));
+    let side = if ahead > behind { "ahead of" } else { "behind" };
+    if ahead.max(behind) <= APART {
+        return Ok(());
+    }
+    let cure = "Let both machines take the time from the network (NTP): the last use of a session is shown by authentik's clock.";
+    Report::warn(WHAT, &format!("its clock is {by} {side} this machine's"), cure)
+}
+
+/// Whether the copy is of this authentik. What is wrong with the database is told elsewhere.
+async fn copy(config: &Config, client: &Client, owner: &SeenOwner) -> Outcome {
+    if matches!(&config.database, Location::Sqlite(path) if !path.exists()) {
+        return Ok(());
+    }
+    let Ok(store) = Store::open(&config.database, &config.pool).await else { return Ok(()) };
+    let Ok(Some(source)) = store.read().find_source(NAME).await else { return Ok(()) };
+    if source.status.owner_uid.is_empty() || compare(&store.read(), client, &source, owner).await.ok() != Some(Instance::Another) {
+        return Ok(());
+    }
+    let cure = "If another authentik is to be watched from now on, `rollcall watch accept` begins the copy anew: the copied sessions \
+        are forgotten, and none of them counts as ended. If it is the same one, give the token's owner a role with the permission \
+        authentik_core.view_authenticatedsession.";
+    let detail =
+        format!("it is not the one that was copied as of {}, or the token sees none of its sessions", source.status.seen_at);
+    Report::warn(WHAT, &detail, cure)
 }
 
 /// What there is to do about an error.

@@ -103,7 +103,7 @@ enum Command {
     /// Events: list, watch
     #[command(subcommand)]
     Event(Box<event::EventCommand>),
-    /// The authentik that is watched: status, run
+    /// The authentik that is watched: status, ends, stop, accept, run
     #[command(subcommand)]
     Watch(source::WatchCommand),
     /// Write all of the database into one file, also while servers run

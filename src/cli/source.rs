@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
+use crate::actions::watch::accept;
 use crate::actions::watch::end::end_one;
 use crate::actions::watch::many::{self, JobView, ManyEnds};
 use crate::actions::watch::poller::Poller;
@@ -39,6 +40,13 @@ pub(super) enum WatchCommand {
         /// Which, as `rollcall watch ends` names it
         name: String,
     },
+    /// Take another authentik in the place of the one that was copied, which is in doubt until then: the copied sessions are
+    /// forgotten, none of them counts as ended, and the copy begins anew
+    Accept {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Poll authentik from here, as a running server does by itself
     Run {
         /// Poll once and stop; exit code 1 when the poll did not come to its end
@@ -60,6 +68,7 @@ pub(super) async fn run(config: Config, command: WatchCommand) -> Outcome {
             Err(ActionError::NotFound) => Err(format!("no end of many sessions named {name} goes on").into()),
             stopped => Ok(stopped?),
         },
+        WatchCommand::Accept { yes } => accept_another(&app, yes).await,
         WatchCommand::Run { once: _ } => {
             let mut poller = Poller::default();
             let outcome = poller.poll(&app, By::Cli).await;
@@ -68,6 +77,36 @@ pub(super) async fn run(config: Config, command: WatchCommand) -> Outcome {
             show(&app, false).await
         }
     }
+}
+
+/// Shows who answers, asks, and takes it in the place of the authentik that was copied.
+async fn accept_another(app: &App, is_sure: bool) -> Outcome {
+    let offer = accept::look(app, By::Cli).await?;
+    let (before, copied) = (&offer.source, offer.copied);
+    output::facts(&json!({
+        "url": offer.url,
+        "version": offer.version,
+        "token_of": offer.owner.username,
+        "sessions_visible": offer.visible,
+        "copied_from": before.url,
+        "copied_as_of": (before.status.seen_at.0 > 0).then_some(before.status.seen_at),
+        "sessions_copied": copied,
+    }))?;
+    output::say(&format!(
+        "The {copied} copied session(s) will be forgotten. None of them counts as ended, and what is in the history stays. If this \
+         is the same authentik, and the token sees too little there, give its owner the permission \
+         authentik_core.view_authenticatedsession instead."
+    ));
+    if !is_sure && !output::confirm(&format!("Take {} in its place?", offer.url))? {
+        return Err("nothing was changed".into());
+    }
+    let forgotten = accept::accept(app, By::Cli, &offer).await?;
+    let ends = match forgotten.ends {
+        0 => String::new(),
+        ends => format!("; what became of {ends} end(s) there is not known"),
+    };
+    output::say(&format!("{} session(s) are forgotten{ends}. The next poll begins to copy {}", forgotten.sessions, offer.url));
+    Ok(())
 }
 
 async fn show(app: &App, is_json: bool) -> Outcome {
@@ -128,7 +167,12 @@ async fn follow(app: &App, name: &str) -> Result<JobView, Failure> {
 
 fn in_words(view: &JobView) -> String {
     let mut line = format!("{}: ended {} of {} sessions at authentik", view.job.state.as_str(), view.ended, view.job.total);
-    let rest = [(view.gone, "were gone before"), (view.unknown, "are not known"), (view.still_there, "are still there")];
+    let rest = [
+        (view.gone, "were gone before"),
+        (view.unknown, "are not known"),
+        (view.still_there, "are still there"),
+        (view.lost, "will never be known"),
+    ];
     line.extend(rest.into_iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("; {count} {words}")));
     if !view.job.detail.is_empty() {
         line.push_str("; ");
@@ -146,7 +190,7 @@ async fn list_ends(app: &App, is_json: bool) -> Outcome {
                 &json!({
                     "name": job.name, "state": job.state.as_str(), "detail": job.detail, "filter": filter, "by": job.actor,
                     "began": job.began_at, "sessions": job.total, "ended": view.ended, "gone": view.gone, "unknown": view.unknown,
-                    "still_there": view.still_there,
+                    "still_there": view.still_there, "lost": view.lost,
                 })
                 .to_string(),
             )?;
@@ -211,12 +255,13 @@ fn whole_seconds(age: Duration) -> String {
 }
 
 fn record(found: &CopyStatus) -> Value {
-    let CopyStatus { source, copied, age, is_late, unknown_ends } = found;
+    let CopyStatus { source, url, copied, age, is_late, unknown_ends } = found;
     let status = &source.status;
     let age = age.map(whole_seconds);
     json!({
         "source": source.name,
-        "url": source.url,
+        "url": url,
+        "copied_from": source.url,
         "version": status.version,
         "state": status.state.as_str(),
         "detail": status.detail,

@@ -28,15 +28,17 @@ section! {
         /// `authentik.share` may make it longer.
         every: Duration = DURATION_ABOVE_ZERO, default "5s";
 
-        /// The largest part of the time in which a request of Rollcall to authentik may be in flight.
+        /// The largest part of the time in which a request of the polls to authentik may be in flight.
+        ///
+        /// Ends that somebody asks for do not wait for it; `authentik.ends_per_second` bounds those of many.
         share: Share = SHARE, default "0.05";
 
-        /// How many sessions a second an end of many sessions ends at authentik at most.
+        /// How many sessions a second all ends of many sessions together end at authentik at most.
         ///
-        /// Each end makes authentik tell apps and outposts.
+        /// Each end makes authentik tell apps and outposts. It holds for all nodes together.
         ends_per_second: u32 = RATE, default "10";
 
-        /// Whether authentik's event log is asked which of the sessions that ended were signed out of.
+        /// Whether authentik's event log is asked how sessions were signed in to, and which were signed out of.
         ///
         /// With `auto` it is, if the token's owner may read it, and not for an hour after three slow answers.
         events: EventsMode = EVENTS, default "auto";

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use uuid::Uuid;
 
-use crate::domain::UserId;
+use crate::domain::factor::Method;
+use crate::domain::{Methods, UserId};
 
 /// The name of the one source of this version.
 pub const NAME: &str = "authentik";
@@ -53,11 +54,13 @@ impl Origin {
 pub struct SourceId(pub i64);
 
 impl SourceId {
-    /// The UUID by which the history names a user of this source: made from the key of the source and the primary key
-    /// of the user there (RFC 9562, version 5), so it is no UUID of a user of Rollcall.
+    /// The UUID by which the history names a user of this source: made from the key of the source, the number of the
+    /// instance that it is, and the primary key of the user there (RFC 9562, version 5), so it is no UUID of a user of
+    /// Rollcall. Another instance has other people behind the same primary keys.
     #[must_use]
-    pub fn user_uuid(self, pk: i64) -> Uuid {
-        let digest = Sha1::digest(format!("rollcall source {} user {pk}", self.0).as_bytes());
+    pub fn user_uuid(self, instance: i64, pk: i64) -> Uuid {
+        let instance = if instance == 0 { String::new() } else { format!(" instance {instance}") };
+        let digest = Sha1::digest(format!("rollcall source {}{instance} user {pk}", self.0).as_bytes());
         let mut bytes = [0; 16];
         bytes.iter_mut().zip(digest).for_each(|(place, byte)| *place = byte);
         uuid::Builder::from_sha1_bytes(bytes).into_uuid()
@@ -126,10 +129,12 @@ pub enum AskedState {
     Waiting,
     /// It is one of many, and the session had ended before its turn came.
     Gone,
+    /// Another authentik was taken in the place of the one that knows what became of it.
+    Lost,
 }
 
 impl AskedState {
-    const ALL: [Self; 6] = [Self::Sent, Self::Unknown, Self::Ended, Self::StillThere, Self::Waiting, Self::Gone];
+    const ALL: [Self; 7] = [Self::Sent, Self::Unknown, Self::Ended, Self::StillThere, Self::Waiting, Self::Gone, Self::Lost];
 
     /// The word that is stored and shown.
     #[must_use]
@@ -141,6 +146,7 @@ impl AskedState {
             Self::StillThere => "still_there",
             Self::Waiting => "waiting",
             Self::Gone => "gone",
+            Self::Lost => "lost",
         }
     }
 
@@ -150,10 +156,10 @@ impl AskedState {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
-    /// Whether it is known what became of it.
+    /// Whether nothing more is to be found out about it.
     #[must_use]
     pub fn is_settled(self) -> bool {
-        matches!(self, Self::Ended | Self::StillThere | Self::Gone)
+        matches!(self, Self::Ended | Self::StillThere | Self::Gone | Self::Lost)
     }
 }
 
@@ -214,6 +220,22 @@ pub fn ends_doubted(version: &str) -> &'static str {
     ""
 }
 
+/// What is said when another authentik seems to answer, and what an operator can do about it.
+pub const ANOTHER_ONE: &str = "the token or the instance is another one, and none of the sessions that were copied is visible to it. \
+    If another authentik is to be watched from now on, `rollcall watch accept` begins the copy anew: the copied sessions are \
+    forgotten, and none of them counts as ended";
+
+/// What a word of authentik for how somebody signed in says in Rollcall's; nothing for those that do not say it, such as
+/// that of a passkey, which may be a key of hardware or of software.
+#[must_use]
+pub fn methods_of(word: &str) -> Methods {
+    match word {
+        "password" => Methods::password(),
+        "auth_mfa" => Methods::password().with(Method::SeveralFactors),
+        _ => Methods::default(),
+    }
+}
+
 /// How many sessions may be gone at once, at most, before their end is doubted: this many.
 const FEW: usize = 20;
 
@@ -265,10 +287,12 @@ mod tests {
 
     #[test]
     fn users_of_a_source_have_uuids_of_their_own() {
-        let uuid = SourceId(1).user_uuid(7);
-        assert_eq!((uuid, uuid.get_version_num()), (SourceId(1).user_uuid(7), 5));
-        assert_ne!(uuid, SourceId(2).user_uuid(7));
-        assert_ne!(uuid, SourceId(1).user_uuid(8));
+        let uuid = SourceId(1).user_uuid(0, 7);
+        assert_eq!((uuid, uuid.get_version_num()), (SourceId(1).user_uuid(0, 7), 5));
+        assert_ne!(uuid, SourceId(2).user_uuid(0, 7));
+        assert_ne!(uuid, SourceId(1).user_uuid(0, 8));
+        assert_ne!(uuid, SourceId(1).user_uuid(1, 7), "another instance has other people");
+        assert_eq!(uuid.to_string(), "4c49f7ef-6637-5124-b65e-439e7058fb86", "histories that were written before have it");
         for state in CopyState::ALL {
             assert_eq!(CopyState::parse(state.as_str()), Some(state));
         }

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::domain::names::is_shown;
 use crate::domain::user_agent::storable;
 use crate::domain::{Address, SessionId, Timestamp};
 use crate::watch::SourceError;
@@ -84,6 +85,34 @@ pub struct SeenOwner {
     pub uid: String,
 }
 
+/// A sign-in in the event log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SeenSignIn {
+    /// The primary key of its user; `None`: the event does not say.
+    #[serde(deserialize_with = "pk_of_user")]
+    pub user: Option<i64>,
+    /// The address of the request.
+    #[serde(deserialize_with = "opt_address")]
+    pub client_ip: Option<Address>,
+    /// When.
+    #[serde(deserialize_with = "instant")]
+    pub created: Timestamp,
+    /// What else it says.
+    #[serde(deserialize_with = "proof")]
+    pub context: SeenProof,
+}
+
+/// What a sign-in in the event log says of how it was done. Nothing of it is sure to be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeenProof {
+    /// The user agent of the request, in the form that is stored; `None`: it does not say.
+    pub user_agent: Option<String>,
+    /// By what, in authentik's word, such as `password`; `""`: it does not say.
+    pub method: String,
+    /// Whether the device was known to the user; `None`: it does not say.
+    pub is_known_device: Option<bool>,
+}
+
 /// A sign-out in the event log.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct SeenSignOut {
@@ -161,13 +190,29 @@ fn pk_of_user<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Erro
     Ok(serde_json::Value::deserialize(from)?.get("pk").and_then(serde_json::Value::as_i64))
 }
 
+/// What is known of a sign-in: its context is made by the flow, which may put anything there.
+fn proof<'de, D: Deserializer<'de>>(from: D) -> Result<SeenProof, D::Error> {
+    let context = serde_json::Value::deserialize(from)?;
+    let text = |path: &str| context.pointer(path).and_then(serde_json::Value::as_str);
+    Ok(SeenProof {
+        user_agent: text("/http_request/user_agent").map(storable),
+        method: text("/auth_method").map(shown).unwrap_or_default(),
+        is_known_device: context.pointer("/auth_method_args/known_device").and_then(serde_json::Value::as_bool),
+    })
+}
+
 fn opt_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Address>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.and_then(|text| Address::parse(&text)))
 }
 
-/// A name as it is stored: without null characters, and cut.
+/// A name as it is stored: cut, and with U+FFFD for what cannot be seen or turns the direction of text, so that nobody is
+/// taken for somebody else.
 fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    text(from).map(|text| text.replace('\0', "\u{fffd}").chars().take(LONGEST_NAME).collect())
+    text(from).map(|text| shown(&text))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(LONGEST_NAME).map(|c| if is_shown(c) { c } else { '\u{fffd}' }).collect()
 }
 
 fn yes() -> bool {
@@ -220,7 +265,34 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_stored_without_null_characters_and_cut() {
+    fn a_sign_in_says_what_its_flow_put_there() {
+        let event = |context: Value| {
+            let event = json!({"user": {"pk": 7}, "client_ip": "192.0.2.1", "created": "2026-11-28T18:00:00Z", "context": context});
+            read::<SeenSignIn>(event.to_string().as_bytes()).unwrap().context
+        };
+        let whole = json!({
+            "auth_method": "password", "auth_method_args": {"known_device": true, "mfa_devices": []},
+            "http_request": {"user_agent": "curl/8", "path": "/"},
+        });
+        let proof = SeenProof { user_agent: Some("curl/8".into()), method: "password".into(), is_known_device: Some(true) };
+        assert_eq!(event(whole), proof);
+        for context in [json!({}), json!(null), json!([1]), json!({"auth_method": 7, "auth_method_args": [], "http_request": "x"})]
+        {
+            assert_eq!(event(context), SeenProof::default());
+        }
+    }
+
+    #[test]
+    fn names_are_stored_cut_and_without_what_cannot_be_seen() {
+        for (name, shown) in [
+            ("nimda\u{202e}", "nimda\u{fffd}"),
+            ("al\u{200b}ice", "al\u{fffd}ice"),
+            ("a\nb\u{1b}[0m", "a\u{fffd}b\u{fffd}[0m"),
+            ("zoë דוד 用户", "zoë דוד 用户"),
+        ] {
+            let user: SeenUser = read(json!({"pk": 1, "username": name}).to_string().as_bytes()).unwrap();
+            assert_eq!(user.username, shown);
+        }
         let user = json!({"pk": 1, "username": "a\u{0}b", "name": "é".repeat(400)});
         let user: SeenUser = read(user.to_string().as_bytes()).unwrap();
         assert_eq!((user.username.as_str(), user.name.chars().count(), user.is_active), ("a\u{fffd}b", 300, true));

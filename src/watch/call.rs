@@ -88,6 +88,8 @@ pub enum Call {
     Me,
     /// The version.
     Version,
+    /// The latest sign-ins.
+    SignIns,
     /// The latest sign-outs.
     SignOuts,
     /// Ends one session.
@@ -106,7 +108,7 @@ impl Call {
             Self::Users { .. } => USERS,
             Self::Me => ME,
             Self::Version => VERSION,
-            Self::SignOuts => EVENTS,
+            Self::SignIns | Self::SignOuts => EVENTS,
             Self::End(_) => END,
             Self::EndOfUser(_) => END_OF_USER,
         }
@@ -135,6 +137,7 @@ impl Call {
             Self::EndOfUser(user) => {
                 let _ = write!(target, "?user_pks={user}");
             }
+            Self::SignIns => target.push_str("?actions=login&ordering=-created&page=1&page_size=100"),
             Self::SignOuts => target.push_str("?actions=logout&ordering=-created&page=1&page_size=100"),
             Self::Me | Self::Version => {}
         }
@@ -169,6 +172,7 @@ mod tests {
             ),
             (Call::Me, "/api/v3/core/users/me/"),
             (Call::Version, "/api/v3/admin/version/"),
+            (Call::SignIns, "/api/v3/events/events/?actions=login&ordering=-created&page=1&page_size=100"),
             (Call::SignOuts, "/api/v3/events/events/?actions=logout&ordering=-created&page=1&page_size=100"),
         ] {
             assert_eq!(call.request(), (Method::GET, target.to_owned()));

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::{SourceToken, Watched};
 use crate::domain::{SessionId, Timestamp};
 use crate::files;
-use crate::watch::answer::{self, Deleted, Me, Page, SeenOwner, SeenSession, SeenSignOut, SeenUser, Version};
+use crate::watch::answer::{self, Deleted, Me, Page, SeenOwner, SeenSession, SeenSignIn, SeenSignOut, SeenUser, Version};
 use crate::watch::call::{Call, Order};
 use crate::watch::error::SourceError;
 
@@ -102,6 +102,11 @@ impl Client {
     pub async fn version(&self) -> Timed<String> {
         let Timed { value, took, date } = self.get::<Version>(Call::Version).await;
         Timed { value: value.map(|version| version.version_current), took, date }
+    }
+
+    /// The latest sign-ins in the event log, the last one first.
+    pub async fn sign_ins(&self) -> Timed<Page<SeenSignIn>> {
+        self.get(Call::SignIns).await
     }
 
     /// The latest sign-outs in the event log, the last one first.

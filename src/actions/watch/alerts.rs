@@ -28,7 +28,7 @@ pub(super) fn event(
     let content = EventContent::SourceAlert { source: source.name.clone(), alert, detail };
     let event = content.by(&Actor::system(), now);
     match about {
-        Some((pk, name)) => NewEvent { user: Some(UserKey::Uuid(source.id.user_uuid(pk))), username: name.to_owned(), ..event },
+        Some((pk, name)) => NewEvent { user: Some(UserKey::Uuid(source.user_uuid(pk))), username: name.to_owned(), ..event },
         None => event,
     }
 }
@@ -85,7 +85,7 @@ impl Seen<'_> {
         if most > 0 && count <= most && after > most {
             events.push(event(self.source, SourceAlert::ManySessions, format!("{after} sessions"), about, self.now));
         }
-        let mut past = db.list_past_of(self.source.id, pk).await?;
+        let mut past = db.list_past_of(self.source, pk).await?;
         for (session, user_agent) in rows {
             let device = db.find_device(*user_agent).await?;
             let mut told = Vec::new();

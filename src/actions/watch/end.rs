@@ -153,7 +153,7 @@ async fn still_there(app: &App, source: &SourceRow, asked: &AskedEnd, why: &str)
 async fn not_known(app: &App, asked: &AskedEnd, why: &str) -> Result<(), ActionError> {
     let (id, text) = (asked.id, why.to_owned());
     let written: Result<(), StoreError> =
-        app.store.write(move |db| Box::pin(async move { db.doubt_asked_end(id, &text).await })).await;
+        app.store.write(move |db| Box::pin(async move { db.doubt_asked_ends(&[id], &text).await })).await;
     written?;
     tracing::warn!(session = %asked.uuid, why, "it is not known whether authentik ended a session");
     Err(EndRefusal::NotKnown(why.to_owned()).into())

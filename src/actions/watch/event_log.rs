@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config::EventsMode;
+use crate::watch::Client;
+
 /// An answer that takes longer is slow: counting events is the most costly question that authentik can be asked.
 const SLOW: Duration = Duration::from_millis(500);
 /// After this many slow answers in a row, or a refusal, the log is not asked for a while.
@@ -28,6 +31,11 @@ impl EventLog {
             (self.slow, self.rests_until) = (0, Some(Instant::now() + REST));
         }
     }
+}
+
+/// Whether the settings permit to ask the log, and it may be asked now.
+pub(super) fn may_ask(log: &EventLog, client: &Client) -> bool {
+    client.source().events != EventsMode::Off && log.may_be_asked()
 }
 
 #[cfg(test)]

@@ -1,50 +1,25 @@
 //! Runs an end of many sessions at the watched authentik: one after the other, at most as many a second as the settings
-//! permit. What waits is in the database, so that any process goes on with it.
+//! permit for all such jobs together. What waits is in the database, so that any process goes on with it.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::watch::end::{client, must_be_fresh, read_afresh, send};
+use crate::actions::watch::gone::{Gone, is_gone};
 use crate::actions::watch::many::content;
-use crate::actions::watch::record::end_in;
 use crate::actions::watch::refusal::EndRefusal;
+use crate::actions::watch::running::{Running, TICK};
+use crate::actions::watch::whole_user::whole_user;
 use crate::domain::source::{AskedState, JobState, NAME};
-use crate::domain::{EndReason, SessionId};
-use crate::store::StoreError;
 use crate::store::watch::asked::AskedEnd;
 use crate::store::watch::jobs::SourceJob;
 use crate::store::watch::sources::SourceRow;
-use crate::watch::{Client, SourceError};
+use crate::store::{Db, StoreError};
 
-/// How often the lease is renewed.
-const TICK: Duration = Duration::from_secs(1);
 /// How many ends in a row may fail before the job stops.
 const PATIENCE: u32 = 5;
-/// How many sessions are looked at to be certain that the token sees those of others.
-const WITNESSES: i64 = 8;
-/// Why nothing is certain.
-const NO_OTHER: &str = "no session of another user is visible";
-
-/// What a running job is told.
-#[derive(Default)]
-struct Told(AtomicU8);
-
-impl Told {
-    const STOP: u8 = 1;
-    const LOST: u8 = 2;
-
-    fn say(&self, what: u8) {
-        self.0.store(what, Ordering::SeqCst);
-    }
-
-    fn is(&self, what: u8) -> bool {
-        self.0.load(Ordering::SeqCst) == what
-    }
-}
 
 /// What a run came to.
 enum Outcome {
@@ -78,13 +53,13 @@ pub async fn resume(app: &App, by: By<'_>) -> Result<(), ActionError> {
 
 /// Runs a job under the lease of this process.
 pub(super) async fn run(app: &App, job: SourceJob) {
-    let told = Told::default();
+    let running = Running::new(app, &job);
     let outcome = {
-        let mut work = pin!(work(app, &job, &told));
+        let mut work = pin!(work(&running));
         loop {
             tokio::select! {
                 outcome = &mut work => break outcome,
-                () = tokio::time::sleep(TICK) => hold(app, &job, &told).await,
+                () = tokio::time::sleep(TICK) => running.hold().await,
             }
         }
     };
@@ -94,21 +69,6 @@ pub(super) async fn run(app: &App, job: SourceJob) {
     };
     if let Err(error) = written {
         tracing::warn!(%error, "the end of an end of many sessions was not written; a process goes on with it");
-    }
-}
-
-/// Renews the lease, and hears whether to stop.
-async fn hold(app: &App, job: &SourceJob, told: &Told) {
-    let Some(lease) = app.end_jobs.lease(app.clock.now()) else { return told.say(Told::LOST) };
-    let id = job.id;
-    match app.store.write(move |db| Box::pin(async move { db.hold_source_job(id, &lease).await })).await {
-        Ok(Some(JobState::Stopping)) => told.say(Told::STOP),
-        Ok(Some(_)) => {}
-        Ok(None) => told.say(Told::LOST),
-        Err(error) => {
-            let error: StoreError = error;
-            tracing::warn!(%error, "the lease of an end of many sessions was not renewed");
-        }
     }
 }
 
@@ -124,48 +84,46 @@ async fn finish(app: &App, job: &SourceJob, state: JobState, detail: String) -> 
     app.store
         .write(move |db| {
             Box::pin(async move {
-                if !db.finish_source_job((job.id, &holder), state, &detail, now).await? {
-                    return Ok(());
-                }
-                let counts = db.count_asked(job.id).await?;
-                let ended = counts.iter().find(|(word, _)| word == AskedState::Ended.as_str()).map_or(0, |(_, count)| *count);
-                let terms = serde_json::from_str(&job.filter).unwrap_or_default();
-                let (total, ended) = (u64::try_from(job.total).unwrap_or(0), u64::try_from(ended).ok());
-                db.update_event_content(job.event, &content(NAME, terms, total, ended, &job.comment)).await
+                let is_ours = db.finish_source_job((job.id, &holder), state, &detail, now).await?;
+                if is_ours { write_totals(db, &job).await } else { Ok(()) }
             })
         })
         .await
 }
 
+/// Writes the totals of the event of a job that ended, inside the transaction that ends it.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn write_totals(db: &Db<'_>, job: &SourceJob) -> Result<(), StoreError> {
+    let counts = db.count_asked(job.id).await?;
+    let ended = counts.iter().find(|(word, _)| word == AskedState::Ended.as_str()).map_or(0, |(_, count)| *count);
+    let terms = serde_json::from_str(&job.filter).unwrap_or_default();
+    let (total, ended) = (u64::try_from(job.total).unwrap_or(0), u64::try_from(ended).ok());
+    db.update_event_content(job.event, &content(NAME, terms, total, ended, &job.comment)).await
+}
+
 /// Ends the sessions of a job until none waits, or it is told to stop.
-async fn work(app: &App, job: &SourceJob, told: &Told) -> Outcome {
+async fn work(running: &Running<'_>) -> Outcome {
     let mut failures = 0;
-    let mut is_whole_user = job.is_whole_user;
+    let mut is_whole_user = running.job.is_whole_user;
     loop {
-        if app.end_jobs.is_stopping() || told.is(Told::LOST) {
-            return Outcome::Left;
+        match running.goes_on().await {
+            Ok(true) => {}
+            Ok(false) if running.is_to_stop() => return Outcome::Ended(JobState::Stopped, String::new()),
+            Ok(false) => return Outcome::Left,
+            Err(error) => tracing::warn!(%error, "an end of many sessions did not hear whether to stop"),
         }
-        if told.is(Told::STOP) || job.state == JobState::Stopping {
-            return Outcome::Ended(JobState::Stopped, String::new());
-        }
-        let began = Instant::now();
-        let turn = if std::mem::take(&mut is_whole_user) { whole_user(app, job).await } else { turn(app, job).await };
-        let ended = match turn {
-            Ok(None) => return Outcome::Ended(JobState::Done, String::new()),
-            Ok(Some(ended)) => {
-                failures = 0;
-                ended
-            }
+        let turn = if std::mem::take(&mut is_whole_user) { whole_user(running).await } else { turn(running).await };
+        match turn {
+            Ok(Turn::Through) => return Outcome::Ended(JobState::Done, String::new()),
+            Ok(Turn::Taken) => failures = 0,
             Err(error) if failures < PATIENCE && is_passing(&error) => {
                 failures += 1;
-                tokio::time::sleep(TICK).await;
-                1
+                running.pause(TICK).await;
             }
             Err(error) => return Outcome::Ended(JobState::Failed, error.to_string()),
-        };
-        let rate = app.watched.as_ref().map_or(1, |client| client.source().ends_per_second);
-        let pause = Duration::from_secs(1).saturating_mul(ended) / rate.max(1);
-        tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
+        }
     }
 }
 
@@ -179,116 +137,78 @@ fn is_passing(error: &ActionError) -> bool {
     }
 }
 
+/// What a turn came to.
+pub(super) enum Turn {
+    /// A session had its turn, or the job was told something.
+    Taken,
+    /// No session waits.
+    Through,
+}
+
 /// The source, while its copy is fresh.
-async fn fresh(app: &App) -> Result<SourceRow, ActionError> {
+///
+/// # Errors
+/// [`ActionError::AtSource`] while it is not.
+pub(super) async fn fresh(app: &App) -> Result<SourceRow, ActionError> {
     let source = app.store.read().find_source(NAME).await?.ok_or(ActionError::NotFound)?;
     must_be_fresh(app, &source)?;
     Ok(source)
 }
 
-/// Ends the next session; `None`: none waits. Gives how many ends authentik was asked for.
-async fn turn(app: &App, job: &SourceJob) -> Result<Option<u32>, ActionError> {
-    let Some(asked) = app.store.read().list_waiting(job.id, 1).await?.into_iter().next() else { return Ok(None) };
+/// Ends the next session.
+async fn turn(running: &Running<'_>) -> Result<Turn, ActionError> {
+    let app = running.app;
+    let Some(asked) = app.store.read().list_waiting(running.job.id, 1).await?.into_iter().next() else {
+        return Ok(Turn::Through);
+    };
+    if !running.wait_for_turn(1).await? {
+        return Ok(Turn::Taken);
+    }
     let source = fresh(app).await?;
     match read_afresh(client(app)?, asked.uuid, asked.user_pk).await {
         // A token that lost its right to see sessions is told the same of those that live.
-        Err(ActionError::NotFound) => match is_gone(app, client(app)?, &source, &asked).await? {
+        Err(ActionError::NotFound) => match is_gone(running, client(app)?, &source, &asked).await? {
             Gone::Certainly => {
-                give_up(app, asked.id, true).await?;
-                return Ok(Some(0));
+                give_up(app, vec![asked.id], true).await?;
+                return Ok(Turn::Taken);
             }
-            Gone::Not => return Ok(Some(0)),
+            Gone::Not | Gone::NotAsked => return Ok(Turn::Taken),
             Gone::Perhaps(why) => return Err(EndRefusal::InDoubt(why).into()),
         },
         read => read?,
     }
-    if mark_sent(app, &[&asked]).await? == 0 {
-        return Ok(Some(0));
+    if !running.goes_on().await? || mark_sent(app, &[&asked]).await? == 0 {
+        return Ok(Turn::Taken);
     }
     match send(app, &source, &asked).await {
-        Ok(()) | Err(ActionError::NotFound) => Ok(Some(1)),
+        Ok(()) | Err(ActionError::NotFound) => Ok(Turn::Taken),
         Err(error) => Err(error),
     }
 }
 
-async fn mark_sent(app: &App, asked: &[&AskedEnd]) -> Result<u64, StoreError> {
+/// Notes that these ends are sent now, and gives of how many that holds.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn mark_sent(app: &App, asked: &[&AskedEnd]) -> Result<u64, StoreError> {
     let (ids, now): (Vec<i64>, _) = (asked.iter().map(|asked| asked.id).collect(), app.clock.now());
     app.store.write(move |db| Box::pin(async move { db.mark_sent(&ids, now).await })).await
 }
 
-async fn give_up(app: &App, id: i64, is_gone: bool) -> Result<(), StoreError> {
+/// Takes back ends that did not take place: they wait again, or were gone already.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn give_up(app: &App, ids: Vec<i64>, is_gone: bool) -> Result<(), StoreError> {
     let now = app.clock.now();
-    app.store.write(move |db| Box::pin(async move { db.give_up_asked_end(id, is_gone, now).await })).await
-}
-
-async fn doubt(app: &App, id: i64, why: &str) -> Result<(), StoreError> {
-    let why = why.to_owned();
-    app.store.write(move |db| Box::pin(async move { db.doubt_asked_end(id, &why).await })).await
-}
-
-/// Ends all sessions of the job's user by one request. What is there afterwards waits again, and ends one by one; so does
-/// all of it where authentik cannot, or fails as 2026.8.0 does. `None`: nothing waits.
-async fn whole_user(app: &App, job: &SourceJob) -> Result<Option<u32>, ActionError> {
-    let waiting = app.store.read().list_waiting(job.id, i64::from(i32::MAX)).await?;
-    let Some(user) = waiting.first().map(|asked| asked.user_pk) else { return Ok(None) };
-    let (source, client) = (fresh(app).await?, client(app)?);
-    mark_sent(app, &waiting.iter().collect::<Vec<_>>()).await?;
-    let sent = client.end_of_user(user).await.value;
-    let (mut gone, mut asked_for) = (Vec::new(), 0);
-    for asked in &waiting {
-        if sent.as_ref().is_err_and(|error| !error.may_be_done()) {
-            give_up(app, asked.id, false).await?;
-            continue;
-        }
-        match (is_gone(app, client, &source, asked).await?, &sent) {
-            (Gone::Not, _) => give_up(app, asked.id, false).await?,
-            (Gone::Certainly, Ok(_)) => gone.push((asked.uuid, EndReason::Gone)),
-            // The poller looks into it from now on.
-            (Gone::Certainly | Gone::Perhaps(_), Err(error)) => doubt(app, asked.id, &error.to_string()).await?,
-            (Gone::Perhaps(why), Ok(_)) => doubt(app, asked.id, &why).await?,
-        }
-        asked_for += 1;
-    }
-    if !gone.is_empty() {
-        let (source, now) = (source.clone(), app.clock.now());
-        let written = app.store.write(move |db| Box::pin(async move { end_in(db, &source, &gone, now).await }));
-        let count: Result<usize, StoreError> = written.await;
-        count?;
-    }
-    match sent {
-        Err(error @ (SourceError::Forbidden | SourceError::TokenRefused)) => Err(EndRefusal::of(error).into()),
-        _ => Ok(Some(asked_for)),
-    }
-}
-
-/// What a look at a session came to.
-enum Gone {
-    /// It is there.
-    Not,
-    /// It does not exist.
-    Certainly,
-    /// Nothing is certain, for this reason.
-    Perhaps(String),
-}
-
-/// Whether a session does not exist, between two looks at one of another user: a token that lost its right sees none of
-/// anybody's, and neither does another instance that answers.
-async fn is_gone(app: &App, client: &Client, source: &SourceRow, asked: &AskedEnd) -> Result<Gone, StoreError> {
-    for witness in app.store.read().list_latest_watched(source.id, asked.user_pk, WITNESSES).await? {
-        if !shows(client, source, witness).await {
-            continue;
-        }
-        return Ok(match client.session(asked.uuid).await.value {
-            Ok(_) => Gone::Not,
-            Err(SourceError::Missing) if shows(client, source, witness).await => Gone::Certainly,
-            Err(SourceError::Missing) => Gone::Perhaps(NO_OTHER.to_owned()),
-            Err(error) => Gone::Perhaps(format!("it could not be read back, {error}")),
-        });
-    }
-    Ok(Gone::Perhaps(NO_OTHER.to_owned()))
-}
-
-/// Whether a session of somebody else than the token's owner is visible.
-async fn shows(client: &Client, source: &SourceRow, witness: SessionId) -> bool {
-    client.session(witness).await.value.is_ok_and(|seen| seen.uuid == witness && seen.user != source.status.owner_pk)
+    app.store
+        .write(move |db| {
+            Box::pin(async move {
+                for id in ids {
+                    db.give_up_asked_end(id, is_gone, now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
 }

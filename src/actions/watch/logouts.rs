@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::actions::app::App;
 use crate::actions::watch::error::PollError;
+use crate::actions::watch::event_log::may_ask;
 use crate::actions::watch::poller::Poller;
-use crate::config::EventsMode;
 use crate::domain::{Address, SessionId, Timestamp};
 use crate::watch::answer::SeenSignOut;
 use crate::watch::{Client, SourceError};
@@ -22,7 +22,7 @@ impl Poller {
         client: &Client,
         gone: &[SessionId],
     ) -> Result<HashSet<SessionId>, PollError> {
-        if client.source().events == EventsMode::Off || !self.event_log.may_be_asked() {
+        if !may_ask(&self.event_log, client) {
             return Ok(HashSet::new());
         }
         let (id, alive_at) = (self.source()?.id, self.source()?.status.seen_at);

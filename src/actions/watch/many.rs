@@ -47,13 +47,15 @@ pub struct JobView {
     pub unknown: i64,
     /// How many were still there after authentik failed.
     pub still_there: i64,
+    /// Of how many it will never be known: another authentik was taken in the place of that one.
+    pub lost: i64,
 }
 
 impl JobView {
     /// How many have had their turn.
     #[must_use]
     pub fn done(&self) -> i64 {
-        self.ended + self.gone + self.unknown + self.still_there
+        self.ended + self.gone + self.unknown + self.still_there + self.lost
     }
 
     /// Whether a process runs it, or will.
@@ -223,7 +225,7 @@ async fn view(app: &App, job: SourceJob) -> Result<JobView, ActionError> {
     let counts: BTreeMap<String, i64> = app.store.read().count_asked(job.id).await?.into_iter().collect();
     let count = |state: &str| counts.get(state).copied().unwrap_or(0);
     let (ended, gone, still_there) = (count("ended"), count("gone"), count("still_there"));
-    Ok(JobView { job, ended, gone, unknown: count("unknown") + count("sent"), still_there })
+    Ok(JobView { job, ended, gone, unknown: count("unknown") + count("sent"), still_there, lost: count("lost") })
 }
 
 /// Tells a job to stop: what ended stays ended, and the rest is left alone.

@@ -14,7 +14,7 @@ use crate::store::watch::sources::SourceRow;
 use crate::store::{Db, StoreError};
 
 /// Ends these sessions of the copy, inside a transaction, and gives how many there were. Each has a reason that holds unless
-/// somebody asked for its end.
+/// somebody asked for its end. Nothing ends by the word of another instance than the one that the copy is of by now.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -24,7 +24,9 @@ pub(super) async fn end_in(
     gone: &[(SessionId, EndReason)],
     now: Timestamp,
 ) -> Result<usize, StoreError> {
-    db.lock_source(source.id).await?;
+    if !db.lock_source(source).await? {
+        return Ok(0);
+    }
     let uuids: Vec<SessionId> = gone.iter().map(|(uuid, _)| *uuid).collect();
     let asked: HashMap<SessionId, AskedEnd> =
         db.list_open_ends_of(source.id, &uuids).await?.into_iter().map(|asked| (asked.uuid, asked)).collect();
@@ -32,7 +34,7 @@ pub(super) async fn end_in(
         .iter()
         .map(|(uuid, reason)| (*uuid, asked.get(uuid).map_or_else(|| by_source(source, *reason, now), |asked| asked.end(now))))
         .collect();
-    let rows = db.end_watched(source.id, &ends, source.status.swept_at).await?;
+    let rows = db.end_watched(source, &ends).await?;
     let mut events = Vec::new();
     for row in &rows {
         if let Some(asked) = asked.get(&row.session.uuid) {
@@ -63,7 +65,7 @@ pub(super) async fn still_there_in(
     why: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    db.lock_source(source.id).await?;
+    db.lock_source(source).await?;
     if !db.settle_asked_end(asked.id, AskedState::StillThere, why, now).await? {
         return Ok(());
     }
@@ -80,7 +82,7 @@ fn event(content: EventContent, source: &SourceRow, row: &WatchedRow, asked: &As
         content,
         actor: asked.actor_uuid.map(UserKey::Uuid),
         actor_name: asked.actor.clone(),
-        user: Some(UserKey::Uuid(source.id.user_uuid(row.session.user_pk))),
+        user: Some(UserKey::Uuid(source.user_uuid(row.session.user_pk))),
         username: row.shown_name(),
         ip: asked.ip.clone(),
         request_id: asked.request_id.clone(),

@@ -12,8 +12,10 @@ use crate::store::watch::sources::SourceRow;
 /// The state of the copy.
 #[derive(Clone, Debug)]
 pub struct CopyStatus {
-    /// The source, its state and its times.
+    /// The source, its state and its times. Its address is where it was copied from.
     pub source: SourceRow,
+    /// The address of the settings; where they have none, that of the source.
+    pub url: String,
     /// How many of its sessions are copied.
     pub copied: i64,
     /// How long ago the copy last agreed with the source; `None`: it never did.
@@ -43,5 +45,6 @@ pub async fn read(app: &App) -> Result<Option<CopyStatus>, StoreError> {
     let age = (source.status.seen_at.0 > 0).then(|| app.clock.now().since(source.status.seen_at));
     let is_late = app.watched.as_ref().is_none_or(|client| age.is_none_or(|age| age > client.source().every * 3));
     let unknown_ends = app.store.read().count_unknown_ends(source.id).await?;
-    Ok(Some(CopyStatus { source, copied, age, is_late, unknown_ends }))
+    let url = app.watched.as_ref().map_or(source.url.as_str(), |client| client.source().url.origin()).to_owned();
+    Ok(Some(CopyStatus { source, url, copied, age, is_late, unknown_ends }))
 }

@@ -14,13 +14,14 @@ use crate::api::core::applications::opened::SessionApplication;
 use crate::api::list::{Empty, Pagination};
 use crate::domain::address::AddressText;
 use crate::domain::clock::TimestampText;
-use crate::domain::source::Origin;
+use crate::domain::source::{Origin, methods_of};
 use crate::domain::user_agent::ParsedAgent;
 use crate::domain::{Address, Methods, SessionId, Timestamp};
 use crate::enrich::geoip::{AutonomousSystem, Place};
 use crate::store::sessions::details::SignInRow;
 use crate::store::sessions::rows::SessionRow;
 use crate::store::sessions::user_agents::{SaidAgent, UserAgentRow};
+use crate::store::watch::sessions::WatchedSignIn;
 
 /// A page of sessions.
 #[derive(Serialize, ToSchema)]
@@ -73,7 +74,7 @@ pub struct DetailedSession<'a> {
 /// How a session was signed in to, and what it is called.
 #[derive(Serialize, ToSchema)]
 pub struct SignIn<'a> {
-    /// When; null for a session of authentik, which does not tell it.
+    /// When; null for a session of authentik of which its event log does not tell it.
     #[schema(required, value_type = Option<String>, format = DateTime)]
     created: Option<Timestamp>,
     /// How its user proved who they are, in the words of RFC 8176: `pwd` a password, `otp` a code that is used
@@ -328,10 +329,16 @@ impl<'a> SignIn<'a> {
         }
     }
 
-    /// That nothing is known of it.
+    /// That of a session at authentik, as far as its event log told; `None`: it did not.
     #[must_use]
-    pub fn unknown() -> Self {
-        Self { created: None, methods: Methods::default(), known_device: None, remembered: None, label: "" }
+    pub fn watched(sign_in: Option<&WatchedSignIn>) -> Self {
+        Self {
+            created: sign_in.map(|sign_in| sign_in.at),
+            methods: sign_in.map(|sign_in| methods_of(&sign_in.method)).unwrap_or_default(),
+            known_device: sign_in.and_then(|sign_in| sign_in.is_known_device),
+            remembered: None,
+            label: "",
+        }
     }
 }
 

@@ -148,6 +148,17 @@ event_kinds! {
         /// What went wrong, in words.
         why: String,
     }
+    /// Another authentik was taken in the place of the one that was watched.
+    SourceReplaced = "source_replaced" {
+        /// The name of the source.
+        source: String,
+        /// The address of the new one.
+        url: String,
+        /// How many sessions of the one before were forgotten: whether they ended is not known.
+        sessions: u64,
+        /// Of how many ends that somebody had asked for it will not be known what became of them.
+        ends: u64,
+    }
     /// Something at a watched authentik deserves a look.
     SourceAlert = "source_alert" {
         /// The name of the source.

@@ -103,6 +103,18 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::SourceEndFailed { source, why } => {
             format!("{actor} wanted to end a session of {user} at {source}, and it is still there: {why}")
         }
+        EventContent::SourceReplaced { source, url, sessions, ends } => {
+            let mut text = format!("{actor} took another {source}, at {url}, in the place of the one before");
+            if *sessions > 0 {
+                let said = format!("; {} session{} of that one are forgotten", grouped(sessions), plural(sessions));
+                text.push_str(&said);
+            }
+            if *ends > 0 {
+                let said = format!("; what became of {} end{} there is not known", grouped(ends), plural(ends));
+                text.push_str(&said);
+            }
+            text
+        }
         EventContent::SourceAlert { source, alert, detail } => match alert {
             SourceAlert::NewCountry => format!("{user} has a session at {source} from a new country: {detail}"),
             SourceAlert::NewNetwork => format!("{user} has a session at {source} from a new network: {detail}"),

@@ -46,6 +46,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0015_ends_of_many"),
         migration!("0016_oidc"),
         migration!("0017_consents"),
+        migration!("0020_instances"),
     ];
     ALL
 }

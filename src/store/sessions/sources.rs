@@ -48,7 +48,7 @@ impl Db<'_> {
                 let Some(source) = self.find_source(NAME).await? else { return Ok(None) };
                 all.equal("s.source_id = ?", source.id.0);
                 if let Some(pk) = session.user.filter(|_| session.visible_to.is_none()) {
-                    all.equal("s.user_uuid = ?", source.id.user_uuid(pk.0));
+                    all.equal("s.user_uuid = ?", source.user_uuid(pk.0));
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::domain::source::SourceId;
 use crate::domain::{Address, Timestamp};
+use crate::store::watch::sources::SourceRow;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -40,13 +41,13 @@ impl Db<'_> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn list_past_of(&self, source: SourceId, user: i64) -> Result<Vec<PastSession>, StoreError> {
+    pub async fn list_past_of(&self, source: &SourceRow, user: i64) -> Result<Vec<PastSession>, StoreError> {
         const COLUMNS: &str = "SELECT s.country, s.asn, s.last_ip_key, s.last_used_at, a.browser, a.os";
         let sql = format!(
             "{COLUMNS} FROM watched_sessions s JOIN user_agents a ON a.id = s.user_agent_id \
              WHERE s.source_id = $1 AND s.user_pk = $2 ORDER BY s.last_used_at DESC LIMIT {LATEST}"
         );
-        let mut past: Vec<PastSession> = self.all(&sql, &values![source.0, user]).await?;
+        let mut past: Vec<PastSession> = self.all(&sql, &values![source.id.0, user]).await?;
         let sql = format!(
             "{COLUMNS} FROM ended_sessions s JOIN user_agents a ON a.id = s.user_agent_id \
              WHERE s.user_uuid = $1 ORDER BY s.ended_at DESC LIMIT {LATEST}"

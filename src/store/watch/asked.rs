@@ -9,6 +9,7 @@ use crate::domain::source::{AskedState, SourceId};
 use crate::domain::{SessionId, Timestamp, UserId, UserKey};
 use crate::store::db::statements::in_list;
 use crate::store::sessions::history::End;
+use crate::store::watch::sources::SourceRow;
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
@@ -113,17 +114,17 @@ const COLUMNS: &str = "id, uuid, actor_uuid, actor, ip, request_id, comment, sta
 /// Those whose outcome is not known.
 const OPEN: &str = "state IN ('sent', 'unknown')";
 /// Those of which nothing more is to be found out.
-const SETTLED: &str = "state IN ('ended', 'still_there', 'gone')";
+const SETTLED: &str = "state IN ('ended', 'still_there', 'gone', 'lost')";
 
 impl Db<'_> {
     /// Holds all other writers of this source up until the transaction ends: what ends and what is copied are judged by
-    /// the same rows.
+    /// the same rows. Returns whether the source is still this instance.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn lock_source(&self, source: SourceId) -> Result<(), StoreError> {
-        let sql = format!("SELECT id FROM sources WHERE id = $1{}", self.for_update());
-        self.one::<i64>(&sql, &values![source.0]).await.map(drop)
+    pub async fn lock_source(&self, source: &SourceRow) -> Result<bool, StoreError> {
+        let sql = format!("SELECT instance FROM sources WHERE id = $1{}", self.for_update());
+        Ok(self.one::<i64>(&sql, &values![source.id.0]).await? == Some(source.instance))
     }
 
     /// Notes that an end is sent now. Returns whether it may be: not while another end of the session is open, or waits.
@@ -292,13 +293,17 @@ impl Db<'_> {
         Ok(self.all::<Uuid>(&sql, &values).await?.into_iter().map(SessionId).collect())
     }
 
-    /// Writes that the outcome of an end is not known, unless it was settled by then.
+    /// Writes that the outcome of these ends is not known, but of those that were settled by then.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn doubt_asked_end(&self, id: i64, detail: &str) -> Result<(), StoreError> {
-        let sql = format!("UPDATE asked_ends SET state = $2, detail = $3 WHERE id = $1 AND {OPEN}");
-        self.execute(&sql, &values![id, AskedState::Unknown.as_str(), detail]).await.map(drop)
+    pub async fn doubt_asked_ends(&self, ids: &[i64], detail: &str) -> Result<(), StoreError> {
+        for ids in ids.chunks(512) {
+            let (these, values) = in_list(values![AskedState::Unknown.as_str(), detail], ids.iter().copied());
+            let sql = format!("UPDATE asked_ends SET state = $1, detail = $2 WHERE {OPEN} AND id IN ({these})");
+            self.execute(&sql, &values).await?;
+        }
+        Ok(())
     }
 
     /// Settles an end, unless it was settled by then. Returns whether it was open.

@@ -166,6 +166,16 @@ impl Db<'_> {
         Ok(state.and_then(|word| JobState::parse(&word)))
     }
 
+    /// The state of a job that this holder of its lease runs; `None`: another process has it, or it ended.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_state_of_source_job(&self, id: i64, holder: &str) -> Result<Option<JobState>, StoreError> {
+        let sql = format!("SELECT state FROM source_jobs WHERE id = $1 AND lease_holder = $2 AND {OPEN}");
+        let state: Option<String> = self.one(&sql, &values![id, holder]).await?;
+        Ok(state.and_then(|word| JobState::parse(&word)))
+    }
+
     /// Gives a lease back before it is over, so that any process continues the job at once.
     ///
     /// # Errors
@@ -204,6 +214,21 @@ impl Db<'_> {
         }
         self.execute("DELETE FROM asked_ends WHERE job_id = $1 AND state = 'waiting'", &values![id]).await?;
         Ok(true)
+    }
+
+    /// Ends all jobs of a source that go on, whichever process runs them, and gives them; the sessions that still wait are
+    /// left alone.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn fail_source_jobs(&self, source: SourceId, detail: &str, now: Timestamp) -> Result<Vec<SourceJob>, StoreError> {
+        let sql = format!(
+            "UPDATE source_jobs SET state = $2, detail = $3, finished_at = $4, lease_holder = '', lease_until = 0 \
+             WHERE source_id = $1 AND {OPEN} RETURNING {COLUMNS}"
+        );
+        let ended = self.all(&sql, &values![source.0, JobState::Failed.as_str(), detail, now]).await?;
+        self.execute("DELETE FROM asked_ends WHERE source_id = $1 AND state = 'waiting'", &values![source.0]).await?;
+        Ok(ended)
     }
 
     /// Deletes jobs that ended more than a day ago.

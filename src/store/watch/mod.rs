@@ -4,8 +4,9 @@
 pub mod alerts;
 pub mod asked;
 pub mod ends;
+pub mod instances;
 pub mod jobs;
-pub mod list;
+mod list;
 pub mod names;
 pub(in crate::store) mod page;
 pub mod sessions;

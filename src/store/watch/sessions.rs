@@ -32,6 +32,17 @@ pub struct WatchedSession {
     pub expires_at: Timestamp,
 }
 
+/// How a session was signed in to, as the event log of the source says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchedSignIn {
+    /// When.
+    pub at: Timestamp,
+    /// By what, in the source's word, or `""`.
+    pub method: String,
+    /// Whether the device was known to the user; `None`: the log does not say.
+    pub is_known_device: Option<bool>,
+}
+
 /// A session as it is in the copy.
 #[derive(Clone, Debug)]
 pub struct WatchedRow {
@@ -43,6 +54,8 @@ pub struct WatchedRow {
     pub first_seen_at: Timestamp,
     /// When it was last written.
     pub seen_at: Timestamp,
+    /// How it was signed in to, if that is known.
+    pub sign_in: Option<WatchedSignIn>,
     /// The name of its user, if it is known.
     pub username: Option<String>,
 }
@@ -88,14 +101,29 @@ impl FromRow for WatchedRow {
             user_agent_id: row.int()?,
             first_seen_at: row.timestamp()?,
             seen_at: row.timestamp()?,
+            sign_in: sign_in(row)?,
             username: row.opt_text()?,
         })
     }
 }
 
+fn sign_in(row: &mut Row<'_>) -> Result<Option<WatchedSignIn>, StoreError> {
+    let (at, method, known) = (row.timestamp()?, row.text()?, row.text()?);
+    let is_known_device = match known.as_str() {
+        YES => Some(true),
+        NO => Some(false),
+        _ => None,
+    };
+    Ok((at.0 > 0).then_some(WatchedSignIn { at, method, is_known_device }))
+}
+
+/// The words for whether a device was known.
+const YES: &str = "yes";
+const NO: &str = "no";
+
 /// The columns of a [`WatchedRow`], and its tables: sessions `w`, user agents `a`, users `u`.
 pub(in crate::store) const ROWS: &str = "SELECT w.uuid, w.user_pk, w.last_ip_key, a.text, w.country, w.asn, w.last_used_at, w.expires_at, \
-    w.user_agent_id, w.first_seen_at, w.seen_at, u.username FROM watched_sessions w JOIN user_agents a ON a.id = w.user_agent_id \
+    w.user_agent_id, w.first_seen_at, w.seen_at, w.signed_in_at, w.method, w.known_device, u.username FROM watched_sessions w JOIN user_agents a ON a.id = w.user_agent_id \
     LEFT JOIN source_users u ON u.source_id = w.source_id AND u.pk = w.user_pk";
 
 impl Db<'_> {
@@ -185,6 +213,20 @@ impl Db<'_> {
             seen_at = excluded.seen_at RETURNING id";
         let written: Vec<i64> = self.insert_rows_returning(start, rows.collect::<Vec<Vec<Value>>>(), end).await?;
         self.note_watched_changes(&written);
+        Ok(())
+    }
+
+    /// Writes how sessions of the copy were signed in to.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn keep_sign_ins(&self, source: SourceId, sign_ins: &[(SessionId, WatchedSignIn)]) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE watched_sessions SET signed_in_at = $3, method = $4, known_device = $5 WHERE source_id = $1 AND uuid = $2";
+        for (uuid, sign_in) in sign_ins {
+            let known = sign_in.is_known_device.map_or("", |is_known| if is_known { YES } else { NO });
+            self.execute(sql, &values![source.0, *uuid, sign_in.at, sign_in.method.as_str(), known]).await?;
+        }
         Ok(())
     }
 

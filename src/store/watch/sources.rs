@@ -1,5 +1,9 @@
 //! Watched sources, the state of their copies, and the lease of the one process that polls.
 
+use std::time::Duration;
+
+use uuid::Uuid;
+
 use crate::domain::Timestamp;
 use crate::domain::source::{CopyState, SourceId};
 use crate::store::sessions::end_job::Lease;
@@ -15,8 +19,18 @@ pub struct SourceRow {
     pub name: String,
     /// The address.
     pub url: String,
+    /// How many other instances it was before.
+    pub instance: i64,
     /// What is known of it.
     pub status: SourceStatus,
+}
+
+impl SourceRow {
+    /// The UUID by which the history names a user of this instance.
+    #[must_use]
+    pub fn user_uuid(&self, pk: i64) -> Uuid {
+        self.id.user_uuid(self.instance, pk)
+    }
 }
 
 /// What is known of a source as a whole.
@@ -64,6 +78,7 @@ impl FromRow for SourceRow {
             id: SourceId(row.int()?),
             name: row.text()?,
             url: row.text()?,
+            instance: row.int()?,
             status: SourceStatus {
                 version: row.text()?,
                 owner_pk: row.int()?,
@@ -79,7 +94,11 @@ impl FromRow for SourceRow {
     }
 }
 
-const COLUMNS: &str = "id, name, url, version, owner_pk, owner_uid, state, detail, total, seen_at, swept_at, newest_used_at";
+/// How far the clocks of two nodes may be apart.
+const CLOCKS: Duration = Duration::from_secs(60);
+
+const COLUMNS: &str =
+    "id, name, url, instance, version, owner_pk, owner_uid, state, detail, total, seen_at, swept_at, newest_used_at";
 
 impl Db<'_> {
     /// The source of that name; `None` when none was ever watched.
@@ -90,13 +109,13 @@ impl Db<'_> {
         self.one(&format!("SELECT {COLUMNS} FROM sources WHERE name = $1"), &values![name]).await
     }
 
-    /// Adds a source, unless there is one of that name, and notes its address.
+    /// Adds a source, unless there is one of that name, which keeps its address.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn keep_source(&self, name: &str, url: &str) -> Result<SourceRow, StoreError> {
         let sql = "INSERT INTO sources (kind, name, url, state) VALUES ('authentik', $1, $2, $3) \
-            ON CONFLICT (name) DO UPDATE SET url = excluded.url";
+            ON CONFLICT (name) DO NOTHING";
         self.execute(sql, &values![name, url, CopyState::Copying.as_str()]).await?;
         self.find_source(name).await?.ok_or(StoreError::Corrupt("a source that was just added"))
     }
@@ -111,6 +130,20 @@ impl Db<'_> {
         Ok(self.execute(sql, &values![id.0, lease.holder.as_str(), lease.until, now]).await? > 0)
     }
 
+    /// Takes the next time at which as many ends may be sent as this length of time permits, and gives its begin: at once,
+    /// or when the time is over that was taken before. All jobs of all nodes take theirs here.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn take_end_time(&self, id: SourceId, length: Duration, now: Timestamp) -> Result<Timestamp, StoreError> {
+        // A clock that was ahead, and was set back, keeps nobody waiting.
+        let sql = "UPDATE sources SET next_end_at = $2 + CASE WHEN paced_at > $4 OR next_end_at < $3 THEN $3 ELSE next_end_at END, \
+            paced_at = $3 WHERE id = $1 RETURNING next_end_at";
+        let length_in_micros = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+        let end: Option<i64> = self.one(sql, &values![id.0, length_in_micros, now, now.plus(CLOCKS)]).await?;
+        Ok(end.map_or(now, |end| Timestamp(end.saturating_sub(length_in_micros))))
+    }
+
     /// Gives the lease back, so that another process need not wait for its end.
     ///
     /// # Errors
@@ -118,6 +151,15 @@ impl Db<'_> {
     pub async fn release_source(&self, id: SourceId, holder: &str) -> Result<(), StoreError> {
         let sql = "UPDATE sources SET lease_until = 0 WHERE id = $1 AND lease_holder = $2";
         self.execute(sql, &values![id.0, holder]).await.map(drop)
+    }
+
+    /// Notes the address of a source, where it was found to be what was copied.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_source_url(&self, source: &SourceRow, url: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE sources SET url = $3 WHERE id = $1 AND instance = $2";
+        self.execute(sql, &values![source.id.0, source.instance, url]).await.map(drop)
     }
 
     /// Writes what is known of a source, if this process has the lease. Returns whether it has.

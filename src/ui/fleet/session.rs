@@ -22,6 +22,7 @@ use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
 use crate::store::events::list::EventFilter;
+use crate::store::watch::sessions::WatchedSignIn;
 use crate::ui::account::devices::why_ends;
 use crate::ui::error::PageError;
 use crate::ui::fleet::copy::{CopyLine, SourcePages};
@@ -70,6 +71,8 @@ struct SessionPage {
     done: String,
     /// Whether it lives, or lived, at the watched authentik, which tells little of it.
     is_watched: bool,
+    /// When and how somebody signed in there, where that is known.
+    at_source: Option<(Moment, String)>,
     /// The state of the copy, for a session that lives there.
     copy: Option<CopyLine>,
 }
@@ -121,6 +124,8 @@ struct Facts {
     apps: Vec<EndedAppSession>,
     /// The source that it lives at, or lived; `None`: Rollcall.
     source: Option<SourceId>,
+    /// How it was signed in to at the source, if the event log there tells it.
+    sign_in: Option<WatchedSignIn>,
 }
 
 /// The page.
@@ -191,6 +196,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         may_end: who.rights.may_view_sessions && who.rights.may_delete_sessions,
         shows_others: who.rights.may_view_sessions && (is_watched || who.rights.may_delete_sessions),
         is_watched,
+        at_source: facts.sign_in.as_ref().map(|sign_in| (Moment::new(sign_in.at, now), how_at_source(sign_in))),
         copy: copy.as_ref().map(CopyLine::new),
         events: events.iter().map(|event| EventLine::new(&app, event, now, seen_by)).collect(),
         others: others(&app, &facts, id, now).await?,
@@ -222,6 +228,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
             is_known_device: detail.sign_in.is_known_device,
             apps,
             source: None,
+            sign_in: None,
         });
     }
     if let Some(watched) = look::find_watched(app, who, id).await? {
@@ -242,6 +249,7 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
         life: Life::Ended(Moment::new(ended.ended_at, now), end_reason(&ended.reason, &ended.ended_by), ended.comment),
         apps: ended.applications,
         source: ended.source,
+        sign_in: None,
     })
 }
 
@@ -263,7 +271,24 @@ fn watched_facts(watched: &Watched, now: Timestamp) -> Facts {
         life: if row.expires_at > now { Life::Until(ends, "") } else { Life::Over(ends) },
         apps: Vec::new(),
         source: row.source,
+        sign_in: watched.row.sign_in.clone(),
     }
+}
+
+/// How somebody signed in at authentik, such as ` with password, on a known device`.
+fn how_at_source(sign_in: &WatchedSignIn) -> String {
+    let with = match sign_in.method.as_str() {
+        "" => String::new(),
+        "auth_mfa" => " with password and a second factor".into(),
+        "auth_webauthn_pwl" => " with passkey".into(),
+        word => format!(" with {word}"),
+    };
+    let on = match sign_in.is_known_device {
+        Some(true) => ", on a known device",
+        Some(false) => ", on a device that was not known",
+        None => "",
+    };
+    format!("{with}{on}")
 }
 
 /// The search for all sessions of the same person.

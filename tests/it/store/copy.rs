@@ -37,8 +37,9 @@ pub async fn begin(app: &App, source: SourceId, new: Vec<WatchedSession>) {
 pub async fn end(app: &App, source: SourceId, uuid: SessionId) {
     let now = app.clock.now();
     let end = End { at: now, by: None, by_name: NAME.to_owned(), reason: EndReason::Gone, comment: String::new() };
+    let row = app.store.read().find_source(NAME).await.expect("the source").filter(|row| row.id == source).expect("a source");
     let ended: Result<Vec<WatchedRow>, StoreError> =
-        app.store.write(move |db| Box::pin(async move { db.end_watched(source, &[(uuid, end)], Timestamp(0)).await })).await;
+        app.store.write(move |db| Box::pin(async move { db.end_watched(&row, &[(uuid, end)]).await })).await;
     assert_eq!(ended.expect("an end").len(), 1);
 }
 

@@ -10,9 +10,11 @@ use rollcall::domain::listing::SessionFilter;
 use rollcall::domain::source::Origin;
 use rollcall::domain::{Permission, SessionId};
 
+use serde_json::json;
+
 use super::authentik::Fault;
 use super::{Session, Watch, session};
-use crate::support::geoip;
+use crate::support::{SESSIONS, geoip};
 use crate::ui::markup::mistakes;
 
 /// The alerts so far, the oldest first: which, about which user, and the sentence.
@@ -243,5 +245,63 @@ db_test!(a_session_that_a_sign_out_fits_was_signed_out_of, |db| async move {
         assert_eq!(reason(watch.history().await, at), "gone");
     }
     let asked = watch.authentik.world().log.iter().filter(|(_, target, _)| target.contains("events/events/")).count();
+    assert_eq!(asked, 2);
+});
+
+db_test!(a_session_that_a_sign_in_fits_shows_when_and_how, |db| async move {
+    let mut watch = Watch::new(db).await;
+    let old = watch.begin(10)[0];
+    watch.poll().await.unwrap();
+    let began = watch.now();
+    watch.rollcall.advance(Duration::from_secs(5));
+    let fitting: Vec<SessionId> = [3, 4, 5, 6].map(|user| begin_from(&watch, user, "192.0.2.7")).into();
+    {
+        let mut world = watch.authentik.world();
+        for (user, method, known) in
+            [(3, "password", Some(true)), (4, "auth_mfa", Some(false)), (5, "auth_webauthn_pwl", None), (6, "password", None)]
+        {
+            let sign_in = (user, "192.0.2.7".to_owned(), format!("Browser/{}", user % 5), began, method, known);
+            world.sign_ins.push(sign_in.clone());
+            if user == 6 {
+                world.sign_ins.push(sign_in);
+            }
+        }
+        // One that was long before is of another session.
+        world.sign_ins.push((2, "192.0.2.2".into(), "Browser/2".into(), began, "password", None));
+    }
+    watch.poll().await.unwrap();
+    let copy = watch.copy().await;
+    let known = |uuid: SessionId| copy[&uuid].sign_in.as_ref().map(|it| (it.at, it.method.clone(), it.is_known_device));
+    assert_eq!(known(fitting[0]), Some((began, "password".into(), Some(true))));
+    assert_eq!(known(fitting[1]), Some((began, "auth_mfa".into(), Some(false))));
+    assert_eq!(known(fitting[2]), Some((began, "auth_webauthn_pwl".into(), None)));
+    assert_eq!((known(fitting[3]), known(old)), (None, None), "two sign-ins for one session; a session that was there before");
+    let admin = watch.rollcall.admin_token().await;
+    let details = admin.get(&format!("{SESSIONS}{}/details/", fitting[1])).await.assert_status(200).json();
+    assert_eq!((&details["created"], &details["methods"]), (&json!(began), &json!(["pwd", "mfa"])));
+    assert_eq!(details["known_device"], json!(false));
+    let root = watch.rollcall.superuser("root").await.session().await;
+    let page = root.get(&format!("/sessions/{}", fitting[0])).await.assert_status(200).text();
+    assert!(page.contains(" with password, on a known device") && mistakes(&page).is_empty(), "{page}");
+    let page = root.get(&format!("/sessions/{old}")).await.assert_status(200).text();
+    assert!(page.contains("nor when or how somebody signed in"), "{page}");
+    // Uses do not change it, and the history keeps it.
+    watch.rollcall.advance(Duration::from_secs(5));
+    watch.authentik.world().sessions.get_mut(&fitting[0]).unwrap().last_used = watch.now();
+    watch.poll().await.unwrap();
+    watch.assert_whole().await;
+    watch.end(fitting[0]).await.unwrap();
+    let ended = watch.app().store.read().find_ended_detail(fitting[0]).await.unwrap().unwrap();
+    assert_eq!((ended.sign_in.methods.to_string(), ended.sign_in.is_known_device), ("pwd".to_owned(), true));
+    // Nothing is asked while no session begins, and nothing any more where the token may not read the log.
+    watch.authentik.world().sees_events = false;
+    for begins in [false, true, true] {
+        if begins {
+            begin_from(&watch, 7, "192.0.2.7");
+        }
+        watch.rollcall.advance(Duration::from_secs(5));
+        watch.poll().await.unwrap();
+    }
+    let asked = watch.authentik.world().log.iter().filter(|(_, target, _)| target.contains("actions=login")).count();
     assert_eq!(asked, 2);
 });

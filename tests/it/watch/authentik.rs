@@ -11,6 +11,7 @@ use rollcall::watch::call::PAIRS;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 /// The token that opens it. It looks as authentik's do.
 pub const TOKEN: &str = "wPq0Vb7watchToken4TestsOnlyqD3kLx9ZsT2uYhN6mCj8Ra1Ef5Gi";
@@ -94,6 +95,8 @@ pub struct World {
     pub sees_events: bool,
     /// Which users may do everything.
     pub superusers: BTreeSet<i64>,
+    /// Sign-ins in the event log: user, address, user agent, time, method, whether the device was known.
+    pub sign_ins: Vec<(i64, String, String, Timestamp, &'static str, Option<bool>)>,
     /// Sign-outs in the event log: user, address, time.
     pub sign_outs: Vec<(i64, String, Timestamp)>,
     pub is_superuser: bool,
@@ -108,6 +111,8 @@ pub struct World {
     /// Requests that may not be sent, and parameters that authentik does not have.
     pub strange: Vec<String>,
     pub between: Option<Between>,
+    /// Where it is set, an answer waits until a permit of it is there.
+    pub gate: Option<Arc<Semaphore>>,
 }
 
 impl World {
@@ -190,13 +195,21 @@ impl World {
             .collect();
         let fault = self.bulk_fault;
         if matches!(fault, EndFault::None | EndFault::FailsAfter(_) | EndFault::CutAfter) {
-            theirs.iter().for_each(|uuid| self.end(*uuid));
+            theirs.iter().for_each(|uuid| self.end_visible(*uuid));
         }
         match fault {
             EndFault::Denied => Reply::json(403, &json!({"detail": DENIED})),
             EndFault::FailsBefore(status) | EndFault::FailsAfter(status) => Reply::html(status),
             EndFault::CutBefore | EndFault::CutAfter => Reply::cut(),
             _ => Reply::json(200, &json!({"deleted": theirs.len()})),
+        }
+    }
+
+    /// Ends a session of the instance that answers: the copy may have become that of another one.
+    fn end_visible(&mut self, uuid: SessionId) {
+        match &mut self.other {
+            Some(other) => self.ended.extend(other.remove(&uuid).map(|_| uuid)),
+            None => self.end(uuid),
         }
     }
 
@@ -209,11 +222,7 @@ impl World {
             return Reply::json(404, &json!({"detail": GONE}));
         };
         if matches!(fault, EndFault::None | EndFault::FailsAfter(_) | EndFault::CutAfter | EndFault::HangsAfter) {
-            match &mut self.other {
-                // A copy that was empty may have become that of the other instance.
-                Some(other) => self.ended.extend(other.remove(&uuid).map(|_| uuid)),
-                None => self.end(uuid),
-            }
+            self.end_visible(uuid);
         }
         let reply = match fault {
             EndFault::FailsBefore(status) | EndFault::FailsAfter(status) => Reply::html(status),
@@ -269,6 +278,14 @@ impl World {
     fn events(&mut self, query: &BTreeMap<String, String>) -> Reply {
         let own: &[&str] = &["ordering", "page", "page_size", "actions"];
         self.strange.extend(query.keys().filter(|name| !own.contains(&name.as_str())).cloned());
+        if query.get("actions").is_some_and(|action| action == "login") {
+            let rows = self.sign_ins.iter().rev().map(|(user, ip, agent, at, method, known)| {
+                let args = known.map_or_else(|| json!({}), |known| json!({"known_device": known}));
+                let context = json!({"auth_method": method, "auth_method_args": args, "http_request": {"user_agent": agent}});
+                json!({"user": {"pk": user}, "action": "login", "client_ip": ip, "created": at, "context": context})
+            });
+            return self.page(query, rows.collect());
+        }
         let rows = self.sign_outs.iter().rev().map(|(user, ip, at)| {
             json!({"user": {"pk": user, "email": "", "username": "x"}, "action": "logout", "client_ip": ip, "created": at, "context": {}})
         });
@@ -371,6 +388,7 @@ impl Authentik {
             sees_users: true,
             sees_events: true,
             superusers: BTreeSet::new(),
+            sign_ins: Vec::new(),
             sign_outs: Vec::new(),
             is_superuser: false,
             takes_token: true,
@@ -380,6 +398,7 @@ impl Authentik {
             log: Vec::new(),
             strange: Vec::new(),
             between: None,
+            gate: None,
         }));
         let shared = Arc::clone(&world);
         tokio::spawn(async move {
@@ -416,7 +435,7 @@ async fn serve(mut stream: TcpStream, world: Arc<Mutex<World>>) {
         let (line, head) = head.split_once("\r\n").unwrap();
         let mut words = line.split(' ');
         let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
-        let (reply, now) = {
+        let (reply, now, gate) = {
             let mut world = world.lock().unwrap();
             if let Some(mut between) = world.between.take() {
                 between(&mut world);
@@ -426,8 +445,11 @@ async fn serve(mut stream: TcpStream, world: Arc<Mutex<World>>) {
             if !is_known(&method, &target) {
                 world.strange.push(format!("{method} {target}"));
             }
-            (world.answer(&method, &target, &head.replace("\r\n", "\n")), world.clock.now())
+            (world.answer(&method, &target, &head.replace("\r\n", "\n")), world.clock.now(), world.gate.clone())
         };
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
         if !reply.delay.is_zero() {
             tokio::time::sleep(reply.delay).await;
         }

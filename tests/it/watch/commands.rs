@@ -1,5 +1,7 @@
 //! `rollcall check` and `rollcall watch` next to an authentik, and a server that polls by itself.
 
+use std::time::Duration;
+
 use rollcall::domain::{Clock, SessionId};
 
 use super::authentik::{Authentik, EndFault, Fault, TOKEN};
@@ -7,7 +9,7 @@ use super::session;
 use crate::process::{self, Home, SESSIONS, eventually};
 
 /// An authentik with some sessions, and a home that watches it. The token is in a file.
-async fn watching(home: Home) -> (Home, Authentik) {
+pub async fn watching(home: Home) -> (Home, Authentik) {
     let authentik = Authentik::start(Clock::System).await;
     let now = Clock::System.now();
     for user in 2..9 {
@@ -29,8 +31,18 @@ on_both!(check_says_what_is_wrong_with_authentik_and_what_to_do, |home| async mo
     authentik.world().most = 3;
     let done = home.run(&["check"]);
     assert!(done.code == 0 && done.out.contains("a page has 3 sessions at most"), "{done:?}");
+    let now = Clock::System.now();
+    for (at, words) in
+        [(now.plus(Duration::from_secs(600)), "its clock is 9m"), (now.minus(Duration::from_secs(3_600)), "behind this machine's")]
+    {
+        authentik.world().clock = Clock::fixed(at);
+        let done = home.run(&["check"]);
+        assert!(done.code == 0 && done.out.contains(words), "{done:?}");
+    }
+    authentik.world().clock = Clock::System;
     authentik.world().sees_all = false;
     let done = home.run(&["check"]);
+    assert!(!done.out.contains("its clock"), "{done:?}");
     assert!(done.code == 0 && done.out.contains("authentik_core.view_authenticatedsession"), "{done:?}");
     authentik.world().sees_users = false;
     let done = home.run(&["check"]);
@@ -113,7 +125,12 @@ on_both!(a_server_keeps_the_copy_and_the_command_line_shows_it, |home| async mov
     // Another process may poll only when the server does not.
     let done = home.run(&["watch", "run", "--once"]);
     assert!(done.code == 1 && done.err.contains("another process polls"), "{done:?}");
-    server.stop().await;
+    let metrics = server.call(reqwest::Method::GET, "/metrics", process::TOKEN).await.text().await.unwrap();
+    let (command, log) = (std::fs::read(format!("/proc/{}/cmdline", server.id())).unwrap(), server.stop().await);
+    assert!(metrics.contains("rollcall_") && log.contains("authentik"), "{metrics} {log}");
+    for text in [metrics, log, exported.out, String::from_utf8(command).unwrap()] {
+        assert!(!text.contains(TOKEN), "{text}");
+    }
     let done = home.run(&["watch", "run", "--once"]);
     assert!(done.code == 0 && done.out.contains("fresh"), "the server gave the lease back: {done:?}");
 

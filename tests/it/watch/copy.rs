@@ -152,26 +152,6 @@ db_test!(another_instance_behind_the_name_changes_nothing, |db| async move {
     watch.assert_whole().await;
 });
 
-db_test!(an_empty_copy_becomes_that_of_another_instance_after_ten_minutes, |db| async move {
-    let mut watch = Watch::new(db).await;
-    watch.poll().await.unwrap();
-    let other = [(rollcall::domain::SessionId::generate(watch.now()).unwrap(), session(3, watch.now()))];
-    watch.authentik.world().other = Some(other.clone().into());
-    for _ in 0..2 {
-        watch.rollcall.advance(Duration::from_secs(400));
-        assert!(matches!(watch.poll().await, Err(PollError::Doubt(_))));
-        // The instance that it knows is back in between, so the ten minutes begin anew.
-        watch.authentik.world().other = None;
-        watch.poll().await.unwrap();
-        watch.authentik.world().other = Some(other.clone().into());
-    }
-    assert_eq!((watch.copy().await.len(), watch.history().await.len()), (0, 0));
-    assert!(matches!(watch.poll().await, Err(PollError::Doubt(_))));
-    watch.rollcall.advance(Duration::from_secs(601));
-    watch.poll().await.unwrap();
-    assert_eq!(watch.copy().await.into_keys().collect::<Vec<_>>(), [other[0].0]);
-});
-
 db_test!(failures_leave_the_copy_and_say_what_they_are, |db| async move {
     let mut watch = Watch::new(db).await;
     watch.begin(12);

@@ -5,8 +5,11 @@ use std::time::Duration;
 use rollcall::domain::source::{AskedState, CopyState};
 use rollcall::domain::{Permission, SessionId};
 
+use serde_json::json;
+
 use super::Watch;
 use super::authentik::{EndFault, Fault, Session};
+use crate::process::eventually;
 use crate::support::{SESSIONS, TestDb};
 
 /// A copy of some sessions.
@@ -47,6 +50,39 @@ db_test!(a_session_ends_at_authentik_and_in_the_copy, |db| async move {
     // One of Rollcall's own ends as ever.
     let own = watch.rollcall.user("alice").await.session().await;
     admin.delete(&own.url()).await.assert_status(204);
+});
+
+db_test!(hostile_uuids_and_names_reach_no_other_address, |db| async move {
+    let (mut watch, uuids) = copied(db, 14).await;
+    let name = "../../core/users/2/?a&user_pks=3#\r\nx: y";
+    watch.authentik.world().users.insert(2, name.to_owned());
+    watch.rollcall.advance(Duration::from_secs(601));
+    watch.poll().await.unwrap();
+    let admin = watch.rollcall.admin_token().await;
+    let one = uuids[3];
+    for path in [
+        "..%2F..%2Fusers%2F1".to_owned(),
+        format!("{one}%2F..%2F..%2Fusers%2F1"),
+        format!("{one}%3Fuser_pks=3"),
+        format!("{one}%0D%0AX-A:b"),
+        "%00".to_owned(),
+        "bulk_delete".to_owned(),
+    ] {
+        let answer = admin.delete(&format!("{SESSIONS}{path}/")).await;
+        assert!(answer.status < 500, "{path}: {}", answer.status);
+    }
+    let ends = || {
+        let world = watch.authentik.world();
+        world.log.iter().filter(|(method, _, _)| method != "GET").map(|(_, target, _)| target.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(), [""; 0]);
+    // By the name as it is shown: what cannot be seen is replaced.
+    let shown = name.replace(['\r', '\n'], "\u{fffd}");
+    let what = json!({"source": "authentik", "user__username": shown, "expected_count": 2});
+    admin.post_json(&format!("{SESSIONS}revoke/"), &what).await.assert_status(202);
+    eventually("the end", || async { (!is_alive(&watch, uuids[0])).then_some(()) }).await;
+    assert_eq!(ends(), ["/api/v3/core/authenticated_sessions/bulk_delete/?user_pks=2"]);
+    assert_eq!(watch.authentik.world().sessions.len(), 12);
 });
 
 db_test!(who_may_end_all_sessions_may_end_authentiks, |db| async move {

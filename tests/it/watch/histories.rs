@@ -1,6 +1,6 @@
 //! Random histories: sessions come, are used and go between any two requests, while rights vanish, instances change,
-//! backups are restored, answers fail and pollers restart. No session that lives may ever be in the history, and when
-//! all is quiet again, every end is.
+//! backups are restored, answers fail, pollers restart, and operators accept another instance. No session that lives may
+//! ever be in the history, and when all is quiet again, every end is.
 //!
 //! `WATCH_HISTORIES=10000` runs that many on each database.
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rollcall::actions::by::By;
 use rollcall::actions::sessions::end_job::EndTarget;
+use rollcall::actions::watch::accept;
 use rollcall::actions::watch::end::end_one;
 use rollcall::actions::watch::many::{self, ManyEnds};
 use rollcall::actions::watch::poller::Poller;
@@ -120,7 +121,10 @@ fn restore(world: &mut World, plan: &mut Plan, dice: &mut Dice) {
 }
 
 fn calm(world: &mut World) {
-    (world.sees_all, world.takes_token, world.fault, world.other) = (true, true, Fault::None, None);
+    (world.sees_all, world.takes_token, world.fault) = (true, true, Fault::None);
+    // Nobody sees the sessions of the other instance again.
+    let other = world.other.take().unwrap_or_default();
+    world.ended.extend(other.into_keys());
     (world.end_fault, world.bulk_fault) = (EndFault::None, EndFault::None);
 }
 
@@ -157,12 +161,23 @@ impl Truth {
         }
     }
 
+    /// An operator takes the authentik that answers, if it is another one.
+    async fn accept(&mut self, watch: &Watch) {
+        let Ok(offer) = accept::look(watch.app(), By::Cli).await else { return };
+        if accept::accept(watch.app(), By::Cli, &offer).await.is_ok() {
+            // What was copied is forgotten, and whether it ended is not known.
+            self.copied.clear();
+            assert_eq!(watch.copy().await.len(), 0);
+        }
+    }
+
     /// All that ended after it was copied is in the history, and the copy is what authentik has.
     async fn settle(&mut self, watch: &mut Watch) {
         // Somebody signs in, so that the token is known to see all.
         watch.authentik.world().between = None;
         calm(&mut watch.authentik.world());
         watch.begin(1);
+        self.accept(watch).await;
         for _ in 0..4 {
             watch.rollcall.advance(Duration::from_secs(1801));
             let _ = watch.poll().await;
@@ -279,6 +294,9 @@ async fn history(watch: &mut Watch, truth: &mut Truth, mut dice: Dice) {
                 watch.rollcall.advance(Duration::from_secs(46));
             }
             watch.poller = Poller::walking_up_to(*dice.pick(&[0, 10, 1000]));
+        }
+        if dice.chance(8) {
+            truth.accept(watch).await;
         }
         let jump = *dice.pick(&[0, 1, 5, 5, 61]);
         watch.rollcall.advance(Duration::from_secs(jump));

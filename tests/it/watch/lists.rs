@@ -120,7 +120,7 @@ db_test!(the_history_is_filtered_by_where_sessions_lived, |db| async move {
 
 db_test!(pages_show_watched_sessions_and_how_old_the_copy_is, |db| async move {
     let mut watch = watching(db).await;
-    let hostile = "\"><script>alert(1)</script>";
+    let hostile = "\"><script>alert(1)</script>\u{202e}";
     watch.authentik.world().users.insert(2, hostile.to_owned());
     watch.rollcall.advance(Duration::from_secs(3_600));
     watch.poll().await.unwrap();
@@ -137,6 +137,7 @@ db_test!(pages_show_watched_sessions_and_how_old_the_copy_is, |db| async move {
     let user = format!("{}/if/admin/#/identity/users/3", watch.authentik.origin());
     assert!(page.contains(&format!("href=\"{user}\"")), "{page}");
     assert!(!page.contains("<script>alert") && page.contains("alert(1)"), "a name is a text");
+    assert!(!page.contains('\u{202e}') && page.contains('\u{fffd}'), "{page}");
     let counts = root.get("/sessions/all/counts?q=source:authentik").await.assert_status(200).text();
     assert!(counts.contains("as of 4 s ago") && counts.contains("<strong data-count>9</strong>"), "{counts}");
     let both = root.get("/sessions/all?q=source:all&size=50").await.assert_status(200).text();

@@ -1,5 +1,7 @@
 //! Ends of many sessions at an authentik: jobs, with their rate, their stop, and what becomes of them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall::actions::by::By;
@@ -11,9 +13,10 @@ use rollcall::domain::source::{JobState, Origin};
 use rollcall::domain::{Permission, SessionId};
 
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::authentik::{EndFault, Fault};
-use super::{Watch, session};
+use super::{Session, Watch, session};
 use crate::process::eventually;
 use crate::support::{SESSIONS, TestDb};
 use crate::ui::markup::mistakes;
@@ -143,6 +146,47 @@ db_test!(a_job_that_is_told_to_stop_leaves_the_rest_alone, |db| async move {
     assert!(many::stop(watch.app(), By::Cli, &name).await.is_err(), "it does not go on");
     watch.poll().await.unwrap();
     watch.assert_whole().await;
+});
+
+db_test!(an_end_of_a_whole_user_hears_within_one_request_that_it_is_to_stop, |db| async move {
+    let (mut watch, _) = copied(db, 70, "1000").await;
+    // After the request that ends all ten, each answer waits for a permit.
+    let gate = Arc::new(Semaphore::new(0));
+    let shut = Arc::clone(&gate);
+    watch.authentik.world().between = Some(Box::new(move |world| {
+        if world.log.last().is_some_and(|(method, _, _)| method == "DELETE") {
+            world.gate = Some(Arc::clone(&shut));
+        }
+    }));
+    let name = begin(&watch, of_user("user-3"), Some(10)).await.unwrap();
+    let asked = || watch.authentik.world().log.iter().skip_while(|(method, _, _)| method != "DELETE").count();
+    // The first session is looked at in three requests, and the second one is begun.
+    gate.add_permits(4);
+    eventually("a look that is not answered", || async { (asked() == 6).then_some(()) }).await;
+    many::stop(watch.app(), By::Cli, &name).await.unwrap();
+    gate.add_permits(100);
+    let view = through(&watch, &name).await;
+    assert_eq!(asked(), 6, "no request follows the one that was under way");
+    assert_eq!((view.job.state, view.ended, view.unknown), (JobState::Stopped, 1, 9), "{view:?}");
+    // What became of the others is found out all the same.
+    (watch.authentik.world().between, watch.authentik.world().gate) = (None, None);
+    watch.poll().await.unwrap();
+    watch.assert_whole().await;
+    assert_eq!(watch.history().await.iter().filter(|(_, reason)| reason == "revoked").count(), 10);
+    assert_eq!(many::find(watch.app(), By::Cli, &name).await.unwrap().ended, 10);
+});
+
+db_test!(a_user_of_another_instance_who_has_the_same_number_is_left_alone, |db| async move {
+    let (watch, _) = copied(db, 35, "1000").await;
+    let now = watch.now();
+    let others: BTreeMap<SessionId, Session> = (0..4).map(|_| (SessionId::generate(now).unwrap(), session(3, now))).collect();
+    watch.authentik.world().other = Some(others.clone());
+    let name = begin(&watch, of_user("user-3"), Some(5)).await.unwrap();
+    let view = through(&watch, &name).await;
+    assert_eq!((view.job.state, view.done()), (JobState::Failed, 0), "{view:?}");
+    assert!(view.job.detail.contains("in doubt"), "{}", view.job.detail);
+    assert_eq!(asked_for(&watch), [""; 0]);
+    assert_eq!(watch.authentik.world().other, Some(others));
 });
 
 db_test!(a_job_stops_when_authentik_is_away_and_nothing_is_queued, |db| async move {

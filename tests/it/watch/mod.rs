@@ -6,8 +6,10 @@ mod commands;
 mod copy;
 mod ends;
 mod histories;
+mod instances;
 mod lists;
 mod many;
+mod pace;
 
 use std::collections::BTreeMap;
 

@@ -48,7 +48,7 @@ async fn watched(app: &App, found: Watched) -> Answer {
     Ok(ok(&DetailedSession {
         session: AuthenticatedSession::new(app, &row, &agents, None),
         username: found.row.username.as_deref().unwrap_or_default(),
-        sign_in: SignIn::unknown(),
+        sign_in: SignIn::watched(found.row.sign_in.as_ref()),
         first_seen: Some(found.row.first_seen_at),
         as_of: (seen_at.0 > 0).then_some(seen_at),
         applications: Vec::new(),
