@@ -231,3 +231,44 @@ db_test!(older_names_of_filters_find_the_same_sessions, |db| async move {
         assert_eq!(admin.get(&format!("/api/v3/core/ended_sessions/?{query}")).await.assert_status(200).count(), 1, "{query}");
     }
 });
+
+/// How many users a search finds, and their names on a page.
+async fn found(admin: &Caller, query: &str) -> (u64, Vec<String>) {
+    let body = admin.get(&format!("{USERS}?page_size=100&{query}")).await.assert_status(200).json();
+    let count = body["pagination"]["count"].as_u64().unwrap();
+    (count, names(&body).into_iter().map(str::to_owned).collect())
+}
+
+db_test!(a_search_that_thousands_match_follows_every_change, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = app.admin_token().await;
+    let all: Vec<String> = (0..2_100).map(|nth| format!("crowd{nth:04}")).collect();
+    let lines: Vec<Value> = all.iter().map(|name| json!({"kind": "user", "username": name, "name": "Zoë"})).collect();
+    app.import(&lines).await;
+    let with = |digits: &str| all.iter().filter(|name| name.contains(digits)).cloned().collect::<Vec<_>>();
+    // Each question twice: the second answer comes from what the first one left in memory.
+    for _ in 0..2 {
+        for (query, want) in [
+            ("search=crowd&page=1", &all[..100]),
+            ("search=crowd&page=21", &all[2_000..]),
+            ("search=crowd%20zo%C3%AB&page=3", &all[200..300]),
+            ("search=crowd&is_active=true&page=2", &all[100..200]),
+        ] {
+            assert_eq!(found(&admin, query).await, (2_100, want.to_vec()), "{query}");
+        }
+        let with_20 = with("wd20");
+        assert_eq!(found(&admin, "search=crowd%20wd20").await, (with_20.len() as u64, with_20.into_iter().take(100).collect()));
+        assert_eq!(found(&admin, "search=crowd&is_active=false").await, (0, vec![]));
+    }
+    let fifth = admin.get(&format!("{USERS}?username=crowd0005")).await.json()["results"][0]["pk"].clone();
+    admin.send_json("PATCH", &url(&fifth), &json!({"username": "alone"})).await.assert_status(200);
+    let (count, page) = found(&admin, "search=crowd").await;
+    assert_eq!((count, &page[5]), (2_099, &all[6]), "the old name is forgotten");
+    assert_eq!(found(&admin, "search=zo%C3%AB").await.0, 2_100, "the full name is still the same");
+    assert_eq!(found(&admin, "search=alone").await, (1, vec!["alone".to_owned()]));
+    admin.delete(&url(&fifth)).await.assert_status(204);
+    assert_eq!(found(&admin, "search=zo%C3%AB").await.0, 2_099);
+    add(&admin, &json!({"username": "crowded", "name": ""})).await;
+    let (count, page) = found(&admin, "search=crowd&ordering=-username").await;
+    assert_eq!((count, page[0].as_str()), (2_100, "crowded"));
+});
