@@ -134,7 +134,7 @@ pub(super) struct Asked(Mutex<Answers>);
 #[derive(Debug, Default)]
 struct Answers {
     places: Option<Arc<Places>>,
-    /// The term asked last stands last.
+    /// The term asked last is the last one.
     marks: Vec<(String, Arc<Marks>)>,
 }
 
