@@ -37,6 +37,7 @@ db_test!(an_empty_copy_becomes_that_of_another_instance_after_ten_minutes, |db| 
     let (first, second) = (watch.begin(2)[1], watch.begin(1)[0]);
     watch.poll().await.unwrap();
     watch.authentik.world().end(first);
+    watch.rollcall.advance(Duration::from_secs(5));
     watch.poll().await.unwrap();
     assert_eq!(ended_of_three(&watch).await, 1);
     watch.authentik.world().end_fault = EndFault::None;
@@ -69,6 +70,7 @@ db_test!(another_authentik_takes_the_place_when_an_operator_accepts_it, |db| asy
     watch.poll().await.unwrap();
     watch.end(uuids[1]).await.unwrap();
     watch.authentik.world().end(uuids[8]);
+    watch.rollcall.advance(Duration::from_secs(5));
     watch.poll().await.unwrap();
     watch.authentik.world().end_fault = EndFault::CutAfter;
     assert!(watch.end(uuids[2]).await.is_err());
