@@ -205,6 +205,8 @@ db_test!(a_client_that_would_mean_something_else_is_refused, |db| async move {
         (json!({"jwt_federation_sources": [uuid]}), "jwt_federation_sources"),
         (json!({"jwt_federation_providers": [1]}), "jwt_federation_providers"),
         (json!({"logout_method": "frontchannel"}), "logout_method"),
+        (json!({"logout_uri": "http://app.example/told"}), "logout_uri"),
+        (json!({"logout_uri": "https://id.example/told"}), "logout_uri"),
         (json!({"sub_mode": "user_upn"}), "sub_mode"),
         (json!({"sub_mode": "x"}), "sub_mode"),
         (json!({"client_type": "x"}), "client_type"),
@@ -261,6 +263,7 @@ db_test!(what_a_client_is_comes_back_as_it_was_sent, |db| async move {
         "client_type": "public", "client_id": "my-client", "sub_mode": "user_username",
         "access_code_validity": "hours=0;minutes=2", "access_token_validity": "seconds=90", "refresh_token_validity": "hours=36",
         "refresh_token_threshold": "hours=1", "include_claims_in_id_token": false, "signing_key": pair,
+        "logout_uri": "https://app.example/told", "logout_method": "backchannel",
         "property_mappings": [key("email"), key("openid")], "grant_types": ["authorization_code"],
         "authorization_flow": flow(&admin, "authorization-explicit-consent").await,
         "redirect_uris": [

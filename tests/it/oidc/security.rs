@@ -201,7 +201,9 @@ db_test!(a_jwt_access_token_is_refused_at_once_here, |db| async move {
     }
     let long = json!({"redirect_uris": [CALLBACK], "access_token": "jwt", "access_lifetime": 3601});
     let long: rollcall::domain::application::client::Client = serde_json::from_value(long).unwrap();
-    assert!(long.check(&[]).unwrap_err().to_string().contains("up to an hour"));
+    assert!(
+        long.check(&[], &[], &rollcall::domain::oidc::target::Own::default()).unwrap_err().to_string().contains("up to an hour")
+    );
 });
 
 db_test!(a_key_that_left_signs_no_access_token_any_more, |db| async move {

@@ -44,9 +44,6 @@ pub fn read(mut body: Body, before: Option<&ClientPart>, plain: &[String]) -> Re
     read_lifetimes(&mut body, &mut client, &mut kept);
     read_scopes(&mut body, &mut client, &mut kept);
     refuse(&mut body);
-    if let Some(uri) = body.field("logout_uri").or_blank().text(MAX_TEXT) {
-        client.back_channel_uri = (!uri.is_empty()).then(|| Target::stored(uri));
-    }
     let client_id = body.field("client_id").text(255);
     // What was read is `""`, so that means that it stays.
     let secret = body.field("client_secret").or_blank().untrimmed().text(secrets::MAX_SECRET).filter(|text| !text.is_empty());
@@ -147,6 +144,9 @@ fn address(value: &Value, plain: &[String]) -> Result<(RedirectUri, bool), Strin
 }
 
 fn read_addresses(body: &mut Body, client: &mut Client, plain: &[String]) {
+    if let Some(uri) = body.field("logout_uri").or_blank().text(MAX_TEXT) {
+        client.back_channel_uri = (!uri.is_empty()).then(|| Target::stored(uri));
+    }
     let Some(all) = body.field("redirect_uris").required().list(|value| address(value, plain)) else { return };
     let (logout, codes): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, is_logout)| *is_logout);
     let uris = |list: Vec<(RedirectUri, bool)>| {

@@ -77,7 +77,7 @@ pub struct OAuth2Provider {
     encryption_key: Option<Dashed>,
     /// Where codes may be sent, and where browsers may go on to after a sign-out.
     redirect_uris: Vec<RedirectUriShown>,
-    /// Always `""`.
+    /// Where the app is told that a session ended; `""`: nowhere.
     #[schema(format = "uri")]
     logout_uri: String,
     /// Always `backchannel`.
@@ -250,7 +250,7 @@ macro_rules! requests {
             /// Must be null.
             #[schema(format = Uuid)]
             encryption_key: Option<String>,
-            /// Must be `""`.
+            /// Where the app is told that a session ended; `""`: nowhere.
             #[schema(nullable = false)]
             logout_uri: Option<String>,
             /// `backchannel`.
