@@ -90,12 +90,12 @@ pub async fn access_token(app: &App, known: &Known, tokens: &Tokens) -> Result<P
 }
 
 /// Signs claims as a token of this kind, by the algorithm of a client.
-async fn sign(app: &App, known: &Known, kind: &'static str, claims: Map<String, Value>) -> Result<String, KeysError> {
+async fn sign(app: &App, known: &Known, token_type: &'static str, claims: Map<String, Value>) -> Result<String, KeysError> {
     let keys = app.keyring.keys(&app.core).await?;
     let key = keys.signing(known.settings()?.algorithm.into(), app.clock.now()).ok_or(NotSigned)?;
     let (kid, claims, key) = (key.kid.clone(), Value::Object(claims).to_string(), std::sync::Arc::clone(key));
     // A signature of RSA takes milliseconds.
-    let signed = tokio::task::spawn_blocking(move || jwt::sign(key.key(), &kid, kind, &claims)).await;
+    let signed = tokio::task::spawn_blocking(move || jwt::sign(key.key(), &kid, token_type, &claims)).await;
     Ok(signed.map_err(|error| KeysError::NotMade(error.to_string()))??)
 }
 
