@@ -24,7 +24,7 @@ CREATE TABLE logout_notices (
     -- Who the app takes the user for; empty once it is not needed any more.
     sub TEXT NOT NULL,
     -- The uuid of the session.
-    session BLOB NOT NULL,
+    session_uuid BLOB NOT NULL,
     -- Whether the session ended with very many others: single ends go first.
     is_bulk INTEGER NOT NULL,
     -- waiting, delivered, given_up or dropped.
@@ -48,7 +48,7 @@ CREATE INDEX logout_notices_waiting ON logout_notices (application_id, is_bulk, 
 CREATE INDEX logout_notices_sending ON logout_notices (application_id, leased_until) WHERE leased_until > 0;
 CREATE INDEX logout_notices_by_application ON logout_notices (application_id, state, settled_at);
 CREATE INDEX logout_notices_settled ON logout_notices (state, settled_at);
-CREATE INDEX logout_notices_by_session ON logout_notices (session);
+CREATE INDEX logout_notices_by_session ON logout_notices (session_uuid);
 
 -- How an app was reached last, and what it got of its share. The key is of a row that may be gone.
 CREATE TABLE notice_lines (
@@ -69,7 +69,7 @@ CREATE TABLE notice_lines (
 
 -- The transaction that ends an app session owes the notice, whatever ends it. The row of its session is still there.
 CREATE TRIGGER owe_logout_notice AFTER DELETE ON app_sessions WHEN OLD.client_id IS NOT NULL BEGIN
-    INSERT INTO logout_notices (uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session, is_bulk)
+    INSERT INTO logout_notices (uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session_uuid, is_bulk)
     SELECT OLD.uuid, OLD.application_id, a.slug, COALESCE(p.client_id, OLD.client_id), b.uri, b.algorithm, b.names, s.user_id, OLD.sub, s.uuid,
         EXISTS (SELECT 1 FROM pending_end_sessions e WHERE e.session_id = OLD.session_id)
     FROM providers p JOIN back_channels b ON b.provider_id = p.id JOIN applications a ON a.id = p.application_id

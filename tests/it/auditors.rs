@@ -19,6 +19,7 @@ fn is_form(path: &str) -> bool {
         || path.ends_with("/remove")
         || path.ends_with("/erase")
         || path.ends_with("/import")
+        || path.ends_with("/drop")
         || path.starts_with("/applications/") && ["/guard", "/client", "/rules/{number}"].iter().any(|end| path.ends_with(end))
         || path.starts_with("/users/") && (path.ends_with("/active") || path.ends_with("/remove-factors"))
         || path == "/sessions/all/end"

@@ -1,10 +1,12 @@
 //! The pages in a real browser.
 
+use std::time::Duration;
+
 use fantoccini::Locator;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::process::{Chromium, Home, PASSWORD, Person, SESSIONS, Server, TOKEN, eventually};
+use crate::process::{Chromium, Home, PASSWORD, Person, SESSIONS, Server, TOKEN, eventually, within};
 
 /// A server with an administrator, and a browser.
 async fn start() -> Option<(Home, Server, Chromium)> {
@@ -262,7 +264,8 @@ async fn the_page_to_browse_the_api_shows_every_operation() {
     let operations: usize = count.sum();
     assert!(operations >= 7);
     browser.open_page(&server, "/api/v3/").await;
-    eventually("all operations", || async {
+    // The page draws some three hundred of them, which takes a browser seconds on a machine that has other work.
+    within(Duration::from_secs(90), "all operations", || async {
         let shown = browser.client.find_all(Locator::Css(".opblock")).await.unwrap();
         (shown.len() == operations).then_some(())
     })

@@ -56,7 +56,7 @@ pub struct NoticeRow {
 }
 
 pub(in crate::store::oidc) const COLUMNS: &str = "id, uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, \
-    session, state, owed_at, tries, first_at, next_at, leased_until, settled_at, said";
+    session_uuid, state, owed_at, tries, first_at, next_at, leased_until, settled_at, said";
 
 impl FromRow for NoticeRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -144,7 +144,7 @@ impl NoticeFilter {
             Some(OfApplication::Gone(slug)) => add("lower(slug) = lower(?)", slug.into()),
         }
         if let Some(session) = self.session {
-            add("session = ?", session.into());
+            add("session_uuid = ?", session.into());
         }
         match self.state {
             None => {}
@@ -235,7 +235,7 @@ impl Db<'_> {
         let mut found = HashMap::new();
         for sessions in sessions.chunks(100) {
             let (list, values) = in_list([], sessions.iter().copied());
-            let sql = format!("SELECT {COLUMNS} FROM logout_notices WHERE session IN ({list})");
+            let sql = format!("SELECT {COLUMNS} FROM logout_notices WHERE session_uuid IN ({list})");
             found.extend(self.all::<NoticeRow>(&sql, &values).await?.into_iter().map(|row| (row.uuid, row)));
         }
         Ok(found)

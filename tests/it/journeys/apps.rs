@@ -41,7 +41,7 @@ pub async fn fill(home: &Home) {
     let address = "https://a-long-name.example.com:8443/oauth2/callback/of/the/wiki";
     run(&["app", "set", "wiki", "--redirect-uri", address, "--back-channel-uri", "https://app.example/told"]);
     home.execute(
-        "INSERT INTO logout_notices (uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session, is_bulk, \
+        "INSERT INTO logout_notices (uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session_uuid, is_bulk, \
          state, owed_at, tries, settled_at, said) SELECT r.uuid, a.id, a.slug, 'wiki', 'https://app.example/told', 'RS256', 'auto', \
          r.user_id, '', r.uuid, FALSE, 'given_up', r.created_at, 7, r.created_at, 'no connection: Connection refused, and a long text' \
          FROM session_rows r, applications a LIMIT 3",

@@ -229,8 +229,8 @@ db_test!(an_app_gets_a_hundred_in_a_second_at_most, |db| async move {
     app.user("alice").await;
     let wiki = told_app(&app, "wiki", &told, json!({})).await;
     end(&app, &opened(&wiki, "alice").await).await;
-    let more = "INSERT INTO logout_notices (uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session, \
-        is_bulk, owed_at) SELECT UUID, application_id, slug, client_id, uri, algorithm, 'sid', user_id, sub, session, is_bulk, owed_at \
+    let more = "INSERT INTO logout_notices (uuid, application_id, slug, client_id, uri, algorithm, names, user_id, sub, session_uuid, \
+        is_bulk, owed_at) SELECT UUID, application_id, slug, client_id, uri, algorithm, 'sid', user_id, sub, session_uuid, is_bulk, owed_at \
         FROM logout_notices, (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 109) SELECT i FROM n) AS many";
     let uuid = if app.db.is_sqlite() { "randomblob(16)" } else { "gen_random_uuid()" };
     app.db.run(&more.replace("UUID", uuid)).await;
