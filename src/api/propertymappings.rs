@@ -285,7 +285,9 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
         let ScopeMapping { mapping, scope_name, .. } = ScopeMapping::of(built);
         let mut row = json!(mapping);
         // The list is filtered and ordered by it.
-        row["scope_name"] = scope_name.into();
+        if let Some(row) = row.as_object_mut() {
+            row.insert("scope_name".to_owned(), scope_name.into());
+        }
         row
     };
     let rows = asked(&call).map(shown).collect();

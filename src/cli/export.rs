@@ -13,7 +13,7 @@ use crate::cli::source::NOTHING_WATCHED;
 use crate::cli::{Failure, Outcome, output};
 use crate::config::Config;
 use crate::domain::SessionId;
-use crate::domain::application::demand::Party;
+use crate::domain::application::demand::{Allow, Party};
 use crate::domain::source::{NAME, Origin};
 use crate::store::Db;
 
@@ -270,7 +270,7 @@ async fn applications(app: &App) -> Result<Vec<Map<String, Value>>, Failure> {
     let mut records = Vec::new();
     for application in app.store.applications().await?.all() {
         let rules = application.guard().into_iter().flat_map(|guard| &guard.rules).filter_map(|rule| rule.demand.allow.as_ref());
-        let parties: Vec<Party> = rules.chain([&application.access.allow]).flat_map(|allow| allow.parties()).copied().collect();
+        let parties: Vec<Party> = rules.chain([&application.access.allow]).flat_map(Allow::parties).copied().collect();
         let names = app.store.read().list_party_names(&parties).await?;
         let mut record = object(json!({
             "kind": "application", "slug": application.slug, "name": application.name, "access": application.access,
@@ -280,9 +280,9 @@ async fn applications(app: &App) -> Result<Vec<Map<String, Value>>, Failure> {
             record.insert("guard".to_owned(), json!(guard));
         }
         if let Some(part) = &application.client {
-            let mut client = json!(part.client);
-            client["client_id"] = part.client_id.as_str().into();
-            record.insert("client".to_owned(), client);
+            let mut client = object(json!(part.client));
+            client.insert("client_id".to_owned(), part.client_id.as_str().into());
+            record.insert("client".to_owned(), client.into());
         }
         name_parties(record.get_mut("access"), &names);
         let rules = record.get_mut("guard").and_then(|guard| guard.get_mut("rules")).and_then(Value::as_array_mut);

@@ -1,6 +1,7 @@
 //! App sessions: listing them, and ending one without its session.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -27,7 +28,7 @@ pub fn visible(by: By<'_>) -> Option<UserId> {
 /// An app session of a live session as an object, for exports and the command line, under the names of the API. `tokens` are
 /// those of app sessions, by primary key.
 #[must_use]
-pub fn record(row: &AppSessionRow, tokens: &HashMap<i64, Vec<OpenedToken>>) -> Value {
+pub fn record<S: BuildHasher>(row: &AppSessionRow, tokens: &HashMap<i64, Vec<OpenedToken>, S>) -> Value {
     let token = |it: &OpenedToken| json!({"kind": it.kind, "scope": it.scope, "expires": it.expires_at});
     let tokens: Vec<Value> = tokens.get(&row.id).into_iter().flatten().map(token).collect();
     json!({
@@ -38,7 +39,7 @@ pub fn record(row: &AppSessionRow, tokens: &HashMap<i64, Vec<OpenedToken>>) -> V
 
 /// The same of a session that ended, with what became of telling the app. `notices` are by the uuid of the app session.
 #[must_use]
-pub fn ended_record(ended: &EndedAppSession, notices: &HashMap<Uuid, NoticeRow>, now: Timestamp) -> Value {
+pub fn ended_record<S: BuildHasher>(ended: &EndedAppSession, notices: &HashMap<Uuid, NoticeRow, S>, now: Timestamp) -> Value {
     let notice = Uuid::try_parse(&ended.uuid).ok().and_then(|uuid| notices.get(&uuid));
     let notice = notice.map(|row| json!({"state": row.state(now).as_str(), "at": row.at()}));
     json!({

@@ -176,7 +176,6 @@ pub async fn poll(app: &App, known: &Known, code: &str, actor: &Actor) -> Result
                 }
                 match code.state {
                     DeviceState::Declined => Ok(Err(Polled::Declined)),
-                    DeviceState::Used => Ok(Err(Polled::Nothing)),
                     DeviceState::Open => {
                         let is_early = is_early(code.polled_at, u64::try_from(code.pause).unwrap_or(PAUSE), now);
                         let pause = if is_early { code.pause.saturating_add_unsigned(PAUSE) } else { code.pause };
@@ -184,7 +183,7 @@ pub async fn poll(app: &App, known: &Known, code: &str, actor: &Actor) -> Result
                         Ok(Err(if is_early { Polled::Early } else { Polled::Pending }))
                     }
                     DeviceState::Allowed if db.take_device_code(hash).await? => Ok(Ok(code)),
-                    DeviceState::Allowed => Ok(Err(Polled::Nothing)),
+                    DeviceState::Used | DeviceState::Allowed => Ok(Err(Polled::Nothing)),
                 }
             })
         })

@@ -84,7 +84,10 @@ impl TokenFilter {
         let keys = self.id.map(|id| ("t.id", id)).into_iter().chain(self.provider.map(|id| ("t.provider_id", id)));
         for (column, value) in keys.chain(users) {
             values.push(value.into());
-            sql.push_str(&format!(" AND {column} = ${}", values.len()));
+            sql.push_str(" AND ");
+            sql.push_str(column);
+            sql.push_str(" = $");
+            sql.push_str(&values.len().to_string());
         }
         (sql, values)
     }

@@ -24,6 +24,7 @@ use crate::api::providers::oauth2::wire::{
     OAuth2Provider, OAuth2ProviderPage, OAuth2ProviderRequest, OAuth2ProviderSetupURLs, PatchedOAuth2ProviderRequest,
 };
 use crate::api::small_list::{self, FieldFilter, Fields, about};
+use crate::domain::PlainSecret;
 use crate::domain::application::{Application, ApplicationRule, ClientPart};
 use crate::domain::filters::{About, Kind};
 
@@ -190,7 +191,7 @@ pub(crate) async fn create(app: App, mut call: Call) -> Answer {
     let body = Body::of(&mut call).await?;
     let change = fields::read(body, None, &app.config.oidc.plain_hosts.0)?;
     let (part, secret) = client_parts::add(&app, by(&call), change).await.map_err(refusal)?;
-    Ok(created(&OAuth2Provider::new(&part, None, secret.as_ref().map(|secret| secret.expose()))))
+    Ok(created(&OAuth2Provider::new(&part, None, secret.as_ref().map(PlainSecret::expose))))
 }
 
 /// Changes a client. A secret that is set is the only one from then on, and is in this answer alone.
@@ -205,7 +206,7 @@ pub(crate) async fn update(app: App, mut call: Call) -> Answer {
     let body = Body::of(&mut call).await?;
     let change = fields::read(body, Some(&before), &app.config.oidc.plain_hosts.0)?;
     let (_, secret) = client_parts::change(&app, by(&call), id, change).await.map_err(refusal)?;
-    Ok(ok(&shown(&app, &call, id, secret.as_ref().map(|secret| secret.expose())).await?))
+    Ok(ok(&shown(&app, &call, id, secret.as_ref().map(PlainSecret::expose)).await?))
 }
 
 /// Changes the fields of a client that are sent.
