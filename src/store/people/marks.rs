@@ -180,7 +180,9 @@ mod tests {
 
     fn marks(places: &[usize]) -> Marks {
         let mut marks = Marks::none(200);
-        places.iter().for_each(|place| marks.set(*place));
+        for place in places {
+            marks.set(*place);
+        }
         marks
     }
 
