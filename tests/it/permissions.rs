@@ -3,6 +3,7 @@
 //! reason in [`doors::DOORS`]. A new one that is in neither fails the test.
 
 mod doors;
+mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -15,28 +16,27 @@ use rollcall::actions::applications::clients as client_secrets;
 use rollcall::actions::applications::guards::{self, GuardChange};
 use rollcall::actions::applications::test::Question;
 use rollcall::actions::applications::{self, ApplicationChange, access, app_sessions, passwords, rules, secrets};
-use rollcall::actions::backup::{self, BackupError};
+use rollcall::actions::backup;
 use rollcall::actions::by::By;
 use rollcall::actions::guard::{probes, tickets};
-use rollcall::actions::import::ImportError;
 use rollcall::actions::people::changes::UserChange;
 use rollcall::actions::people::groups::GroupChange;
 use rollcall::actions::people::service_accounts::NewServiceAccount;
 use rollcall::actions::people::{account, bootstrap, changes, csv_import, groups, known, privacy, service_accounts, users};
 use rollcall::actions::principal::Principal;
 use rollcall::actions::sessions::end_job::EndTarget;
-use rollcall::actions::sessions::end_matching::{EndError, EndRequest};
+use rollcall::actions::sessions::end_matching::EndRequest;
 use rollcall::actions::sessions::{end, end_job, end_matching, look, retention};
 use rollcall::actions::sign_in::{factors, guesses};
-use rollcall::actions::signing::rotate::{self, RotateError};
+use rollcall::actions::signing::rotate;
 use rollcall::actions::tokens::change::TokenChange;
 use rollcall::actions::tokens::{TokenRequest, keys};
 use rollcall::actions::upkeep::change_log::ChangeLog;
 use rollcall::actions::upkeep::dictionary::UnusedAgents;
 use rollcall::actions::upkeep::pending_ends::Moves;
 use rollcall::actions::upkeep::{places, sweep, user_agents};
-use rollcall::actions::watch::{end::end_one, error::PollError, poller::Poller, run::forever, status::status};
-use rollcall::actions::watch::{job, look as watch_look, many};
+use rollcall::actions::watch::{accept, job, look as watch_look, many};
+use rollcall::actions::watch::{end::end_one, poller::Poller, run::forever, status::status};
 use rollcall::actions::{clock, import, oidc, policies, tokens};
 use rollcall::domain::application::host::Host;
 use rollcall::domain::caller::Actor;
@@ -107,45 +107,6 @@ fn is_own(takes: &str) -> bool {
     takes.contains("session: &LiveSession") || takes.contains("current: &LiveSession")
 }
 
-/// What a call came to: `None` where it was refused.
-trait Outcome {
-    fn refused(self) -> bool;
-}
-
-fn is_refusal(error: &ActionError) -> bool {
-    matches!(error, ActionError::Forbidden | ActionError::NotFound)
-}
-
-impl<T> Outcome for Result<T, ActionError> {
-    fn refused(self) -> bool {
-        self.is_err_and(|error| is_refusal(&error))
-    }
-}
-
-impl<T> Outcome for Result<T, ImportError> {
-    fn refused(self) -> bool {
-        matches!(self, Err(ImportError::Forbidden))
-    }
-}
-
-macro_rules! outcomes {
-    ($($error:ident),+) => {$(
-        impl<T> Outcome for Result<T, $error> {
-            fn refused(self) -> bool {
-                matches!(self, Err($error::Action(error)) if is_refusal(&error))
-            }
-        }
-    )+};
-}
-outcomes!(BackupError, EndError, PollError, RotateError);
-
-/// Nothing is found of what one may not know of.
-impl<T> Outcome for Result<Option<T>, rollcall::store::StoreError> {
-    fn refused(self) -> bool {
-        matches!(self, Ok(None))
-    }
-}
-
 /// A principal with these rights.
 fn principal(user: &TestUser<'_>, rights: Rights) -> Principal {
     Principal { user_id: user.id, username: user.name.clone(), rights, token: None, session: None }
@@ -183,7 +144,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     let mut calls = BTreeMap::new();
     macro_rules! call {
         ($name:literal, $call:expr) => {
-            calls.insert($name, Outcome::refused($call.await));
+            calls.insert($name, outcome::Outcome::refused($call.await));
         };
     }
     let named = || ApplicationChange { slug: Some("new".into()), ..ApplicationChange::default() };
@@ -255,6 +216,8 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("watch/poller.rs release", poller.release(server, by));
     call!("watch/run.rs forever", async { Err::<(), _>(forever(server, by, &mut poller).await) });
     call!("watch/status.rs status", status(server, by));
+    call!("watch/accept.rs look", accept::look(server, by));
+    call!("watch/accept.rs accept", accept::accept(server, by, &outcome::offer()));
     call!("watch/look.rs find", watch_look::find(server, by, session));
     call!("watch/look.rs find_asked", watch_look::find_asked(server, by, session));
     let of_authentik =

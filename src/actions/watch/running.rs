@@ -31,7 +31,7 @@ pub(super) struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    pub fn new(app: &'a App, job: &'a SourceJob) -> Self {
+    pub(super) fn new(app: &'a App, job: &'a SourceJob) -> Self {
         Self { app, job, told: AtomicU8::new(NOTHING), news: Notify::new() }
     }
 
@@ -50,12 +50,12 @@ impl<'a> Running<'a> {
     }
 
     /// Whether somebody told the job to stop.
-    pub fn is_to_stop(&self) -> bool {
+    pub(super) fn is_to_stop(&self) -> bool {
         self.told.load(Ordering::SeqCst) == STOP
     }
 
     /// Renews the lease, and hears whether to stop.
-    pub async fn hold(&self) {
+    pub(super) async fn hold(&self) {
         let (app, id) = (self.app, self.job.id);
         let Some(lease) = app.end_jobs.lease(app.clock.now()) else { return self.say(LOST) };
         match app.store.write(move |db| Box::pin(async move { db.hold_source_job(id, &lease).await })).await {
@@ -72,7 +72,7 @@ impl<'a> Running<'a> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn goes_on(&self) -> Result<bool, StoreError> {
+    pub(super) async fn goes_on(&self) -> Result<bool, StoreError> {
         if self.told.load(Ordering::SeqCst) == NOTHING {
             let Some(holder) = self.app.end_jobs.holder() else { return Ok(false) };
             self.hear(self.app.store.read().find_state_of_source_job(self.job.id, &holder).await?);
@@ -81,7 +81,7 @@ impl<'a> Running<'a> {
     }
 
     /// Pauses, but not when the job is told something.
-    pub async fn pause(&self, time: Duration) {
+    pub(super) async fn pause(&self, time: Duration) {
         tokio::select! {
             () = tokio::time::sleep(time) => {}
             () = self.news.notified() => {}
@@ -89,7 +89,7 @@ impl<'a> Running<'a> {
     }
 
     /// How long this number of ends takes at least.
-    pub fn time_of(&self, ends: usize) -> Duration {
+    pub(super) fn time_of(&self, ends: usize) -> Duration {
         let rate = self.app.watched.as_ref().map_or(1, |client| client.source().ends_per_second).max(1);
         Duration::from_secs(1).saturating_mul(u32::try_from(ends).unwrap_or(u32::MAX)) / rate
     }
@@ -99,7 +99,7 @@ impl<'a> Running<'a> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn wait_for_turn(&self, ends: usize) -> Result<bool, StoreError> {
+    pub(super) async fn wait_for_turn(&self, ends: usize) -> Result<bool, StoreError> {
         let (id, length, now) = (self.job.source, self.time_of(ends), self.app.clock.now());
         let taken = self.app.store.write(move |db| Box::pin(async move { db.take_end_time(id, length, now).await }));
         let at: Timestamp = taken.await?;
@@ -110,7 +110,7 @@ impl<'a> Running<'a> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn wait(&self, until: Instant) -> Result<bool, StoreError> {
+    pub(super) async fn wait(&self, until: Instant) -> Result<bool, StoreError> {
         loop {
             if !self.goes_on().await? {
                 return Ok(false);

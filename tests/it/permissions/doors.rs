@@ -69,5 +69,6 @@ pub const DOORS: &[(&str, &str)] = &[
     ("sign_in/prove.rs start_session", "the proof is the right"),
     ("signing/keyring.rs keys", "what a check signs with"),
     ("signing/keyring.rs now", "what is published"),
+    ("watch/accept.rs compare", "whether the authentik that answers is the one that was copied, for the poller and the check"),
     ("watch/status.rs read", "how old the copy is, for lists whose callers may see all sessions"),
 ];

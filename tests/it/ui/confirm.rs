@@ -129,7 +129,7 @@ db_test!(who_has_no_password_or_never_proved_it_here_is_not_let_on, |db| async m
 
 /// What changes something and needs no fresh proof: ways in and out, the proof itself, and what one does
 /// to one's own sessions.
-const FREE: [&str; 17] = [
+const FREE: [&str; 18] = [
     "/sign-in",
     "/sign-in/passkey",
     "/confirm/passkey",
@@ -138,6 +138,8 @@ const FREE: [&str; 17] = [
     "/confirm",
     "/sign-out",
     "/consent",
+    // A code is looked up; a yes needs one (oidc/devices.rs).
+    "/device",
     "/apps/withdraw",
     // The name alone: another e-mail address needs one (ui/account.rs).
     "/account",
