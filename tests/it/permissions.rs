@@ -56,6 +56,7 @@ use serde_json::json;
 
 use self::doors::DOORS;
 use crate::applications::{add, open, server, token_request};
+use crate::permissions::outcome::{Outcome, offer};
 use crate::support::TestApp;
 use crate::support::app::TestUser;
 
@@ -144,7 +145,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     let mut calls = BTreeMap::new();
     macro_rules! call {
         ($name:literal, $call:expr) => {
-            calls.insert($name, outcome::Outcome::refused($call.await));
+            calls.insert($name, Outcome::refused($call.await));
         };
     }
     let named = || ApplicationChange { slug: Some("new".into()), ..ApplicationChange::default() };
@@ -217,7 +218,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("watch/run.rs forever", async { Err::<(), _>(forever(server, by, &mut poller).await) });
     call!("watch/status.rs status", status(server, by));
     call!("watch/accept.rs look", accept::look(server, by));
-    call!("watch/accept.rs accept", accept::accept(server, by, &outcome::offer()));
+    call!("watch/accept.rs accept", accept::accept(server, by, &offer()));
     call!("watch/look.rs find", watch_look::find(server, by, session));
     call!("watch/look.rs find_asked", watch_look::find_asked(server, by, session));
     let of_authentik =
