@@ -4,7 +4,7 @@
 use axum::http::Method;
 use axum::routing::MethodRouter;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::uuid;
 
@@ -13,8 +13,8 @@ use crate::api::core::wire::{Dashed, UsedBy};
 use crate::api::django;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
 use crate::api::error::ApiError;
-use crate::api::list::{ListTable, Pagination, list_parameters};
-use crate::api::small_list::{self, FieldFilter, Fields, about};
+use crate::api::list::{ListTable, list_parameters};
+use crate::api::small_list::{self, FieldFilter, Fields, about, small_pages};
 use crate::domain::Timestamp;
 use crate::domain::filters::{About, Kind};
 
@@ -69,16 +69,9 @@ const KEY_PAIR: CertificateKeyPair = CertificateKeyPair {
     managed: None,
 };
 
-/// A page of keys.
-#[derive(ToSchema)]
-#[schema(as = PaginatedCertificateKeyPairList)]
-#[expect(dead_code, reason = "describes what SmallPage writes")]
-pub struct CertificateKeyPairPage {
-    pagination: Pagination,
-    results: Vec<CertificateKeyPair>,
-    /// Always an empty object here.
-    #[schema(value_type = Object)]
-    autocomplete: Value,
+small_pages! {
+    /// A page of keys.
+    CertificateKeyPairPage of CertificateKeyPair = PaginatedCertificateKeyPairList;
 }
 
 /// How keys are listed.

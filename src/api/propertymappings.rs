@@ -12,8 +12,8 @@ use crate::api::core::wire::{Dashed, UsedBy};
 use crate::api::django;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
 use crate::api::error::ApiError;
-use crate::api::list::{ListTable, Pagination, list_parameters};
-use crate::api::small_list::{self, FieldFilter, Fields, about};
+use crate::api::list::{ListTable, list_parameters};
+use crate::api::small_list::{self, FieldFilter, Fields, about, small_pages};
 use crate::domain::application::ClientPart;
 use crate::domain::application::client::Client;
 use crate::domain::filters::{About, Kind};
@@ -143,23 +143,7 @@ impl ScopeMapping {
     }
 }
 
-macro_rules! pages {
-    ($($(#[doc = $doc:literal])+ $name:ident of $row:ident = $schema:ident;)+) => {$(
-        $(#[doc = $doc])+
-        #[derive(ToSchema)]
-        #[schema(as = $schema)]
-        #[expect(dead_code, reason = "describes what SmallPage writes")]
-        pub struct $name {
-            pagination: Pagination,
-            results: Vec<$row>,
-            /// Always an empty object here.
-            #[schema(value_type = Object)]
-            autocomplete: Value,
-        }
-    )+};
-}
-
-pages! {
+small_pages! {
     /// A page of scopes.
     ScopeMappingPage of ScopeMapping = PaginatedScopeMappingList;
     /// A page of mappings.

@@ -106,6 +106,24 @@ pub struct SmallPage {
     autocomplete: Empty,
 }
 
+/// Describes pages of such lists: what [`SmallPage`] writes, with rows of one kind.
+macro_rules! small_pages {
+    ($($(#[doc = $doc:literal])+ $name:ident $(<$life:lifetime>)? of $row:ty = $schema:ident;)+) => {$(
+        $(#[doc = $doc])+
+        #[derive(utoipa::ToSchema)]
+        #[schema(as = $schema)]
+        #[expect(dead_code, reason = "describes what SmallPage writes")]
+        pub struct $name $(<$life>)? {
+            pagination: crate::api::list::Pagination,
+            results: Vec<$row>,
+            /// Always an empty object here.
+            #[schema(value_type = Object)]
+            autocomplete: serde_json::Value,
+        }
+    )+};
+}
+pub(in crate::api) use small_pages;
+
 /// Reads the parameters and gives the page of `rows` that they ask for. Unknown parameters are errors with `is_strict`.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 use axum::http::Method;
 use axum::routing::MethodRouter;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::uuid;
 
@@ -14,8 +14,8 @@ use crate::api::core::wire::Dashed;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
 use crate::api::error::ApiError;
 use crate::api::flows::{SIGN_IN, SIGN_OUT};
-use crate::api::list::{ListTable, Pagination, list_parameters};
-use crate::api::small_list::{self, FieldFilter, Fields, about};
+use crate::api::list::{ListTable, list_parameters};
+use crate::api::small_list::{self, FieldFilter, Fields, about, small_pages};
 use crate::domain::filters::{About, Kind};
 
 /// The primary keys of the two flows that can be run: the same everywhere and for ever.
@@ -70,16 +70,9 @@ pub struct Flow {
     authentication: AuthenticationEnum,
 }
 
-/// A page of flows.
-#[derive(ToSchema)]
-#[schema(as = PaginatedFlowList)]
-#[expect(dead_code, reason = "describes what SmallPage writes")]
-pub struct FlowPage {
-    pagination: Pagination,
-    results: Vec<Flow>,
-    /// Always an empty object here.
-    #[schema(value_type = Object)]
-    autocomplete: Value,
+small_pages! {
+    /// A page of flows.
+    FlowPage of Flow = PaginatedFlowList;
 }
 
 /// A flow as other objects name it.

@@ -12,9 +12,9 @@ use crate::api::core::wire::Dashed;
 use crate::api::django;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
 use crate::api::error::ApiError;
-use crate::api::list::{ListTable, Pagination, list_parameters};
+use crate::api::list::{ListTable, list_parameters};
 use crate::api::providers::wire::{OUTPOST, Provider};
-use crate::api::small_list::{self, FieldFilter, Fields, about};
+use crate::api::small_list::{self, FieldFilter, Fields, about, small_pages};
 use crate::domain::filters::{About, Kind};
 
 /// The primary key of the one row: the same everywhere and for ever.
@@ -50,16 +50,9 @@ pub struct Outpost {
     managed: Option<&'static str>,
 }
 
-/// A page of outposts.
-#[derive(ToSchema)]
-#[schema(as = PaginatedOutpostList)]
-#[expect(dead_code, reason = "describes what SmallPage writes")]
-pub struct OutpostPage {
-    pagination: Pagination,
-    results: Vec<Outpost>,
-    /// Always an empty object here.
-    #[schema(value_type = Object)]
-    autocomplete: Value,
+small_pages! {
+    /// A page of outposts.
+    OutpostPage of Outpost = PaginatedOutpostList;
 }
 
 /// An outpost's fields. Nothing of it is read: the row stays as it is.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::api::core::groups::wire::RelatedGroup;
 use crate::api::core::wire::Dashed;
-use crate::api::list::Pagination;
+use crate::api::small_list::small_pages;
 use crate::domain::UserId;
 use crate::domain::application::{Application, Binding};
 
@@ -112,16 +112,9 @@ impl<'a> PolicyBinding<'a> {
     }
 }
 
-/// A page of bindings.
-#[derive(ToSchema)]
-#[schema(as = PaginatedPolicyBindingList)]
-#[expect(dead_code, reason = "describes what SmallPage writes")]
-pub struct PolicyBindingPage<'a> {
-    pagination: Pagination,
-    results: Vec<PolicyBinding<'a>>,
-    /// Always an empty object here.
-    #[schema(value_type = Object)]
-    autocomplete: Value,
+small_pages! {
+    /// A page of bindings.
+    PolicyBindingPage<'a> of PolicyBinding<'a> = PaginatedPolicyBindingList;
 }
 
 /// A binding to add, or a binding's fields: exactly one of `group` and `user`.

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::api::core::wire::Dashed;
 use crate::api::flows::instances::{EXPLICIT_CONSENT_PK, IMPLICIT_CONSENT_PK, INVALIDATION_PK};
-use crate::api::list::Pagination;
 use crate::api::propertymappings;
+use crate::api::small_list::small_pages;
 use crate::domain::application::client::ConsentMode;
 use crate::domain::application::host::HostPattern;
 use crate::domain::application::{Application, ClientPart, Provider as Stored};
@@ -245,23 +245,7 @@ pub fn intercepts(stored: &Stored, application: Option<&Application>) -> bool {
     application.map_or_else(kept, |application| application.access.app_passwords)
 }
 
-macro_rules! pages {
-    ($($(#[doc = $doc:literal])+ $name:ident of $row:ident = $schema:ident;)+) => {$(
-        $(#[doc = $doc])+
-        #[derive(ToSchema)]
-        #[schema(as = $schema)]
-        #[expect(dead_code, reason = "describes what SmallPage writes")]
-        pub struct $name {
-            pagination: Pagination,
-            results: Vec<$row>,
-            /// Always an empty object here.
-            #[schema(value_type = Object)]
-            autocomplete: Value,
-        }
-    )+};
-}
-
-pages! {
+small_pages! {
     /// A page of providers.
     ProviderPage of Provider = PaginatedProviderList;
     /// A page of guards.

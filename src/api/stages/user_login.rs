@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::Method;
 use axum::routing::MethodRouter;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::actions::ActionError;
@@ -18,8 +18,8 @@ use crate::api::core::wire::Dashed;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
 use crate::api::error::ApiError;
 use crate::api::flows::instances::{FlowSet, USER_LOGIN_STAGE_PK, sign_in_flow_set};
-use crate::api::list::{ListTable, Pagination, list_parameters};
-use crate::api::small_list::{self, FieldFilter, Fields, about};
+use crate::api::list::{ListTable, list_parameters};
+use crate::api::small_list::{self, FieldFilter, Fields, about, small_pages};
 use crate::api::{django, duration};
 use crate::config::{KNOWN_DEVICE_LIVES, SessionConfig};
 use crate::domain::binding::{GeoipBinding, NetworkBinding};
@@ -137,16 +137,9 @@ pub struct PatchedUserLoginStageRequest {
     remember_device: Option<String>,
 }
 
-/// A page of stages.
-#[derive(ToSchema)]
-#[schema(as = PaginatedUserLoginStageList)]
-#[expect(dead_code, reason = "describes what SmallPage writes")]
-pub struct UserLoginStagePage {
-    pagination: Pagination,
-    results: Vec<UserLoginStage>,
-    /// Always an empty object here.
-    #[schema(value_type = Object)]
-    autocomplete: Value,
+small_pages! {
+    /// A page of stages.
+    UserLoginStagePage of UserLoginStage = PaginatedUserLoginStageList;
 }
 
 /// How the stage is listed.

@@ -5,8 +5,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::api::core::wire::Dashed;
-use crate::api::list::Pagination;
 use crate::api::providers::wire::Provider;
+use crate::api::small_list::small_pages;
 use crate::domain::application::Application as Stored;
 
 /// An application.
@@ -92,16 +92,9 @@ impl Application {
     }
 }
 
-/// A page of applications.
-#[derive(ToSchema)]
-#[schema(as = PaginatedApplicationList)]
-#[expect(dead_code, reason = "describes what SmallPage writes")]
-pub struct ApplicationPage {
-    pagination: Pagination,
-    results: Vec<Application>,
-    /// Always an empty object here.
-    #[schema(value_type = Object)]
-    autocomplete: Value,
+small_pages! {
+    /// A page of applications.
+    ApplicationPage of Application = PaginatedApplicationList;
 }
 
 /// An application to add, or an application's fields.

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use crate::api::core::wire::Dashed;
 use crate::api::duration;
-use crate::api::list::Pagination;
 use crate::api::providers::wire::{Provider, text, uuid};
+use crate::api::small_list::small_pages;
 use crate::config::PublicUrl;
 use crate::domain::application::client::Client;
 use crate::domain::application::{Application, ClientPart};
@@ -145,16 +145,9 @@ impl OAuth2Provider {
     }
 }
 
-/// A page of clients.
-#[derive(ToSchema)]
-#[schema(as = PaginatedOAuth2ProviderList)]
-#[expect(dead_code, reason = "describes what SmallPage writes")]
-pub struct OAuth2ProviderPage {
-    pagination: Pagination,
-    results: Vec<OAuth2Provider>,
-    /// Always an empty object here.
-    #[schema(value_type = Object)]
-    autocomplete: Value,
+small_pages! {
+    /// A page of clients.
+    OAuth2ProviderPage of OAuth2Provider = PaginatedOAuth2ProviderList;
 }
 
 /// What an app is told of its client. Without an application, addresses that name it are `""`.
