@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::domain::application::Application;
 use crate::domain::application::session::EndedAppSession;
 use crate::domain::{SessionId, Timestamp, UserId, secret};
+use crate::store::db::conditions::Conditions;
 use crate::store::db::statements::{Statement, named};
 use crate::store::oidc::notice_queue::stamp;
 use crate::store::people::users::no_randomness;
@@ -156,26 +157,15 @@ pub struct AppSessionFilter {
 }
 
 impl AppSessionFilter {
-    fn condition(&self) -> (String, Vec<Value>) {
-        let (mut sql, mut values) = (String::from("TRUE"), Vec::new());
-        let mut add = |condition: &str, value: Value| {
-            values.push(value);
-            sql.push_str(" AND ");
-            sql.push_str(&condition.replace('?', &format!("${}", values.len())));
-        };
-        if let Some(session) = self.session {
-            add("s.uuid = ?", session.into());
-        }
-        for user in self.user.into_iter().chain(self.visible_to) {
-            add("s.user_id = ?", user.into());
-        }
-        if let Some(slug) = &self.application {
-            add("k.application_id = (SELECT a.id FROM applications a WHERE lower(a.slug) = lower(?))", slug.into());
-        }
-        if let Some(uuid) = self.uuid {
-            add("k.uuid = ?", uuid.into());
-        }
-        (sql, values)
+    fn condition(&self, db: &Db<'_>) -> (String, Vec<Value>) {
+        let mut it = Conditions::of(db);
+        it.with("s.uuid = ?", self.session);
+        it.with("s.user_id = ?", self.user);
+        it.with("s.user_id = ?", self.visible_to);
+        let of_slug = "k.application_id = (SELECT a.id FROM applications a WHERE lower(a.slug) = lower(?))";
+        it.with(of_slug, self.application.as_ref());
+        it.with("k.uuid = ?", self.uuid);
+        it.into_parts()
     }
 }
 
@@ -260,7 +250,7 @@ impl Db<'_> {
         skip: i64,
         limit: i64,
     ) -> Result<Vec<AppSessionRow>, StoreError> {
-        let (condition, mut values) = filter.condition();
+        let (condition, mut values) = filter.condition(self);
         values.extend(values![limit, skip]);
         let (limit, skip) = (values.len() - 1, values.len());
         let sql = format!(
@@ -274,7 +264,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_app_sessions(&self, filter: &AppSessionFilter) -> Result<i64, StoreError> {
-        let (condition, values) = filter.condition();
+        let (condition, values) = filter.condition(self);
         let sql = format!("SELECT count(*) FROM {TABLES} WHERE {condition}");
         Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
     }

@@ -1,5 +1,6 @@
 //! The two databases, and what a statement needs on either: values, rows, shapes, migrations.
 
+pub(in crate::store) mod conditions;
 mod connect;
 pub(in crate::store) mod handle;
 pub(in crate::store) mod hold;

@@ -2,6 +2,7 @@
 
 use crate::domain::oidc::consent::Consent;
 use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::store::db::conditions::Conditions;
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
@@ -59,18 +60,14 @@ impl FromRow for ListedConsent {
 const TABLES: &str = "consents c JOIN providers p ON p.id = c.provider_id";
 
 impl ConsentFilter {
-    fn condition(&self) -> (String, Vec<Value>) {
-        let (mut sql, mut values) = (String::from("p.application_id IS NOT NULL"), Vec::new());
-        let users = self.user.into_iter().chain(self.visible_to).map(|user| ("c.user_id", user.0));
-        let keys = self.id.map(|id| ("c.id", id)).into_iter().chain(self.application.map(|id| ("p.application_id", id)));
-        for (column, value) in keys.chain(users) {
-            values.push(value.into());
-            sql.push_str(" AND ");
-            sql.push_str(column);
-            sql.push_str(" = $");
-            sql.push_str(&values.len().to_string());
-        }
-        (sql, values)
+    fn condition(&self, db: &Db<'_>) -> (String, Vec<Value>) {
+        let mut it = Conditions::of(db);
+        it.add("p.application_id IS NOT NULL");
+        it.with("c.id = ?", self.id);
+        it.with("p.application_id = ?", self.application);
+        it.with("c.user_id = ?", self.user);
+        it.with("c.user_id = ?", self.visible_to);
+        it.into_parts()
     }
 }
 
@@ -123,7 +120,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_all_consents(&self, filter: &ConsentFilter, skip: i64, limit: i64) -> Result<Vec<ListedConsent>, StoreError> {
-        let (condition, mut values) = filter.condition();
+        let (condition, mut values) = filter.condition(self);
         values.extend(values![limit, skip]);
         let (limit, skip) = (values.len() - 1, values.len());
         let columns = "c.id, c.user_id, p.application_id, c.scope";
@@ -136,7 +133,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_all_consents(&self, filter: &ConsentFilter) -> Result<i64, StoreError> {
-        let (condition, values) = filter.condition();
+        let (condition, values) = filter.condition(self);
         Ok(self.one::<i64>(&format!("SELECT count(*) FROM {TABLES} WHERE {condition}"), &values).await?.unwrap_or(0))
     }
 

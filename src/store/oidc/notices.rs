@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::domain::oidc::notice::NoticeState;
 use crate::domain::oidc::target::Target;
 use crate::domain::{SessionId, Timestamp, UserId};
+use crate::store::db::conditions::Conditions;
 use crate::store::db::statements::in_list;
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
@@ -128,31 +129,22 @@ pub enum OfApplication {
 }
 
 impl NoticeFilter {
-    fn condition(&self, now: Timestamp) -> (String, Vec<Value>) {
-        let (mut sql, mut values) = (String::from("TRUE"), Vec::new());
-        let mut add = |condition: &str, value: Value| {
-            values.push(value);
-            sql.push_str(" AND ");
-            sql.push_str(&condition.replace('?', &format!("${}", values.len())));
-        };
-        if let Some(uuid) = self.uuid {
-            add("uuid = ?", uuid.into());
-        }
+    fn condition(&self, db: &Db<'_>, now: Timestamp) -> (String, Vec<Value>) {
+        let mut it = Conditions::of(db);
+        it.with("uuid = ?", self.uuid);
         match &self.application {
             None => {}
-            Some(OfApplication::Here(id)) => add("application_id = ?", (*id).into()),
-            Some(OfApplication::Gone(slug)) => add("lower(slug) = lower(?)", slug.into()),
+            Some(OfApplication::Here(id)) => it.with("application_id = ?", Some(*id)),
+            Some(OfApplication::Gone(slug)) => it.with("lower(slug) = lower(?)", Some(slug)),
         }
-        if let Some(session) = self.session {
-            add("session_uuid = ?", session.into());
-        }
+        it.with("session_uuid = ?", self.session);
         match self.state {
             None => {}
-            Some(NoticeState::Waiting) => add("state = 'waiting' AND leased_until <= ?", now.into()),
-            Some(NoticeState::Sending) => add("leased_until > ? AND leased_until > 0", now.into()),
-            Some(state) => add("state = ?", state.as_str().into()),
+            Some(NoticeState::Waiting) => it.with("state = 'waiting' AND leased_until <= ?", Some(now)),
+            Some(NoticeState::Sending) => it.with("leased_until > ? AND leased_until > 0", Some(now)),
+            Some(state) => it.with("state = ?", Some(state.as_str())),
         }
-        (sql, values)
+        it.into_parts()
     }
 }
 
@@ -210,7 +202,7 @@ impl Db<'_> {
         skip: i64,
         limit: i64,
     ) -> Result<Vec<NoticeRow>, StoreError> {
-        let (condition, mut values) = filter.condition(now);
+        let (condition, mut values) = filter.condition(self, now);
         values.extend(values![limit, skip]);
         let (limit, skip) = (values.len() - 1, values.len());
         let sql = format!("SELECT {COLUMNS} FROM logout_notices WHERE {condition} ORDER BY id DESC LIMIT ${limit} OFFSET ${skip}");
@@ -222,7 +214,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_notices(&self, filter: &NoticeFilter, now: Timestamp) -> Result<i64, StoreError> {
-        let (condition, values) = filter.condition(now);
+        let (condition, values) = filter.condition(self, now);
         let sql = format!("SELECT count(*) FROM logout_notices WHERE {condition}");
         Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
     }
@@ -301,7 +293,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn hasten_notices(&self, filter: &NoticeFilter, now: Timestamp) -> Result<u64, StoreError> {
-        let (condition, mut values) = filter.condition(now);
+        let (condition, mut values) = filter.condition(self, now);
         // Those who send lock an app's line first.
         let open = "state IN ('waiting', 'given_up')";
         let sql =
@@ -323,7 +315,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn drop_notices(&self, filter: &NoticeFilter, now: Timestamp) -> Result<u64, StoreError> {
-        let (condition, mut values) = filter.condition(now);
+        let (condition, mut values) = filter.condition(self, now);
         values.push(now.into());
         let at = values.len();
         let sql = format!(

@@ -2,6 +2,7 @@
 
 use crate::domain::oidc::grant::Proof;
 use crate::domain::{HashedSecret, SessionId, Timestamp, UserId};
+use crate::store::db::conditions::Conditions;
 use crate::store::oidc::tokens::{ACCESS, REFRESH, proof};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
@@ -77,19 +78,15 @@ const COLUMNS: &str = "t.id, t.hash, t.family, s.uuid, s.user_id, o.application_
 const TABLES: &str = "oidc_tokens t JOIN app_sessions o ON o.id = t.app_session_id JOIN sessions s ON s.id = t.session_id";
 
 impl TokenFilter {
-    fn condition(&self) -> (String, Vec<Value>) {
-        let kind = if self.is_refresh { REFRESH } else { ACCESS };
-        let (mut sql, mut values) = (String::from("t.kind = $1 AND t.rotated_at IS NULL"), values![kind].to_vec());
-        let users = self.user.into_iter().chain(self.visible_to).map(|user| ("s.user_id", user.0));
-        let keys = self.id.map(|id| ("t.id", id)).into_iter().chain(self.provider.map(|id| ("t.provider_id", id)));
-        for (column, value) in keys.chain(users) {
-            values.push(value.into());
-            sql.push_str(" AND ");
-            sql.push_str(column);
-            sql.push_str(" = $");
-            sql.push_str(&values.len().to_string());
-        }
-        (sql, values)
+    fn condition(&self, db: &Db<'_>) -> (String, Vec<Value>) {
+        let mut it = Conditions::of(db);
+        it.with("t.kind = ?", Some(if self.is_refresh { REFRESH } else { ACCESS }));
+        it.add("t.rotated_at IS NULL");
+        it.with("t.id = ?", self.id);
+        it.with("t.provider_id = ?", self.provider);
+        it.with("s.user_id = ?", self.user);
+        it.with("s.user_id = ?", self.visible_to);
+        it.into_parts()
     }
 }
 
@@ -99,7 +96,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_tokens_of_apps(&self, filter: &TokenFilter, skip: i64, limit: i64) -> Result<Vec<ListedToken>, StoreError> {
-        let (condition, mut values) = filter.condition();
+        let (condition, mut values) = filter.condition(self);
         values.extend(values![limit, skip]);
         let (limit, skip) = (values.len() - 1, values.len());
         let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE {condition} ORDER BY t.id DESC LIMIT ${limit} OFFSET ${skip}");
@@ -111,7 +108,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_tokens_of_apps(&self, filter: &TokenFilter) -> Result<i64, StoreError> {
-        let (condition, values) = filter.condition();
+        let (condition, values) = filter.condition(self);
         Ok(self.one::<i64>(&format!("SELECT count(*) FROM {TABLES} WHERE {condition}"), &values).await?.unwrap_or(0))
     }
 }

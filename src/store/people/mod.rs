@@ -2,7 +2,6 @@
 
 pub mod administrators;
 pub mod bursts;
-mod conditions;
 pub mod group_list;
 pub mod groups;
 mod marks;

@@ -1,4 +1,4 @@
-//! Conditions of lists of people, and their values.
+//! Conditions of statements that are put together, and their values.
 
 use crate::domain::people_lists::AttributeFilter;
 use crate::store::db::statements::placeholders;
@@ -79,6 +79,12 @@ impl Conditions {
                 ));
             }
         }
+    }
+
+    /// The condition, such as `a = $1 AND b = $2`, and the values; without any it is `TRUE`.
+    pub fn into_parts(self) -> (String, Vec<Value>) {
+        let sql = if self.all.is_empty() { "TRUE".to_owned() } else { self.all.join(" AND ") };
+        (sql, self.values)
     }
 
     /// The `WHERE` clause, with a blank before it; `""`: no condition.
