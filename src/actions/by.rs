@@ -50,7 +50,16 @@ impl By<'_> {
         }
     }
 
-    /// The same, and lets a user pass for what is their own.
+    /// Whose things it may read, of those that administrators and auditors read for all users; `None`: everybody's.
+    #[must_use]
+    pub fn reads_only(self) -> Option<UserId> {
+        match self {
+            Self::Principal(who, _) => who.reads_only(),
+            Self::Cli | Self::System => None,
+        }
+    }
+
+    /// Like [`By::must_inspect`], and lets a user pass for what is their own.
     ///
     /// # Errors
     /// [`ActionError::Forbidden`].

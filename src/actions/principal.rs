@@ -69,6 +69,12 @@ impl Principal {
         if self.rights.may_inspect() { Ok(()) } else { Err(ActionError::Forbidden) }
     }
 
+    /// Whose things the caller may read, of those that administrators and auditors read for all users; `None`: everybody's.
+    #[must_use]
+    pub fn reads_only(&self) -> Option<UserId> {
+        (!self.rights.may_inspect()).then_some(self.user_id)
+    }
+
     /// Whether the caller may end sessions of that user, once they may see them.
     #[must_use]
     pub fn may_end(&self, owner: UserId) -> bool {

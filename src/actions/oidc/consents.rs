@@ -96,14 +96,6 @@ pub async fn give(app: &App, session: &LiveSession, question: &Question, actor: 
         .await
 }
 
-/// Whose a caller may see: everybody's (`None`), or their own.
-fn visible(by: By<'_>) -> Option<UserId> {
-    match by {
-        By::Principal(who, _) if !who.rights.may_inspect() => Some(who.user_id),
-        _ => None,
-    }
-}
-
 /// What users agreed to, as far as the caller may see it, the newest first: those after the first `skip`, at most `limit`;
 /// and how many there are.
 ///
@@ -116,7 +108,7 @@ pub async fn list(
     skip: i64,
     limit: i64,
 ) -> Result<(i64, Vec<ListedConsent>), ActionError> {
-    let (filter, db) = (ConsentFilter { visible_to: visible(by), ..filter }, app.store.read());
+    let (filter, db) = (ConsentFilter { visible_to: by.reads_only(), ..filter }, app.store.read());
     Ok((db.count_all_consents(&filter).await?, db.list_all_consents(&filter, skip, limit).await?))
 }
 

@@ -26,20 +26,12 @@ pub struct ShownToken {
     pub claims: Map<String, Value>,
 }
 
-/// Whose a caller may see: everybody's (`None`), or their own.
-fn visible(by: By<'_>) -> Option<UserId> {
-    match by {
-        By::Principal(who, _) if !who.rights.may_inspect() => Some(who.user_id),
-        _ => None,
-    }
-}
-
 /// Tokens that the caller may see, the newest first: those after the first `skip`, at most `limit`.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn list(app: &App, by: By<'_>, filter: TokenFilter, skip: i64, limit: i64) -> Result<Vec<ShownToken>, ActionError> {
-    let filter = TokenFilter { visible_to: visible(by), ..filter };
+    let filter = TokenFilter { visible_to: by.reads_only(), ..filter };
     let tokens = app.store.read().list_tokens_of_apps(&filter, skip, limit).await?;
     let applications = app.store.applications().await?;
     let mut subjects: HashMap<UserId, Subject> = HashMap::new();
@@ -66,7 +58,7 @@ pub async fn list(app: &App, by: By<'_>, filter: TokenFilter, skip: i64, limit: 
 /// # Errors
 /// When the database does not answer.
 pub async fn count(app: &App, by: By<'_>, filter: TokenFilter) -> Result<i64, ActionError> {
-    let filter = TokenFilter { visible_to: visible(by), ..filter };
+    let filter = TokenFilter { visible_to: by.reads_only(), ..filter };
     Ok(app.store.read().count_tokens_of_apps(&filter).await?)
 }
 
@@ -76,7 +68,7 @@ pub async fn count(app: &App, by: By<'_>, filter: TokenFilter) -> Result<i64, Ac
 /// [`ActionError::NotFound`] when there is none, or the caller may not see it; [`ActionError::Forbidden`] for somebody
 /// else's, unless an administrator does it.
 pub async fn remove(app: &App, by: By<'_>, is_refresh: bool, id: i64) -> Result<(), ActionError> {
-    let filter = TokenFilter { is_refresh, id: Some(id), visible_to: visible(by), ..TokenFilter::default() };
+    let filter = TokenFilter { is_refresh, id: Some(id), visible_to: by.reads_only(), ..TokenFilter::default() };
     let token = app.store.read().list_tokens_of_apps(&filter, 0, 1).await?.pop().ok_or(ActionError::NotFound)?;
     by.must_own_or_administer(token.user_id)?;
     let removed = app.store.write(move |db| {

@@ -1,6 +1,6 @@
 //! The keys of guarded hosts' cookies.
 
-use crate::domain::{HashedSecret, Timestamp};
+use crate::domain::{HashedSecret, SessionId, Timestamp};
 use crate::store::sessions::rows::{LiveSession, select_live};
 use crate::store::{Db, StoreError};
 use crate::values;
@@ -82,6 +82,14 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn delete_app_key(&self, hash: HashedSecret) -> Result<u64, StoreError> {
         self.execute("DELETE FROM app_keys WHERE hash = $1", &values![hash]).await
+    }
+
+    /// The primary key of the row of a session.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_session_row_id(&self, uuid: SessionId) -> Result<Option<i64>, StoreError> {
+        self.one("SELECT id FROM sessions WHERE uuid = $1", &values![uuid]).await
     }
 
     /// The session with this primary key, while it is live and its user is active.

@@ -144,12 +144,4 @@ impl Db<'_> {
     pub async fn delete_expired_device_codes(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.execute("DELETE FROM device_codes WHERE expires_at <= $1", &values![now]).await
     }
-
-    /// The primary key of the row of a session.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn find_session_row_id(&self, uuid: crate::domain::SessionId) -> Result<Option<i64>, StoreError> {
-        self.one("SELECT id FROM sessions WHERE uuid = $1", &values![uuid]).await
-    }
 }

@@ -153,7 +153,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     let is_watched = facts.source.is_some();
     let is_own = facts.user_id == who.user_id && !is_watched;
     let filter = EventFilter { session: Some(id), ..EventFilter::default() };
-    let seen_by = Some(who.user_id).filter(|_| !who.rights.may_inspect());
+    let seen_by = who.reads_only();
     let events = db.list_latest_events(&filter, EVENTS).await?;
     let described = describe(agent);
     let is_live = matches!(facts.life, Life::Until(_, _));

@@ -107,9 +107,9 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
             if !decision.is_met() {
                 return Ok(kept_out(&asked, &decision, &code));
             }
-            told(device::answer(&app, session, &asked, true, &visitor.actor()).await?, "The device is signed in", &asked)
+            told(device::answer(&app, session, &asked, true, &visitor.actor()).await?, true, &asked)
         }
-        _ => told(device::answer(&app, session, &asked, false, &visitor.actor()).await?, "The device is not signed in", &asked),
+        _ => told(device::answer(&app, session, &asked, false, &visitor.actor()).await?, false, &asked),
     }
 }
 
@@ -153,15 +153,17 @@ fn kept_out(asked: &Asked, decision: &Decision, code: &str) -> Response {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it ends a page's function")]
-fn told(is_noted: bool, title: &str, asked: &Asked) -> PageResult {
+fn told(is_noted: bool, is_allowed: bool, asked: &Asked) -> PageResult {
     if !is_noted {
         let texts = ["This code was answered already, or its time is over.".to_owned()];
         return Ok(Page::new("There is nothing to answer", texts).id("oidc-error").answer(StatusCode::BAD_REQUEST));
     }
-    let text = format!(
-        "{}: you can go back to the device now. Its session is listed among yours, and can be ended there.",
-        asked.known.application.name
-    );
-    let texts = if title.ends_with("not signed in") { vec![asked.known.application.name.clone()] } else { vec![text] };
-    Ok(Page::new(title, texts).link("My sessions", "/sessions").answer(StatusCode::OK))
+    let name = &asked.known.application.name;
+    let (title, text) = if is_allowed {
+        let goes_on = "you can go back to the device now. Its session is listed among yours, and can be ended there.";
+        ("The device is signed in", format!("{name}: {goes_on}"))
+    } else {
+        ("The device is not signed in", name.clone())
+    };
+    Ok(Page::new(title, [text]).link("My sessions", "/sessions").answer(StatusCode::OK))
 }

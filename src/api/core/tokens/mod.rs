@@ -85,8 +85,7 @@ fn refusal(error: ActionError) -> ApiError {
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     refuse_choices(&TOKENS, &call.query)?;
     let request = TOKENS.read(&call.query, app.config.api.strict_query)?;
-    let visible_to = (!call.who.rights.may_inspect()).then_some(call.who.user_id);
-    let asked = filter(&request.filter, visible_to);
+    let asked = filter(&request.filter, call.who.reads_only());
     let found = app.store.page(&asked, &orders(&request.sorts), request.wanted(call.asked)?).await?;
     let pagination = Pagination::of(&found)?;
     let ids: Vec<i64> = found.rows.iter().map(|token| token.user_id.0).collect();
