@@ -68,6 +68,8 @@ pub(super) enum Wrong {
     },
     /// The same, too often; after this number of seconds the next one is looked at.
     Often(u64),
+    /// Too many devices began to sign in from one address; after this number of seconds the next one may.
+    ManyDevices(u64),
     /// The code or token is not good, or not this client's.
     Grant,
     /// The client may not do this.
@@ -115,6 +117,7 @@ impl Wrong {
             Self::Often(_) => {
                 (StatusCode::TOO_MANY_REQUESTS, "invalid_client", "too many wrong secrets of this client came from here")
             }
+            Self::ManyDevices(_) => (StatusCode::TOO_MANY_REQUESTS, "slow_down", "too many devices began to sign in from here"),
             Self::Grant => (BAD, "invalid_grant", "it is not good, or not any more"),
             Self::UnauthorizedClient => (BAD, "unauthorized_client", "the client may not use this grant"),
             Self::Pending => (BAD, "authorization_pending", "the user has not answered yet"),
@@ -151,7 +154,7 @@ impl Wrong {
         if let Self::Client { is_basic: true } = self {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"rollcall\""));
         }
-        if let Self::Often(seconds) = self {
+        if let Self::Often(seconds) | Self::ManyDevices(seconds) = self {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
         }
         response

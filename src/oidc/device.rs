@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::{Value, json as object};
 
+use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::oidc::device::offer;
 use crate::domain::oidc::device::{LIVES, PAUSE};
@@ -32,7 +33,11 @@ async fn offered(app: &App, parts: &Parts, body: Body) -> Result<Value, Wrong> {
     }
     let client = parts.extensions.get::<ClientInfo>().ok_or(Wrong::NotThere)?.as_client(&parts.headers);
     let url = app.config.issuer_url().ok_or(Wrong::NotThere)?;
-    let offered = offer(app, &call.known, call.form.find("scope"), &client).await?.ok_or(Wrong::Scope)?;
+    let offered = match offer(app, &call.known, call.form.find("scope"), &client, &call.actor).await {
+        Ok(offered) => offered.ok_or(Wrong::Scope)?,
+        Err(ActionError::Limited(wait)) => return Err(Wrong::ManyDevices(wait.as_secs().max(1))),
+        Err(error) => return Err(Wrong::Away(error.to_string())),
+    };
     let page = format!("{}/device", url.origin());
     Ok(object!({
         "device_code": offered.code.expose(), "user_code": offered.user_code, "verification_uri": page,

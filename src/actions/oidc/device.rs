@@ -41,15 +41,25 @@ fn stored(app: &App, tidy: &str) -> HashedSecret {
     PlainSecret::from_text(app.instance_key.proof(PURPOSE, tidy.as_bytes())).hash()
 }
 
-/// Begins a sign-in of a device. `None`: none of the scopes is the client's.
+/// Begins a sign-in of a device. `None`: none of the scopes is the client's. A client without a secret can be played by
+/// anybody, and each sign-in is a row for ten minutes: how many an address begins is limited as its wrong passwords are.
 ///
 /// # Errors
-/// When the database cannot be written, or the operating system has no randomness to give.
-pub async fn offer(app: &App, known: &Known, scope: Option<&str>, client: &Client) -> Result<Option<Offered>, StoreError> {
+/// [`ActionError::Limited`]; when the database cannot be written, or the operating system has no randomness to give.
+pub async fn offer(
+    app: &App,
+    known: &Known,
+    scope: Option<&str>,
+    client: &Client,
+    actor: &Actor,
+) -> Result<Option<Offered>, ActionError> {
     let part = known.part()?;
     let scope = granted(scope, &part.client.scopes);
     if scope.is_empty() {
         return Ok(None);
+    }
+    if part.client.is_public {
+        guesses::take(app, Guess::DeviceBegun, None, None, actor).await?.settle(app, true).await;
     }
     let row = DeviceCode {
         provider_id: part.id,
@@ -64,7 +74,9 @@ pub async fn offer(app: &App, known: &Known, scope: Option<&str>, client: &Clien
     };
     let (code, user_code) = (PlainSecret::generate().map_err(no_randomness)?, draw().map_err(no_randomness)?);
     let hashes = (code.hash(), stored(app, &tidy(&user_code).unwrap_or_default()));
-    app.store.write(move |db| Box::pin(async move { db.insert_device_code(hashes, &row).await })).await?;
+    let added: Result<(), StoreError> =
+        app.store.write(move |db| Box::pin(async move { db.insert_device_code(hashes, &row).await })).await;
+    added?;
     Ok(Some(Offered { code, user_code }))
 }
 

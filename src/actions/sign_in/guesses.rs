@@ -34,6 +34,8 @@ pub enum Guess<'a> {
     ClientSecret(&'a str),
     /// The code of a device, typed in this session.
     DeviceCode(SessionId),
+    /// Nothing: a device of a client without a secret begins to sign in, which leaves a row.
+    DeviceBegun,
 }
 
 impl Guess<'_> {
@@ -49,6 +51,7 @@ impl Guess<'_> {
             // Callers make up as many names of clients as they like, and each limit is a row.
             Self::ClientSecret(id) => format!("client {}", first_byte(id)),
             Self::DeviceCode(session) => format!("device {session}"),
+            Self::DeviceBegun => "device begun".to_owned(),
         }
     }
 }
@@ -268,8 +271,8 @@ fn limits_of(app: &App, guess: Guess<'_>, device: Option<(UserId, HashedSecret)>
     } else if let Guess::AppPassword = guess {
         // Nobody's account is named.
         vec![limit(GuessLimit::Address, rates.address_limit, ip.unwrap_or(Address::UNKNOWN).limit_key())]
-    } else if let Guess::ClientSecret(_) = guess {
-        // Of an address and a client together: apps of one machine do not limit each other, nor people there.
+    } else if let Guess::ClientSecret(_) | Guess::DeviceBegun = guess {
+        // Apps of one machine do not limit each other, devices do not limit apps, and neither limits people there.
         let network = ip.unwrap_or(Address::UNKNOWN).limit_key();
         vec![limit(GuessLimit::Address, rates.address_limit, format!("{network} {subject}"))]
     } else if let Guess::DeviceCode(_) = guess {

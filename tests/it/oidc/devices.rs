@@ -239,3 +239,25 @@ db_test!(an_app_keeps_a_session_of_its_own_once_its_user_agrees, |db| async move
     again.post(HOME, "/apps/withdraw", &format!("proof={}&app=phone", apps.proof())).await.assert_status(303);
     assert_eq!(phone.userinfo(&tokens["access_token"]).await.status, 401);
 });
+
+db_test!(nobody_fills_the_database_by_devices_of_an_app_without_a_secret, |db| async move {
+    let app = server_with(db, &[("SIGN_IN__ADDRESS_LIMIT", "3/1h")]).await;
+    app.seed_keys().await;
+    let (public, secret) = (
+        register(&app, "public", json!({"device": true, "is_public": true})).await,
+        register(&app, "tv", json!({"device": true})).await,
+    );
+    for _ in 0..3 {
+        offer(&public).await;
+    }
+    let refused = public.call(DEVICE, &[]).await.assert_status(429);
+    assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() > 0);
+    assert_eq!(refused.json()["error"], "slow_down");
+    assert_eq!(app.number("SELECT count(*) FROM device_codes").await, 3);
+    // An app with a secret goes on, and so do people at that address.
+    for _ in 0..4 {
+        offer(&secret).await;
+    }
+    app.user_with_password("alice").await;
+    Browser::new(&app).sign_in("alice").await;
+});
