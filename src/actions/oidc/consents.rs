@@ -96,20 +96,22 @@ pub async fn give(app: &App, session: &LiveSession, question: &Question, actor: 
         .await
 }
 
-/// What users agreed to, as far as the caller may see it, the newest first: those after the first `skip`, at most `limit`;
-/// and how many there are.
+/// How many consents the caller may see.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn list(
-    app: &App,
-    by: By<'_>,
-    filter: ConsentFilter,
-    skip: i64,
-    limit: i64,
-) -> Result<(i64, Vec<ListedConsent>), ActionError> {
-    let (filter, db) = (ConsentFilter { visible_to: by.reads_only(), ..filter }, app.store.read());
-    Ok((db.count_all_consents(&filter).await?, db.list_all_consents(&filter, skip, limit).await?))
+pub async fn count(app: &App, by: By<'_>, filter: ConsentFilter) -> Result<i64, ActionError> {
+    let filter = ConsentFilter { visible_to: by.reads_only(), ..filter };
+    Ok(app.store.read().count_all_consents(&filter).await?)
+}
+
+/// What users agreed to, as far as the caller may see it, the newest first: those after the first `skip`, at most `limit`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(app: &App, by: By<'_>, filter: ConsentFilter, skip: i64, limit: i64) -> Result<Vec<ListedConsent>, ActionError> {
+    let filter = ConsentFilter { visible_to: by.reads_only(), ..filter };
+    Ok(app.store.read().list_all_consents(&filter, skip, limit).await?)
 }
 
 /// Takes back what a user agreed to for an application, and ends that user's app sessions there.

@@ -37,20 +37,22 @@ pub async fn of_application(app: &App, slug: &str) -> Result<NoticeFilter, Actio
     Ok(NoticeFilter { application: Some(application), ..NoticeFilter::default() })
 }
 
-/// Notices, the newest first: how many there are, and those after the first `skip`, at most `limit`.
+/// How many notices there are.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator or an auditor asks.
-pub async fn list(
-    app: &App,
-    by: By<'_>,
-    filter: &NoticeFilter,
-    skip: i64,
-    limit: i64,
-) -> Result<(i64, Vec<NoticeRow>), ActionError> {
+pub async fn count(app: &App, by: By<'_>, filter: &NoticeFilter) -> Result<i64, ActionError> {
     by.must_inspect()?;
-    let (db, now) = (app.store.read(), app.clock.now());
-    Ok((db.count_notices(filter, now).await?, db.list_notices(filter, now, skip, limit).await?))
+    Ok(app.store.read().count_notices(filter, app.clock.now()).await?)
+}
+
+/// Notices, the newest first: those after the first `skip`, at most `limit`.
+///
+/// # Errors
+/// [`ActionError::Forbidden`] unless an administrator or an auditor asks.
+pub async fn list(app: &App, by: By<'_>, filter: &NoticeFilter, skip: i64, limit: i64) -> Result<Vec<NoticeRow>, ActionError> {
+    by.must_inspect()?;
+    Ok(app.store.read().list_notices(filter, app.clock.now(), skip, limit).await?)
 }
 
 /// What is seen of the notices of an application, and those that need a look first: the newest given-up ones, then those that
@@ -140,12 +142,10 @@ pub async fn drop_them(app: &App, by: By<'_>, filter: NoticeFilter) -> Result<u6
 /// [`ActionError::NotFound`]; [`ApplicationRule::NoticeSettled`]; [`ActionError::Forbidden`] unless an administrator or an
 /// auditor asks.
 pub async fn must_be_open(app: &App, by: By<'_>, done: u64, filter: &NoticeFilter) -> Result<(), ActionError> {
-    by.must_inspect()?;
     if done > 0 {
-        return Ok(());
+        return by.must_inspect();
     }
-    let known = app.store.read().count_notices(filter, app.clock.now()).await?;
-    Err(if known == 0 { ActionError::NotFound } else { ApplicationRule::NoticeSettled.into() })
+    Err(if count(app, by, filter).await? == 0 { ActionError::NotFound } else { ApplicationRule::NoticeSettled.into() })
 }
 
 /// Sends the app of an application a message about a session that there never was, and gives what it came to.

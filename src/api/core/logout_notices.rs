@@ -140,9 +140,9 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
     let state = given("state").map(known).transpose()?;
     let filter = NoticeFilter { session: given("session").and_then(SessionId::parse), state, ..of_application };
     let (by, wanted) = (By::Principal(&call.who, &call.actor), request.wanted(call.asked)?);
-    let (count, _) = notices::list(&app, by, &filter, 0, 0).await?;
+    let count = notices::count(&app, by, &filter).await?;
     let found = match wanted.window(count) {
-        Some(window) => wanted.found(count, notices::list(&app, by, &filter, window.offset, window.limit).await?.1),
+        Some(window) => wanted.found(count, notices::list(&app, by, &filter, window.offset, window.limit).await?),
         None => wanted.found(count, Vec::new()),
     };
     let (pagination, now) = (Pagination::of(&found)?, app.clock.now());

@@ -100,9 +100,9 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
     let user = request.filter.get("user").and_then(|text| text.parse().ok()).map(UserId);
     let filter = ConsentFilter { user, application, ..ConsentFilter::default() };
     let wanted = request.wanted(call.asked)?;
-    let (count, _) = consents::list(&app, by(&call), filter, 0, 0).await?;
+    let count = consents::count(&app, by(&call), filter).await?;
     let rows = match wanted.window(count) {
-        Some(window) => consents::list(&app, by(&call), filter, window.offset, window.limit).await?.1,
+        Some(window) => consents::list(&app, by(&call), filter, window.offset, window.limit).await?,
         None => Vec::new(),
     };
     let found = wanted.found(count, rows);
@@ -126,7 +126,7 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
 async fn find(app: &App, call: &Call) -> Result<ListedConsent, ApiError> {
     let id = django::int(call.part()).and_then(Int::value).ok_or(ApiError::NotFound)?;
     let filter = ConsentFilter { id: Some(id), ..ConsentFilter::default() };
-    consents::list(app, by(call), filter, 0, 1).await?.1.pop().ok_or(ApiError::Missing)
+    consents::list(app, by(call), filter, 0, 1).await?.pop().ok_or(ApiError::Missing)
 }
 
 /// Shows what a user agreed to for one application.

@@ -75,7 +75,8 @@ pub(super) async fn run(app: &App, args: NoticeArgs) -> Outcome {
                 None => NoticeFilter::default(),
             };
             let filter = NoticeFilter { state: state.as_deref().and_then(NoticeState::parse), ..filter };
-            let (count, rows) = notices::list(app, By::Cli, &filter, 0, limit).await?;
+            let count = notices::count(app, By::Cli, &filter).await?;
+            let rows = notices::list(app, By::Cli, &filter, 0, limit).await?;
             print(&rows, app.clock.now(), json, csv)?;
             if i64::try_from(rows.len()).unwrap_or(count) < count {
                 output::say(&format!("{} of {count} notices; --limit shows more", rows.len()));

@@ -72,12 +72,12 @@ pub async fn end(app: &TestApp, session: &str) {
 /// The notices of an application, the newest first.
 pub async fn rows(app: &TestApp, slug: &str) -> Vec<NoticeRow> {
     let filter = notices::of_application(&app.app, slug).await.unwrap();
-    notices::list(&app.app, By::Cli, &filter, 0, 1000).await.unwrap().1
+    notices::list(&app.app, By::Cli, &filter, 0, 1000).await.unwrap()
 }
 
 /// The states of all notices, in the order in which they were owed.
 pub async fn states(app: &TestApp) -> Vec<&'static str> {
-    let (_, rows) = notices::list(&app.app, By::Cli, &NoticeFilter::default(), 0, 1000).await.unwrap();
+    let rows = notices::list(&app.app, By::Cli, &NoticeFilter::default(), 0, 1000).await.unwrap();
     let now = app.app.clock.now();
     rows.iter().rev().map(|row| row.state(now).as_str()).collect()
 }
