@@ -12,7 +12,7 @@ use rollcall::domain::{Permission, SessionId};
 
 use serde_json::json;
 
-use super::authentik::Fault;
+use super::authentik::{Fault, SignIn};
 use super::{Session, Watch, session};
 use crate::support::{SESSIONS, geoip};
 use crate::ui::markup::mistakes;
@@ -257,17 +257,19 @@ db_test!(a_session_that_a_sign_in_fits_shows_when_and_how, |db| async move {
     let fitting: Vec<SessionId> = [3, 4, 5, 6].map(|user| begin_from(&watch, user, "192.0.2.7")).into();
     {
         let mut world = watch.authentik.world();
-        for (user, method, known) in
+        for (user, method, is_known_device) in
             [(3, "password", Some(true)), (4, "auth_mfa", Some(false)), (5, "auth_webauthn_pwl", None), (6, "password", None)]
         {
-            let sign_in = (user, "192.0.2.7".to_owned(), format!("Browser/{}", user % 5), began, method, known);
+            let sign_in =
+                SignIn { user, ip: "192.0.2.7", agent: format!("Browser/{}", user % 5), at: began, method, is_known_device };
             world.sign_ins.push(sign_in.clone());
             if user == 6 {
                 world.sign_ins.push(sign_in);
             }
         }
         // One that was long before is of another session.
-        world.sign_ins.push((2, "192.0.2.2".into(), "Browser/2".into(), began, "password", None));
+        let (ip, agent) = ("192.0.2.2", "Browser/2".to_owned());
+        world.sign_ins.push(SignIn { user: 2, ip, agent, at: began, method: "password", is_known_device: None });
     }
     watch.poll().await.unwrap();
     let copy = watch.copy().await;

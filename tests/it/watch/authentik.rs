@@ -72,6 +72,17 @@ pub enum EndFault {
     Lies,
 }
 
+/// A sign-in in the event log.
+#[derive(Clone)]
+pub struct SignIn {
+    pub user: i64,
+    pub ip: &'static str,
+    pub agent: String,
+    pub at: Timestamp,
+    pub method: &'static str,
+    pub is_known_device: Option<bool>,
+}
+
 /// What runs before each request.
 type Between = Box<dyn FnMut(&mut World) + Send>;
 
@@ -95,8 +106,7 @@ pub struct World {
     pub sees_events: bool,
     /// Which users may do everything.
     pub superusers: BTreeSet<i64>,
-    /// Sign-ins in the event log: user, address, user agent, time, method, whether the device was known.
-    pub sign_ins: Vec<(i64, String, String, Timestamp, &'static str, Option<bool>)>,
+    pub sign_ins: Vec<SignIn>,
     /// Sign-outs in the event log: user, address, time.
     pub sign_outs: Vec<(i64, String, Timestamp)>,
     pub is_superuser: bool,
@@ -279,10 +289,10 @@ impl World {
         let own: &[&str] = &["ordering", "page", "page_size", "actions"];
         self.strange.extend(query.keys().filter(|name| !own.contains(&name.as_str())).cloned());
         if query.get("actions").is_some_and(|action| action == "login") {
-            let rows = self.sign_ins.iter().rev().map(|(user, ip, agent, at, method, known)| {
-                let args = known.map_or_else(|| json!({}), |known| json!({"known_device": known}));
-                let context = json!({"auth_method": method, "auth_method_args": args, "http_request": {"user_agent": agent}});
-                json!({"user": {"pk": user}, "action": "login", "client_ip": ip, "created": at, "context": context})
+            let rows = self.sign_ins.iter().rev().map(|it| {
+                let args = it.is_known_device.map_or_else(|| json!({}), |known| json!({"known_device": known}));
+                let context = json!({"auth_method": it.method, "auth_method_args": args, "http_request": {"user_agent": it.agent}});
+                json!({"user": {"pk": it.user}, "action": "login", "client_ip": it.ip, "created": it.at, "context": context})
             });
             return self.page(query, rows.collect());
         }
