@@ -225,6 +225,9 @@ pub const ANOTHER_ONE: &str = "the token or the instance is another one, and non
     If another authentik is to be watched from now on, `rollcall watch accept` begins the copy anew: the copied sessions are \
     forgotten, and none of them counts as ended";
 
+/// The words of authentik for how somebody signed in that say something in Rollcall's.
+pub const METHOD_WORDS: [&str; 2] = ["password", "auth_mfa"];
+
 /// What a word of authentik for how somebody signed in says in Rollcall's; nothing for those that do not say it, such as
 /// that of a passkey, which may be a key of hardware or of software.
 #[must_use]

@@ -210,6 +210,8 @@ impl Poller {
         let Timed { value, took, date } = request.await;
         if let Some(date) = date {
             self.clock_ahead = date.0 - app.clock.now().0;
+            let ahead = self.clock_ahead;
+            self.source()?.status.note_clock(ahead);
         }
         let pause = client.source().share.pause_after(took);
         if !pause.is_zero() {

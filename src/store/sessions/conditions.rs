@@ -189,7 +189,7 @@ impl Db<'_> {
     }
 
     /// SQL: whether a text contains the value of a placeholder.
-    fn holds(&self, text: &str, placeholder: &str) -> String {
+    pub(in crate::store) fn holds(&self, text: &str, placeholder: &str) -> String {
         let function = if self.is_sqlite() { "instr" } else { "strpos" };
         format!("{function}({text}, {placeholder}) > 0")
     }

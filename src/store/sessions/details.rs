@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::application::session::EndedAppSession;
 use crate::domain::session::Lifetime;
-use crate::domain::source::SourceId;
+use crate::domain::source::{METHOD_WORDS, SourceId, methods_of};
 use crate::domain::{Address, Methods, SessionId, Timestamp, UserId};
 use crate::store::sessions::history::USER_NOW;
 use crate::store::sessions::pending_rows::NOT_MOVED;
@@ -21,6 +21,12 @@ pub struct SignInRow {
     pub methods: Methods,
     /// Whether the browser was known to its user at the sign-in.
     pub is_known_device: bool,
+}
+
+/// What the column `method` of a watched session says in Rollcall's words, as they are stored.
+pub(in crate::store) fn methods_sql() -> String {
+    let cases = METHOD_WORDS.map(|word| format!("WHEN '{word}' THEN '{}'", methods_of(word)));
+    format!("CASE method {} ELSE '' END", cases.join(" "))
 }
 
 /// The columns of [`SignInRow`], of the table that is called `s`.

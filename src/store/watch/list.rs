@@ -8,6 +8,7 @@ use crate::domain::page::{Found, Wanted};
 use crate::domain::source::{NAME, SourceId};
 use crate::store::db::statements::in_list;
 use crate::store::sessions::conditions::Conditions;
+use crate::store::sessions::details::methods_sql;
 use crate::store::sessions::facets::Sampled;
 use crate::store::sessions::rows::SESSION_COLUMNS;
 use crate::store::{Db, FromRow, Row, StoreError};
@@ -145,13 +146,12 @@ impl Db<'_> {
         self.all(&format!("{sql} GROUP BY s.last_ip_key ORDER BY 2 DESC, 1 LIMIT {limit}"), &conditions.values).await
     }
 
-    /// The keys of watched sessions that match, ascending; none for a caller who sees only their own sessions, and for a
-    /// method.
+    /// The keys of watched sessions that match, ascending; none for a caller who sees only their own sessions.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn list_watched_matching(&self, filter: &SessionFilter) -> Result<Vec<i64>, StoreError> {
-        if filter.is_of_rollcall() || filter.visible_to.is_some() || filter.methods.is_some() {
+        if filter.is_of_rollcall() || filter.visible_to.is_some() {
             return Ok(Vec::new());
         }
         let Some(source) = self.find_source(NAME).await? else { return Ok(Vec::new()) };
@@ -180,15 +180,16 @@ impl Db<'_> {
         let collation = if self.is_sqlite() { "" } else { " COLLATE \"C\"" };
         let watched = format!(
             "SELECT w.id, w.uuid, w.user_pk AS user_id, w.first_seen_at AS created_at, w.last_used_at, w.expires_at, w.last_ip, \
-             w.last_ip_key, w.user_agent_id, FALSE AS is_remembered, w.country{collation} AS country, w.asn, w.source_id, \
-             COALESCE(u.username, ''){collation} AS username, COALESCE(u.username_folded, ''){collation} AS username_folded \
+             w.last_ip_key, w.user_agent_id, FALSE AS is_remembered, w.country{collation} AS country, w.asn, {methods} AS methods, \
+             w.source_id, COALESCE(u.username, ''){collation} AS username, COALESCE(u.username_folded, ''){collation} AS username_folded \
              FROM watched_sessions w LEFT JOIN source_users u ON u.source_id = w.source_id AND u.pk = w.user_pk \
              WHERE w.source_id = {}",
-            scope.source().0
+            scope.source().0,
+            methods = methods_sql(),
         );
         let own = if scope.has_own() {
             "SELECT o.id, o.uuid, o.user_id, o.created_at, o.last_used_at, o.expires_at, o.last_ip, o.last_ip_key, o.user_agent_id, \
-             o.is_remembered, o.country, o.asn, CAST(NULL AS BIGINT) AS source_id, u.username, u.username_folded \
+             o.is_remembered, o.country, o.asn, o.methods, CAST(NULL AS BIGINT) AS source_id, u.username, u.username_folded \
              FROM sessions o JOIN users u ON u.id = o.user_id UNION ALL "
         } else {
             ""
@@ -234,6 +235,11 @@ impl Db<'_> {
             if let Some(time) = time {
                 conditions.compare(column, operator, time);
             }
+        }
+        if let Some(method) = filter.methods {
+            // Stored methods are separated by blanks.
+            let placeholder = conditions.bind(format!(" {} ", method.as_str()));
+            conditions.sql.push(self.holds("' ' || s.methods || ' '", &placeholder));
         }
         if let Some(except) = filter.except {
             conditions.compare("s.uuid", "<>", except);

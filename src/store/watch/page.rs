@@ -129,12 +129,10 @@ impl Store {
         self.long_read(move |db| Box::pin(async move { db.count_addresses_in(scope, &filter, limit).await })).await
     }
 
-    /// Where the sessions of a filter are. A caller who sees only their own sessions sees none of authentik's, and
-    /// authentik does not say how somebody signed in.
+    /// Where the sessions of a filter are. A caller who sees only their own sessions sees none of authentik's.
     async fn reach(&self, filter: &SessionFilter) -> Result<Reach, StoreError> {
         let has_own = filter.source != Some(Origin::Authentik);
-        let may_be_watched = filter.visible_to.is_none() && filter.methods.is_none();
-        let source = if may_be_watched { self.watched_source().await? } else { None };
+        let source = if filter.visible_to.is_none() { self.watched_source().await? } else { None };
         Ok(match source {
             Some(source) => Reach::Scope(if has_own { Scope::Both(source) } else { Scope::Watched(source) }),
             None if has_own => Reach::Own(Box::new(SessionFilter { source: None, ..filter.clone() })),

@@ -221,12 +221,15 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn keep_sign_ins(&self, source: SourceId, sign_ins: &[(SessionId, WatchedSignIn)]) -> Result<(), StoreError> {
-        let sql =
-            "UPDATE watched_sessions SET signed_in_at = $3, method = $4, known_device = $5 WHERE source_id = $1 AND uuid = $2";
+        let sql = "UPDATE watched_sessions SET signed_in_at = $3, method = $4, known_device = $5 WHERE source_id = $1 AND uuid = $2 \
+            RETURNING id";
+        let mut written = Vec::new();
         for (uuid, sign_in) in sign_ins {
             let known = sign_in.is_known_device.map_or("", |is_known| if is_known { YES } else { NO });
-            self.execute(sql, &values![source.0, *uuid, sign_in.at, sign_in.method.as_str(), known]).await?;
+            let values = values![source.0, *uuid, sign_in.at, sign_in.method.as_str(), known];
+            written.extend(self.all::<i64>(sql, &values).await?);
         }
+        self.note_watched_changes(&written);
         Ok(())
     }
 

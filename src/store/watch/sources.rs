@@ -54,7 +54,25 @@ pub struct SourceStatus {
     pub swept_at: Timestamp,
     /// The latest use of a session that was seen.
     pub newest_used_at: Timestamp,
+    /// How far its clock is ahead of Rollcall's, in microseconds; 0 where they differ by less than five seconds.
+    pub clock_ahead: i64,
 }
+
+impl SourceStatus {
+    /// By Rollcall's clock, a time that the source told by its own: that of a use, or of an end to come.
+    #[must_use]
+    pub fn by_our_clock(&self, at: Timestamp) -> Timestamp {
+        Timestamp(at.0.saturating_sub(self.clock_ahead))
+    }
+
+    /// Notes how far its clock is ahead, in microseconds. It tells whole seconds, and an answer takes its time.
+    pub fn note_clock(&mut self, ahead: i64) {
+        self.clock_ahead = if ahead.abs() < SMALL_DIFFERENCE { 0 } else { ahead };
+    }
+}
+
+/// Up to which difference two clocks count as the same, in microseconds.
+const SMALL_DIFFERENCE: i64 = 5_000_000;
 
 impl Default for SourceStatus {
     fn default() -> Self {
@@ -68,6 +86,7 @@ impl Default for SourceStatus {
             seen_at: Timestamp(0),
             swept_at: Timestamp(0),
             newest_used_at: Timestamp(0),
+            clock_ahead: 0,
         }
     }
 }
@@ -89,6 +108,7 @@ impl FromRow for SourceRow {
                 seen_at: row.timestamp()?,
                 swept_at: row.timestamp()?,
                 newest_used_at: row.timestamp()?,
+                clock_ahead: row.int()?,
             },
         })
     }
@@ -97,8 +117,8 @@ impl FromRow for SourceRow {
 /// How far the clocks of two nodes may be apart.
 const CLOCKS: Duration = Duration::from_secs(60);
 
-const COLUMNS: &str =
-    "id, name, url, instance, version, owner_pk, owner_uid, state, detail, total, seen_at, swept_at, newest_used_at";
+const COLUMNS: &str = "id, name, url, instance, version, owner_pk, owner_uid, state, detail, total, seen_at, swept_at, newest_used_at, \
+    clock_ahead";
 
 impl Db<'_> {
     /// The source of that name; `None` when none was ever watched.
@@ -168,7 +188,7 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn update_source(&self, id: SourceId, holder: &str, status: &SourceStatus) -> Result<bool, StoreError> {
         let sql = "UPDATE sources SET version = $3, owner_pk = $4, owner_uid = $5, state = $6, detail = $7, total = $8, \
-            seen_at = $9, swept_at = $10, newest_used_at = $11 WHERE id = $1 AND lease_holder = $2";
+            seen_at = $9, swept_at = $10, newest_used_at = $11, clock_ahead = $12 WHERE id = $1 AND lease_holder = $2";
         let values = values![
             id.0,
             holder,
@@ -181,6 +201,7 @@ impl Db<'_> {
             status.seen_at,
             status.swept_at,
             status.newest_used_at,
+            status.clock_ahead,
         ];
         Ok(self.execute(sql, &values).await? > 0)
     }

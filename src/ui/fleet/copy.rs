@@ -5,8 +5,10 @@ use std::time::Duration;
 use crate::actions::app::App;
 use crate::actions::watch::status::{self, CopyStatus};
 use crate::config::SourceUrl;
+use crate::domain::Timestamp;
 use crate::domain::listing::SessionFilter;
 use crate::domain::source::{CopyState, NAME, Origin};
+use crate::store::watch::sources::SourceStatus;
 use crate::store::{Db, StoreError};
 use crate::ui::fleet::view::View;
 use crate::ui::words::grouped;
@@ -61,8 +63,8 @@ fn short(age: Duration) -> String {
     }
 }
 
-/// The pages of the watched authentik.
-pub(in crate::ui) struct SourcePages(SourceUrl);
+/// The pages of the watched authentik, and its clock.
+pub(in crate::ui) struct SourcePages(SourceUrl, SourceStatus);
 
 impl SourcePages {
     /// Those of the source; `None` when none was watched.
@@ -71,7 +73,12 @@ impl SourcePages {
     /// When the database does not answer.
     pub async fn of(db: &Db<'_>) -> Result<Option<Self>, StoreError> {
         let source = db.find_source(NAME).await?;
-        Ok(source.and_then(|source| SourceUrl::parse(&source.url)).map(Self))
+        Ok(source.and_then(|source| Some(Self(SourceUrl::parse(&source.url)?, source.status))))
+    }
+
+    /// By Rollcall's clock, a time that authentik told by its own.
+    pub fn by_our_clock(&self, at: Timestamp) -> Timestamp {
+        self.1.by_our_clock(at)
     }
 
     /// A user's page for administrators there. Nothing but the number is added to the address of the settings.

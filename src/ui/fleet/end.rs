@@ -287,6 +287,8 @@ struct EndedPage {
     frame: Frame,
     job: EndJobView,
     back: String,
+    /// This page, for browsers without scripts.
+    again: String,
 }
 
 /// The progress and the result.
@@ -297,5 +299,6 @@ pub async fn result(State(app): State<App>, Path(name): Path<String>, request: R
     let principal = visitor.principal(&view.url())?;
     let job = end_job::find(&app, &name, principal.user_id).await?;
     let frame = visitor.frame(&app, Section::Sessions);
-    Ok(page(StatusCode::OK, &EndedPage { frame, job, back: view.url() }))
+    let again = parts.uri.to_string();
+    Ok(page(StatusCode::OK, &EndedPage { frame, job, back: view.url(), again }))
 }

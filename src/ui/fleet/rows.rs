@@ -96,6 +96,7 @@ pub(in crate::ui) async fn render(
             look.view.with_query(&token("user", &username)).url()
         };
         let whereabouts = Whereabouts::of(app, row.last_ip);
+        let told = |at: Timestamp| source.as_ref().filter(|_| is_watched).map_or(at, |source| source.by_our_clock(at));
         let template = RowTemplate {
             look,
             id: row.uuid,
@@ -107,11 +108,11 @@ pub(in crate::ui) async fn render(
             network: whereabouts.network,
             ip: row.last_ip.to_string(),
             ip_url: look.view.url_of_address(&row.last_ip.to_string()),
-            used: Moment::new(row.last_used_at, now),
+            used: Moment::new(told(row.last_used_at), now),
             apps: opened.get(&row.uuid).filter(|_| !is_watched).map(|count| apps(*count)).unwrap_or_default(),
             signed_in: Moment::new(row.created_at, now),
             how: detail.map(how).unwrap_or_default(),
-            ends: Moment::until(row.expires_at, now),
+            ends: Moment::until(told(row.expires_at), now),
             is_ended_by_idling: detail.is_some_and(|detail| row.expires_at < detail.lifetime.absolute_expires_at),
             is_watched,
         };

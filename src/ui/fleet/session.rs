@@ -283,8 +283,10 @@ async fn facts(app: &App, who: &Principal, id: SessionId, now: Timestamp) -> Res
 
 /// What is known of a session of the copy.
 fn watched_facts(watched: &Watched, now: Timestamp) -> Facts {
-    let row = watched.listed();
-    let ends = Moment::until(row.expires_at, now);
+    let (row, status) = (watched.listed(), &watched.source.status);
+    let (last_used_at, expires_at) = (status.by_our_clock(row.last_used_at), status.by_our_clock(row.expires_at));
+    let signed_in = |it: &WatchedSignIn| WatchedSignIn { at: status.by_our_clock(it.at), ..it.clone() };
+    let ends = Moment::until(expires_at, now);
     Facts {
         user_id: row.user_id,
         username: watched.row.username.clone().unwrap_or_else(|| format!("user {}", row.user_id.0)),
@@ -292,15 +294,15 @@ fn watched_facts(watched: &Watched, now: Timestamp) -> Facts {
         agent_id: row.user_agent_id,
         ip: row.last_ip,
         created_at: row.created_at,
-        last_used_at: row.last_used_at,
+        last_used_at,
         methods: Methods::default(),
         is_known_device: false,
         is_remembered: false,
-        life: if row.expires_at > now { Life::Until(ends, "") } else { Life::Over(ends) },
+        life: if expires_at > now { Life::Until(ends, "") } else { Life::Over(ends) },
         apps: Vec::new(),
         tokens: HashMap::new(),
         source: row.source,
-        sign_in: watched.row.sign_in.clone(),
+        sign_in: watched.row.sign_in.as_ref().map(signed_in),
     }
 }
 
@@ -404,6 +406,7 @@ async fn others(app: &App, facts: &Facts, but: SessionId, now: Timestamp) -> Res
     let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
     let rows = app.store.page(&filter, &sorts, Wanted::first(SHOWN + 1)).await?.rows;
     let agents = app.user_agents.entries(&app.store.read(), rows.iter().map(|row| row.user_agent_id)).await?;
+    let source = if facts.source.is_some() { SourcePages::of(&app.store.read()).await? } else { None };
     let others = rows.iter().filter(|row| row.uuid != but).map(|row| {
         let agent = agents.get(&row.user_agent_id);
         Other {
@@ -411,7 +414,7 @@ async fn others(app: &App, facts: &Facts, but: SessionId, now: Timestamp) -> Res
             agent: describe(agent),
             device: Device::of(agent),
             place: Whereabouts::of(app, row.last_ip).place,
-            used: Moment::new(row.last_used_at, now),
+            used: Moment::new(source.as_ref().map_or(row.last_used_at, |it| it.by_our_clock(row.last_used_at)), now),
         }
     });
     Ok(others.take(usize::try_from(SHOWN).unwrap_or(0)).collect())

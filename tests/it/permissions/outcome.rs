@@ -70,6 +70,7 @@ pub fn offer() -> Offer {
         seen_at: Timestamp(0),
         swept_at: Timestamp(0),
         newest_used_at: Timestamp(0),
+        clock_ahead: 0,
     };
     let source = SourceRow { id: SourceId(1), name: "authentik".into(), url: "https://a.example".into(), instance: 0, status };
     let owner = SeenOwner { pk: 1, username: "other".into(), is_superuser: false, uid: "other".into() };

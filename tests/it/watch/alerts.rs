@@ -282,6 +282,15 @@ db_test!(a_session_that_a_sign_in_fits_shows_when_and_how, |db| async move {
     let details = admin.get(&format!("{SESSIONS}{}/details/", fitting[1])).await.assert_status(200).json();
     assert_eq!((&details["created"], &details["methods"]), (&json!(began), &json!(["pwd", "mfa"])));
     assert_eq!(details["known_device"], json!(false));
+    for (method, of) in [("pwd", &fitting[..2]), ("mfa", &fitting[1..2]), ("otp", &fitting[..0])] {
+        let page = admin.get(&format!("{SESSIONS}?source=authentik&methods={method}")).await.assert_status(200).json();
+        let mut found: Vec<String> =
+            page["results"].as_array().unwrap().iter().map(|row| row["uuid"].as_str().unwrap().into()).collect();
+        let mut expected: Vec<String> = of.iter().map(ToString::to_string).collect();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{method}");
+    }
     let root = watch.rollcall.superuser("root").await.session().await;
     let page = root.get(&format!("/sessions/{}", fitting[0])).await.assert_status(200).text();
     assert!(page.contains(" with password, on a known device") && mistakes(&page).is_empty(), "{page}");

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rollcall::domain::user::Permission;
+use rollcall::domain::{Clock, SessionId};
 use serde_json::{Value, json};
 
-use super::Watch;
+use super::{Watch, session};
 use crate::support::{SESSIONS, TestDb, seed};
 use crate::ui::markup::mistakes;
 
@@ -54,6 +55,27 @@ db_test!(only_who_asks_gets_sessions_of_authentik, |db| async move {
     for path in [format!("{SESSIONS}{uuid}/"), format!("{SESSIONS}{uuid}/details/")] {
         alice.get(&path).await.assert_status(404);
     }
+});
+
+db_test!(ages_are_by_one_clock_where_that_of_authentik_differs, |db| async move {
+    let mut watch = Watch::new(db).await;
+    let there = watch.now().plus(Duration::from_secs(3_600));
+    let uuid = SessionId::generate(watch.now()).unwrap();
+    {
+        let mut world = watch.authentik.world();
+        world.clock = Clock::fixed(there);
+        world.begin(uuid, session(2, there.minus(Duration::from_secs(300))));
+    }
+    watch.poll().await.unwrap();
+    let root = watch.rollcall.superuser("root").await.session().await;
+    for address in [format!("/sessions/{uuid}"), "/sessions/all?q=source:authentik".to_owned()] {
+        let page = root.get(&address).await.assert_status(200).text();
+        let used = watch.now().minus(Duration::from_secs(300));
+        assert!(page.contains(&format!("<time datetime=\"{used}\"")) && page.contains("5 minutes ago"), "{address}: {page}");
+    }
+    let admin = watch.rollcall.admin_token().await;
+    let told = admin.get(&format!("{SESSIONS}{uuid}/")).await.assert_status(200).json();
+    assert_eq!(told["last_used"], json!(there.minus(Duration::from_secs(300))), "the API says what authentik says");
 });
 
 db_test!(a_watched_session_is_shown_with_what_is_known_of_it, |db| async move {

@@ -11,6 +11,7 @@ use crate::domain::listing::Facts;
 use crate::domain::source::{NAME, SourceId};
 use crate::domain::{Methods, SessionId};
 use crate::store::db::statements::placeholders;
+use crate::store::sessions::details::methods_sql;
 use crate::store::sessions::index::{Agent, Changes, Entry, Names, SessionIndex};
 use crate::store::sessions::memory::position::{Position, WINDOW};
 use crate::store::sessions::memory::{SessionMemory, State, Turn, compute};
@@ -23,17 +24,19 @@ const STEP: i64 = 4000;
 const AHEAD: usize = 4;
 
 /// The query for the columns of an [`Entry`], without its conditions.
-pub(super) fn rows(log: Log) -> &'static str {
+pub(super) fn rows(log: Log) -> String {
     match log {
         Log::Own => {
             "SELECT id, uuid, user_id, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, created_at, is_remembered, \
              methods FROM sessions"
+                .to_owned()
         }
-        // authentik tells neither when a session began nor how.
-        Log::Watched => {
-            "SELECT id, uuid, user_pk, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, first_seen_at, FALSE, '' \
-             FROM watched_sessions"
-        }
+        // authentik does not tell when a session began.
+        Log::Watched => format!(
+            "SELECT id, uuid, user_pk, user_agent_id, last_ip_key, country, asn, last_used_at, expires_at, first_seen_at, FALSE, \
+             {} FROM watched_sessions",
+            methods_sql()
+        ),
     }
 }
 
