@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_users_page_is_on_the_host_of_the_settings() {
-        let pages = SourcePages(SourceUrl::parse("https://auth.example.com").unwrap());
+        let pages = SourcePages(SourceUrl::parse("https://auth.example.com").unwrap(), SourceStatus::default());
         assert_eq!(pages.user(7), "https://auth.example.com/if/admin/#/identity/users/7");
     }
 }
