@@ -186,6 +186,9 @@ pub(super) async fn add_access(
         AccessToken::Jwt => jwt_hash(access.expose()),
     };
     db.insert_token_of_app(&place.token(hash, None, what, (now, expires_at))).await?;
+    if client.access_token == AccessToken::Jwt {
+        db.update_jwt_until(place.begun.id, expires_at).await?;
+    }
     Ok((access, expires_at.since(now).as_secs()))
 }
 

@@ -14,6 +14,7 @@ mod providers;
 mod requests;
 mod security;
 mod token_api;
+mod tree;
 
 use serde_json::Value;
 
