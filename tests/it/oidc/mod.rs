@@ -1,9 +1,9 @@
 //! The addresses of OpenID Connect, and the keys that sign.
 
 mod acceptance;
-mod app;
+pub mod app;
 mod apps;
-mod consent;
+pub mod consent;
 mod devices;
 mod flow;
 mod identity;
