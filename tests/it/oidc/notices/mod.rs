@@ -3,9 +3,11 @@
 mod crash;
 mod ends;
 mod pages;
+mod person;
 mod reach;
 pub mod told;
 mod tries;
+mod wait;
 
 use rollcall::actions::by::By;
 use rollcall::actions::oidc::notices;
