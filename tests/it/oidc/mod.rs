@@ -5,6 +5,7 @@ pub mod app;
 mod apps;
 pub mod consent;
 mod devices;
+mod ended;
 mod flow;
 mod identity;
 mod imports;
