@@ -5,6 +5,7 @@ mod ends;
 mod pages;
 mod person;
 mod reach;
+mod soon;
 pub mod told;
 mod tries;
 mod wait;

@@ -74,12 +74,26 @@ impl Person {
     pub async fn opened(&self, more: &[&Self]) -> String {
         within(LEASE_AND_MORE, "a session that has its apps open", async || {
             let key = self.sign_in().await.ok()?;
-            for other in more {
+            for other in more.iter() {
                 other.open(&key).await.ok()??;
             }
             self.open(&key).await.ok()?
         })
         .await
+    }
+
+    /// The proof of the forms on the pages of the session with this key.
+    pub async fn proof(&self, key: &str) -> String {
+        let page = self.http.get(format!("{}/sessions", self.origin)).header("cookie", cookie(key)).send().await.unwrap();
+        let text = page.text().await.unwrap();
+        let proof = text.split("name=\"proof\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        proof.unwrap_or_else(|| panic!("{text}")).to_owned()
+    }
+
+    /// Ends a session as its owner does on the page of their devices, in the session with this key and proof.
+    pub async fn end_by_page(&self, (key, proof): (&str, &str), session: &str) -> Result<StatusCode, Gone> {
+        let request = self.http.post(format!("{}/sessions/{session}/end", self.origin)).header("cookie", cookie(key));
+        Ok(request.form(&[("proof", proof)]).send().await.map_err(|_| Gone)?.status())
     }
 
     /// Ends a session, as an administrator does by the API.
@@ -95,10 +109,14 @@ pub fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
+/// The session that an app was told of by this form.
+pub fn sid(form: &str) -> String {
+    claims(form.strip_prefix("logout_token=").unwrap())["sid"].as_str().unwrap().to_owned()
+}
+
 /// The sessions of which an app was told since the last time, in order.
 pub fn sids(told: &Told) -> Vec<String> {
-    let sid = |form: String| claims(form.strip_prefix("logout_token=").unwrap())["sid"].as_str().unwrap().to_owned();
-    told.sent().into_iter().map(sid).collect()
+    told.sent().iter().map(|form| sid(form)).collect()
 }
 
 /// Adds an app that is told of ends, which everybody may open; its secret.
