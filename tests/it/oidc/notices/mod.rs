@@ -1,5 +1,6 @@
 //! Apps are told that a session of theirs ended (OpenID Connect Back-Channel Logout 1.0).
 
+mod away;
 mod crash;
 mod ends;
 mod pages;
