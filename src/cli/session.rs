@@ -23,6 +23,7 @@ use crate::cli::ended::EndedArgs;
 use crate::cli::filters::FilterArgs;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output, source};
 use crate::config::{Config, parse_duration};
+use crate::domain::application::session::takes_effect;
 use crate::domain::listing::{SessionFilter, Sort};
 use crate::domain::page::Wanted;
 use crate::domain::source::Origin;
@@ -308,8 +309,9 @@ async fn show(app: &App, id: SessionId, is_json: bool) -> Outcome {
     let db = app.store.read();
     if let Some(row) = db.find_session(id).await? {
         let open = db.list_app_sessions_of(&[id]).await?;
-        let tokens = db.list_opened_tokens(&open.iter().map(|row| row.id).collect::<Vec<_>>(), app.clock.now()).await?;
-        let opened = open.iter().map(|row| app_sessions::record(row, &tokens)).collect();
+        let now = app.clock.now();
+        let tokens = db.list_opened_tokens(&open.iter().map(|row| row.id).collect::<Vec<_>>(), now).await?;
+        let opened = open.iter().map(|row| app_sessions::record(row, &tokens, now)).collect();
         let mut records = records(app, std::slice::from_ref(&row)).await?;
         return said(records.pop().unwrap_or_default(), &but("first_seen"), opened, is_json);
     }
@@ -348,7 +350,11 @@ fn said(mut record: Map<String, Value>, columns: &[&str], opened: Vec<Value>, is
         let (slug, created, used) = (cell(application, "slug"), cell(application, "created"), cell(application, "last_used"));
         let told = application.get("notice").and_then(|notice| notice.get("state")?.as_str());
         let told = told.map(|state| format!(", told of the end: {state}")).unwrap_or_default();
-        let words = format!("{slug} ({}), opened {created}, last used {used}{told}", where_to.join(", "));
+        let left = application.get("ends_within").and_then(Value::as_u64).unwrap_or(0);
+        // Of one that ended there is something to say only while the app may not know it.
+        let is_said = application.contains_key("tokens") || left > 0;
+        let effect = if is_said { format!(", an end takes effect {}", takes_effect(left)) } else { String::new() };
+        let words = format!("{slug} ({}), opened {created}, last used {used}{told}{effect}", where_to.join(", "));
         output::line(&field("application", &words))?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What administrators do in a real browser; and every page, looked at by a machine: contrast, names,
 //! width, and what it loads.
 
+mod apart;
 mod apps;
 mod pages;
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::domain::application::session::{AppEndReason, EndedAppSession};
+use crate::domain::application::session::{AppEndReason, EndedAppSession, ends_within};
 use crate::domain::event::EventContent;
 use crate::domain::{Timestamp, UserId};
 use crate::store::applications::app_sessions::{AppSessionFilter, AppSessionRow};
@@ -28,12 +28,12 @@ pub fn visible(by: By<'_>) -> Option<UserId> {
 /// An app session of a live session as an object, for exports and the command line, under the names of the API. `tokens` are
 /// those of app sessions, by primary key.
 #[must_use]
-pub fn record<S: BuildHasher>(row: &AppSessionRow, tokens: &HashMap<i64, Vec<OpenedToken>, S>) -> Value {
+pub fn record<S: BuildHasher>(row: &AppSessionRow, tokens: &HashMap<i64, Vec<OpenedToken>, S>, now: Timestamp) -> Value {
     let token = |it: &OpenedToken| json!({"kind": it.kind, "scope": it.scope, "expires": it.expires_at});
     let tokens: Vec<Value> = tokens.get(&row.id).into_iter().flatten().map(token).collect();
     json!({
         "uuid": row.uuid.hyphenated().to_string(), "slug": row.slug, "name": row.name, "hosts": row.hosts, "client_id": row.client_id,
-        "created": row.created_at, "last_used": row.last_used_at, "tokens": tokens,
+        "created": row.created_at, "last_used": row.last_used_at, "ends_within": ends_within(row.jwt_until, now), "tokens": tokens,
     })
 }
 
@@ -44,7 +44,7 @@ pub fn ended_record<S: BuildHasher>(ended: &EndedAppSession, notices: &HashMap<U
     let notice = notice.map(|row| json!({"state": row.state(now).as_str(), "at": row.at()}));
     json!({
         "uuid": ended.uuid, "slug": ended.slug, "name": ended.name, "hosts": ended.hosts, "client_id": ended.client_id,
-        "created": ended.created_at(), "last_used": ended.last_used_at(), "notice": notice,
+        "created": ended.created_at(), "last_used": ended.last_used_at(), "ends_within": ended.ends_within(now), "notice": notice,
     })
 }
 

@@ -6,6 +6,7 @@ use crate::actions::app::App;
 use crate::actions::oidc::clients::Known;
 use crate::actions::oidc::offline;
 use crate::actions::oidc::tokens::{About, Tokens, until};
+use crate::actions::sessions::end_in::events_of;
 use crate::actions::sign_in::factors;
 use crate::domain::application::Application;
 use crate::domain::application::client::{AccessToken, Client, Offline};
@@ -15,10 +16,12 @@ use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::oidc::claims::{OFFLINE, has};
 use crate::domain::oidc::grant::{Grant, Proof, RefreshText, jwt_hash};
-use crate::domain::{HashedSecret, PlainSecret, Timestamp};
+use crate::domain::{EndReason, HashedSecret, PlainSecret, Timestamp};
 use crate::store::applications::app_sessions::{Begun, Opened};
 use crate::store::applications::people::Subject;
 use crate::store::oidc::tokens::NewToken;
+use crate::store::sessions::end::Which;
+use crate::store::sessions::history::End;
 use crate::store::sessions::rows::LiveSession;
 use crate::store::{Db, StoreError};
 
@@ -55,13 +58,18 @@ pub async fn redeem(app: &App, known: &Known, brought: Brought, actor: &Actor) -
                     used_again(db, &application, hash, (&actor, now)).await?;
                     return Ok(None);
                 }
-                let is_good = !code.is_used && code.expires_at > now && code.grant.redirect_uri == brought.redirect_uri;
+                let is_good = code.used_at.is_none() && code.expires_at > now && code.grant.redirect_uri == brought.redirect_uri;
                 if !is_good || !code.grant.is_met(brought.verifier.as_deref()) {
                     return Ok(None);
                 }
                 let redeemed =
                     Redeemed { application: &application, provider, client_id: &client_id, client: &client, is_users: true };
-                give(db, &own, redeemed, (code.session_id, &code.grant), refresh, (&actor, now)).await
+                let given = give(db, &own, redeemed, (code.session_id, &code.grant), refresh, (&actor, now)).await?;
+                if let Some(tokens) = given.as_ref().filter(|_| client.has_own_session(&code.grant.scope)) {
+                    // It is recognised for as long as the app keeps that session.
+                    db.update_code_session(hash, tokens.about.session).await?;
+                }
+                Ok(given)
             })
         })
         .await
@@ -186,6 +194,9 @@ pub(super) async fn add_access(
         AccessToken::Jwt => jwt_hash(access.expose()),
     };
     db.insert_token_of_app(&place.token(hash, None, what, (now, expires_at))).await?;
+    if client.access_token == AccessToken::Jwt {
+        db.update_jwt_until(place.begun.id, expires_at).await?;
+    }
     Ok((access, expires_at.since(now).as_secs()))
 }
 
@@ -215,19 +226,37 @@ pub(super) async fn end_app_of(
     db.insert_events(&[event]).await
 }
 
-/// A code was brought a second time: somebody else has it, so what the first one got ends.
+/// A code was brought a second time: somebody else has it, so what the first one got ends. That is the tokens, the app session
+/// that began with it, and the session that the app keeps.
 async fn used_again(
     db: &Db<'_>,
     application: &Application,
     hash: HashedSecret,
     (actor, now): (&Actor, Timestamp),
 ) -> Result<(), StoreError> {
-    let Some(family) = db.find_code(hash).await?.and_then(|code| code.family) else { return Ok(()) };
-    if db.delete_family(family).await? > 0 {
-        let content = EventContent::TokenReused { application: application.slug.clone(), kind: "code".to_owned() };
-        db.insert_events(&[content.by(actor, now)]).await?;
+    let Some(code) = db.find_code(hash).await? else { return Ok(()) };
+    let (Some(family), Some(used_at)) = (code.family, code.used_at) else { return Ok(()) };
+    // It may hang on the session that the app keeps by now, which is another row.
+    db.lock_session_row(code.session_id).await?;
+    let is_ended = db.delete_family(family).await? > 0;
+    let event = EventContent::TokenReused { application: application.slug.clone(), kind: "code".to_owned() }.by(actor, now);
+    let Some(session) = db.find_live_session_by_id(code.session_id, now).await? else {
+        return if is_ended { db.insert_events(&[event]).await } else { Ok(()) };
+    };
+    let kept = db.find_offline_session(session.id).await?;
+    let is_begun = kept.is_none() && db.is_begun_by_code(session.id, application.id, used_at).await?;
+    if !is_ended && kept.is_none() && !is_begun {
+        return Ok(());
     }
-    Ok(())
+    db.insert_events(&[event.about(session.user_id, &session.username).of_session(session.uuid)]).await?;
+    if is_begun {
+        return end_app_of(db, application, &session, AppEndReason::Reused, (actor, now)).await;
+    }
+    let Some(kept) = kept else { return Ok(()) };
+    let actor = Actor { ip: actor.ip, request_id: actor.request_id.clone(), ..Actor::system() };
+    let end = End { comment: "its code was used twice".to_owned(), ..End::by(&actor, now, EndReason::Revoked) };
+    let gone = db.end_sessions(&Which::Uuid(kept), 1, &end).await?;
+    db.insert_events(&events_of(&gone, &end, &actor, None)).await
 }
 
 /// The error of an operating system that has no randomness to give.

@@ -64,7 +64,7 @@ async fn read(app: &App, db: &Db<'_>, user: &UserRow, now: Timestamp) -> Result<
     let open = db.list_app_sessions_of(&ids).await?;
     let tokens = db.list_opened_tokens(&open.iter().map(|row| row.id).collect::<Vec<_>>(), now).await?;
     for row in open {
-        opened.entry(row.session).or_default().push(app_sessions::record(&row, &tokens));
+        opened.entry(row.session).or_default().push(app_sessions::record(&row, &tokens, now));
     }
     let with_client = ended.iter().filter(|it| it.applications.iter().any(|open| open.client_id.is_some()));
     let notices = db.list_notices_of(&with_client.map(|it| it.uuid).collect::<Vec<_>>()).await?;

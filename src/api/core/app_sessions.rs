@@ -77,9 +77,10 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
     };
     let pagination = Pagination::of(&found)?;
     let ids: Vec<i64> = found.rows.iter().map(|row| row.id).collect();
-    let tokens = app.store.read().list_opened_tokens(&ids, app.clock.now()).await?;
+    let now = app.clock.now();
+    let tokens = app.store.read().list_opened_tokens(&ids, now).await?;
     let row = |row: &crate::store::applications::app_sessions::AppSessionRow| AppSession {
-        opened: SessionApplication::live(row, &tokens),
+        opened: SessionApplication::live(row, &tokens, now),
         session: row.session.to_string(),
         user: row.user_id.0,
         username: row.username.clone(),

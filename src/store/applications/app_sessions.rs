@@ -42,10 +42,12 @@ pub struct AppSessionRow {
     pub created_at: Timestamp,
     /// When it was last used.
     pub last_used_at: Timestamp,
+    /// Until when an app that checks its JWT access tokens by itself may honour one; 0: it has none.
+    pub jwt_until: Timestamp,
 }
 
 const APP_SESSION_COLUMNS: &str = "k.id, k.uuid, s.uuid, s.user_id, u.username, k.application_id, k.slug, k.name, k.hosts, k.client_id, \
-    k.created_at, k.last_used_at";
+    k.created_at, k.last_used_at, k.jwt_until";
 
 impl FromRow for AppSessionRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -62,6 +64,7 @@ impl FromRow for AppSessionRow {
             client_id: row.opt_text()?,
             created_at: row.timestamp()?,
             last_used_at: row.timestamp()?,
+            jwt_until: row.timestamp()?,
         })
     }
 }
@@ -71,7 +74,7 @@ fn hosts(json: &str) -> Vec<String> {
 }
 
 /// The columns of an [`EndedRow`], of the table `app_sessions`.
-const ENDED_COLUMNS: &str = "session_id, uuid, slug, name, hosts, client_id, created_at, last_used_at";
+const ENDED_COLUMNS: &str = "session_id, uuid, slug, name, hosts, client_id, created_at, last_used_at, jwt_until";
 
 /// An app session that was taken out, with the key of its session.
 pub(in crate::store) struct EndedRow(i64, EndedAppSession);
@@ -89,6 +92,7 @@ impl FromRow for EndedRow {
                 client_id: row.opt_text()?,
                 created: row.int()?,
                 last_used: row.int()?,
+                jwt_until: row.int()?,
             },
         ))
     }
@@ -238,6 +242,15 @@ impl Db<'_> {
             self.execute(sql, &values![id, at]).await?;
         }
         Ok(())
+    }
+
+    /// Notes until when an app may honour a JWT access token of this app session, by primary key. A later end stays.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_jwt_until(&self, app_session: i64, until: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE app_sessions SET jwt_until = $2 WHERE id = $1 AND jwt_until < $2";
+        self.execute(sql, &values![app_session, until]).await.map(drop)
     }
 
     /// App sessions of live sessions, the latest used first; those after the first `skip`, at most `limit`.

@@ -52,6 +52,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0021_device_codes"),
         migration!("0022_session_kinds"),
         migration!("0023_instances"),
+        migration!("0024_jwt_until"),
     ];
     ALL
 }

@@ -1,14 +1,17 @@
-//! Codes: each is redeemed once, and stays while its session lives, so that a second use is recognised.
+//! Codes: each is redeemed once, and stays while what it gave lives, so that a second use is recognised.
+
+use uuid::Uuid;
 
 use crate::domain::oidc::grant::Grant;
-use crate::domain::{HashedSecret, Timestamp};
+use crate::domain::session::SessionKind;
+use crate::domain::{HashedSecret, SessionId, Timestamp};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
 /// A code, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeRow {
-    /// The primary key of its session.
+    /// The primary key of its session; once it gave a session that the app keeps, of that one.
     pub session_id: i64,
     /// The client that it was given to, by the primary key of the provider.
     pub provider_id: i64,
@@ -18,8 +21,8 @@ pub struct CodeRow {
     pub expires_at: Timestamp,
     /// The family of the tokens that it gave; `None`: it gave none.
     pub family: Option<HashedSecret>,
-    /// Whether it was used, with success or not.
-    pub is_used: bool,
+    /// When it was used, with success or not.
+    pub used_at: Option<Timestamp>,
 }
 
 impl FromRow for CodeRow {
@@ -29,7 +32,7 @@ impl FromRow for CodeRow {
         let (expires_at, used_at) = (row.timestamp()?, row.opt_int()?);
         let family = row.opt_bytes()?.map(|bytes| bytes.try_into().map(HashedSecret)).transpose();
         let family = family.map_err(|_| StoreError::Corrupt("the family of a code"))?;
-        Ok(Self { session_id, provider_id, grant, expires_at, family, is_used: used_at.is_some() })
+        Ok(Self { session_id, provider_id, grant, expires_at, family, used_at: used_at.map(Timestamp) })
     }
 }
 
@@ -66,6 +69,35 @@ impl Db<'_> {
     pub async fn take_code(&self, hash: HashedSecret, family: HashedSecret, now: Timestamp) -> Result<bool, StoreError> {
         let sql = "UPDATE oidc_codes SET used_at = $2, family = $3 WHERE hash = $1 AND used_at IS NULL";
         Ok(self.execute(sql, &values![hash, now, family]).await? > 0)
+    }
+
+    /// Makes a code hang on the session that it gave, and live as long as that.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn update_code_session(&self, hash: HashedSecret, session: SessionId) -> Result<(), StoreError> {
+        let sql = "UPDATE oidc_codes SET session_id = s.id FROM (SELECT id FROM session_rows WHERE uuid = $2) AS s WHERE hash = $1";
+        self.execute(sql, &values![hash, session]).await.map(drop)
+    }
+
+    /// The session with this primary key, if an app keeps it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_offline_session(&self, session: i64) -> Result<Option<SessionId>, StoreError> {
+        let sql = "SELECT uuid FROM session_rows WHERE id = $1 AND kind = $2";
+        Ok(self.one::<Uuid>(sql, &values![session, SessionKind::Offline.as_str()]).await?.map(SessionId))
+    }
+
+    /// Whether the use of a code at this instant began the app session of a session and an application, and nothing but that
+    /// code opened anything in it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_begun_by_code(&self, session: i64, application: i64, used_at: Timestamp) -> Result<bool, StoreError> {
+        let sql = "SELECT o.id FROM app_sessions o WHERE o.session_id = $1 AND o.application_id = $2 AND o.created_at = $3 \
+            AND o.hosts = '[]' AND NOT EXISTS (SELECT 1 FROM oidc_tokens t WHERE t.app_session_id = o.id)";
+        Ok(self.one::<i64>(sql, &values![session, application, used_at]).await?.is_some())
     }
 
     /// Removes codes that expired by `now` and were never used, and gives how many.

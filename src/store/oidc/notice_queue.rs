@@ -159,8 +159,11 @@ impl Db<'_> {
             let sql = "UPDATE notice_lines SET failures = 0, rests_until = 0, told_at = $2 WHERE application_id = $1";
             self.execute(sql, &values![notice.application_id, now]).await?;
         } else {
-            let failures = if outcome.is_unreachable { line.failures + 1 } else { 0 };
-            let rests_until = rest(failures).map_or(Timestamp(0), |rest| now.plus(rest));
+            // Tries that were under way together and fail together are one failure of an app that is left alone by then.
+            let is_resting = outcome.is_unreachable && line.rests_until > now;
+            let failures = if outcome.is_unreachable { line.failures + i64::from(!is_resting) } else { 0 };
+            let rests_until =
+                if is_resting { line.rests_until } else { rest(failures).map_or(Timestamp(0), |rest| now.plus(rest)) };
             let sql =
                 "UPDATE notice_lines SET failures = $2, rests_until = $3, failed_at = $4, failed = $5 WHERE application_id = $1";
             self.execute(sql, &values![notice.application_id, failures, rests_until, now, said]).await?;

@@ -15,7 +15,7 @@ use crate::actions::by::By;
 use crate::actions::principal::Principal;
 use crate::actions::sessions::look::{self, Watched};
 use crate::actions::watch::status;
-use crate::domain::application::session::EndedAppSession;
+use crate::domain::application::session::{EndedAppSession, takes_effect};
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
 use crate::domain::page::Wanted;
 use crate::domain::source::{NAME, Origin, SourceId};
@@ -70,6 +70,8 @@ struct SessionPage {
     apps: Vec<OpenApp>,
     /// Whether one of the apps was told of the end, or is to be.
     is_told: bool,
+    /// Whether it is said how soon an end takes effect: of apps that are open, and of those that may not know of the end yet.
+    shows_effect: bool,
     /// Whether the visitor may end one of them.
     may_close: bool,
     /// What was just ended, in a sentence.
@@ -94,6 +96,8 @@ struct OpenApp {
     used: Moment,
     /// Its live tokens: the kind, the scopes and the end of each.
     tokens: Vec<(String, String, Moment)>,
+    /// How soon an end takes effect: `at once`, or `within 5 minutes`.
+    effect: String,
     /// Whether the app was told of the end, and since when; `None`: it is told nothing, or it goes on.
     told: Option<(&'static str, Moment)>,
 }
@@ -193,9 +197,11 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         since: Moment::new(open.created_at(), now),
         used: Moment::new(open.last_used_at(), now),
         tokens: facts.tokens.get(&open.uuid).into_iter().flatten().map(|token| token_line(token, now)).collect(),
+        effect: takes_effect(open.ends_within(now)),
         told: told(open),
     });
     let template = SessionPage {
+        shows_effect: !matches!(facts.life, Life::Ended(..)) || facts.apps.iter().any(|open| open.ends_within(now) > 0),
         apps: apps.collect(),
         is_told: !notices.is_empty(),
         may_close: is_live && !is_watched && who.may_end(facts.user_id),
@@ -344,6 +350,7 @@ fn kept(row: AppSessionRow) -> EndedAppSession {
         client_id: row.client_id,
         created: row.created_at.0,
         last_used: row.last_used_at.0,
+        jwt_until: row.jwt_until.0,
     }
 }
 

@@ -185,19 +185,21 @@ on_both!(showing_a_session_says_what_it_opened_and_had_opened, |home| async move
     assert!(!show(false).contains("application"));
     assert_eq!(serde_json::from_str::<Value>(&show(true)).unwrap()["applications"], json!([]));
     home.execute(
-        "INSERT INTO app_sessions (uuid, session_id, application_id, slug, name, hosts, sub, created_at, last_used_at) \
-         SELECT r.uuid, r.id, a.id, a.slug, a.name, '[\"wiki.example.com\"]', 'sub', 0, 1000000 FROM session_rows r, applications a",
+        "INSERT INTO app_sessions (uuid, session_id, application_id, slug, name, hosts, sub, created_at, last_used_at, jwt_until) \
+         SELECT r.uuid, r.id, a.id, a.slug, a.name, '[\"wiki.example.com\"]', 'sub', 0, 1000000, 250000000000000000 \
+         FROM session_rows r, applications a",
     )
     .await;
     let check = |is_ended: bool| {
         let text = show(false);
         let line = "application      wiki (wiki.example.com), opened 1970-01-01T00:00:00Z, last used 1970-01-01T00:00:01Z";
-        assert!(text.contains(line), "{text}");
+        assert!(text.contains(line) && text.contains(", an end takes effect within "), "{text}");
         let record: Value = serde_json::from_str(&show(true)).unwrap();
         assert_eq!(record["reason"].is_string(), is_ended);
         let opened = &record["applications"][0];
         assert_eq!((&opened["slug"], &opened["name"]), (&json!("wiki"), &json!("The wiki")));
         assert_eq!((&opened["hosts"], &opened["client_id"]), (&json!(["wiki.example.com"]), &Value::Null));
+        assert!(opened["ends_within"].as_u64() > Some(0), "{opened}");
     };
     check(false);
     home.ok(&["session", "end", &uuid, "--yes"]);

@@ -5,28 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rollcall::actions::app::App;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::world::{Browser, HOME, KINDS, WIKI, add_app, server};
-use crate::support::{SESSIONS, TestApp};
+use super::world::{Browser, KINDS, WIKI, add_app, second_node, server};
+use crate::support::SESSIONS;
 
 /// How many ask at once, on each node.
 const CLIENTS: usize = 4;
 /// How many checks begin after a change was acknowledged.
 const AFTER: usize = 400;
-
-/// One more server on the same database.
-async fn second_node(app: &TestApp) -> (App, SocketAddr) {
-    let home = format!("https://{HOME}");
-    let node = app.restarted(&[("HTTP__PUBLIC_URL", &home), ("HTTP__TRUSTED_PROXIES", "127.0.0.1")]).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(rollcall::server::serve(listener, rollcall::server::router(&node), std::future::pending()));
-    (node, address)
-}
 
 /// What the clients of both nodes saw.
 #[derive(Default)]
@@ -94,7 +82,7 @@ async fn none_after(what: &str, nodes: [SocketAddr; 2], path: &'static str, cook
 
 db_test!(whatever_closes_an_app_closes_it_at_the_next_check_on_every_node, |db| async move {
     let app = server(db).await;
-    let (_node, second) = second_node(&app).await;
+    let (_node, second) = second_node(&app, &[]).await;
     let nodes = [app.address, second];
     let admin = app.superuser("root").await.token().await;
     let alice = app.user("alice").await.id;

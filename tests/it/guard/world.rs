@@ -1,13 +1,16 @@
 //! A server with guarded apps, a proxy in front of them, and browsers.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
+use rollcall::actions::app::App;
 use rollcall::domain::application::{Application, Provider};
 use rollcall::store::StoreError;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::support::{Answer, TestApp, TestDb, caller};
@@ -29,6 +32,17 @@ pub async fn server_with(db: TestDb, settings: &[(&str, &str)]) -> TestApp {
     let home = format!("https://{HOME}");
     let own = [("HTTP__PUBLIC_URL", home.as_str()), ("HTTP__TRUSTED_PROXIES", "127.0.0.1")];
     TestApp::with(db, &[&own, settings].concat()).await
+}
+
+/// One more server on the same database, with these settings, and its address. It serves while the test runs.
+pub async fn second_node(app: &TestApp, settings: &[(&str, &str)]) -> (App, SocketAddr) {
+    let home = format!("https://{HOME}");
+    let own = [("HTTP__PUBLIC_URL", home.as_str()), ("HTTP__TRUSTED_PROXIES", "127.0.0.1")];
+    let node = app.restarted(&[&own, settings].concat()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(rollcall::server::serve(listener, rollcall::server::router(&node), std::future::pending()));
+    (node, address)
 }
 
 /// Adds an application with a guard, or changes the one of that slug.

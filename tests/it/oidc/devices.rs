@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::guard::world::{Browser, HOME, PAGE, server, server_with};
 use crate::oidc::app::{App, register};
+use crate::oidc::consent::{answer, asked};
 use crate::support::app::PASSWORD;
 use crate::support::{Answer, SESSIONS, encode};
 
@@ -238,6 +239,42 @@ db_test!(an_app_keeps_a_session_of_its_own_once_its_user_agrees, |db| async move
     let apps = again.send("GET", HOME, "/apps", &PAGE).await.assert_status(200);
     again.post(HOME, "/apps/withdraw", &format!("proof={}&app=phone", apps.proof())).await.assert_status(303);
     assert_eq!(phone.userinfo(&tokens["access_token"]).await.status, 401);
+});
+
+db_test!(a_code_that_is_used_twice_ends_the_session_that_the_app_keeps, |db| async move {
+    let app = server(db).await;
+    app.seed_keys().await;
+    let mine = app.user("alice").await.token().await;
+    let phone = register(&app, "phone", json!({"offline": "own_session"})).await;
+    let browser = Browser::new(&app);
+    let session = browser.sign_in("alice").await;
+    let scopes = [("scope", Some("openid offline_access"))];
+    let (page, question) = asked(&phone, &browser, &scopes).await;
+    answer(&browser, &page, &question, "allow").await.assert_status(303);
+    let kept = async || app.number("SELECT count(*) FROM session_rows WHERE kind = 'offline'").await;
+    for (nth, is_signed_out) in [(1, false), (2, true)] {
+        let plain = phone.redeem(&phone.code(&browser, &[("scope", Some("openid"))]).await).await.assert_status(200).json();
+        let code = phone.code(&browser, &scopes).await;
+        let tokens = phone.redeem(&code).await.assert_status(200).json();
+        let own = phone.claims(&tokens).await["sid"].as_str().unwrap().to_owned();
+        assert_eq!((own == session, kept().await), (false, 1));
+        app.advance(Duration::from_secs(3600));
+        if is_signed_out {
+            mine.delete(&format!("{SESSIONS}{session}/")).await.assert_status(204);
+        }
+        assert_eq!(phone.redeem(&code).await.assert_status(400).json()["error"], "invalid_grant");
+        assert_eq!(kept().await, 0, "the session that it gave has ended");
+        phone.refresh(tokens["refresh_token"].as_str().unwrap()).await.assert_status(400);
+        let ended = mine.get("/api/v3/core/ended_sessions/").await.assert_status(200).json();
+        let row = ended["results"].as_array().unwrap().iter().find(|row| row["uuid"] == own.as_str()).unwrap();
+        assert_eq!((&row["reason"], &row["comment"]), (&json!("revoked"), &json!("its code was used twice")));
+        assert_eq!((&row["applications"][0]["slug"], app.latest("token_reused").await.len()), (&json!("phone"), nth));
+        assert_eq!(phone.redeem(&code).await.assert_status(400).json()["error"], "invalid_grant", "a third time");
+        assert_eq!(app.latest("token_reused").await.len(), nth);
+        // The browser's own session goes on, with what hangs on it.
+        let status = phone.refresh(plain["refresh_token"].as_str().unwrap()).await.status;
+        assert_eq!(status, if is_signed_out { 400 } else { 200 });
+    }
 });
 
 db_test!(nobody_fills_the_database_by_devices_of_an_app_without_a_secret, |db| async move {

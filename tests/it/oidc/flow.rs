@@ -169,7 +169,27 @@ db_test!(of_a_hundred_uses_of_a_code_one_gets_tokens_and_none_stays, |db| async 
     let given: Vec<Value> = answers.iter().filter(|answer| answer.status == 200).map(|answer| answer.json()).collect();
     assert_eq!((given.len(), answers.iter().filter(|answer| answer.status == 400).count()), (1, 99));
     assert_eq!(wiki.userinfo(&given[0]["access_token"]).await.status, 401);
-    assert_eq!(app.number("SELECT count(*) FROM oidc_tokens").await, 0);
+    let left = async |table: &str| app.number(&format!("SELECT count(*) FROM {table}")).await;
+    assert_eq!((left("oidc_tokens").await, left("app_sessions").await), (0, 0));
+    assert_eq!((app.latest("token_reused").await.len(), app.latest("app_session_ended").await.len()), (1, 1));
+
+    // What an app had before goes on: the code gave neither its app session nor its other tokens.
+    let before = wiki.tokens(&browser).await;
+    app.advance(Duration::from_secs(1));
+    let code = wiki.code(&browser, &[]).await;
+    let tokens = wiki.redeem(&code).await.assert_status(200).json();
+    wiki.redeem(&code).await.assert_status(400);
+    assert_eq!(wiki.userinfo(&tokens["access_token"]).await.status, 401);
+    assert_eq!(wiki.userinfo(&before["access_token"]).await.status, 200);
+    // Long after, when the tokens are gone, too.
+    let other = Browser::of(&app, "alice").await;
+    let code = wiki.code(&other, &[]).await;
+    let tokens = wiki.redeem(&code).await.assert_status(200).json();
+    wiki.call("/application/o/revoke/", &[("token", tokens["refresh_token"].as_str().unwrap())]).await.assert_status(200);
+    assert_eq!(left("app_sessions").await, 2);
+    app.advance(Duration::from_secs(3600));
+    wiki.redeem(&code).await.assert_status(400);
+    assert_eq!((left("app_sessions").await, app.latest("token_reused").await.len()), (1, 3));
 });
 
 db_test!(a_refresh_token_gives_one_successor, |db| async move {

@@ -1,10 +1,11 @@
 //! The addresses of OpenID Connect, and the keys that sign.
 
 mod acceptance;
-mod app;
+pub mod app;
 mod apps;
-mod consent;
+pub mod consent;
 mod devices;
+mod ended;
 mod flow;
 mod identity;
 mod imports;
@@ -14,6 +15,7 @@ mod providers;
 mod requests;
 mod security;
 mod token_api;
+mod tree;
 
 use serde_json::Value;
 

@@ -3,12 +3,21 @@
 use html5ever::tendril::TendrilSink;
 use html5ever::{ParseOpts, parse_document};
 use markup5ever_rcdom::RcDom;
-use rollcall::domain::Permission;
+use rollcall::actions::by::By;
+use rollcall::actions::sessions::end_job::EndTarget;
+use rollcall::actions::watch::many::{self, ManyEnds};
+use rollcall::domain::listing::SessionFilter;
+use rollcall::domain::source::Origin;
+use rollcall::domain::{Permission, SessionId};
 use rollcall::store::StoreError;
 use serde_json::json;
 
+use crate::guard::world::{self, HOME, PAGE};
+use crate::oidc::app::register;
+use crate::oidc::consent::asked;
 use crate::support::app::{Browser, PASSWORD};
 use crate::support::{TestApp, encode, seed};
+use crate::watch::{Watch, session};
 
 /// What an HTML parser complains of.
 pub fn mistakes(html: &str) -> Vec<String> {
@@ -192,6 +201,70 @@ db_test!(pages_on_the_way_are_right_too, |db| async move {
         assert_eq!(mistakes(&html), Vec::<String>::new(), "{name}: {html}");
         assert!(!html.contains("<script>") && !html.contains(" style=") && !html.contains(" onclick"), "{name}");
         assert_eq!(html.matches("<h1").count(), 1, "{name}");
+    }
+});
+
+/// An authentik that is watched, with a user whose name is not nice, and ends of many; their page.
+async fn hostile_authentik(watch: &mut Watch) -> String {
+    watch.begin(30);
+    watch.authentik.world().users.insert(40, format!("{} {}", HOSTILE[0], HOSTILE[1]));
+    watch.poll().await.expect("a copy");
+    let now = watch.now();
+    for _ in 0..4 {
+        watch.authentik.world().begin(SessionId::generate(now).expect("a uuid"), session(40, now));
+    }
+    watch.rollcall.advance(std::time::Duration::from_secs(5));
+    watch.poll().await.expect("another copy");
+    let filter = SessionFilter { source: Some(Origin::Authentik), username: Some("user-3".into()), ..SessionFilter::default() };
+    let what = ManyEnds { which: EndTarget::Matching(Box::new(filter)), expected: None, comment: HOSTILE[0].to_owned() };
+    format!("/watch/ends/{}", many::begin(watch.app(), By::Cli, what).await.expect("a job"))
+}
+
+// The questions of apps, and the pages of an authentik, which need more than a server.
+db_test!(questions_of_apps_and_pages_of_an_authentik_are_right_too, |db| async move {
+    let home = format!("https://{HOME}");
+    let settings = [
+        ("HTTP__PUBLIC_URL", home.as_str()),
+        ("HTTP__TRUSTED_PROXIES", "127.0.0.1"),
+        ("AUTHENTIK__ALERT_SESSIONS", "3"),
+        ("AUTHENTIK__ENDS_PER_SECOND", "1000"),
+    ];
+    let mut watch = Watch::with(db, &settings).await;
+    watch.rollcall.seed_keys().await;
+    watch.rollcall.superuser("root").await;
+    watch.rollcall.auditor("auditor").await;
+    let ends = hostile_authentik(&mut watch).await;
+    let app = &watch.rollcall;
+    let (root, auditor) = (world::Browser::of(app, "root").await, world::Browser::of(app, "auditor").await);
+    let mut pages = Vec::new();
+    for (slug, client) in [("wiki", json!({"consent": "always"})), ("phone", json!({"offline": "own_session"}))] {
+        let client = register(app, slug, client).await;
+        let changed = rollcall::actions::applications::edit(&app.app, By::Cli, slug, |application| {
+            application.name = format!("{} \"app\" {}", HOSTILE[0], HOSTILE[2]);
+            Ok(())
+        });
+        changed.await.expect("the application is changed");
+        for browser in [&root, &auditor] {
+            let text = asked(&client, browser, &[]).await.0.text();
+            assert!(text.contains("id=\"consent-allow\"") && text.contains("id=\"consent-decline\""), "{text}");
+            pages.push((format!("/consent for {slug}"), text));
+        }
+    }
+    for (browser, name) in [(&root, "root"), (&auditor, "auditor")] {
+        for path in ["/watch", &ends, "/sessions/all?q=source:authentik"] {
+            let text = browser.send("GET", HOME, path, &PAGE).await.assert_status(200).text();
+            assert!(name == "root" || !text.contains("/stop\""), "{path}: an auditor stops nothing");
+            pages.push((format!("{path} for {name}"), text));
+        }
+    }
+    for (path, html) in pages {
+        assert_eq!(mistakes(&html), Vec::<String>::new(), "{path}: {html}");
+        assert!(
+            !html.contains("<script>") && !html.contains(" style=") && !html.contains("<style") && !html.contains(" onclick"),
+            "{path}"
+        );
+        assert_eq!(html.matches("<h1").count(), 1, "{path}");
+        assert!(html.contains("action=\"/sign-out\""), "{path}: signing out is on each page");
     }
 });
 

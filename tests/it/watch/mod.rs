@@ -2,7 +2,7 @@
 
 mod alerts;
 mod authentik;
-mod commands;
+pub mod commands;
 mod copy;
 mod ends;
 mod histories;

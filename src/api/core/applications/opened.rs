@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::api::list::{Empty, Pagination};
 use crate::domain::Timestamp;
-use crate::domain::application::session::EndedAppSession;
+use crate::domain::application::session::{EndedAppSession, ends_within};
 use crate::store::applications::app_sessions::AppSessionRow;
 use crate::store::oidc::notices::NoticeRow;
 use crate::store::oidc::opened::OpenedToken;
@@ -33,7 +33,8 @@ pub struct SessionApplication {
     /// When it was last used.
     #[schema(value_type = String, format = DateTime)]
     last_used: Timestamp,
-    /// For this number of seconds requests can still succeed after an end.
+    /// For this number of seconds requests can still succeed after an end: what is left of the longest living JWT access token,
+    /// which the app may check by itself. 0: an end takes effect at once. Of an ended session: from now on.
     ends_within: u64,
     /// What became of telling the app that it ended. Null: it goes on, the app is told nothing, or it is too long ago.
     #[schema(required)]
@@ -81,7 +82,7 @@ impl TokenOfApp {
 impl SessionApplication {
     /// One of a live session.
     #[must_use]
-    pub fn live(row: &AppSessionRow, tokens: &HashMap<i64, Vec<OpenedToken>>) -> Self {
+    pub fn live(row: &AppSessionRow, tokens: &HashMap<i64, Vec<OpenedToken>>, now: Timestamp) -> Self {
         Self {
             uuid: row.uuid.hyphenated().to_string(),
             slug: row.slug.clone(),
@@ -90,7 +91,7 @@ impl SessionApplication {
             client_id: row.client_id.clone(),
             created: row.created_at,
             last_used: row.last_used_at,
-            ends_within: 0,
+            ends_within: ends_within(row.jwt_until, now),
             notice: None,
             tokens: Some(tokens.get(&row.id).into_iter().flatten().map(TokenOfApp::new).collect()),
         }
@@ -108,7 +109,7 @@ impl SessionApplication {
             client_id: ended.client_id.clone(),
             created: ended.created_at(),
             last_used: ended.last_used_at(),
-            ends_within: 0,
+            ends_within: ended.ends_within(now),
             notice: notice.map(|row| NoticeOfEnd::new(row, now)),
             tokens: None,
         }

@@ -31,14 +31,15 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
     let agents = app.user_agents.entries(&app.store.read(), [detail.row.user_agent_id]).await?;
     let opened = app.store.read().list_app_sessions_of(&[detail.row.uuid]).await?;
     let ids: Vec<i64> = opened.iter().map(|row| row.id).collect();
-    let tokens = app.store.read().list_opened_tokens(&ids, app.clock.now()).await?;
+    let now = app.clock.now();
+    let tokens = app.store.read().list_opened_tokens(&ids, now).await?;
     Ok(ok(&DetailedSession {
         session: AuthenticatedSession::new(&app, &detail.row, &agents, call.current()).with_source(),
         username: &username,
         sign_in: SignIn::new(&detail.row, &detail.sign_in),
         first_seen: None,
         as_of: None,
-        applications: opened.iter().map(|row| SessionApplication::live(row, &tokens)).collect(),
+        applications: opened.iter().map(|row| SessionApplication::live(row, &tokens, now)).collect(),
     }))
 }
 

@@ -4,23 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::person::{FIRST_USER, LEASE_AND_MORE, Person, USERS, claims, installed, waiting};
 use super::told::Told;
-use crate::crash::{Gone, cheap_hash, client, cookie, set_cookie};
-use crate::guard::world::PAGE;
-use crate::oidc::app::{CALLBACK, VERIFIER, challenge, pairs_of};
-use crate::process::{Home, PASSWORD, SESSIONS, TOKEN, free_port, within};
-use crate::support::{Dice, SIGN_IN_FLOW, encode};
-
-/// How many sign in, open the app and end their session, one after another.
-const CLIENTS: i64 = 4;
-/// A lease, and what a busy machine takes in addition.
-const LEASE_AND_MORE: Duration = Duration::from_secs(150);
+use crate::crash::Gone;
+use crate::process::{TOKEN, within};
+use crate::support::Dice;
 
 /// What a client knows of the ends that it asked for.
 #[derive(Default)]
@@ -31,91 +23,19 @@ struct Ends {
     asked: BTreeSet<String>,
 }
 
-/// Somebody who signs in, opens the app, and ends the session.
-#[derive(Clone)]
-struct Person {
-    user: i64,
-    http: Client,
-    origin: String,
-    secret: String,
-    ends: Arc<Mutex<Ends>>,
+/// Signs in, opens the app, and ends the session, again and again until the server is gone.
+async fn live(person: Person, ends: Arc<Mutex<Ends>>) {
+    while step(&person, &ends).await.is_ok() {}
 }
 
-impl Person {
-    async fn live(&self) {
-        while self.step().await.is_ok() {}
+async fn step(person: &Person, ends: &Mutex<Ends>) -> Result<(), Gone> {
+    let key = person.sign_in().await?;
+    let Some(session) = person.open(&key).await? else { return Ok(()) };
+    ends.lock().unwrap().asked.insert(session.clone());
+    if person.end(&session).await?.is_success() {
+        ends.lock().unwrap().acknowledged.insert(session);
     }
-
-    async fn step(&self) -> Result<(), Gone> {
-        let key = self.sign_in().await?;
-        let Some(session) = self.open(&key).await? else { return Ok(()) };
-        self.ends.lock().unwrap().asked.insert(session.clone());
-        let request = self.http.delete(format!("{}{SESSIONS}{session}/", self.origin)).bearer_auth(TOKEN);
-        let answer = request.send().await.map_err(|_| Gone)?;
-        if answer.status().is_success() {
-            self.ends.lock().unwrap().acknowledged.insert(session);
-        }
-        Ok(())
-    }
-
-    async fn sign_in(&self) -> Result<String, Gone> {
-        let post = |cookies: &str, body: Value| {
-            self.http.post(format!("{}{SIGN_IN_FLOW}", self.origin)).header("cookie", cookies).json(&body).send()
-        };
-        let name = json!({"component": "ak-stage-identification", "uid_field": format!("person-{}", self.user)});
-        let answer = post("", name).await.map_err(|_| Gone)?;
-        let flow = set_cookie(&answer, "rollcall_flow").ok_or(Gone)?;
-        let password = json!({"component": "ak-stage-password", "password": PASSWORD});
-        let answer = post(&format!("rollcall_flow={flow}"), password).await.map_err(|_| Gone)?;
-        set_cookie(&answer, "rollcall_session").ok_or(Gone)
-    }
-
-    /// Opens the app by a code; the session's uuid, as the ID token names it. `None`: the server was too busy.
-    async fn open(&self, key: &str) -> Result<Option<String>, Gone> {
-        let (back, challenge) = (encode(CALLBACK), challenge());
-        let asked = format!(
-            "{}/application/o/authorize/?client_id=wiki&redirect_uri={back}&response_type=code&scope=openid&code_challenge={challenge}\
-             &code_challenge_method=S256",
-            self.origin
-        );
-        let request = PAGE.iter().fold(self.http.get(asked), |request, (name, value)| request.header(*name, *value));
-        let answer = request.header("cookie", cookie(key)).send().await.map_err(|_| Gone)?;
-        let location = answer.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or_default().to_owned();
-        let Some(code) = pairs_of(&location).remove("code") else { return Ok(None) };
-        let form = format!("grant_type=authorization_code&code={code}&redirect_uri={back}&code_verifier={VERIFIER}");
-        let request = self.http.post(format!("{}/application/o/token/", self.origin)).basic_auth("wiki", Some(&self.secret));
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
-        let answer = request.send().await.map_err(|_| Gone)?;
-        let tokens: Value = answer.json().await.map_err(|_| Gone)?;
-        let Some(token) = tokens["id_token"].as_str() else { return Ok(None) };
-        Ok(Some(claims(token)["sid"].as_str().unwrap().to_owned()))
-    }
-}
-
-/// The claims of a token whose signature is not looked at here.
-fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
-}
-
-/// An installation with the wiki and its users, at an address that stays.
-fn installed(home: Home, told: &Told) -> (Home, String) {
-    let port = free_port();
-    let home = home.with("ROLLCALL_LISTEN", &format!("127.0.0.1:{port}"));
-    let home = home.with("ROLLCALL_HTTP__PUBLIC_URL", &format!("http://localhost:{port}"));
-    let home = home.with("ROLLCALL_OUTBOUND__ALLOW", "127.0.0.0/8").with("ROLLCALL_SAFETY__BURST_SESSIONS", "0");
-    let home = home.with_administrator().with("ROLLCALL_SESSIONS__REMEMBER_TIMEOUT", "0");
-    let hash = cheap_hash();
-    let user = |id| json!({"kind": "user", "id": id, "username": format!("person-{id}"), "password_hash": hash});
-    home.import(&(100..100 + CLIENTS).map(user).collect::<Vec<_>>());
-    let app = ["app", "add", "wiki", "--allow", "signed_in", "--client-id", "wiki", "--redirect-uri", CALLBACK];
-    let secret = home.ok(&[&app[..], &["--back-channel-uri", &told.address]].concat());
-    (home, secret.trim().to_owned())
-}
-
-/// How many notices are in each state.
-async fn waiting(home: &Home) -> u64 {
-    home.texts("SELECT CAST(count(*) AS TEXT) FROM logout_notices WHERE state <> 'delivered'").await[0].parse().unwrap()
+    Ok(())
 }
 
 on_both!(killed_at_any_moment_it_tells_of_each_end, |home| async move {
@@ -126,10 +46,8 @@ on_both!(killed_at_any_moment_it_tells_of_each_end, |home| async move {
     let mut server = home.serve().await;
     for kill in 0..kills {
         let mut living = JoinSet::new();
-        for user in 100..100 + CLIENTS {
-            let (origin, secret, ends) = (server.origin.clone(), secret.clone(), Arc::clone(&ends));
-            let person = Person { user, http: client(), origin, secret, ends };
-            living.spawn(async move { person.live().await });
+        for user in FIRST_USER..FIRST_USER + USERS {
+            living.spawn(live(Person::new(user, &server.origin, ("wiki", &secret)), Arc::clone(&ends)));
         }
         // Sometimes the app is slow, and sometimes it is busy or broken.
         told.is_answering(kill % 2 == 0);
@@ -170,16 +88,16 @@ on_both!(killed_while_it_tells_it_tells_again, |home| async move {
     let told = Told::start().await;
     let (home, secret) = installed(home, &told);
     let server = home.serve().await;
-    let person = Person { user: 100, http: client(), origin: server.origin.clone(), secret, ends: Arc::default() };
+    let (person, ends) = (Person::new(FIRST_USER, &server.origin, ("wiki", &secret)), Mutex::default());
     // The app has the request, and Rollcall has no answer.
     told.is_answering(false);
-    person.step().await.expect("the server is there");
+    step(&person, &ends).await.expect("the server is there");
     within(LEASE_AND_MORE, "the first try", async || (told.count() == 1).then_some(())).await;
     server.kill().await;
     told.is_answering(true);
     let server = home.serve().await;
     // Another end is told of while the first one waits.
-    person.step().await.expect("the server is there");
+    step(&person, &ends).await.expect("the server is there");
     within(LEASE_AND_MORE, "that both are told", async || (waiting(&home).await == 0).then_some(())).await;
     let said: Vec<Value> = told.sent().iter().map(|form| claims(form.strip_prefix("logout_token=").unwrap())).collect();
     assert_eq!((said.len(), &said[2]["sid"]), (3, &said[0]["sid"]), "{said:?}");

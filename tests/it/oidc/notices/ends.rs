@@ -100,14 +100,16 @@ db_test!(a_session_that_is_over_is_no_other_session, |db| async move {
 struct Open<'a> {
     browser: Browser<'a>,
     session: String,
+    code: String,
     refresh: String,
 }
 
 async fn open<'a>(wiki: &App<'a>, name: &str) -> Open<'a> {
     let browser = Browser::new(wiki.app);
     let session = browser.sign_in(name).await;
-    let tokens = wiki.tokens(&browser).await;
-    Open { browser, session, refresh: tokens["refresh_token"].as_str().unwrap().to_owned() }
+    let code = wiki.code(&browser, &[]).await;
+    let tokens = wiki.redeem(&code).await.assert_status(200).json();
+    Open { browser, session, code, refresh: tokens["refresh_token"].as_str().unwrap().to_owned() }
 }
 
 async fn change(app: &TestApp, wanted: ApplicationChange) {
@@ -177,6 +179,7 @@ async fn end_by(app: &TestApp, wiki: &App<'_>, open: &Open<'_>, way: &str, name:
             app.advance(Duration::from_secs(31));
             wiki.refresh(&open.refresh).await.assert_status(400);
         }
+        "code in two hands" => drop(wiki.redeem(&open.code).await.assert_status(400)),
         "client" => change(app, ApplicationChange { client: Some(None), ..ApplicationChange::default() }).await,
         "import" => drop(app.import_bytes(format!("{}\n", seed::user(1, "carol")), true).await.unwrap()),
         other => panic!("{other}"),
@@ -202,6 +205,7 @@ db_test!(each_way_of_ending_a_session_owes_a_notice, |db| async move {
         "apply now",
         "refused refresh",
         "refresh token in two hands",
+        "code in two hands",
         "client",
     ]
     .into_iter()

@@ -1,11 +1,15 @@
 //! Apps are told that a session of theirs ended (OpenID Connect Back-Channel Logout 1.0).
 
+mod away;
 mod crash;
 mod ends;
 mod pages;
+mod person;
 mod reach;
+mod soon;
 pub mod told;
 mod tries;
+mod wait;
 
 use rollcall::actions::by::By;
 use rollcall::actions::oidc::notices;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -14,6 +15,8 @@ use tokio::sync::watch;
 /// What it was sent.
 #[derive(Clone, Debug)]
 pub struct Sent {
+    /// When it came.
+    pub at: Instant,
     pub method: String,
     pub path: String,
     pub headers: BTreeMap<String, String>,
@@ -56,10 +59,12 @@ impl Told {
     }
 
     async fn answer(&self, request: Request) -> Response {
+        let at = Instant::now();
         let (parts, body) = request.into_parts();
         let body: Bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
         let sent = Sent {
+            at,
             method: parts.method.to_string(),
             path: parts.uri.to_string(),
             headers,
