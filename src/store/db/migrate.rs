@@ -52,7 +52,8 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0021_device_codes"),
         migration!("0022_session_kinds"),
         migration!("0023_instances"),
-        migration!("0024_jwt_until"),
+        migration!("0024_source_clock"),
+        migration!("0025_jwt_until"),
     ];
     ALL
 }
