@@ -17,8 +17,8 @@ pub(super) struct GenerateArgs {
     /// How many sessions
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST)))]
     sessions: u32,
-    /// How many app sessions: at most three for each session, those of the last users first. The applications load-1, load-2
-    /// and load-3 are made where they are not there
+    /// How many app sessions: at most three for each session, those of every tenth user first. The applications load-1,
+    /// load-2 and load-3 are made where they are not there
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST)))]
     app_sessions: u32,
     /// How many sessions that ended, over the last 90 days

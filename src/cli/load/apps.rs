@@ -1,5 +1,5 @@
-//! Made-up app sessions. Those of the last users come first, each session with all of a few applications: so the sessions
-//! of a load have all of them or, the others, none.
+//! Made-up app sessions. Those of every tenth user come first, each session with all of a few applications: so a session of a
+//! load has all of them or none.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,22 +19,25 @@ use crate::domain::application::{Application, ClientPart};
 use crate::domain::oidc::grant::{Grant, Proof};
 use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::secret::hex;
-use crate::domain::{HashedSecret, Methods};
+use crate::domain::{HashedSecret, Methods, UserId};
 use crate::store::oidc::load::{NewAppSession, OpenSession};
 use crate::store::{Db, StoreError};
 
 /// How many applications there are: the most app sessions of one session.
 const APPLICATIONS: u32 = 3;
 /// Of how many users the sessions are read at once.
-const USERS: usize = 500;
+const USERS: usize = 512;
+/// Every so many users have their turn: the first one and every tenth after it, then the second one, and so on.
+const TURNS: usize = 10;
 /// What each app was granted.
 const SCOPE: &str = "openid profile email";
 
 /// The applications, and how far they were opened.
 pub(super) struct Apps {
     applications: Vec<Arc<Application>>,
-    /// How many users are left: the sessions of these were not read yet.
-    users: usize,
+    /// Whose turn it is, and of how many of these users the sessions were read.
+    turn: usize,
+    read: usize,
     /// The sessions that were read, the next one last.
     sessions: Vec<OpenSession>,
     /// How many of the applications the next session has.
@@ -42,9 +45,9 @@ pub(super) struct Apps {
 }
 
 impl Apps {
-    /// Applications to open in the sessions of this number of users.
-    pub fn new(applications: Vec<Arc<Application>>, users: usize) -> Self {
-        Self { applications, users, sessions: Vec::new(), opened: 0 }
+    /// Applications to open.
+    pub fn new(applications: Vec<Arc<Application>>) -> Self {
+        Self { applications, turn: 0, read: 0, sessions: Vec::new(), opened: 0 }
     }
 }
 
@@ -103,11 +106,17 @@ impl Maker {
     /// The session and the application of the next app session; `None`: all sessions have all applications.
     async fn next_place(&mut self, db: &Db<'_>) -> Result<Option<(OpenSession, Arc<Application>)>, StoreError> {
         while self.apps.sessions.is_empty() {
-            let first = self.apps.users.saturating_sub(USERS);
-            let these = self.users.get(first..self.apps.users).unwrap_or_default();
-            let (Some(from), Some(to)) = (these.first(), these.last()) else { return Ok(None) };
-            self.apps.sessions = db.list_sessions_between(*from, *to).await?;
-            self.apps.users = first;
+            if self.apps.turn >= TURNS {
+                return Ok(None);
+            }
+            let whose = self.users.iter().copied().skip(self.apps.turn).step_by(TURNS);
+            let these: Vec<UserId> = whose.skip(self.apps.read).take(USERS).collect();
+            if these.is_empty() {
+                (self.apps.turn, self.apps.read) = (self.apps.turn + 1, 0);
+                continue;
+            }
+            self.apps.read += these.len();
+            self.apps.sessions = db.list_sessions_of_users(&these).await?;
         }
         let application = self.apps.applications.get(self.apps.opened).cloned();
         let place = self.apps.sessions.last().copied().zip(application);

@@ -131,7 +131,7 @@ pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, Gene
     let mut made = Made::default();
     let users = add_users(app, plan, &progress, &mut made).await?;
     if made.users == plan.users {
-        let apps = apps::Apps::new(applications, users.len());
+        let apps = apps::Apps::new(applications);
         add_rest(app, plan, (users, apps), &progress, &mut made).await?;
     }
     let (at, actor) = (app.clock.now(), Actor::cli());

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::domain::application::Application;
 use crate::domain::oidc::grant::Grant;
 use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::store::db::statements::in_list;
 use crate::store::oidc::tokens::REFRESH;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
@@ -71,14 +72,17 @@ impl NewAppSession {
 }
 
 impl Db<'_> {
-    /// The live sessions of the users with these primary keys, the first and the last included, in the order of users.
+    /// The live sessions of these users, in the order of users.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn list_sessions_between(&self, first: UserId, last: UserId) -> Result<Vec<OpenSession>, StoreError> {
-        let sql = "SELECT id, user_id, created_at, last_used_at, absolute_expires_at FROM sessions \
-            WHERE user_id BETWEEN $1 AND $2 ORDER BY user_id, uuid";
-        self.all(sql, &values![first, last]).await
+    pub async fn list_sessions_of_users(&self, users: &[UserId]) -> Result<Vec<OpenSession>, StoreError> {
+        let (list, values) = in_list([], users.iter().copied());
+        let sql = format!(
+            "SELECT id, user_id, created_at, last_used_at, absolute_expires_at FROM sessions WHERE user_id IN ({list}) \
+             ORDER BY user_id, uuid"
+        );
+        self.all(&sql, &values).await
     }
 
     /// Adds app sessions. Their tokens are good for as long as their sessions.
