@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// The longest wait for notices. An app is told so many a second, so very many take longer.
+/// The longest wait for notices. An app is told of 100 a second, so a large end takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest that a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ impl Receiver {
         self.arrived.lock().unwrap().last
     }
 
-    /// Waits until so many arrived, and not too long.
+    /// Waits until this number arrived, and not too long.
     pub fn wait_for(&self, notices: u64) {
         let began = Instant::now();
         while self.told() < notices && began.elapsed() < PATIENCE {

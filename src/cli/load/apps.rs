@@ -27,7 +27,7 @@ use crate::store::{Db, StoreError};
 const APPLICATIONS: u32 = 3;
 /// Of how many users the sessions are read at once.
 const USERS: usize = 512;
-/// Every so many users have their turn: the first one and every tenth after it, then the second one, and so on.
+/// In how many turns users come: the first one and every tenth after it, then the second one and every tenth, and so on.
 const TURNS: usize = 10;
 /// What each app was granted.
 const SCOPE: &str = "openid profile email";
