@@ -5,6 +5,10 @@
 //!     cargo bench -- --sessions 1000000 --ended 5000000 --events 10000000 --only users,events,ended
 //!                                                  lists of people and history at full size, by parts of the names of
 //!                                                  rows; takes 20 GB and, to make it, some 15 minutes
+//!     cargo bench -- --app-sessions 3000000 --sessions 1000000 --only oidc
+//!                                                  OpenID Connect at the goal's size, three apps in each session; with
+//!                                                  2700000, a tenth of the sessions has none, to compare ends with and
+//!                                                  without apps. The default is 4 app sessions for 10 sessions
 //!     cargo bench -- --watch 100000                what it costs to watch an authentik with that many sessions, and how
 //!                                                  soon the copy shows what happened there: some 10 minutes a database
 //!     cargo bench -- --json now.json               the figures for machines, too
@@ -30,8 +34,10 @@ mod ceiling;
 mod client;
 mod guard;
 mod measure;
+mod oidc;
 mod operations;
 mod people;
+mod receiver;
 mod report;
 mod server;
 mod watch;
@@ -45,6 +51,8 @@ use crate::server::{Cluster, Kind, Place, Server};
 
 struct Options {
     sessions: Vec<u32>,
+    /// `None`: 4 for 10 sessions.
+    app_sessions: Option<u32>,
     ended: u32,
     events: u32,
     databases: Vec<Kind>,
@@ -60,6 +68,7 @@ struct Options {
 fn main() {
     let mut options = Options {
         sessions: vec![1000, 100_000, 1_000_000],
+        app_sessions: None,
         ended: 20_000,
         events: 20_000,
         databases: vec![Kind::Sqlite, Kind::Postgres],
@@ -75,6 +84,7 @@ fn main() {
         let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} takes a value"));
         match argument.as_str() {
             "--sessions" => options.sessions = value().split(',').map(|n| n.parse().expect("--sessions takes numbers")).collect(),
+            "--app-sessions" => options.app_sessions = Some(value().parse().expect("--app-sessions takes a number")),
             "--ended" => options.ended = value().parse().expect("--ended takes a number"),
             "--events" => options.events = value().parse().expect("--events takes a number"),
             "--database" => {
@@ -129,7 +139,10 @@ struct Subject {
     samples: Samples,
     history: people::History,
     keys: guard::Keys,
+    apps: oidc::Apps,
     sessions: u32,
+    /// The first of the generated users; the others follow.
+    first_user: i64,
     /// How long it took to make and to start it.
     words: String,
 }
@@ -152,6 +165,7 @@ fn run(options: &Options, kind: Kind, cluster: Option<&Cluster>, report: &mut Re
             }
         }
         guard::note_beyond(report, kind, &checks);
+        oidc::note_ratios(report, &checks);
         if is_named(guard::IDENTITY, &options.only) {
             guard::signed_identity(&subject.server, &subject.place, report);
         }
@@ -171,7 +185,23 @@ impl Subject {
         let started = Instant::now();
         let (users, count) = ((sessions / 5).to_string(), sessions.to_string());
         let (ended, events) = (options.ended.to_string(), options.events.to_string());
-        place.run(&["generate", "--users", &users, "--sessions", &count, "--ended", &ended, "--events", &events]);
+        let apps = options.app_sessions.unwrap_or(sessions / 10 * 4).min(sessions.saturating_mul(3)).to_string();
+        let receiver = receiver::Receiver::start();
+        let clients = place.write("clients.jsonl", &oidc::lines(&receiver));
+        place.run(&["import", clients.to_str().unwrap()]);
+        place.run(&[
+            "generate",
+            "--users",
+            &users,
+            "--sessions",
+            &count,
+            "--app-sessions",
+            &apps,
+            "--ended",
+            &ended,
+            "--events",
+            &events,
+        ]);
         let loaded = started.elapsed().as_secs_f64();
         let known = place.write("known.jsonl", &format!("{}{}", operations::known_lines(), people::known_lines()));
         place.run(&["import", known.to_str().unwrap()]);
@@ -180,25 +210,28 @@ impl Subject {
         command.arg("serve");
         let server = Server::start(command);
         let words = format!(
-            "{} with {sessions} sessions of {users} users, {ended} ended sessions and {events} events: made in {loaded:.1} s, ready {:.0} ms after start, idle at {:.1} MB",
+            "{} with {sessions} sessions of {users} users, {apps} app sessions, {ended} ended sessions and {events} events: made in {loaded:.1} s, ready {:.0} ms after start, idle at {:.1} MB",
             kind.name(),
             server.ready_ms,
             server.memory_mb()
         );
-        people::add_groups(&server, sessions / 5);
+        let first_user = people::add_groups(&server, sessions / 5);
         place.analyze();
         let history = people::samples(&server);
         let mut samples = operations::samples(&server);
         samples.learn_names(&place);
         wait_for_index(&server);
         let keys = guard::Keys::open(&server);
-        Self { server, place, samples, history, keys, sessions, words }
+        let apps = oidc::Apps::open(&server, receiver);
+        Self { server, place, samples, history, keys, apps, sessions, first_user, words }
     }
 
     /// What is to be measured, as far as it was asked for.
     fn operations(&self, only: &str) -> Vec<Operation> {
         let all = self.samples.operations().into_iter().chain(self.history.operations()).chain(self.keys.operations());
-        all.filter(|operation| is_named(operation.name, only)).collect()
+        let all = all.chain(self.apps.operations());
+        let is_measure = |name: &str| name == operations::CHECK && oidc::needs_check(only);
+        all.filter(|operation| is_named(operation.name, only) || is_measure(operation.name)).collect()
     }
 }
 
@@ -258,7 +291,8 @@ fn row(name: &str, connections: usize, measured: Measured, ceiling: Option<Measu
 
 /// What writes, as far as it was asked for.
 fn writes(options: &Options, subject: &Subject, report: &mut Report) {
-    let Subject { server, place, samples, .. } = subject;
+    let Subject { server, place, apps, .. } = subject;
+    apps.sign_ins(server, place, &options.concurrency, &options.only, report);
     // Ends and checks are few: of a hundred, the slowest is to be one of several.
     let time = options.time * 6;
     let is_asked = |name: &str| is_named(name, &options.only);
@@ -277,16 +311,16 @@ fn writes(options: &Options, subject: &Subject, report: &mut Report) {
     if is_asked(BACKUP) {
         back_up(server, place, report);
     }
-    if !is_asked(BULK_ENDS) {
+    if !is_asked(BULK_ENDS) && !is_asked(oidc::BULK_ENDS) {
         return;
     }
-    // A fifth of the made users has half of the sessions: a tenth of all, as the users come.
-    let mut users: Vec<i64> = samples.users().to_vec();
-    users.sort_unstable();
-    let (first, last) = (users[0], users.iter().copied().filter(|id| *id < 2_000_000_000).max().unwrap());
-    let tenth: Vec<i64> = (first..=last).step_by(10).collect();
-    let bulk = measure::bulk_end(server, &tenth);
-    let [signing_out, moving] = bulk.waits;
+    // A fifth of the made users has half of the sessions: a tenth of all, as the users come. Sessions of the first user and
+    // of each tenth one after it have apps, and those before these have none, unless almost all have some.
+    let tenth = |nth: usize| -> Vec<i64> {
+        (subject.first_user..subject.first_user + i64::from(subject.sessions / 5)).skip(nth).step_by(10).collect()
+    };
+    let bulk = measure::bulk_end(server, &tenth(9), |_| ());
+    let [signing_out, moving, _] = bulk.waits;
     report.note(&format!(
         "{BULK_ENDS} signed out {} sessions of {} users in {:.2} s; during that time no list or check waited longer than {:.1} ms, no sign-in longer than {:.1} ms",
         bulk.sessions, bulk.users, bulk.seconds, signing_out.read, signing_out.sign_in
@@ -295,6 +329,9 @@ fn writes(options: &Options, subject: &Subject, report: &mut Report) {
         "they were among the ended sessions {:.1} s later; during that time no list or check waited longer than {:.1} ms, no sign-in longer than {:.1} ms",
         bulk.moving, moving.read, moving.sign_in
     ));
+    if is_asked(oidc::BULK_ENDS) {
+        apps.bulk_end(server, place, &tenth(0), &bulk, report);
+    }
 }
 
 /// Makes a backup, verified as ever, of the server that runs.

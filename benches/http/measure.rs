@@ -65,14 +65,29 @@ pub fn reads(
 
 /// Asks each once, one after the other, without a warm-up.
 pub fn once(server: &Server, place: Option<&Place>, asks: &[Ask]) -> Measured {
-    let mut client = Client::connect(&server.address);
-    let mut ask = |ask: &Ask| {
-        let asked = Instant::now();
-        let status = client.ask(ask);
-        assert_eq!(Some(status), ask.status, "{}", ask.path);
-        millis(asked)
+    once_from(server, place, asks, 1)
+}
+
+/// The same from several connections, each with its share.
+pub fn once_from(server: &Server, place: Option<&Place>, asks: &[Ask], connections: usize) -> Measured {
+    let ask_all = |asks: &[Ask]| -> Vec<f64> {
+        let mut client = Client::connect(&server.address);
+        let mut ask = |ask: &Ask| {
+            let asked = Instant::now();
+            let status = client.ask(ask);
+            assert_eq!(Some(status), ask.status, "{}", ask.path);
+            millis(asked)
+        };
+        asks.iter().map(&mut ask).collect()
     };
-    count(server, place, || asks.iter().map(&mut ask).collect())
+    let ask_all = &ask_all;
+    count(server, place, || {
+        std::thread::scope(|scope| {
+            let shares = asks.chunks(asks.len().div_ceil(connections));
+            let workers: Vec<_> = shares.map(|share| scope.spawn(move || ask_all(share))).collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        })
+    })
 }
 
 /// Asks a proxy at another address in turn, without a warm-up, and counts what the server behind it took.
@@ -234,10 +249,12 @@ pub struct Bulk {
     pub users: usize,
     /// Until all were signed out.
     pub seconds: f64,
+    /// When that was.
+    pub signed_out: Instant,
     /// From then until all were among the ended sessions.
     pub moving: f64,
-    /// The longest waits of other requests until all were signed out, and from then on.
-    pub waits: [Waits; 2],
+    /// The longest waits of other requests until all were signed out, then until all were moved, and from then on.
+    pub waits: [Waits; 3],
 }
 
 /// The longest that others waited, in milliseconds.
@@ -250,9 +267,9 @@ pub struct Waits {
 }
 
 /// Ends the sessions of these users, as many a call as an address holds, while others list, check a
-/// cookie and sign in; and waits until they are moved.
-pub fn bulk_end(server: &Server, users: &[i64]) -> Bulk {
-    let is_over = AtomicBool::new(false);
+/// cookie and sign in; waits until they are moved, and does what is to be done `then`.
+pub fn bulk_end(server: &Server, users: &[i64], then: impl FnOnce(&mut Client)) -> Bulk {
+    let (begun, is_over) = (Instant::now(), AtomicBool::new(false));
     let asks = [
         Ask::get(format!("{SESSIONS}?page_size=20&ordering=-last_used"), &bearer()),
         Ask::get("/sign-in", "Cookie: rollcall_session=key-1999\r\n"),
@@ -290,15 +307,19 @@ pub fn bulk_end(server: &Server, users: &[i64]) -> Bulk {
         while count_ended(&mut client) < ended_before + sessions {
             std::thread::sleep(Duration::from_millis(100));
         }
-        let moving = signed_out.elapsed().as_secs_f64();
+        let moved = Instant::now();
+        then(&mut client);
         is_over.store(true, Ordering::Relaxed);
         let reads: Vec<_> = others.into_iter().flat_map(|other| other.join().unwrap()).collect();
         let sign_ins = signing_in.join().unwrap();
-        let longest = |waits: &[(Instant, f64)], is_later: bool| {
-            waits.iter().filter(|(asked, _)| (*asked > signed_out) == is_later).map(|(_, wait)| *wait).fold(0.0, f64::max)
+        let longest = |waits: &[(Instant, f64)], from: Instant, until: Instant| {
+            waits.iter().filter(|(asked, _)| (from..until).contains(asked)).map(|(_, wait)| *wait).fold(0.0, f64::max)
         };
-        let waits = [false, true].map(|is_later| Waits { read: longest(&reads, is_later), sign_in: longest(&sign_ins, is_later) });
-        Bulk { sessions, users: users.len(), seconds: (signed_out - started).as_secs_f64(), moving, waits }
+        let spans = [(begun, signed_out), (signed_out, moved), (moved, Instant::now())];
+        let waits =
+            spans.map(|(from, until)| Waits { read: longest(&reads, from, until), sign_in: longest(&sign_ins, from, until) });
+        let (seconds, moving) = ((signed_out - started).as_secs_f64(), (moved - signed_out).as_secs_f64());
+        Bulk { sessions, users: users.len(), seconds, signed_out, moving, waits }
     })
 }
 

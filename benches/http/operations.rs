@@ -147,11 +147,6 @@ impl Samples {
         assert!(!self.usernames.is_empty(), "the export names users");
     }
 
-    /// Users that have sessions.
-    pub fn users(&self) -> &[i64] {
-        &self.users
-    }
-
     /// The read operations, in the order of the table.
     pub fn operations(&self) -> Vec<Operation> {
         let bearer = bearer();

@@ -26,8 +26,8 @@ pub fn known_lines() -> String {
     )
 }
 
-/// Puts the `count` generated users into groups.
-pub fn add_groups(server: &Server, count: u32) {
+/// Puts the `count` generated users into groups, and gives the primary key of the first of them: they follow each other.
+pub fn add_groups(server: &Server, count: u32) -> i64 {
     let (mut client, bearer) = (Client::connect(&server.address), bearer());
     let first = client.get_json(&format!("{USERS}?ordering=date_joined&search=people.example&page_size=1"), &bearer);
     let first = first["results"][0]["pk"].as_i64().unwrap_or(1);
@@ -50,6 +50,7 @@ pub fn add_groups(server: &Server, count: u32) {
         };
         assert_eq!(client.ask(&ask), 201, "{}", String::from_utf8_lossy(&client.body));
     }
+    first
 }
 
 /// What there is to ask for.

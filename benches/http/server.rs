@@ -51,6 +51,8 @@ impl Place {
         command.env("ROLLCALL_LISTEN", "127.0.0.1:0").env("ROLLCALL_SESSIONS__PURGE_INTERVAL", "0");
         command.env("ROLLCALL_SAFETY__BURST_SESSIONS", "0");
         command.env("ROLLCALL_HTTP__PUBLIC_URL", format!("http://{}", crate::guard::HOME));
+        // Apps that are told of ends are on this machine.
+        command.env("ROLLCALL_OUTBOUND__ALLOW", "127.0.0.0/8");
         command.env("ROLLCALL_GEOIP__CITY", folder.join("city.mmdb")).env("ROLLCALL_GEOIP__ASN", folder.join("asn.mmdb"));
         if let Some(database) = &self.database {
             command.env("ROLLCALL_DATABASE__URL", &database.url);

@@ -17,6 +17,10 @@ pub(super) struct GenerateArgs {
     /// How many sessions
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST)))]
     sessions: u32,
+    /// How many app sessions: at most three for each session, those of every tenth user first. The applications load-1,
+    /// load-2 and load-3 are made where they are not there
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST)))]
+    app_sessions: u32,
     /// How many sessions that ended, over the last 90 days
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST)))]
     ended: u32,
@@ -31,8 +35,8 @@ pub(super) struct GenerateArgs {
 pub(super) async fn run(config: Config, args: GenerateArgs) -> Outcome {
     let app = crate::cli::open_or_create(config).await?;
     let stop = stopped();
-    let GenerateArgs { users, sessions, ended, events, seed } = args;
-    let plan = Plan { users, sessions, ended, events, seed };
+    let GenerateArgs { users, sessions, app_sessions, ended, events, seed } = args;
+    let plan = Plan { users, sessions, app_sessions, ended, events, seed };
     // Drawn only where standard error is a terminal.
     let bar = ProgressBar::with_draw_target(Some(plan.total()), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} {per_sec} {eta} left") {
@@ -52,7 +56,8 @@ pub(super) async fn run(config: Config, args: GenerateArgs) -> Outcome {
         (0, 0) => String::new(),
         (ended, events) => format!(", {ended} ended sessions and {events} events"),
     };
-    output::say(&format!("made {} users and {} sessions{history} in {seconds:.1} s", made.users, made.sessions));
+    let apps = if made.app_sessions > 0 { format!(" with {} app sessions", made.app_sessions) } else { String::new() };
+    output::say(&format!("made {} users and {} sessions{apps}{history} in {seconds:.1} s", made.users, made.sessions));
     if made.total() != plan.total() {
         return Err("stopped; what was made stays, whole".into());
     }

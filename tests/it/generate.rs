@@ -83,3 +83,36 @@ on_both!(history_is_made_for_users_that_exist, |home| async move {
     let uuids = |rows: &[Value]| rows.iter().map(|row| row["uuid"].clone()).collect::<Vec<_>>();
     assert_eq!(uuids(&again.rows(&["export", "--ended"])), uuids(&ended), "the same seed, the same ends");
 });
+
+on_both!(app_sessions_are_those_of_every_tenth_user_first, |home| async move {
+    let plan = ["generate", "--users", "40", "--sessions", "200", "--app-sessions", "300"];
+    let without = home.fails(1, &plan);
+    assert!(without.contains("http.public_url"), "{without}");
+    let home = home.with("ROLLCALL_HTTP__PUBLIC_URL", "https://id.example");
+    let many = home.fails(1, &["generate", "--users", "40", "--sessions", "20", "--app-sessions", "61"]);
+    assert!(many.contains("at most 60 app sessions"), "{many}");
+    let said = home.run(&plan);
+    assert!(said.code == 0 && said.err.contains("made 40 users and 200 sessions with 300 app sessions in "), "{}", said.err);
+
+    let counted = |what: &str| format!("SELECT CAST(count(*) AS TEXT) FROM {what}");
+    for (what, count) in [
+        ("app_sessions WHERE client_id IS NOT NULL AND sub <> ''", "300"),
+        ("(SELECT DISTINCT session_id FROM app_sessions) these", "100"),
+        ("oidc_codes WHERE used_at IS NOT NULL AND family IS NOT NULL", "300"),
+        ("oidc_tokens t JOIN app_sessions o ON o.id = t.app_session_id AND o.session_id = t.session_id", "300"),
+    ] {
+        assert_eq!(home.texts(&counted(what)).await, [count], "{what}");
+    }
+    // The first user, the eleventh and so on have some forty sessions; then it is the turn of the second one and so on.
+    let first = "(SELECT min(id) FROM users WHERE email LIKE '%@people.example')";
+    let bare = format!(
+        "session_rows s WHERE NOT EXISTS (SELECT 1 FROM app_sessions o WHERE o.session_id = s.id) AND (s.user_id - {first}) % 10 = 0"
+    );
+    assert_eq!(home.texts(&counted(&bare)).await, ["0"], "sessions of every tenth user without apps");
+
+    // Their ends take all of it along.
+    home.ok(&["session", "end", "--everyone", "--yes"]);
+    for what in ["session_rows", "app_sessions", "oidc_codes", "oidc_tokens"] {
+        assert_eq!(home.texts(&counted(what)).await, ["0"], "{what}");
+    }
+});

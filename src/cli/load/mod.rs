@@ -5,6 +5,7 @@
 //! thrown away, so nobody can sign in with what was made here.
 
 mod agents;
+mod apps;
 mod history;
 mod people;
 mod places;
@@ -51,6 +52,8 @@ pub struct Plan {
     pub users: u32,
     /// How many sessions.
     pub sessions: u32,
+    /// How many app sessions, at most three for each session.
+    pub app_sessions: u32,
     /// How many sessions that ended.
     pub ended: u32,
     /// How many events.
@@ -63,7 +66,7 @@ impl Plan {
     /// How many things that is in all.
     #[must_use]
     pub fn total(&self) -> u64 {
-        [self.users, self.sessions, self.ended, self.events].into_iter().map(u64::from).sum()
+        [self.users, self.sessions, self.app_sessions, self.ended, self.events].into_iter().map(u64::from).sum()
     }
 }
 
@@ -74,6 +77,8 @@ pub struct Made {
     pub users: u32,
     /// Sessions.
     pub sessions: u32,
+    /// App sessions.
+    pub app_sessions: u32,
     /// Sessions that ended.
     pub ended: u32,
     /// Events.
@@ -84,7 +89,7 @@ impl Made {
     /// How many things that is in all.
     #[must_use]
     pub fn total(&self) -> u64 {
-        [self.users, self.sessions, self.ended, self.events].into_iter().map(u64::from).sum()
+        [self.users, self.sessions, self.app_sessions, self.ended, self.events].into_iter().map(u64::from).sum()
     }
 }
 
@@ -94,6 +99,12 @@ pub enum GenerateError {
     /// The seed was used in this database before.
     #[error("there are users of the seed {0} already; choose another one")]
     SeedUsed(u64),
+    /// There are fewer sessions than these app sessions need.
+    #[error("these sessions have at most {0} app sessions")]
+    ManyAppSessions(u32),
+    /// An application of this slug is there, and is not one of load data.
+    #[error("the application {0} has no client: give it one, or another slug")]
+    NoClient(String),
     /// The operating system gave no randomness.
     #[error("no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -108,18 +119,20 @@ pub enum GenerateError {
 /// Called with what was made so far; returns whether to continue.
 pub type Progress = Arc<dyn Fn(Made) -> bool + Send + Sync>;
 
-/// Makes users, then sessions, then what is kept of ended sessions, then events. Whatever was made when `progress` wants it to stop is whole: a session
-/// with its user, counted.
+/// Makes users, then sessions, then their app sessions, then what is kept of ended sessions, then events. Whatever was made when
+/// `progress` wants it to stop is whole: a session with its user, counted.
 ///
 /// # Errors
 /// [`GenerateError`]; what earlier transactions made stays.
 pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, GenerateError> {
     app.store.expect_many_writes().await?;
     policies::mark_policy_applied_if_empty(app, By::Cli).await?;
+    let applications = apps::applications(app, plan).await?;
     let mut made = Made::default();
     let users = add_users(app, plan, &progress, &mut made).await?;
     if made.users == plan.users {
-        add_rest(app, plan, users, &progress, &mut made).await?;
+        let apps = apps::Apps::new(applications);
+        add_rest(app, plan, (users, apps), &progress, &mut made).await?;
     }
     let (at, actor) = (app.clock.now(), Actor::cli());
     let content = EventContent::Import {
@@ -164,12 +177,19 @@ async fn add_users(app: &App, plan: Plan, progress: &Progress, made: &mut Made) 
     Ok(ids)
 }
 
-async fn add_rest(app: &App, plan: Plan, users: Vec<UserId>, progress: &Progress, made: &mut Made) -> Result<(), GenerateError> {
+async fn add_rest(
+    app: &App,
+    plan: Plan,
+    (users, apps): (Vec<UserId>, apps::Apps),
+    progress: &Progress,
+    made: &mut Made,
+) -> Result<(), GenerateError> {
     let now = app.clock.now();
     let midnight = Timestamp(now.0 - now.0.rem_euclid(i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX)));
     let mut maker = Maker {
         seed: plan.seed,
         users,
+        apps,
         agents: Agents::new(plan.seed, plan.sessions.max(plan.ended)),
         places: Places::of(&app.geoip),
         midnight,
@@ -178,7 +198,7 @@ async fn add_rest(app: &App, plan: Plan, users: Vec<UserId>, progress: &Progress
         user_agents: Arc::clone(&app.user_agents),
         geoip: Arc::clone(&app.geoip),
     };
-    for what in [What::Sessions, What::Ended, What::Events] {
+    for what in [What::Sessions, What::AppSessions, What::Ended, What::Events] {
         maker = add_many(app, plan, what, maker, progress, made).await?;
     }
     Ok(())
@@ -188,6 +208,7 @@ async fn add_rest(app: &App, plan: Plan, users: Vec<UserId>, progress: &Progress
 #[derive(Clone, Copy)]
 enum What {
     Sessions,
+    AppSessions,
     Ended,
     Events,
 }
@@ -196,6 +217,7 @@ impl What {
     fn planned(self, plan: Plan) -> u32 {
         match self {
             Self::Sessions => plan.sessions,
+            Self::AppSessions => plan.app_sessions,
             Self::Ended => plan.ended,
             Self::Events => plan.events,
         }
@@ -204,6 +226,7 @@ impl What {
     fn made(self, made: &mut Made) -> &mut u32 {
         match self {
             Self::Sessions => &mut made.sessions,
+            Self::AppSessions => &mut made.app_sessions,
             Self::Ended => &mut made.ended,
             Self::Events => &mut made.events,
         }
@@ -232,6 +255,7 @@ async fn add_many(
                         let end = first.saturating_add(STEP).min(last);
                         match what {
                             What::Sessions => maker.add(db, first..end).await?,
+                            What::AppSessions => maker.add_app_sessions(db, first..end).await?,
                             What::Ended => maker.add_ended(db, first..end, all).await?,
                             What::Events => maker.add_events(db, first..end, all).await?,
                         }
@@ -250,6 +274,7 @@ async fn add_many(
 struct Maker {
     seed: u64,
     users: Vec<UserId>,
+    apps: apps::Apps,
     agents: Agents,
     places: Places,
     midnight: Timestamp,

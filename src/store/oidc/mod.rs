@@ -4,6 +4,7 @@
 pub mod codes;
 pub mod consents;
 pub mod device_codes;
+pub mod load;
 pub mod notice_queue;
 pub mod notices;
 pub mod opened;

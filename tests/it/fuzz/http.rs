@@ -71,6 +71,15 @@ fn jwt(sid: &str) -> String {
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &json!({"sid": sid, "iss": "authentik"}), &key).unwrap()
 }
 
+/// Bytes as a query: what no address can hold is encoded, as clients do.
+pub fn as_query(input: &[u8]) -> String {
+    let encode = |byte: &u8| match byte {
+        b'!'..=b'~' if !b"#\"<>`{}\\^|".contains(byte) => char::from(*byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    input.iter().map(encode).collect()
+}
+
 fn contains(input: &[u8], part: &str) -> bool {
     input.windows(part.len()).any(|window| window == part.as_bytes())
 }
@@ -205,15 +214,7 @@ db_test!(queries, |db| async move {
     let seeds = ["", "page=2&page_size=3", "search=fire+198.51&ordering=-user", "network=2001:db8::/32&page=last", "user=7&user=8"];
     let mut fuzz = Fuzz::new("queries", &words, seeds.map(|seed| seed.as_bytes().to_vec()));
     while let Some(input) = fuzz.next() {
-        let input = input.as_slice();
-        // What no address can hold is encoded, as clients do.
-        let query: String = input
-            .iter()
-            .map(|byte| match byte {
-                b'!'..=b'~' if !b"#\"<>`{}\\^|".contains(byte) => char::from(*byte).to_string(),
-                _ => format!("%{byte:02X}"),
-            })
-            .collect();
+        let query = as_query(&input);
         let request = |method: &str, path: &str| {
             let target = format!("{path}?{query}");
             let request =

@@ -12,7 +12,9 @@ mod bodies;
 mod enrich;
 mod guard;
 mod http;
+mod oidc;
 mod passkeys;
+mod targets;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
