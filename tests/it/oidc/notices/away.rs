@@ -1,4 +1,4 @@
-//! An end of very many reaches an app that is killed meanwhile and comes back.
+//! An end of very many reaches an app that is killed on the way and comes back.
 
 use std::collections::BTreeSet;
 

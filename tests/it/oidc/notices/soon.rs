@@ -11,7 +11,7 @@ fn ends() -> usize {
     std::env::var("TOLD_ENDS").ok().map_or(100, |text| text.parse().expect("TOLD_ENDS is a number"))
 }
 
-/// When the app was told of a session: it is told of nothing else meanwhile.
+/// When the app was told of a session: it is told of nothing else until then.
 async fn told_at(told: &Told, session: &str) -> Instant {
     within(LEASE_AND_MORE, "that the app is told", async || {
         let sent = told.requests().pop()?;
