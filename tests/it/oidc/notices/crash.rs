@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::person::{FIRST_USER, LEASE_AND_MORE, Person, USERS, claims, installed, waiting};
 use super::told::Told;
 use crate::crash::Gone;
-use crate::process::{TOKEN, within};
+use crate::process::{Home, TOKEN, within};
 use crate::support::Dice;
 
 /// What a client knows of the ends that it asked for.

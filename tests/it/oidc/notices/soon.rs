@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::person::{FIRST_USER, LEASE_AND_MORE, Person, installed, sid, waiting};
 use super::told::Told;
-use crate::process::within;
+use crate::process::{Home, within};
 
 /// How many sessions end by each door. `TOLD_ENDS` sets another number.
 fn ends() -> usize {

@@ -2,7 +2,7 @@
 
 use super::person::{FIRST_USER, LEASE_AND_MORE, Person, add_app, installed, sids, waiting};
 use super::told::Told;
-use crate::process::within;
+use crate::process::{Home, within};
 
 on_both!(the_command_line_waits_until_the_apps_were_told, |home| async move {
     let (told, deaf) = (Told::start().await, Told::start().await);
