@@ -165,8 +165,14 @@ impl Maker {
         let nth = self.users.binary_search_by_key(&session.user.0, |user| user.0).unwrap_or(0);
         let nth = u32::try_from(nth).unwrap_or(0);
         let user = people::user(&mut rng(self.seed, 1, nth), nth, self.seed);
-        let (uid, uuid) = (user.uid.unwrap_or_default(), user.uuid.unwrap_or_default());
-        let identity = Identity { username: user.username, name: user.name, email: user.email, uid, uuid, ..Identity::default() };
+        let identity = Identity {
+            username: user.username,
+            name: user.name,
+            email: user.email,
+            uid: user.uid.unwrap_or_default(),
+            uuid: user.uuid.unwrap_or_default(),
+            ..Identity::default()
+        };
         part.client.sub_of(&identity, session.user.0).unwrap_or_default()
     }
 }
