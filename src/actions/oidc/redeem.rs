@@ -138,7 +138,7 @@ pub(super) async fn give(
     }
     let (access, expires_in) = add_access(db, place, of.client, (&scope, &proof), now).await?;
     let about = About { sub, session: session.uuid, proof, nonce: grant.nonce.clone(), subject };
-    Ok(Some(Tokens { access, expires_in, refresh, scope, about }))
+    Ok(Some(Tokens { access, created_at: now, expires_in, refresh, scope, about }))
 }
 
 /// Where tokens hang.
@@ -244,7 +244,7 @@ async fn used_again(
         return if is_ended { db.insert_events(&[event]).await } else { Ok(()) };
     };
     let kept = db.find_offline_session(session.id).await?;
-    let is_begun = kept.is_none() && db.is_begun_by_code(session.id, application.id, used_at).await?;
+    let is_begun = kept.is_none() && db.is_begun_by_code((hash, &code), application.id, used_at).await?;
     if !is_ended && kept.is_none() && !is_begun {
         return Ok(());
     }

@@ -147,7 +147,8 @@ async fn exchanged(
         db.update_app_sessions_used(&[(row.app_session_id, now)]).await?;
     }
     let about = About { sub, session: session.uuid, proof: row.proof, nonce: None, subject };
-    Ok(Refreshed::Given(Box::new(Tokens { access, expires_in, refresh: Some(refresh), scope: narrower, about })))
+    let refresh = Some(refresh);
+    Ok(Refreshed::Given(Box::new(Tokens { access, created_at: now, expires_in, refresh, scope: narrower, about })))
 }
 
 fn next(app: &App, presented: &RefreshText, row: &RefreshRow, newest: &RefreshRow, now: Timestamp) -> Result<Next, StoreError> {

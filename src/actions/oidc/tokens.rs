@@ -36,7 +36,9 @@ const MAX_CLAIMS: usize = 16 * 1024;
 pub struct Tokens {
     /// The access token; of a JWT its `jti` ([`access_token`] makes the whole).
     pub access: PlainSecret,
-    /// For how long it is good, in seconds.
+    /// Since when it is good.
+    pub created_at: Timestamp,
+    /// For how long, in seconds.
     pub expires_in: u64,
     /// The refresh token.
     pub refresh: Option<RefreshText>,
@@ -66,7 +68,7 @@ pub struct About {
 /// # Errors
 /// [`KeysError`].
 pub async fn access_token(app: &App, known: &Known, tokens: &Tokens) -> Result<PlainSecret, KeysError> {
-    let (part, now) = (known.part()?, app.clock.now());
+    let part = known.part()?;
     let (AccessToken::Jwt, Some(url)) = (part.client.access_token, app.config.issuer_url()) else {
         return Ok(tokens.access.clone());
     };
@@ -77,8 +79,9 @@ pub async fn access_token(app: &App, known: &Known, tokens: &Tokens) -> Result<P
     put("sub", sub.as_str().into());
     put("aud", part.client_id.as_str().into());
     put("client_id", part.client_id.as_str().into());
-    put("iat", now.seconds().into());
-    put("exp", now.seconds().saturating_add_unsigned(tokens.expires_in).into());
+    // What is stored of it ends no earlier: an end of its session counts on that.
+    put("iat", tokens.created_at.seconds().into());
+    put("exp", tokens.created_at.seconds().saturating_add_unsigned(tokens.expires_in).into());
     put("jti", tokens.access.expose().into());
     put("scope", tokens.scope.as_str().into());
     put("sid", session.to_string().into());

@@ -97,7 +97,7 @@ impl Maker {
         getrandom::fill(secrets.as_flattened_mut().as_flattened_mut())?;
         let mut made = Vec::with_capacity(numbers.len());
         for (nth, secrets) in numbers.zip(secrets) {
-            let Some((session, application)) = self.next_place(db).await? else { break };
+            let (session, application) = self.next_place(db).await?.ok_or(GenerateError::SessionsEnded)?;
             made.push(self.app_session(nth, session, application, secrets)?);
         }
         Ok(db.insert_app_sessions(&made).await?)

@@ -102,6 +102,9 @@ pub enum GenerateError {
     /// There are fewer sessions than these app sessions need.
     #[error("these sessions have at most {0} app sessions")]
     ManyAppSessions(u32),
+    /// Sessions ended while app sessions were made in them.
+    #[error("sessions ended meanwhile: there are none left for further app sessions")]
+    SessionsEnded,
     /// An application of this slug is there, and is not one of load data.
     #[error("the application {0} has no client: give it one, or another slug")]
     NoClient(String),
@@ -127,11 +130,10 @@ pub type Progress = Arc<dyn Fn(Made) -> bool + Send + Sync>;
 pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, GenerateError> {
     app.store.expect_many_writes().await?;
     policies::mark_policy_applied_if_empty(app, By::Cli).await?;
-    let applications = apps::applications(app, plan).await?;
     let mut made = Made::default();
     let users = add_users(app, plan, &progress, &mut made).await?;
     if made.users == plan.users {
-        let apps = apps::Apps::new(applications);
+        let apps = apps::Apps::new(apps::applications(app, plan).await?);
         add_rest(app, plan, (users, apps), &progress, &mut made).await?;
     }
     let (at, actor) = (app.clock.now(), Actor::cli());

@@ -89,15 +89,22 @@ impl Db<'_> {
         Ok(self.one::<Uuid>(sql, &values![session, SessionKind::Offline.as_str()]).await?.map(SessionId))
     }
 
-    /// Whether the use of a code at this instant began the app session of a session and an application, and nothing but that
-    /// code opened anything in it.
+    /// Whether the use of a code at this instant began the app session of its session and this application, and nothing but
+    /// that code opened anything in it. Tokens that expired are gone; a code that was used stays.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn is_begun_by_code(&self, session: i64, application: i64, used_at: Timestamp) -> Result<bool, StoreError> {
+    pub async fn is_begun_by_code(
+        &self,
+        (hash, code): (HashedSecret, &CodeRow),
+        application: i64,
+        used_at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let sql = "SELECT o.id FROM app_sessions o WHERE o.session_id = $1 AND o.application_id = $2 AND o.created_at = $3 \
-            AND o.hosts = '[]' AND NOT EXISTS (SELECT 1 FROM oidc_tokens t WHERE t.app_session_id = o.id)";
-        Ok(self.one::<i64>(sql, &values![session, application, used_at]).await?.is_some())
+            AND o.hosts = '[]' AND NOT EXISTS (SELECT 1 FROM oidc_tokens t WHERE t.app_session_id = o.id) AND NOT EXISTS (\
+            SELECT 1 FROM oidc_codes c WHERE c.session_id = $1 AND c.provider_id = $4 AND c.hash <> $5 AND c.used_at >= $3)";
+        let values = values![code.session_id, application, used_at, code.provider_id, hash];
+        Ok(self.one::<i64>(sql, &values).await?.is_some())
     }
 
     /// Removes codes that expired by `now` and were never used, and gives how many.

@@ -258,7 +258,7 @@ async fn lines(app: &App, look: &Look, rows: &[Row], now: Timestamp) -> Result<V
             network: whereabouts.network,
             ip_url: look.view.url_of_address(&ip),
             ip,
-            used: Moment::new(session.last_used_at, now),
+            used: Moment::new(there.map_or(session.last_used_at, |it| it.by_our_clock(session.last_used_at)), now),
             apps: if open == 0 { String::new() } else { apps(open) },
             signed_in: Moment::new(session.created_at, now),
             ended,

@@ -153,7 +153,7 @@ async fn shown(app: &App, source: &SourceRow, row: &WatchedRow, now: Timestamp) 
         agent: describe(agents.get(&row.user_agent_id)),
         place: Whereabouts::of(app, row.session.ip).place,
         ip: row.session.ip.to_string(),
-        used: Moment::new(row.session.last_used_at, now),
+        used: Moment::new(source.status.by_our_clock(row.session.last_used_at), now),
         as_of: Moment::new(source.status.seen_at, now),
     })
 }

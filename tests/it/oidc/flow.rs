@@ -190,6 +190,15 @@ db_test!(of_a_hundred_uses_of_a_code_one_gets_tokens_and_none_stays, |db| async 
     app.advance(Duration::from_secs(3600));
     wiki.redeem(&code).await.assert_status(400);
     assert_eq!((left("app_sessions").await, app.latest("token_reused").await.len()), (1, 3));
+    // What a later code opened goes on, also when none of its tokens is left.
+    let codes = [wiki.code(&other, &[]).await, wiki.code(&other, &[]).await];
+    for code in &codes {
+        let tokens = wiki.redeem(code).await.assert_status(200).json();
+        wiki.call("/application/o/revoke/", &[("token", tokens["refresh_token"].as_str().unwrap())]).await.assert_status(200);
+        app.advance(Duration::from_secs(1));
+    }
+    wiki.redeem(&codes[0]).await.assert_status(400);
+    assert_eq!((left("app_sessions").await, app.latest("token_reused").await.len()), (2, 3));
 });
 
 db_test!(a_refresh_token_gives_one_successor, |db| async move {

@@ -68,7 +68,8 @@ db_test!(ages_are_by_one_clock_where_that_of_authentik_differs, |db| async move 
     }
     watch.poll().await.unwrap();
     let root = watch.rollcall.superuser("root").await.session().await;
-    for address in [format!("/sessions/{uuid}"), "/sessions/all?q=source:authentik".to_owned()] {
+    let lists = ["/sessions/all?q=source:authentik", "/sessions/all?q=source:all&state=both"].map(str::to_owned);
+    for address in [format!("/sessions/{uuid}"), format!("/watch/sessions/{uuid}/end")].into_iter().chain(lists) {
         let page = root.get(&address).await.assert_status(200).text();
         let used = watch.now().minus(Duration::from_secs(300));
         assert!(page.contains(&format!("<time datetime=\"{used}\"")) && page.contains("5 minutes ago"), "{address}: {page}");
