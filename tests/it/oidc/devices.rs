@@ -284,10 +284,11 @@ db_test!(nobody_fills_the_database_by_devices_of_an_app_without_a_secret, |db| a
         register(&app, "public", json!({"device": true, "is_public": true})).await,
         register(&app, "tv", json!({"device": true})).await,
     );
+    let ask = async || public.call(DEVICE, &[("client_id", &public.id)]).await;
     for _ in 0..3 {
-        offer(&public).await;
+        ask().await.assert_status(200);
     }
-    let refused = public.call(DEVICE, &[]).await.assert_status(429);
+    let refused = ask().await.assert_status(429);
     assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() > 0);
     assert_eq!(refused.json()["error"], "slow_down");
     assert_eq!(app.number("SELECT count(*) FROM device_codes").await, 3);
