@@ -17,6 +17,7 @@ use super::authentik::{EndFault, Session};
 use super::commands::watching;
 use super::{Watch, session};
 use crate::process::{Home, eventually};
+use crate::support::Caller;
 
 /// Sessions of the user 3 at another authentik.
 fn others(watch: &Watch, count: usize) -> BTreeMap<SessionId, Session> {
@@ -25,21 +26,21 @@ fn others(watch: &Watch, count: usize) -> BTreeMap<SessionId, Session> {
 }
 
 /// How many ended sessions the API lists of the user with the number 3 at authentik.
-async fn ended_of_three(watch: &Watch) -> usize {
-    let admin = watch.rollcall.admin_token().await;
+async fn ended_of_three(admin: &Caller) -> usize {
     let answer = admin.get("/api/v3/core/ended_sessions/?source=authentik&user=3").await.assert_status(200).json();
     answer["results"].as_array().unwrap().len()
 }
 
 db_test!(an_empty_copy_becomes_that_of_another_instance_after_ten_minutes, |db| async move {
     let mut watch = Watch::new(db).await;
+    let admin = watch.rollcall.admin_token().await;
     // One session of user 3 was there, and ended.
     let (first, second) = (watch.begin(2)[1], watch.begin(1)[0]);
     watch.poll().await.unwrap();
     watch.authentik.world().end(first);
     watch.rollcall.advance(Duration::from_secs(5));
     watch.poll().await.unwrap();
-    assert_eq!(ended_of_three(&watch).await, 1);
+    assert_eq!(ended_of_three(&admin).await, 1);
     watch.authentik.world().end_fault = EndFault::None;
     for uuid in watch.copy().await.into_keys().collect::<Vec<_>>() {
         watch.end(uuid).await.unwrap();
@@ -60,12 +61,13 @@ db_test!(an_empty_copy_becomes_that_of_another_instance_after_ten_minutes, |db| 
     watch.rollcall.advance(Duration::from_secs(601));
     watch.poll().await.unwrap();
     assert!(watch.copy().await.into_keys().eq(other.into_keys()));
-    assert_eq!((ended_of_three(&watch).await, watch.history().await.len()), (0, 3), "user 3 is somebody else there");
+    assert_eq!((ended_of_three(&admin).await, watch.history().await.len()), (0, 3), "user 3 is somebody else there");
     assert!(watch.rollcall.latest("source_replaced").await[0].text().ends_with("in the place of the one before"));
 });
 
 db_test!(another_authentik_takes_the_place_when_an_operator_accepts_it, |db| async move {
     let mut watch = Watch::new(db).await;
+    let admin = watch.rollcall.admin_token().await;
     let uuids = watch.begin(16);
     watch.poll().await.unwrap();
     watch.end(uuids[1]).await.unwrap();
@@ -77,7 +79,7 @@ db_test!(another_authentik_takes_the_place_when_an_operator_accepts_it, |db| asy
     watch.authentik.world().end_fault = EndFault::None;
     let mut history = watch.history().await;
     history.sort();
-    assert_eq!(ended_of_three(&watch).await, 2);
+    assert_eq!(ended_of_three(&admin).await, 2);
 
     let other = others(&watch, 3);
     watch.authentik.world().other = Some(other.clone());
@@ -99,7 +101,6 @@ db_test!(another_authentik_takes_the_place_when_an_operator_accepts_it, |db| asy
     assert_eq!((watch.state().await, watch.copy().await.len()), (CopyState::Copying, 0));
     watch.poll().await.unwrap();
     assert!(watch.copy().await.into_keys().eq(other.keys().copied()));
-    let admin = watch.rollcall.admin_token().await;
     let mut listed = admin.get("/api/v3/core/authenticated_sessions/?source=authentik").await.assert_status(200).uuids();
     listed.sort();
     assert_eq!(listed, other.keys().map(ToString::to_string).collect::<Vec<_>>());
@@ -112,7 +113,7 @@ db_test!(another_authentik_takes_the_place_when_an_operator_accepts_it, |db| asy
     let mut now = watch.history().await;
     now.sort();
     assert_eq!(now, history);
-    assert_eq!(ended_of_three(&watch).await, 0, "user 3 is somebody else there");
+    assert_eq!(ended_of_three(&admin).await, 0, "user 3 is somebody else there");
     assert_eq!(watch.asked(uuids[2]).await, Some(AskedState::Lost));
     let page = root.get(&format!("/watch/sessions/{}/end", uuids[2])).await.assert_status(200).text();
     assert!(page.contains("will not be known"), "{page}");
@@ -121,7 +122,7 @@ db_test!(another_authentik_takes_the_place_when_an_operator_accepts_it, |db| asy
     assert!(event.starts_with(begin) && event.ends_with(end) && event.contains("14 sessions of that one are forgotten"), "{event}");
     // What ends there from now on is of the new user 3.
     watch.end(*other.keys().next().unwrap()).await.unwrap();
-    assert_eq!(ended_of_three(&watch).await, 1);
+    assert_eq!(ended_of_three(&admin).await, 1);
 });
 
 db_test!(the_same_authentik_is_not_accepted, |db| async move {
