@@ -225,11 +225,11 @@ impl Apps {
         let delivered = self.receiver.told() - told_before;
         let passed = self.receiver.last().map_or(0.0, |last| last.saturating_duration_since(bulk.signed_out).as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 notices")]
-        let pace = delivered as f64 / TOLD.len() as f64 / passed.max(0.001);
+        let rate = delivered as f64 / TOLD.len() as f64 / passed.max(0.001);
         let read = [signing_out, moved, told].iter().map(|waits| waits.read).fold(0.0, f64::max);
         let sign_in = [signing_out, moved, told].iter().map(|waits| waits.sign_in).fold(0.0, f64::max);
         report.note(&format!(
-            "{delivered} of {owed} notices were delivered within {passed:.1} s of it: {pace:.0} a second to each of {} apps (goal: their pace, {IN_A_SECOND}); \
+            "{delivered} of {owed} notices were delivered within {passed:.1} s of it: {rate:.0} a second to each of {} apps (goal: their pace, {IN_A_SECOND}); \
              during all that no list or check waited longer than {read:.1} ms, no sign-in longer than {sign_in:.1} ms",
             TOLD.len()
         ));
