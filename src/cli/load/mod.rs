@@ -103,7 +103,7 @@ pub enum GenerateError {
     #[error("these sessions have at most {0} app sessions")]
     ManyAppSessions(u32),
     /// Sessions ended while app sessions were made in them.
-    #[error("sessions ended meanwhile: there are none left for further app sessions")]
+    #[error("sessions ended while app sessions were made: there are none left for the others")]
     SessionsEnded,
     /// An application of this slug is there, and is not one of load data.
     #[error("the application {0} has no client: give it one, or another slug")]
@@ -130,10 +130,12 @@ pub type Progress = Arc<dyn Fn(Made) -> bool + Send + Sync>;
 pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, GenerateError> {
     app.store.expect_many_writes().await?;
     policies::mark_policy_applied_if_empty(app, By::Cli).await?;
+    // What is wrong with them is said before there is anything.
+    let applications = apps::applications(app, plan).await?;
     let mut made = Made::default();
     let users = add_users(app, plan, &progress, &mut made).await?;
     if made.users == plan.users {
-        let apps = apps::Apps::new(apps::applications(app, plan).await?);
+        let apps = apps::Apps::new(applications);
         add_rest(app, plan, (users, apps), &progress, &mut made).await?;
     }
     let (at, actor) = (app.clock.now(), Actor::cli());
