@@ -239,15 +239,15 @@ async fn used_again(
     // It may hang on the session that the app keeps by now, which is another row.
     db.lock_session_row(code.session_id).await?;
     let is_ended = db.delete_family(family).await? > 0;
-    let event = EventContent::TokenReused { application: application.slug.clone(), kind: "code".to_owned() }.by(actor, now);
-    let Some(session) = db.find_live_session_by_id(code.session_id, now).await? else {
-        return if is_ended { db.insert_events(&[event]).await } else { Ok(()) };
-    };
-    let kept = db.find_offline_session(session.id).await?;
+    let kept = db.find_offline_session(code.session_id).await?;
     let is_begun = kept.is_none() && db.is_begun_by_code((hash, &code), application.id, used_at).await?;
     if !is_ended && kept.is_none() && !is_begun {
         return Ok(());
     }
+    let event = EventContent::TokenReused { application: application.slug.clone(), kind: "code".to_owned() }.by(actor, now);
+    let Some(session) = db.find_live_session_by_id(code.session_id, now).await? else {
+        return if is_ended { db.insert_events(&[event]).await } else { Ok(()) };
+    };
     db.insert_events(&[event.about(session.user_id, &session.username).of_session(session.uuid)]).await?;
     if is_begun {
         return end_app_of(db, application, &session, AppEndReason::Reused, (actor, now)).await;
