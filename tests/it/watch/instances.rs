@@ -115,6 +115,8 @@ db_test!(another_authentik_takes_the_place_when_an_operator_accepts_it, |db| asy
     assert_eq!(now, history);
     assert_eq!(ended_of_three(&admin).await, 0, "user 3 is somebody else there");
     assert_eq!(watch.asked(uuids[2]).await, Some(AskedState::Lost));
+    // Hours passed: the session of the one who looked before has to be proved again.
+    let root = watch.rollcall.superuser("another root").await.session().await;
     let page = root.get(&format!("/watch/sessions/{}/end", uuids[2])).await.assert_status(200).text();
     assert!(page.contains("will not be known"), "{page}");
     let event = watch.rollcall.latest("source_replaced").await.remove(0).text();
