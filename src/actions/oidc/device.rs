@@ -128,7 +128,7 @@ pub async fn may(app: &App, session: &LiveSession, application: &Application, cl
 }
 
 /// Notes what the user of a session said to a sign-in of a device that they were asked about. `false`: it was answered
-/// already, or is over. Whether they [may](may) open the application was found out before.
+/// already, or is over. Whether they [`may`] open the application was found out before.
 ///
 /// # Errors
 /// When the database cannot be written.
