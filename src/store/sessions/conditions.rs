@@ -166,11 +166,7 @@ impl Db<'_> {
                 });
             }
         }
-        if let Some(method) = filter.methods {
-            // Stored methods are separated by blanks.
-            let placeholder = conditions.bind(format!(" {} ", method.as_str()));
-            conditions.sql.push(self.holds("' ' || s.methods || ' '", &placeholder));
-        }
+        self.signed_in_by(&mut conditions, filter);
         if let Some(except) = filter.except {
             conditions.compare("s.uuid", "<>", except);
         }
@@ -186,6 +182,15 @@ impl Db<'_> {
             conditions.counted = counted.pop();
         }
         conditions
+    }
+
+    /// Adds the method that sessions `s` were signed in by, if the filter names one.
+    pub(in crate::store) fn signed_in_by(&self, conditions: &mut Conditions, filter: &SessionFilter) {
+        if let Some(method) = filter.methods {
+            // Stored methods are separated by blanks.
+            let placeholder = conditions.bind(format!(" {} ", method.as_str()));
+            conditions.sql.push(self.holds("' ' || s.methods || ' '", &placeholder));
+        }
     }
 
     /// SQL: whether a text contains the value of a placeholder.

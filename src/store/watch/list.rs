@@ -236,18 +236,13 @@ impl Db<'_> {
                 conditions.compare(column, operator, time);
             }
         }
-        if let Some(method) = filter.methods {
-            // Stored methods are separated by blanks.
-            let placeholder = conditions.bind(format!(" {} ", method.as_str()));
-            conditions.sql.push(self.holds("' ' || s.methods || ' '", &placeholder));
-        }
+        self.signed_in_by(&mut conditions, filter);
         if let Some(except) = filter.except {
             conditions.compare("s.uuid", "<>", except);
         }
-        let function = if self.is_sqlite() { "instr" } else { "strpos" };
         for term in &filter.search {
             let placeholder = conditions.bind(term);
-            let holds = |text: &str| format!("{function}({text}, {placeholder}) > 0");
+            let holds = |text: &str| self.holds(text, &placeholder);
             conditions
                 .sql
                 .push(format!("({})", ["s.username_folded", "a.text_folded", "upper(s.last_ip)"].map(holds).join(" OR ")));

@@ -162,8 +162,8 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     let described = describe(agent);
     let is_live = matches!(facts.life, Life::Until(_, _));
     let others_search = others_search(&facts);
-    let pages = if is_watched && facts.user_id.0 != 0 { SourcePages::of(&db).await? } else { None };
-    let user_url = if let Some(pages) = pages {
+    let pages = if is_watched { SourcePages::of(&db).await? } else { None };
+    let user_url = if let Some(pages) = pages.as_ref().filter(|_| facts.user_id.0 != 0) {
         pages.user(facts.user_id.0)
     } else if is_watched {
         crate::ui::fleet::view::address("/sessions/all", &[("q", others_search.clone())])
@@ -227,7 +227,7 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
         at_source: facts.sign_in.as_ref().map(|sign_in| (Moment::new(sign_in.at, now), how_at_source(sign_in))),
         copy: copy.as_ref().map(CopyLine::new),
         events: events.iter().map(|event| EventLine::new(&app, event, now, seen_by)).collect(),
-        others: others(&app, &facts, id, now).await?,
+        others: others(&app, &facts, id, (pages.as_ref(), now)).await?,
         others_url: crate::ui::fleet::view::address("/sessions/all", &[("q", others_search)]),
         username: facts.username,
         life: facts.life,
@@ -402,7 +402,12 @@ fn network(app: &App, ip: Address) -> String {
     format!("{name}AS{}, {}", known.number, known.network)
 }
 
-async fn others(app: &App, facts: &Facts, but: SessionId, now: Timestamp) -> Result<Vec<Other>, StoreError> {
+async fn others(
+    app: &App,
+    facts: &Facts,
+    but: SessionId,
+    (source, now): (Option<&SourcePages>, Timestamp),
+) -> Result<Vec<Other>, StoreError> {
     let filter = match facts.source {
         None => SessionFilter { visible_to: Some(facts.user_id), ..SessionFilter::default() },
         // The page of a watched session is only for those who see all sessions. The history names its user by name.
@@ -413,7 +418,6 @@ async fn others(app: &App, facts: &Facts, but: SessionId, now: Timestamp) -> Res
     let sorts = [Sort { key: SortKey::LastUsed, is_descending: true }];
     let rows = app.store.page(&filter, &sorts, Wanted::first(SHOWN + 1)).await?.rows;
     let agents = app.user_agents.entries(&app.store.read(), rows.iter().map(|row| row.user_agent_id)).await?;
-    let source = if facts.source.is_some() { SourcePages::of(&app.store.read()).await? } else { None };
     let others = rows.iter().filter(|row| row.uuid != but).map(|row| {
         let agent = agents.get(&row.user_agent_id);
         Other {
@@ -421,7 +425,7 @@ async fn others(app: &App, facts: &Facts, but: SessionId, now: Timestamp) -> Res
             agent: describe(agent),
             device: Device::of(agent),
             place: Whereabouts::of(app, row.last_ip).place,
-            used: Moment::new(source.as_ref().map_or(row.last_used_at, |it| it.by_our_clock(row.last_used_at)), now),
+            used: Moment::new(source.map_or(row.last_used_at, |it| it.by_our_clock(row.last_used_at)), now),
         }
     });
     Ok(others.take(usize::try_from(SHOWN).unwrap_or(0)).collect())
