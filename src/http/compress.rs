@@ -5,9 +5,9 @@
 //! from the address, and the length of a compressed page would reveal the proof to an attacker who
 //! can choose addresses and have them opened (BREACH).
 //!
-//! Nothing is compressed on the threads that serve: files that do not change are compressed once
-//! ([`StaticFile`]), all else on blocking threads, as many at a time as there are processors. If
-//! all are busy, the answer is sent uncompressed.
+//! Nothing large is compressed on the threads that serve: files that do not change are compressed once
+//! ([`StaticFile`]), all else above 128 KiB on blocking threads, as many at a time as there are
+//! processors. If all are busy, the answer is sent uncompressed.
 
 use std::io::Write;
 use std::sync::{Arc, LazyLock};
@@ -24,8 +24,9 @@ use crate::http::static_file::StaticFile;
 const SMALLEST: u64 = 4 * 1024;
 /// Larger ones are streams or exports, which are not kept in memory.
 const LARGEST: u64 = 4 * 1024 * 1024;
-/// Bodies up to this size take less time to compress than to hand to another thread.
-const QUICK: usize = 32 * 1024;
+/// Bodies up to this size are compressed where they are made, such as a list of 100, which takes 0.1 to 0.3 ms. Handing one
+/// to another thread costs as much again.
+const QUICK: usize = 128 * 1024;
 
 /// How many bodies are compressed at once.
 static AT_ONCE: LazyLock<Arc<Semaphore>> =
@@ -205,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_body_goes_out_as_it_is_when_all_threads_compress() {
-        let body = Bytes::from(br#"{"user_agent": {"family": "Firefox"}}"#.repeat(2000));
+        let body = Bytes::from(br#"{"user_agent": {"family": "Firefox"}}"#.repeat(QUICK / 32));
         assert!(compress(Coding::Gzip, body.clone()).await.is_some());
         let all = u32::try_from(AT_ONCE.available_permits()).unwrap();
         let taken = AT_ONCE.acquire_many(all).await.unwrap();

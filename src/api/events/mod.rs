@@ -63,7 +63,7 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
         Some(asked) if request.filter.terms().is_empty() => app.store.page(&asked, &order, wanted).await?,
         Some(asked) => {
             let rows = app.store.first_events(asked, order, SEARCHED).await?;
-            let events = events(&app, &rows).await?;
+            let events: Vec<Event> = rows.iter().map(|row| event(&app, row)).collect();
             let hits: Vec<EventRow> = rows
                 .into_iter()
                 .zip(&events)
@@ -80,24 +80,18 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
             }
         }
     };
-    page(&app, &found).await
+    page(&app, &found)
 }
 
-async fn page(app: &App, found: &Found<EventRow>) -> Answer {
+fn page(app: &App, found: &Found<EventRow>) -> Answer {
     let pagination = Pagination::of(found)?;
-    Ok(ok(&EventPage { pagination, results: events(app, &found.rows).await?, autocomplete: Empty {} }))
+    let results = found.rows.iter().map(|row| event(app, row)).collect();
+    Ok(ok(&EventPage { pagination, results, autocomplete: Empty {} }))
 }
 
-/// Rows in authentik's words.
-async fn events(app: &App, rows: &[EventRow]) -> Result<Vec<Event>, ApiError> {
-    let mut ids: Vec<i64> = rows.iter().filter_map(|row| row.actor_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut emails = std::collections::HashMap::new();
-    for ids in ids.chunks(500) {
-        emails.extend(app.store.read().list_emails(ids).await?);
-    }
-    Ok(rows.iter().map(|row| Event::new(row, &emails, app.config.history.event_retention)).collect())
+/// A row in authentik's words.
+fn event(app: &App, row: &EventRow) -> Event {
+    Event::new(row, app.config.history.event_retention)
 }
 
 /// Shows one event.
@@ -108,8 +102,7 @@ async fn events(app: &App, rows: &[EventRow]) -> Result<Vec<Event>, ApiError> {
 pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
     let uuid = django::uuid(call.part()).ok_or(ApiError::NotFound)?;
     let row = app.store.read().find_event(uuid.0).await?.ok_or(ApiError::Missing)?;
-    let event = events(&app, std::slice::from_ref(&row)).await?.pop().ok_or(ApiError::Internal)?;
-    Ok(ok(&event))
+    Ok(ok(&event(&app, &row)))
 }
 
 /// Lists the actions there are.

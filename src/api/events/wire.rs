@@ -1,8 +1,5 @@
 //! Events in authentik's words.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -62,16 +59,12 @@ pub struct EventPage {
 }
 
 impl Event {
-    /// A stored event. `emails` are the addresses of the users who did it, by primary key; `kept` is how long events are
-    /// kept, zero for ever.
+    /// A stored event. `kept` is how long events are kept, zero for ever.
     #[must_use]
-    pub fn new(row: &EventRow, emails: &HashMap<i64, String>, kept: Duration) -> Self {
+    pub fn new(row: &EventRow, kept: Duration) -> Self {
         let user = match row.actor_uuid {
             None => json!({}),
-            Some(_) => {
-                let id = row.actor_id.unwrap_or(0);
-                json!({ "pk": id, "username": row.actor, "email": emails.get(&id).cloned().unwrap_or_default() })
-            }
+            Some(_) => json!({ "pk": row.actor_id.unwrap_or(0), "username": row.actor, "email": row.actor_email }),
         };
         Self {
             pk: Dashed(row.uuid),

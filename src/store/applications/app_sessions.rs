@@ -194,9 +194,7 @@ impl Db<'_> {
     ) -> Result<Option<Begun>, StoreError> {
         // The session first, then the application: ends and removals lock in the same order.
         let live = self.lock_rows(&[session]).await?.read::<i64>("s.id", ("TRUE", Vec::new())).await?;
-        let lock = if self.is_sqlite() { "" } else { " FOR KEY SHARE" };
-        let found = self.one::<i64>(&format!("SELECT id FROM applications WHERE id = $1{lock}"), &values![application.id]).await?;
-        if live.is_empty() || found.is_none() {
+        if live.is_empty() || !self.hold_application(application.id).await? {
             return Ok(None);
         }
         let (host, client) = match opened {
@@ -228,6 +226,15 @@ impl Db<'_> {
         let Application { id: app, slug, name, .. } = application;
         let id = self.one::<i64>(sql, &values![uuid, session, *app, slug, name, list(&hosts), client, sub, now]).await?;
         Ok(Some(Begun { id: id.ok_or(StoreError::Corrupt("an app session without a key"))?, uuid, is_new: true }))
+    }
+
+    /// Whether there is an application of this primary key; it then stays until the transaction ends.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn hold_application(&self, id: i64) -> Result<bool, StoreError> {
+        let lock = if self.is_sqlite() { "" } else { " FOR KEY SHARE" };
+        Ok(self.one::<i64>(&format!("SELECT id FROM applications WHERE id = $1{lock}"), &values![id]).await?.is_some())
     }
 
     /// Notes the last uses of app sessions, by primary key. Those that have ended are passed over, and a later use stays.

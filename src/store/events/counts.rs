@@ -61,13 +61,15 @@ impl EventCounts {
 
 /// The events of these kinds, or of all, with keys above `after`: an index alone has them.
 async fn since(db: &Db<'_>, after: i64, kinds: Option<&[String]>) -> Result<i64, StoreError> {
-    let Some(kinds) = kinds else {
-        return Ok(db.one("SELECT count(*) FROM events WHERE id > $1", &values![after]).await?.unwrap_or(0));
-    };
-    let mut values = values![after].to_vec();
-    values.extend(kinds.iter().map(Value::from));
-    let sql = format!("SELECT count(*) FROM events WHERE id > $1 AND kind IN ({})", placeholders(1, kinds.len()));
-    if kinds.is_empty() { Ok(0) } else { Ok(db.one(&sql, &values).await?.unwrap_or(0)) }
+    // The key is in the text, as it stays for a thousand events: PostgreSQL plans a statement with a bound that is given
+    // each time anew, which takes a third of the time.
+    let all = format!("SELECT count(*) FROM events WHERE id > {after}");
+    let Some(kinds) = kinds else { return Ok(db.one(&all, &[]).await?.unwrap_or(0)) };
+    if kinds.is_empty() {
+        return Ok(0);
+    }
+    let values: Vec<Value> = kinds.iter().map(Value::from).collect();
+    Ok(db.one(&format!("{all} AND kind IN ({})", placeholders(0, kinds.len())), &values).await?.unwrap_or(0))
 }
 
 /// The events of each kind with keys above `after` and up to `to`.

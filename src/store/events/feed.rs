@@ -97,6 +97,6 @@ impl Db<'_> {
             crate::store::db::statements::placeholders(0, ids.len())
         );
         let values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
-        self.all(&sql, &values).await
+        self.read_events(&sql, &values).await
     }
 }

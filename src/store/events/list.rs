@@ -127,7 +127,7 @@ impl Db<'_> {
         let (condition, mut values) = filter.condition(self.is_sqlite());
         values.push(limit.into());
         let sql = format!("SELECT {EVENT_COLUMNS} FROM events e{condition}{} LIMIT ${}", filter.order(), values.len());
-        self.all(&sql, &values).await
+        self.read_events(&sql, &values).await
     }
 
     /// The same, of events that hold a text in their kind, names, address or content, in any letter case. It looks at
@@ -163,7 +163,7 @@ impl Db<'_> {
         }
         let (mut sql, mut values) = (format!("SELECT {EVENT_COLUMNS} FROM events e WHERE "), Vec::new());
         sql.push_str(&named("e.id", &mut values, &found));
-        let mut rows: Vec<EventRow> = self.all(&sql, &values).await?;
+        let mut rows = self.read_events(&sql, &values).await?;
         rows.sort_by_key(|row| found.iter().position(|id| *id == row.id));
         Ok((rows, stop))
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::domain::listing::Sort;
 use crate::domain::page::{Found, Wanted};
-use crate::store::db::statements::{named, placeholders};
+use crate::store::db::statements::named;
 use crate::store::events::query::{Condition, EventOrder, EventQuery};
 use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
 use crate::store::lists::Listed;
@@ -140,7 +140,8 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_event(&self, uuid: Uuid) -> Result<Option<EventRow>, StoreError> {
-        self.one(&format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.uuid = $1"), &values![uuid]).await
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.uuid = $1");
+        Ok(self.read_events(&sql, &values![uuid]).await?.pop())
     }
 
     /// Whether there are events about the session of that uuid.
@@ -149,19 +150,6 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn has_events_of_session(&self, uuid: Uuid) -> Result<bool, StoreError> {
         Ok(self.one::<i64>("SELECT id FROM events WHERE session_uuid = $1 LIMIT 1", &values![uuid]).await?.is_some())
-    }
-
-    /// The e-mail addresses of these users, by primary key.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn list_emails(&self, users: &[i64]) -> Result<HashMap<i64, String>, StoreError> {
-        if users.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let sql = format!("SELECT id, email FROM users WHERE id IN ({})", placeholders(0, users.len()));
-        let values: Vec<Value> = users.iter().map(|id| (*id).into()).collect();
-        Ok(self.all::<(i64, String)>(&sql, &values).await?.into_iter().collect())
     }
 
     /// Removes the oldest events as long as they happened before this instant, of the first `limit` at most. Gives how
@@ -203,7 +191,7 @@ impl Db<'_> {
         for ids in found.rows.chunks(AT_ONCE) {
             let mut values = Vec::new();
             let these = named("e.id", &mut values, ids);
-            let read: Vec<EventRow> = self.all(&format!("SELECT {EVENT_COLUMNS} FROM events e WHERE {these}"), &values).await?;
+            let read = self.read_events(&format!("SELECT {EVENT_COLUMNS} FROM events e WHERE {these}"), &values).await?;
             rows.extend(read.into_iter().map(|row| (row.id, row)));
         }
         let shown = found.rows.iter().filter_map(|id| rows.remove(id)).collect();

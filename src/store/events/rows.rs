@@ -1,11 +1,13 @@
 //! Events: the audit record. Rows are added, and never changed but for three things: the totals of an
 //! end of many when it is through, old addresses, and what an erasure takes out.
 
+use std::collections::HashMap;
+
 use uuid::Uuid;
 
 use crate::domain::event::EventContent;
 use crate::domain::{SessionId, Timestamp, UserKey};
-use crate::store::db::statements::insert_shaped;
+use crate::store::db::statements::{in_list, insert_shaped};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
@@ -55,6 +57,8 @@ pub struct EventRow {
     pub actor_uuid: Option<Uuid>,
     /// The primary key that this user has now; `None`: no user did it, or the user is gone.
     pub actor_id: Option<i64>,
+    /// The e-mail address that this user has now, or `""`.
+    pub actor_email: String,
     /// The name of who did it: a username, `system`, `cli`, `anonymous`.
     pub actor: String,
     /// The user that it is about.
@@ -85,10 +89,12 @@ impl EventRow {
     }
 }
 
-/// The columns of an [`EventRow`], of the table that is called `e`.
+/// The columns of an [`EventRow`], of the table that is called `e`. [`Db::read_events`] reads them, and what their users
+/// are now.
 pub(in crate::store) const EVENT_COLUMNS: &str = "e.id, e.uuid, e.at, e.kind, e.content, e.parent_id, e.application, e.actor_uuid, \
-    (SELECT u.id FROM users u WHERE u.uuid = e.actor_uuid), e.actor, e.user_uuid, (SELECT u.id FROM users u WHERE u.uuid = e.user_uuid), \
-    e.username, e.ip, e.request_id, e.session_uuid";
+    e.actor, e.user_uuid, e.username, e.ip, e.request_id, e.session_uuid";
+/// How many users are read by their uuids at once.
+const USERS_AT_ONCE: usize = 512;
 
 impl FromRow for EventRow {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -102,10 +108,11 @@ impl FromRow for EventRow {
             parent: row.opt_int()?,
             application: row.text()?,
             actor_uuid: row.opt_uuid()?,
-            actor_id: row.opt_int()?,
+            actor_id: None,
+            actor_email: String::new(),
             actor: row.text()?,
             user_uuid: row.opt_uuid()?,
-            user_id: row.opt_int()?,
+            user_id: None,
             username: row.text()?,
             ip: row.text()?,
             request_id: row.text()?,
@@ -195,6 +202,29 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn list_events(&self, after: i64, limit: i64) -> Result<Vec<EventRow>, StoreError> {
         let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.id > $1 ORDER BY e.id LIMIT $2");
-        self.all(&sql, &values![after, limit]).await
+        self.read_events(&sql, &values![after, limit]).await
+    }
+
+    /// The events that this statement finds by their [`EVENT_COLUMNS`], with what their users are now. Few users are named
+    /// by many events, so each is looked up once.
+    pub(in crate::store) async fn read_events(&self, sql: &str, values: &[Value]) -> Result<Vec<EventRow>, StoreError> {
+        let mut events: Vec<EventRow> = self.all(sql, values).await?;
+        let mut named: Vec<Uuid> = events.iter().flat_map(|event| [event.actor_uuid, event.user_uuid]).flatten().collect();
+        named.sort_unstable();
+        named.dedup();
+        let mut users = HashMap::new();
+        for uuids in named.chunks(USERS_AT_ONCE) {
+            let (list, values) = in_list([], uuids.iter().copied());
+            let sql = format!("SELECT uuid, id, email FROM users WHERE uuid IN ({list})");
+            let read: Vec<(Uuid, i64, String)> = self.all(&sql, &values).await?;
+            users.extend(read.into_iter().map(|(uuid, id, email)| (uuid, (id, email))));
+        }
+        for event in &mut events {
+            if let Some((id, email)) = event.actor_uuid.and_then(|uuid| users.get(&uuid)) {
+                (event.actor_id, event.actor_email) = (Some(*id), email.clone());
+            }
+            event.user_id = event.user_uuid.and_then(|uuid| users.get(&uuid)).map(|(id, _)| *id);
+        }
+        Ok(events)
     }
 }

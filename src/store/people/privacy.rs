@@ -31,7 +31,7 @@ impl Db<'_> {
         let sql = format!(
             "SELECT {EVENT_COLUMNS} FROM events e WHERE e.id > $2 AND (e.user_uuid = $1 OR e.actor_uuid = $1) ORDER BY e.id LIMIT $3"
         );
-        self.all(&sql, &values![user, after, limit]).await
+        self.read_events(&sql, &values![user, after, limit]).await
     }
 
     /// How many events there are about a user.

@@ -190,24 +190,17 @@ impl Db<'_> {
         let count = count.unwrap_or(0);
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
         let terms = order_sql(order);
-        let (limit, offset) = (conditions.place(window.limit), conditions.place(window.offset));
-        // What is skipped is read from the index alone.
-        let sql = format!(
-            "SELECT {PROFILE_COLUMNS} FROM users u WHERE u.id IN \
-             (SELECT u.id FROM users u{clause} ORDER BY {terms} LIMIT {limit} OFFSET {offset}) ORDER BY {terms}"
-        );
-        let profiles: Vec<UserProfile> = self.all(&sql, &conditions.values).await?;
-        Ok(wanted.found(count, self.with_groups(profiles).await?))
-    }
-
-    async fn with_groups(&self, profiles: Vec<UserProfile>) -> Result<Vec<ListedUser>, StoreError> {
-        let ids: Vec<i64> = profiles.iter().map(|profile| profile.user.id.0).collect();
-        let mut groups = self.list_groups_of_users(&ids).await?;
-        let with_groups = |profile: UserProfile| {
-            let groups = groups.remove(&profile.user.id.0).unwrap_or_default();
-            ListedUser { profile, groups }
+        // The keys first, from an index alone, and then their rows: as one statement PostgreSQL plans it anew for each
+        // page, which takes it longer than to run it. A first page has no values, so that its plan is kept, too.
+        let pages = if window.offset == 0 {
+            format!("LIMIT {}", window.limit)
+        } else {
+            let (limit, offset) = (conditions.place(window.limit), conditions.place(window.offset));
+            format!("LIMIT {limit} OFFSET {offset}")
         };
-        Ok(profiles.into_iter().map(with_groups).collect())
+        let sql = format!("SELECT u.id FROM users u{clause} ORDER BY {terms} {pages}");
+        let ids: Vec<i64> = self.all(&sql, &conditions.values).await?;
+        Ok(wanted.found(count, self.list_listed_users_in_order(&ids).await?))
     }
 
     /// The page of those of these users that match.
@@ -278,8 +271,7 @@ impl Db<'_> {
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
         let skipped = usize::try_from(window.offset).unwrap_or(usize::MAX);
         let shown: Vec<i64> = ids.skip(skipped).take(usize::try_from(window.limit).unwrap_or(0)).collect();
-        let mut users = self.list_listed_users(&shown).await?;
-        Ok(wanted.found(count, shown.iter().filter_map(|id| users.remove(id)).collect()))
+        Ok(wanted.found(count, self.list_listed_users_in_order(&shown).await?))
     }
 
     /// The direct groups of these users, by name; a user without any is left out.
@@ -329,6 +321,12 @@ impl Db<'_> {
             (id, ListedUser { groups: groups.remove(&id).unwrap_or_default(), profile })
         };
         Ok(profiles.into_iter().map(with_groups).collect())
+    }
+
+    /// These users in this order; one that is gone meanwhile is left out.
+    async fn list_listed_users_in_order(&self, ids: &[i64]) -> Result<Vec<ListedUser>, StoreError> {
+        let mut users = self.list_listed_users(ids).await?;
+        Ok(ids.iter().filter_map(|id| users.remove(id)).collect())
     }
 
     /// All groups of a user, the ancestors of the direct ones too, by name.

@@ -11,7 +11,7 @@ use crate::store::timeline::text::Text;
 use crate::store::{Db, StoreError};
 
 /// How many matches beyond a page are counted where an index alone tells, and where rows are read for it.
-pub(in crate::store) const COUNTED: i64 = 10_000;
+pub(in crate::store) const COUNTED: i64 = 5_000;
 pub(in crate::store) const COUNTED_BY_ROWS: i64 = 1_000;
 /// How many rows are read for the number of matches once the page is full and there is a next one.
 const BEYOND: i64 = 2_000;

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::Fuzz;
 use super::http::{Answered, as_query, header_value, send};
 use crate::guard::world::{HOME, server};
+use crate::oidc::app::VERIFIER;
 use crate::support::{TestApp, TestDb, seed};
 
 const CLIENT: &str = "the-wiki";
 const SECRET: &str = "the-secret-of-the-wiki-0123456789-0123456789";
 const CALLBACK: &str = "https://app.example/cb";
 const AFTER: &str = "https://app.example/bye";
-/// What codes are redeemed with, and its challenge (RFC 7636, appendix B).
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+/// The challenge of [`VERIFIER`] (RFC 7636, appendix B).
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const AUTHORIZE: &str = "/application/o/authorize/";
 const END_SESSION: &str = "/application/o/wiki/end-session/";
