@@ -1,5 +1,7 @@
 //! Events in authentik's words.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;

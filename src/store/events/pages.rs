@@ -13,7 +13,7 @@ use crate::store::events::query::{Condition, EventOrder, EventQuery};
 use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
 use crate::store::lists::Listed;
 use crate::store::timeline::pages::ids_of;
-use crate::store::{Db, Store, StoreError, Value};
+use crate::store::{Db, Store, StoreError};
 use crate::values;
 
 /// How many rows are read by their keys at once.
