@@ -111,7 +111,7 @@ pub(super) async fn give(
     }
     let Some(sub) = of.client.sub_of(&subject.identity, session.user_id.0) else { return Ok(None) };
     let session = if of.is_users && of.client.has_own_session(&grant.scope) {
-        // A session that an app keeps goes with the app: none begins for one that is removed meanwhile.
+        // A session that an app keeps goes with the app: none begins for one that another request removed.
         if !db.hold_application(of.application.id).await? {
             return Ok(None);
         }

@@ -323,7 +323,7 @@ impl Db<'_> {
         Ok(profiles.into_iter().map(with_groups).collect())
     }
 
-    /// These users in this order; one that is gone meanwhile is left out.
+    /// These users in this order; one that was removed after its key was read is left out.
     async fn list_listed_users_in_order(&self, ids: &[i64]) -> Result<Vec<ListedUser>, StoreError> {
         let mut users = self.list_listed_users(ids).await?;
         Ok(ids.iter().filter_map(|id| users.remove(id)).collect())
