@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 /// One request: method, host, path with query, header lines, body.
 #[derive(Clone, Debug, Default)]
@@ -24,21 +25,35 @@ impl Ask {
 }
 
 pub struct Client {
+    address: String,
     stream: BufReader<TcpStream>,
+    /// When the last answer came.
+    last: Instant,
     /// The last answer's body.
     pub body: Vec<u8>,
     head: String,
 }
 
+/// After this long without a request a new connection is made.
+const IDLE: Duration = Duration::from_secs(20);
+
+fn open(address: &str) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    BufReader::with_capacity(1 << 17, stream)
+}
+
 impl Client {
     pub fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::with_capacity(1 << 17, stream), body: Vec::new(), head: String::new() }
+        Self { address: address.to_owned(), stream: open(address), last: Instant::now(), body: Vec::new(), head: String::new() }
     }
 
     /// Sends one request and gives the answer's status.
     pub fn ask(&mut self, ask: &Ask) -> u16 {
+        // The server closes a connection that is idle for long.
+        if self.last.elapsed() > IDLE {
+            self.stream = open(&self.address);
+        }
         let Ask { method, host, path, head, body, .. } = ask;
         let host = if host.is_empty() { crate::guard::HOME } else { host };
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
@@ -52,6 +67,7 @@ impl Client {
         let length = self.headers("content-length").next().map_or(0, |length| length.parse().unwrap());
         self.body.resize(length, 0);
         self.stream.read_exact(&mut self.body).unwrap();
+        self.last = Instant::now();
         status
     }
 
