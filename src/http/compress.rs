@@ -24,8 +24,8 @@ use crate::http::static_file::StaticFile;
 const SMALLEST: u64 = 4 * 1024;
 /// Larger ones are streams or exports, which are not kept in memory.
 const LARGEST: u64 = 4 * 1024 * 1024;
-/// Bodies up to this size are compressed where they are made, such as a list of 100, which takes 0.1 to 0.3 ms. Handing one
-/// to another thread costs as much again.
+/// Bodies up to this size are compressed where they are made, such as a list of 100, which takes 0.2 ms as zstd and 0.4 ms as
+/// gzip. Handing it to another thread costs 0.1 to 0.2 ms more.
 const QUICK: usize = 128 * 1024;
 
 /// How many bodies are compressed at once.

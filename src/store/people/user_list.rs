@@ -190,8 +190,8 @@ impl Db<'_> {
         let count = count.unwrap_or(0);
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
         let terms = order_sql(order);
-        // The keys first, from an index alone, and then their rows: as one statement PostgreSQL plans it anew for each
-        // page, which takes it longer than to run it. A first page has no values, so that its plan is kept, too.
+        // The keys first, from an index alone, and then their rows. PostgreSQL would plan one statement for both anew for
+        // each page, which takes up to as long as running it. A first page has no values, so that its plan is kept.
         let pages = if window.offset == 0 {
             format!("LIMIT {}", window.limit)
         } else {
