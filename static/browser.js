@@ -6,6 +6,8 @@ SwaggerUIBundle({
   url: "/api/v3/schema/",
   dom_id: "#browser",
   deepLinking: true,
+  // Some three hundred operations, drawn at once, take a browser seconds.
+  docExpansion: "none",
   validatorUrl: null,
   requestInterceptor(request) {
     const secret = csrf();

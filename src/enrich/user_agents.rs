@@ -1,7 +1,7 @@
 //! Reads browser, system and device from a user agent by uap-core's rules.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use ua_parser::{Extractor, Regexes};
@@ -13,6 +13,9 @@ use crate::files;
 /// The built-in rules. `scripts/update-user-agent-rules` renews them.
 const BUILT_IN: &str = include_str!("../../data/uap-core/regexes.yaml");
 
+/// The built-in rules of this process: settings that are loaded anew go on with what was compiled.
+static SHARED: LazyLock<Arc<Mutex<Compiled>>> = LazyLock::new(Arc::default);
+
 /// Parses user agents. Compiled rules take some 30 MB and a quarter of a second to make, so they
 /// are compiled for the first text that is parsed, and dropped when [`UserAgents::rest`] finds them
 /// unused.
@@ -20,7 +23,7 @@ pub struct UserAgents {
     text: std::borrow::Cow<'static, str>,
     /// Identifies the rules; stored with what they read.
     fingerprint: String,
-    compiled: Mutex<Compiled>,
+    compiled: Arc<Mutex<Compiled>>,
 }
 
 #[derive(Default)]
@@ -47,18 +50,18 @@ impl UserAgents {
     /// # Errors
     /// When the file cannot be read, is no regular file, or holds no rules.
     pub fn load(path: Option<&PathBuf>) -> Result<Self, RulesError> {
-        let Some(path) = path else { return Ok(Self::new(BUILT_IN.into())) };
+        let Some(path) = path else { return Ok(Self::new(BUILT_IN.into(), Arc::clone(&SHARED))) };
         let text = files::read_text(path).map_err(|error| RulesError::Read(path.clone(), error))?;
         compile(&text).map_err(|error| RulesError::Parse(path.clone(), error))?;
-        Ok(Self::new(text.into()))
+        Ok(Self::new(text.into(), Arc::default()))
     }
 
-    fn new(text: std::borrow::Cow<'static, str>) -> Self {
+    fn new(text: std::borrow::Cow<'static, str>, compiled: Arc<Mutex<Compiled>>) -> Self {
         /// Counts changes of how rules are applied.
         const USE: &str = "2";
         let mut fingerprint = hex(&Sha256::new_with_prefix(USE).chain_update(text.as_bytes()).finalize());
         fingerprint.truncate(16);
-        Self { text, fingerprint, compiled: Mutex::default() }
+        Self { text, fingerprint, compiled }
     }
 
     /// A text that identifies the rules and how they are applied. What other rules read is stale.
@@ -149,7 +152,8 @@ mod tests {
 
     #[test]
     fn reads_a_browser_and_rests() {
-        let agents = UserAgents::load(None).unwrap();
+        // Compiled rules of its own: other tests use the shared ones.
+        let agents = UserAgents::new(BUILT_IN.into(), Arc::default());
         let firefox = agents.parse("Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0");
         assert_eq!(firefox.browser.family, "Firefox");
         assert_eq!(firefox.browser.patch, "");
@@ -158,6 +162,12 @@ mod tests {
         assert!(agents.compiled.lock().unwrap().extractor.is_none());
         assert_eq!(agents.parse("").browser.family, "Other");
         assert_eq!(agents.fingerprint().len(), 16);
+    }
+
+    #[test]
+    fn built_in_rules_are_compiled_once() {
+        let [one, other] = [(); 2].map(|()| UserAgents::load(None).unwrap());
+        assert!(Arc::ptr_eq(&one.extractor().unwrap(), &other.extractor().unwrap()));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::process::{Home, Person, eventually, within};
 use crate::support::seed;
 
-const MANY: u32 = 10_000;
+/// Four batches.
+const MANY: u32 = 4_000;
 
 /// The users and sessions to end, as an import.
 fn lines() -> Vec<serde_json::Value> {
@@ -65,12 +66,12 @@ on_both!(an_end_of_many_goes_on_after_sigterm, |home| async move {
         page.contains("sessions ended</h1>").then_some(page)
     });
     let page = page.await;
-    assert!(page.contains("10,000 sessions ended") && page.contains("a stolen laptop"), "{page}");
+    assert!(page.contains("4,000 sessions ended") && page.contains("a stolen laptop"), "{page}");
     assert_eq!(left(&home).await, 0);
     // One event, with all of them as its parts, once they are moved.
     let content = eventually("the totals", || async {
         let content = home.texts("SELECT content FROM events WHERE kind = 'sessions_ended'").await;
-        content[0].contains("\"count\":10000").then_some(content)
+        content[0].contains("\"count\":4000").then_some(content)
     });
     let content = content.await;
     assert_eq!(content.len(), 1, "{content:?}");
@@ -103,7 +104,7 @@ on_both!(an_end_of_many_goes_on_after_sigkill_on_another_node, |home| async move
     let waiting = person.get(&path).await.text().await.unwrap();
     assert!(waiting.contains("Interrupted; continues soon") || waiting.contains("Ending sessions"), "{waiting}");
     within(Duration::from_secs(90), "the end of it", || async {
-        person.get(&path).await.text().await.unwrap().contains("10,000 sessions ended").then_some(())
+        person.get(&path).await.text().await.unwrap().contains("4,000 sessions ended").then_some(())
     })
     .await;
     assert_eq!(left(&home).await, 0);
@@ -115,12 +116,12 @@ on_both!(an_end_of_many_goes_on_after_sigkill_on_another_node, |home| async move
 async fn slow_down(home: &Home) {
     let sql = match home.schema() {
         Some(_) => {
-            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN NULL; END $$; \
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$; \
              CREATE TRIGGER slow AFTER INSERT ON pending_ends FOR EACH ROW EXECUTE FUNCTION slow()"
         }
         None => {
             "CREATE TRIGGER slow AFTER INSERT ON pending_ends BEGIN \
-             SELECT count(*) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 700000) SELECT i FROM n); END"
+             SELECT count(*) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3500000) SELECT i FROM n); END"
         }
     };
     home.execute(sql).await;

@@ -84,12 +84,15 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl
 
 /// Looks until there is something to see, for at most `limit`.
 pub async fn within<T, F: Future<Output = Option<T>>>(limit: Duration, what: &str, mut look: impl FnMut() -> F) -> T {
+    // Rests longer each time: what is waited for needs the processor more than the look.
+    let (mut rest, longest) = (Duration::from_millis(10), Duration::from_millis(200));
     let looking = async {
         loop {
             if let Some(seen) = look().await {
                 return seen;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(rest).await;
+            rest = longest.min(rest * 2);
         }
     };
     tokio::time::timeout(limit, looking).await.unwrap_or_else(|_| panic!("not seen within {limit:?}: {what}"))
