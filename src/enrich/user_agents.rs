@@ -13,7 +13,7 @@ use crate::files;
 /// The built-in rules. `scripts/update-user-agent-rules` renews them.
 const BUILT_IN: &str = include_str!("../../data/uap-core/regexes.yaml");
 
-/// The built-in rules of this process: settings that are loaded anew go on with what was compiled.
+/// The compiled built-in rules. All [`UserAgents`] of the process share them, so reading the settings again compiles nothing.
 static SHARED: LazyLock<Arc<Mutex<Compiled>>> = LazyLock::new(Arc::default);
 
 /// Parses user agents. Compiled rules take some 30 MB and a quarter of a second to make, so they

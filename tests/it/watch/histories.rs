@@ -24,7 +24,7 @@ use crate::process::eventually;
 use crate::support::Dice;
 
 fn histories() -> usize {
-    std::env::var("WATCH_HISTORIES").map_or(8, |count| count.parse().expect("WATCH_HISTORIES is a number"))
+    std::env::var("WATCH_HISTORIES").map_or(12, |count| count.parse().expect("WATCH_HISTORIES is a number"))
 }
 
 /// How a history goes.

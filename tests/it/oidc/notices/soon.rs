@@ -8,7 +8,7 @@ use crate::process::{Home, within};
 
 /// How many sessions end by each door. `TOLD_ENDS` sets another number.
 fn ends() -> usize {
-    std::env::var("TOLD_ENDS").ok().map_or(40, |text| text.parse().expect("TOLD_ENDS is a number"))
+    std::env::var("TOLD_ENDS").ok().map_or(100, |text| text.parse().expect("TOLD_ENDS is a number"))
 }
 
 /// When the app was told of a session: it is told of nothing else until then.
