@@ -158,6 +158,14 @@ async fn every_page_can_be_used_by_everybody_in_light_and_dark_and_on_a_phone() 
             look(&browser, axe.as_deref(), &format!("{name}, {scheme}")).await;
         }
     }
+    // The name of who is signed in is above the tabs, however many there are.
+    for width in [320, 1280, 1360, 1600] {
+        show_as(&browser, "light", width, 900).await;
+        browser.open_page(&server, "/sessions/all").await;
+        let edge = "const edge = (part, side) => document.querySelector(part).getBoundingClientRect()[side]";
+        let is_above = browser.script(&format!("{edge}; return edge('.who', 'bottom') <= edge('.nav', 'top') + 1")).await;
+        assert_eq!(is_above, true, "at {width}");
+    }
     // 320 px: nothing is wider than the screen.
     show_as(&browser, "light", 320, 700).await;
     for (name, path) in &pages {
