@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use tokio::sync::oneshot;
 
 use crate::store::db::pending::{Pending, Tally};
-use crate::store::db::postgres::Postgres;
+use crate::store::db::postgres::{Lent, Postgres};
 use crate::store::db::sqlite::{JobWork, Kind, Outcome, Sqlite, run_now};
 use crate::store::{BoxFuture, Db, StoreError};
 
@@ -137,12 +137,12 @@ impl Postgres {
     /// # Errors
     /// When there is no connection.
     pub(in crate::store) async fn write_soon(&self, work: Work) -> Result<(), StoreError> {
-        let client = self.soon_writer().await?;
-        let db = Db::PostgresWrite(&client, Pending::default());
+        let client = Lent::from(self.soon_writer().await?);
+        let db = Db::PostgresWrite(client.get()?, Pending::default());
         work(&db).await;
         let is_stale = db.pending().is_some_and(Pending::is_stale);
         drop(db);
-        if is_stale {
+        if let Some(client) = client.end().filter(|_| is_stale) {
             self.throw_away(client);
         }
         Ok(())

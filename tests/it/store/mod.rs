@@ -7,6 +7,7 @@ mod event_feed;
 mod history;
 mod import;
 mod index;
+mod lent;
 mod locked_rows;
 mod long_reads;
 mod model;
