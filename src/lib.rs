@@ -27,5 +27,6 @@ pub mod outbound;
 pub mod routes;
 pub mod server;
 pub mod store;
+pub mod trust;
 pub mod ui;
 pub mod watch;

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 const STEADY: Duration = Duration::from_secs(60);
 /// How many sessions begin, and end, one after the other.
 const SAMPLES: u32 = 20;
+/// How often each list is measured.
+const ROUNDS: usize = 5;
 /// The share of the first copy, and that of the rest: the default.
 const FIRST_SHARE: &str = "0.25";
 const SHARE: &str = "0.05";
@@ -90,15 +92,12 @@ impl Pair {
 
 /// Measures a watcher on a database, of an authentik with this many sessions, next to as many of its own.
 pub fn run(kind: Kind, cluster: Option<&Cluster>, sessions: u32, time: Duration, report: &mut Report) {
-    let (source, place) = (Place::new(Kind::Sqlite, None), Place::new(kind, cluster));
+    let (source, place, other) = (Place::new(Kind::Sqlite, None), Place::new(kind, cluster), Place::new(kind, cluster));
     let (users, count) = ((sessions / 5).to_string(), sessions.to_string());
-    for place in [&source, &place] {
+    for place in [&source, &place, &other] {
         place.run(&["generate", "--users", &users, "--sessions", &count, "--ended", "0", "--events", "0"]);
         place.analyze();
     }
-    let mut command = place.rollcall();
-    command.arg("serve");
-    let alone = own_lists(&Server::start(command), &place, time);
     let mut command = source.rollcall();
     command.arg("serve");
     let mut pair = Pair::start(Server::start(command), &place, FIRST_SHARE);
@@ -116,8 +115,6 @@ pub fn run(kind: Kind, cluster: Option<&Cluster>, sessions: u32, time: Duration,
         pair.authentik.cpu() - cpu
     ));
 
-    lists(&pair.rollcall, &place, time, &alone, report);
-
     let Pair { authentik, rollcall, .. } = pair;
     drop(rollcall);
     let mut pair = Pair::start(authentik, &place, SHARE);
@@ -129,6 +126,9 @@ pub fn run(kind: Kind, cluster: Option<&Cluster>, sessions: u32, time: Duration,
     let part = (pair.authentik.cpu() - cpu) / STEADY.as_secs_f64() * 100.0;
     report.note(&format!("the steady cost at a share of {SHARE} is {part:.1} % of one core of authentik's (bound 5 %)"));
 
+    let mut command = other.rollcall();
+    command.arg("serve");
+    lists([(&Server::start(command), &other), (&pair.rollcall, &place)], time, report);
     ends(&mut pair, report);
     let churn = Churn::start(&mut pair);
     let (mut seen, mut ended) = (Vec::new(), Vec::new());
@@ -207,32 +207,36 @@ impl Churn {
     }
 }
 
-/// The processor time, in milliseconds, of each list of a server's own sessions.
-fn own_lists(rollcall: &Server, place: &Place, time: Duration) -> Vec<f64> {
-    let ask = |query: &str| [Ask::get(format!("{SESSIONS}?{query}"), &bearer())];
-    // The first answer reads the sessions into memory.
-    measure::reads(rollcall, Some(place), &ask(LISTS[0].1), 1, time, false);
-    LISTS.iter().map(|(_, query)| measure::reads(rollcall, Some(place), &ask(query), 1, time, false).cpu_ms()).collect()
-}
-
-/// Lists of own and of watched sessions, one after the other: what the machine adds is the same for both.
-fn lists(rollcall: &Server, place: &Place, time: Duration, alone: &[f64], report: &mut Report) {
-    for ((name, query), alone) in LISTS.into_iter().zip(alone) {
-        let ask = |source: &str| [Ask::get(format!("{SESSIONS}?{source}{query}"), &bearer())];
-        let measure = |source: &str| measure::reads(rollcall, Some(place), &ask(source), 1, time, false);
-        // The first answer of each reads the sessions into memory.
-        let (own, watched) = (measure(""), measure("source=authentik&"));
-        let both = measure("source=all&");
+/// Lists of own sessions of a server without and of one with the watch, and lists of watched sessions, in turns: what the
+/// machine adds is the same for all. The poller's own work during a list is part of what that list takes.
+fn lists([alone, watching]: [(&Server, &Place); 2], time: Duration, report: &mut Report) {
+    let ask = |(server, place): (&Server, &Place), source: &str, query: &str| {
+        let asks = [Ask::get(format!("{SESSIONS}?{source}{query}"), &bearer())];
+        measure::reads(server, Some(place), &asks, 1, time, false).cpu_ms()
+    };
+    let kinds = [(alone, ""), (watching, ""), (watching, "source=authentik&"), (watching, "source=all&")];
+    for (name, query) in LISTS {
+        let mut rounds: [Vec<f64>; 4] = Default::default();
+        // The first round reads the sessions into memory.
+        for round in 0..=ROUNDS {
+            for (kind, took) in kinds.iter().zip(&mut rounds) {
+                let cpu = ask(kind.0, kind.1, query);
+                took.extend((round > 0).then_some(cpu));
+            }
+        }
+        let [alone, own, watched, both] = rounds.map(median);
         report.note(&format!(
-            "{name}: own {:.3} ms of processor time ({:+.1} % of what it is without the watch; bound 5 %), watched {:.3} ms ({:+.0} %), \
-             both {:.3} ms",
-            own.cpu_ms(),
-            (own.cpu_ms() / alone - 1.0) * 100.0,
-            watched.cpu_ms(),
-            (watched.cpu_ms() / own.cpu_ms() - 1.0) * 100.0,
-            both.cpu_ms()
+            "{name}: own {own:.3} ms of processor time ({:+.1} % of what it is without the watch; bound 5 %), watched {watched:.3} ms \
+             ({:+.0} %), both {both:.3} ms (medians of {ROUNDS})",
+            (own / alone - 1.0) * 100.0,
+            (watched / own - 1.0) * 100.0,
         ));
     }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Begins a session at authentik, and gives its UUID.

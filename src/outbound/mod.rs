@@ -2,7 +2,6 @@
 //! connection goes to the one that was judged. No redirect is followed, no cookie and no proxy used.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -12,7 +11,6 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -22,6 +20,7 @@ use crate::config::OutboundConfig;
 use crate::domain::Network;
 use crate::domain::oidc::target::{Own, Parts, Target, TargetHost, TargetRule, may_reach};
 use crate::files;
+use crate::trust;
 
 /// The longest time until there is a connection.
 const TO_CONNECT: Duration = Duration::from_secs(3);
@@ -86,8 +85,7 @@ impl Sender {
     /// # Errors
     /// When the file of certificates cannot be read, or TLS cannot be set up.
     pub fn new(config: &OutboundConfig, own: Own) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut roots = trust::system();
         if let Some(path) = &config.ca {
             let wrong = |why: &dyn std::fmt::Display| format!("outbound.ca {}: {why}", path.display());
             let pem = files::read(path, LARGEST_FILE).map_err(|error| wrong(&files::plain(&error)))?;
@@ -97,9 +95,7 @@ impl Sender {
                 return Err(wrong(&"there is no certificate in it"));
             }
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-        let tls = TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()));
+        let tls = TlsConnector::from(trust::client(roots).map_err(|error| error.to_string())?);
         Ok(Self { tls, allow: config.allow.0.clone(), own })
     }
 

@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,6 +20,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::{SourceToken, Watched};
 use crate::domain::{SessionId, Timestamp};
 use crate::files;
+use crate::trust;
 use crate::watch::answer::{self, Deleted, Me, Page, SeenOwner, SeenSession, SeenSignIn, SeenSignOut, SeenUser, Version};
 use crate::watch::call::{Call, Order};
 use crate::watch::error::SourceError;
@@ -225,12 +225,8 @@ fn lost(error: &hyper::Error) -> SourceError {
 
 /// The system's certificates.
 fn connector() -> Result<TlsConnector, SourceError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| SourceError::Unreachable(error.to_string()))?;
-    Ok(TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+    let config = trust::client(trust::system()).map_err(|error| SourceError::Unreachable(error.to_string()))?;
+    Ok(TlsConnector::from(config))
 }
 
 /// The time of an answer, by its header `Date`.

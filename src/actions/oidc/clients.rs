@@ -48,6 +48,21 @@ pub async fn find(app: &App, client_id: &str) -> Result<Option<Known>, StoreErro
     Ok(applications.by_client(client_id).map(|application| Known { application: Arc::clone(application) }))
 }
 
+/// The same with the secrets that are good now; of no client there are none. One statement, unless an application was
+/// changed since the last one.
+async fn find_with_secrets(app: &App, client_id: &str) -> Result<(Option<Known>, Vec<HashedSecret>), StoreError> {
+    let mut applications = app.store.applications_last_read().await?;
+    loop {
+        let known = applications.by_client(client_id).map(|application| Known { application: Arc::clone(application) });
+        let provider = known.as_ref().map_or(Ok(0), |known| known.part().map(|part| part.id))?;
+        let (secrets, version) = app.store.read().list_client_secrets_at_version(provider, app.clock.now()).await?;
+        if version == applications.version() {
+            return Ok((known, secrets));
+        }
+        applications = app.store.applications_at(version).await?;
+    }
+}
+
 /// What a client sent to show that it is the one.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
@@ -75,9 +90,7 @@ pub enum Authenticated {
 /// # Errors
 /// When the database does not answer.
 pub async fn authenticate(app: &App, shown: &Shown, actor: &Actor) -> Result<Authenticated, StoreError> {
-    let known = find(app, &shown.id).await?;
-    let provider = known.as_ref().map_or(Ok(0), |known| known.part().map(|part| part.id))?;
-    let stored = app.store.read().list_client_secrets(provider, app.clock.now()).await?;
+    let (known, stored) = find_with_secrets(app, &shown.id).await?;
     let is_public = known.as_ref().map_or(Ok(false), |known| known.settings().map(|client| client.is_public))?;
     let is_right = if is_public { shown.secrets.is_empty() } else { is_one_of(&shown.secrets, &stored) };
     if let Some(known) = known.filter(|_| is_right) {

@@ -21,7 +21,7 @@ use crate::domain::signing::{KeyState, NotSigned, jwt};
 use crate::domain::{HashedSecret, PlainSecret, SessionId, Timestamp};
 use crate::store::StoreError;
 use crate::store::applications::people::Subject;
-use crate::store::oidc::tokens::TokenHolder;
+use crate::store::oidc::tokens::{TokenHolder, TokenReader};
 use crate::store::sessions::rows::LiveSession;
 
 /// The `typ` of an access token that is a JWT.
@@ -173,19 +173,16 @@ async fn stored_as(app: &App, token: &str) -> Result<Option<(HashedSecret, Optio
     Ok(named.map(|named| (jwt_hash(&named.jti), Some(named.jti))))
 }
 
-/// What a token opens: its session is live, and lacks no second factor that it must have.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn holder(app: &App, token: &str) -> Result<Option<TokenHolder>, StoreError> {
-    Ok(named_holder(app, token).await?.map(|(holder, _)| holder))
+/// Whether a token whose session is live opens anything: the session lacks no second factor that it must have.
+fn opens(app: &App, holder: &TokenHolder) -> bool {
+    !factors::is_missing(app, &holder.session)
 }
 
-/// The same, with what names the token to those who may ask about it.
+/// What a token opens, with what names the token to those who may ask about it.
 async fn named_holder(app: &App, token: &str) -> Result<Option<(TokenHolder, String)>, StoreError> {
     let Some((hash, jti)) = stored_as(app, token).await? else { return Ok(None) };
     let found = app.store.read().find_token_holder(hash, app.clock.now()).await?;
-    let found = found.filter(|holder| !factors::is_missing(app, &holder.session));
+    let found = found.filter(|holder| opens(app, holder));
     Ok(found.map(|holder| {
         let name = jti.unwrap_or_else(|| holder.id.to_string());
         (holder, name)
@@ -197,10 +194,15 @@ async fn named_holder(app: &App, token: &str) -> Result<Option<(TokenHolder, Str
 /// # Errors
 /// When the database does not answer.
 pub async fn userinfo(app: &App, token: &str) -> Result<Option<(String, Map<String, Value>)>, StoreError> {
-    let Some(found) = holder(app, token).await?.filter(|found| !found.is_refresh) else { return Ok(None) };
-    let applications = app.store.applications().await?;
+    let Some((hash, _)) = stored_as(app, token).await? else { return Ok(None) };
+    let found = app.store.read().find_token_reader(hash, app.clock.now()).await?;
+    let Some(TokenReader { holder: found, subject, version }) =
+        found.filter(|found| !found.holder.is_refresh && opens(app, &found.holder))
+    else {
+        return Ok(None);
+    };
+    let applications = app.store.applications_at(version).await?;
     let Some(application) = applications.by_id(found.application_id) else { return Ok(None) };
-    let Some(subject) = app.store.read().find_subject(found.session.user_id).await? else { return Ok(None) };
     let own = application.client.as_ref().map(|part| part.client.claims.as_slice()).unwrap_or_default();
     let mut told = claims::of(&found.scope, &subject.identity, &application.groups_sent, own);
     told.insert("sub".to_owned(), found.sub.into());

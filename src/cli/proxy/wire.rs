@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::cli::{Failure, misused};
+use crate::trust;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -101,7 +102,7 @@ impl Wire {
         let tls = match scheme {
             "https" => {
                 let name = named.rsplit_once(':').map_or("", |(name, _)| name).to_owned();
-                Some((trust()?, ServerName::try_from(name).map_err(|_| wrong())?))
+                Some((trust::client(trust::system())?, ServerName::try_from(name).map_err(|_| wrong())?))
             }
             _ => None,
         };
@@ -157,15 +158,6 @@ fn talk(mut channel: impl Read + Write, socket: &TcpStream, request: &[u8], is_e
         }
     }
     Reply::read(&bytes)
-}
-
-/// The system's certificates.
-fn trust() -> Result<Arc<ClientConfig>, Failure> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions()?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 #[cfg(test)]

@@ -31,6 +31,18 @@ impl Store {
         Ok(read)
     }
 
+    /// The applications as this process read them last, or as they are now if it has not yet. What is decided by them
+    /// needs a statement that gives their version: it may be another one by now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn applications_last_read(&self) -> Result<Arc<Applications>, StoreError> {
+        match self.application_cache().0.load_full() {
+            Some(cached) => Ok(cached),
+            None => self.applications().await,
+        }
+    }
+
     /// The applications as they are now.
     ///
     /// # Errors

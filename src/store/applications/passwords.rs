@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::domain::user::TokenIntent;
 use crate::domain::{HashedSecret, Timestamp, UserId};
+use crate::store::applications::rows::{read_version, version_column};
 use crate::store::db::statements::in_list;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
@@ -33,15 +34,17 @@ impl FromRow for AppPasswordOwner {
             user_id: UserId(row.int()?),
             username: row.text()?,
             last_used_at: row.opt_int()?.map(Timestamp),
-            version: row.text()?.parse().map_err(|_| StoreError::Corrupt("the version of the applications"))?,
+            version: read_version(row)?,
         })
     }
 }
 
-const OWNER: &str = "SELECT t.id, t.identifier, u.id, u.username, t.last_used_at, \
-    (SELECT value FROM settings WHERE name = 'applications.version') \
-    FROM tokens t JOIN users u ON u.id = t.user_id JOIN token_applications x ON x.token_id = t.id \
-    WHERE x.application_id = $1 AND t.intent = $2 AND u.is_active AND (NOT t.is_expiring OR t.expires_at > $3)";
+const OWNER: &str = concat!(
+    "SELECT t.id, t.identifier, u.id, u.username, t.last_used_at, ",
+    version_column!(),
+    " FROM tokens t JOIN users u ON u.id = t.user_id JOIN token_applications x ON x.token_id = t.id \
+    WHERE x.application_id = $1 AND t.intent = $2 AND u.is_active AND (NOT t.is_expiring OR t.expires_at > $3)"
+);
 
 impl Db<'_> {
     /// The active owner of the app password with this key, if it is for this application and has not expired. The key

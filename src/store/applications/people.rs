@@ -1,6 +1,6 @@
 //! What access and headers need to know about a user.
 
-use serde_json::Map;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::domain::UserId;
@@ -23,11 +23,36 @@ pub struct Subject {
     pub is_active: bool,
 }
 
-struct UserPart(Identity, bool);
+/// The columns of a [`Subject`], of the user `u`. Each database has its own way to make JSON of the groups: the direct ones
+/// and all their ancestors.
+macro_rules! subject_columns {
+    (sqlite) => {
+        subject_columns!("json_group_array(json_array(hex(g.uuid), g.name, CASE WHEN g.is_superuser THEN 1 ELSE 0 END))")
+    };
+    (postgres) => {
+        subject_columns!(
+            "CAST(COALESCE(json_agg(json_build_array(g.uuid, g.name, CASE WHEN g.is_superuser THEN 1 ELSE 0 END)), '[]') AS TEXT)"
+        )
+    };
+    ($groups:literal) => {
+        concat!(
+            "u.username, u.name, u.email, u.is_email_verified, u.uid, u.uuid, u.attributes, COALESCE(u.updated_at, u.created_at), ",
+            "u.is_superuser, u.is_active, (SELECT ",
+            $groups,
+            " FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id JOIN groups g ON g.id = a.ancestor_id ",
+            "WHERE m.user_id = u.id)"
+        )
+    };
+}
+pub(in crate::store) use subject_columns;
 
-impl FromRow for UserPart {
+/// A group in the JSON that the statements make: the uuid, the name, and 1 if its members administer.
+#[derive(Deserialize)]
+struct GroupJson(String, String, u8);
+
+impl FromRow for Subject {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
-        let identity = Identity {
+        let mut identity = Identity {
             username: row.text()?,
             name: row.text()?,
             email: row.text()?,
@@ -35,11 +60,24 @@ impl FromRow for UserPart {
             uid: row.text()?,
             uuid: row.uuid()?,
             groups: Vec::new(),
-            attributes: serde_json::from_str(&row.text()?).unwrap_or_else(|_| Map::new()),
+            // What is no object has no attributes.
+            attributes: serde_json::from_str(&row.text()?).unwrap_or_default(),
             updated_at: Some(row.timestamp()?.seconds()),
             is_superuser: row.bool()?,
         };
-        Ok(Self(identity, row.bool()?))
+        let is_active = row.bool()?;
+        let corrupt = || StoreError::Corrupt("the groups of a user");
+        let mut listed: Vec<GroupJson> = serde_json::from_str(&row.text()?).map_err(|_| corrupt())?;
+        listed.sort_unstable_by(|one, other| (&one.1, &one.0).cmp(&(&other.1, &other.0)));
+        // A group that is reached in two ways is listed twice. SQLite would make a temporary table to list it once.
+        listed.dedup_by(|one, other| one.0 == other.0);
+        let mut uuids = Vec::with_capacity(listed.len());
+        for GroupJson(uuid, name, administers) in listed {
+            uuids.push(Uuid::try_parse(&uuid).map_err(|_| corrupt())?);
+            identity.groups.push(name);
+            identity.is_superuser |= administers == 1;
+        }
+        Ok(Self { person: Person::new(identity.uuid, uuids), identity, is_active })
     }
 }
 
@@ -49,16 +87,9 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_subject(&self, user: UserId) -> Result<Option<Subject>, StoreError> {
-        let sql = "SELECT username, name, email, is_email_verified, uid, uuid, attributes, COALESCE(updated_at, created_at), \
-            is_superuser, is_active FROM users WHERE id = $1";
-        let Some(UserPart(mut identity, is_active)) = self.one(sql, &values![user]).await? else { return Ok(None) };
-        let mut uuids = Vec::new();
-        for (uuid, name, is_superuser) in self.list_groups_above(user).await? {
-            uuids.push(uuid);
-            identity.groups.push(name);
-            identity.is_superuser |= is_superuser;
-        }
-        Ok(Some(Subject { person: Person::new(identity.uuid, uuids), identity, is_active }))
+        const SQLITE: &str = concat!("SELECT ", subject_columns!(sqlite), " FROM users u WHERE u.id = $1");
+        const POSTGRES: &str = concat!("SELECT ", subject_columns!(postgres), " FROM users u WHERE u.id = $1");
+        self.one(if self.is_sqlite() { SQLITE } else { POSTGRES }, &values![user]).await
     }
 
     /// The user with this uuid.

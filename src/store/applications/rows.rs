@@ -16,6 +16,21 @@ use crate::values;
 
 /// The name of the counter that each change of an application raises.
 const VERSION: &str = "applications.version";
+
+/// The version of the applications as a column, for a statement whose answer is decided by with the applications in
+/// memory ([`read_version`]).
+macro_rules! version_column {
+    () => {
+        "(SELECT value FROM settings WHERE name = 'applications.version')"
+    };
+}
+pub(in crate::store) use version_column;
+
+/// Reads what [`version_column`] gives.
+pub(in crate::store) fn read_version(row: &mut Row<'_>) -> Result<i64, StoreError> {
+    row.text()?.parse().map_err(|_| StoreError::Corrupt("the version of the applications"))
+}
+
 /// What a guard is called in `providers.kind`.
 const GUARD: &str = "guard";
 

@@ -14,6 +14,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::store::StoreError;
+use crate::trust;
 
 /// The parameters of a URL that tokio-postgres reads.
 const KNOWN: [&str; 18] = [
@@ -95,20 +96,19 @@ fn tls((named, root): (&str, Option<&Path>), is_any_name: bool) -> Result<MakeRu
         "sslrootcert" => wrong(&format!("{named}: {error}")),
         _ => StoreError::Unusable(format!("{named}: {error}")),
     };
-    let mut roots = RootCertStore::empty();
-    match root {
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
+    let roots = match root {
+        None => trust::system(),
         Some(path) => {
+            let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
                 roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
             }
             if roots.is_empty() {
                 return Err(failed(&format!("{} holds no certificate", path.display())));
             }
+            roots
         }
-    }
+    };
     let unusable = |error: &dyn std::fmt::Display| StoreError::Unusable(format!("TLS cannot be used: {error}"));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));

@@ -1,6 +1,7 @@
 //! The secrets of confidential clients.
 
 use crate::domain::{HashedSecret, Timestamp};
+use crate::store::applications::rows::read_version;
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -21,6 +22,15 @@ impl FromRow for SealedSecret {
     }
 }
 
+/// The version of the applications, and the hash of a secret if there is one.
+struct VersionAndSecret(i64, Option<Vec<u8>>);
+
+impl FromRow for VersionAndSecret {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self(read_version(row)?, row.opt_bytes()?))
+    }
+}
+
 fn read_hash(bytes: Vec<u8>) -> Result<HashedSecret, StoreError> {
     bytes.try_into().map(HashedSecret).map_err(|_| StoreError::Corrupt("the hash of a client's secret"))
 }
@@ -35,6 +45,24 @@ impl Db<'_> {
             ORDER BY created_at DESC, hash";
         let hashes: Vec<Vec<u8>> = self.all(sql, &values![provider, now]).await?;
         hashes.into_iter().map(read_hash).collect()
+    }
+
+    /// The same, and the version of the applications at that moment.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_client_secrets_at_version(
+        &self,
+        provider: i64,
+        now: Timestamp,
+    ) -> Result<(Vec<HashedSecret>, i64), StoreError> {
+        let sql = "SELECT v.value, s.hash FROM settings v LEFT JOIN client_secrets s ON s.provider_id = $1 \
+            AND (s.expires_at IS NULL OR s.expires_at > $2) WHERE v.name = 'applications.version' \
+            ORDER BY s.created_at DESC, s.hash";
+        let rows: Vec<VersionAndSecret> = self.all(sql, &values![provider, now]).await?;
+        let version = rows.first().ok_or(StoreError::Corrupt("the version of the applications"))?.0;
+        let hashes = rows.into_iter().filter_map(|row| row.1).map(read_hash).collect::<Result<_, _>>()?;
+        Ok((hashes, version))
     }
 
     /// Adds a secret. Those before it expire at `old_until`, if they do not sooner, and all but the newest of them at once.

@@ -2,7 +2,9 @@
 
 use crate::domain::oidc::grant::Proof;
 use crate::domain::{HashedSecret, Timestamp};
-use crate::store::sessions::rows::{LiveSession, select_live};
+use crate::store::applications::people::{Subject, subject_columns};
+use crate::store::applications::rows::{read_version, version_column};
+use crate::store::sessions::rows::{LiveSession, select_live_for_app};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
 
@@ -122,6 +124,37 @@ impl FromRow for TokenHolder {
     }
 }
 
+/// The statements of a token, with the columns `$more` after those of a [`TokenHolder`].
+macro_rules! select_holder {
+    ($more:expr) => {
+        select_live_for_app!(concat!(
+            ", t.id, t.app_session_id, o.application_id, t.provider_id, o.sub, t.scope, t.created_at, t.expires_at, t.kind",
+            $more,
+            " FROM oidc_tokens t JOIN app_sessions o ON o.id = t.app_session_id JOIN sessions s ON s.id = t.session_id ",
+            "JOIN users u ON u.id = s.user_id ",
+            "WHERE t.hash = $1 AND t.expires_at > $2 AND t.rotated_at IS NULL AND s.expires_at > $2 AND u.is_active"
+        ))
+    };
+}
+
+/// A token whose session is live, and its user.
+#[derive(Clone, Debug)]
+pub struct TokenReader {
+    /// The token.
+    pub holder: TokenHolder,
+    /// Its user.
+    pub subject: Subject,
+    /// The version of the applications at that moment.
+    pub version: i64,
+}
+
+impl FromRow for TokenReader {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        let (holder, subject) = (TokenHolder::from_row(row)?, Subject::from_row(row)?);
+        Ok(Self { holder, subject, version: read_version(row)? })
+    }
+}
+
 /// What an access token is called in `oidc_tokens.kind`.
 pub(super) const ACCESS: &str = "access";
 /// And a refresh token.
@@ -158,13 +191,18 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn find_token_holder(&self, hash: HashedSecret, now: Timestamp) -> Result<Option<TokenHolder>, StoreError> {
-        const SQL: &str = select_live!(
-            ", t.id, t.app_session_id, o.application_id, t.provider_id, o.sub, t.scope, t.created_at, t.expires_at, t.kind \
-            FROM oidc_tokens t JOIN app_sessions o ON o.id = t.app_session_id JOIN sessions s ON s.id = t.session_id \
-            JOIN users u ON u.id = s.user_id \
-            WHERE t.hash = $1 AND t.expires_at > $2 AND t.rotated_at IS NULL AND s.expires_at > $2 AND u.is_active"
-        );
+        const SQL: &str = select_holder!("");
         self.one(SQL, &values![hash, now]).await
+    }
+
+    /// The same with its user and the version of the applications, in one statement: all that userinfo tells.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_token_reader(&self, hash: HashedSecret, now: Timestamp) -> Result<Option<TokenReader>, StoreError> {
+        const SQLITE: &str = select_holder!(concat!(", ", subject_columns!(sqlite), ", ", version_column!()));
+        const POSTGRES: &str = select_holder!(concat!(", ", subject_columns!(postgres), ", ", version_column!()));
+        self.one(if self.is_sqlite() { SQLITE } else { POSTGRES }, &values![hash, now]).await
     }
 
     /// The refresh token with this hash, rotated or not.

@@ -107,25 +107,37 @@ pub struct LiveSession {
     pub methods: Methods,
     /// Whether a policy of the user's own or of a group of theirs asks for a second factor.
     pub is_factor_required: bool,
-    /// What its user may do.
+    /// What its user may do. Nothing, where the session was found by what an app holds.
     pub rights: Rights,
 }
 
 /// `SELECT` with the columns of a [`LiveSession`] of the session `s` and its user `u`, then the rest of the statement.
 macro_rules! select_live {
     ($rest:expr) => {
+        select_live!(crate::store::people::users::rights_columns!(), $rest)
+    };
+    ($rights:expr, $rest:expr) => {
         concat!(
             "SELECT s.id, s.uuid, s.user_id, u.username, s.last_used_at, s.absolute_expires_at, s.idle_timeout, s.proved_at, ",
             "s.proved_ip_key, s.is_remembered, s.methods, ",
             "(EXISTS (SELECT 1 FROM user_policies p WHERE p.user_id = s.user_id AND p.require_factor) ",
             "OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id ",
             "JOIN group_policies p ON p.group_id = a.ancestor_id WHERE m.user_id = s.user_id AND p.require_factor)), ",
-            $crate::store::people::users::rights_columns!(),
+            $rights,
             $rest
         )
     };
 }
 pub(in crate::store) use select_live;
+
+/// The same for what an app holds: a key of the guard, a token of OpenID Connect. Neither may do anything at Rollcall, and
+/// the rights are not read.
+macro_rules! select_live_for_app {
+    ($rest:expr) => {
+        $crate::store::sessions::rows::select_live!("FALSE, FALSE, FALSE, FALSE", $rest)
+    };
+}
+pub(in crate::store) use select_live_for_app;
 
 impl FromRow for LiveSession {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {

@@ -3,6 +3,11 @@
 use authentik_client::apis::configuration::Configuration;
 use authentik_client::apis::{core_api, crypto_api, flows_api, propertymappings_api, providers_api};
 use authentik_client::models;
+use rollcall::actions::applications::clients::{add_secret, remove_old_secrets};
+use rollcall::actions::by::By;
+use rollcall::actions::oidc::clients::{Authenticated, Shown, authenticate};
+use rollcall::domain::PlainSecret;
+use rollcall::domain::caller::Actor;
 use rollcall::domain::user::TokenIntent;
 use serde_json::{Value, json};
 
@@ -369,4 +374,35 @@ db_test!(authentiks_own_client_makes_an_application_with_a_client, |db| async mo
     assert_eq!((renamed.name.as_str(), renamed.assigned_application_slug.as_deref()), ("Wiki, renamed", Some("wiki")));
     providers_api::providers_oauth2_destroy(&api, made.pk).await.unwrap();
     assert!(providers_api::providers_oauth2_retrieve(&api, made.pk).await.is_err());
+});
+
+db_test!(what_another_node_changed_of_a_client_holds_at_the_next_call, |db| async move {
+    let is_sqlite = db.is_sqlite();
+    let app = server(db).await;
+    let wiki = register(&app, "wiki", json!({})).await;
+    // One process has a file of SQLite.
+    let other =
+        if is_sqlite { app.app.clone() } else { app.restarted(&[("HTTP__PUBLIC_URL", format!("https://{HOME}").as_str())]).await };
+    let is_known = async |client: &App<'_>, secret: &str| {
+        let shown = Shown { id: client.id.clone(), secrets: vec![PlainSecret::from_text(secret)] };
+        match authenticate(&other, &shown, &Actor::system()).await.unwrap() {
+            Authenticated::Known(known) => Some(known.application.name.clone()),
+            _ => None,
+        }
+    };
+    assert_eq!(is_known(&wiki, &wiki.secret).await.as_deref(), Some("The wiki"));
+    assert_eq!(is_known(&wiki, "of-nobody").await, None);
+    // One that was added since the other node read them.
+    let shop = register(&app, "shop", json!({})).await;
+    assert_eq!(is_known(&shop, &shop.secret).await.as_deref(), Some("The shop"));
+    assert_eq!(is_known(&shop, &wiki.secret).await, None);
+    let admin = app.admin_token().await;
+    admin.send_json("PATCH", &format!("{APPLICATIONS}wiki/"), &json!({"name": "Renamed"})).await.assert_status(200);
+    assert_eq!(is_known(&wiki, &wiki.secret).await.as_deref(), Some("Renamed"));
+    let next = add_secret(&app.app, By::Cli, "wiki").await.unwrap();
+    assert_eq!(is_known(&wiki, next.expose()).await.as_deref(), Some("Renamed"));
+    remove_old_secrets(&app.app, By::Cli, "wiki").await.unwrap();
+    assert_eq!(is_known(&wiki, &wiki.secret).await, None);
+    admin.delete(&format!("{APPLICATIONS}wiki/")).await.assert_status(204);
+    assert_eq!(is_known(&wiki, next.expose()).await, None);
 });
