@@ -208,7 +208,8 @@ impl Churn {
 }
 
 /// Lists of own sessions of a server without and of one with the watch, and lists of watched sessions, in turns: what the
-/// machine adds is the same for all. The poller's own work during a list is part of what that list takes.
+/// machine adds is the same for all. The poller's work in the server's process is part of what a list takes there. Its work
+/// in PostgreSQL is part of all of them: both servers have a database of one cluster.
 fn lists([alone, watching]: [(&Server, &Place); 2], time: Duration, report: &mut Report) {
     let ask = |(server, place): (&Server, &Place), source: &str, query: &str| {
         let asks = [Ask::get(format!("{SESSIONS}?{source}{query}"), &bearer())];

@@ -56,9 +56,9 @@ pub struct Identity {
     pub groups: Vec<String>,
     /// The attributes.
     pub attributes: Map<String, Value>,
-    /// When the user was last changed, in seconds since 1970; `None`: it was not read.
+    /// When the user was last changed, in seconds since 1970; `None`: not known.
     pub updated_at: Option<i64>,
-    /// Whether the user administers Rollcall; false where it was not read.
+    /// Whether the user administers Rollcall, by themselves or by a group.
     pub is_superuser: bool,
 }
 

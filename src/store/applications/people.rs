@@ -100,16 +100,6 @@ impl Db<'_> {
         self.one(select_users!("WHERE u.uuid = $1"), &values![uuid]).await
     }
 
-    /// The groups of a user by name, the direct ones and all their ancestors, and whether their members administer.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn list_groups_above(&self, user: UserId) -> Result<Vec<(Uuid, String, bool)>, StoreError> {
-        let sql = "SELECT g.uuid, g.name, g.is_superuser FROM groups g WHERE g.id IN (SELECT a.ancestor_id FROM memberships m \
-            JOIN group_ancestors a ON a.group_id = m.group_id WHERE m.user_id = $1) ORDER BY g.name";
-        self.all(sql, &values![user]).await
-    }
-
     /// The names of these users and groups; those that are gone are left out.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    ClientWrapper, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod,
-    Runtime, Status, Timeouts,
+    ClientWrapper, GenericClient, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError, QueueMode,
+    RecyclingMethod, Runtime, Status, Timeouts,
 };
 use futures_util::FutureExt as _;
 use tokio_postgres::error::SqlState;
@@ -23,6 +23,8 @@ const WAIT: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_millis(25);
 /// A connection that was idle for this long is tested before it is used.
 const REST: Duration = Duration::from_secs(1);
+/// How often connections that no request takes are looked at.
+const SWEEP: Duration = Duration::from_secs(60);
 /// The most long reads at the same time. Short reads use the other connections.
 const LONG_READERS: usize = 4;
 const LONG_READ_QUEUE: usize = 64;
@@ -98,9 +100,24 @@ impl Postgres {
             seen_log: Arc::default(),
             password,
         };
+        for pool in [&this.reads, &this.writes, &this.soon] {
+            this.close_old(pool, sizes.age);
+        }
         let (read, write, soon) = tokio::try_join!(this.client(), take(&this.writes), take(&this.soon))?;
         connect::check([&read, &write, &soon]).await?;
         Ok(this)
+    }
+
+    /// Closes connections that are too old or in doubt, also those that no request takes, for as long as the pool is there.
+    fn close_old(&self, pool: &Pool, age: Option<Duration>) {
+        let (pool, doubt) = (pool.weak(), Arc::clone(&self.doubt));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                let Some(pool) = pool.upgrade() else { return };
+                drop(pool.retain(|_, metrics| !is_over(&doubt, age, metrics)));
+            }
+        });
     }
 
     /// What new connections use as the password.
@@ -214,7 +231,7 @@ impl Lent {
     /// The connection.
     ///
     /// # Errors
-    /// None: it is there until it is given back.
+    /// [`StoreError::Failed`] without one; it is there until it is given back.
     pub(in crate::store) fn get(&self) -> Result<&Object, StoreError> {
         self.0.as_ref().ok_or(StoreError::Failed("no connection".into()))
     }
@@ -311,14 +328,18 @@ impl Drop for Slot<'_> {
 /// Shows whether a connection is read-only: `on` for a standby, and where writes are switched off.
 const READ_ONLY: &str = "SHOW transaction_read_only";
 
+/// Whether a connection is too old, or was made before connections were found to be unusable.
+fn is_over(doubt: &Doubt, age: Option<Duration>, metrics: Metrics) -> bool {
+    doubt.since().is_some_and(|since| metrics.created < since) || age.is_some_and(|age| metrics.age() >= age)
+}
+
 /// Checks whether a pooled connection may be used again.
 fn still_good(doubt: Arc<Doubt>, age: Option<Duration>, must_write: bool) -> Hook {
     Hook::async_fn(move |client: &mut ClientWrapper, metrics| {
-        let doubted = doubt.since().is_some_and(|since| metrics.created < since);
-        let is_old = age.is_some_and(|age| metrics.age() >= age);
+        let is_over = is_over(&doubt, age, *metrics);
         let is_rested = metrics.last_used() >= REST;
         Box::pin(async move {
-            if doubted || is_old {
+            if is_over {
                 return Err(HookError::message("not to be used again"));
             }
             if !is_rested {

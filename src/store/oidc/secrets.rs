@@ -41,10 +41,7 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn list_client_secrets(&self, provider: i64, now: Timestamp) -> Result<Vec<HashedSecret>, StoreError> {
-        let sql = "SELECT hash FROM client_secrets WHERE provider_id = $1 AND (expires_at IS NULL OR expires_at > $2) \
-            ORDER BY created_at DESC, hash";
-        let hashes: Vec<Vec<u8>> = self.all(sql, &values![provider, now]).await?;
-        hashes.into_iter().map(read_hash).collect()
+        Ok(self.list_client_secrets_at_version(provider, now).await?.0)
     }
 
     /// The same, and the version of the applications at that moment.

@@ -1,8 +1,11 @@
 //! Every credential at every door: each opens what it is for, and nothing else.
 
+use rollcall::domain::PlainSecret;
+use rollcall::store::people::users::Rights;
 use serde_json::json;
 
 use super::world::{Browser, HOME, KINDS, PAGE, SHOP, WIKI, add_app, server, split, two_apps};
+use crate::oidc::app::register;
 use crate::support::SESSIONS;
 
 const APP_COOKIE: &str = "__Host-rollcall_app";
@@ -108,4 +111,26 @@ db_test!(a_cookie_that_is_not_clearly_one_is_none, |db| async move {
             assert_eq!((answer.status, answer.header("remote-user")), (401, None), "{kind} {cookies:?}");
         }
     }
+});
+
+db_test!(what_an_app_holds_of_an_administrator_may_do_nothing_here, |db| async move {
+    let app = server(db).await;
+    app.seed_keys().await;
+    let id = add_app(&app, "wiki", json!({"allow": "signed_in"}), json!({"hosts": [WIKI]})).await;
+    app.superuser("root").await;
+    let root = Browser::of(&app, "root").await;
+    assert_eq!(root.open("caddy", "wiki", "https://wiki.example/").await.status, 200);
+    let (store, now) = (app.app.store.clone(), app.app.clock.now());
+    let key = PlainSecret::from_text(root.cookie(WIKI, APP_COOKIE).unwrap().as_str()).hash();
+    let held = store.read().find_key_holder(key, WIKI, id, now).await.unwrap().unwrap();
+    assert_eq!((held.session.rights, held.who.identity.is_superuser), (Rights::default(), true));
+    let tokens = register(&app, "notes", json!({})).await.tokens(&root).await;
+    let access = PlainSecret::from_text(tokens["access_token"].as_str().unwrap()).hash();
+    let held = store.read().find_token_holder(access, now).await.unwrap().unwrap();
+    assert_eq!((held.session.username.as_str(), held.session.rights), ("root", Rights::default()));
+    let read = store.read().find_token_reader(access, now).await.unwrap().unwrap();
+    assert_eq!((read.holder.session.rights, read.subject.identity.is_superuser), (Rights::default(), true));
+    // The session itself may.
+    let own = store.read().find_live_session_by_id(held.session.id, now).await.unwrap().unwrap();
+    assert!(own.rights.is_superuser);
 });

@@ -1,5 +1,7 @@
 //! Clients in authentik's API: added, given to applications, changed, and their secrets.
 
+use std::time::Duration;
+
 use authentik_client::apis::configuration::Configuration;
 use authentik_client::apis::{core_api, crypto_api, flows_api, propertymappings_api, providers_api};
 use authentik_client::models;
@@ -399,6 +401,8 @@ db_test!(what_another_node_changed_of_a_client_holds_at_the_next_call, |db| asyn
     let admin = app.admin_token().await;
     admin.send_json("PATCH", &format!("{APPLICATIONS}wiki/"), &json!({"name": "Renamed"})).await.assert_status(200);
     assert_eq!(is_known(&wiki, &wiki.secret).await.as_deref(), Some("Renamed"));
+    // The newest secret is told by its time.
+    app.advance(Duration::from_secs(1));
     let next = add_secret(&app.app, By::Cli, "wiki").await.unwrap();
     assert_eq!(is_known(&wiki, next.expose()).await.as_deref(), Some("Renamed"));
     remove_old_secrets(&app.app, By::Cli, "wiki").await.unwrap();

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn a_read_does_not_wait_for_one_that_was_left() {
     on_postgres(|db| async move {
         let app = TestApp::new(db).await;
+        // The statement is prepared on the first connection, and not on the others: it is left while it runs, and while it
+        // is prepared.
+        assert!(app.app.store.read().find_user_by_name("nobody").await.unwrap().is_none());
         let holder = lock_users(&app.db).await;
         for left in 1..=3 {
             let read = app.app.store.read();
@@ -30,14 +33,18 @@ async fn a_read_does_not_wait_for_one_that_was_left() {
             let read = timeout(PATIENCE, read.find_setting("nothing")).await.expect("a connection that is free");
             assert_eq!(read.unwrap(), None);
         }
-        drop(holder);
-        // The connections are back in the pool once their statements have ended.
-        eventually("idle connections", || async {
+        let count = |name| {
             let state = app.app.store.pool_use();
-            let count = |name| state.iter().find(|(state, _)| *state == ("connections", name)).map(|(_, count)| *count);
-            (count("open") == count("idle")).then_some(())
-        })
-        .await;
+            state.into_iter().find(|(state, _)| *state == ("connections", name)).map(|(_, count)| count).expect("it is counted")
+        };
+        // Those that were left, one for the reads after them, and those for writes.
+        let (open, idle) = (count("open"), count("idle"));
+        assert_eq!(open - idle, 3);
+        assert!(idle >= 3, "{idle}");
+        drop(holder);
+        // The same connections are back in the pool once their statements have ended.
+        eventually("idle connections", || async { (count("idle") == open).then_some(()) }).await;
+        assert_eq!(count("open"), open);
         let read = app.app.store.read();
         assert!(read.find_user_by_name("nobody").await.unwrap().is_none());
     })
