@@ -1,7 +1,8 @@
 //! `rollcall serve`.
 
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::actions::app::App;
 use crate::actions::by::By;
@@ -19,8 +20,8 @@ use crate::jobs::Jobs;
 use crate::store::StoreError;
 use crate::{metrics, server};
 
-/// How long the last writes may take: with the server's own grace, the stop stays within 10 s.
-const FLUSH_TIME: Duration = Duration::from_millis(1500);
+/// How long a stop may take, from the moment that no more connections are taken: it stays within 10 s.
+const STOP_TIME: Duration = Duration::from_millis(9500);
 
 pub(super) async fn run(config: Config, reload: Reload, inherited: Vec<Inherited>) -> Outcome {
     // From here on a hang-up no longer ends the process.
@@ -100,11 +101,13 @@ pub(super) async fn until_stopped(app: &App, listeners: Listeners) -> Outcome {
     }
     notify::send(&format!("READY=1\nSTATUS=listening on {}", shown.join(", ")));
     let keeping = listeners.keep_up(app);
+    let closing = OnceLock::new();
     let stop = async {
         signal.await;
         notify::send("STOPPING=1");
         app.is_stopping.store(true, Ordering::Relaxed);
         tokio::time::sleep(app.config.http.shutdown_delay).await;
+        closing.get_or_init(Instant::now);
         app.streams.close();
         app.end_jobs.close();
     };
@@ -117,7 +120,9 @@ pub(super) async fn until_stopped(app: &App, listeners: Listeners) -> Outcome {
         jobs.stop().await;
         app.touches.flush(app).await
     };
-    match tokio::time::timeout(FLUSH_TIME, last).await {
+    // Requests have a bound of their own (8 s). What they leave is for the last writes: a disk may be slow.
+    let since = closing.get().map(Instant::elapsed).unwrap_or_default();
+    match tokio::time::timeout(STOP_TIME.saturating_sub(since), last).await {
         Ok(flushed) => Ok(flushed?),
         Err(_) => Err("the last uses of sessions could not be written down in time".into()),
     }

@@ -29,7 +29,6 @@ pub const DOORS: &[(&str, &str)] = &[
     ("oidc/redeem.rs redeem", "the code is the right"),
     ("oidc/refresh.rs refresh", "the refresh token is the right"),
     ("oidc/tokens.rs access_token", "the code or refresh token was the right"),
-    ("oidc/tokens.rs holder", "the token is the right"),
     ("oidc/tokens.rs id_token", "the code or refresh token was the right"),
     ("oidc/tokens.rs introspect", "the token is the right"),
     ("oidc/tokens.rs revoke", "the token is the right"),
