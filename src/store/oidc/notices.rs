@@ -330,8 +330,9 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn has_client_open(&self, user: UserId, application: i64, now: Timestamp) -> Result<bool, StoreError> {
-        let sql = "SELECT o.id FROM app_sessions o JOIN sessions s ON s.id = o.session_id \
-            WHERE s.user_id = $1 AND o.application_id = $2 AND o.client_id IS NOT NULL AND s.expires_at > $3 LIMIT 1";
+        // CROSS JOIN: SQLite reads the user's few sessions first, and not all that have the application open.
+        let sql = "SELECT o.id FROM sessions s CROSS JOIN app_sessions o \
+            WHERE o.session_id = s.id AND s.user_id = $1 AND o.application_id = $2 AND o.client_id IS NOT NULL AND s.expires_at > $3 LIMIT 1";
         Ok(self.one::<i64>(sql, &values![user, application, now]).await?.is_some())
     }
 
