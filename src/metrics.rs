@@ -118,15 +118,24 @@ pub(crate) fn count_statement(sql: &str, took: Duration) {
 
 /// What a statement does, and to which table: ours, since all SQL is.
 fn named(sql: &str) -> (&'static str, &str) {
-    let mut words = sql.split(|c: char| c.is_whitespace() || c == '(').filter(|word| !word.is_empty()).peekable();
-    let (verb, before) = match words.peek().copied().unwrap_or_default() {
+    let mut words = sql.split_ascii_whitespace();
+    let (verb, before) = match sql.split_ascii_whitespace().next().unwrap_or_default() {
         "SELECT" => ("select", "FROM"),
         "INSERT" => ("insert", "INTO"),
         "UPDATE" => ("update", "UPDATE"),
         "DELETE" => ("delete", "FROM"),
         _ => return ("other", "other"),
     };
-    let table = words.skip_while(|word| *word != before).nth(1).unwrap_or("other");
+    // Sub-selects have tables of their own.
+    let mut depth = 0;
+    let mut is_before = |word: &str| {
+        let is_it = depth == 0 && word == before;
+        depth += word.matches('(').count();
+        depth = depth.saturating_sub(word.matches(')').count());
+        is_it
+    };
+    let table = words.find(|word| is_before(word)).and_then(|_| words.next()).unwrap_or_default();
+    let table = table.split('(').next().filter(|name| !name.is_empty()).unwrap_or("other");
     // Where sessions are written.
     let table = if table == "session_rows" { "sessions" } else { table };
     // A sub-select, or a function: named by nothing.
@@ -273,6 +282,8 @@ mod tests {
             ("UPDATE session_rows SET label = $1", "update", "sessions"),
             ("DELETE FROM tokens WHERE id = $1", "delete", "tokens"),
             ("SELECT count(*) FROM (SELECT 1)", "select", "other"),
+            ("SELECT (SELECT max(n) FROM tokens), EXISTS (SELECT 1 FROM memberships m) FROM users u", "select", "users"),
+            ("INSERT INTO counts(n) SELECT n FROM events", "insert", "counts"),
             ("SELECT sqlite_version()", "select", "other"),
             ("PRAGMA cache_size = 1", "other", "other"),
         ] {

@@ -26,13 +26,13 @@ pub struct Event {
     /// Who did it: `pk`, `username` and `email`. The names are of that time, the e-mail address is of now; a user who is
     /// gone has the primary key 0. Empty: no user did it.
     #[schema(value_type = Object)]
-    user: Value,
+    user: Who,
     action: EventActions,
     /// The module of authentik that writes such events.
     app: &'static str,
     /// What it is about. It depends on the action; nothing in it is secret.
     #[schema(value_type = Object)]
-    context: Value,
+    context: Context,
     /// Null when it is not known, or not kept any more.
     #[schema(required)]
     client_ip: Option<String>,
@@ -44,7 +44,43 @@ pub struct Event {
     expires: Timestamp,
     /// Always the same one.
     #[schema(value_type = Object)]
-    brand: Value,
+    brand: Object<'static>,
+}
+
+/// Who did it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Who {
+    Nobody {},
+    User { pk: i64, username: String, email: String },
+}
+
+/// An object of authentik's.
+#[derive(Serialize)]
+struct Object<'a> {
+    pk: &'a str,
+    app: &'a str,
+    name: &'a str,
+    model_name: &'a str,
+}
+
+/// What an event is about, and the request that it came with.
+#[derive(Serialize)]
+struct Context {
+    #[serde(flatten)]
+    about: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_request: Option<Request>,
+}
+
+/// A request, of which the id alone is stored.
+#[derive(Serialize)]
+struct Request {
+    path: &'static str,
+    method: &'static str,
+    args: Empty,
+    user_agent: &'static str,
+    request_id: String,
 }
 
 /// A page of events.
@@ -65,19 +101,22 @@ impl Event {
     #[must_use]
     pub fn new(row: &EventRow, kept: Duration) -> Self {
         let user = match row.actor_uuid {
-            None => json!({}),
-            Some(_) => json!({ "pk": row.actor_id.unwrap_or(0), "username": row.actor, "email": row.actor_email }),
+            None => Who::Nobody {},
+            Some(_) => {
+                let (username, email) = (row.actor.clone(), row.actor_email.clone());
+                Who::User { pk: row.actor_id.unwrap_or(0), username, email }
+            }
         };
         Self {
             pk: Dashed(row.uuid),
             user,
             action: actions::action(row.kind()),
             app: actions::module(row.kind()),
-            context: Value::Object(context(row)),
+            context: context(row),
             client_ip: (!row.ip.is_empty()).then(|| row.ip.clone()),
             created: row.at,
             expires: if kept.is_zero() { NEVER } else { row.at.plus(kept) },
-            brand: json!({ "pk": "", "app": "authentik_brands", "name": BRAND, "model_name": "brand" }),
+            brand: Object { pk: "", app: "authentik_brands", name: BRAND, model_name: "brand" },
         }
     }
 
@@ -86,10 +125,10 @@ impl Event {
     pub fn has_all(&self, terms: &[String]) -> bool {
         let texts = [
             self.pk.0.hyphenated().to_string(),
-            self.user.to_string(),
+            json_text(&self.user),
             self.action.as_str().to_owned(),
             self.app.to_owned(),
-            self.context.to_string(),
+            json_text(&self.context),
             self.client_ip.clone().unwrap_or_default(),
         ];
         let texts = texts.map(|text| crate::domain::fold::fold(&text));
@@ -97,8 +136,12 @@ impl Event {
     }
 }
 
+fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// What an event is about.
-fn context(row: &EventRow) -> Map<String, Value> {
+fn context(row: &EventRow) -> Context {
     let mut context = Map::new();
     let mut put = |name: &str, value: Value| context.insert(name.to_owned(), value);
     match actions::action(row.kind()) {
@@ -140,12 +183,12 @@ fn context(row: &EventRow) -> Map<String, Value> {
             }
         }
     }
-    if row.actor_uuid.is_some() || !row.request_id.is_empty() {
-        // The rest of the request is not stored.
-        let request = json!({ "path": "", "method": "", "args": {}, "user_agent": "", "request_id": row.request_id });
-        context.insert("http_request".to_owned(), request);
+    if row.actor_uuid.is_none() && row.request_id.is_empty() {
+        return Context { about: context, http_request: None };
     }
-    context
+    context.remove("http_request");
+    let request = Request { path: "", method: "", args: Empty {}, user_agent: "", request_id: row.request_id.clone() };
+    Context { about: context, http_request: Some(request) }
 }
 
 /// An application as events name it.

@@ -160,20 +160,36 @@ pub struct AppSessionFilter {
     pub visible_to: Option<UserId>,
 }
 
+/// Of the application of a slug, in any letter case.
+const OF_SLUG: &str = "k.application_id = (SELECT a.id FROM applications a WHERE lower(a.slug) = lower(?))";
+
 impl AppSessionFilter {
     fn condition(&self, db: &Db<'_>) -> (String, Vec<Value>) {
         let mut it = Conditions::of(db);
+        it.add("k.session_id = s.id");
         it.with("s.uuid = ?", self.session);
         it.with("s.user_id = ?", self.user);
         it.with("s.user_id = ?", self.visible_to);
-        let of_slug = "k.application_id = (SELECT a.id FROM applications a WHERE lower(a.slug) = lower(?))";
-        it.with(of_slug, self.application.as_ref());
+        it.with(OF_SLUG, self.application.as_ref());
         it.with("k.uuid = ?", self.uuid);
         it.into_parts()
     }
-}
 
-const TABLES: &str = "app_sessions k JOIN sessions s ON s.id = k.session_id JOIN users u ON u.id = s.user_id";
+    /// Whether it names one user or one session, which have few app sessions.
+    fn is_of_few(&self) -> bool {
+        self.user.is_some() || self.visible_to.is_some() || self.session.is_some()
+    }
+
+    /// The tables: `k` the app session, `s` its session, `u` its user. SQLite keeps to the order of a CROSS JOIN: of a user
+    /// it reads the few sessions first. Else it would go through all that have an application open.
+    fn tables(&self) -> &'static str {
+        if self.is_of_few() {
+            "users u JOIN sessions s ON s.user_id = u.id CROSS JOIN app_sessions k"
+        } else {
+            "app_sessions k JOIN sessions s ON s.id = k.session_id JOIN users u ON u.id = s.user_id"
+        }
+    }
+}
 
 /// The most hosts that an app session names. Those that are opened after them open all the same, without an event.
 pub const MOST_HOSTS: usize = 100;
@@ -260,7 +276,8 @@ impl Db<'_> {
         self.execute(sql, &values![app_session, until]).await.map(drop)
     }
 
-    /// App sessions of live sessions, the latest used first; those after the first `skip`, at most `limit`.
+    /// App sessions of live sessions, those after the first `skip`, at most `limit`: of one user or session the latest used
+    /// first, of all or of an application the latest begun first, which an index has in order.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -273,9 +290,9 @@ impl Db<'_> {
         let (condition, mut values) = filter.condition(self);
         values.extend(values![limit, skip]);
         let (limit, skip) = (values.len() - 1, values.len());
-        let sql = format!(
-            "SELECT {APP_SESSION_COLUMNS} FROM {TABLES} WHERE {condition} ORDER BY k.last_used_at DESC, k.id LIMIT ${limit} OFFSET ${skip}"
-        );
+        let (tables, order) = (filter.tables(), if filter.is_of_few() { "k.last_used_at DESC, k.id" } else { "k.id DESC" });
+        let sql =
+            format!("SELECT {APP_SESSION_COLUMNS} FROM {tables} WHERE {condition} ORDER BY {order} LIMIT ${limit} OFFSET ${skip}");
         self.all(&sql, &values).await
     }
 
@@ -284,8 +301,24 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_app_sessions(&self, filter: &AppSessionFilter) -> Result<i64, StoreError> {
+        if !filter.is_of_few() && filter.uuid.is_none() {
+            return self.count_app_sessions_of_all(filter.application.as_deref()).await;
+        }
         let (condition, values) = filter.condition(self);
-        let sql = format!("SELECT count(*) FROM {TABLES} WHERE {condition}");
+        let sql = format!("SELECT count(*) FROM {} WHERE {condition}", filter.tables());
+        Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
+    }
+
+    /// How many there are of all users, or of the application of this slug: one index is counted, without those whose session
+    /// has a pending end, who are few.
+    async fn count_app_sessions_of_all(&self, slug: Option<&str>) -> Result<i64, StoreError> {
+        let mut it = Conditions::of(self);
+        it.with(OF_SLUG, slug);
+        let (condition, values) = it.into_parts();
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM app_sessions k WHERE {condition}) - (SELECT count(*) FROM pending_end_sessions p \
+             CROSS JOIN app_sessions k WHERE k.session_id = p.session_id AND {condition})"
+        );
         Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
     }
 
@@ -305,7 +338,10 @@ impl Db<'_> {
         let mut rows = Vec::new();
         for sessions in sessions.chunks(100) {
             let (list, values) = crate::store::db::statements::in_list([], sessions.iter().copied());
-            let sql = format!("SELECT {APP_SESSION_COLUMNS} FROM {TABLES} WHERE s.uuid IN ({list}) ORDER BY k.created_at, k.id");
+            let sql = format!(
+                "SELECT {APP_SESSION_COLUMNS} FROM sessions s JOIN users u ON u.id = s.user_id CROSS JOIN app_sessions k \
+                 WHERE k.session_id = s.id AND s.uuid IN ({list}) ORDER BY k.created_at, k.id"
+            );
             rows.extend(self.all::<AppSessionRow>(&sql, &values).await?);
         }
         Ok(rows)
@@ -371,8 +407,9 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn end_app_sessions_of_user(&self, user: UserId, application: i64, now: Timestamp) -> Result<u64, StoreError> {
-        let sql = "SELECT o.id FROM app_sessions o JOIN session_rows s ON s.id = o.session_id \
-            WHERE s.user_id = $1 AND o.application_id = $2 ORDER BY o.id";
+        // CROSS JOIN: SQLite reads the user's few sessions first, and not all that have the application open.
+        let sql = "SELECT o.id FROM session_rows s CROSS JOIN app_sessions o \
+            WHERE o.session_id = s.id AND s.user_id = $1 AND o.application_id = $2 ORDER BY o.id";
         let ids: Vec<i64> = self.all(sql, &values![user, application]).await?;
         self.end_app_sessions(&ids, now).await?;
         Ok(ids.len().try_into().unwrap_or(u64::MAX))

@@ -109,6 +109,20 @@ pub(in crate::store) fn in_list(
     (placeholders(before, count), values)
 }
 
+/// The condition that a column has one of these values, and its values. On PostgreSQL they are one array: the statement
+/// has one text, and its plan is kept. PostgreSQL plans a list of many parameters anew for each call, which takes as long
+/// as a third of the look-ups.
+pub(in crate::store) fn any_of<T: Copy + Into<Value>>(is_sqlite: bool, column: &str, these: &[T]) -> (String, Vec<Value>)
+where
+    Vec<T>: Into<Value>,
+{
+    if is_sqlite {
+        let (list, values) = in_list([], these.iter().copied());
+        return (format!("{column} IN ({list})"), values);
+    }
+    (format!("{column} = ANY($1)"), vec![these.to_vec().into()])
+}
+
 /// `column IN (…)` for these keys, and adds their values. The list has one of few lengths, its last
 /// key repeated, so that few statements are prepared.
 pub(in crate::store) fn named(column: &str, values: &mut Vec<Value>, ids: &[i64]) -> String {
@@ -143,6 +157,16 @@ mod tests {
         assert_eq!(values.first(), Some(&Value::Null));
         assert_eq!(values.last(), Some(&Value::Int(9)));
         assert_eq!(in_list([], [0_i64; 0]), ("NULL".to_owned(), Vec::new()));
+    }
+
+    #[test]
+    fn any_of_some_values_is_one_array_on_postgres() {
+        assert_eq!(
+            any_of(true, "u.id", &[7_i64, 8, 9]),
+            ("u.id IN ($1, $2, $3, $4)".to_owned(), values![7_i64, 8_i64, 9_i64, 9_i64].to_vec())
+        );
+        assert_eq!(any_of(false, "u.id", &[7_i64, 8, 9]), ("u.id = ANY($1)".to_owned(), vec![Value::Ints(vec![7, 8, 9])]));
+        assert_eq!(any_of(true, "u.id", &[0_i64; 0]).0, "u.id IN (NULL)", "matches nothing");
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// A UUID: 16 bytes in SQLite, `uuid` in PostgreSQL.
     Uuid(Uuid),
+    /// An array of whole numbers; PostgreSQL alone has it.
+    Ints(Vec<i64>),
+    /// An array of UUIDs; PostgreSQL alone has it.
+    Uuids(Vec<Uuid>),
 }
 
 macro_rules! value_from {
@@ -40,6 +44,8 @@ value_from! {
     &String => |it| Self::Text(it.clone()),
     Vec<u8> => |it| Self::Bytes(it),
     Uuid => |it| Self::Uuid(it),
+    Vec<i64> => |it| Self::Ints(it),
+    Vec<Uuid> => |it| Self::Uuids(it),
     crate::domain::Timestamp => |it| Self::Int(it.0),
     crate::domain::UserId => |it| Self::Int(it.0),
     crate::domain::SessionId => |it| Self::Uuid(it.0),
@@ -69,6 +75,9 @@ impl rusqlite::ToSql for Value {
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
             Self::Uuid(uuid) => ValueRef::Blob(uuid.as_bytes()),
+            Self::Ints(_) | Self::Uuids(_) => {
+                return Err(rusqlite::Error::ToSqlConversionFailure("SQLite has no arrays".into()));
+            }
         }))
     }
 }
@@ -82,6 +91,8 @@ impl tokio_postgres::types::ToSql for Value {
             Self::Text(text) => text.to_sql(ty, out),
             Self::Bytes(bytes) => bytes.to_sql(ty, out),
             Self::Uuid(uuid) => uuid.to_sql(ty, out),
+            Self::Ints(all) => all.to_sql(ty, out),
+            Self::Uuids(all) => all.to_sql(ty, out),
         }
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::event::EventContent;
 use crate::domain::{SessionId, Timestamp, UserKey};
-use crate::store::db::statements::{in_list, insert_shaped};
+use crate::store::db::statements::{any_of, insert_shaped};
 use crate::store::{Db, FromRow, Row, StoreError, Value};
 use crate::values;
 
@@ -214,8 +214,8 @@ impl Db<'_> {
         named.dedup();
         let mut users = HashMap::new();
         for uuids in named.chunks(USERS_AT_ONCE) {
-            let (list, values) = in_list([], uuids.iter().copied());
-            let sql = format!("SELECT uuid, id, email FROM users WHERE uuid IN ({list})");
+            let (these, values) = any_of(self.is_sqlite(), "uuid", uuids);
+            let sql = format!("SELECT uuid, id, email FROM users WHERE {these}");
             let read: Vec<(Uuid, i64, String)> = self.all(&sql, &values).await?;
             users.extend(read.into_iter().map(|(uuid, id, email)| (uuid, (id, email))));
         }

@@ -75,18 +75,38 @@ impl FromRow for ListedToken {
 
 const COLUMNS: &str = "t.id, t.hash, t.family, s.uuid, s.user_id, o.application_id, t.provider_id, o.sub, t.scope, t.proof, \
     t.created_at, t.expires_at";
-const TABLES: &str = "oidc_tokens t JOIN app_sessions o ON o.id = t.app_session_id JOIN sessions s ON s.id = t.session_id";
-
 impl TokenFilter {
-    fn condition(&self, db: &Db<'_>) -> (String, Vec<Value>) {
+    /// What is asked of the tokens alone, `t`.
+    fn of_tokens(&self, db: &Db<'_>) -> Conditions {
         let mut it = Conditions::of(db);
         it.with("t.kind = ?", Some(if self.is_refresh { REFRESH } else { ACCESS }));
         it.add("t.rotated_at IS NULL");
         it.with("t.id = ?", self.id);
-        it.with("t.provider_id = ?", self.provider);
+        // Of a user's tokens, the `+` keeps SQLite from the index of providers.
+        it.with(if self.is_of_user() { "+t.provider_id = ?" } else { "t.provider_id = ?" }, self.provider);
+        it
+    }
+
+    fn condition(&self, db: &Db<'_>) -> (String, Vec<Value>) {
+        let mut it = self.of_tokens(db);
         it.with("s.user_id = ?", self.user);
         it.with("s.user_id = ?", self.visible_to);
+        it.add("t.session_id = s.id");
         it.into_parts()
+    }
+
+    fn is_of_user(&self) -> bool {
+        self.user.is_some() || self.visible_to.is_some()
+    }
+
+    /// The tables: `t` the token, `o` its app session, `s` its session. SQLite keeps to the order of a CROSS JOIN: of a user
+    /// it reads the few sessions first. Else it would go through all tokens of a provider.
+    fn tables(&self) -> &'static str {
+        if self.is_of_user() {
+            "sessions s CROSS JOIN oidc_tokens t JOIN app_sessions o ON o.id = t.app_session_id"
+        } else {
+            "oidc_tokens t JOIN sessions s ON s.id = t.session_id JOIN app_sessions o ON o.id = t.app_session_id"
+        }
     }
 }
 
@@ -99,7 +119,8 @@ impl Db<'_> {
         let (condition, mut values) = filter.condition(self);
         values.extend(values![limit, skip]);
         let (limit, skip) = (values.len() - 1, values.len());
-        let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE {condition} ORDER BY t.id DESC LIMIT ${limit} OFFSET ${skip}");
+        let sql =
+            format!("SELECT {COLUMNS} FROM {} WHERE {condition} ORDER BY t.id DESC LIMIT ${limit} OFFSET ${skip}", filter.tables());
         self.all(&sql, &values).await
     }
 
@@ -108,7 +129,18 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_tokens_of_apps(&self, filter: &TokenFilter) -> Result<i64, StoreError> {
-        let (condition, values) = filter.condition(self);
-        Ok(self.one::<i64>(&format!("SELECT count(*) FROM {TABLES} WHERE {condition}"), &values).await?.unwrap_or(0))
+        let (sql, values) = if filter.is_of_user() {
+            let (condition, values) = filter.condition(self);
+            (format!("SELECT count(*) FROM {} WHERE {condition}", filter.tables()), values)
+        } else {
+            // One table is counted, without those whose session has a pending end, who are few.
+            let (condition, values) = filter.of_tokens(self).into_parts();
+            let all = format!("SELECT count(*) FROM oidc_tokens t WHERE {condition}");
+            let pending = format!(
+                "SELECT count(*) FROM pending_end_sessions p CROSS JOIN oidc_tokens t WHERE t.session_id = p.session_id AND {condition}"
+            );
+            (format!("SELECT ({all}) - ({pending})"), values)
+        };
+        Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
     }
 }

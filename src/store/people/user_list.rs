@@ -9,6 +9,7 @@ use crate::domain::page::{Found, Wanted};
 use crate::domain::people_lists::{UserFilter, UserSortKey};
 use crate::domain::user::UserType;
 use crate::store::db::conditions::Conditions;
+use crate::store::db::statements::{any_of, in_list};
 use crate::store::lists::Listed;
 use crate::store::people::administrators::{AUDITORS, SUPERUSERS};
 use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
@@ -225,8 +226,7 @@ impl Db<'_> {
         loop {
             let mut conditions = Conditions::of_users(self, filter);
             if let Matching::Few(Few { ids, .. }) = matching {
-                let (these, values) =
-                    crate::store::db::statements::in_list(std::mem::take(&mut conditions.values), ids.iter().copied());
+                let (these, values) = in_list(std::mem::take(&mut conditions.values), ids.iter().copied());
                 conditions.values = values;
                 conditions.add(format!("u.id IN ({these})"));
             }
@@ -283,10 +283,9 @@ impl Db<'_> {
         if ids.is_empty() {
             return Ok(groups);
         }
-        let (list, values) = crate::store::db::statements::in_list([], ids.iter().copied());
+        let (these, values) = any_of(self.is_sqlite(), "m.user_id", ids);
         let sql = format!(
-            "SELECT m.user_id, {GROUP_COLUMNS} FROM memberships m JOIN groups g ON g.id = m.group_id WHERE m.user_id IN ({list}) \
-             ORDER BY g.name"
+            "SELECT m.user_id, {GROUP_COLUMNS} FROM memberships m JOIN groups g ON g.id = m.group_id WHERE {these} ORDER BY g.name"
         );
         for GroupOf(user, group) in self.all(&sql, &values).await? {
             groups.entry(user).or_default().push(group);
@@ -312,8 +311,8 @@ impl Db<'_> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let (list, values) = crate::store::db::statements::in_list([], ids.iter().copied());
-        let sql = format!("SELECT {PROFILE_COLUMNS} FROM users u WHERE u.id IN ({list})");
+        let (these, values) = any_of(self.is_sqlite(), "u.id", ids);
+        let sql = format!("SELECT {PROFILE_COLUMNS} FROM users u WHERE {these}");
         let profiles: Vec<UserProfile> = self.all(&sql, &values).await?;
         let mut groups = self.list_groups_of_users(ids).await?;
         let with_groups = |profile: UserProfile| {

@@ -21,6 +21,9 @@ pub(in crate::store) struct Conditions {
     pub is_one_user: bool,
     /// Whether all matching sessions have one user agent.
     pub is_one_user_agent: bool,
+    /// Whether the first condition names one user and SQLite must read by it: it knows not that a user has fewer sessions
+    /// than a user agent or a country.
+    is_by_user: bool,
     /// The counter that holds the number of matches, if the filter is exactly what it counts.
     pub counted: Option<CountKey>,
 }
@@ -65,8 +68,8 @@ impl Conditions {
     /// The `WHERE` clause, with `joins` after the filter. A `+` before a column keeps SQLite from
     /// using its index; before anything else it changes nothing.
     pub fn where_clause(&self, joins: &[&str], is_filter_indexed: bool) -> String {
-        let plus = if is_filter_indexed { "" } else { "+" };
-        let filters = self.sql.iter().map(|sql| format!("{plus}{sql}"));
+        let plus = |nth: usize| if is_filter_indexed && (nth == 0 || !self.is_by_user) { "" } else { "+" };
+        let filters = self.sql.iter().enumerate().map(|(nth, sql)| format!("{}{sql}", plus(nth)));
         let all: Vec<String> = filters.chain(joins.iter().map(|join| (*join).to_owned())).collect();
         if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) }
     }
@@ -114,8 +117,14 @@ impl Db<'_> {
 
     fn conditions_for(&self, filter: &SessionFilter, keys: Keys, reach: Reach) -> Conditions {
         let Keys { user, user_agent } = keys;
-        let mut conditions =
-            Conditions { is_one_user: user.is_some(), is_one_user_agent: user_agent.is_some(), ..Conditions::default() };
+        // Of one user, each session is looked at: the small tables have many more rows that match.
+        let reach = if user.is_some() { Reach::Rows } else { reach };
+        let mut conditions = Conditions {
+            is_one_user: user.is_some(),
+            is_one_user_agent: user_agent.is_some(),
+            is_by_user: user.is_some() && self.is_sqlite(),
+            ..Conditions::default()
+        };
         let mut counted = vec![CountKey::All];
         if let Some(user) = user {
             conditions.compare("s.user_id", "=", user);
@@ -224,5 +233,31 @@ impl Db<'_> {
         }
         sql.push(')');
         sql
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::db::sqlite::{Sqlite, tests::file};
+
+    #[test]
+    fn sqlite_reads_the_sessions_of_one_user_by_the_user() {
+        let (_folder, path) = file();
+        let sqlite = Sqlite::open(&path).unwrap();
+        let db = Db::SqliteRead(&sqlite);
+        let filter = SessionFilter { country: Some("DE".into()), search: vec!["CHROME".into()], ..SessionFilter::default() };
+        let told = |user| {
+            let conditions = db.conditions(&filter, Keys { user, user_agent: Some(3) });
+            conditions.where_clause(&["a.id = s.user_agent_id"], true)
+        };
+        let of_one = told(Some(UserId(7)));
+        assert!(of_one.starts_with(" WHERE s.user_id = $1 AND +s.user_agent_id = $2 AND +s.country = $3 AND +(instr("), "{of_one}");
+        assert!(of_one.ends_with(" AND a.id = s.user_agent_id") && !of_one.contains("session_rows"), "{of_one}");
+        let of_all = told(None);
+        assert!(
+            of_all.starts_with(" WHERE s.user_agent_id = $1 AND s.country = $2 AND s.id IN (SELECT id FROM session_rows"),
+            "{of_all}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Pages of ended sessions, the latest end first. Each page reads a bounded number of rows, whatever it asks for,
 //! and the next one begins at a key: no page costs more than the first.
 //!
-//! Where the filters leave out more than 3,000 rows, the page ends early and says at which key the search stopped.
+//! Where the filters leave out more than 1,500 rows, the page ends early and says at which key the search stopped.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::store::timeline::parts::Parts;
 use crate::store::{Db, Store, StoreError};
 
 /// The most rows that one page reads.
-const BUDGET: i64 = 3_000;
+const BUDGET: i64 = 1_500;
 /// How many rows are read by their keys at once.
 const AT_ONCE: usize = 1_000;
 

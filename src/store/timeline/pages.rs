@@ -137,8 +137,9 @@ impl Db<'_> {
         }
         let is_covered = parts.is_covered(chosen);
         let most = wanted.reach(if is_covered { COUNTED } else { COUNTED_BY_ROWS }).unwrap_or(i64::MAX);
+        let is_first = wanted.window_at_most().is_some_and(|window| window.offset == 0);
         let count = if is_covered {
-            self.count_branches(parts, chosen, &parts.bounds, most).await?
+            self.count_branches(parts, chosen, &parts.bounds, (most, is_first)).await?
         } else {
             let mut branches = parts.branches(chosen, &parts.bounds, self.is_sqlite());
             let mut values = Vec::new();

@@ -184,7 +184,7 @@ impl Db<'_> {
         let mut best: Option<(i64, usize)> = None;
         for (at, part) in with_index {
             let most = if part.is_sorted { FEW } else { MOST_UNSORTED };
-            let count = self.count_branches(parts, Some(at), bounds, most).await?;
+            let count = self.count_branches(parts, Some(at), bounds, (most, true)).await?;
             // Among those with many matches, the one that is in order.
             let rank = if count < FEW {
                 count
@@ -201,18 +201,23 @@ impl Db<'_> {
         Ok(best.map(|(_, at)| at))
     }
 
-    /// How many rows the branches of a part have within these bounds, one after the other; at most `most`.
+    /// How many rows the branches of a part have within these bounds, one after the other; at most `most`. `is_usual`:
+    /// `most` is one of few numbers. It is a part of the text then, and PostgreSQL plans the statement once.
     pub(in crate::store) async fn count_branches(
         &self,
         parts: &Parts,
         chosen: Option<usize>,
         bounds: &Text,
-        most: i64,
+        (most, is_usual): (i64, bool),
     ) -> Result<i64, StoreError> {
         let mut count = 0;
         for mut branch in parts.branches(chosen, bounds, self.is_sqlite()) {
-            branch.sql = format!("SELECT count(*) FROM ({} LIMIT ?) AS counted", branch.sql);
-            branch.values.push((most - count).into());
+            if is_usual && count == 0 {
+                branch.sql = format!("SELECT count(*) FROM ({} LIMIT {most}) AS counted", branch.sql);
+            } else {
+                branch.sql = format!("SELECT count(*) FROM ({} LIMIT ?) AS counted", branch.sql);
+                branch.values.push((most - count).into());
+            }
             let (sql, values) = branch.numbered();
             count += self.one::<i64>(&sql, &values).await?.unwrap_or(0);
             if count >= most {
