@@ -35,6 +35,7 @@ use crate::store::db::transactions::work_of;
 use crate::store::db::{migrate, postgres, sqlite};
 use crate::store::events::counts::EventCounts;
 use crate::store::people::texts::UserTexts;
+use crate::store::sessions::agent_texts::AgentTexts;
 use crate::store::sessions::memory::SessionMemory;
 
 /// The database, and what this process holds of it in memory. Cheap to clone.
@@ -48,6 +49,7 @@ pub struct Store {
     event_counts: Arc<EventCounts>,
     applications: Arc<ApplicationCache>,
     user_texts: Arc<UserTexts>,
+    agent_texts: Arc<AgentTexts>,
 }
 
 #[derive(Clone)]
@@ -77,12 +79,18 @@ impl Store {
             event_counts: Arc::default(),
             applications: Arc::default(),
             user_texts: Arc::default(),
+            agent_texts: Arc::default(),
         })
     }
 
     /// The texts of users in memory.
     pub(in crate::store) fn user_texts(&self) -> &Arc<UserTexts> {
         &self.user_texts
+    }
+
+    /// The texts of user agents in memory.
+    pub(in crate::store) fn agent_texts(&self) -> &Arc<AgentTexts> {
+        &self.agent_texts
     }
 
     /// Takes the password of settings that were read again, for connections that are made from now on.

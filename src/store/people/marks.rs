@@ -98,12 +98,21 @@ pub(in crate::store) struct Many {
     count: usize,
     marks: Arc<Marks>,
     places: Arc<Places>,
+    /// The first of them by username, byte by byte, as far as they were asked for; empty: they are too many for that.
+    pub first: Vec<i64>,
 }
 
 impl Many {
     /// The users with these marks.
     pub(super) fn new(count: usize, marks: Arc<Marks>, places: Arc<Places>) -> Self {
-        Self { count, marks, places }
+        Self { count, marks, places, first: Vec::new() }
+    }
+
+    /// How many users of a list of all hold the first `wanted` of these, if they are spread evenly: a part more than that.
+    pub fn reach(&self, wanted: i64) -> i64 {
+        let all = i64::try_from(self.places.0.len()).unwrap_or(i64::MAX);
+        let count = i64::try_from(self.count).unwrap_or(i64::MAX).max(1);
+        wanted.saturating_mul(all).saturating_div(count).saturating_mul(5) / 4
     }
 }
 
@@ -210,6 +219,13 @@ mod tests {
         assert!(asked.marks("1").is_none());
         assert_eq!(asked.marks("0").as_deref(), Some(&marks(&[0])));
         assert_eq!(asked.marks("new").as_deref(), Some(&marks(&[7])));
+    }
+
+    #[test]
+    fn many_reach_as_far_as_they_are_spread() {
+        let places = Arc::new(Places::new((0..1_000).map(|id| (id, 0)).collect()));
+        let many = Many::new(250, Arc::new(marks(&[0])), places);
+        assert_eq!((many.reach(100), many.reach(0), many.reach(i64::MAX) > 0), (500, 0, true));
     }
 
     #[test]

@@ -51,12 +51,25 @@ impl FromRow for UserProfile {
     }
 }
 
-/// The columns of a [`UserProfile`], of the table that is called `u`.
-pub(in crate::store) const PROFILE_COLUMNS: &str = "u.id, u.uuid, u.uid, u.username, u.name, u.email, u.password_hash, u.is_active, \
-    u.is_superuser, u.created_at, u.last_sign_in_at, u.credential_changes, u.attributes, u.path, u.type, u.is_email_verified, u.is_auditor, \
-    COALESCE(u.password_changed_at, u.created_at), COALESCE(u.updated_at, u.created_at), \
-    (u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id \
-    JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_superuser)), u.removal_asked_at";
+/// The columns of a [`UserProfile`], of the table that is called `u`. `$administrator` tells whether they are one.
+macro_rules! profile_columns {
+    ($administrator:literal) => {
+        concat!(
+            "u.id, u.uuid, u.uid, u.username, u.name, u.email, u.password_hash, u.is_active, u.is_superuser, u.created_at, ",
+            "u.last_sign_in_at, u.credential_changes, u.attributes, u.path, u.type, u.is_email_verified, u.is_auditor, ",
+            "COALESCE(u.password_changed_at, u.created_at), COALESCE(u.updated_at, u.created_at), ",
+            $administrator,
+            ", u.removal_asked_at"
+        )
+    };
+}
+
+const PROFILE_COLUMNS: &str = profile_columns!(
+    "(u.is_superuser OR EXISTS (SELECT 1 FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id \
+     JOIN groups g ON g.id = a.ancestor_id WHERE m.user_id = u.id AND g.is_superuser))"
+);
+/// The same without what their groups make of them: for lists, which read the groups in a statement of their own.
+pub(in crate::store) const PROFILE_COLUMNS_WITHOUT_GROUPS: &str = profile_columns!("u.is_superuser");
 
 /// The part of a statement that notes a change; `now` is the place of the time.
 fn updated(now: &str) -> String {

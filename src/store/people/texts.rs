@@ -17,6 +17,10 @@ use crate::values;
 /// How many texts that are no longer true are kept, as a part of all texts, before the block is made anew.
 const MOST_GARBAGE: usize = 4;
 
+/// Up to this number of users that match, the first by username are found here: the database would read as many users as
+/// it takes to come by them.
+const MOST_SORTED: usize = 20_000;
+
 /// A further term is looked for user by user where at most this part of all users is left.
 const FEW_PART: usize = 8;
 
@@ -143,9 +147,10 @@ impl UserTexts {
         self.known.read().unwrap_or_else(PoisonError::into_inner).seq
     }
 
-    /// The users with each term in one of their texts. Call [`UserTexts::refresh`] first.
+    /// The users with each term in one of their texts. `wanted`: how many of them are asked for in the order of usernames.
+    /// Call [`UserTexts::refresh`] first.
     #[must_use]
-    pub(in crate::store) fn matching(&self, terms: &[String]) -> Matching {
+    pub(in crate::store) fn matching(&self, terms: &[String], wanted: usize) -> Matching {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut terms: Vec<&String> = terms.iter().collect();
         // A long term is rare: the others are looked for in what it leaves.
@@ -154,7 +159,11 @@ impl UserTexts {
         let marks = others.iter().fold(known.kept_marks_of(first), |marks, term| known.marks_of_both(&marks, term));
         let count = marks.count();
         if count > FEW {
-            return Matching::Many(Many::new(count, marks, known.asked.places(|| known.places_of_users())));
+            let is_sorted = wanted > 0 && count <= MOST_SORTED;
+            let first = if is_sorted { known.first_by_username(&marks, wanted) } else { Vec::new() };
+            let mut many = Many::new(count, marks, known.asked.places(|| known.places_of_users()));
+            many.first = first;
+            return Matching::Many(many);
         }
         known.few(&marks)
     }
@@ -282,6 +291,18 @@ impl Known {
         self.usernames.get(entry.username.0..entry.username.1).unwrap_or_default()
     }
 
+    /// The first `count` marked users by username.
+    fn first_by_username(&self, marks: &Marks, count: usize) -> Vec<i64> {
+        let mut entries: Vec<&Entry> = marks.places().filter_map(|place| self.entries.get(place)).collect();
+        let by_username = |one: &&Entry, other: &&Entry| self.username_of(one).cmp(self.username_of(other));
+        if count < entries.len() {
+            entries.select_nth_unstable_by(count, by_username);
+            entries.truncate(count);
+        }
+        entries.sort_unstable_by(by_username);
+        entries.iter().map(|entry| entry.id).collect()
+    }
+
     /// The marked users, who are few.
     fn few(&self, marks: &Marks) -> Matching {
         let mut entries: Vec<&Entry> = marks.places().filter_map(|place| self.entries.get(place)).collect();
@@ -329,8 +350,8 @@ impl Known {
         if !could_be_uuid(term) {
             return marks;
         }
-        // Where most users have the term in a text, few uuids are left to look at.
-        if marks.count() * 2 > self.entries.len() {
+        // Where most users have the term in a text, few uuids are left to look at; most have any one digit.
+        if term.len() == 1 || marks.count() * 2 > self.entries.len() {
             let finder = Finder::new(term.as_bytes());
             for (place, (entry, uuid)) in self.entries.iter().zip(self.uuids.chunks(UUID_LENGTH)).enumerate() {
                 if !marks.has(place) && entry.is_user() && finder.find(uuid).is_some() {
@@ -391,6 +412,18 @@ impl Known {
     /// the first place.
     fn each_with(&self, term: &str, mut found: impl FnMut(usize, &Entry, usize) -> bool) {
         if !could_be_text(term) {
+            return;
+        }
+        if let [byte] = term.as_bytes() {
+            // Most entries have it: each is looked at by itself.
+            for (nth, entry) in self.entries.iter().enumerate() {
+                let text = self.block.get(entry.start..entry.end).unwrap_or_default();
+                if let Some(at) = memchr::memchr(*byte, text)
+                    && !found(nth, entry, entry.start + at)
+                {
+                    return;
+                }
+            }
             return;
         }
         let (finder, mut from, mut nth) = (Finder::new(term.as_bytes()), 0, 0);

@@ -1,6 +1,6 @@
 //! Users as lists show them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::domain::UserId;
@@ -14,7 +14,7 @@ use crate::store::lists::Listed;
 use crate::store::people::administrators::{AUDITORS, SUPERUSERS};
 use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
 use crate::store::people::marks::{Few, Matching};
-use crate::store::people::profiles::{PROFILE_COLUMNS, UserProfile};
+use crate::store::people::profiles::{PROFILE_COLUMNS_WITHOUT_GROUPS, UserProfile};
 use crate::store::people::texts::could_be_uuid;
 use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
 use crate::values;
@@ -48,7 +48,7 @@ fn column(key: UserSortKey) -> &'static str {
 }
 
 /// How many keys are read at once, at least and at most.
-const STEPS: (i64, i64) = (500, 5_000);
+const STEPS: (i64, i64) = (100, 5_000);
 
 /// The order in SQL, with a last term that no two users share: the key, in the direction of the term before it, as the
 /// indexes have it.
@@ -74,7 +74,11 @@ impl Listed for UserFilter {
                     return db.page_users(&filter, &order, wanted).await;
                 }
                 texts.refresh(db).await?;
-                let matching = texts.matching(&std::mem::take(&mut filter.search));
+                let terms = std::mem::take(&mut filter.search);
+                let is_by_username = matches!(order[..], [Sort { key: UserSortKey::Username, is_descending: false }, ..]);
+                let end = wanted.window_at_most().map(|window| window.offset.saturating_add(window.limit));
+                let first = end.filter(|end| *end <= STEPS.1 && is_by_username && filter == UserFilter::default());
+                let matching = texts.matching(&terms, first.and_then(|end| usize::try_from(end).ok()).unwrap_or(0));
                 db.page_users_of(&filter, &matching, &order, wanted).await
             })
         });
@@ -216,13 +220,25 @@ impl Db<'_> {
         if let (Matching::Few(few), true, [Sort { key: UserSortKey::Username, is_descending }, ..]) = (matching, is_all, order) {
             return self.page_users_by_username(few, *is_descending, wanted).await;
         }
+        let count = i64::try_from(matching.count()).unwrap_or(i64::MAX);
+        if let Matching::Many(many) = matching
+            && let Some(window) = wanted.window(count).filter(|window| window.offset < i64::try_from(many.first.len()).unwrap_or(0))
+            && is_all
+        {
+            let shown = many.first.iter().skip(usize::try_from(window.offset).unwrap_or(usize::MAX)).copied();
+            let shown: Vec<i64> = shown.take(usize::try_from(window.limit).unwrap_or(0)).collect();
+            return Ok(wanted.found(count, self.list_listed_users_in_order(&shown).await?));
+        }
         let is_few = matches!(matching, Matching::Few(_));
         let (mut found, mut after): (Vec<i64>, i64) = (Vec::new(), 0);
         let terms = order_sql(order);
         // Many users: the list is read in its order until the page is full. Their number is known without other filters.
         let last = wanted.window_at_most().filter(|_| is_all && !is_few).map(|window| window.offset.saturating_add(window.limit));
         let is_full = |found: &[i64]| last.is_some_and(|last| i64::try_from(found.len()).is_ok_and(|count| count >= last));
-        let mut step = last.map_or(STEPS.1, |last| last.saturating_mul(2).clamp(STEPS.0, STEPS.1));
+        let mut step = match (matching, last) {
+            (Matching::Many(many), Some(last)) => many.reach(last).clamp(STEPS.0, STEPS.1),
+            _ => STEPS.1,
+        };
         loop {
             let mut conditions = Conditions::of_users(self, filter);
             if let Matching::Few(Few { ids, .. }) = matching {
@@ -312,14 +328,23 @@ impl Db<'_> {
             return Ok(HashMap::new());
         }
         let (these, values) = any_of(self.is_sqlite(), "u.id", ids);
-        let sql = format!("SELECT {PROFILE_COLUMNS} FROM users u WHERE {these}");
+        let sql = format!("SELECT {PROFILE_COLUMNS_WITHOUT_GROUPS} FROM users u WHERE {these}");
         let profiles: Vec<UserProfile> = self.all(&sql, &values).await?;
         let mut groups = self.list_groups_of_users(ids).await?;
-        let with_groups = |profile: UserProfile| {
+        let of_superusers = self.list_groups_of_superusers().await?;
+        let with_groups = |mut profile: UserProfile| {
             let id = profile.user.id.0;
-            (id, ListedUser { groups: groups.remove(&id).unwrap_or_default(), profile })
+            let groups = groups.remove(&id).unwrap_or_default();
+            profile.is_administrator |= groups.iter().any(|group| of_superusers.contains(&group.id));
+            (id, ListedUser { groups, profile })
         };
         Ok(profiles.into_iter().map(with_groups).collect())
+    }
+
+    /// The groups whose members may do everything: by themselves, or by an ancestor. They are few.
+    async fn list_groups_of_superusers(&self) -> Result<HashSet<i64>, StoreError> {
+        let sql = "SELECT DISTINCT a.group_id FROM groups g JOIN group_ancestors a ON a.ancestor_id = g.id WHERE g.is_superuser";
+        Ok(self.all::<i64>(sql, &[]).await?.into_iter().collect())
     }
 
     /// These users in this order; one that was removed after its key was read is left out.

@@ -13,7 +13,7 @@ use crate::store::lists::Listed;
 use crate::store::sessions::details::{SIGN_IN_COLUMNS, SignInRow};
 use crate::store::sessions::history::{EndedSessionRow, USER_NOW};
 use crate::store::sessions::rows::SessionRow;
-use crate::store::sessions::sources::Sources;
+use crate::store::sessions::sources::{Sources, Texts};
 use crate::store::timeline::pages::ids_of;
 use crate::store::{CountKey, Db, FromRow, Row, Store, StoreError};
 use crate::values;
@@ -88,11 +88,14 @@ impl Listed for EndedFilter {
     type Row = EndedListRow;
 
     async fn find(&self, store: &Store, order: &[Sort<EndedSortKey>], wanted: Wanted) -> Result<Found<EndedListRow>, StoreError> {
-        let (filter, order, texts) = (self.clone(), order.to_vec(), Arc::clone(store.user_texts()));
+        let (filter, order) = (self.clone(), order.to_vec());
+        let (users, agents) = (Arc::clone(store.user_texts()), Arc::clone(store.agent_texts()));
         // Some filters have no index, so a large part of the table may be read.
         let read = store.long_read(move |db| {
             Box::pin(async move {
-                let Some(sources) = db.ended_sources(&filter, &texts).await? else { return Ok(wanted.none()) };
+                let Some(sources) = db.ended_sources(&filter, Texts { users: &users, agents: &agents }).await? else {
+                    return Ok(wanted.none());
+                };
                 db.page_ended(&sources, &order, wanted).await
             })
         });

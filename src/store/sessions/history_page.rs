@@ -4,11 +4,12 @@
 //! Where the filters leave out more than 1,500 rows, the page ends early and says at which key the search stopped.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::domain::listing::EndedFilter;
 use crate::store::db::statements::named;
-use crate::store::people::texts::UserTexts;
 use crate::store::sessions::history_list::{EndedListRow, ended_columns};
+use crate::store::sessions::sources::Texts;
 use crate::store::timeline::TimeKey;
 use crate::store::timeline::parts::Parts;
 use crate::store::{Db, Store, StoreError};
@@ -40,8 +41,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] when the queue of long reads is full; else when the database does not answer.
     pub async fn ended_page(&self, filter: &EndedFilter, after: Option<EndedKey>, limit: i64) -> Result<EndedPage, StoreError> {
-        let (filter, texts) = (filter.clone(), std::sync::Arc::clone(self.user_texts()));
-        self.long_read(move |db| Box::pin(async move { db.ended_page(&filter, &texts, after, limit.max(1)).await })).await
+        let (filter, users, agents) = (filter.clone(), Arc::clone(self.user_texts()), Arc::clone(self.agent_texts()));
+        let read = self.long_read(move |db| {
+            Box::pin(async move {
+                let texts = Texts { users: &users, agents: &agents };
+                db.ended_page(&filter, texts, after, limit.max(1)).await
+            })
+        });
+        read.await
     }
 }
 
@@ -56,7 +63,7 @@ impl Db<'_> {
     async fn ended_page(
         &self,
         filter: &EndedFilter,
-        texts: &UserTexts,
+        texts: Texts<'_>,
         after: Option<EndedKey>,
         limit: i64,
     ) -> Result<EndedPage, StoreError> {

@@ -1,6 +1,7 @@
 //! Sessions and what is kept of ended ones: all SQL that reads or writes them.
 
 pub mod addresses;
+pub(in crate::store) mod agent_texts;
 pub mod change_log;
 pub(in crate::store) mod conditions;
 pub mod counts;

@@ -6,6 +6,7 @@ use crate::domain::listing::EndedFilter;
 use crate::domain::search::could_be_address;
 use crate::domain::source::{NAME, Origin};
 use crate::store::people::texts::UserTexts;
+use crate::store::sessions::agent_texts::AgentTexts;
 use crate::store::timeline::Timeline;
 use crate::store::timeline::parts::{MOST_BRANCHES, Parts};
 use crate::store::timeline::text::Text;
@@ -21,6 +22,13 @@ const MOST_LISTED: usize = 1_024;
 /// Ended sessions in the order of their end.
 static ENDED: Timeline = Timeline { table: "ended_sessions", row: "s", at: "ended_at" };
 
+/// The texts in memory that a search looks at.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Texts<'a> {
+    pub users: &'a UserTexts,
+    pub agents: &'a AgentTexts,
+}
+
 /// The parts of a filter of ended sessions.
 pub(in crate::store) struct Sources {
     pub parts: Parts,
@@ -33,7 +41,7 @@ impl Db<'_> {
     pub(in crate::store) async fn ended_sources(
         &self,
         filter: &EndedFilter,
-        texts: &UserTexts,
+        texts: Texts<'_>,
     ) -> Result<Option<Sources>, StoreError> {
         let session = &filter.session;
         let mut all = Parts::of(&ENDED);
@@ -112,7 +120,7 @@ impl Db<'_> {
             all.check("s.uuid <> ?", [except.into()]);
         }
         if !session.search.is_empty() {
-            texts.refresh(self).await?;
+            texts.users.refresh(self).await?;
         }
         for term in &session.search {
             self.add_term(term, texts, &mut all).await?;
@@ -151,7 +159,7 @@ impl Db<'_> {
     }
 
     /// A word: part of the username then, of the user's name or e-mail address now, of the user agent or of the address.
-    async fn add_term(&self, term: &str, texts: &UserTexts, all: &mut Parts) -> Result<(), StoreError> {
+    async fn add_term(&self, term: &str, texts: Texts<'_>, all: &mut Parts) -> Result<(), StoreError> {
         let holds = |text: &str| self.contains(text);
         let is_address = is_part_of_address(term);
         let mut row = Text::new(holds("s.username_folded"), [term.into()]);
@@ -160,7 +168,7 @@ impl Db<'_> {
         }
         let agent = format!("(SELECT {} FROM user_agents WHERE id = s.user_agent_id)", holds("text_folded"));
         row.or(&agent, [term.into()]);
-        match texts.uuids_of_today(term, MOST_NAMED) {
+        match texts.users.uuids_of_today(term, MOST_NAMED) {
             Some(users) if users.is_empty() => {}
             Some(users) => {
                 let users = of_users(users);
@@ -178,10 +186,9 @@ impl Db<'_> {
         }
         let mut branches = Vec::new();
         if !is_address {
-            let sql = format!("SELECT id FROM user_agents WHERE {} LIMIT {}", holds("text_folded"), MOST_BRANCHES + 1);
-            let agents: Vec<i64> = self.all(&sql.replace('?', "$1"), &[term.into()]).await?;
+            let agents = texts.agents.find(self, term, MOST_BRANCHES + 1).await?;
             branches.extend(agents.into_iter().map(of_agent));
-            let users = texts.uuids_with(term, MOST_LISTED + 1);
+            let users = texts.users.uuids_with(term, MOST_LISTED + 1);
             if branches.is_empty() && (MOST_BRANCHES + 1..=MOST_LISTED).contains(&users.len()) {
                 all.among("ended_sessions_by_user", Text::new(format!("({})", row.sql), row.values), of_users(users));
                 return Ok(());

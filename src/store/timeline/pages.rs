@@ -141,7 +141,10 @@ impl Db<'_> {
         let count = if is_covered {
             self.count_branches(parts, chosen, &parts.bounds, (most, is_first)).await?
         } else {
-            let mut branches = parts.branches(chosen, &parts.bounds, self.is_sqlite());
+            // One of few texts.
+            let at_most = most.clamp(1, 1 << 40).unsigned_abs().next_power_of_two().cast_signed();
+            let lists = parts.lists(chosen, &parts.bounds, "", at_most).filter(|_| !self.is_sqlite());
+            let mut branches = lists.unwrap_or_else(|| parts.branches(chosen, &parts.bounds, self.is_sqlite()));
             let mut values = Vec::new();
             for (n, branch) in branches.iter_mut().enumerate() {
                 branch.sql = format!("SELECT id FROM ({} LIMIT ?) AS b{n}", branch.sql);

@@ -145,6 +145,9 @@ impl Parts {
     pub fn candidates(&self, chosen: Option<usize>, bounds: &Text, is_descending: bool, limit: i64, is_sqlite: bool) -> Text {
         let turn = if is_descending { " DESC" } else { "" };
         let Timeline { row, at, .. } = self.line;
+        if let Some(read) = self.lists(chosen, bounds, turn, limit).filter(|_| !is_sqlite) {
+            return self.merged(chosen, read, turn, limit);
+        }
         let mut read = self.branches(chosen, bounds, is_sqlite);
         let is_unsorted = self.part(chosen).is_some_and(|part| !part.is_sorted);
         for branch in &mut read {
@@ -159,17 +162,56 @@ impl Parts {
         }
         match <[Text; 1]>::try_from(read) {
             Ok([one]) => one,
-            Err(many) => {
-                let all: Vec<String> =
-                    many.iter().enumerate().map(|(n, branch)| format!("SELECT * FROM ({}) AS b{n}", branch.sql)).collect();
-                let sql = format!(
-                    "SELECT at, id FROM ({}) AS merged ORDER BY at{turn}, id{turn} LIMIT {limit}",
-                    all.join(if self.is_covered(chosen) { " UNION ALL " } else { " UNION " })
-                );
-                Text::new(sql, many.into_iter().flat_map(|branch| branch.values).collect::<Vec<_>>())
-            }
+            Err(many) => self.merged(chosen, many, turn, limit),
         }
     }
+
+    /// The first keys of several lists of keys.
+    fn merged(&self, chosen: Option<usize>, many: Vec<Text>, turn: &str, limit: i64) -> Text {
+        let all: Vec<String> =
+            many.iter().enumerate().map(|(n, branch)| format!("SELECT * FROM ({}) AS b{n}", branch.sql)).collect();
+        let sql = format!(
+            "SELECT at, id FROM ({}) AS merged ORDER BY at{turn}, id{turn} LIMIT {limit}",
+            all.join(if self.is_covered(chosen) { " UNION ALL " } else { " UNION " })
+        );
+        Text::new(sql, many.into_iter().flat_map(|branch| branch.values).collect::<Vec<_>>())
+    }
+
+    /// The first keys of each branch of the part at `chosen`, in PostgreSQL's words: the branches with one text are one list
+    /// of values, for each of which the index is read. Planning a statement with 64 branches takes PostgreSQL 40 ms. `None`:
+    /// there is one branch at most, or a value is no key.
+    pub fn lists(&self, chosen: Option<usize>, bounds: &Text, turn: &str, limit: i64) -> Option<Vec<Text>> {
+        let part = self.part(chosen).filter(|part| part.is_sorted && part.branches.len() > 1)?;
+        let Timeline { table, row, at } = self.line;
+        let mut groups: Vec<(&str, Vec<&Value>)> = Vec::new();
+        for branch in &part.branches {
+            let [value] = branch.values.as_slice() else { return None };
+            match groups.iter_mut().find(|(sql, _)| *sql == branch.sql) {
+                Some((_, values)) => values.push(value),
+                None => groups.push((&branch.sql, vec![value])),
+            }
+        }
+        let lists = groups.into_iter().map(|(sql, values)| {
+            let (array, kind) = array_of(&values)?;
+            let mut condition = Text::new(sql.replace('?', "v.value"), []);
+            condition.and_all(bounds);
+            let sql = format!(
+                "SELECT k.at, k.id FROM unnest(CAST(? AS {kind}[])) AS v(value) CROSS JOIN LATERAL (SELECT {row}.{at} AS at, \
+                 {row}.id AS id FROM {table} {row}{} ORDER BY {row}.{at}{turn}, {row}.id{turn} LIMIT {limit}) AS k",
+                condition.clause()
+            );
+            Some(Text::new(sql, [vec![array], condition.values].concat()))
+        });
+        lists.collect()
+    }
+}
+
+/// Keys as one array, and its type in PostgreSQL.
+fn array_of(values: &[&Value]) -> Option<(Value, &'static str)> {
+    let uuids = values.iter().map(|value| if let Value::Uuid(uuid) = value { Some(*uuid) } else { None });
+    let ints = values.iter().map(|value| if let Value::Int(int) = value { Some(*int) } else { None });
+    let uuids = uuids.collect::<Option<Vec<_>>>().map(|all| (Value::Uuids(all), "UUID"));
+    uuids.or_else(|| ints.collect::<Option<Vec<_>>>().map(|all| (Value::Ints(all), "BIGINT")))
 }
 
 impl Db<'_> {
