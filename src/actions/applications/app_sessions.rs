@@ -48,8 +48,8 @@ pub fn ended_record<S: BuildHasher>(ended: &EndedAppSession, notices: &HashMap<U
     })
 }
 
-/// App sessions of live sessions that the caller may see, the latest used first: those after the first `skip`, at most
-/// `limit`; and how many there are.
+/// App sessions of live sessions that the caller may see: those after the first `skip`, at most `limit`, in the order of
+/// [`Db::list_app_sessions`](crate::store::Db::list_app_sessions); and how many there are.
 ///
 /// # Errors
 /// When the database does not answer.

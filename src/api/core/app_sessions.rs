@@ -32,8 +32,10 @@ impl Fields for Listed {
     const ORDERS: &'static [&'static str] = &[];
 }
 
-static APP_SESSIONS: ListTable<FieldFilter<Listed>, &'static str> =
-    small_list::table("Changes nothing: the latest used ones come first.", "Changes nothing.");
+static APP_SESSIONS: ListTable<FieldFilter<Listed>, &'static str> = small_list::table(
+    "Changes nothing: of one user or session the latest used ones come first, else the latest begun ones.",
+    "Changes nothing.",
+);
 
 list_parameters!(AppSessionListParameters, APP_SESSIONS);
 

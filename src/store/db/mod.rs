@@ -9,6 +9,7 @@ pub(in crate::store) mod password;
 pub(in crate::store) mod pending;
 pub(in crate::store) mod postgres;
 pub(in crate::store) mod seen;
+pub(in crate::store) mod settled;
 pub(in crate::store) mod sqlite;
 pub(in crate::store) mod statements;
 pub(in crate::store) mod transactions;

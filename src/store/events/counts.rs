@@ -5,13 +5,13 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::store::db::settled::{Look, Settled, TRANSACTIONS};
 use crate::store::db::statements::placeholders;
 use crate::store::{Db, StoreError, Value};
 use crate::values;
 
-/// How far behind the newest key the counts end on PostgreSQL: transactions overlap there, so an event may appear below
-/// a key that is there already.
-const OVERLAP: i64 = 2_000;
+/// How far behind the newest key the counts end on PostgreSQL while a transaction goes on that began before the first look.
+const UNSETTLED: i64 = 5_000;
 /// How many events may have come since before the counts move on.
 const MOST_SINCE: i64 = 500;
 
@@ -26,6 +26,10 @@ struct Known {
     /// The key of the newest event that is counted.
     upto: i64,
     counts: HashMap<String, i64>,
+    /// Up to which key no event appears any more. PostgreSQL alone.
+    settled: Settled,
+    /// Whether events may have appeared below `upto` since: a long transaction went on when they were counted.
+    is_unsure: bool,
 }
 
 impl EventCounts {
@@ -35,21 +39,34 @@ impl EventCounts {
     /// When the database does not answer.
     pub(in crate::store) async fn of(&self, db: &Db<'_>, kinds: Option<&[String]>) -> Result<i64, StoreError> {
         // Two questions: SQLite reads all keys for both in one.
-        let ends = "SELECT COALESCE((SELECT MIN(id) FROM events), 0), COALESCE((SELECT MAX(id) FROM events), 0)";
-        let ends: Option<(i64, i64)> = db.one(ends, &[]).await?;
-        let (first, last) = ends.unwrap_or_default();
-        let settled = if db.is_sqlite() { last } else { last - OVERLAP };
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if known.first != first || known.upto > last {
-            known = Known { first, upto: 0, counts: HashMap::new() };
+        let transactions = if db.is_sqlite() { "0, 0" } else { TRANSACTIONS };
+        let ends =
+            format!("SELECT COALESCE((SELECT MIN(id) FROM events), 0), COALESCE((SELECT MAX(id) FROM events), 0), {transactions}");
+        let ends: Option<((i64, i64), (i64, i64))> = db.one(&ends, &[]).await?;
+        let ((first, last), (over_below, begun_below)) = ends.unwrap_or_default();
+        let mut known = {
+            let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            held.settled.note(Look { last, over_below, begun_below });
+            held.clone()
+        };
+        if known.settled.upto() == 0 && last > UNSETTLED && !db.is_sqlite() {
+            // The first look of this process: the second one tells what settled.
+            known.settled.note(db.look_at("events").await?);
         }
-        if settled - known.upto > MOST_SINCE || known.upto == 0 {
+        let mut settled = if db.is_sqlite() { last } else { known.settled.upto().min(last) };
+        if known.first != first || known.upto > last || (known.is_unsure && settled >= known.upto) {
+            known = Known { first, settled: known.settled, ..Known::default() };
+        }
+        if settled == 0 && known.upto == 0 && last > UNSETTLED {
+            (settled, known.is_unsure) = (last - UNSETTLED, true);
+        }
+        if settled - known.upto > MOST_SINCE {
             for (kind, count) in between(db, known.upto, settled.max(known.upto)).await? {
                 *known.counts.entry(kind).or_default() += count;
             }
             known.upto = settled.max(known.upto);
             let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if held.first != known.first || held.upto < known.upto {
+            if held.first != known.first || held.upto < known.upto || held.is_unsure {
                 *held = known.clone();
             }
         }

@@ -2,38 +2,41 @@
 //! history names user agents that no session has any more. To look for a part of a text in the table reads all of it, with
 //! what the rules read from each: 40 ms for 70,000.
 //!
-//! Texts are added and removed, and never change. What was removed is named by no session, so it may stay here.
+//! Texts are added and removed, and never change. What was removed is left out when it is found.
 
+use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
 
 use memchr::memmem::Finder;
 
+use crate::store::db::settled::Settled;
+use crate::store::db::statements::any_of;
 use crate::store::{Db, StoreError};
 use crate::values;
 
-/// The most bytes of texts that are held. Beyond it the table is read.
+/// The most bytes of texts that are held. Beyond it the table is read, until the next start.
 const MOST_BYTES: usize = 64 << 20;
-/// How many keys below the newest one are read again on PostgreSQL: transactions overlap, so a lower key may come later.
-const OVERLAP: i64 = 64;
+/// How many texts are read at once.
+const AT_ONCE: usize = 10_000;
 
 /// The texts of user agents that this process holds.
 #[derive(Debug, Default)]
-pub(in crate::store) struct AgentTexts {
-    known: RwLock<Known>,
-    /// Held while the texts catch up.
-    catching_up: tokio::sync::Mutex<()>,
-}
+pub(in crate::store) struct AgentTexts(RwLock<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Ascending but for keys that came late.
+    /// The key of each text, in the order of the block.
     ids: Vec<i64>,
+    held: HashSet<i64>,
     /// Where each text ends, with the zero byte after it.
     ends: Vec<usize>,
     /// All folded texts, each with a zero byte after it.
     block: Vec<u8>,
     /// The newest key.
     last: i64,
+    /// Up to which key nothing appears any more, and up to which such key all are held. PostgreSQL alone.
+    settled: Settled,
+    held_upto: i64,
     /// Whether they are more than may be held.
     is_too_much: bool,
 }
@@ -44,44 +47,60 @@ impl AgentTexts {
     /// # Errors
     /// When the database does not answer.
     pub async fn find(&self, db: &Db<'_>, term: &str, limit: usize) -> Result<Vec<i64>, StoreError> {
-        if !self.refresh(db).await? {
+        self.refresh(db).await?;
+        let found = self.0.read().unwrap_or_else(PoisonError::into_inner).find(term, limit);
+        let Some(found) = found else {
             let find = if db.is_sqlite() { "instr" } else { "strpos" };
             let sql = format!("SELECT id FROM user_agents WHERE {find}(text_folded, $1) > 0 LIMIT {limit}");
             return db.all(&sql, &values![term]).await;
+        };
+        if found.is_empty() || found.len() >= limit {
+            return Ok(found);
         }
-        Ok(self.known.read().unwrap_or_else(PoisonError::into_inner).find(term, limit))
+        // Without those that were removed.
+        let (these, values) = any_of(db.is_sqlite(), "id", &found);
+        db.all(&format!("SELECT id FROM user_agents WHERE {these}"), &values).await
     }
 
-    /// Reads what was added since the last question. Returns whether all of it is held.
-    async fn refresh(&self, db: &Db<'_>) -> Result<bool, StoreError> {
-        let _turn = self.catching_up.lock().await;
-        let (last, is_too_much) = {
-            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            (known.last, known.is_too_much)
+    /// Reads what was added since the last question. Two that do so at once read the same: statements on SQLite wait for
+    /// nothing but the database.
+    async fn refresh(&self, db: &Db<'_>) -> Result<(), StoreError> {
+        // Before the texts are read: what settled by then is among them.
+        let look = if db.is_sqlite() { None } else { Some(db.look_at("user_agents").await?) };
+        let (mut after, settled) = {
+            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            if known.is_too_much {
+                return Ok(());
+            }
+            match look {
+                None => (known.last, 0),
+                Some(look) => {
+                    known.settled.note(look);
+                    (known.held_upto, known.settled.upto())
+                }
+            }
         };
-        if is_too_much {
-            return Ok(false);
+        loop {
+            let sql = format!("SELECT id, text_folded FROM user_agents WHERE id > $1 ORDER BY id LIMIT {AT_ONCE}");
+            let read: Vec<(i64, String)> = db.all(&sql, &values![after]).await?;
+            let is_end = read.len() < AT_ONCE;
+            after = read.last().map_or(after, |(id, _)| *id);
+            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            read.iter().for_each(|(id, text)| known.add(*id, text));
+            if known.block.len() > MOST_BYTES {
+                *known = Known { is_too_much: true, ..Known::default() };
+            }
+            if is_end || known.is_too_much {
+                known.held_upto = known.held_upto.max(settled);
+                return Ok(());
+            }
         }
-        let after = if db.is_sqlite() { last } else { last - OVERLAP };
-        let sql = "SELECT id, text_folded FROM user_agents WHERE id > $1 ORDER BY id";
-        let read: Vec<(i64, String)> = db.all(sql, &values![after]).await?;
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        for (id, text) in read {
-            known.add(id, &text);
-        }
-        if known.block.len() > MOST_BYTES {
-            *known = Known { is_too_much: true, ..Known::default() };
-            return Ok(false);
-        }
-        Ok(true)
     }
 }
 
 impl Known {
     fn add(&mut self, id: i64, text: &str) {
-        // What is read again is among the last ones.
-        let recent = self.ids.len().saturating_sub(usize::try_from(OVERLAP).unwrap_or(0) * 2);
-        if id <= self.last && self.ids.get(recent..).unwrap_or_default().contains(&id) {
+        if self.is_too_much || !self.held.insert(id) {
             return;
         }
         self.ids.push(id);
@@ -91,10 +110,14 @@ impl Known {
         self.last = self.last.max(id);
     }
 
-    fn find(&self, term: &str, limit: usize) -> Vec<i64> {
+    /// `None`: they are not held.
+    fn find(&self, term: &str, limit: usize) -> Option<Vec<i64>> {
+        if self.is_too_much {
+            return None;
+        }
         let mut found = Vec::new();
         if term.is_empty() || term.contains('\0') {
-            return found;
+            return Some(found);
         }
         let (finder, mut from) = (Finder::new(term.as_bytes()), 0);
         while found.len() < limit
@@ -105,7 +128,7 @@ impl Known {
             found.push(*id);
             from = *end;
         }
-        found
+        Some(found)
     }
 }
 
@@ -113,28 +136,36 @@ impl Known {
 mod tests {
     use super::*;
 
+    fn known(texts: &[(i64, &str)]) -> Known {
+        let mut known = Known::default();
+        texts.iter().for_each(|(id, text)| known.add(*id, text));
+        known
+    }
+
     #[test]
     fn a_part_is_found_in_each_text_once_and_never_across_two() {
-        let mut known = Known::default();
-        for (id, text) in [(3, "CURL/8 CURL"), (5, "FIREFOX"), (9, "ÉCURL")] {
-            known.add(id, text);
-        }
-        assert_eq!(known.find("CURL", 10), [3, 9]);
-        assert_eq!(known.find("CURL", 1), [3]);
-        assert_eq!(known.find("FOX", 10), [5]);
-        assert_eq!(known.find("É", 10), [9]);
+        let known = known(&[(3, "CURL/8 CURL"), (5, "FIREFOX"), (9, "ÉCURL")]);
+        let found = |term, limit| known.find(term, limit).unwrap();
+        assert_eq!(found("CURL", 10), [3, 9]);
+        assert_eq!(found("CURL", 1), [3]);
+        assert_eq!(found("FOX", 10), [5]);
+        assert_eq!(found("É", 10), [9]);
         for none in ["", "\0", "LFIRE", "CURL\0FIRE", "OPERA"] {
-            assert_eq!(known.find(none, 10), [0_i64; 0], "{none:?}");
+            assert_eq!(found(none, 10), [0_i64; 0], "{none:?}");
         }
     }
 
     #[test]
     fn what_is_read_again_is_kept_once_and_what_comes_late_is_added() {
-        let mut known = Known::default();
-        for id in [1, 2, 4, 2, 4, 3, 3] {
-            known.add(id, "CURL");
-        }
-        assert_eq!(known.find("CURL", 10), [1, 2, 4, 3]);
+        let known = known(&[1, 2, 4, 2, 4, 3, 3].map(|id| (id, "CURL")));
+        assert_eq!(known.find("CURL", 10).unwrap(), [1, 2, 4, 3]);
         assert_eq!(known.last, 4);
+    }
+
+    #[test]
+    fn nothing_is_found_in_what_is_not_held() {
+        let mut known = Known { is_too_much: true, ..Known::default() };
+        known.add(1, "CURL");
+        assert_eq!(known.find("CURL", 10), None);
     }
 }
