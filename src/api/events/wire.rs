@@ -70,12 +70,12 @@ struct Context {
     #[serde(flatten)]
     about: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    http_request: Option<Request>,
+    http_request: Option<Sent>,
 }
 
 /// A request, of which the id alone is stored.
 #[derive(Serialize)]
-struct Request {
+struct Sent {
     path: &'static str,
     method: &'static str,
     args: Empty,
@@ -187,7 +187,7 @@ fn context(row: &EventRow) -> Context {
         return Context { about: context, http_request: None };
     }
     context.remove("http_request");
-    let request = Request { path: "", method: "", args: Empty {}, user_agent: "", request_id: row.request_id.clone() };
+    let request = Sent { path: "", method: "", args: Empty {}, user_agent: "", request_id: row.request_id.clone() };
     Context { about: context, http_request: Some(request) }
 }
 

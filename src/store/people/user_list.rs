@@ -336,7 +336,7 @@ impl Db<'_> {
             let id = profile.user.id.0;
             let groups = groups.remove(&id).unwrap_or_default();
             profile.is_administrator |= groups.iter().any(|group| of_superusers.contains(&group.id));
-            (id, ListedUser { groups, profile })
+            (id, ListedUser { profile, groups })
         };
         Ok(profiles.into_iter().map(with_groups).collect())
     }

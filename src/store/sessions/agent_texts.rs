@@ -86,7 +86,9 @@ impl AgentTexts {
             let is_end = read.len() < AT_ONCE;
             after = read.last().map_or(after, |(id, _)| *id);
             let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            read.iter().for_each(|(id, text)| known.add(*id, text));
+            for (id, text) in &read {
+                known.add(*id, text);
+            }
             if known.block.len() > MOST_BYTES {
                 *known = Known { is_too_much: true, ..Known::default() };
             }
@@ -138,7 +140,9 @@ mod tests {
 
     fn known(texts: &[(i64, &str)]) -> Known {
         let mut known = Known::default();
-        texts.iter().for_each(|(id, text)| known.add(*id, text));
+        for (id, text) in texts {
+            known.add(*id, text);
+        }
         known
     }
 
