@@ -302,23 +302,13 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn count_app_sessions(&self, filter: &AppSessionFilter) -> Result<i64, StoreError> {
         if !filter.is_of_few() && filter.uuid.is_none() {
-            return self.count_app_sessions_of_all(filter.application.as_deref()).await;
+            let mut own = Conditions::of(self);
+            own.with(OF_SLUG, filter.application.as_ref());
+            let (condition, values) = own.into_parts();
+            return self.count_of_sessions(("app_sessions k", "k.session_id"), (&condition, &values)).await;
         }
         let (condition, values) = filter.condition(self);
         let sql = format!("SELECT count(*) FROM {} WHERE {condition}", filter.tables());
-        Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
-    }
-
-    /// How many there are of all users, or of the application of this slug: one index is counted, without those whose session
-    /// has a pending end, who are few.
-    async fn count_app_sessions_of_all(&self, slug: Option<&str>) -> Result<i64, StoreError> {
-        let mut it = Conditions::of(self);
-        it.with(OF_SLUG, slug);
-        let (condition, values) = it.into_parts();
-        let sql = format!(
-            "SELECT (SELECT count(*) FROM app_sessions k WHERE {condition}) - (SELECT count(*) FROM pending_end_sessions p \
-             CROSS JOIN app_sessions k WHERE k.session_id = p.session_id AND {condition})"
-        );
         Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
     }
 

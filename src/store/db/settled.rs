@@ -48,8 +48,8 @@ impl Settled {
 }
 
 /// The columns that make a [`Look`] of the statement that reads them, after the newest key.
-pub(in crate::store) const TRANSACTIONS: &str = "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT), \
-    CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)";
+pub(in crate::store) const TRANSACTIONS: &str =
+    "txid_snapshot_xmin(txid_current_snapshot()), txid_snapshot_xmax(txid_current_snapshot())";
 
 impl Db<'_> {
     /// The newest key of a table, and the transactions of this moment. PostgreSQL alone.

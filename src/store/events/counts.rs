@@ -13,7 +13,7 @@ use crate::values;
 /// How far behind the newest key the counts end on PostgreSQL while a transaction goes on that began before the first look.
 const UNSETTLED: i64 = 5_000;
 /// How many events may have come since before the counts move on.
-const MOST_SINCE: i64 = 500;
+const MOST_SINCE: i64 = 1_000;
 
 /// The counts that this process holds.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl EventCounts {
 
 /// The events of these kinds, or of all, with keys above `after`: an index alone has them.
 async fn since(db: &Db<'_>, after: i64, kinds: Option<&[String]>) -> Result<i64, StoreError> {
-    // The key is a part of the text, and stays for some hundred events. PostgreSQL would plan a statement that is given the key
+    // The key is a part of the text, and stays for a thousand events. PostgreSQL would plan a statement that is given the key
     // as a value for each request, which takes a third of the time.
     let all = format!("SELECT count(*) FROM events WHERE id > {after}");
     let Some(kinds) = kinds else { return Ok(db.one(&all, &[]).await?.unwrap_or(0)) };

@@ -129,18 +129,12 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn count_tokens_of_apps(&self, filter: &TokenFilter) -> Result<i64, StoreError> {
-        let (sql, values) = if filter.is_of_user() {
-            let (condition, values) = filter.condition(self);
-            (format!("SELECT count(*) FROM {} WHERE {condition}", filter.tables()), values)
-        } else {
-            // One table is counted, without those whose session has a pending end, who are few.
+        if !filter.is_of_user() {
             let (condition, values) = filter.of_tokens(self).into_parts();
-            let all = format!("SELECT count(*) FROM oidc_tokens t WHERE {condition}");
-            let pending = format!(
-                "SELECT count(*) FROM pending_end_sessions p CROSS JOIN oidc_tokens t WHERE t.session_id = p.session_id AND {condition}"
-            );
-            (format!("SELECT ({all}) - ({pending})"), values)
-        };
+            return self.count_of_sessions(("oidc_tokens t", "t.session_id"), (&condition, &values)).await;
+        }
+        let (condition, values) = filter.condition(self);
+        let sql = format!("SELECT count(*) FROM {} WHERE {condition}", filter.tables());
         Ok(self.one::<i64>(&sql, &values).await?.unwrap_or(0))
     }
 }

@@ -98,7 +98,8 @@ pub(in crate::store) struct Many {
     count: usize,
     marks: Arc<Marks>,
     places: Arc<Places>,
-    /// The first of them by username, byte by byte, as far as they were asked for; empty: they are too many for that.
+    /// The first of them by username, byte by byte, as far as they were asked for; empty: they were not, or are too
+    /// many for that.
     pub first: Vec<i64>,
 }
 

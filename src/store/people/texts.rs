@@ -28,7 +28,8 @@ const FEW_PART: usize = 8;
 #[derive(Debug, Default)]
 pub struct UserTexts {
     known: RwLock<Known>,
-    /// Held while the texts catch up, so that none is replaced by an older one.
+    /// Held while the texts catch up on PostgreSQL, so that many questions at once do not all read them. A read on SQLite may
+    /// wait for nothing but the database.
     catching_up: tokio::sync::Mutex<()>,
 }
 
@@ -113,17 +114,28 @@ impl UserTexts {
         if self.seq().is_some_and(|seq| seq >= newest) {
             return Ok(());
         }
-        let _turn = self.catching_up.lock().await;
+        let _turn = if db.is_sqlite() { None } else { Some(self.catching_up.lock().await) };
+        while !self.catch_up(db, newest).await? {}
+        Ok(())
+    }
+
+    /// Reads what changed up to `newest`. Returns whether that is known then: not if another question caught up in between,
+    /// whose texts must not be mixed with these.
+    async fn catch_up(&self, db: &Db<'_>, newest: i64) -> Result<bool, StoreError> {
         let Some(seq) = self.seq() else {
             let users: Vec<TextRow> = db.all(&format!("SELECT u.uuid, u.id, {TEXTS} FROM users u"), &[]).await?;
             let former: Vec<FormerRow> = db.all("SELECT user_uuid, username_folded FROM former_names", &[]).await?;
-            let mut known = Known { seq: Some(newest), ..Known::default() };
-            known.replace(users, former);
-            *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
-            return Ok(());
+            let mut read = Known { seq: Some(newest), ..Known::default() };
+            read.replace(users, former);
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            if known.seq.is_some() {
+                return Ok(false);
+            }
+            *known = read;
+            return Ok(true);
         };
         if seq >= newest {
-            return Ok(());
+            return Ok(true);
         }
         let changed = "FROM user_changes c JOIN";
         let since = "WHERE c.seq > $1";
@@ -133,6 +145,9 @@ impl UserTexts {
         let sql = format!("SELECT f.user_uuid, f.username_folded {changed} former_names f ON f.user_uuid = c.user_uuid {since}");
         let former: Vec<FormerRow> = db.all(&sql, &values![seq]).await?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.seq != Some(seq) {
+            return Ok(false);
+        }
         for uuid in all {
             known.remove(uuid);
         }
@@ -140,7 +155,7 @@ impl UserTexts {
         known.seq = Some(newest);
         known.tidy();
         known.asked.clear();
-        Ok(())
+        Ok(true)
     }
 
     fn seq(&self) -> Option<i64> {

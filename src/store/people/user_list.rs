@@ -220,14 +220,11 @@ impl Db<'_> {
         if let (Matching::Few(few), true, [Sort { key: UserSortKey::Username, is_descending }, ..]) = (matching, is_all, order) {
             return self.page_users_by_username(few, *is_descending, wanted).await;
         }
-        let count = i64::try_from(matching.count()).unwrap_or(i64::MAX);
         if let Matching::Many(many) = matching
-            && let Some(window) = wanted.window(count).filter(|window| window.offset < i64::try_from(many.first.len()).unwrap_or(0))
-            && is_all
+            && !many.first.is_empty()
         {
-            let shown = many.first.iter().skip(usize::try_from(window.offset).unwrap_or(usize::MAX)).copied();
-            let shown: Vec<i64> = shown.take(usize::try_from(window.limit).unwrap_or(0)).collect();
-            return Ok(wanted.found(count, self.list_listed_users_in_order(&shown).await?));
+            let count = i64::try_from(matching.count()).unwrap_or(i64::MAX);
+            return self.page_of_users(many.first.iter().copied(), count, wanted).await;
         }
         let is_few = matches!(matching, Matching::Few(_));
         let (mut found, mut after): (Vec<i64>, i64) = (Vec::new(), 0);
@@ -277,7 +274,7 @@ impl Db<'_> {
         }
     }
 
-    /// The page of these `count` users, given in their order by primary key.
+    /// The page of these `count` users, given in their order by primary key, as far as the page reaches.
     async fn page_of_users(
         &self,
         ids: impl Iterator<Item = i64>,

@@ -21,8 +21,8 @@ pub(in crate::store) struct Conditions {
     pub is_one_user: bool,
     /// Whether all matching sessions have one user agent.
     pub is_one_user_agent: bool,
-    /// Whether the first condition names one user and SQLite must read by it: it knows not that a user has fewer sessions
-    /// than a user agent or a country.
+    /// Whether the first condition names one user and SQLite must read by it: it does not know that a user has fewer
+    /// sessions than a user agent or a country.
     is_by_user: bool,
     /// The counter that holds the number of matches, if the filter is exactly what it counts.
     pub counted: Option<CountKey>,

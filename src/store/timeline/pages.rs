@@ -29,6 +29,11 @@ struct Walk {
     is_end: bool,
 }
 
+/// A limit that is at least this one, and one of few: it is a part of a statement's text, and each text is prepared once.
+fn one_of_few(limit: i64) -> i64 {
+    limit.clamp(1, 1 << 40).unsigned_abs().next_power_of_two().cast_signed()
+}
+
 /// A page as the keys of its rows.
 pub(in crate::store) fn ids_of(mut found: Found<TimeKey>) -> Found<i64> {
     let ids = std::mem::take(&mut found.rows).iter().map(|key| key.id).collect();
@@ -106,9 +111,7 @@ impl Db<'_> {
             return Ok(self.walk(parts, chosen, is_descending, window, 0).await?.keys);
         }
         let end = window.offset.saturating_add(window.limit);
-        // One of few texts, each of which is prepared once.
-        let most =
-            if window.offset == 0 { window.limit } else { end.clamp(1, 1 << 40).unsigned_abs().next_power_of_two().cast_signed() };
+        let most = if window.offset == 0 { window.limit } else { one_of_few(end) };
         let mut text = parts.candidates(chosen, &parts.bounds, is_descending, most, self.is_sqlite());
         if window.offset > 0 {
             let turn = if is_descending { " DESC" } else { "" };
@@ -141,9 +144,7 @@ impl Db<'_> {
         let count = if is_covered {
             self.count_branches(parts, chosen, &parts.bounds, (most, is_first)).await?
         } else {
-            // One of few texts.
-            let at_most = most.clamp(1, 1 << 40).unsigned_abs().next_power_of_two().cast_signed();
-            let lists = parts.lists(chosen, &parts.bounds, "", at_most).filter(|_| !self.is_sqlite());
+            let lists = if self.is_sqlite() { None } else { parts.lists(chosen, &parts.bounds, "", one_of_few(most)) };
             let mut branches = lists.unwrap_or_else(|| parts.branches(chosen, &parts.bounds, self.is_sqlite()));
             let mut values = Vec::new();
             for (n, branch) in branches.iter_mut().enumerate() {

@@ -145,7 +145,7 @@ impl Parts {
     pub fn candidates(&self, chosen: Option<usize>, bounds: &Text, is_descending: bool, limit: i64, is_sqlite: bool) -> Text {
         let turn = if is_descending { " DESC" } else { "" };
         let Timeline { row, at, .. } = self.line;
-        if let Some(read) = self.lists(chosen, bounds, turn, limit).filter(|_| !is_sqlite) {
+        if !is_sqlite && let Some(read) = self.lists(chosen, bounds, turn, limit) {
             return self.merged(chosen, read, turn, limit);
         }
         let mut read = self.branches(chosen, bounds, is_sqlite);
@@ -178,8 +178,8 @@ impl Parts {
     }
 
     /// The first keys of each branch of the part at `chosen`, in PostgreSQL's words: the branches with one text are one list
-    /// of values, for each of which the index is read. Planning a statement with 64 branches takes PostgreSQL 40 ms. `None`:
-    /// there is one branch at most, or a value is no key.
+    /// of values, for each of which the index is read. PostgreSQL plans a statement with 30 branches in 3 ms and runs it in
+    /// 1.6; with one list, it takes 0.05 and 0.85. `None`: there is one branch at most, or a value is no key.
     pub fn lists(&self, chosen: Option<usize>, bounds: &Text, turn: &str, limit: i64) -> Option<Vec<Text>> {
         let part = self.part(chosen).filter(|part| part.is_sorted && part.branches.len() > 1)?;
         let Timeline { table, row, at } = self.line;
