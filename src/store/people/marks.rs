@@ -18,6 +18,12 @@ impl Marks {
         Self(vec![0; length.div_ceil(64)])
     }
 
+    /// The bits of these entries.
+    pub fn of_each<T>(entries: &[T], is_set: impl Fn(&T) -> bool) -> Self {
+        let word = |part: &[T]| part.iter().enumerate().fold(0, |word, (nth, entry)| word | u64::from(is_set(entry)) << nth);
+        Self(entries.chunks(64).map(word).collect())
+    }
+
     /// Sets the bit of a place; beyond the length it does nothing.
     pub fn set(&mut self, place: usize) {
         if let Some(word) = self.0.get_mut(place / 64) {

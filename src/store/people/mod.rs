@@ -4,6 +4,7 @@ pub mod administrators;
 pub mod bursts;
 pub mod group_list;
 pub mod groups;
+mod letters;
 mod marks;
 pub mod names;
 pub mod policies;

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use memchr::memmem::Finder;
 use uuid::Uuid;
 
+use crate::store::people::letters::Letters;
 use crate::store::people::marks::{Asked, FEW, Few, Many, Marks, Matching, Places};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
@@ -41,6 +42,8 @@ struct Known {
     block: Vec<u8>,
     /// The users, in the order of the block.
     entries: Vec<Entry>,
+    /// The letters of each entry.
+    letters: Letters,
     /// The uuid of each entry as text, with a zero byte after it.
     uuids: Vec<u8>,
     /// The username of each entry as it is written.
@@ -252,6 +255,11 @@ impl Known {
         };
         let before = push(texts);
         let end = push(former);
+        if id == 0 {
+            self.letters.push_nobody();
+        } else {
+            self.letters.push_user(self.block.get(start..before).unwrap_or_default(), uuid);
+        }
         self.places.insert(uuid, self.entries.len());
         let from = self.usernames.len();
         self.usernames.extend_from_slice(username.as_bytes());
@@ -266,8 +274,10 @@ impl Known {
     }
 
     fn remove(&mut self, uuid: Uuid) {
-        let Some(entry) = self.places.remove(&uuid).and_then(|at| self.entries.get_mut(at)) else { return };
+        let Some(place) = self.places.remove(&uuid) else { return };
+        let Some(entry) = self.entries.get_mut(place) else { return };
         entry.is_true = false;
+        self.letters.clear(place);
         self.garbage += 1;
         // What was erased is gone from the memory too.
         if let Some(texts) = self.block.get_mut(entry.start..entry.end) {
@@ -284,8 +294,9 @@ impl Known {
             return;
         }
         let (mut block, mut entries) = (Vec::with_capacity(self.block.len()), Vec::with_capacity(self.entries.len()));
-        let mut usernames = Vec::with_capacity(self.usernames.len());
-        for entry in self.entries.iter().filter(|entry| entry.is_true) {
+        let (mut usernames, mut letters) = (Vec::with_capacity(self.usernames.len()), Letters::default());
+        for (place, entry) in self.entries.iter().enumerate().filter(|(_, entry)| entry.is_true) {
+            letters.move_from(&self.letters, place);
             let start = block.len();
             block.extend_from_slice(self.block.get(entry.start..entry.end).unwrap_or_default());
             let from = usernames.len();
@@ -294,7 +305,7 @@ impl Known {
             entries.push(Entry { start, former, end: block.len(), username, ..*entry });
         }
         self.places = entries.iter().enumerate().map(|(at, entry)| (entry.uuid, at)).collect();
-        (self.block, self.usernames, self.garbage) = (block, usernames, 0);
+        (self.block, self.usernames, self.letters, self.garbage) = (block, usernames, letters, 0);
         self.uuids.clear();
         for entry in &entries {
             self.push_uuid(entry.uuid);
@@ -355,6 +366,9 @@ impl Known {
 
     /// For each entry: whether it is a user with the term in one of their texts of today, or in the uuid.
     fn marks_of(&self, term: &str) -> Marks {
+        if let Some(marks) = self.letters.marks(term) {
+            return marks;
+        }
         let mut marks = Marks::none(self.entries.len());
         self.each_with(term, |place, entry, hit| {
             if entry.is_user() && hit < entry.former {
@@ -365,8 +379,8 @@ impl Known {
         if !could_be_uuid(term) {
             return marks;
         }
-        // Where most users have the term in a text, few uuids are left to look at; most have any one digit.
-        if term.len() == 1 || marks.count() * 2 > self.entries.len() {
+        // Where most users have the term in a text, few uuids are left to look at.
+        if marks.count() * 2 > self.entries.len() {
             let finder = Finder::new(term.as_bytes());
             for (place, (entry, uuid)) in self.entries.iter().zip(self.uuids.chunks(UUID_LENGTH)).enumerate() {
                 if !marks.has(place) && entry.is_user() && finder.find(uuid).is_some() {
