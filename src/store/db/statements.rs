@@ -109,6 +109,12 @@ pub(in crate::store) fn in_list(
     (placeholders(before, count), values)
 }
 
+/// A limit that is at least this one, and one of few: it is a part of a statement's text, and each text is prepared
+/// once. PostgreSQL plans a statement that is given the limit as a value for each call.
+pub(in crate::store) fn one_of_few(limit: i64) -> i64 {
+    limit.clamp(1, 1 << 40).unsigned_abs().next_power_of_two().cast_signed()
+}
+
 /// The condition that a column has one of these values, and its values. On PostgreSQL they are one array: the statement
 /// has one text, and its plan is kept. PostgreSQL plans a list of many parameters anew for each call, which takes as long
 /// as a third of the look-ups.

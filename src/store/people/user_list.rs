@@ -9,7 +9,7 @@ use crate::domain::page::{Found, Wanted};
 use crate::domain::people_lists::{UserFilter, UserSortKey};
 use crate::domain::user::UserType;
 use crate::store::db::conditions::Conditions;
-use crate::store::db::statements::{any_of, in_list};
+use crate::store::db::statements::{any_of, in_list, one_of_few};
 use crate::store::lists::Listed;
 use crate::store::people::administrators::{AUDITORS, SUPERUSERS};
 use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
@@ -47,8 +47,8 @@ fn column(key: UserSortKey) -> &'static str {
     }
 }
 
-/// How many keys are read at once, at least and at most.
-const STEPS: (i64, i64) = (100, 5_000);
+/// How many keys are read at once, at least and at most: a power of two ([`one_of_few`]).
+const STEPS: (i64, i64) = (128, 4_096);
 
 /// The order in SQL, with a last term that no two users share: the key, in the direction of the term before it, as the
 /// indexes have it.
@@ -195,8 +195,13 @@ impl Db<'_> {
         let count = count.unwrap_or(0);
         let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
         let terms = order_sql(order);
+        if window.offset == 0 && clause.is_empty() {
+            let sql = format!("SELECT {PROFILE_COLUMNS_WITHOUT_GROUPS} FROM users u ORDER BY {terms} LIMIT {}", window.limit);
+            let first = self.all(&sql, &[]).await?;
+            return Ok(wanted.found(count, self.with_groups(first).await?));
+        }
         // The keys first, from an index alone, and then their rows. PostgreSQL would plan one statement for both anew for
-        // each page, which takes up to as long as running it. A first page has no values, so that its plan is kept.
+        // each page, which takes up to as long as running it.
         let pages = if window.offset == 0 {
             format!("LIMIT {}", window.limit)
         } else {
@@ -233,7 +238,7 @@ impl Db<'_> {
         let last = wanted.window_at_most().filter(|_| is_all && !is_few).map(|window| window.offset.saturating_add(window.limit));
         let is_full = |found: &[i64]| last.is_some_and(|last| i64::try_from(found.len()).is_ok_and(|count| count >= last));
         let mut step = match (matching, last) {
-            (Matching::Many(many), Some(last)) => many.reach(last).clamp(STEPS.0, STEPS.1),
+            (Matching::Many(many), Some(last)) => one_of_few(many.reach(last)).clamp(STEPS.0, STEPS.1),
             _ => STEPS.1,
         };
         loop {
@@ -244,8 +249,8 @@ impl Db<'_> {
                 conditions.add(format!("u.id IN ({these})"));
             }
             let clause = conditions.clause();
-            let (limit, offset) = (conditions.place(step), conditions.place(after));
-            let sql = format!("SELECT u.id FROM users u{clause} ORDER BY {terms} LIMIT {limit} OFFSET {offset}");
+            let offset = if after == 0 { String::new() } else { format!(" OFFSET {}", conditions.place(after)) };
+            let sql = format!("SELECT u.id FROM users u{clause} ORDER BY {terms} LIMIT {step}{offset}");
             let read: Vec<i64> = self.all(&sql, &conditions.values).await?;
             let is_end = i64::try_from(read.len()).unwrap_or(step) < step;
             found.extend(read.into_iter().filter(|id| matching.has(*id)));
@@ -327,13 +332,19 @@ impl Db<'_> {
         let (these, values) = any_of(self.is_sqlite(), "u.id", ids);
         let sql = format!("SELECT {PROFILE_COLUMNS_WITHOUT_GROUPS} FROM users u WHERE {these}");
         let profiles: Vec<UserProfile> = self.all(&sql, &values).await?;
-        let mut groups = self.list_groups_of_users(ids).await?;
-        let of_superusers = self.list_groups_of_superusers().await?;
+        let users = self.with_groups(profiles).await?;
+        Ok(users.into_iter().map(|user| (user.profile.user.id.0, user)).collect())
+    }
+
+    /// These users with their groups, and with what these make of them.
+    async fn with_groups(&self, profiles: Vec<UserProfile>) -> Result<Vec<ListedUser>, StoreError> {
+        let ids: Vec<i64> = profiles.iter().map(|profile| profile.user.id.0).collect();
+        let mut groups = self.list_groups_of_users(&ids).await?;
+        let of_superusers = if groups.is_empty() { HashSet::new() } else { self.list_groups_of_superusers().await? };
         let with_groups = |mut profile: UserProfile| {
-            let id = profile.user.id.0;
-            let groups = groups.remove(&id).unwrap_or_default();
+            let groups = groups.remove(&profile.user.id.0).unwrap_or_default();
             profile.is_administrator |= groups.iter().any(|group| of_superusers.contains(&group.id));
-            (id, ListedUser { profile, groups })
+            ListedUser { profile, groups }
         };
         Ok(profiles.into_iter().map(with_groups).collect())
     }

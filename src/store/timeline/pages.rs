@@ -5,6 +5,7 @@
 
 use crate::domain::Timestamp;
 use crate::domain::page::{Found, Wanted, Window};
+use crate::store::db::statements::one_of_few;
 use crate::store::timeline::TimeKey;
 use crate::store::timeline::parts::Parts;
 use crate::store::timeline::text::Text;
@@ -27,11 +28,6 @@ struct Walk {
     count: i64,
     /// Whether it came to the end.
     is_end: bool,
-}
-
-/// A limit that is at least this one, and one of few: it is a part of a statement's text, and each text is prepared once.
-fn one_of_few(limit: i64) -> i64 {
-    limit.clamp(1, 1 << 40).unsigned_abs().next_power_of_two().cast_signed()
 }
 
 /// A page as the keys of its rows.
