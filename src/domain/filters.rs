@@ -190,6 +190,8 @@ pub static SESSIONS: &[Filter<SessionFilter>] = &[
         "Last used at this instant or later", &[]),
     filter!("last_used_lte", last_used_lte, Kind::Instant, instant, Timestamp::to_string,
         "Last used at this instant or earlier", &[]),
+    filter!("created_lte", created_lte, Kind::Instant, instant, Timestamp::to_string,
+        "Signed in at this instant or earlier", &[]),
     filter!("expires_gte", expires_gte, Kind::Instant, instant, Timestamp::to_string,
         "Expires, or would have expired, at this instant or later", &[]),
     filter!("expires_lte", expires_lte, Kind::Instant, instant, Timestamp::to_string,

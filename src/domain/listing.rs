@@ -44,6 +44,8 @@ pub struct SessionFilter {
     pub last_used_gte: Option<Timestamp>,
     /// Last used at this instant or earlier.
     pub last_used_lte: Option<Timestamp>,
+    /// Signed in at this instant or earlier.
+    pub created_lte: Option<Timestamp>,
     /// Expires at this instant or later.
     pub expires_gte: Option<Timestamp>,
     /// Expires at this instant or earlier.

@@ -37,7 +37,7 @@ fn with_places(home: Home) -> Home {
 }
 
 /// Queries, and the sessions that they find in [`people`].
-const QUERIES: [(&str, &[u32]); 16] = [
+const QUERIES: [(&str, &[u32]); 18] = [
     ("country:germany", &[1, 2]),
     ("country:jp browser:firefox", &[3]),
     ("COUNTRY:DE browser:FIREFOX", &[1]),
@@ -52,6 +52,8 @@ const QUERIES: [(&str, &[u32]); 16] = [
     ("idle:>365d", &[2, 4]),
     ("used:2020-01-01", &[2]),
     ("used:2020-01-01..2020-01-02 country:JP", &[4]),
+    ("active:2020-01-01", &[2]),
+    ("active:2020-01-02..2020-01-03 curl", &[4]),
     ("ends:>7d alice", &[1, 2]),
     ("\"Linux x86_64\" bob", &[3]),
 ];

@@ -230,6 +230,11 @@ async fn records(desk: &Desk) {
     let day_ago = "UPDATE ended_sessions SET last_used_at = last_used_at - 86400000000, ended_at = ended_at - 86400000000, \
         created_at = created_at - 86400000000";
     desk.home.execute(day_ago).await;
+    // Somebody who was here the day before, too, and is still: the last use is of today.
+    let back = Person::signed_in(&desk.server, "bob").await;
+    let since = "UPDATE session_rows SET created_at = created_at - 172800000000 WHERE created_at = (SELECT max(created_at) FROM session_rows)";
+    desk.home.execute(since).await;
+    let back = back.uuid().await;
 
     let mut task = desk.task("search ended sessions").await;
     task.link("Sessions").await;
@@ -242,7 +247,8 @@ async fn records(desk: &Desk) {
     task.link("Sessions").await;
     task.click("//a[starts-with(@aria-label, 'Who used')]").await;
     task.link("Yesterday").await;
-    task.sees("Sessions, live and ended", &["1 session", "bob"]).await;
+    task.sees("Sessions, live and ended", &["2 sessions", "bob", "active:yesterday"]).await;
+    assert_eq!(desk.server.revoke(&back).await.status(), 204);
 
     let mut task = desk.task("take ended sessions to a spreadsheet").await;
     task.link("Sessions").await;

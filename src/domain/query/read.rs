@@ -100,6 +100,7 @@ fn by_time(key: &str, value: &str) -> Option<Meaning> {
             None => duration(value.strip_prefix('<').unwrap_or(value)).map(Meaning::EndsWithin),
         },
         "used" => Days::parse(value).map(Meaning::Used),
+        "active" => Days::parse(value).map(Meaning::Active),
         "ended" => Days::parse(value).map(Meaning::Ended),
         _ => None,
     }

@@ -155,6 +155,7 @@ impl Db<'_> {
         let times = [
             ("s.last_used_at", ">=", filter.last_used_gte),
             ("s.last_used_at", "<=", filter.last_used_lte),
+            ("s.created_at", "<=", filter.created_lte),
             ("s.expires_at", ">=", filter.expires_gte),
             ("s.expires_at", "<=", filter.expires_lte),
         ];

@@ -151,7 +151,12 @@ impl Db<'_> {
             (None, Some(to)) => all.check("s.last_used_at <= ?", [to.into()]),
             (None, None) => {}
         }
-        for (sql, at) in [("s.expires_at >= ?", session.expires_gte), ("s.expires_at <= ?", session.expires_lte)] {
+        let others = [
+            ("s.created_at <= ?", session.created_lte),
+            ("s.expires_at >= ?", session.expires_gte),
+            ("s.expires_at <= ?", session.expires_lte),
+        ];
+        for (sql, at) in others {
             if let Some(at) = at {
                 all.check(sql, [at.into()]);
             }

@@ -20,7 +20,7 @@ use crate::store::sessions::history_page::{EndedKey, EndedPage};
 use crate::store::sessions::rows::SessionRow;
 use crate::ui::fleet::copy::{OriginLink, SourcePages, origins};
 use crate::ui::fleet::rows::{Look, apps, name_of};
-use crate::ui::fleet::view::{Among, View};
+use crate::ui::fleet::view::{Among, View, address};
 use crate::ui::fleet::{Chip, chips, states};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::{Device, Moment, Whereabouts, describe, end_reason};
@@ -46,6 +46,28 @@ struct HistoryPage {
     next: String,
     /// Whether the search stopped before the page was full.
     is_partial: bool,
+    /// For a search by one address: sessions that moved on to another one are not found by it.
+    moved: Option<Moved>,
+}
+
+/// An address that sessions may have moved away from.
+struct Moved {
+    ip: String,
+    /// The address of the events from there at that time; `""`: the viewer may not see events.
+    events: String,
+}
+
+impl Moved {
+    fn of(look: &Look, live: &SessionFilter, now: Timestamp) -> Option<Self> {
+        let ip = live.last_ip?.to_string();
+        let (from, to) = look.view.query.days_of_use().map_or((None, None), |days| days.bounds(now));
+        // They are the beginning and the end of days.
+        let day = |at: Option<Timestamp>| at.and_then(|at| at.to_string().get(..10).map(str::to_owned));
+        let all = [("ip", Some(ip.clone())), ("from", day(from)), ("to", day(to))];
+        let given: Vec<(&str, String)> = all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let events = if look.is_administrator { address("/events", &given) } else { String::new() };
+        Some(Self { ip, events })
+    }
 }
 
 /// A search to choose.
@@ -131,6 +153,7 @@ pub(super) async fn show(app: &App, visitor: &Visitor, look: Look, live: Session
         first: if is_first { String::new() } else { view.url_after("") },
         next: found.next.map(|next| view.url_after(&next.to_string())).unwrap_or_default(),
         is_partial: found.is_partial,
+        moved: Moved::of(&look, &live, now),
         look,
     };
     Ok(page(StatusCode::OK, &template))
@@ -279,7 +302,8 @@ fn offers(view: &View) -> Vec<(&'static str, Vec<Offer>)> {
         let days = [("Today", "today"), ("Yesterday", "yesterday"), ("Since yesterday", "yesterday..today")];
         days.into_iter().map(|(label, days)| offer((label, format!("{key}:{days}")))).collect::<Vec<_>>()
     };
-    let mut all = vec![("Last used (UTC)", days("used"))];
+    // Who was there on a day may have come back since: the last use alone does not tell.
+    let mut all = vec![("Signed in and used (UTC)", days("active"))];
     if view.state == Among::Ended {
         all.push(("Ended (UTC)", days("ended")));
         let reasons = EndReason::ALL.map(|reason| {

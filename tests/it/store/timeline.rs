@@ -237,6 +237,7 @@ fn matches_ended(filter: &EndedFilter, agents: &[i64], past: &PastSession) -> bo
         })
         && asked.last_used_gte.is_none_or(|from| session.last_used_at >= from)
         && asked.last_used_lte.is_none_or(|to| session.last_used_at <= to)
+        && asked.created_lte.is_none_or(|to| session.created_at <= to)
         && asked.search.iter().all(has)
 }
 
@@ -251,6 +252,7 @@ fn any_filter(rng: &mut Rng) -> EndedFilter {
         network: (rng.u8(..5) == 0).then(|| Network::parse("192.0.1.0/24").unwrap()),
         last_used_gte: has_used.then(|| at(used)),
         last_used_lte: (has_used && rng.bool()).then(|| at(used + 10)),
+        created_lte: (rng.u8(..5) == 0).then(|| at(used - 80)),
         user_agent: (rng.u8(..6) == 0).then(|| "Thing/7".to_owned()),
         search: if rng.u8(..4) == 0 {
             vec![["R-3", "CURL", "HING", "NOBODY", "USER-"][rng.usize(..5)].to_owned()]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rollcall::actions::by::By;
 use rollcall::actions::people::{privacy, users};
+use rollcall::domain::Permission;
 use serde_json::json;
 
 use crate::support::app::Browser;
@@ -88,7 +89,56 @@ db_test!(who_used_an_address_yesterday_is_answered_in_two_clicks, |db| async mov
     let mut want = [gone.uuid.clone(), left.uuid.clone()];
     want.sort();
     assert_eq!(shown, want);
-    assert!(yesterday.contains("used:yesterday") && yesterday.contains(">alice<") && yesterday.contains(">bob<"));
+    assert!(yesterday.contains("active:yesterday") && yesterday.contains(">alice<") && yesterday.contains(">bob<"));
+});
+
+db_test!(who_used_an_address_yesterday_and_came_back_today_is_found, |db| async move {
+    let app = TestApp::with(db, &[("HTTP__TRUSTED_PROXIES", "127.0.0.0/8"), ("SESSIONS__IDLE_TIMEOUT", "7d")]).await;
+    let from_there = |browser: &Browser| browser.caller.with_header("x-forwarded-for", "203.0.113.9");
+    let day = Duration::from_secs(86_400);
+    // Before yesterday, and never again.
+    let before = app.user("alice").await.session_on("203.0.113.9", "").await;
+    let (bob, carol) = (app.user("bob").await, app.user("carol").await);
+    let (stays, ends) = (bob.session_on("203.0.113.9", "").await, carol.session_on("203.0.113.9", "").await);
+    let moved = app.user("dora").await.session_on("203.0.113.9", "").await;
+    app.advance(day * 2);
+    let admin_user = app.superuser("root").await;
+    let admin = admin_user.session().await;
+    from_there(&stays).get("/sessions").await.assert_status(200);
+    from_there(&ends).get("/sessions").await.assert_status(200);
+    moved.caller.with_header("x-forwarded-for", "203.0.113.10").get("/sessions").await.assert_status(200);
+    let new = app.user("eve").await.session_on("203.0.113.9", "").await;
+    app.app.touches.flush(&app.app).await.unwrap();
+    admin_user.token().await.delete(&ends.url()).await.assert_status(204);
+    let there = "ip:203.0.113.9 active:yesterday";
+    assert_eq!(found(&admin, "live", there).await, std::slice::from_ref(&stays.uuid));
+    assert_eq!(found(&admin, "ended", there).await, std::slice::from_ref(&ends.uuid));
+    let mut both = found(&admin, "both", there).await;
+    both.sort();
+    let mut want = [stays.uuid.clone(), ends.uuid.clone()];
+    want.sort();
+    assert_eq!(both, want, "not {}, {} and {}", before.uuid, new.uuid, moved.uuid);
+    assert_eq!(found(&admin, "both", "ip:203.0.113.9 used:yesterday").await, Vec::<String>::new(), "the last use is today's");
+    assert_eq!(found(&admin, "both", "ip:203.0.113.9 active:today").await.len(), 3);
+    assert_eq!(found(&admin, "live", "active:yesterday").await.len(), 2, "at any address");
+    assert!(found(&admin, "live", "active:soon").await.contains(&new.uuid), "a mistake is shown, and leaves out nothing");
+    // By the tables alone, too.
+    let tables = app.restarted(&[("SESSIONS__INDEX_LIMIT", "0")]).await;
+    let query = rollcall::domain::query::SessionQuery::parse(there);
+    let filter = query.filter(app.app.clock.now()).unwrap();
+    assert_eq!(tables.store.count_sessions(&filter).await.unwrap(), 1);
+    assert_eq!(app.app.store.count_sessions(&filter).await.unwrap(), 1);
+    // What is not found is said, with the way to the events of that day, for those who may read them.
+    let query = format!("state=both&q={}", encode(there));
+    let text = page(&admin, &query).await;
+    let events = link(&text, "the events from this address");
+    let yesterday = app.app.clock.now().minus(day).to_string();
+    assert_eq!(events, format!("/events?ip=203.0.113.9&from={0}&to={0}", &yesterday[..10]));
+    admin.get(&events).await.assert_status(200);
+    let viewer = app.user_who_may("sam", &[Permission::ViewSessions]).await.session().await;
+    let text = page(&viewer, &query).await;
+    assert!(text.contains("is not found here.") && !text.contains("/events?ip="), "{text}");
+    assert!(!page(&admin, "state=both&q=active:yesterday").await.contains("is not found here"));
 });
 
 db_test!(words_find_names_of_people_as_they_are_and_as_they_were, |db| async move {

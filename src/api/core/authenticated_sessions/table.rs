@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn filters_have_authentiks_names() {
         let known = "search user__username user country asn session__last_ip network browser os device \
-            session__last_user_agent last_used__gte last_used__lte expires__gte expires__lte except";
+            session__last_user_agent last_used__gte last_used__lte created__lte expires__gte expires__lte except";
         for name in known.split_whitespace() {
             assert!(SESSIONS.is_filter(name), "{name}");
         }

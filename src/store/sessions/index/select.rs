@@ -88,6 +88,8 @@ pub(in crate::store) enum Condition {
     LastUsed(i64, i64),
     /// Expires from the one instant to the other.
     Expires(i64, i64),
+    /// Signed in until an instant.
+    Created(i64),
     /// Signed in with a method.
     Method(Method),
     /// All but one.
@@ -227,6 +229,7 @@ impl Table {
             let from = filter.expires_gte.map_or(i64::MIN, |time| time.0);
             conditions.push(Condition::Expires(from, filter.expires_lte.map_or(i64::MAX, |time| time.0)));
         }
+        conditions.extend(filter.created_lte.map(|time| Condition::Created(time.0)));
         conditions.extend(filter.methods.map(Condition::Method));
         conditions.extend(filter.except.map(|except| Condition::Except(except.0.as_u128())));
         conditions.extend(filter.search.iter().map(|term| Condition::Term(self.term(term))));
@@ -274,7 +277,8 @@ impl Table {
                 let places = places_of(places);
                 places.into_iter().filter_map(|place| Some(Source::Slots(self.at_places.get(place)?.slots()))).collect()
             }
-            Condition::Agents(_) | Condition::Method(_) | Condition::Except(_) => return None,
+            // Most sessions were there before: the other conditions name fewer.
+            Condition::Created(_) | Condition::Agents(_) | Condition::Method(_) | Condition::Except(_) => return None,
         })
     }
 
@@ -341,6 +345,7 @@ impl Table {
             Condition::Network(network) => network.contains(self.address_of(slot)),
             Condition::LastUsed(from, to) => (*from..=*to).contains(&at(&self.last_used, slot)),
             Condition::Expires(from, to) => (*from..=*to).contains(&at(&self.expires, slot)),
+            Condition::Created(to) => at(&self.created, slot) <= *to,
             Condition::Method(method) => at(&self.facts, slot).has_method(*method),
             Condition::Except(uuid) => at(&self.uuids, slot) != *uuid,
             Condition::Term(term) => {
@@ -369,6 +374,7 @@ impl Table {
             }
             Condition::LastUsed(from, to) => keep(bits, &self.last_used, |it| (*from..=*to).contains(&it)),
             Condition::Expires(from, to) => keep(bits, &self.expires, |it| (*from..=*to).contains(&it)),
+            Condition::Created(to) => keep(bits, &self.created, |it| it <= *to),
             Condition::Method(method) => keep(bits, &self.facts, |it| it.has_method(*method)),
             Condition::Except(uuid) => keep(bits, &self.uuids, |it| it != *uuid),
             Condition::Term(term) => {

@@ -78,6 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(SessionFilter { methods: Some(Method::OneTimeCode), ..SessionFilter::default() }),
         Just(SessionFilter { search: vec!["ADA".into()], ..SessionFilter::default() }),
         Just(SessionFilter { last_used_gte: Some(Timestamp(150)), ..SessionFilter::default() }),
+        Just(SessionFilter { last_used_gte: Some(Timestamp(50)), created_lte: Some(Timestamp(100)), ..SessionFilter::default() }),
     ];
     prop_oneof![
         3 => (0..4500_i64, any::<u64>()).prop_map(|(id, seed)| Step::Put(id, seed)),
@@ -96,6 +97,7 @@ fn matches(names: &[&str], row: &Entry, filter: &SessionFilter) -> bool {
         && filter.methods.is_none_or(|method| row.facts.has_method(method))
         && filter.search.iter().all(|term| name.contains(term.as_str()))
         && filter.last_used_gte.is_none_or(|from| row.last_used_at >= from)
+        && filter.created_lte.is_none_or(|to| row.created_at <= to)
 }
 
 fn compare(names: &[&str], a: &Entry, b: &Entry, sorts: &[Sort]) -> Ordering {
