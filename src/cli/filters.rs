@@ -10,7 +10,7 @@ use crate::actions::app::App;
 use crate::actions::sessions::question;
 use crate::cli::{Failure, misused};
 use crate::domain::Timestamp;
-use crate::domain::filters::{About, FilterSet};
+use crate::domain::filters::{About, FilterSet, SEARCH_PEOPLE};
 use crate::domain::listing::{EndedFilter, SessionFilter};
 use crate::domain::query::{SessionQuery, words};
 
@@ -20,7 +20,12 @@ const SEARCH: &str = "search";
 
 /// The filters, each with its flag.
 static FLAGS: LazyLock<Vec<(&'static About, String)>> =
-    LazyLock::new(|| SessionFilter::all().map(|about| (about, flag_of(about))).collect());
+    LazyLock::new(|| SessionFilter::all().filter(is_flag).map(|about| (about, flag_of(about))).collect());
+
+/// Whether a filter has a flag: all but the one that the search language sets.
+fn is_flag(about: &&'static About) -> bool {
+    about.name != SEARCH_PEOPLE
+}
 
 fn flag_of(about: &About) -> String {
     about.name.replace('_', "-")
@@ -40,7 +45,7 @@ impl Args for FilterArgs {
         let query = Arg::new(QUERY).value_name("QUERY").num_args(0..).action(ArgAction::Append);
         let query = query.help("Which sessions, such as 'country:germany idle:>30d browser:firefox'");
         let search = Arg::new(SEARCH).long(SEARCH).value_name("TEXT");
-        let search = search.help("Terms, each part of the username, the address or the user agent");
+        let search = search.help("Terms, each part of the username, e-mail address, full name, address or user agent");
         let flags = FLAGS.iter().map(|(about, flag)| {
             let arg = Arg::new(about.name).long(flag.as_str()).value_name(about.kind.placeholder());
             arg.help(about.help).help_heading("Filters").allow_hyphen_values(true)
@@ -59,7 +64,7 @@ impl FromArgMatches for FilterArgs {
         Ok(Self {
             query: matches.get_many::<String>(QUERY).into_iter().flatten().cloned().collect(),
             search: matches.get_one::<String>(SEARCH).cloned(),
-            flags: SessionFilter::all().filter_map(flag).collect(),
+            flags: SessionFilter::all().filter(is_flag).filter_map(flag).collect(),
         })
     }
 
@@ -137,8 +142,8 @@ impl FilterArgs {
 
 /// The search language, for the end of the help.
 fn explanation() -> String {
-    let mut text = "QUERY is the language of the search box. Plain words are looked for in usernames, addresses and user \
-        agents; quotes keep words together. A word with a colon says what is meant:\n\n"
+    let mut text = "QUERY is the language of the search box. Plain words are looked for in usernames, e-mail addresses and \
+        full names of users, addresses and user agents; quotes keep words together. A word with a colon says what is meant:\n\n"
         .to_owned();
     for word in words() {
         let example = format!("{}:{}", word.key, word.example);

@@ -119,7 +119,7 @@ pub trait FilterSet: Clone + Default + PartialEq + Send + Sync + 'static {
 
 /// A row whose field is an `Option`: how a text becomes a value, and the value a text.
 macro_rules! filter {
-    ($name:literal, $field:ident, $kind:expr, $read:expr, $show:expr, $help:literal, $words:expr) => {
+    ($name:expr, $field:ident, $kind:expr, $read:expr, $show:expr, $help:literal, $words:expr) => {
         Filter {
             about: About { name: $name, kind: $kind, help: $help, words: $words, is_repeated: false },
             set: |filters, text| {
@@ -146,6 +146,9 @@ macro_rules! repeated_filter {
     };
 }
 pub(in crate::domain) use repeated_filter;
+
+/// The filter that lets a search look at people, too. The search language always does.
+pub const SEARCH_PEOPLE: &str = "search_people";
 
 const NETWORK: Word = Word { key: "network", example: "3320", about: "by number, or 10.0.0.0/8" };
 const IP: Word = Word { key: "ip", example: "192.0.2.7", about: "an address or a network" };
@@ -196,6 +199,8 @@ pub static SESSIONS: &[Filter<SessionFilter>] = &[
         "Expires, or would have expired, at this instant or later", &[]),
     filter!("expires_lte", expires_lte, Kind::Instant, instant, Timestamp::to_string,
         "Expires, or would have expired, at this instant or earlier", &[]),
+    filter!(SEARCH_PEOPLE, search_people, Kind::Flag, flag, bool::to_string,
+        "Whether each term of the search may also be part of the e-mail address or the full name that the user has now; of ended sessions it always may", &[]),
     filter!("except", except, Kind::Uuid, session, SessionId::to_string,
         "All but the session of this uuid", &[]),
     filter!("source", source, Kind::Choice(|| Origin::ALL.map(Origin::as_str).to_vec()), origin, |origin: &Origin| origin.as_str().to_owned(),

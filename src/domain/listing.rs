@@ -51,8 +51,11 @@ pub struct SessionFilter {
     /// Expires at this instant or earlier.
     pub expires_lte: Option<Timestamp>,
     /// Folded terms ([`crate::domain::search::folded_terms`]), each of which must be part of the username,
-    /// the address or the user agent.
+    /// the address or the user agent, or of more ([`SessionFilter::finds_people`]).
     pub search: Vec<String>,
+    /// Whether each term may also be part of the e-mail address or the full name that the user has today. An older process
+    /// that goes on with an end does not know it, and finds no more than that.
+    pub search_people: Option<bool>,
     /// All except this one.
     pub except: Option<SessionId>,
     /// Where they live; `None`: in Rollcall. Of ended sessions `None` is both.
@@ -75,10 +78,16 @@ pub struct EndedFilter {
 }
 
 impl SessionFilter {
-    /// Whether anything narrows it: where the sessions live, and the one that is left out, do not.
+    /// Whether anything narrows it: where the sessions live, the one that is left out, and where a search looks, do not.
     #[must_use]
     pub fn is_narrow(&self) -> bool {
-        Self { except: None, source: None, ..self.clone() } != Self::default()
+        Self { except: None, source: None, search_people: None, ..self.clone() } != Self::default()
+    }
+
+    /// Whether its search also looks at the e-mail addresses and full names of users.
+    #[must_use]
+    pub fn finds_people(&self) -> bool {
+        self.search_people == Some(true) && !self.search.is_empty()
     }
 
     /// Whether only sessions of Rollcall can match.
@@ -259,6 +268,7 @@ mod tests {
             network: Network::parse("10.0.0.0/8"),
             last_used_lte: Timestamp::parse("2026-11-01T12:00:00.123456Z"),
             search: vec!["MOZILLA".into(), "5.0".into()],
+            search_people: Some(true),
             except: SessionId::parse("50499c33-bd55-4ced-8916-e466275b4b73"),
             ..SessionFilter::default()
         };
@@ -266,9 +276,11 @@ mod tests {
         assert_eq!(serde_json::from_str::<SessionFilter>(&stored).unwrap(), filter);
         let terms: Vec<String> = filter.terms().iter().map(|(name, value)| format!("{name}={value}")).collect();
         let want = "except=50499c33-bd55-4ced-8916-e466275b4b73 last_ip=2001:db8::7 last_used_lte=2026-11-01T12:00:00.123456Z \
-            network=10.0.0.0/8 search=MOZILLA 5.0 user=7 username=alice";
+            network=10.0.0.0/8 search=MOZILLA 5.0 search_people=true user=7 username=alice";
         assert_eq!(terms.join(" "), want);
         assert!(SessionFilter::default().terms().is_empty());
+        let bare = SessionFilter { search_people: Some(true), ..SessionFilter::default() };
+        assert!(!bare.is_narrow() && !bare.finds_people() && filter.is_narrow() && filter.finds_people());
     }
 
     #[test]

@@ -14,7 +14,7 @@ fn people() -> Vec<Value> {
         seed::session(nth, user, json!({"last_ip": ip, "last_user_agent": agent, "last_used": used, "expires": "2099-01-01"}))
     };
     vec![
-        seed::user(1, "alice"),
+        json!({"kind": "user", "id": 1, "username": "alice", "name": "Alice Zebra", "email": "alice@corp.example"}),
         seed::user(2, "bob"),
         session(1, 1, "10.0.0.1", FIREFOX, "2026-11-01T12:00:00Z"),
         session(2, 1, "10.0.0.2", "curl/8.5.0", "2020-01-01T23:59:59Z"),
@@ -37,7 +37,7 @@ fn with_places(home: Home) -> Home {
 }
 
 /// Queries, and the sessions that they find in [`people`].
-const QUERIES: [(&str, &[u32]); 18] = [
+const QUERIES: [(&str, &[u32]); 20] = [
     ("country:germany", &[1, 2]),
     ("country:jp browser:firefox", &[3]),
     ("COUNTRY:DE browser:FIREFOX", &[1]),
@@ -56,6 +56,8 @@ const QUERIES: [(&str, &[u32]); 18] = [
     ("active:2020-01-02..2020-01-03 curl", &[4]),
     ("ends:>7d alice", &[1, 2]),
     ("\"Linux x86_64\" bob", &[3]),
+    ("alice@corp.example", &[1, 2]),
+    ("ZEBRA curl", &[2]),
 ];
 
 db_test!(the_search_box_reads_the_language, |db| async move {
@@ -92,6 +94,12 @@ on_both!(the_command_line_reads_the_language, |home| async move {
     assert_eq!(home.fails(3, &["session", "end", "country:germany idle:>365d", "--yes"]), "rollcall: no session matches\n");
     let done = home.run(&["session", "revoke", &seed::uuid(3), "--yes"]);
     assert!(done.code == 0 && done.err.contains("ended 1 session"), "the older name of the command: {done:?}");
+    assert_eq!(listed(&["--search", "\"alice zebra\""]), seed::uuids(&[1]), "by the full name");
+    let done = home.run(&["session", "end", "--search", "@corp.example", "--yes"]);
+    assert!(done.code == 0 && done.err.contains("ended 1 session"), "by the e-mail address: {done:?}");
+    assert_eq!(listed(&[]), seed::uuids(&[4]));
+    let ended = home.rows(&["session", "list", "--ended", "--json", "zebra reason:revoked"]);
+    assert_eq!(ended.len(), 2, "and both are found when they ended");
 });
 
 on_both!(a_command_with_a_mistake_ends_nothing, |home| async move {

@@ -220,11 +220,12 @@ pub async fn erase(app: &App, by: By<'_>, username: &str) -> Result<Erased, Acti
     let (actor, now, name) = (by.actor(), app.clock.now(), username.to_owned());
     let done = app.store.write_much(move |db| {
         Box::pin(async move {
-            let user = db.find_user_by_name(&name).await?.map(|user| (user.id, user.uuid));
-            if let Some((id, _)) = user {
-                end_user(db, id, &actor, now).await?;
+            let user = db.find_user_by_name(&name).await?;
+            if let Some(user) = &user {
+                end_user(db, user.id, &actor, now).await?;
+                db.erase_searches(user).await?;
             }
-            let uuid = user.map(|(_, uuid)| uuid);
+            let uuid = user.as_ref().map(|user| user.uuid);
             let sessions = db.erase_ended_sessions(uuid, Some(&name)).await?;
             let events = db.erase_events(uuid, &name, true).await?;
             if user.is_none() && sessions == 0 && events == 0 {
@@ -259,6 +260,7 @@ pub async fn erase_own(app: &App, session: &LiveSession) -> Result<Erased, Actio
             end_user(db, user.id, &actor, now).await?;
             let sessions = db.erase_ended_sessions(Some(user.uuid), None).await?;
             let events = db.erase_events(Some(user.uuid), &user.username, false).await?;
+            db.erase_searches(&user).await?;
             db.update_setting(LEFTOVERS_SETTING, "yes").await?;
             db.insert_events(&[EventContent::UserErased { is_own: true }.by(&actor, now)]).await?;
             Ok::<_, ActionError>(Erased { sessions, events, is_log_empty: false })

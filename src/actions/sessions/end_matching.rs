@@ -198,15 +198,14 @@ pub async fn end_named(app: &App, who: &Principal, ids: &[SessionId], comment: &
     Ok(end::end_all_listed(app, ids, comment, actor).await?)
 }
 
-/// The current matches. There may be many: a long read does not delay short ones.
+/// The current matches.
 pub(in crate::actions) async fn find(
     app: &App,
     filter: &SessionFilter,
     except: Option<SessionId>,
     until: Option<Timestamp>,
 ) -> Result<Matching, StoreError> {
-    let filter = filter.clone();
-    app.store.long_read(move |db| Box::pin(async move { db.list_matching(&filter, except, until).await })).await
+    app.store.list_matching(filter, except, until).await
 }
 
 fn number(length: usize) -> u64 {

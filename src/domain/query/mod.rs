@@ -43,7 +43,8 @@ pub struct Token {
 /// What a token asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Meaning {
-    /// A text that must be part of the username, the address or the user agent.
+    /// A text that must be part of the username, the address or the user agent, or of the e-mail address or the full name
+    /// that the user has now.
     Words(String),
     /// A value of a filter of [`crate::domain::filters::SESSIONS`] or [`crate::domain::filters::ENDED`].
     Filter {
@@ -306,6 +307,7 @@ impl SessionQuery {
         }
         // `parse` checked that there are not too many.
         ended.session.search = folded_terms(self.terms()).unwrap_or_default();
+        ended.session.search_people = Some(true).filter(|_| !ended.session.search.is_empty());
         ended
     }
 

@@ -23,10 +23,12 @@ fn the_whole_language() {
         os: Some("Mac OS X".into()),
         last_used_lte: Some(at("2026-10-02T12:00:00Z")),
         search: vec!["WIS".into(), "LE".into()],
+        search_people: Some(true),
         ..SessionFilter::default()
     };
     assert_eq!(query.filter(now), Ok(want));
     assert!(query.spares_current());
+    assert_eq!(SessionQuery::parse("user:alice").filter(now).unwrap().search_people, None, "without a word there is no search");
     assert_eq!(query.terms().collect::<Vec<_>>(), ["le", "wis"]);
 }
 

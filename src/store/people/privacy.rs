@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use crate::domain::UserId;
 use crate::domain::event::{EventContent, EventKind};
+use crate::domain::fold::fold;
 use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
+use crate::store::people::users::UserRow;
 use crate::store::{CountKey, Db, StoreError};
 use crate::values;
 
@@ -90,18 +92,40 @@ impl Db<'_> {
         Ok(u64::try_from(erased).unwrap_or(0))
     }
 
+    /// Takes what a user is called out of the searches by which many were ended: they look at e-mail addresses and full
+    /// names, too.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn erase_searches(&self, user: &UserRow) -> Result<(), StoreError> {
+        for text in [&user.username, &user.email, &user.name].map(|text| fold(text)) {
+            if text.is_empty() {
+                continue;
+            }
+            let term = format!(" {text} ");
+            self.erase_filters_with(&text, |value| format!(" {value} ").contains(&term)).await?;
+            self.erase_end_jobs_with(&serde_json::Value::from(text).to_string()).await?;
+        }
+        Ok(())
+    }
+
     /// Takes the name out of the filters of ends of many.
     async fn erase_filters(&self, name: &str) -> Result<(), StoreError> {
+        self.erase_filters_with(name, |value| value.split([' ', ',']).any(|word| word == name)).await
+    }
+
+    /// Takes out of the filters of ends of many what names somebody by a text that it holds.
+    async fn erase_filters_with(&self, text: &str, names: impl Fn(&str) -> bool) -> Result<(), StoreError> {
         let find = if self.is_sqlite() { "instr" } else { "strpos" };
         let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.kind IN ($1, $3) AND {find}(e.content, $2) > 0");
         let (own, watched) = (EventKind::SessionsEnded.as_str(), EventKind::SourceSessionsEnded.as_str());
         // As JSON writes it, without the quotation marks.
-        let written = serde_json::Value::from(name).to_string();
+        let written = serde_json::Value::from(text).to_string();
         let written = written.trim_matches('"');
         for event in self.all::<EventRow>(&sql, &values![own, written, watched]).await? {
             let mut content = event.content;
             if let EventContent::SessionsEnded { filter, .. } | EventContent::SourceSessionsEnded { filter, .. } = &mut content {
-                filter.retain(|_, value| !value.split([' ', ',']).any(|word| word == name));
+                filter.retain(|_, value| !names(value));
                 self.update_event_content(event.id, &content).await?;
             }
         }

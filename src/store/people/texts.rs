@@ -104,6 +104,9 @@ impl FromRow for FormerRow {
 /// The length of a uuid's text, with the zero byte.
 const UUID_LENGTH: usize = 37;
 
+/// What a search looks at of users `u`, as SQL: username, e-mail address and full name, folded.
+pub(in crate::store) static FOLDED: [&str; 3] = ["u.username_folded", "u.email_folded", "COALESCE(u.name_folded, upper(u.name))"];
+
 /// The columns of a [`TextRow`], of users `u`.
 const TEXTS: &str = "u.username, u.username_folded, u.email_folded, COALESCE(u.name_folded, upper(u.name))";
 
@@ -161,7 +164,8 @@ impl UserTexts {
         Ok(true)
     }
 
-    fn seq(&self) -> Option<i64> {
+    /// The number of the last change that is in it; `None`: it is not filled.
+    pub(in crate::store) fn seq(&self) -> Option<i64> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).seq
     }
 
@@ -205,11 +209,21 @@ impl UserTexts {
     /// [`UserTexts::refresh`] first.
     #[must_use]
     pub(in crate::store) fn uuids_of_today(&self, term: &str, limit: usize) -> Option<Vec<Uuid>> {
+        self.of_today(term, limit, |entry| entry.uuid)
+    }
+
+    /// The same by primary key.
+    #[must_use]
+    pub(in crate::store) fn ids_of_today(&self, term: &str, limit: usize) -> Option<Vec<i64>> {
+        self.of_today(term, limit, |entry| entry.id)
+    }
+
+    fn of_today<T>(&self, term: &str, limit: usize, give: impl Fn(&Entry) -> T) -> Option<Vec<T>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut found = Vec::new();
         known.each_with(term, |_, entry, hit| {
             if entry.is_user() && hit < entry.former {
-                found.push(entry.uuid);
+                found.push(give(entry));
             }
             found.len() <= limit
         });

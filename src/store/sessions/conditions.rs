@@ -1,11 +1,16 @@
 //! Filters of sessions as SQL. Names and user agents are resolved to keys first; a search looks at
 //! the small tables (users, user agents) first and unites the sessions that refer to the matches.
 
+use std::sync::Arc;
+
 use crate::domain::UserId;
 use crate::domain::listing::SessionFilter;
 use crate::domain::search::could_be_address;
+use crate::store::db::statements::named;
+use crate::store::people::texts::{FOLDED, UserTexts};
 use crate::store::sessions::index::Question;
-use crate::store::{CountKey, Db, StoreError, Value};
+use crate::store::sessions::people::People;
+use crate::store::{CountKey, Db, Store, StoreError, Value};
 
 /// Up to this number of sessions, the sessions of one user are filtered one by one.
 const SMALL: i64 = 500;
@@ -29,10 +34,12 @@ pub(in crate::store) struct Conditions {
 }
 
 /// The names of a filter as keys.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::store) struct Keys {
     pub user: Option<UserId>,
     pub user_agent: Option<i64>,
+    /// The users that its search looks at, if it does.
+    pub people: Option<People>,
 }
 
 /// The rows that conditions apply to.
@@ -45,10 +52,10 @@ enum Reach {
 }
 
 impl Keys {
-    pub fn question(self, filter: &SessionFilter) -> Question {
+    pub fn question(&self, filter: &SessionFilter) -> Question {
         // Each index has the sessions of one source.
         let filter = SessionFilter { source: None, ..filter.clone() };
-        Question { filter, user: self.user, user_agent_id: self.user_agent }
+        Question { filter, user: self.user, user_agent_id: self.user_agent, people: self.people.clone() }
     }
 }
 
@@ -75,17 +82,33 @@ impl Conditions {
     }
 }
 
+impl Store {
+    /// Resolves names to keys. `None`: nothing can match.
+    pub(in crate::store) async fn resolve(&self, filter: &SessionFilter) -> Result<Option<Keys>, StoreError> {
+        if !filter.finds_people() {
+            return self.read().resolve(filter, self.user_texts()).await;
+        }
+        // The texts of all users may have to be read.
+        let (filter, texts) = (filter.clone(), Arc::clone(self.user_texts()));
+        self.long_read(move |db| Box::pin(async move { db.resolve(&filter, &texts).await })).await
+    }
+}
+
 impl Db<'_> {
     /// Whether all matching sessions are of one user, and at most [`SMALL`].
-    pub(in crate::store) async fn is_small(&self, keys: Keys) -> Result<bool, StoreError> {
+    pub(in crate::store) async fn is_small(&self, keys: &Keys) -> Result<bool, StoreError> {
         match keys.user {
             Some(user) => Ok(self.count_sessions_of(&CountKey::User(user.0)).await? <= SMALL),
             None => Ok(false),
         }
     }
 
-    /// Resolves names to keys. `None`: nothing can match.
-    pub(in crate::store) async fn resolve(&self, filter: &SessionFilter) -> Result<Option<Keys>, StoreError> {
+    /// Resolves names to keys. `None`: nothing can match. Where the search looks at people, it is a long read.
+    pub(in crate::store) async fn resolve(
+        &self,
+        filter: &SessionFilter,
+        texts: &Arc<UserTexts>,
+    ) -> Result<Option<Keys>, StoreError> {
         let mut users = Vec::new();
         users.extend(filter.visible_to);
         users.extend(filter.user);
@@ -102,21 +125,23 @@ impl Db<'_> {
             let Some(id) = self.find_user_agent_id(text).await? else { return Ok(None) };
             user_agent = Some(id);
         }
-        Ok(Some(Keys { user, user_agent }))
+        let people = if filter.finds_people() { Some(People::of(texts, self).await?) } else { None };
+        Ok(Some(Keys { user, user_agent, people }))
     }
 
     /// The conditions of a filter on the view `sessions s`.
-    pub(in crate::store) fn conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+    pub(in crate::store) fn conditions(&self, filter: &SessionFilter, keys: &Keys) -> Conditions {
         self.conditions_for(filter, keys, Reach::Table)
     }
 
     /// The same, for a few rows that are listed by their keys: each is filtered by itself.
-    pub(in crate::store) fn row_conditions(&self, filter: &SessionFilter, keys: Keys) -> Conditions {
+    pub(in crate::store) fn row_conditions(&self, filter: &SessionFilter, keys: &Keys) -> Conditions {
         self.conditions_for(filter, keys, Reach::Rows)
     }
 
-    fn conditions_for(&self, filter: &SessionFilter, keys: Keys, reach: Reach) -> Conditions {
-        let Keys { user, user_agent } = keys;
+    fn conditions_for(&self, filter: &SessionFilter, keys: &Keys, reach: Reach) -> Conditions {
+        let Keys { user, user_agent, people } = keys;
+        let (user, user_agent) = (*user, *user_agent);
         // Of one user, each session is looked at: the small tables have many more rows that match.
         let reach = if user.is_some() { Reach::Rows } else { reach };
         let mut conditions = Conditions {
@@ -182,9 +207,12 @@ impl Db<'_> {
         }
         for term in &filter.search {
             let placeholder = conditions.bind(term);
-            let sql = match reach {
-                Reach::Table => self.search_condition(term, &placeholder),
-                Reach::Rows => self.row_search_condition(&placeholder),
+            let sql = match (reach, filter.finds_people()) {
+                (Reach::Table, finds_people) => {
+                    let users = self.users_with(term, &placeholder, (finds_people, people.as_ref()), &mut conditions.values);
+                    self.search_condition(term, &placeholder, &users)
+                }
+                (Reach::Rows, finds_people) => self.row_search_condition(&placeholder, finds_people),
             };
             conditions.sql.push(sql);
         }
@@ -209,32 +237,53 @@ impl Db<'_> {
         format!("{function}({text}, {placeholder}) > 0")
     }
 
-    /// Whether one search term is part of one of a row's three texts.
-    fn row_search_condition(&self, placeholder: &str) -> String {
-        let texts = [
-            "(SELECT username_folded FROM users WHERE id = s.user_id)",
-            "(SELECT text_folded FROM user_agents WHERE id = s.user_agent_id)",
-            "upper(s.last_ip)",
-        ];
-        format!("({})", texts.map(|text| self.holds(text, placeholder)).join(" OR "))
+    /// Whether one search term is part of one of a row's texts.
+    fn row_search_condition(&self, placeholder: &str, finds_people: bool) -> String {
+        let of_user = |text: &&str| format!("(SELECT {text} FROM users u WHERE u.id = s.user_id)");
+        let others = ["(SELECT text_folded FROM user_agents WHERE id = s.user_agent_id)", "upper(s.last_ip)"].map(str::to_owned);
+        let texts = texts_of_users(finds_people).iter().map(of_user).chain(others);
+        let holds: Vec<String> = texts.map(|text| self.holds(&text, placeholder)).collect();
+        format!("({})", holds.join(" OR "))
     }
 
-    /// The sessions that match one search term, in each of the three texts it may be part of.
-    fn search_condition(&self, term: &str, placeholder: &str) -> String {
-        let holds = |column: &str| self.holds(column, placeholder);
+    /// The condition on `user_id` that one search term is part of what the user is called. Few are named by their keys.
+    fn users_with(
+        &self,
+        term: &str,
+        placeholder: &str,
+        (finds_people, people): (bool, Option<&People>),
+        values: &mut Vec<Value>,
+    ) -> String {
+        match people.and_then(|people| people.few_with(term)) {
+            Some(users) if users.is_empty() => "1 = 0".into(),
+            Some(users) => named("user_id", values, &users),
+            None => {
+                let holds: Vec<String> = texts_of_users(finds_people).iter().map(|text| self.holds(text, placeholder)).collect();
+                format!("user_id IN (SELECT u.id FROM users u WHERE {})", holds.join(" OR "))
+            }
+        }
+    }
+
+    /// The sessions that match one search term: of these users, or with it in the user agent or the address.
+    fn search_condition(&self, term: &str, placeholder: &str, users: &str) -> String {
         let mut sql = format!(
-            "s.id IN (SELECT id FROM session_rows WHERE user_id IN (SELECT id FROM users WHERE {}) \
+            "s.id IN (SELECT id FROM session_rows WHERE {users} \
              UNION SELECT id FROM session_rows WHERE user_agent_id IN (SELECT id FROM user_agents WHERE {})",
-            holds("username_folded"),
-            holds("text_folded"),
+            self.holds("text_folded", placeholder),
         );
         if could_be_address(term) {
             sql.push_str(" UNION SELECT id FROM session_rows WHERE ");
-            sql.push_str(&holds("upper(last_ip)"));
+            sql.push_str(&self.holds("upper(last_ip)", placeholder));
         }
         sql.push(')');
         sql
     }
+}
+
+/// What a search looks at of users `u`: the username, or all that a search of people does.
+fn texts_of_users(finds_people: bool) -> &'static [&'static str] {
+    static USERNAME: [&str; 1] = ["u.username_folded"];
+    if finds_people { &FOLDED } else { &USERNAME }
 }
 
 #[cfg(test)]
@@ -249,7 +298,7 @@ mod tests {
         let db = Db::SqliteRead(&sqlite);
         let filter = SessionFilter { country: Some("DE".into()), search: vec!["CHROME".into()], ..SessionFilter::default() };
         let told = |user| {
-            let conditions = db.conditions(&filter, Keys { user, user_agent: Some(3) });
+            let conditions = db.conditions(&filter, &Keys { user, user_agent: Some(3), people: None });
             conditions.where_clause(&["a.id = s.user_agent_id"], true)
         };
         let of_one = told(Some(UserId(7)));
@@ -260,5 +309,16 @@ mod tests {
             of_all.starts_with(" WHERE s.user_agent_id = $1 AND s.country = $2 AND s.id IN (SELECT id FROM session_rows"),
             "{of_all}"
         );
+        assert!(!of_one.contains("email") && !of_all.contains("email"), "a search of people is asked for");
+        let filter = SessionFilter { search_people: Some(true), ..filter.clone() };
+        let of_people = |conditions: Conditions| conditions.where_clause(&[], true);
+        let keys = |user| Keys { user, user_agent: None, people: None };
+        for told in [
+            of_people(db.conditions(&filter, &keys(Some(UserId(7))))),
+            of_people(db.conditions(&filter, &keys(None))),
+            of_people(db.row_conditions(&filter, &keys(None))),
+        ] {
+            assert!(FOLDED.iter().all(|text| told.contains(text)), "{told}");
+        }
     }
 }

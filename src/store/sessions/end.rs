@@ -1,13 +1,16 @@
 //! Ends of sessions by UUID, user or filter. Rows are removed by [`crate::store::sessions::locked`]
 //! only. Ends of very many sessions are recorded first: [`crate::store::sessions::pending_end`].
 
+use std::sync::Arc;
+
 use crate::domain::listing::SessionFilter;
 use crate::domain::{HashedSecret, SessionId, Timestamp, UserId};
 use crate::store::db::statements::{named, placeholders};
+use crate::store::people::texts::UserTexts;
 use crate::store::sessions::conditions::{Conditions, Keys};
 use crate::store::sessions::history::End;
 use crate::store::sessions::locked::GoneSession;
-use crate::store::{Db, StoreError, Value};
+use crate::store::{Db, Store, StoreError, Value};
 use crate::values;
 
 /// Which sessions to end.
@@ -66,7 +69,24 @@ impl MatchingEnd {
     /// Ends `matching`, which came from this filter without `except`.
     #[must_use]
     pub fn new(matching: &Matching, filter: &SessionFilter, except: Option<SessionId>) -> Self {
-        Self { filter: filter.clone(), keys: matching.keys, except }
+        Self { filter: filter.clone(), keys: matching.keys.clone(), except }
+    }
+}
+
+impl Store {
+    /// The keys of the sessions that match a filter, except `except`, and began at `until` or
+    /// before. There may be many: it is a long read, which does not delay short ones.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_matching(
+        &self,
+        filter: &SessionFilter,
+        except: Option<SessionId>,
+        until: Option<Timestamp>,
+    ) -> Result<Matching, StoreError> {
+        let (filter, texts) = (filter.clone(), Arc::clone(self.user_texts()));
+        self.long_read(move |db| Box::pin(async move { db.list_matching(&filter, (except, until), &texts).await })).await
     }
 }
 
@@ -93,19 +113,14 @@ impl Db<'_> {
         self.take_one((&condition, values), end).await
     }
 
-    /// The keys of the sessions that match a filter, except `except`, and began at `until` or
-    /// before.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn list_matching(
+    async fn list_matching(
         &self,
         filter: &SessionFilter,
-        except: Option<SessionId>,
-        until: Option<Timestamp>,
+        (except, until): (Option<SessionId>, Option<Timestamp>),
+        texts: &Arc<UserTexts>,
     ) -> Result<Matching, StoreError> {
-        let Some(keys) = self.resolve(filter).await? else { return Ok(Matching::default()) };
-        let mut conditions = self.conditions(filter, keys);
+        let Some(keys) = self.resolve(filter, texts).await? else { return Ok(Matching::default()) };
+        let mut conditions = self.conditions(filter, &keys);
         if let Some(uuid) = except {
             conditions.compare("s.uuid", "<>", uuid);
         }
@@ -133,7 +148,7 @@ impl Db<'_> {
 
     /// The filter's condition on a row that matched before; `None`: no row did.
     pub(in crate::store) fn conditions_of(&self, ended: &MatchingEnd) -> Option<Conditions> {
-        let mut conditions = self.row_conditions(&ended.filter, ended.keys?);
+        let mut conditions = self.row_conditions(&ended.filter, ended.keys.as_ref()?);
         if let Some(uuid) = ended.except {
             conditions.compare("s.uuid", "<>", uuid);
         }

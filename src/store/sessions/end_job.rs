@@ -118,9 +118,13 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn erase_end_jobs(&self, username: &str) -> Result<(), StoreError> {
+        self.erase_end_jobs_with(&format!("\"username\":{}", serde_json::Value::from(username))).await
+    }
+
+    /// The same where what was to be ended has this part of its JSON.
+    pub(in crate::store) async fn erase_end_jobs_with(&self, json: &str) -> Result<(), StoreError> {
         let find = if self.is_sqlite() { "instr" } else { "strpos" };
-        let named = format!("\"username\":{}", serde_json::Value::from(username));
-        self.execute(&format!("DELETE FROM end_jobs WHERE {find}(target, $1) > 0"), &values![named]).await.map(drop)
+        self.execute(&format!("DELETE FROM end_jobs WHERE {find}(target, $1) > 0"), &values![json]).await.map(drop)
     }
 
     /// Adds an end job, which runs under this lease.

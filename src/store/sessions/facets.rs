@@ -26,7 +26,7 @@ impl Db<'_> {
     pub(in crate::store) async fn count_facets_by_sql(
         &self,
         filter: &SessionFilter,
-        keys: Keys,
+        keys: &Keys,
         today: i64,
     ) -> Result<Facets, StoreError> {
         let conditions = self.conditions(filter, keys);
@@ -68,7 +68,7 @@ impl Db<'_> {
     pub(in crate::store) async fn count_addresses_by_sql(
         &self,
         filter: &SessionFilter,
-        keys: Keys,
+        keys: &Keys,
         limit: usize,
     ) -> Result<Vec<AddressCount>, StoreError> {
         let conditions = self.conditions(filter, keys);

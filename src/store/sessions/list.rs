@@ -27,7 +27,7 @@ pub(in crate::store) fn is_far(window: Window) -> bool {
 
 impl Db<'_> {
     /// The number of sessions that match.
-    pub(in crate::store) async fn count_by_sql(&self, filter: &SessionFilter, keys: Keys) -> Result<i64, StoreError> {
+    pub(in crate::store) async fn count_by_sql(&self, filter: &SessionFilter, keys: &Keys) -> Result<i64, StoreError> {
         let conditions = self.conditions(filter, keys);
         if let Some(key) = &conditions.counted {
             return self.count_sessions_of(key).await;
@@ -41,7 +41,7 @@ impl Db<'_> {
     pub(in crate::store) async fn list_by_sql(
         &self,
         filter: &SessionFilter,
-        keys: Keys,
+        keys: &Keys,
         sorts: &[Sort],
         window: Window,
         count: i64,

@@ -19,6 +19,7 @@ pub(in crate::store) mod memory;
 pub mod page;
 pub mod pending_end;
 pub(in crate::store) mod pending_rows;
+pub(in crate::store) mod people;
 pub mod rows;
 mod sources;
 pub mod updates;

@@ -36,7 +36,7 @@ impl Store {
         wanted: Wanted,
     ) -> Result<Found<SessionRow>, StoreError> {
         let db = self.read();
-        let Some(keys) = db.resolve(filter).await? else { return Ok(wanted.none()) };
+        let Some(keys) = self.resolve(filter).await? else { return Ok(wanted.none()) };
         let question = keys.question(filter);
         if filter.search.is_empty() {
             let page = |index: &SessionIndex| index.page(&question, order, wanted, Effort::Little);
@@ -45,23 +45,23 @@ impl Store {
             }
         }
         if !reads_far(filter) && !is_order_far(order) {
-            let count = db.count_by_sql(filter, keys).await?;
+            let count = db.count_by_sql(filter, &keys).await?;
             let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
             if !is_far(window) {
-                return Ok(wanted.found(count, db.list_by_sql(filter, keys, order, window, count).await?));
+                return Ok(wanted.found(count, db.list_by_sql(filter, &keys, order, window, count).await?));
             }
         }
         let sorts = order.to_vec();
         let page = move |index: &SessionIndex| index.page(&question, &sorts, wanted, Effort::Any);
-        if let Some(Some(found)) = self.ask_memory(keys, page).await? {
+        if let Some(Some(found)) = self.ask_memory(&keys, page).await? {
             return Ok(found);
         }
         let (filter, sorts) = (filter.clone(), order.to_vec());
         let read = self.long_read(move |db| {
             Box::pin(async move {
-                let count = db.count_by_sql(&filter, keys).await?;
+                let count = db.count_by_sql(&filter, &keys).await?;
                 let Some(window) = wanted.window(count) else { return Ok(wanted.found(count, Vec::new())) };
-                let rows = db.list_by_sql(&filter, keys, &sorts, window, count).await?;
+                let rows = db.list_by_sql(&filter, &keys, &sorts, window, count).await?;
                 Ok::<_, StoreError>(wanted.found(count, rows))
             })
         });
@@ -82,16 +82,16 @@ impl Store {
     /// The same of Rollcall's own.
     pub(in crate::store) async fn count_own(&self, filter: &SessionFilter) -> Result<i64, StoreError> {
         let db = self.read();
-        let Some(keys) = db.resolve(filter).await? else { return Ok(0) };
-        if !reads_far(filter) || db.conditions(filter, keys).counted.is_some() {
-            return db.count_by_sql(filter, keys).await;
+        let Some(keys) = self.resolve(filter).await? else { return Ok(0) };
+        if !reads_far(filter) || (filter.search.is_empty() && db.conditions(filter, &keys).counted.is_some()) {
+            return db.count_by_sql(filter, &keys).await;
         }
         let question = keys.question(filter);
-        if let Some(count) = self.ask_memory(keys, move |index| index.count(&question)).await? {
+        if let Some(count) = self.ask_memory(&keys, move |index| index.count(&question)).await? {
             return Ok(count);
         }
         let filter = filter.clone();
-        self.long_read(move |db| Box::pin(async move { db.count_by_sql(&filter, keys).await })).await
+        self.long_read(move |db| Box::pin(async move { db.count_by_sql(&filter, &keys).await })).await
     }
 
     /// The number of matching sessions of each kind; days are counted back from `now`.
@@ -107,13 +107,13 @@ impl Store {
 
     /// The same of Rollcall's own; `today` is in days since 1970.
     pub(in crate::store) async fn count_own_facets(&self, filter: &SessionFilter, today: i64) -> Result<Facets, StoreError> {
-        let Some(keys) = self.read().resolve(filter).await? else { return Ok(Facets::default()) };
+        let Some(keys) = self.resolve(filter).await? else { return Ok(Facets::default()) };
         let question = keys.question(filter);
-        if let Some(facets) = self.ask_memory(keys, move |index| index.facets(&question, today)).await? {
+        if let Some(facets) = self.ask_memory(&keys, move |index| index.facets(&question, today)).await? {
             return Ok(facets);
         }
         let filter = filter.clone();
-        self.long_read(move |db| Box::pin(async move { db.count_facets_by_sql(&filter, keys, today).await })).await
+        self.long_read(move |db| Box::pin(async move { db.count_facets_by_sql(&filter, &keys, today).await })).await
     }
 
     /// The number of matching sessions at each address, the largest first, at most `limit`
@@ -134,18 +134,18 @@ impl Store {
         filter: &SessionFilter,
         limit: usize,
     ) -> Result<Vec<AddressCount>, StoreError> {
-        let Some(keys) = self.read().resolve(filter).await? else { return Ok(Vec::new()) };
+        let Some(keys) = self.resolve(filter).await? else { return Ok(Vec::new()) };
         let question = keys.question(filter);
-        if let Some(counts) = self.ask_memory(keys, move |index| index.addresses(&question, limit)).await? {
+        if let Some(counts) = self.ask_memory(&keys, move |index| index.addresses(&question, limit)).await? {
             return Ok(counts);
         }
         let filter = filter.clone();
-        self.long_read(move |db| Box::pin(async move { db.count_addresses_by_sql(&filter, keys, limit).await })).await
+        self.long_read(move |db| Box::pin(async move { db.count_addresses_by_sql(&filter, &keys, limit).await })).await
     }
 
     /// Asks the sessions in memory, and waits while they are being read. `None`: SQL must answer,
     /// since sessions may not be held, are a few of one user, or change very much at the moment.
-    async fn ask_memory<R, F>(&self, keys: Keys, ask: F) -> Result<Option<R>, StoreError>
+    async fn ask_memory<R, F>(&self, keys: &Keys, ask: F) -> Result<Option<R>, StoreError>
     where
         F: FnOnce(&SessionIndex) -> R + Clone + Send + 'static,
         R: Send + 'static,

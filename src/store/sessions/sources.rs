@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::domain::listing::EndedFilter;
 use crate::domain::search::could_be_address;
 use crate::domain::source::{NAME, Origin};
-use crate::store::people::texts::UserTexts;
+use crate::store::people::texts::{FOLDED, UserTexts};
 use crate::store::sessions::agent_texts::AgentTexts;
 use crate::store::timeline::Timeline;
 use crate::store::timeline::parts::{MOST_BRANCHES, Parts};
@@ -180,13 +180,9 @@ impl Db<'_> {
                 row.or(&users.sql, users.values);
             }
             None => {
-                let sql = format!(
-                    "EXISTS (SELECT 1 FROM users u WHERE u.uuid = s.user_uuid AND ({} OR {} OR {}))",
-                    holds("u.username_folded"),
-                    holds("u.email_folded"),
-                    holds("COALESCE(u.name_folded, upper(u.name))")
-                );
-                row.or(&sql, vec![Value::from(term); 3]);
+                let any = FOLDED.map(holds).join(" OR ");
+                let sql = format!("EXISTS (SELECT 1 FROM users u WHERE u.uuid = s.user_uuid AND ({any}))");
+                row.or(&sql, vec![Value::from(term); FOLDED.len()]);
             }
         }
         let mut branches = Vec::new();

@@ -7,6 +7,7 @@ use crate::domain::listing::{SessionFilter, SessionRow, Sort, SortKey};
 use crate::domain::page::{Found, Wanted};
 use crate::domain::source::{NAME, SourceId};
 use crate::store::db::statements::in_list;
+use crate::store::people::texts::FOLDED;
 use crate::store::sessions::conditions::Conditions;
 use crate::store::sessions::details::methods_sql;
 use crate::store::sessions::facets::Sampled;
@@ -244,9 +245,13 @@ impl Db<'_> {
         for term in &filter.search {
             let placeholder = conditions.bind(term);
             let holds = |text: &str| self.holds(text, &placeholder);
-            conditions
-                .sql
-                .push(format!("({})", ["s.username_folded", "a.text_folded", "upper(s.last_ip)"].map(holds).join(" OR ")));
+            let mut any = ["s.username_folded", "a.text_folded", "upper(s.last_ip)"].map(holds).to_vec();
+            if filter.finds_people() {
+                // Of users at the source only the usernames are searched.
+                let texts = FOLDED.map(holds).join(" OR ");
+                any.push(format!("s.source_id IS NULL AND EXISTS (SELECT 1 FROM users u WHERE u.id = s.user_id AND ({texts}))"));
+            }
+            conditions.sql.push(format!("({})", any.join(" OR ")));
         }
         conditions
     }

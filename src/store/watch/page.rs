@@ -181,7 +181,7 @@ impl Store {
     async fn asks(&self, scope: Scope, filter: &SessionFilter) -> Result<Option<Asks>, StoreError> {
         let (db, mut asks) = (self.read(), Asks::new());
         if scope.has_own()
-            && let Some(keys) = db.resolve(filter).await?
+            && let Some(keys) = self.resolve(filter).await?
         {
             asks.push((Arc::clone(self.memory()), keys.question(filter)));
         }
@@ -195,7 +195,7 @@ impl Store {
 }
 
 impl Db<'_> {
-    /// Resolves names to keys.
+    /// Resolves names to keys. Of users there only the usernames are searched.
     async fn resolve_watched(&self, source: SourceId, filter: &SessionFilter) -> Result<Named, StoreError> {
         let mut user = filter.user;
         if let Some(username) = &filter.username {
@@ -210,6 +210,6 @@ impl Db<'_> {
             let Some(id) = self.find_user_agent_id(text).await? else { return Ok(Named::Nobody) };
             user_agent = Some(id);
         }
-        Ok(Named::Keys(Keys { user, user_agent }))
+        Ok(Named::Keys(Keys { user, user_agent, people: None }))
     }
 }

@@ -68,13 +68,10 @@ pub async fn download(State(app): State<App>, request: Request) -> PageResult {
         Among::Ended => (Vec::new(), Vec::new()),
         Among::Live | Among::Both => {
             let has_own = filter.source != Some(Origin::Authentik);
-            let read = app.store.long_read(move |db| {
-                Box::pin(async move {
-                    let own = if has_own { db.list_matching(&filter, None, None).await?.ids } else { Vec::new() };
-                    Ok::<_, StoreError>((own, db.list_watched_matching(&filter).await?))
-                })
-            });
-            read.await?
+            let own = if has_own { app.store.list_matching(&filter, None, None).await?.ids } else { Vec::new() };
+            let read = app.store.long_read(move |db| Box::pin(async move { db.list_watched_matching(&filter).await }));
+            let watched: Result<Vec<i64>, StoreError> = read.await;
+            (own, watched?)
         }
     };
     let (columns, name) = match view.state {

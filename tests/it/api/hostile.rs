@@ -121,6 +121,8 @@ db_test!(nothing_brings_a_500, |db| async move {
         "device",
         "last_used__gte",
         "last_used__lte",
+        "created__lte",
+        "search_people",
         "expires__gte",
         "expires__lte",
     ];

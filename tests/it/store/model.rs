@@ -3,6 +3,8 @@
 //! followed by others with the same key. A watched authentik has sessions, too, and users under the same keys. Each
 //! question is asked twice: of the index in memory, and of a process that reads the tables.
 
+mod steps;
+
 use std::cmp::Ordering;
 
 use proptest::prelude::*;
@@ -11,6 +13,7 @@ use proptest::test_runner::TestRunner;
 use rollcall::actions::app::App;
 use rollcall::actions::by::By;
 use rollcall::actions::import;
+use rollcall::actions::people::changes::{self, UserChange};
 use rollcall::actions::people::users;
 use rollcall::domain::filters::FilterSet as _;
 use rollcall::domain::listing::{SessionFilter, Sort};
@@ -21,6 +24,7 @@ use rollcall::store::StoreError;
 use rollcall::store::watch::sessions::WatchedSession;
 use serde_json::{Value, json};
 
+use self::steps::{REGULARS, Step, known, regular, step};
 use super::copy::{assert_counts, begin, end, name};
 use crate::support::{Caller, SESSIONS, TestApp, geoip, seed};
 
@@ -28,6 +32,9 @@ use crate::support::{Caller, SESSIONS, TestApp, geoip, seed};
 const USERS: usize = 6;
 /// What they may be called; at first the first six are.
 const NAMES: [&str; 9] = ["ada", "Ada.B", "bob-1", "bob-11", "zoë", "x.firefox", "Bob-1", "adam", "0win"];
+/// E-mail addresses and full names that users get: a search that looks at people finds them.
+const CALLED: [(&str, &str); 5] =
+    [("", ""), ("ada@corp.example", "Ada Zebra"), ("b@corp.example", ""), ("", "Zoë Curl 143"), ("198@x.example", "Bob-1 Firefox")];
 const ADDRESSES: [&str; 7] =
     ["198.51.100.7", "198.51.100.70", "203.0.113.9", "2001:db8::1", "2001:db8::12", "10.0.0.1", "::ffff:10.0.0.1"];
 /// What the GeoIP files say of them.
@@ -40,8 +47,26 @@ const AGENTS: [&str; 5] = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:14.0) Gecko/20100101 Firefox/14.0",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",
 ];
-const TERMS: [&str; 14] =
-    ["ada", "B", "bob-1", "ZOË", "firefox", "143", "1", "198.51.100.7", "2001:db8", "::", "win", "curl", "zz", "/"];
+const TERMS: [&str; 18] = [
+    "ada",
+    "B",
+    "bob-1",
+    "ZOË",
+    "firefox",
+    "143",
+    "1",
+    "198.51.100.7",
+    "2001:db8",
+    "::",
+    "win",
+    "curl",
+    "zz",
+    "/",
+    "zebra",
+    "@corp",
+    "ë curl",
+    "198",
+];
 const KEYS: [&str; 9] = ["uuid", "user", "username", "last_ip", "last_user_agent", "last_used", "expires", "created", "country"];
 
 /// What the model knows.
@@ -50,6 +75,8 @@ struct World {
     names: [Option<&'static str>; USERS],
     /// The names of the users at authentik; several may have one, and `""` is not known.
     watched_names: [&'static str; USERS],
+    /// The e-mail addresses and the full names of users.
+    called: [(&'static str, &'static str); USERS],
     sessions: Vec<Known>,
     /// The number of the next session.
     next: u32,
@@ -133,9 +160,11 @@ impl Known {
         seed::session(self.number, i64::try_from(self.user).unwrap() + 1, with)
     }
 
-    fn holds(&self, world: &World, term: &str) -> bool {
+    fn holds(&self, world: &World, term: &str, finds_people: bool) -> bool {
         let term = term.to_uppercase();
-        [world.name(self), ADDRESSES[self.address], AGENTS[self.agent]].iter().any(|text| text.to_uppercase().contains(&term))
+        let (email, name) = if finds_people && !self.is_watched { world.called[self.user] } else { ("", "") };
+        let texts = [world.name(self), ADDRESSES[self.address], AGENTS[self.agent], email, name];
+        texts.iter().any(|text| text.to_uppercase().contains(&term))
     }
 
     fn compare(&self, other: &Self, world: &World, key: &str) -> Ordering {
@@ -169,6 +198,8 @@ fn instant(minutes: u32) -> String {
 #[derive(Clone, Debug)]
 struct Question {
     terms: Vec<usize>,
+    /// Whether the terms are looked for in e-mail addresses and full names, too.
+    finds_people: bool,
     user: usize,
     address: usize,
     agent: usize,
@@ -198,7 +229,7 @@ impl Question {
             _ => !known.is_watched,
         };
         lives_there
-            && self.terms.iter().all(|term| known.holds(world, TERMS[*term]))
+            && self.terms.iter().all(|term| known.holds(world, TERMS[*term], self.finds_people))
             && NAMES.get(self.user).is_none_or(|name| *name == world.name(known))
             && (self.address >= ADDRESSES.len() || self.address == known.address)
             // The empty user agent cannot be asked for.
@@ -215,7 +246,10 @@ impl Question {
     fn query(&self, page: usize) -> String {
         let mut pairs = vec![("page_size", self.size.to_string()), ("page", page.to_string())];
         let terms: Vec<&str> = self.terms.iter().map(|term| TERMS[*term]).collect();
-        pairs.push(("search", terms.join(" ")));
+        pairs.push(("search", terms.iter().map(|term| format!("\"{term}\"")).collect::<Vec<_>>().join(" ")));
+        if self.finds_people {
+            pairs.push(("search_people", "true".to_owned()));
+        }
         pairs.extend(NAMES.get(self.user).map(|name| ("user__username", (*name).to_owned())));
         pairs.extend(ADDRESSES.get(self.address).map(|ip| ("session__last_ip", (*ip).to_owned())));
         pairs.extend(AGENTS.get(self.agent).map(|agent| ("session__last_user_agent", (*agent).to_owned())));
@@ -246,6 +280,7 @@ impl Question {
             NETWORKS.get(self.network).map(|network| ("network", (*network).to_owned())),
             self.since.map(|since| ("last_used_gte", instant(since))),
             Some(("source", SOURCES[self.source].to_owned())).filter(|(_, word)| !word.is_empty()),
+            self.finds_people.then(|| ("search_people", "true".to_owned())),
         ];
         for (name, value) in filters.into_iter().flatten() {
             filter.set(name, &value).unwrap();
@@ -280,100 +315,6 @@ impl Question {
     }
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    Add(Vec<Known>),
-    /// By another process, as far as this one can tell.
-    AddOnSecond(Vec<Known>),
-    End(prop::sample::Index),
-    EndAllOf(usize),
-    /// A user gets this name, if nobody has it.
-    Rename(usize, usize),
-    /// A user is removed.
-    Remove(usize),
-    /// An import brings another user with the key of one who was removed.
-    Heir(usize, usize),
-    Ask(Question),
-    /// Sessions begin at authentik, or end there.
-    Watch(Vec<Known>),
-    Vanish(prop::sample::Index),
-    /// A user of authentik gets a name, which others may have.
-    RenameThere(usize, usize),
-    /// A repeated question: another page of it, after other writes.
-    AskAgain(usize, prop::sample::Index),
-}
-
-/// Filters and orders that are asked for again and again: terms, user, place, since, orders, size, source.
-type Regular = (&'static [usize], usize, usize, Option<u32>, &'static [(usize, bool)], usize, usize);
-const REGULARS: [Regular; 9] = [
-    (&[], 19, 0, None, &[(5, true)], 7, 0),
-    (&[], 19, 1, None, &[(7, false)], 1, 1),
-    (&[6], 19, 9, None, &[(8, true), (5, false)], 20, 0),
-    (&[4], 19, 9, Some(10), &[(4, false), (6, true)], 7, 0),
-    (&[2], 19, 0, None, &[(8, false)], 7, 0),
-    (&[], 3, 9, Some(5), &[(2, true), (5, true)], 1, 0),
-    (&[], 19, 9, None, &[(5, true)], 7, 3),
-    (&[4], 19, 9, None, &[(8, false), (1, true)], 20, 3),
-    (&[], 19, 0, None, &[(2, false)], 7, 2),
-];
-
-fn regular(number: usize, page: prop::sample::Index) -> Question {
-    let (terms, user, place, since, orders, size, source) = REGULARS[number];
-    let (terms, orders) = (terms.to_vec(), orders.to_vec());
-    Question { terms, user, address: 9, agent: 9, place, network: 9, since, source, orders, size, page }
-}
-
-fn known() -> impl Strategy<Value = Known> {
-    (0..USERS, 0..ADDRESSES.len(), 0..AGENTS.len(), 0..50_u32, 0..50_u32).prop_map(|(user, address, agent, used, expires)| Known {
-        number: 0,
-        user,
-        address,
-        agent,
-        used,
-        expires,
-        is_watched: false,
-    })
-}
-
-fn question() -> impl Strategy<Value = Question> {
-    let orders = prop::collection::vec((0..KEYS.len(), any::<bool>()), 0..3);
-    let filters = (0..18_usize, 0..20_usize, 0..14_usize, 0..6_usize, 0..9_usize);
-    let page = (prop::sample::select(vec![1_usize, 7, 20, 100]), any::<prop::sample::Index>());
-    let since = (prop::option::weighted(0.2, 0..50_u32), 0..SOURCES.len());
-    (prop::collection::vec(0..TERMS.len(), 0..3), filters, since, orders, page).prop_map(
-        |(terms, (user, address, agent, place, network), (since, source), orders, (size, page))| Question {
-            terms,
-            user,
-            address,
-            agent,
-            place,
-            network,
-            since,
-            source,
-            orders,
-            size,
-            page,
-        },
-    )
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        2 => prop::collection::vec(known(), 1..20).prop_map(Step::Add),
-        1 => prop::collection::vec(known(), 1..20).prop_map(Step::AddOnSecond),
-        3 => any::<prop::sample::Index>().prop_map(Step::End),
-        1 => (0..USERS).prop_map(Step::EndAllOf),
-        2 => (0..USERS, 0..NAMES.len()).prop_map(|(user, name)| Step::Rename(user, name)),
-        1 => (0..USERS).prop_map(Step::Remove),
-        3 => (0..USERS, 0..NAMES.len()).prop_map(|(user, name)| Step::Heir(user, name)),
-        2 => prop::collection::vec(known(), 1..20).prop_map(Step::Watch),
-        3 => any::<prop::sample::Index>().prop_map(Step::Vanish),
-        2 => (0..USERS, 0..NAMES.len()).prop_map(|(user, name)| Step::RenameThere(user, name)),
-        9 => question().prop_map(Step::Ask),
-        9 => (0..REGULARS.len(), any::<prop::sample::Index>()).prop_map(|(number, page)| Step::AskAgain(number, page)),
-    ]
-}
-
 async fn ask((admin, tables): (&Caller, &App), world: &World, question: &Question) {
     let mut expected: Vec<Known> = world.sessions.iter().filter(|known| question.matches(world, known)).cloned().collect();
     question.sort(world, &mut expected);
@@ -401,7 +342,7 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
     let app = TestApp::with(db, &settings).await;
     let mut lines: Vec<Value> = (1..).zip(&NAMES[..USERS]).map(|(id, name)| seed::user(id, name)).collect();
     let names = std::array::from_fn(|user| Some(NAMES[user]));
-    let mut world = World { names, watched_names: [""; USERS], sessions: Vec::new(), next: 1 };
+    let mut world = World { names, watched_names: [""; USERS], called: [("", ""); USERS], sessions: Vec::new(), next: 1 };
     let mut runner = TestRunner::deterministic();
     // Enough that the last pages lie far from the first.
     let many = prop::collection::vec(known(), 1300).new_tree(&mut runner).unwrap().current();
@@ -443,6 +384,12 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
                 written.await.expect("a name that is free");
                 world.names[*user] = Some(name);
             }
+            Step::Call(user, called) if world.names[*user].is_some() => {
+                let (email, name) = CALLED[*called];
+                let change = UserChange { email: Some(email.to_owned()), name: Some(name.to_owned()), ..UserChange::default() };
+                changes::change(&second, By::Cli, key(*user), change).await.expect("a user may be called that");
+                world.called[*user] = CALLED[*called];
+            }
             Step::Remove(user) if world.names[*user].is_some() && world.may_lose(*user) => {
                 let found = app.app.store.read().find_user(key(*user)).await.unwrap().expect("the user");
                 users::remove(&app.app, By::Cli, &found).await.expect("the user is removed");
@@ -452,9 +399,10 @@ db_test!(what_is_listed_is_what_is_there, |db| async move {
             Step::Heir(user, name) if world.names[*user].is_none() && world.is_free(NAMES[*name]) => {
                 import_on(&second, &[seed::user(key(*user).0, NAMES[*name])]).await;
                 world.names[*user] = Some(NAMES[*name]);
+                world.called[*user] = ("", "");
                 heirs += 1;
             }
-            Step::Rename(..) | Step::Remove(_) | Step::Heir(..) => {}
+            Step::Rename(..) | Step::Call(..) | Step::Remove(_) | Step::Heir(..) => {}
             Step::Ask(question) => ask((&admin, &tables), &world, question).await,
             Step::AskAgain(number, page) => ask((&admin, &tables), &world, &regular(*number, *page)).await,
         }

@@ -12,6 +12,7 @@ mod ended_sessions;
 mod events_live;
 mod form;
 mod forms;
+mod found_people;
 mod headers;
 mod live;
 pub mod markup;

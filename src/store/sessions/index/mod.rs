@@ -1,6 +1,6 @@
 //! Sessions in memory, in columns: an index for searches, far pages, every filter but a user's or an
 //! address's, and counts by kind. It does not depend on the database: its caller feeds it sessions,
-//! users and user agents.
+//! users and user agents, and a question names the users whose texts it looks at.
 
 mod bits;
 pub(in crate::store) mod both;

@@ -10,6 +10,7 @@ use crate::store::sessions::index::bits::{bits_of, has_bit, keep, places_of, set
 use crate::store::sessions::index::columns::at;
 use crate::store::sessions::index::plan::PASS;
 use crate::store::sessions::index::table::{Table, address_text};
+use crate::store::sessions::people::People;
 
 /// More entries of a dictionary than this are not looked up one by one.
 const MANY_ENTRIES: usize = 4096;
@@ -23,6 +24,8 @@ pub(in crate::store) struct Question {
     pub user: Option<UserId>,
     /// The key of the user agent it names.
     pub user_agent_id: Option<i64>,
+    /// The users that its search looks at by all that they are called; `None`: by their usernames alone.
+    pub people: Option<People>,
 }
 
 /// The sessions that match.
@@ -232,12 +235,17 @@ impl Table {
         conditions.extend(filter.created_lte.map(|time| Condition::Created(time.0)));
         conditions.extend(filter.methods.map(Condition::Method));
         conditions.extend(filter.except.map(|except| Condition::Except(except.0.as_u128())));
-        conditions.extend(filter.search.iter().map(|term| Condition::Term(self.term(term))));
+        conditions.extend(filter.search.iter().map(|term| Condition::Term(self.term(term, question.people.as_ref()))));
         Some(conditions)
     }
 
-    fn term(&self, term: &str) -> Term {
-        let users = self.user_names.grams.find(term, |entry| self.user_names.folded.get(entry).contains(term));
+    fn term(&self, term: &str, people: Option<&People>) -> Term {
+        let mut users = self.user_names.grams.find(term, |entry| self.user_names.folded.get(entry).contains(term));
+        if let Some(people) = people {
+            users.extend(people.with(term).into_iter().filter_map(|id| self.user_names.find(id)));
+            users.sort_unstable();
+            users.dedup();
+        }
         let agents = self.agent_texts.grams.find(term, |entry| self.agent_texts.folded.get(entry).contains(term));
         let addresses = if could_be_address(term) {
             let text = |entry: u32| self.address_keys.get(entry as usize).map(|address| address_text(*address));

@@ -155,7 +155,8 @@ fn check(start: u64, steps: &[Step]) -> Result<(), TestCaseError> {
                 let mut expected: Vec<&Entry> = model.values().filter(|row| matches(&names, row, filter)).collect();
                 expected.sort_by(|a, b| compare(&names, a, b, sorts));
                 let number = i64::try_from(page.index(expected.len() + 1)).unwrap() / size + 1;
-                let question = Question { filter: SessionFilter::clone(filter), user: filter.user, user_agent_id: None };
+                let question =
+                    Question { filter: SessionFilter::clone(filter), user: filter.user, user_agent_id: None, people: None };
                 let wanted = Wanted::page(number, *size);
                 let first = usize::try_from((number - 1) * size).unwrap();
                 let rows = expected.iter().copied().skip(first).take(usize::try_from(*size).unwrap()).map(listed).collect();
