@@ -62,6 +62,9 @@ db_test!(words_find_who_is_signed_in_by_what_they_are_called, |db| async move {
         assert_eq!(found(&admin, "live", "example curl").await, seed::uuids(&[1, 3]), "{limit}: each word in any text");
         assert_eq!(found(&admin, "live", "user:bob other.example").await, seed::uuids(&[3]), "{limit}");
         assert_eq!(found(&admin, "live", "user:bob zebra").await, seed::uuids(&[]), "{limit}");
+        let filter = SessionQuery::parse("zebra").filter(app.app.clock.now()).unwrap();
+        assert_eq!(app.app.store.count_facets(&filter, app.app.clock.now()).await.unwrap().users, 1, "{limit}");
+        assert_eq!(app.app.store.count_addresses(&filter, 9).await.unwrap().len(), 1, "{limit}");
         // authentik's search stays as it is, unless more is asked for.
         for (query, want) in [
             ("search=zebra", 0),
