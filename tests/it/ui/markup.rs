@@ -39,6 +39,7 @@ async fn pages(app: &TestApp, root: &Browser, uuid: &str, group: &str) -> Vec<(S
         "/sessions/all?q=user:nobody".into(),
         "/sessions/all?state=ended".into(),
         "/sessions/all?state=both&q=used:today".into(),
+        "/sessions/all?state=both&q=ip:192.0.2.1+active:yesterday".into(),
         format!("/sessions/all?state=ended&q={}", encode("reason:boredom \"<script>\"")),
         "/sessions/all/end?scope=all".into(),
         format!("/sessions/all/end?scope=picked&id={uuid}"),
