@@ -24,7 +24,7 @@ use rollcall::store::StoreError;
 use rollcall::store::watch::sessions::WatchedSession;
 use serde_json::{Value, json};
 
-use self::steps::{REGULARS, Step, known, regular, step};
+use self::steps::{Step, known, regular, step};
 use super::copy::{assert_counts, begin, end, name};
 use crate::support::{Caller, SESSIONS, TestApp, geoip, seed};
 

@@ -30,8 +30,8 @@ pub(super) enum Step {
 }
 
 /// Filters and orders that are asked for again and again: terms, user, place, since, orders, size, source.
-pub(super) type Regular = (&'static [usize], usize, usize, Option<u32>, &'static [(usize, bool)], usize, usize);
-pub(super) const REGULARS: [Regular; 9] = [
+type Regular = (&'static [usize], usize, usize, Option<u32>, &'static [(usize, bool)], usize, usize);
+const REGULARS: [Regular; 9] = [
     (&[], 19, 0, None, &[(5, true)], 7, 0),
     (&[], 19, 1, None, &[(7, false)], 1, 1),
     (&[6], 19, 9, None, &[(8, true), (5, false)], 20, 0),
