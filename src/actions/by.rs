@@ -3,8 +3,8 @@
 
 use crate::actions::ActionError;
 use crate::actions::principal::Principal;
-use crate::domain::UserId;
 use crate::domain::caller::Actor;
+use crate::domain::{SessionId, UserId};
 
 /// Who does something.
 #[derive(Clone, Copy, Debug)]
@@ -90,5 +90,14 @@ impl By<'_> {
     #[must_use]
     pub fn is(self, user: UserId) -> bool {
         matches!(self, Self::Principal(who, _) if who.user_id == user)
+    }
+
+    /// The session in which this user does it; `None`: another one does, or it is no session that says who calls.
+    #[must_use]
+    pub fn own_session(self, user: UserId) -> Option<SessionId> {
+        match self {
+            Self::Principal(who, _) if who.user_id == user && who.token.is_none() => who.session.as_ref().map(|own| own.uuid),
+            _ => None,
+        }
     }
 }

@@ -18,12 +18,14 @@ use crate::actions::app::App;
 use crate::actions::applications::import::{LineFault, add_line};
 use crate::actions::by::By;
 use crate::actions::import::lines::{GroupLine, Line, SessionLine, TokenLine, UserLine};
-use crate::actions::people::changes::check_attributes;
+use crate::actions::people::administrators::Administrators;
+use crate::actions::people::changes::{self, check_attributes};
 use crate::actions::people::passwords;
 use crate::actions::sessions::bulk_end::end_everything_in;
 use crate::actions::sessions::retention::ADDRESSES_SETTING;
 use crate::actions::tokens::APP_PASSWORD_PREFIX;
 use crate::core::agents::Agents;
+use crate::domain::caller::Actor;
 use crate::domain::event::EventContent;
 use crate::domain::group::{GroupRule, MAX_LEVELS, check_group_name};
 use crate::domain::names;
@@ -80,6 +82,9 @@ pub enum ImportError {
     /// The file cannot be read.
     #[error("the file cannot be read: {0}")]
     Read(#[from] std::io::Error),
+    /// There was an administrator who could sign in, and there would be none.
+    #[error("no administrator who can sign in would be left")]
+    LastAdministrator,
     /// A caller of the server may not import.
     #[error("not permitted")]
     Forbidden,
@@ -92,6 +97,7 @@ impl ImportError {
     fn of(error: ActionError) -> Self {
         match error {
             ActionError::Store(error) => Self::Store(error),
+            ActionError::LastAdministrator => Self::LastAdministrator,
             _ => Self::Forbidden,
         }
     }
@@ -102,19 +108,32 @@ pub type Source = Box<dyn BufRead + Send>;
 /// Told how many more bytes were read.
 pub type Progress = Box<dyn Fn(u64) + Send + Sync>;
 
-/// Imports what `source` holds. With `is_replacing`, users, groups, tokens and sessions that are
-/// stored go first, in the same transaction.
+/// What happens to the users, groups, tokens and sessions that are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// They stay.
+    Stays,
+    /// They go first, in the same transaction. Where an administrator could sign in, one must be among the new users.
+    Goes,
+    /// They go first, and with them maybe the last administrator who can sign in.
+    GoesWithAdministrators,
+}
+
+/// Imports what `source` holds.
 ///
 /// # Errors
-/// [`ImportError::Line`] with the first line that is wrong, and why; then nothing was stored.
-pub async fn run(app: &App, by: By<'_>, source: Source, is_replacing: bool, progress: Progress) -> Result<Summary, ImportError> {
+/// [`ImportError::Line`] with the first line that is wrong, and why; [`ImportError::LastAdministrator`]; then nothing was
+/// stored.
+pub async fn run(app: &App, by: By<'_>, source: Source, stored: Stored, progress: Progress) -> Result<Summary, ImportError> {
     by.must_operate().map_err(|_| ImportError::Forbidden)?;
     crate::actions::policies::mark_policy_applied_if_empty(app, by).await.map_err(ImportError::of)?;
+    let is_replacing = stored != Stored::Stays;
     let mut import = Import {
         user_agents: std::sync::Arc::clone(&app.user_agents),
         geoip: std::sync::Arc::clone(&app.geoip),
         now: app.clock.now(),
         known_users: HashSet::new(),
+        new_users: HashSet::new(),
         known_agents: HashMap::new(),
         are_keys_behind: false,
         is_replacing,
@@ -125,11 +144,15 @@ pub async fn run(app: &App, by: By<'_>, source: Source, is_replacing: bool, prog
     app.store
         .write_much(move |db| {
             Box::pin(async move {
+                let administrators = if stored == Stored::Goes { Some(Administrators::watch(db).await?) } else { None };
                 if is_replacing {
                     end_everything_in(db, &End::by(&actor, import.now, EndReason::UserRemoved), &actor).await?;
                     db.delete_people().await?;
                 }
                 import.read(db, source, &progress).await?;
+                if let Some(administrators) = administrators {
+                    administrators.must_remain(db).await.map_err(ImportError::of)?;
+                }
                 let mut done = import.done;
                 if !db.has_clients_by_uid().await? {
                     done.strangers = 0;
@@ -142,9 +165,7 @@ pub async fn run(app: &App, by: By<'_>, source: Source, is_replacing: bool, prog
                 }
                 // They may be older than those that have lost their addresses.
                 db.update_setting(ADDRESSES_SETTING, "").await?;
-                let Summary { users, tokens, sessions, applications, .. } = done;
-                let content = EventContent::Import { users, tokens, sessions, applications, is_generated: false };
-                db.insert_events(&[content.by(&actor, import.now)]).await?;
+                import.record(db, done, &actor).await?;
                 Ok(done)
             })
         })
@@ -156,6 +177,7 @@ struct Import {
     geoip: std::sync::Arc<GeoIp>,
     now: Timestamp,
     known_users: HashSet<i64>,
+    new_users: HashSet<i64>,
     known_agents: HashMap<String, i64>,
     /// Whether users brought keys that the database's own do not know of yet.
     are_keys_behind: bool,
@@ -199,6 +221,22 @@ impl<T: std::fmt::Display> From<Wrong<T>> for Fault {
 struct Wrong<T>(T);
 
 impl Import {
+    /// Writes the event, and as its parts those of the users who are administrators.
+    async fn record(&self, db: &Db<'_>, done: Summary, actor: &Actor) -> Result<(), StoreError> {
+        let Summary { users, groups, tokens, sessions, applications, .. } = done;
+        let content = EventContent::Import { users, groups, tokens, sessions, applications, is_generated: false };
+        let parent = db.insert_parent_event(&content.by(actor, self.now)).await?;
+        for id in db.list_superusers().await? {
+            if !self.new_users.contains(&id) {
+                continue;
+            }
+            let Some(profile) = db.find_profile(UserId(id)).await? else { continue };
+            let event = changes::added(db, &profile).await?.by(actor, self.now).part_of(Some(parent));
+            db.insert_events(&[event.about(profile.user.id, &profile.user.username)]).await?;
+        }
+        Ok(())
+    }
+
     async fn read(&mut self, db: &Db<'_>, mut source: Source, progress: &Progress) -> Result<(), ImportError> {
         let mut bytes = Vec::new();
         let mut number = 0;
@@ -319,6 +357,7 @@ impl Import {
             }
         }
         self.known_users.insert(id.0);
+        self.new_users.insert(id.0);
         self.done.users += 1;
         Ok(())
     }

@@ -39,7 +39,7 @@ pub(in crate::actions) async fn instance(core: &Core) -> Result<Policy, StoreErr
 
 /// Sets what a group or a user, whose name is `name`, has of its own. Living sessions that are longer
 /// than it allows are cut at once, and those beyond its limit end, the oldest first; none is extended.
-/// Gives how many were cut or ended.
+/// Gives how many were cut or ended. Set to what it is, it is no event.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`UserRule::Policy`] when a limit is zero that may not be.
@@ -68,19 +68,21 @@ pub async fn set_if(
     app.store
         .write(move |db| {
             Box::pin(async move {
+                db.lock_policy(owner).await?;
                 let users = db.lock_users_under(owner).await?;
-                if let Some(expected) = expected
-                    && expected != db.find_policy(owner).await?
-                {
+                let before = db.find_policy(owner).await?;
+                if expected.is_some_and(|expected| expected != before) {
                     return Err(ActionError::Outdated);
                 }
-                db.update_policy(owner, &policy).await?;
-                let set = |group| EventContent::PolicySet { group, policy }.by(&actor, now);
-                let event = match owner {
-                    PolicyOwner::User(id) => set(None).about(id, &name),
-                    PolicyOwner::Group(_) => set(Some(name)),
-                };
-                db.insert_events(&[event]).await?;
+                if before != policy {
+                    db.update_policy(owner, &policy).await?;
+                    let set = |group| EventContent::PolicySet { group, before: Some(before), policy }.by(&actor, now);
+                    let event = match owner {
+                        PolicyOwner::User(id) => set(None).about(id, &name),
+                        PolicyOwner::Group(_) => set(Some(name)),
+                    };
+                    db.insert_events(&[event]).await?;
+                }
                 let limits = Limits { instance, own: policy };
                 let mut changed = 0;
                 let mut after = 0;

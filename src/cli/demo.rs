@@ -90,7 +90,7 @@ pub(super) async fn run(mut config: Config, shown: Shown, inherited: Vec<Inherit
     let hash = app.passwords.hash(password.clone()).await?;
     let lines = people_and_sessions(app.clock.now(), Some(&hash), program.is_some())?;
     let source = Box::new(std::io::Cursor::new(lines.into_bytes()));
-    let done = import::run(&app, By::System, source, false, Box::new(|_| {})).await?;
+    let done = import::run(&app, By::System, source, import::Stored::Stays, Box::new(|_| {})).await?;
 
     let administrator = users::find(&app, By::System, ADMINISTRATOR).await?;
     let request = TokenRequest {

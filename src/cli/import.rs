@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::actions::by::By;
-use crate::actions::import;
+use crate::actions::import::{self, ImportError, Stored};
 use crate::actions::people::csv_import;
 use crate::cli::{Outcome, output};
 use crate::config::Config;
@@ -17,9 +17,12 @@ use crate::config::Config;
 pub(super) struct ImportArgs {
     /// JSON lines, or with --csv users as CSV, whose first line names the columns; - is standard input
     file: PathBuf,
-    /// Remove all users, tokens and sessions first, in the same transaction
+    /// Remove all users, groups, tokens and sessions first, in the same transaction
     #[arg(long, conflicts_with = "csv")]
     replace: bool,
+    /// With --replace: import the file though no administrator who can sign in would be left
+    #[arg(long, requires = "replace")]
+    without_administrator: bool,
     /// The file is CSV: users, with the columns username, name, email, type, path, groups (names with | between them),
     /// active, superuser, auditor and attributes
     #[arg(long)]
@@ -95,14 +98,25 @@ pub(super) async fn run(config: Config, args: ImportArgs) -> Outcome {
         &app,
         By::Cli,
         Box::new(BufReader::with_capacity(1 << 16, reader)),
-        args.replace,
+        match (args.replace, args.without_administrator) {
+            (false, _) => Stored::Stays,
+            (true, false) => Stored::Goes,
+            (true, true) => Stored::GoesWithAdministrators,
+        },
         Box::new(move |bytes| moved.inc(bytes)),
     )
     .await;
     bar.finish_and_clear();
-    let done = done.map_err(|error| format!("{}: {error}; nothing was imported", args.file.display()))?;
+    let done = done.map_err(|error| {
+        let hint = if matches!(error, ImportError::LastAdministrator) { " (--without-administrator permits that)" } else { "" };
+        format!("{}: {error}{hint}; nothing was imported", args.file.display())
+    })?;
+    let groups = if done.groups == 0 { String::new() } else { format!("{} groups, ", done.groups) };
     let applications = if done.applications == 0 { String::new() } else { format!("{} applications, ", done.applications) };
-    output::say(&format!("imported {} users, {applications}{} tokens, {} sessions", done.users, done.tokens, done.sessions));
+    output::say(&format!(
+        "imported {} users, {groups}{applications}{} tokens, {} sessions",
+        done.users, done.tokens, done.sessions
+    ));
     if done.strangers > 0 {
         output::say(&format!(
             "{} users brought no uid, by which apps know them: an app that knew them before takes them for somebody new; \

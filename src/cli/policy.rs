@@ -119,11 +119,13 @@ pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
                 return set_instance(&app, change).await;
             }
             let (owner, name) = find_owner(&app, whose).await?.ok_or("nobody was named")?;
-            let policy = change(app.store.read().find_policy(owner).await?)?;
-            let changed = policies::set(&app, By::Cli, owner, &name, policy).await.map_err(|error| match error {
-                ActionError::Rule(UserRule::Policy) => misused(UserRule::Policy.to_string()),
-                other => other.into(),
-            })?;
+            let before = app.store.read().find_policy(owner).await?;
+            let policy = change(before)?;
+            let changed =
+                policies::set_if(&app, By::Cli, owner, &name, policy, Some(before)).await.map_err(|error| match error {
+                    ActionError::Rule(UserRule::Policy) => misused(UserRule::Policy.to_string()),
+                    other => other.into(),
+                })?;
             output::say(&format!("{name}: {policy}; {changed} living session(s) were cut or ended"));
             Ok(())
         }

@@ -80,6 +80,9 @@ pub enum UserRule {
     /// The key of a token that may not be.
     #[error(transparent)]
     TokenKey(#[from] TokenKeyRule),
+    /// A key of an app password that is not known as one.
+    #[error("the key of an app password begins with rcp_")]
+    AppPasswordKey,
     /// A link for an inactive user, who could not sign in with it.
     #[error("an inactive user has no use for a link; make them active first")]
     Inactive,

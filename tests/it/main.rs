@@ -60,6 +60,7 @@ mod permissions;
 mod power_loss;
 mod privacy;
 mod proxies;
+mod recorded;
 mod scripts;
 mod secret_files;
 mod secrets;

@@ -209,7 +209,7 @@ async fn call_all(app: &TestApp, who: &Principal, alice: &UserRow, session: Sess
     call!("clock.rs resume", clock::resume(server, by));
     call!("clock.rs keep", clock::keep(server, by));
     call!("clock.rs request_confirmation", clock::request_confirmation(server, by));
-    call!("import.rs run", import::run(server, by, source(), true, Box::new(|_| {})));
+    call!("import.rs run", import::run(server, by, source(), import::Stored::Goes, Box::new(|_| {})));
     call!("people/bootstrap.rs run", bootstrap::run(server, by));
     let mut poller = Poller::default();
     call!("watch/poller.rs poll", poller.poll(server, by));

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::people::{passwords, users};
+use crate::actions::people::{changes, passwords, users};
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
-use crate::domain::event::EventContent;
 use crate::domain::scope::Scopes;
 use crate::domain::user::{ADMINISTRATOR, TokenIntent, UserRule};
 use crate::domain::{PlainSecret, secret};
@@ -83,7 +82,8 @@ async fn add_administrator(app: &App, by: By<'_>) -> Result<UserRow, ActionError
         .write(move |db| {
             Box::pin(async move {
                 let id = db.insert_user(&user, now).await?;
-                let mut events = vec![EventContent::UserAdded {}.by(&actor, now).about(id, ADMINISTRATOR)];
+                let profile = db.find_profile(id).await?.ok_or(StoreError::Corrupt("a user who is not there"))?;
+                let mut events = vec![changes::added(db, &profile).await?.by(&actor, now).about(id, ADMINISTRATOR)];
                 if let Some(key_hash) = key {
                     let token = NewToken {
                         key_hash,
@@ -94,8 +94,8 @@ async fn add_administrator(app: &App, by: By<'_>) -> Result<UserRow, ActionError
                         expires: (false, now),
                         generation: None,
                     };
-                    let uuid = db.insert_token(&token, now).await?;
-                    let content = EventContent::TokenAdded { token: token.identifier, token_uuid: uuid.simple().to_string() };
+                    db.insert_token(&token, now).await?;
+                    let content = tokens::added(db, &token.identifier).await?;
                     events.push(content.by(&actor, now).about(id, ADMINISTRATOR));
                 }
                 db.insert_events(&events).await

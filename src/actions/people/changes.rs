@@ -10,7 +10,8 @@ use crate::actions::people::administrators::Administrators;
 use crate::actions::policies;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
-use crate::domain::event::{Change, Changes, EventContent};
+use crate::domain::event::masked::{MASK, masked};
+use crate::domain::event::{self, Change, Changes, EventContent};
 use crate::domain::people_lists::holds_null_character;
 use crate::domain::policy::Policy;
 use crate::domain::user::{MAX_ATTRIBUTES, UserRule, UserType, check_email, check_full_name, check_path, check_username};
@@ -247,14 +248,56 @@ async fn move_to_groups(
     Ok([names(before), names(after)])
 }
 
+/// All that is said of a user but their password, for events, by the names that [`apply`] gives changes.
+pub(in crate::actions) fn said(profile: &UserProfile, groups: &[String], permissions: &[&str]) -> Map<String, Value> {
+    let user = &profile.user;
+    let attributes = serde_json::from_str(&profile.attributes).unwrap_or_default();
+    let mut said = standing(profile, groups, permissions);
+    said.extend([
+        ("username".to_owned(), json!(user.username)),
+        ("name".to_owned(), json!(user.name)),
+        ("email".to_owned(), json!(user.email)),
+        ("is_email_verified".to_owned(), json!(profile.is_email_verified)),
+        ("attributes".to_owned(), changed_attributes("{}", &attributes).1),
+    ]);
+    said
+}
+
+/// What a user is and may do, for events: what says nothing of the person.
+fn standing(profile: &UserProfile, groups: &[String], permissions: &[&str]) -> Map<String, Value> {
+    let all = [
+        ("is_active", json!(profile.user.is_active)),
+        ("is_superuser", json!(profile.user.is_superuser)),
+        ("is_auditor", json!(profile.is_auditor)),
+        ("type", json!(profile.kind.as_str())),
+        ("path", json!(profile.path)),
+        ("groups", json!(groups)),
+        ("permissions", json!(permissions)),
+    ];
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The content of the event of a user who was just added by a file or at the first start.
+pub(in crate::actions) async fn added(db: &Db<'_>, profile: &UserProfile) -> Result<EventContent, StoreError> {
+    let (groups, permissions) = (db.list_groups_of(profile.user.id).await?, db.list_permissions(profile.user.id).await?);
+    let permissions: Vec<&str> = permissions.iter().map(String::as_str).collect();
+    Ok(EventContent::UserAdded { changes: event::added(said(profile, &groups, &permissions)) })
+}
+
+/// The content of the event of a user who is about to be removed.
+pub(in crate::actions) async fn removed(db: &Db<'_>, profile: &UserProfile) -> Result<EventContent, StoreError> {
+    let (groups, permissions) = (db.list_groups_of(profile.user.id).await?, db.list_permissions(profile.user.id).await?);
+    let permissions: Vec<&str> = permissions.iter().map(String::as_str).collect();
+    Ok(EventContent::UserRemoved { changes: event::removed(standing(profile, &groups, &permissions)) })
+}
+
 /// The attributes that differ, before and after: what looks like a secret, and what is long, only as a sign.
 pub(in crate::actions) fn changed_attributes(before: &str, after: &Map<String, Value>) -> (Value, Value) {
     const LONGEST: usize = 500;
     let before: Map<String, Value> = serde_json::from_str(before).unwrap_or_default();
     let shown = |name: &String, value: &Value| {
-        let name = name.to_lowercase();
-        let is_secret = ["secret", "password", "token", "key"].iter().any(|word| name.contains(word));
-        if is_secret || value.to_string().len() > LONGEST { json!("…") } else { value.clone() }
+        let shown = masked(name, value);
+        if shown.to_string().len() > LONGEST { json!(MASK) } else { shown }
     };
     let mut differing = [Map::new(), Map::new()];
     for (name, value) in &before {
@@ -270,7 +313,7 @@ pub(in crate::actions) fn changed_attributes(before: &str, after: &Map<String, V
     let [before, mut after] = differing;
     if before == after && !before.is_empty() {
         // They differ in what is not shown.
-        after.insert("…".to_owned(), Value::Null);
+        after.insert(MASK.to_owned(), Value::Null);
     }
     (Value::Object(before), Value::Object(after))
 }

@@ -53,7 +53,8 @@ pub async fn add_all(app: &App, by: By<'_>, file: Vec<u8>) -> Result<Preview, Ac
                     users::add_in(db, &user, &more, instance, &actor, now).await?;
                 }
                 let users = preview.users.len() as u64;
-                let content = EventContent::Import { users, tokens: 0, sessions: 0, applications: 0, is_generated: false };
+                let content =
+                    EventContent::Import { users, groups: 0, tokens: 0, sessions: 0, applications: 0, is_generated: false };
                 db.insert_events(&[content.by(&actor, now)]).await?;
                 Ok(preview)
             })

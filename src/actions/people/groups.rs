@@ -10,7 +10,7 @@ use crate::actions::people::administrators::Administrators;
 use crate::actions::people::changes::{changed_attributes, check_attributes};
 use crate::actions::policies;
 use crate::domain::caller::Actor;
-use crate::domain::event::{Change, Changes, EventContent};
+use crate::domain::event::{self, Change, Changes, EventContent};
 use crate::domain::group::{GroupRule, MAX_LEVELS, check_group_name};
 use crate::domain::policy::Policy;
 use crate::domain::{Permission, Timestamp, UserId};
@@ -96,14 +96,49 @@ pub(in crate::actions) async fn add_in(db: &Db<'_>, name: &str, group: &GroupCha
     let id = db.insert_group(name, group.is_superuser.unwrap_or(false), &permissions).await?;
     let row = db.find_group_by_id(id).await?.ok_or(ActionError::NotFound)?;
     let rest = GroupChange { name: None, is_superuser: None, permissions: None, ..group.clone() };
-    let (_, [joined, _]) = apply(db, &row, &rest, act).await?;
+    let (changes, [joined, _]) = apply(db, &row, &rest, act).await?;
+    let mut said = said(&row, &db.list_group_permissions(id).await?, &[]);
+    said.extend(changes.into_iter().map(|(name, change)| (name, change.after)));
     let content = EventContent::GroupAdded {
         group: name.to_owned(),
         group_uuid: row.uuid.simple().to_string(),
         members: joined.len() as u64,
+        changes: event::added(said),
+        added: texts(&joined),
     };
     db.insert_events(&[content.by(&act.actor, act.now)]).await?;
     Ok(row.uuid)
+}
+
+/// All that is said of a group but its name and who is in it, for events, by the names that [`apply`] gives changes.
+fn said(group: &GroupRow, permissions: &[String], parents: &[String]) -> Map<String, Value> {
+    let attributes = serde_json::from_str(&group.attributes).unwrap_or_default();
+    let all = [
+        ("is_superuser", json!(group.is_superuser)),
+        ("is_auditor", json!(group.is_auditor)),
+        ("attributes", changed_attributes("{}", &attributes).1),
+        ("permissions", json!(permissions)),
+        ("parents", json!(parents)),
+    ];
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The content of the event of a group that is about to be removed.
+async fn removed(db: &Db<'_>, group: &GroupRow) -> Result<EventContent, StoreError> {
+    let parents = db.list_group_names(&db.list_parents(group.id).await?).await?;
+    let members = db.list_user_uuids(&db.list_members(group.id).await?).await?;
+    Ok(EventContent::GroupRemoved {
+        group: group.name.clone(),
+        group_uuid: group.uuid.simple().to_string(),
+        members: members.len() as u64,
+        changes: event::removed(said(group, &db.list_group_permissions(group.id).await?, &parents)),
+        removed: texts(&members),
+    })
+}
+
+/// Uuids as events have them.
+fn texts(uuids: &[Uuid]) -> Vec<String> {
+    uuids.iter().map(|uuid| uuid.simple().to_string()).collect()
 }
 
 /// A conflict with what is stored, in words about the group's name.
@@ -150,7 +185,6 @@ pub async fn change(app: &App, by: By<'_>, uuid: Uuid, change: GroupChange) -> R
 }
 
 fn changed(group: String, uuid: Uuid, changes: Changes, added: &[Uuid], removed: &[Uuid]) -> EventContent {
-    let texts = |uuids: &[Uuid]| uuids.iter().map(|uuid| uuid.simple().to_string()).collect();
     EventContent::GroupChanged {
         group,
         group_uuid: uuid.simple().to_string(),
@@ -264,9 +298,9 @@ pub async fn remove(app: &App, by: By<'_>, uuid: Uuid) -> Result<(), ActionError
                 let administrators = Administrators::watch(db).await?;
                 db.lock_nesting().await?;
                 let group = db.lock_group(uuid).await?.ok_or(ActionError::NotFound)?;
+                let content = removed(db, &group).await?;
                 db.delete_group(group.id).await?;
                 administrators.must_remain(db).await?;
-                let content = EventContent::GroupRemoved { group: group.name, group_uuid: group.uuid.simple().to_string() };
                 Ok(db.insert_events(&[content.by(&act.actor, act.now)]).await?)
             })
         })

@@ -11,7 +11,7 @@ use crate::actions::by::By;
 use crate::actions::people::changes::UserChange;
 use crate::actions::people::groups::{self, Act, GroupChange};
 use crate::actions::people::users;
-use crate::domain::event::EventContent;
+use crate::actions::tokens;
 use crate::domain::group::check_group_name;
 use crate::domain::user::{TokenIntent, UserType, check_username};
 use crate::domain::{PlainSecret, Timestamp, UserId};
@@ -101,8 +101,8 @@ pub async fn add(app: &App, by: By<'_>, account: NewServiceAccount) -> Result<Se
                     expires,
                     generation: None,
                 };
-                let uuid = db.insert_token(&token, act.now).await?;
-                let content = EventContent::TokenAdded { token: identifier, token_uuid: uuid.simple().to_string() };
+                db.insert_token(&token, act.now).await?;
+                let content = tokens::added(db, &identifier).await?;
                 db.insert_events(&[content.by(&act.actor, act.now).about(id, &name)]).await?;
                 if !with_group {
                     return Ok((id, None));

@@ -11,7 +11,7 @@ use crate::actions::people::passwords;
 use crate::actions::policies;
 use crate::actions::sessions::end_in;
 use crate::domain::caller::Actor;
-use crate::domain::event::EventContent;
+use crate::domain::event::{self, EventContent};
 use crate::domain::policy::Policy;
 use crate::domain::user::{TokenIntent, UserRule, check_email, check_full_name, check_username};
 use crate::domain::{EndReason, PlainSecret, SessionId, Timestamp, UserId, secret};
@@ -70,8 +70,12 @@ pub(in crate::actions) async fn add_in(
     }
     let id = db.insert_user(user, now).await?;
     let added = db.find_profile(id).await?.ok_or(ActionError::NotFound)?;
-    db.insert_events(&[EventContent::UserAdded {}.by(actor, now).about(id, &user.username)]).await?;
-    changes::apply(db, &added, more, instance, actor, now).await?;
+    let changes = changes::apply(db, &added, more, instance, actor, now).await?;
+    let permissions: Vec<&str> = user.permissions.iter().map(|permission| permission.as_str()).collect();
+    let mut said = changes::said(&added, &[], &permissions);
+    said.extend(changes.into_iter().map(|(name, change)| (name, change.after)));
+    let content = EventContent::UserAdded { changes: event::added(said) };
+    db.insert_events(&[content.by(actor, now).about(id, &user.username)]).await?;
     Ok(id)
 }
 
@@ -93,8 +97,8 @@ pub async fn find_by_id(app: &App, by: By<'_>, id: UserId) -> Result<UserRow, Ac
     app.store.read().find_user(id).await?.ok_or(ActionError::NotFound)
 }
 
-/// Sets a user's password and ends all their sessions, unless `sessions.end_on_password_change` says
-/// otherwise.
+/// Sets a user's password and ends their sessions, but for the one in which they do it themselves, unless
+/// `sessions.end_on_password_change` says otherwise.
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it: one's own is set with a fresh proof
@@ -121,7 +125,7 @@ pub async fn set_password_hash(app: &App, by: By<'_>, user: &UserRow, hash: Stri
 
 async fn store_password(app: &App, by: By<'_>, user: &UserRow, hash: String) -> Result<(), ActionError> {
     let (actor, now, id, name) = (by.actor(), app.clock.now(), user.id, user.username.clone());
-    let ends = Ends::by_setting(app, None);
+    let ends = Ends::by_setting(app, by.own_session(id));
     app.store
         .write(move |db| {
             Box::pin(async move {
@@ -134,11 +138,12 @@ async fn store_password(app: &App, by: By<'_>, user: &UserRow, hash: String) -> 
         .await
 }
 
-/// Makes a user active, or inactive: then all their sessions end and their tokens open nothing. Nobody locks themselves
-/// out.
+/// Makes a user active, or inactive: then all their sessions end and their tokens open nothing. What they are already, they
+/// stay. Nobody locks themselves out.
 ///
 /// # Errors
-/// [`ActionError::Forbidden`] unless an administrator does it, and for oneself; [`ActionError::LastAdministrator`].
+/// [`ActionError::Forbidden`] unless an administrator does it, and for oneself; [`ActionError::NotFound`] when they were
+/// removed since they were read; [`ActionError::LastAdministrator`].
 pub async fn set_active(app: &App, by: By<'_>, user: &UserRow, is_active: bool) -> Result<(), ActionError> {
     by.must_administer()?;
     if by.is(user.id) && !is_active {
@@ -149,6 +154,9 @@ pub async fn set_active(app: &App, by: By<'_>, user: &UserRow, is_active: bool) 
         .write(move |db| {
             Box::pin(async move {
                 let administrators = Administrators::watch(db).await?;
+                if db.lock_user(id).await?.ok_or(ActionError::NotFound)?.is_active == is_active {
+                    return Ok(());
+                }
                 db.update_is_active(id, is_active).await?;
                 db.note_user_update(id, now).await?;
                 let content = if is_active { EventContent::UserActivated {} } else { EventContent::UserDeactivated {} };
@@ -266,11 +274,11 @@ pub async fn remove(app: &App, by: By<'_>, user: &UserRow) -> Result<(), ActionE
         .write(move |db| {
             Box::pin(async move {
                 let administrators = Administrators::watch(db).await?;
-                db.lock_user(id).await?.ok_or(ActionError::NotFound)?;
+                let profile = db.lock_profile(id).await?.ok_or(ActionError::NotFound)?;
                 end_in::end_all_of_user(db, id, EndReason::UserRemoved, &actor, now).await?;
                 crate::actions::sessions::bulk_end::move_all_of_user(db, id).await?;
                 // Before the user is gone, whose uuid it names.
-                db.insert_events(&[EventContent::UserRemoved {}.by(&actor, now).about(id, &name)]).await?;
+                db.insert_events(&[changes::removed(db, &profile).await?.by(&actor, now).about(id, &name)]).await?;
                 db.delete_user(id).await?;
                 administrators.must_remain(db).await
             })

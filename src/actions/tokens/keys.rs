@@ -7,10 +7,10 @@ use uuid::Uuid;
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::actions::tokens::{READABLE, draw, find};
-use crate::domain::event::EventContent;
-use crate::domain::user::{TokenIntent, UserRule};
-use crate::domain::{PlainSecret, secret};
+use crate::actions::tokens::{READABLE, check_key, draw, find};
+use crate::domain::PlainSecret;
+use crate::domain::event::{Changes, EventContent};
+use crate::domain::user::TokenIntent;
 use crate::store::people::token_list::TokenDetail;
 use crate::store::{Db, StoreError};
 
@@ -53,11 +53,11 @@ pub async fn show(app: &App, by: By<'_>, identifier: &str) -> Result<Option<Plai
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`]; [`ActionError::Rule`] for a key
-/// that could be guessed; [`ActionError::Exists`] when another token has it.
+/// that could be guessed, and for one of an app password that does not begin as theirs do; [`ActionError::Exists`] when another token has it.
 pub async fn set(app: &App, by: By<'_>, identifier: &str, key: PlainSecret) -> Result<(), ActionError> {
     by.must_administer()?;
     let token = find(app, by, identifier).await?;
-    secret::check_token_key(key.expose()).map_err(UserRule::from)?;
+    check_key(&key, TokenIntent::parse(&token.intent).unwrap_or(TokenIntent::Api))?;
     let is_readable = app.config.api.readable_secrets;
     replace(app, by, token, key, Duration::ZERO, is_readable).await.map(drop)
 }
@@ -98,6 +98,7 @@ async fn replace(
                 token: token.identifier,
                 token_uuid: token.uuid.simple().to_string(),
                 fields: "key".to_owned(),
+                changes: Changes::new(),
             };
             db.insert_events(&[content.by(&actor, now).about(token.user_id, &token.username)]).await?;
             Ok(())

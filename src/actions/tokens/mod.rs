@@ -6,15 +6,18 @@ pub mod uses;
 
 use std::time::Duration;
 
+use serde_json::{Map, Value, json};
+
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
-use crate::domain::event::EventContent;
+use crate::domain::event::{self, EventContent};
 use crate::domain::scope::Scopes;
 use crate::domain::user::{TokenIntent, UserRule};
 use crate::domain::{PlainSecret, UserId, secret};
-use crate::store::StoreError;
+use crate::store::people::token_list::TokenDetail;
 use crate::store::people::tokens::NewToken;
+use crate::store::{Db, StoreError};
 
 /// What the key of an app password begins with.
 pub const APP_PASSWORD_PREFIX: &str = "rcp_";
@@ -61,7 +64,7 @@ pub async fn add(
     }
     let key = match request.key {
         Some(key) => {
-            secret::check_token_key(key.expose()).map_err(UserRule::from)?;
+            check_key(&key, request.intent)?;
             key
         }
         None => draw(request.intent)?,
@@ -81,7 +84,7 @@ pub async fn add(
     let applications = request.applications;
     let (actor, username, name) = (by.actor(), username.to_owned(), identifier.clone());
     let (app_too, sealed, scopes) = (app.clone(), request.is_readable.then(|| key.clone()), request.scopes);
-    let added = app
+    let done = app
         .store
         .write(move |db| {
             Box::pin(async move {
@@ -96,18 +99,54 @@ pub async fn add(
                 if let Some(key) = sealed {
                     keys::keep_readable(&app_too, db, uuid, &key).await?;
                 }
-                let content = EventContent::TokenAdded { token: name, token_uuid: uuid.simple().to_string() };
+                let content = added(db, &name).await?;
                 db.insert_events(&[content.by(&actor, now).about(user, &username)]).await?;
                 Ok::<_, ActionError>(())
             })
         })
         .await;
-    match added {
+    match done {
         Err(ActionError::Store(StoreError::Conflict(_))) => {
             Err(ActionError::Exists(format!("a token {identifier:?} or one with this key")))
         }
         other => Ok((identifier, other.map(|()| key)?)),
     }
+}
+
+/// All that is said of a token but its key, for events.
+fn said(token: &TokenDetail, applications: &[String]) -> Map<String, Value> {
+    let all = [
+        ("identifier", json!(token.identifier)),
+        ("description", json!(token.description)),
+        ("intent", json!(token.intent)),
+        ("expires", json!(token.ends_at())),
+        ("rollcall_scopes", json!(token.scopes.words())),
+        ("rollcall_applications", json!(applications)),
+    ];
+    all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The content of the event of a token that was just added.
+pub(in crate::actions) async fn added(db: &Db<'_>, identifier: &str) -> Result<EventContent, StoreError> {
+    let token = db.find_token(identifier).await?.ok_or(StoreError::Corrupt("a token that is not there"))?;
+    let applications = db.list_token_applications(identifier).await?;
+    let (changes, token_uuid) = (event::added(said(&token, &applications)), token.uuid.simple().to_string());
+    Ok(EventContent::TokenAdded { token: token.identifier, token_uuid, changes })
+}
+
+/// A token that was found, as it is now, locked.
+async fn lock(db: &Db<'_>, found: &TokenDetail) -> Result<TokenDetail, ActionError> {
+    let now = db.lock_token(&found.identifier).await?;
+    // Another one that has its identifier now may be somebody else's.
+    now.filter(|now| now.uuid == found.uuid).ok_or(ActionError::NotFound)
+}
+
+/// Checks the key that somebody chose for a token of this intent. What is told apart from a password at the guard is told
+/// by the beginning.
+fn check_key(key: &PlainSecret, intent: TokenIntent) -> Result<(), UserRule> {
+    secret::check_token_key(key.expose())?;
+    let is_known = intent != TokenIntent::AppPassword || key.expose().starts_with(APP_PASSWORD_PREFIX);
+    if is_known { Ok(()) } else { Err(UserRule::AppPasswordKey) }
 }
 
 /// A new key for a token of this intent.
@@ -132,10 +171,15 @@ pub async fn remove(app: &App, by: By<'_>, identifier: &str) -> Result<(), Actio
     app.store
         .write(move |db| {
             Box::pin(async move {
-                let (owner, uuid) = db.delete_token(&token.identifier).await?.ok_or(ActionError::NotFound)?;
-                let name = db.find_user(owner).await?.map(|user| user.username).unwrap_or_default();
-                let content = EventContent::TokenRemoved { token: token.identifier, token_uuid: uuid.simple().to_string() };
-                db.insert_events(&[content.by(&actor, now).about(owner, &name)]).await?;
+                let token = lock(db, &token).await?;
+                let applications = db.list_token_applications(&token.identifier).await?;
+                db.delete_token(token.uuid).await?;
+                let content = EventContent::TokenRemoved {
+                    changes: event::removed(said(&token, &applications)),
+                    token: token.identifier,
+                    token_uuid: token.uuid.simple().to_string(),
+                };
+                db.insert_events(&[content.by(&actor, now).about(token.user_id, &token.username)]).await?;
                 Ok(())
             })
         })
@@ -146,7 +190,7 @@ pub async fn remove(app: &App, by: By<'_>, identifier: &str) -> Result<(), Actio
 ///
 /// # Errors
 /// [`ActionError::NotFound`] when there is none, or it is somebody else's; [`ActionError::Forbidden`] for an auditor.
-pub async fn find(app: &App, by: By<'_>, identifier: &str) -> Result<crate::store::people::token_list::TokenDetail, ActionError> {
+pub async fn find(app: &App, by: By<'_>, identifier: &str) -> Result<TokenDetail, ActionError> {
     let token = app.store.read().find_token(identifier).await?.ok_or(ActionError::NotFound)?;
     match by.must_own_or_administer(token.user_id) {
         Ok(()) => Ok(token),
@@ -159,7 +203,7 @@ pub async fn find(app: &App, by: By<'_>, identifier: &str) -> Result<crate::stor
 ///
 /// # Errors
 /// [`ActionError::NotFound`] when there is none, or it is somebody else's.
-pub async fn look(app: &App, by: By<'_>, identifier: &str) -> Result<crate::store::people::token_list::TokenDetail, ActionError> {
+pub async fn look(app: &App, by: By<'_>, identifier: &str) -> Result<TokenDetail, ActionError> {
     let token = app.store.read().find_token(identifier).await?.ok_or(ActionError::NotFound)?;
     by.must_own_or_inspect(token.user_id).map(|()| token).map_err(|_| ActionError::NotFound)
 }

@@ -65,7 +65,7 @@ impl MadeUp {
             "kind": "user", "id": PEOPLE.len() + 1, "username": OWNER, "name": "Rollcall", "is_auditor": true, "permissions": rights,
         });
         let lines = format!("{owner}\n{}", people_and_sessions(app.clock.now(), None, false)?);
-        let done = import::run(&app, By::System, Box::new(read(lines)), false, Box::new(|_| {})).await?;
+        let done = import::run(&app, By::System, Box::new(read(lines)), import::Stored::Stays, Box::new(|_| {})).await?;
         let owner = users::find(&app, By::System, OWNER).await?;
         let request = TokenRequest {
             intent: TokenIntent::Api,
@@ -129,7 +129,7 @@ async fn begin(app: &App, nth: usize) -> Result<(), Failure> {
         "user": nth * 5 % PEOPLE.len() + 1, "last_ip": pick(ADDRESSES, 3), "last_user_agent": pick(AGENTS, 7), "last_used": now,
         "expires": now.plus(Duration::from_secs(14 * 86_400)),
     });
-    import::run(app, By::System, Box::new(read(format!("{line}\n"))), false, Box::new(|_| {})).await?;
+    import::run(app, By::System, Box::new(read(format!("{line}\n"))), import::Stored::Stays, Box::new(|_| {})).await?;
     Ok(())
 }
 

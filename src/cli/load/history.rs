@@ -71,7 +71,7 @@ impl Maker {
             9_300..=9_599 => (EventContent::FactorFailed { why: String::new() }, false, false),
             9_600..=9_899 => (EventContent::UserChanged { changes: Changes::new() }, false, false),
             9_900..=9_998 => (EventContent::SessionEnded { reason: EndReason::Revoked, comment: String::new() }, true, true),
-            _ => (EventContent::UserRemoved {}, false, false),
+            _ => (EventContent::UserRemoved { changes: Changes::new() }, false, false),
         };
         let is_failure = matches!(content, EventContent::SignInFailed { .. } | EventContent::FactorFailed { .. });
         let actor_name = match (is_own, is_failure) {

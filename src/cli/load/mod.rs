@@ -141,6 +141,7 @@ pub async fn run(app: &App, plan: Plan, progress: Progress) -> Result<Made, Gene
     let (at, actor) = (app.clock.now(), Actor::cli());
     let content = EventContent::Import {
         users: u64::from(made.users),
+        groups: 0,
         tokens: 0,
         sessions: u64::from(made.sessions),
         applications: 0,

@@ -5,80 +5,23 @@
 //! of another version can be read. A new field is added with its default's meaning in mind.
 
 mod application;
+mod kinds;
+pub mod masked;
 mod parts;
 mod stored;
 pub mod text;
 
-pub use parts::{Change, Changes, ConfirmedBy, FailedStage, FilterTerms, GuessLimit, SignInRefusal, SourceAlert};
+pub use parts::{
+    Change, Changes, ConfirmedBy, FailedStage, FilterTerms, GuessLimit, SignInRefusal, SourceAlert, added, differences, removed,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::application::session::AppEndReason;
+use crate::domain::event::kinds::event_kinds;
 use crate::domain::policy::Policy;
 use crate::domain::session::EndReason;
-
-macro_rules! event_kinds {
-    ($($(#[doc = $doc:literal])+ $kind:ident = $word:literal {
-        $($(#[doc = $field_doc:literal])+ $field:ident: $type:ty),* $(,)?
-    })+) => {
-        /// The kind of an event.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum EventKind {
-            $($(#[doc = $doc])+ $kind,)+
-        }
-
-        impl EventKind {
-            /// All of them, in the order in which pages offer them.
-            pub const ALL: &'static [Self] = &[$(Self::$kind),+];
-
-            /// The word that is stored and shown, such as `sign_in`.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$kind => $word,)+
-                }
-            }
-        }
-
-        /// The content of an event: everything except its time, its author, the user that it is
-        /// about, and the address.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "kind", content = "content")]
-        pub enum EventContent {
-            $(
-                $(#[doc = $doc])+
-                #[serde(rename = $word)]
-                $kind {
-                    $(
-                        $(#[doc = $field_doc])+
-                        #[serde(default)]
-                        $field: $type,
-                    )*
-                },
-            )+
-            /// An event of a kind, or with content, that this version cannot read: a newer node wrote it.
-            #[serde(skip)]
-            Other {
-                /// The stored kind.
-                kind: String,
-                /// The stored content.
-                content: Map<String, Value>,
-            },
-        }
-
-        impl EventContent {
-            /// The word of its kind.
-            #[must_use]
-            pub fn kind(&self) -> &str {
-                match self {
-                    $(Self::$kind { .. } => $word,)+
-                    Self::Other { kind, .. } => kind,
-                }
-            }
-        }
-    };
-}
 
 event_kinds! {
     /// A user signed in.
@@ -182,7 +125,10 @@ event_kinds! {
         name: String,
     }
     /// A user was added.
-    UserAdded = "user_added" {}
+    UserAdded = "user_added" {
+        /// What is said of them, without secrets.
+        changes: Changes,
+    }
     /// A user's password was set.
     PasswordSet = "password_set" {}
     /// A link was made with which a user sets a password.
@@ -197,7 +143,10 @@ event_kinds! {
         changes: Changes,
     }
     /// A user was removed.
-    UserRemoved = "user_removed" {}
+    UserRemoved = "user_removed" {
+        /// What they were and might do: their flags, groups and permissions.
+        changes: Changes,
+    }
     /// A group was added.
     GroupAdded = "group_added" {
         /// Its name.
@@ -206,6 +155,10 @@ event_kinds! {
         group_uuid: String,
         /// How many members it has.
         members: u64,
+        /// What is said of it, its members aside.
+        changes: Changes,
+        /// The uuids of its members.
+        added: Vec<String>,
     }
     /// A group was changed, or who is in it.
     GroupChanged = "group_changed" {
@@ -226,6 +179,12 @@ event_kinds! {
         group: String,
         /// Its uuid, 32 hexadecimal digits.
         group_uuid: String,
+        /// How many members it had.
+        members: u64,
+        /// What was said of it, its members aside.
+        changes: Changes,
+        /// The uuids of those who were its members.
+        removed: Vec<String>,
     }
     /// A user was erased: it is not recorded which.
     UserErased = "user_erased" {
@@ -279,6 +238,8 @@ event_kinds! {
     PolicySet = "policy_set" {
         /// The group; null: the user that the event is about.
         group: Option<String>,
+        /// The policy before; null: an earlier version did not record it.
+        before: Option<Policy>,
         /// The new policy.
         policy: Policy,
     }
@@ -295,6 +256,8 @@ event_kinds! {
         token: String,
         /// Its uuid, 32 hexadecimal digits.
         token_uuid: String,
+        /// What is said of it, and what it may do, without its key.
+        changes: Changes,
     }
     /// A token was removed.
     TokenRemoved = "token_removed" {
@@ -302,6 +265,8 @@ event_kinds! {
         token: String,
         /// Its uuid, 32 hexadecimal digits.
         token_uuid: String,
+        /// What was said of it, and what it might do.
+        changes: Changes,
     }
     /// A token was changed.
     TokenChanged = "token_changed" {
@@ -311,6 +276,8 @@ event_kinds! {
         token_uuid: String,
         /// The names of what changed, separated by blanks.
         fields: String,
+        /// What, without keys.
+        changes: Changes,
     }
     /// The key of a token was shown.
     TokenKeyShown = "token_key_shown" {
@@ -458,8 +425,10 @@ event_kinds! {
     }
     /// Data was imported, or generated.
     Import = "import" {
-        /// How many users.
+        /// How many users. Those who are administrators have parts of their own.
         users: u64,
+        /// How many groups.
+        groups: u64,
         /// How many tokens.
         tokens: u64,
         /// How many sessions.

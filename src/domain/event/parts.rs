@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Which sessions an end of many was about: names of filters with their values as text. Empty: all sessions.
 pub type FilterTerms = BTreeMap<String, String>;
@@ -20,6 +20,40 @@ pub struct Change {
 
 /// What an act changed, by name.
 pub type Changes = BTreeMap<String, Change>;
+
+/// What is said of something that was added. What is empty is left out.
+#[must_use]
+pub fn added(said: Map<String, Value>) -> Changes {
+    let said = said.into_iter().filter(|(_, value)| !is_empty(value));
+    said.map(|(name, after)| (name, Change { before: Value::Null, after })).collect()
+}
+
+/// What was said of something that is removed. What was empty is left out.
+#[must_use]
+pub fn removed(said: Map<String, Value>) -> Changes {
+    let said = said.into_iter().filter(|(_, value)| !is_empty(value));
+    said.map(|(name, before)| (name, Change { before, after: Value::Null })).collect()
+}
+
+/// What differs between two accounts of a thing, by the names of the second one.
+#[must_use]
+pub fn differences(before: &Map<String, Value>, after: Map<String, Value>) -> Changes {
+    let pairs = after.into_iter().map(|(name, after)| {
+        let before = before.get(&name).cloned().unwrap_or_default();
+        (name, Change { before, after })
+    });
+    pairs.filter(|(_, change)| change.before != change.after).collect()
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
 
 /// Where a sign-in failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -128,22 +128,27 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::SessionMoved { what } => format!("A session of {user} was used from elsewhere: {what}"),
         EventContent::SessionNamed { name } if name.is_empty() => format!("{actor} took the name off {whose} session"),
         EventContent::SessionNamed { name } => format!("{actor} named {whose} session “{name}”"),
-        EventContent::UserAdded {} => format!("{actor} added the user {user}"),
+        EventContent::UserAdded { changes } => format!("{actor} added the user {user}{}", standing(changes)),
         EventContent::PasswordSet {} => format!("{actor} set {whose} password"),
         EventContent::RecoveryLinkMade {} => format!("{actor} made a recovery link for {user}"),
         EventContent::UserActivated {} => format!("{actor} made {user} active"),
         EventContent::UserDeactivated {} => format!("{actor} deactivated {user}"),
-        EventContent::UserChanged { changes } if is_own => format!("{actor} changed their own account{}", names_of(changes)),
-        EventContent::UserChanged { changes } => format!("{actor} changed {user}{}", names_of(changes)),
-        EventContent::GroupAdded { group, members: 0, .. } => format!("{actor} added the group {group}"),
-        EventContent::GroupAdded { group, members, .. } => {
-            format!("{actor} added the group {group} with {} member{}", grouped(members), plural(members))
+        EventContent::UserChanged { changes } if is_own => {
+            format!("{actor} changed their own account{}{}", names_of(changes), standing(changes))
+        }
+        EventContent::UserChanged { changes } => {
+            format!("{actor} changed {user}{}{}", names_of(changes), standing(changes))
+        }
+        EventContent::GroupAdded { group, members, changes, .. } => {
+            format!("{actor} added the group {group}{}{}", with_members(*members), standing_of_members(changes))
         }
         EventContent::GroupChanged { group, changes, added, removed, .. } => {
             group_changed(actor, user, group, changes, [added.len(), removed.len()])
         }
-        EventContent::GroupRemoved { group, .. } => format!("{actor} removed the group {group}"),
-        EventContent::UserRemoved {} => format!("{actor} removed the user {user}"),
+        EventContent::GroupRemoved { group, members, .. } => {
+            format!("{actor} removed the group {group}{}", with_members(*members))
+        }
+        EventContent::UserRemoved { .. } => format!("{actor} removed the user {user}"),
         EventContent::UserErased { is_own: true } => "A user erased their own account, and what was kept of them".into(),
         EventContent::RemovalAsked {} => format!("{user} asked to be removed"),
         EventContent::RemovalWithdrawn {} => format!("{user} took back that they asked to be removed"),
@@ -159,9 +164,12 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
         EventContent::FactorFailed { why } => format!("Somebody who knew {user}’s password tried a passkey, and failed: {why}"),
         EventContent::RecoveryCodeUsed { left } => format!("{user} used a recovery code; {left} left"),
         EventContent::RecoveryCodesRenewed {} => format!("{user} made new recovery codes"),
-        EventContent::PolicySet { group: Some(group), policy } => format!("{actor} set the policy of the group {group}: {policy}"),
+        EventContent::PolicySet { group, before, policy } => {
+            let whose = group.as_ref().map_or_else(|| user.to_owned(), |group| format!("the group {group}"));
+            let before = before.map(|before| format!(" (before: {before})")).unwrap_or_default();
+            format!("{actor} set the policy of {whose}: {policy}{before}")
+        }
         EventContent::InstancePolicySet { policy, .. } => format!("{actor} set the policy of the instance: {policy}"),
-        EventContent::PolicySet { group: None, policy } => format!("{actor} set the policy of {user}: {policy}"),
         EventContent::TokenAdded { token, .. } => format!("{actor} made the token {token} for {user}"),
         EventContent::TokenRemoved { token, .. } => format!("{actor} removed the token {token} of {user}"),
         EventContent::TokenChanged { token, fields, .. } => format!("{actor} changed the token {token} of {user}: {fields}"),
@@ -226,10 +234,13 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             let from = if signs_at.is_empty() { String::new() } else { format!(", which signs from {signs_at} on") };
             format!("{actor} made the {algorithm} key {kid}{from}")
         }
-        EventContent::Import { users, tokens, sessions, applications, is_generated } => {
+        EventContent::Import { users, groups, tokens, sessions, applications, is_generated } => {
             let did = if *is_generated { "generated" } else { "imported" };
             let tokens = if *is_generated { String::new() } else { format!("{} token{}, ", grouped(tokens), plural(tokens)) };
-            let users = format!("{} user{}, ", grouped(users), plural(users));
+            let mut users = format!("{} user{}, ", grouped(users), plural(users));
+            if *groups > 0 {
+                let _ = write!(users, "{} group{}, ", grouped(groups), plural(groups));
+            }
             let apps = match applications {
                 0 => String::new(),
                 _ => format!(", {} application{}", grouped(applications), plural(applications)),
@@ -274,6 +285,39 @@ fn names_of(changes: &Changes) -> String {
     if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) }
 }
 
+/// What a change of flags makes of a user, as the end of a sentence: `; now an administrator`.
+fn standing(changes: &Changes) -> String {
+    let flags = [("is_superuser", "an administrator"), ("is_auditor", "an auditor")];
+    let said = flags.map(|(flag, what)| match flag_of(changes, flag) {
+        (None, Some(true)) => format!(", {what}"),
+        (Some(false), Some(true)) => format!("; now {what}"),
+        (Some(true), Some(false)) => format!("; no longer {what}"),
+        _ => String::new(),
+    });
+    said.concat()
+}
+
+/// The same of a group.
+fn standing_of_members(changes: &Changes) -> String {
+    let flags = [("is_superuser", "administrators"), ("is_auditor", "auditors")];
+    let said = flags.map(|(flag, what)| match flag_of(changes, flag) {
+        (_, Some(true)) => format!("; its members are {what}"),
+        (Some(true), Some(false)) => format!("; its members are no longer {what} by it"),
+        _ => String::new(),
+    });
+    said.concat()
+}
+
+/// A flag before and after; `None`: it is not told.
+fn flag_of(changes: &Changes, flag: &str) -> (Option<bool>, Option<bool>) {
+    changes.get(flag).map_or((None, None), |change| (change.before.as_bool(), change.after.as_bool()))
+}
+
+/// How many members a group has, as a part of a sentence; of none, nothing.
+fn with_members(members: u64) -> String {
+    if members == 0 { String::new() } else { format!(" with {} member{}", grouped(members), plural(members)) }
+}
+
 /// `members` are how many joined, and how many left. With `user`, it is the one who did.
 fn group_changed(actor: &str, user: &str, group: &str, changes: &Changes, members: [usize; 2]) -> String {
     match members {
@@ -281,7 +325,7 @@ fn group_changed(actor: &str, user: &str, group: &str, changes: &Changes, member
         [0, 1] if changes.is_empty() && !user.is_empty() => return format!("{actor} took {user} out of the group {group}"),
         _ => {}
     }
-    let mut text = format!("{actor} changed the group {group}{}", names_of(changes));
+    let mut text = format!("{actor} changed the group {group}{}{}", names_of(changes), standing_of_members(changes));
     let [added, removed] = members;
     for (count, did) in [(added, "joined"), (removed, "left")] {
         if count > 0 {
@@ -358,6 +402,20 @@ mod tests {
         assert_eq!(ended(None, EndReason::Revoked, &[]), "root began to end 18,535 sessions: old");
         let removed = "root ended 1 session of 7,200 users: the users were removed: old";
         assert_eq!(ended(Some(1), EndReason::UserRemoved, &[]), removed);
+    }
+
+    #[test]
+    fn who_became_an_administrator_is_said() {
+        let flag = |before: Option<bool>, after: bool| -> Changes {
+            let change = crate::domain::event::Change { before: before.into(), after: after.into() };
+            [("is_superuser".to_owned(), change)].into()
+        };
+        let added = text(&EventContent::UserAdded { changes: flag(None, true) }, "cli", "alice");
+        assert_eq!(added, "cli added the user alice, an administrator");
+        assert_eq!(text(&EventContent::UserAdded { changes: flag(None, false) }, "cli", "alice"), "cli added the user alice");
+        let changed = |before, after| text(&EventContent::UserChanged { changes: flag(before, after) }, "cli", "alice");
+        assert_eq!(changed(Some(false), true), "cli changed alice: is superuser; now an administrator");
+        assert_eq!(changed(Some(true), false), "cli changed alice: is superuser; no longer an administrator");
     }
 
     #[test]

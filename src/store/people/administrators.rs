@@ -49,6 +49,14 @@ impl Db<'_> {
         Ok(self.one(&sql, &[]).await?.unwrap_or_default())
     }
 
+    /// The primary keys of all administrators, active or not, in order.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_superusers(&self) -> Result<Vec<i64>, StoreError> {
+        self.all(&format!("{SUPERUSERS} ORDER BY 1"), &[]).await
+    }
+
     /// Whether there is an administrator who can sign in: active, with a password or a passkey.
     ///
     /// # Errors

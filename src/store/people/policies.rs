@@ -232,6 +232,20 @@ impl Db<'_> {
         self.execute(&sql, &values).await.map(drop)
     }
 
+    /// Holds off other changes of a policy until this transaction ends: of one for a group without members, too.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock_policy(&self, owner: PolicyOwner) -> Result<(), StoreError> {
+        let table = match owner {
+            PolicyOwner::User(_) => "users",
+            PolicyOwner::Group(_) => "groups",
+        };
+        // Weaker than `FOR UPDATE`: who joins the group meanwhile need not wait.
+        let lock = if self.is_sqlite() { "" } else { " FOR NO KEY UPDATE" };
+        self.one::<i64>(&format!("SELECT id FROM {table} WHERE id = $1{lock}"), &values![owner.key()]).await.map(drop)
+    }
+
     /// The users a policy holds for, locked until the transaction ends: a sign-in of theirs that read
     /// the old one is over, or waits and reads the new one.
     ///

@@ -47,6 +47,27 @@ pub struct TokenDetail {
     pub old_key_until: Option<Timestamp>,
 }
 
+/// What a token is for, and when it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    intent: String,
+    ends_at: Option<Timestamp>,
+}
+
+impl TokenDetail {
+    /// When it ends; `None`: never.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        Some(self.expires_at).filter(|_| self.is_expiring)
+    }
+
+    /// What it is for, and when it ends.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        Term { intent: self.intent.clone(), ends_at: self.ends_at() }
+    }
+}
+
 impl std::fmt::Debug for TokenDetail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenDetail").field("identifier", &self.identifier).finish_non_exhaustive()
@@ -224,6 +245,18 @@ impl Db<'_> {
         self.one(&sql, &values![identifier]).await
     }
 
+    /// The same, locked until the transaction ends.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lock_token(&self, identifier: &str) -> Result<Option<TokenDetail>, StoreError> {
+        let sql = format!("SELECT id FROM tokens WHERE identifier = $1{}", self.for_update());
+        match self.one::<i64>(&sql, &values![identifier]).await? {
+            Some(_) => self.find_token(identifier).await,
+            None => Ok(None),
+        }
+    }
+
     /// All tokens of a user, by identifier.
     ///
     /// # Errors
@@ -234,7 +267,7 @@ impl Db<'_> {
         self.all(&sql, &values![user]).await
     }
 
-    /// Writes what is said about a token, and what it may do. Gives whether it was there.
+    /// Writes what is said about a token that is [locked](Db::lock_token), and what it may do. Gives whether it was there.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the identifier is taken.

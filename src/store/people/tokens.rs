@@ -222,13 +222,12 @@ impl Db<'_> {
         self.all(&sql, &values).await
     }
 
-    /// Removes the token of that identifier and gives its owner's key and its uuid.
+    /// Removes a token.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn delete_token(&self, identifier: &str) -> Result<Option<(UserId, Uuid)>, StoreError> {
-        let sql = "DELETE FROM tokens WHERE identifier = $1 RETURNING user_id, uuid";
-        Ok(self.one::<(i64, Uuid)>(sql, &values![identifier]).await?.map(|(user, uuid)| (UserId(user), uuid)))
+    pub async fn delete_token(&self, token: Uuid) -> Result<(), StoreError> {
+        self.execute("DELETE FROM tokens WHERE uuid = $1", &values![token]).await.map(drop)
     }
 
     /// Removes a user's tokens of one intent.

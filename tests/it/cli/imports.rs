@@ -85,7 +85,11 @@ on_both!(import_replaces_what_is_there, |home| async move {
     let person = Person::signed_in(&server, "akadmin").await;
     let lines: String = people().iter().map(|line| format!("{line}\r\n")).collect();
     let file = home.write("people.jsonl", format!("\n{lines}\n"));
-    let done = home.run(&["import", &file, "--replace"]);
+    let refused = home.fails(1, &["import", &file, "--replace"]);
+    assert!(refused.contains("no administrator who can sign in") && refused.contains("--without-administrator"), "{refused}");
+    home.fails(2, &["import", &file, "--without-administrator"]);
+    assert!(person.is_signed_in().await, "nothing was imported");
+    let done = home.run(&["import", &file, "--replace", "--without-administrator"]);
     assert_eq!((done.code, done.out.as_str()), (0, ""), "{done:?}");
     assert!(done.err.contains("2 users") && done.err.contains("4 sessions"), "{done:?}");
     is_out_soon(&person).await;

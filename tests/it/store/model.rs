@@ -421,7 +421,7 @@ fn key(user: usize) -> UserId {
 async fn import_on(second: &App, lines: &[Value]) {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let source = Box::new(std::io::Cursor::new(text.into_bytes()));
-    import::run(second, By::Cli, source, false, Box::new(|_| {})).await.expect("lines that can be imported");
+    import::run(second, By::Cli, source, import::Stored::Stays, Box::new(|_| {})).await.expect("lines that can be imported");
 }
 
 /// Ends a user's sessions: some as very large ends do, which are moved later, or are not when this ends.

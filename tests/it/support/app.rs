@@ -8,7 +8,7 @@ use std::time::Duration;
 use rollcall::actions::app::App;
 use rollcall::actions::by::By;
 use rollcall::actions::import;
-use rollcall::actions::import::{ImportError, Summary};
+use rollcall::actions::import::{ImportError, Stored, Summary};
 use rollcall::actions::people::changes::UserChange;
 use rollcall::actions::people::{changes, passwords, users};
 use rollcall::actions::sessions::bulk_end;
@@ -160,7 +160,8 @@ impl TestApp {
     /// Imports anything.
     pub async fn import_bytes(&self, bytes: impl Into<Vec<u8>>, is_replacing: bool) -> Result<Summary, ImportError> {
         let source = Box::new(Cursor::new(bytes.into()));
-        import::run(&self.app, By::Cli, source, is_replacing, Box::new(|_| {})).await
+        let stored = if is_replacing { Stored::GoesWithAdministrators } else { Stored::Stays };
+        import::run(&self.app, By::Cli, source, stored, Box::new(|_| {})).await
     }
 
     /// The events so far: the kind, and the user that each is about.

@@ -76,7 +76,8 @@ async fn read(
         }
         (true, _) => Some(now.plus(app.config.api.token_lifetime)),
     };
-    Ok(TokenChange { identifier, description, intent, expires: Some(ends), scopes: scopes.map(Scopes::new), applications })
+    let (scopes, expected) = (scopes.map(Scopes::new), before.map(TokenDetail::term));
+    Ok(TokenChange { identifier, description, intent, expires: Some(ends), scopes, applications, expected })
 }
 
 /// The applications of these slugs, each once; `None`: one of them is wrong. Who is no administrator can name those that
@@ -156,6 +157,10 @@ pub async fn change(app: &App, call: &Call, mut body: Body, token: &TokenDetail)
         body.wrong("intent", format!("Invalid intent {}", token.intent));
     }
     let change = read(app, call, &mut body, token.user_id, Some(token)).await?;
+    // It keeps its key, and the guard knows keys of app passwords by their beginning.
+    if token.intent == TokenIntent::Api.as_str() && change.intent == Some(TokenIntent::AppPassword) {
+        body.wrong("intent", "An API token does not become an app password, whose key begins with rcp_: make a new token.");
+    }
     body.finish()?;
     Ok(change)
 }

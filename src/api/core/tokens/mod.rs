@@ -12,7 +12,7 @@ use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::tokens::{self, change, keys};
 use crate::actions::{ActionError, tokens::TokenRequest as Wish};
-use crate::api::body::Body;
+use crate::api::body::{Body, TRIES};
 use crate::api::core::tokens::table::{TOKENS, TokenListParameters, filter, orders};
 use crate::api::core::tokens::wire::{PatchedTokenRequest, Token, TokenPage, TokenRequest, TokenSetKeyRequest, TokenView};
 use crate::api::core::wire::UsedBy;
@@ -139,11 +139,18 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
     responses((status = 200, body = Token, description = "The token, changed."))
 )]
 pub(crate) async fn update(app: App, mut call: Call) -> Answer {
-    let token = tokens::find(&app, By::Principal(&call.who, &call.actor), call.part()).await?;
+    let mut token = tokens::find(&app, By::Principal(&call.who, &call.actor), call.part()).await?;
     let body = Body::of(&mut call).await?;
-    let wish = fields::change(&app, &call, body, &token).await?;
     let by = By::Principal(&call.who, &call.actor);
-    let identifier = change::change(&app, by, &token.identifier, wish).await.map_err(refusal)?;
+    let mut tries = TRIES;
+    let identifier = loop {
+        let wish = fields::change(&app, &call, body.clone(), &token).await?;
+        match change::change(&app, by, &token.identifier, wish).await {
+            Err(ActionError::Outdated) if tries > 0 => tries -= 1,
+            done => break done.map_err(refusal)?,
+        }
+        token = tokens::find(&app, by, call.part()).await?;
+    };
     show(&app, &tokens::find(&app, by, &identifier).await?, |token| ok(token)).await
 }
 

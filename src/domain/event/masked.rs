@@ -1,0 +1,77 @@
+//! What events show of attributes: not what looks like a secret, at whatever depth.
+
+use serde_json::{Map, Value, json};
+
+/// What stands for a value that is not shown.
+pub const MASK: &str = "…";
+
+/// A name with one of these in it is of a secret.
+const PARTS: [&str; 8] = ["secret", "password", "passwd", "passphrase", "passcode", "token", "key", "credential"];
+/// A name with one of these as a word is of a secret; as parts they are in `passport` and `shipping`, too.
+const WORDS: [&str; 3] = ["pass", "pin", "pins"];
+
+/// Whether what has this name looks like a secret.
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    PARTS.iter().any(|part| lower.contains(part)) || words(name).iter().any(|word| WORDS.contains(&word.as_str()))
+}
+
+/// The words of a name in lower case: they end at what is no letter, and before a capital that follows a small letter.
+fn words(name: &str) -> Vec<String> {
+    let (mut words, mut word, mut was_small) = (Vec::new(), String::new(), false);
+    for c in name.chars() {
+        if !c.is_alphabetic() || (was_small && c.is_uppercase()) {
+            words.push(std::mem::take(&mut word));
+        }
+        if c.is_alphabetic() {
+            word.extend(c.to_lowercase());
+        }
+        was_small = c.is_lowercase();
+    }
+    words.push(word);
+    words
+}
+
+/// A value, whose name is `name`, without what looks like a secret.
+#[must_use]
+pub fn masked(name: &str, value: &Value) -> Value {
+    if is_secret_name(name) { json!(MASK) } else { within(value) }
+}
+
+fn within(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => Value::Object(masked_map(map)),
+        Value::Array(list) => Value::Array(list.iter().map(within).collect()),
+        other => other.clone(),
+    }
+}
+
+fn masked_map(map: &Map<String, Value>) -> Map<String, Value> {
+    map.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_known_and_others_are_not() {
+        for name in
+            ["password", "DB_PASSWORD", "apiKey", "pass", "user-pass", "smtpPass", "PIN", "pin2", "door pins", "Credentials"]
+        {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in ["passport", "compass", "shipping", "opinion", "spinPinned", "floor", "settings", "", "bypassed"] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked_at_every_depth() {
+        let value = json!({"nested": {"password": "hunter3", "floor": 1}, "list": [{"pin": 1234}, [{"a": {"token": ["x"]}}], "b"]});
+        let want = json!({"nested": {"password": "…", "floor": 1}, "list": [{"pin": "…"}, [{"a": {"token": "…"}}], "b"]});
+        assert_eq!(masked("attributes", &value), want);
+        assert_eq!(masked("my_secrets", &value), json!("…"));
+    }
+}
