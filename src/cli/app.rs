@@ -139,6 +139,8 @@ pub(super) async fn run(config: Config, command: AppCommand) -> Outcome {
             }
             wanted.slug = new_slug;
             wanted.apply_now = apply_now;
+            // What is not said stays as it is when this is written, or nothing is changed.
+            wanted.expected = Some(before.version());
             if remove_guard {
                 wanted.guard = Some(None);
             }

@@ -26,13 +26,18 @@ pub struct ClientChange {
     pub kept: Option<Map<String, serde_json::Value>>,
     /// Its secret, which is the only one from then on.
     pub secret: Option<PlainSecret>,
+    /// Only if it is still like this.
+    pub expected: Option<ClientPart>,
 }
 
 /// A client as it is now, and its secret if it is new.
 pub type Written = (ClientPart, Option<PlainSecret>);
 
 impl ClientChange {
-    fn apply(self, part: &mut ClientPart) {
+    fn apply(self, part: &mut ClientPart) -> Result<(), ActionError> {
+        if self.expected.is_some_and(|expected| expected != *part) {
+            return Err(ActionError::Outdated);
+        }
         if let Some(name) = self.name {
             part.name = name;
         }
@@ -45,6 +50,7 @@ impl ClientChange {
         if let Some(kept) = self.kept {
             part.kept = kept;
         }
+        Ok(())
     }
 }
 
@@ -69,7 +75,7 @@ pub async fn add(app: &App, by: By<'_>, wanted: ClientChange) -> Result<Written,
                 return Err(ApplicationRule::Many.into());
             }
             let (mut part, chosen) = (empty, wanted.secret.clone());
-            wanted.apply(&mut part);
+            wanted.apply(&mut part)?;
             let mut part = check(&app_too, part)?;
             part.id = db.insert_client(&part).await?;
             db.insert_events(&[event(&part, "added").by(&actor, now)]).await?;
@@ -83,15 +89,14 @@ pub async fn add(app: &App, by: By<'_>, wanted: ClientChange) -> Result<Written,
 /// Changes a client, whether an application has it or not.
 ///
 /// # Errors
-/// As for [`add`], and [`ActionError::NotFound`].
+/// As for [`add`], and [`ActionError::NotFound`]; [`ActionError::Outdated`] when it is not as expected.
 pub async fn change(app: &App, by: By<'_>, id: i64, wanted: ClientChange) -> Result<Written, ActionError> {
     by.must_administer()?;
     let chosen = wanted.secret.clone();
     if let Some(slug) = slug_of(app, id).await? {
         let edited = edit_client(app, by, &slug, chosen, move |application| {
             let part = application.client.as_mut().filter(|part| part.id == id).ok_or(ActionError::NotFound)?;
-            wanted.apply(part);
-            Ok(())
+            wanted.apply(part)
         });
         let (application, secret) = edited.await?;
         return Ok((application.client.ok_or(ActionError::NotFound)?, secret));
@@ -102,7 +107,7 @@ pub async fn change(app: &App, by: By<'_>, id: i64, wanted: ClientChange) -> Res
             db.lock_applications().await?;
             let before = db.find_client(id).await?.filter(|part| part.application.is_none()).ok_or(ActionError::NotFound)?;
             let mut part = before.clone();
-            wanted.apply(&mut part);
+            wanted.apply(&mut part)?;
             let part = check(&app_too, part)?;
             if part != before {
                 db.update_client(&part).await?;

@@ -185,14 +185,10 @@ async fn attach(db: &Db<'_>, application: &mut Application, id: i64) -> Result<(
 /// # Errors
 /// As for [`add`], [`ActionError::NotFound`], and [`ActionError::Outdated`] when it is not of the expected version.
 pub async fn change(app: &App, by: By<'_>, slug: &str, wanted: ApplicationChange) -> Result<Application, ActionError> {
-    let extra = Extra { provider: wanted.provider, apply_now: wanted.apply_now, secret: None };
-    let edit = move |application: &mut Application| {
-        if wanted.expected.as_ref().is_some_and(|expected| *expected != application.version()) {
-            return Err(ActionError::Outdated);
-        }
-        wanted.apply(application)
-    };
-    edit_with(app, by, slug, extra, edit).await.map(|(application, _)| application)
+    let extra = Extra { provider: wanted.provider, apply_now: wanted.apply_now, secret: None, expected: wanted.expected.clone() };
+    edit_with(app, by, slug, extra, move |application: &mut Application| wanted.apply(application))
+        .await
+        .map(|(application, _)| application)
 }
 
 /// Changes an application by a function of it as it is, and gives it. The function and the write are one transaction, so
@@ -231,6 +227,8 @@ struct Extra {
     apply_now: bool,
     /// Whether the secret of its client is settled, and which one was chosen.
     secret: Option<Option<PlainSecret>>,
+    /// Only if the application is still of this version.
+    expected: Option<String>,
 }
 
 async fn edit_with<F>(
@@ -249,6 +247,9 @@ where
         Box::pin(async move {
             db.lock_applications().await?;
             let before = db.lock_application(&slug_too).await?.ok_or(ActionError::NotFound)?;
+            if extra.expected.is_some_and(|expected| expected != before.version()) {
+                return Err(ActionError::Outdated);
+            }
             let mut after = before.clone();
             match extra.provider {
                 Some(wanted) if wanted != before.shown_provider() => {

@@ -20,10 +20,15 @@ pub struct GuardChange {
     pub guard: Option<Guard>,
     /// What is kept for authentik's API, all of it.
     pub kept: Option<Map<String, serde_json::Value>>,
+    /// Only if it is still like this.
+    pub expected: Option<Provider>,
 }
 
 impl GuardChange {
-    fn apply(self, provider: &mut Provider) {
+    fn apply(self, provider: &mut Provider) -> Result<(), ActionError> {
+        if self.expected.is_some_and(|expected| expected != *provider) {
+            return Err(ActionError::Outdated);
+        }
         if let Some(name) = self.name {
             provider.name = name;
         }
@@ -33,6 +38,7 @@ impl GuardChange {
         if let Some(kept) = self.kept {
             provider.kept = kept;
         }
+        Ok(())
     }
 }
 
@@ -61,7 +67,7 @@ pub async fn add(app: &App, by: By<'_>, wanted: GuardChange) -> Result<Provider,
                 return Err(ApplicationRule::Many.into());
             }
             let mut provider = empty;
-            wanted.apply(&mut provider);
+            wanted.apply(&mut provider)?;
             let mut provider = check(&app_too, provider)?;
             provider.id = db.insert_guard(&provider).await?;
             db.insert_events(&[event(&provider, "added").by(&actor, now)]).await?;
@@ -74,14 +80,13 @@ pub async fn add(app: &App, by: By<'_>, wanted: GuardChange) -> Result<Provider,
 /// Changes a guard, whether an application has it or not, and gives it.
 ///
 /// # Errors
-/// As for [`add`], and [`ActionError::NotFound`].
+/// As for [`add`], and [`ActionError::NotFound`]; [`ActionError::Outdated`] when it is not as expected.
 pub async fn change(app: &App, by: By<'_>, id: i64, wanted: GuardChange) -> Result<Provider, ActionError> {
     by.must_administer()?;
     if let Some(slug) = slug_of(app, id).await? {
         let edited = edit(app, by, &slug, move |application| {
             let provider = application.provider.as_mut().filter(|provider| provider.id == id).ok_or(ActionError::NotFound)?;
-            wanted.apply(provider);
-            Ok(())
+            wanted.apply(provider)
         });
         return edited.await?.provider.ok_or(ActionError::NotFound);
     }
@@ -91,7 +96,7 @@ pub async fn change(app: &App, by: By<'_>, id: i64, wanted: GuardChange) -> Resu
             db.lock_applications().await?;
             let before = db.find_guard(id).await?.filter(|guard| guard.application.is_none()).ok_or(ActionError::NotFound)?;
             let mut provider = before.clone();
-            wanted.apply(&mut provider);
+            wanted.apply(&mut provider)?;
             let provider = check(&app_too, provider)?;
             if provider != before {
                 db.update_guard(&provider).await?;

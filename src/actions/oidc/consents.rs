@@ -80,6 +80,8 @@ pub async fn give(app: &App, session: &LiveSession, question: &Question, actor: 
     app.store
         .write(move |db| {
             Box::pin(async move {
+                // Of two answers at once, the second one knows what the first one agreed to.
+                db.lock_user(user).await?;
                 // What was agreed to before stays, while the client is what it was.
                 let before = db.find_consent(user, provider).await?.filter(|before| before.terms == terms);
                 let both = before.map_or_else(|| asked.clone(), |before| format!("{} {asked}", before.scope));

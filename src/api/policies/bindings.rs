@@ -11,7 +11,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::applications;
 use crate::actions::by::By;
-use crate::api::body::{Body, no_such_pk};
+use crate::api::body::{Body, TRIES, no_such_pk};
 use crate::api::core::groups::wire::RelatedGroup;
 use crate::api::django;
 use crate::api::endpoint::{Answer, Call, Endpoint, NO_INTEGER, administrators, created, done, ok};
@@ -233,7 +233,7 @@ pub(crate) async fn create(app: App, mut call: Call) -> Answer {
     let uuid = secret::random_uuid().map_err(ActionError::from)?;
     let binding = Binding { uuid, party, order: order.unwrap_or(0), timeout: timeout.unwrap_or(BINDING_TIMEOUT) };
     let added = binding.clone();
-    let edit = applications::edit(&app, By::Principal(&call.who, &call.actor), &application.slug, move |application| {
+    let edit = applications::edit(&app, by(&call), &application.slug, move |application| {
         let mut parties = application.access.allow.parties().to_vec();
         if parties.contains(&party) {
             return Err(ApplicationRule::BindingExists.into());
@@ -254,13 +254,35 @@ pub(crate) async fn create(app: App, mut call: Call) -> Answer {
     responses((status = 200, body = PolicyBinding, description = "The binding, changed."))
 )]
 pub(crate) async fn update(app: App, mut call: Call) -> Answer {
-    let (application, before) = find(&app, &call).await?;
+    let (mut application, mut before) = find(&app, &call).await?;
     let body = Body::of(&mut call).await?;
-    let Read { party, order, timeout, .. } = read(&app, body, Some((Arc::clone(&application), before.clone()))).await?;
-    let after =
-        Binding { party, order: order.unwrap_or(before.order), timeout: timeout.unwrap_or(before.timeout), uuid: before.uuid };
-    let changed = after.clone();
-    let edit = applications::edit(&app, By::Principal(&call.who, &call.actor), &application.slug, move |application| {
+    let mut tries = TRIES;
+    loop {
+        let read = read(&app, body.clone(), Some((Arc::clone(&application), before.clone()))).await?;
+        let after = Binding {
+            party: read.party,
+            order: read.order.unwrap_or(before.order),
+            timeout: read.timeout.unwrap_or(before.timeout),
+            uuid: before.uuid,
+        };
+        match replace(&app, by(&call), &application.slug, before, after.clone()).await {
+            Err(ActionError::Outdated) if tries > 0 => tries -= 1,
+            done => return Ok(ok(&one(&app, (Arc::new(done.map_err(refusal)?), after)).await?)),
+        }
+        (application, before) = find(&app, &call).await?;
+    }
+}
+
+/// Puts a binding in the place of one that was read, and gives the application.
+///
+/// # Errors
+/// [`ActionError::Outdated`] when that one changed since; [`ActionError::NotFound`] when it is gone.
+async fn replace(app: &App, by: By<'_>, slug: &str, before: Binding, after: Binding) -> Result<Application, ActionError> {
+    let edit = applications::edit(app, by, slug, move |application| {
+        if application.bindings.iter().any(|now| now.uuid == before.uuid && *now != before) {
+            return Err(ActionError::Outdated);
+        }
+        let party = after.party;
         let mut parties = application.access.allow.parties().to_vec();
         let place = parties.iter().position(|known| *known == before.party).ok_or(ActionError::NotFound)?;
         if party != before.party && parties.contains(&party) {
@@ -270,12 +292,15 @@ pub(crate) async fn update(app: App, mut call: Call) -> Answer {
             *known = party;
         }
         application.access.allow = Allow::those(parties);
-        application.bindings.retain(|binding| binding.uuid != changed.uuid);
-        application.bindings.push(changed);
+        application.bindings.retain(|binding| binding.uuid != after.uuid);
+        application.bindings.push(after);
         Ok(())
     });
-    let application = Arc::new(edit.await.map_err(refusal)?);
-    Ok(ok(&one(&app, (application, after)).await?))
+    edit.await
+}
+
+fn by(call: &Call) -> By<'_> {
+    By::Principal(&call.who, &call.actor)
 }
 
 /// Changes the fields of a binding that are sent.
@@ -296,7 +321,7 @@ pub(crate) async fn partial_update(app: App, call: Call) -> Answer {
 )]
 pub(crate) async fn destroy(app: App, call: Call) -> Answer {
     let (application, binding) = find(&app, &call).await?;
-    let edit = applications::edit(&app, By::Principal(&call.who, &call.actor), &application.slug, move |application| {
+    let edit = applications::edit(&app, by(&call), &application.slug, move |application| {
         let parties = application.access.allow.parties().iter().copied().filter(|party| *party != binding.party);
         application.access.allow = Allow::those(parties.collect::<Vec<_>>());
         Ok(())

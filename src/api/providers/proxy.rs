@@ -9,7 +9,7 @@ use crate::actions::app::App;
 use crate::actions::applications::guards::{self, GuardChange};
 use crate::actions::applications::{self, own_host};
 use crate::actions::by::By;
-use crate::api::body::Body;
+use crate::api::body::{Body, TRIES};
 use crate::api::core::wire::UsedBy;
 use crate::api::django::{self, Int};
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, created, done, ok};
@@ -125,10 +125,10 @@ fn refusal(error: ActionError) -> ApiError {
 }
 
 /// Reads the fields of a guard. With `before`, these are changes of that one.
-async fn read(app: &App, call: &mut Call, before: Option<&Provider>) -> Result<(GuardChange, Option<bool>), ApiError> {
+fn read(app: &App, body: Body, before: Option<&Provider>) -> Result<(GuardChange, Option<bool>), ApiError> {
     let own = app.config.http.public_url.as_ref().and_then(|url| own_host(url.origin()));
-    let Read { name, guard, kept, intercepts } = fields::read(Body::of(call).await?, before, own.as_ref())?;
-    Ok((GuardChange { name, guard: Some(guard), kept: Some(kept) }, intercepts))
+    let Read { name, guard, kept, intercepts } = fields::read(body, before, own.as_ref())?;
+    Ok((GuardChange { name, guard: Some(guard), kept: Some(kept), expected: None }, intercepts))
 }
 
 /// Adds a guard, which opens nothing until an application has it.
@@ -137,7 +137,8 @@ async fn read(app: &App, call: &mut Call, before: Option<&Provider>) -> Result<(
     request_body = ProxyProviderRequest, responses((status = 201, body = ProxyProvider, description = "The new guard."))
 )]
 pub(crate) async fn create(app: App, mut call: Call) -> Answer {
-    let (change, _) = read(&app, &mut call, None).await?;
+    let body = Body::of(&mut call).await?;
+    let (change, _) = read(&app, body, None)?;
     let added = guards::add(&app, By::Principal(&call.who, &call.actor), change).await.map_err(refusal)?;
     Ok(created(&ProxyProvider::new(&added, None)))
 }
@@ -150,10 +151,19 @@ pub(crate) async fn create(app: App, mut call: Call) -> Answer {
 )]
 pub(crate) async fn update(app: App, mut call: Call) -> Answer {
     let id = id_of(&call)?;
-    let before = app.store.read().find_guard(id).await?.ok_or(ApiError::Missing)?;
-    let (change, intercepts) = read(&app, &mut call, Some(&before)).await?;
+    let mut before = app.store.read().find_guard(id).await?.ok_or(ApiError::Missing)?;
+    let body = Body::of(&mut call).await?;
     let by = By::Principal(&call.who, &call.actor);
-    let changed = guards::change(&app, by, id, change).await.map_err(refusal)?;
+    let mut tries = TRIES;
+    let (changed, intercepts) = loop {
+        let (change, intercepts) = read(&app, body.clone(), Some(&before))?;
+        let change = GuardChange { expected: Some(before), ..change };
+        match guards::change(&app, by, id, change).await {
+            Err(ActionError::Outdated) if tries > 0 => tries -= 1,
+            done => break (done.map_err(refusal)?, intercepts),
+        }
+        before = app.store.read().find_guard(id).await?.ok_or(ApiError::Missing)?;
+    };
     // It is the application's own demand; the guard keeps it only until it has one.
     if let (Some(accepted), Some(application)) = (intercepts, changed.application)
         && let Some(slug) = app.store.read().find_application_slug(application).await?

@@ -1,5 +1,6 @@
 //! authentik's API, address by address and rule by rule (`docs/compat.md`).
 
+pub mod at_once;
 mod bulk_delete;
 mod bursts;
 mod checks;

@@ -13,6 +13,7 @@ use rollcall::domain::caller::Actor;
 use rollcall::domain::user::TokenIntent;
 use serde_json::{Value, json};
 
+use crate::api::at_once::assert_both_stay;
 use crate::guard::world::{Browser, HOME, PAGE, add_app, server, server_with};
 use crate::oidc::app::{App, CALLBACK, register};
 use crate::support::{Caller, TestApp};
@@ -409,4 +410,17 @@ db_test!(what_another_node_changed_of_a_client_holds_at_the_next_call, |db| asyn
     assert_eq!(is_known(&wiki, &wiki.secret).await, None);
     admin.delete(&format!("{APPLICATIONS}wiki/")).await.assert_status(204);
     assert_eq!(is_known(&wiki, next.expose()).await, None);
+});
+
+db_test!(changes_of_a_client_that_arrive_together_stay, |db| async move {
+    let app = server(db).await;
+    app.seed_keys().await;
+    let admin = app.admin_token().await;
+    let made = admin.post_json(CLIENTS, &client_body(&admin, json!({})).await).await.assert_status(201).json();
+    let of = |round: i64| {
+        let is_even = round % 2 == 0;
+        let mode = if is_even { "user_username" } else { "hashed_user_id" };
+        [json!({"sub_mode": mode}), json!({"include_claims_in_id_token": !is_even})]
+    };
+    assert_both_stay(&admin, &format!("{CLIENTS}{}/", made["pk"]), of).await;
 });

@@ -13,7 +13,7 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::applications::{self, ApplicationChange, access};
 use crate::actions::by::By;
-use crate::api::body::{Body, no_such_pk};
+use crate::api::body::{Body, TRIES, no_such_pk};
 use crate::api::core::applications::wire::{
     Application, ApplicationPage, ApplicationRequest, PatchedApplicationRequest, PolicyTestResult,
 };
@@ -255,11 +255,18 @@ pub(crate) async fn create(app: App, mut call: Call) -> Answer {
     responses((status = 200, body = Application, description = "The application, changed."))
 )]
 pub(crate) async fn update(app: App, mut call: Call) -> Answer {
-    let before = find(&app, &call).await?;
+    let mut before = find(&app, &call).await?;
     let body = Body::of(&mut call).await?;
-    let wanted = read_fields(&app, body, Some(&before)).await?;
-    let changed = applications::change(&app, by(&call), &before.slug, wanted).await.map_err(refusal)?;
-    Ok(ok(&Application::new(&changed)))
+    let mut tries = TRIES;
+    loop {
+        let wanted = read_fields(&app, body.clone(), Some(&before)).await?;
+        let wanted = ApplicationChange { expected: Some(before.version()), ..wanted };
+        match applications::change(&app, by(&call), &before.slug, wanted).await {
+            Err(ActionError::Outdated) if tries > 0 => tries -= 1,
+            done => return Ok(ok(&Application::new(&done.map_err(refusal)?))),
+        }
+        before = find(&app, &call).await?;
+    }
 }
 
 /// Changes the fields of an application that are sent.

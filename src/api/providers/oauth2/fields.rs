@@ -52,7 +52,7 @@ pub fn read(mut body: Body, before: Option<&ClientPart>, plain: &[String]) -> Re
     }
     body.finish()?;
     let secret = secret.map(PlainSecret::from_text);
-    Ok(ClientChange { name, client_id, client: Some(client), kept: Some(kept), secret })
+    Ok(ClientChange { name, client_id, client: Some(client), kept: Some(kept), secret, expected: None })
 }
 
 /// The flow that authorizes says whether users are asked. The one that is shown already changes nothing.

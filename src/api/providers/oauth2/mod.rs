@@ -11,9 +11,10 @@ use serde_json::json;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
-use crate::actions::applications::{client_parts, secrets};
+use crate::actions::applications::client_parts::{self, ClientChange};
+use crate::actions::applications::secrets;
 use crate::actions::by::By;
-use crate::api::body::Body;
+use crate::api::body::{Body, TRIES};
 use crate::api::core::wire::UsedBy;
 use crate::api::django::{self, Int};
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, created, done, ok};
@@ -202,10 +203,18 @@ pub(crate) async fn create(app: App, mut call: Call) -> Answer {
 )]
 pub(crate) async fn update(app: App, mut call: Call) -> Answer {
     let id = id_of(&call)?;
-    let before = app.store.read().find_client(id).await?.ok_or(ApiError::Missing)?;
+    let mut before = app.store.read().find_client(id).await?.ok_or(ApiError::Missing)?;
     let body = Body::of(&mut call).await?;
-    let change = fields::read(body, Some(&before), &app.config.oidc.plain_hosts.0)?;
-    let (_, secret) = client_parts::change(&app, by(&call), id, change).await.map_err(refusal)?;
+    let mut tries = TRIES;
+    let (_, secret) = loop {
+        let change = fields::read(body.clone(), Some(&before), &app.config.oidc.plain_hosts.0)?;
+        let change = ClientChange { expected: Some(before), ..change };
+        match client_parts::change(&app, by(&call), id, change).await {
+            Err(ActionError::Outdated) if tries > 0 => tries -= 1,
+            done => break done.map_err(refusal)?,
+        }
+        before = app.store.read().find_client(id).await?.ok_or(ApiError::Missing)?;
+    };
     Ok(ok(&shown(&app, &call, id, secret.as_ref().map(PlainSecret::expose)).await?))
 }
 
