@@ -166,6 +166,13 @@ pub fn model(kind: &str) -> Option<Model> {
     said(kind).2
 }
 
+/// The kind of object that the filters of objects look at: `model` of the context alone. What was shown of a token is in
+/// `secret`, which authentik's filters do not look at.
+#[must_use]
+pub fn filtered_model(kind: &str) -> Option<Model> {
+    model(kind).filter(|_| action(kind) != EventActions::SecretView)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

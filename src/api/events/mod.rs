@@ -18,7 +18,9 @@ use crate::api::events::actions::EventActions;
 use crate::api::events::query::{EVENTS, EventListParameters, orders, question};
 use crate::api::events::wire::{Event, EventPage};
 use crate::api::list::{Empty, Pagination};
+use crate::domain::listing::Sort;
 use crate::domain::page::Found;
+use crate::store::events::query::{EventOrder, EventQuery};
 use crate::store::events::rows::EventRow;
 
 const ABOUT: &str = "What happened";
@@ -62,14 +64,7 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
         None => wanted.none(),
         Some(asked) if request.filter.terms().is_empty() => app.store.page(&asked, &order, wanted).await?,
         Some(asked) => {
-            let rows = app.store.first_events(asked, order, SEARCHED).await?;
-            let events: Vec<Event> = rows.iter().map(|row| event(&app, row)).collect();
-            let hits: Vec<EventRow> = rows
-                .into_iter()
-                .zip(&events)
-                .filter(|(_, event)| event.has_all(request.filter.terms()))
-                .map(|(row, _)| row)
-                .collect();
+            let hits = search(&app, asked, order, request.filter.terms()).await?;
             let count = i64::try_from(hits.len()).unwrap_or(i64::MAX);
             match wanted.window(count) {
                 None => wanted.found(count, Vec::new()),
@@ -81,6 +76,13 @@ pub(crate) async fn list(app: App, call: Call) -> Answer {
         }
     };
     page(&app, &found)
+}
+
+/// The events in which all terms are, of the first that a question and an order give.
+async fn search(app: &App, asked: EventQuery, order: Vec<Sort<EventOrder>>, terms: &[String]) -> Result<Vec<EventRow>, ApiError> {
+    let mut rows = app.store.first_events(asked, order, SEARCHED).await?;
+    rows.retain(|row| event(app, row).has_all(terms));
+    Ok(rows)
 }
 
 fn page(app: &App, found: &Found<EventRow>) -> Answer {

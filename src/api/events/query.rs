@@ -4,7 +4,7 @@ use serde_json::{Map, json};
 
 use crate::actions::app::App;
 use crate::api::error::ApiError;
-use crate::api::events::actions::{self, EventActions, TOKEN, USER};
+use crate::api::events::actions::{self, APPLICATION, EventActions, GROUP, POLICY, SESSION, TOKEN, USER, filtered_model};
 use crate::api::events::wire::BRAND;
 use crate::api::list::{ListTable, no_such_choice, parameter};
 use crate::api::small_list::{self, FieldFilter, Fields, about};
@@ -60,13 +60,13 @@ impl utoipa::IntoParams for EventListParameters {
     }
 }
 
-/// The filters alone, for the description of what is counted.
+/// The filters and the search, for the description of what is counted.
 pub struct EventFilterParameters;
 
 impl utoipa::IntoParams for EventFilterParameters {
     fn into_params(_: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>) -> Vec<utoipa::openapi::path::Parameter> {
         let mut all = EVENTS.parameters();
-        all.retain(|parameter| !["page", "page_size", "ordering", "search"].contains(&parameter.name.as_str()));
+        all.retain(|parameter| !["page", "page_size", "ordering"].contains(&parameter.name.as_str()));
         all.push(actions_parameter());
         all
     }
@@ -167,10 +167,10 @@ pub async fn question(app: &App, query: &Query, filter: &FieldFilter<Events>) ->
         is_wanted.push(Box::new(|kind| chosen.contains(&actions::action(kind))));
     }
     if let Some(wanted) = app_name {
-        is_wanted.push(Box::new(move |kind| actions::model(kind).is_some_and(|model| model.app == wanted)));
+        is_wanted.push(Box::new(move |kind| filtered_model(kind).is_some_and(|model| model.app == wanted)));
     }
     if let Some(wanted) = name {
-        is_wanted.push(Box::new(move |kind| actions::model(kind).is_some_and(|model| model.name == wanted)));
+        is_wanted.push(Box::new(move |kind| filtered_model(kind).is_some_and(|model| model.name == wanted)));
     }
     if asked.application.is_some() {
         is_wanted.push(Box::new(|kind| actions::action(kind) == EventActions::AuthorizeApplication));
@@ -179,19 +179,27 @@ pub async fn question(app: &App, query: &Query, filter: &FieldFilter<Events>) ->
         None => {}
         Some(pk) => match (uuid::Uuid::try_parse(&pk), pk.parse()) {
             (_, Ok(id)) if pk.len() != 32 => {
-                asked.user = app.store.read().find_user_uuid(UserId(id)).await?;
+                asked.user = match app.store.read().find_user_uuid(UserId(id)).await? {
+                    Some(uuid) => Some(uuid),
+                    None => app.store.read().find_removed_user_by_key(id).await?,
+                };
                 if asked.user.is_none() {
                     return Ok(None);
                 }
-                is_wanted.push(Box::new(|kind| actions::model(kind) == Some(USER)));
+                is_wanted.push(Box::new(|kind| filtered_model(kind) == Some(USER)));
             }
             (Ok(uuid), _) if app.store.read().has_events_of_session(uuid).await? => {
                 asked.session = Some(uuid);
-                is_wanted.push(Box::new(|kind| actions::model(kind) == Some(actions::SESSION)));
+                is_wanted.push(Box::new(|kind| filtered_model(kind) == Some(SESSION)));
+            }
+            (Ok(uuid), _) if app.store.read().has_events_of_user(uuid).await? => {
+                asked.user = Some(uuid);
+                is_wanted.push(Box::new(|kind| filtered_model(kind) == Some(POLICY)));
             }
             (Ok(uuid), _) => {
-                asked.names = Some(uuid.simple().to_string());
-                is_wanted.push(Box::new(|kind| matches!(actions::model(kind), Some(TOKEN | actions::GROUP))));
+                // `token_uuid`, `group_uuid` or `application_uuid`; the uuids of a group's members are in lists.
+                asked.names = Some(format!("_uuid\":\"{}\"", uuid.simple()));
+                is_wanted.push(Box::new(|kind| matches!(filtered_model(kind), Some(TOKEN | GROUP | APPLICATION | POLICY))));
             }
             _ => return Ok(None),
         },

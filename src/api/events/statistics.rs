@@ -1,6 +1,6 @@
 //! What is counted of events: `volume/`, `top_per_user/` and `stats/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use axum::http::Method;
@@ -8,6 +8,7 @@ use axum::routing::MethodRouter;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::actions::app::App;
 use crate::api::django;
@@ -16,10 +17,12 @@ use crate::api::duration;
 use crate::api::endpoint::{Answer, Call, Endpoint, NO_INTEGER, REQUIRED, administrators, ok};
 use crate::api::error::ApiError;
 use crate::api::events::actions::{self, EventActions};
-use crate::api::events::query::{EVENTS, EventFilterParameters, question};
+use crate::api::events::query::{EVENTS, EventFilterParameters, orders, question};
 use crate::api::events::wire::application;
 use crate::domain::Timestamp;
+use crate::store::events::pages::span_of;
 use crate::store::events::query::EventQuery;
+use crate::store::events::rows::EventRow;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// How many days `volume/` goes back at most, and without `history_days`.
@@ -74,11 +77,43 @@ pub fn stats_address() -> MethodRouter<App> {
     Endpoint::new("Event Statistics", "How many events are how young").needs(administrators).on(Method::GET, stats).route()
 }
 
-/// What the list's filters ask for. Parameters of `own` are known, too.
-async fn asked(app: &App, call: &Call, own: &[&str]) -> Result<Option<EventQuery>, ApiError> {
+/// What the list's filters ask for, and the terms of its search. Parameters of `own` are known, too.
+async fn asked(app: &App, call: &Call, own: &[&str]) -> Result<Option<(EventQuery, Vec<String>)>, ApiError> {
     let known: Vec<&str> = own.iter().copied().chain(["actions"]).collect();
     let request = EVENTS.read_with(&call.query, app.config.api.strict_query, &known)?;
-    question(app, &call.query, &request.filter).await
+    let terms = request.filter.terms().to_vec();
+    Ok(question(app, &call.query, &request.filter).await?.map(|asked| (asked, terms)))
+}
+
+/// The latest events that a question asks for and a search finds, as the list gives them.
+async fn searched(app: &App, asked: EventQuery, terms: &[String]) -> Result<Vec<EventRow>, ApiError> {
+    super::search(app, asked, orders(&[]), terms).await
+}
+
+/// How many events are about each application, and how many users did them: those with the most first.
+fn by_application(rows: &[EventRow], limit: i64) -> Vec<(String, i64, i64)> {
+    let mut all: HashMap<&str, (i64, HashSet<Uuid>)> = HashMap::new();
+    for row in rows.iter().filter(|row| !row.application.is_empty()) {
+        let (count, users) = all.entry(&row.application).or_default();
+        *count += 1;
+        users.extend(row.actor_uuid);
+    }
+    let counted = |(slug, (count, users)): (&str, (i64, HashSet<Uuid>))| (slug.to_owned(), count, size(users.len()));
+    let mut all: Vec<(String, i64, i64)> = all.into_iter().map(counted).collect();
+    all.sort_by(|(a, most, _), (b, count, _)| count.cmp(most).then_with(|| a.cmp(b)));
+    all.truncate(usize::try_from(limit).unwrap_or(0));
+    all
+}
+
+/// How many users did these events, and how many happened since each instant.
+fn by_age(rows: &[EventRow], since: &[Timestamp]) -> (i64, Vec<i64>) {
+    let users: HashSet<Uuid> = rows.iter().filter_map(|row| row.actor_uuid).collect();
+    let counts = since.iter().map(|instant| size(rows.iter().filter(|row| row.at >= *instant).count()));
+    (size(users.len()), counts.collect())
+}
+
+fn size(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Leaves the events of one action.
@@ -111,10 +146,16 @@ pub(crate) async fn volume(app: App, call: Call) -> Answer {
     let days = number(&call, "history_days", MOST_DAYS, DAYS)?;
     let since = app.clock.now().minus(DAY.saturating_mul(u32::try_from(days).unwrap_or(0)));
     let mut spans: BTreeMap<(Timestamp, EventActions), i64> = BTreeMap::new();
-    if let Some(mut asked) = asked(&app, &call, &["history_days"]).await? {
+    if let Some((mut asked, terms)) = asked(&app, &call, &["history_days"]).await? {
         asked.from = Some(asked.from.map_or(since, |from| from.max(since)));
-        for (kind, time, count) in app.store.count_event_spans(asked).await? {
-            *spans.entry((time, actions::action(&kind))).or_default() += count;
+        if terms.is_empty() {
+            for (kind, time, count) in app.store.count_event_spans(asked).await? {
+                *spans.entry((time, actions::action(&kind))).or_default() += count;
+            }
+        } else {
+            for row in searched(&app, asked, &terms).await? {
+                *spans.entry((span_of(row.at), actions::action(row.kind()))).or_default() += 1;
+            }
         }
     }
     let mut all: Vec<EventVolume> = spans.into_iter().map(|((time, action), count)| EventVolume { action, time, count }).collect();
@@ -133,16 +174,22 @@ pub(crate) async fn top(app: App, call: Call) -> Answer {
     let is_any_action = call.query.last("action").unwrap_or_default().is_empty();
     let found = match asked(&app, &call, &["top_n"]).await? {
         None => Vec::new(),
-        Some(asked) if is_any_action => {
-            let asked = of_action(&app, asked, EventActions::Login).await?;
-            app.store.count_event_applications(asked, limit).await?
+        Some((mut asked, terms)) => {
+            if is_any_action {
+                asked = of_action(&app, asked, EventActions::Login).await?;
+            }
+            if terms.is_empty() {
+                app.store.count_event_applications(asked, limit).await?
+            } else {
+                by_application(&searched(&app, asked, &terms).await?, limit)
+            }
         }
-        Some(asked) => app.store.count_event_applications(asked, limit).await?,
     };
+    let keys = app.store.read().list_application_keys(found.iter().map(|(slug, ..)| slug.as_str())).await?;
     let all: Vec<EventTopPerUser> = found
         .into_iter()
         .map(|(slug, counted_events, unique_users)| EventTopPerUser {
-            application: application(&slug),
+            application: application(&slug, keys.get(&slug.to_ascii_lowercase()).map(|(uuid, _)| *uuid)),
             counted_events,
             unique_users,
         })
@@ -172,7 +219,8 @@ pub(crate) async fn stats(app: App, call: Call) -> Answer {
     }
     let (unique_users, counts) = match asked(&app, &call, &["count_steps"]).await? {
         None => (0, vec![0; steps.len()]),
-        Some(asked) => app.store.count_event_users(asked, since).await?,
+        Some((asked, terms)) if terms.is_empty() => app.store.count_event_users(asked, since).await?,
+        Some((asked, terms)) => by_age(&searched(&app, asked, &terms).await?, &since),
     };
     Ok(ok(&EventStats { unique_users, count_step: steps.into_iter().zip(counts).collect() }))
 }

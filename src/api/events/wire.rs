@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::api::core::wire::Dashed;
-use crate::api::events::actions::{self, EventActions, Model, POLICY, SESSION, TOKEN, USER};
+use crate::api::events::actions::{self, APPLICATION, EventActions, GROUP, Model, POLICY, SESSION, TOKEN, USER};
 use crate::api::list::{Empty, Pagination};
 use crate::domain::event::EventContent;
 use crate::domain::{Methods, Timestamp};
@@ -167,7 +168,7 @@ fn context(row: &EventRow) -> Context {
             put("message", json!(row.text()));
         }
         EventActions::AuthorizeApplication => {
-            put("authorized_application", application(&row.application));
+            put("authorized_application", application(&row.application, row.application_uuid));
         }
         EventActions::SecretView => {
             put("secret", object(row));
@@ -191,26 +192,36 @@ fn context(row: &EventRow) -> Context {
     Context { about: context, http_request: Some(request) }
 }
 
-/// An application as events name it.
+/// An application as events name it: by its slug, and by its primary key if it exists now.
 #[must_use]
-pub fn application(slug: &str) -> Value {
-    json!({ "pk": "", "app": "authentik_core", "name": slug, "model_name": "application" })
+pub fn application(slug: &str, uuid: Option<Uuid>) -> Value {
+    let Model { app, name: model_name } = APPLICATION;
+    json!({ "pk": undashed(uuid), "app": app, "name": slug, "model_name": model_name })
+}
+
+/// A uuid without dashes; `""`: there is none.
+fn undashed(uuid: Option<Uuid>) -> String {
+    uuid.map(|uuid| uuid.simple().to_string()).unwrap_or_default()
 }
 
 /// The object that an event is about: its primary key, its kind and its name.
 fn object(row: &EventRow) -> Value {
-    let Some(Model { app, name: model_name }) = actions::model(row.kind()) else { return json!({}) };
+    let Some(model) = actions::model(row.kind()) else { return json!({}) };
     let content = row.content.to_json();
     let text = |name: &str| content.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (pk, name) = match actions::model(row.kind()) {
-        Some(SESSION) => (json!(row.session.map(|id| id.0.simple().to_string()).unwrap_or_default()), row.username.clone()),
-        Some(USER) => (json!(row.user_id.unwrap_or(0)), row.username.clone()),
-        Some(TOKEN) => (json!(text("token_uuid")), text("token")),
-        Some(POLICY) => (json!(""), content.get("group").and_then(Value::as_str).map_or(row.username.clone(), str::to_owned)),
-        _ => match content.get("model") {
-            Some(Value::Object(model)) => return Value::Object(model.clone()),
-            _ => (json!(""), String::new()),
-        },
+    // Events of earlier versions have no uuid: then it is that of the object which has the name now.
+    let uuid = |name: &str, now: Option<Uuid>| Some(text(name)).filter(|uuid| !uuid.is_empty()).unwrap_or_else(|| undashed(now));
+    let (pk, name) = match model {
+        SESSION => (json!(undashed(row.session.map(|id| id.0))), row.username.clone()),
+        // Of a user who is gone, what was recorded.
+        USER => (json!(row.user_id.or_else(|| content.get("pk").and_then(Value::as_i64)).unwrap_or(0)), row.username.clone()),
+        TOKEN => (json!(text("token_uuid")), text("token")),
+        GROUP => (json!(uuid("group_uuid", row.group_uuid)), text("group")),
+        APPLICATION => (json!(uuid("application_uuid", row.application_uuid)), text("application")),
+        // Whose policy it is: a group's or a user's.
+        POLICY if content.get("group").is_some_and(Value::is_string) => (json!(uuid("group_uuid", row.group_uuid)), text("group")),
+        POLICY => (json!(undashed(row.user_uuid)), row.username.clone()),
+        _ => (json!(""), String::new()),
     };
-    json!({ "pk": pk, "app": app, "name": name, "model_name": model_name })
+    json!({ "pk": pk, "app": model.app, "name": name, "model_name": model.name })
 }

@@ -21,6 +21,12 @@ const AT_ONCE: usize = 1_000;
 /// How long one span of [`Store::count_event_spans`] is: six hours.
 const SPAN: i64 = 6 * 3600 * 1_000_000;
 
+/// The beginning of the six hours in which an event happened, as [`Store::count_event_spans`] counts them.
+#[must_use]
+pub fn span_of(at: Timestamp) -> Timestamp {
+    Timestamp((at.0 / SPAN).saturating_mul(SPAN))
+}
+
 impl Listed for EventQuery {
     type Key = EventOrder;
     type Row = EventRow;
@@ -150,6 +156,14 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn has_events_of_session(&self, uuid: Uuid) -> Result<bool, StoreError> {
         Ok(self.one::<i64>("SELECT id FROM events WHERE session_uuid = $1 LIMIT 1", &values![uuid]).await?.is_some())
+    }
+
+    /// Whether there are events about the user of that uuid.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn has_events_of_user(&self, uuid: Uuid) -> Result<bool, StoreError> {
+        Ok(self.one::<i64>("SELECT id FROM events WHERE user_uuid = $1 LIMIT 1", &values![uuid]).await?.is_some())
     }
 
     /// Removes the oldest events as long as they happened before this instant, of the first `limit` at most. Gives how

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use crate::domain::Timestamp;
 use crate::store::Value;
 use crate::store::db::statements::placeholders;
+use crate::store::events::rows::EventRow;
 use crate::store::timeline::Timeline;
 use crate::store::timeline::parts::Parts;
 use crate::store::timeline::text::Text;
@@ -17,13 +18,16 @@ pub const FAILED_KINDS: [&str; 3] = ["sign_in_failed", "sign_in_refused", "facto
 /// The same as the index of names has it.
 const IS_FAILED: &str = "e.kind IN ('sign_in_failed', 'sign_in_refused', 'factor_failed')";
 
-/// Which events. All that is given applies together; parts of other events are events like all others.
+/// Which events. All that is given applies together; parts of other events are events like all others, unless they are
+/// left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventQuery {
     /// Of one of these kinds, which may be of another version; `None`: of any.
     pub kinds: Option<Vec<String>>,
     /// Done by a user of this name, or a failed sign-in with this name; exactly.
     pub username: Option<String>,
+    /// Done by this author, who need not be a user; exactly.
+    pub actor: Option<String>,
     /// From this address, as it is stored.
     pub ip: Option<String>,
     /// About this user.
@@ -34,6 +38,10 @@ pub struct EventQuery {
     pub names: Option<String>,
     /// About the application of this slug.
     pub application: Option<String>,
+    /// Parts of the event with this key.
+    pub parent: Option<i64>,
+    /// No parts of other events.
+    pub is_whole: bool,
     /// At this instant or later.
     pub from: Option<Timestamp>,
     /// Later than this instant.
@@ -99,6 +107,30 @@ impl Condition {
 }
 
 impl EventQuery {
+    /// Whether it lets this event pass, as the list does: for events as they come.
+    #[must_use]
+    pub fn matches(&self, event: &EventRow) -> bool {
+        let is_by = |name: &String| {
+            (event.actor == *name && event.actor_uuid.is_some())
+                || (event.username == *name && FAILED_KINDS.contains(&event.kind()))
+        };
+        let content = || serde_json::Value::Object(event.content.to_json()).to_string();
+        self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind == event.kind()))
+            && self.username.as_ref().is_none_or(is_by)
+            && self.actor.as_ref().is_none_or(|actor| event.actor == *actor)
+            && self.ip.as_ref().is_none_or(|ip| event.ip == *ip)
+            && self.user.is_none_or(|user| event.user_uuid == Some(user))
+            && self.session.is_none_or(|session| event.session.is_some_and(|id| id.0 == session))
+            && self.names.as_ref().is_none_or(|names| content().contains(names))
+            && self.application.as_ref().is_none_or(|slug| event.application == *slug)
+            && self.parent.is_none_or(|parent| event.parent == Some(parent))
+            && (!self.is_whole || event.parent.is_none())
+            && self.from.is_none_or(|from| event.at >= from)
+            && self.after.is_none_or(|after| event.at > after)
+            && self.to.is_none_or(|to| event.at <= to)
+            && self.before.is_none_or(|before| event.at < before)
+    }
+
     /// Whether it asks for kinds alone: how many there are is then counted by kind.
     pub(in crate::store) fn is_of_kinds(&self) -> bool {
         Self { kinds: None, ..self.clone() } == Self::default()
@@ -126,8 +158,18 @@ impl EventQuery {
             // A session has few events; their index is in the order of keys.
             all.span("events_by_session", "e.session_uuid = ?", [session.into()]);
         }
+        if let Some(parent) = self.parent {
+            all.span("events_by_parent", "e.parent_id = ?", [parent.into()]);
+        }
+        if self.is_whole {
+            let whole = Text::new("e.parent_id IS NULL", []);
+            all.any_of(whole.clone(), vec![whole]);
+        }
         if let Some(user) = self.user {
             all.equal("e.user_uuid = ?", user);
+        }
+        if let Some(actor) = &self.actor {
+            all.equal("e.actor = ?", actor);
         }
         if let Some(username) = &self.username {
             let (by, about) = ("e.actor = ? AND e.actor_uuid IS NOT NULL", format!("e.username = ? AND {IS_FAILED}"));
@@ -174,6 +216,15 @@ impl EventQuery {
         }
         if let Some(user) = self.user {
             all.push("e.user_uuid =", user);
+        }
+        if let Some(actor) = &self.actor {
+            all.push("e.actor =", actor);
+        }
+        if let Some(parent) = self.parent {
+            all.push("e.parent_id =", parent);
+        }
+        if self.is_whole {
+            all.parts.push("e.parent_id IS NULL".to_owned());
         }
         if let Some(session) = self.session {
             all.push("e.session_uuid =", session);

@@ -73,6 +73,10 @@ pub struct EventRow {
     pub request_id: String,
     /// The session that it is about.
     pub session: Option<SessionId>,
+    /// The application that it is about, if that exists now.
+    pub application_uuid: Option<Uuid>,
+    /// The group that it is about, if that exists now.
+    pub group_uuid: Option<Uuid>,
 }
 
 impl EventRow {
@@ -89,8 +93,8 @@ impl EventRow {
     }
 }
 
-/// The columns of an [`EventRow`], of the table that is called `e`. [`Db::read_events`] reads them, and what their users
-/// are now.
+/// The columns of an [`EventRow`], of the table that is called `e`. [`Db::read_events`] reads them, and what their users,
+/// applications and groups are now.
 pub(in crate::store) const EVENT_COLUMNS: &str = "e.id, e.uuid, e.at, e.kind, e.content, e.parent_id, e.application, e.actor_uuid, \
     e.actor, e.user_uuid, e.username, e.ip, e.request_id, e.session_uuid";
 /// How many users are read by their uuids at once.
@@ -117,6 +121,8 @@ impl FromRow for EventRow {
             ip: row.text()?,
             request_id: row.text()?,
             session: row.opt_uuid()?.map(SessionId),
+            application_uuid: None,
+            group_uuid: None,
         })
     }
 }
@@ -205,7 +211,7 @@ impl Db<'_> {
         self.read_events(&sql, &values![after, limit]).await
     }
 
-    /// The events that this statement finds by their [`EVENT_COLUMNS`], with what their users are now. Few users are named
+    /// The events that this statement finds by their [`EVENT_COLUMNS`], with what they are about now. Few users are named
     /// by many events, so each is looked up once.
     pub(in crate::store) async fn read_events(&self, sql: &str, values: &[Value]) -> Result<Vec<EventRow>, StoreError> {
         let mut events: Vec<EventRow> = self.all(sql, values).await?;
@@ -225,6 +231,7 @@ impl Db<'_> {
             }
             event.user_id = event.user_uuid.and_then(|uuid| users.get(&uuid)).map(|(id, _)| *id);
         }
+        self.note_objects(&mut events).await?;
         Ok(events)
     }
 }

@@ -9,6 +9,7 @@ mod compression;
 mod credentials;
 mod csrf;
 mod details;
+mod event_objects;
 mod events;
 mod filters;
 mod flows;

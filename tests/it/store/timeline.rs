@@ -122,6 +122,9 @@ fn matches(query: &EventQuery, event: &NewEvent) -> bool {
     let is_of = |name: &String| (event.actor.is_some() && event.actor_name == *name) || (is_failed && event.username == *name);
     query.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|wanted| wanted == kind))
         && query.username.as_ref().is_none_or(is_of)
+        && query.actor.as_ref().is_none_or(|actor| event.actor_name == *actor)
+        && query.parent.is_none_or(|parent| event.parent == Some(parent))
+        && (!query.is_whole || event.parent.is_none())
         && query.ip.as_ref().is_none_or(|ip| event.ip == *ip)
         && query.user.is_none_or(|user| matches!(event.user, Some(UserKey::Uuid(uuid)) if uuid == user))
         && query.session.is_none_or(|session| event.session == Some(SessionId(session)))
@@ -146,11 +149,13 @@ db_test!(pages_of_events_are_those_of_a_plain_reading, |db| async move {
             let actor = (rng.u8(..3) > 0).then(|| rng.u32(..4));
             let ip = ["", "192.0.2.1", "192.0.2.2"][rng.usize(..3)];
             // Many at one instant, and some that were written late.
-            event(content, n / 5 - rng.i64(0..10), (actor, rng.u32(..4)), ip)
+            let parent = (rng.u8(..4) == 0).then(|| rng.i64(1..4));
+            event(content, n / 5 - rng.i64(0..10), (actor, rng.u32(..4)), ip).part_of(parent)
         })
         .collect();
     insert_events(store, events.clone()).await;
-    let ids: Vec<(i64, i64)> = store.read().list_events(0, 10_000).await.unwrap().iter().map(|row| (row.id, row.at.0)).collect();
+    let rows = store.read().list_events(0, 10_000).await.unwrap();
+    let ids: Vec<(i64, i64)> = rows.iter().map(|row| (row.id, row.at.0)).collect();
     let first = ids.iter().find(|(_, at)| *at < START + 1_000_000_000).map(|(id, _)| *id).unwrap();
     let known: Vec<Known> = events.into_iter().zip(first..).map(|(event, id)| Known { id, event }).collect();
     for _ in 0..60 {
@@ -163,6 +168,9 @@ db_test!(pages_of_events_are_those_of_a_plain_reading, |db| async move {
         query.ip = (rng.u8(..3) == 0).then(|| "192.0.2.1".to_owned());
         query.user = (rng.u8(..4) == 0).then(|| person(rng.u32(..5)));
         query.session = (rng.u8(..6) == 0).then(|| Uuid::from_u128(0x2000 + u128::from(rng.u32(..4))));
+        query.actor = (rng.u8(..6) == 0).then(|| ["user-1", "anonymous"][rng.usize(..2)].to_owned());
+        query.parent = (rng.u8(..6) == 0).then(|| rng.i64(1..4));
+        query.is_whole = rng.u8(..3) == 0;
         query.after = (rng.u8(..4) == 0).then(|| at(rng.i64(0..80)));
         query.before = (rng.u8(..4) == 0).then(|| at(rng.i64(0..80)));
         let is_descending = rng.bool();
@@ -185,6 +193,9 @@ db_test!(pages_of_events_are_those_of_a_plain_reading, |db| async move {
         let mut want = want;
         want.sort_unstable();
         assert_eq!(found, want, "{query:?} {order:?}");
+        // As they come, the same pass.
+        let passed: Vec<i64> = rows.iter().filter(|row| query.matches(row)).map(|row| row.id).collect();
+        assert_eq!(passed, want, "{query:?}");
     }
 });
 
