@@ -3,6 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::actions::app::App;
 use crate::cli::{Failure, NothingMatched, Outcome, misused, output};
@@ -11,7 +12,9 @@ use crate::domain::event::EventKind;
 use crate::domain::fold::fold;
 use crate::domain::listing::Sort;
 use crate::domain::page::Wanted;
-use crate::domain::{Address, SessionId, Timestamp};
+use crate::domain::query::Limit;
+use crate::domain::{Address, SessionId};
+use crate::store::events::people::Author;
 use crate::store::events::query::{EventOrder, EventQuery};
 use crate::store::events::rows::EventRow;
 
@@ -22,15 +25,23 @@ const SEARCHED: i64 = 20_000;
 #[derive(Subcommand)]
 pub(super) enum EventCommand {
     /// List events, the latest first: all, or those that match
+    ///
+    /// An end of many sessions is one event. Its single ends are listed with --user, --session or --kind, --parts or --part-of.
     List {
         #[command(flatten)]
         filter: EventArgs,
-        /// Only at this instant or later, such as 2026-11-01 or 2026-11-01T12:00:00Z
-        #[arg(long, value_name = "INSTANT", value_parser = instant)]
-        from: Option<Timestamp>,
-        /// Only at this instant or earlier
-        #[arg(long, value_name = "INSTANT", value_parser = instant)]
-        to: Option<Timestamp>,
+        /// The single ends of ends of many, too
+        #[arg(long)]
+        parts: bool,
+        /// Only the single ends of this end of many; --json shows its uuid
+        #[arg(long, value_name = "UUID", conflicts_with = "parts")]
+        part_of: Option<Uuid>,
+        /// Only on this day (UTC) or later, or at this instant or later: 2026-11-01, yesterday, today, 2026-11-01T12:00:00Z
+        #[arg(long, value_name = "WHEN", value_parser = limit)]
+        from: Option<Limit>,
+        /// Only on this day or earlier, or at this instant or earlier
+        #[arg(long, value_name = "WHEN", value_parser = limit)]
+        to: Option<Limit>,
         /// A text that must be part of the event, in any letter case; it is looked for in the first 20,000
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
@@ -60,10 +71,10 @@ pub(super) struct EventArgs {
     /// Of this kind; may be repeated
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(kinds()))]
     kind: Vec<String>,
-    /// About this user
+    /// About this user, who may be removed; in any letter case
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Done by this user, or a sign-in that failed with this name
+    /// Done by this user, or a sign-in that failed with this name; or by `cli`, `system` or `anonymous`
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     /// From this address
@@ -78,8 +89,8 @@ fn kinds() -> Vec<&'static str> {
     EventKind::ALL.iter().map(|kind| kind.as_str()).collect()
 }
 
-fn instant(text: &str) -> Result<Timestamp, &'static str> {
-    Timestamp::parse(text).ok_or("this is no instant")
+fn limit(text: &str) -> Result<Limit, &'static str> {
+    Limit::parse(text).ok_or("this is no day and no instant")
 }
 
 fn address(text: &str) -> Result<Address, &'static str> {
@@ -94,43 +105,45 @@ impl EventArgs {
     /// The question that they are.
     ///
     /// # Errors
-    /// Wrong usage for a user who does not exist; else when the database does not answer.
+    /// Wrong usage for a name that no user has or had; else when the database does not answer.
     async fn read(&self, app: &App) -> Result<EventQuery, Failure> {
-        let mut user = None;
-        for name in self.user.iter().chain(&self.by) {
-            let found = app.store.read().find_user_by_name(name).await?;
-            let found = found.ok_or_else(|| misused(format!("there is no user named {name}")))?;
-            if self.user.as_ref() == Some(name) {
-                user = Some(found.uuid);
-            }
-        }
-        Ok(EventQuery {
+        let missing = |name: &String| misused(format!("there is no user named {name}"));
+        let mut query = EventQuery {
             kinds: (!self.kind.is_empty()).then(|| self.kind.clone()),
-            user,
-            username: self.by.clone(),
             ip: self.ip.map(|ip| ip.to_string()),
             session: self.session.map(|id| id.0),
             ..EventQuery::default()
-        })
-    }
-
-    /// Whether an event is one of them.
-    pub fn matches(&self, event: &EventRow) -> bool {
-        let is_by = |name: &String| event.actor_uuid.is_some() && event.actor == *name;
-        (self.kind.is_empty() || self.kind.iter().any(|kind| kind == event.kind()))
-            && self.user.as_ref().is_none_or(|name| event.username == *name)
-            && self.by.as_ref().is_none_or(is_by)
-            && self.ip.is_none_or(|ip| event.ip == ip.to_string())
-            && self.session.is_none_or(|id| event.session == Some(id))
+        };
+        if let Some(name) = &self.user {
+            let user = app.store.read().find_user_of_events(name).await?.ok_or_else(|| missing(name))?;
+            query.user = Some(user.uuid);
+        }
+        if let Some(name) = &self.by {
+            match app.store.read().find_author(name).await?.ok_or_else(|| missing(name))? {
+                Author::User(user) => query.username = Some(user.username),
+                Author::Other(word) => query.actor = Some(word.to_owned()),
+            }
+        }
+        Ok(query)
     }
 }
 
 pub(super) async fn run(config: Config, command: EventCommand) -> Outcome {
     let app = crate::cli::open(config).await?;
     match command {
-        EventCommand::List { filter, from, to, search, limit, json, csv } => {
-            let query = EventQuery { from, to, ..filter.read(&app).await? };
+        EventCommand::List { filter, parts, part_of, from, to, search, limit, json, csv } => {
+            let now = app.clock.now();
+            let mut query = filter.read(&app).await?;
+            query.from = from.map(|from| from.begins(now));
+            query.to = to.map(|to| to.ends(now));
+            if let Some(uuid) = part_of {
+                let whole = app.store.read().find_event(uuid).await?;
+                query.parent = Some(whole.ok_or_else(|| misused(format!("there is no event {uuid}")))?.id);
+            }
             let is_narrow = query != EventQuery::default() || search.is_some();
+            // As the page lists them: what only parts can tell lists parts.
+            let is_of_parts = query.user.is_some() || query.session.is_some() || query.kinds.is_some() || query.parent.is_some();
+            query.is_whole = !parts && !is_of_parts;
             let events = find(&app, query, search.as_deref(), limit).await?;
             if events.is_empty() && is_narrow {
                 return Err(NothingMatched("event").into());
@@ -138,8 +151,8 @@ pub(super) async fn run(config: Config, command: EventCommand) -> Outcome {
             list(&events, json, csv)
         }
         EventCommand::Watch { filter, json } => {
-            filter.read(&app).await?;
-            crate::cli::watch::follow(&app, json, |event| filter.matches(event)).await
+            let query = filter.read(&app).await?;
+            crate::cli::watch::follow(&app, json, |event| query.matches(event)).await
         }
     }
 }

@@ -82,13 +82,24 @@ fn line(event: &EventRow) -> String {
     columns(&at, &what, &event.username, &event.actor, &event.ip, &session)
 }
 
-/// What happened, in a few words.
+/// What happened: a word, or the sentence where the other columns do not say it.
 fn what(event: &EventRow) -> String {
     match &event.content {
         EventContent::SessionEnded { reason, comment } if comment.is_empty() => reason.as_str().to_owned(),
         EventContent::SessionEnded { reason, comment } => format!("{}: {comment}", reason.as_str()),
-        EventContent::SessionsEnded { .. } => event.text(),
-        content => content.kind().to_owned(),
+        // The other columns say the rest.
+        EventContent::SignIn { .. }
+        | EventContent::SignInFailed { .. }
+        | EventContent::SignInRefused { .. }
+        | EventContent::FactorFailed { .. }
+        | EventContent::SignOut { .. }
+        | EventContent::SessionExpired { .. }
+        | EventContent::UserAdded { .. }
+        | EventContent::UserRemoved { .. }
+        | EventContent::UserActivated { .. }
+        | EventContent::UserDeactivated { .. }
+        | EventContent::PasswordSet { .. } => event.kind().to_owned(),
+        _ => event.text(),
     }
 }
 

@@ -17,6 +17,15 @@ pub enum Day {
     Ago(u32),
 }
 
+/// A limit of a span of time: a day, of which it is the first or the last instant, or an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// A day.
+    Day(Day),
+    /// An instant.
+    At(Timestamp),
+}
+
 /// A span of days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Days {
@@ -53,6 +62,32 @@ impl Day {
     #[must_use]
     pub fn ends(self, now: Timestamp) -> Timestamp {
         self.begins(now).plus(LENGTH.saturating_sub(Duration::from_micros(1)))
+    }
+}
+
+impl Limit {
+    /// Reads a day as [`Day::parse`] does, or an instant such as `2026-11-01T12:00:00Z`; `None` when it is neither.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Day::parse(text).map(Self::Day).or_else(|| Timestamp::parse(text).map(Self::At))
+    }
+
+    /// The first instant of a span that begins with it.
+    #[must_use]
+    pub fn begins(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Day(day) => day.begins(now),
+            Self::At(at) => at,
+        }
+    }
+
+    /// The last instant of a span that ends with it.
+    #[must_use]
+    pub fn ends(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Day(day) => day.ends(now),
+            Self::At(at) => at,
+        }
     }
 }
 

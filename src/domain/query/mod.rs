@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::domain::clock::Timestamp;
 use crate::domain::filters::{ENDED, FilterSet, Word};
 use crate::domain::listing::{EndedFilter, SessionFilter};
-pub use crate::domain::query::days::{Day, Days};
+pub use crate::domain::query::days::{Day, Days, Limit};
 use crate::domain::query::read::{read, split, unquoted};
 use crate::domain::search::{MAX_TERMS, folded_terms};
 use crate::domain::source::Origin;

@@ -26,7 +26,7 @@ on_both!(events_are_listed_by_what_they_are_about, |home| async move {
     assert!(home.fails(2, &["event", "list", "--by", "nobody"]).contains("there is no user named nobody"));
     assert!(home.fails(2, &["event", "watch", "--user", "nobody"]).contains("there is no user named nobody"));
     assert!(home.fails(2, &["event", "list", "--kind", "sign-in"]).contains("sign_in"));
-    assert!(home.fails(2, &["event", "list", "--from", "yesterday"]).contains("--from"));
+    assert!(home.fails(2, &["event", "list", "--from", "soon"]).contains("--from"));
     assert!(home.fails(3, &["event", "list", "--search", "no such text"]).contains("no event matches"));
 });
 
@@ -89,4 +89,65 @@ on_both!(a_token_is_rotated, |home| async move {
     assert!(home.fails(1, &["token", "rotate", "none"]).contains("none"));
     home.fails(2, &["token", "rotate", "ci", "--keep-old", "soon"]);
     home.fails(2, &["token", "add", "--user", "akadmin", "--scope", "everything"]);
+});
+
+on_both!(events_are_listed_as_the_page_lists_them, |home| async move {
+    let home = home.with_administrator();
+    home.import(&people());
+    home.ok(&["user", "add", "Zoe", "--no-password"]);
+    let kinds = |args: &[&str]| {
+        let rows = home.rows(&[&["event", "list", "--json"], args].concat());
+        rows.iter().map(|row| row["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // Authors who are no users, and names in any letter case.
+    assert!(kinds(&["--by", "cli"]).contains(&"user_added".to_owned()));
+    assert!(!kinds(&["--by", "CLI"]).contains(&"sign_in".to_owned()));
+    assert_eq!(kinds(&["--user", "zoe"]), ["user_added"]);
+    // Days by their words, as on the page.
+    assert_eq!(kinds(&["--user", "zoe", "--from", "yesterday", "--to", "today"]), ["user_added"]);
+    assert!(home.fails(3, &["event", "list", "--to", "yesterday"]).contains("no event matches"));
+    // The single ends of an end of many are parts of it.
+    home.ok(&["session", "end", "--user", "alice", "--yes"]);
+    assert_eq!(kinds(&["--limit", "1"]), ["sessions_ended"]);
+    assert!(!kinds(&[]).contains(&"session_revoked".to_owned()));
+    let ends = |args: &[&str]| kinds(args).iter().filter(|kind| *kind == "session_revoked").count();
+    let many = home.rows(&["event", "list", "--json", "--limit", "1"]).remove(0)["uuid"].as_str().unwrap().to_owned();
+    for args in [&["--parts"][..], &["--part-of", &many], &["--user", "alice"], &["--kind", "session_revoked"]] {
+        assert_eq!(ends(args), 2, "{args:?}");
+    }
+    assert_eq!(kinds(&["--part-of", &many]).len(), 2);
+    assert!(home.fails(2, &["event", "list", "--part-of", &uuid(9)]).contains("there is no event"));
+    home.fails(2, &["event", "list", "--part-of", "x"]);
+    // Somebody who was removed is found by the name of that time.
+    home.ok(&["user", "remove", "alice", "--yes"]);
+    assert_eq!(kinds(&["--user", "Alice", "--limit", "1"]), ["user_removed"]);
+});
+
+on_both!(followed_events_say_what_changed, |home| async move {
+    home.import(&people());
+    let (mut child, mut lines) = super::sessions::watching(&home, &["event", "watch"]);
+    let mut next = async || tokio::time::timeout(Duration::from_secs(20), lines.recv()).await.expect("a line").expect("a line");
+    let head = [next().await, next().await].concat();
+    assert!(head.contains("watching") && head.contains("address"), "{head}");
+    home.ok(&["group", "add", "ops"]);
+    home.ok(&["group", "set", "ops", "--superuser", "true"]);
+    home.ok(&["policy", "set", "--group", "ops", "--max-sessions", "3"]);
+    home.ok(&["user", "add", "zoe", "--no-password"]);
+    for part in ["cli added the group ops", "cli changed the group ops: is superuser", "cli set the policy of the group ops: "] {
+        let line = next().await;
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let line = next().await;
+    assert!(line.contains(" user_added ") && line.contains(" zoe "), "a word where the columns say the rest: {line}");
+    assert!(child.0.try_wait().unwrap().is_none(), "it goes on");
+    crate::process::signal(child.0.id(), "INT");
+    child.0.wait().unwrap();
+    // The name in any letter case, as other commands take it.
+    let (_child, mut lines) = super::sessions::watching(&home, &["event", "watch", "--user", "ZOE", "--json"]);
+    let mut next = async || tokio::time::timeout(Duration::from_secs(20), lines.recv()).await.expect("a line").expect("a line");
+    assert!(next().await.contains("watching"));
+    home.ok(&["user", "deactivate", "bob"]);
+    home.ok(&["user", "deactivate", "zoe"]);
+    let seen: Value = serde_json::from_str(&next().await).unwrap();
+    assert_eq!((&seen["event"], &seen["username"]), (&json!("user_deactivated"), &json!("zoe")));
 });

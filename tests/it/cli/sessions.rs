@@ -4,7 +4,7 @@ use super::*;
 use crate::support::{geoip, seed};
 
 /// A command that goes on until the test is over, however it ends.
-struct Running(Child);
+pub(super) struct Running(pub(super) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -13,20 +13,26 @@ impl Drop for Running {
     }
 }
 
-on_both!(watching_shows_sign_ins_and_ends_as_they_happen, |home| async move {
-    let home = home.with_administrator();
-    let server = home.serve().await;
-    home.add_user("alice");
-    Person::signed_in(&server, "akadmin").await;
+/// A command that goes on, and its lines as they come, of both outputs.
+pub(super) fn watching(home: &Home, args: &[&str]) -> (Running, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let mut child = home.command(ROLLCALL);
-    child.args(["session", "watch", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    child.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Running(child.spawn().unwrap());
-    let (send, mut lines) = tokio::sync::mpsc::unbounded_channel::<String>();
+    let (send, lines) = tokio::sync::mpsc::unbounded_channel::<String>();
     let (out, err) = (child.0.stdout.take().unwrap(), child.0.stderr.take().unwrap());
     for pipe in [Box::new(out) as Box<dyn std::io::Read + Send>, Box::new(err)] {
         let send = send.clone();
         std::thread::spawn(move || BufReader::new(pipe).lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
     }
+    (child, lines)
+}
+
+on_both!(watching_shows_sign_ins_and_ends_as_they_happen, |home| async move {
+    let home = home.with_administrator();
+    let server = home.serve().await;
+    home.add_user("alice");
+    Person::signed_in(&server, "akadmin").await;
+    let (mut child, mut lines) = watching(&home, &["session", "watch", "--json"]);
     let mut next = async || tokio::time::timeout(Duration::from_secs(20), lines.recv()).await.expect("a line").expect("a line");
     assert!(next().await.contains("watching"));
     let alice = Person::signed_in(&server, "alice").await;
