@@ -6,6 +6,7 @@ pub mod admin;
 pub mod applications;
 pub mod assets;
 pub mod error;
+mod event_fields;
 pub mod fleet;
 mod passkey;
 pub mod popup;

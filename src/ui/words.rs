@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::filters::HtmlSafe;
+use uuid::Uuid;
 
 use crate::actions::app::App;
 use crate::actions::sign_in::factors::Checked;
@@ -14,6 +15,7 @@ use crate::domain::user_agent::Kind;
 use crate::domain::{Address, EndReason, Method, Methods, SessionId, Timestamp, UserId};
 use crate::store::events::rows::EventRow;
 use crate::store::sessions::user_agents::UserAgentRow;
+use crate::ui::event_fields::{EventField, fields};
 
 pub(in crate::ui) use crate::domain::event::text::{grouped, plural};
 
@@ -209,6 +211,14 @@ pub(in crate::ui) struct EventLine {
     pub ip: String,
     pub place: String,
     pub session: Option<SessionId>,
+    /// The group that it is about, if that still exists.
+    pub group: Option<Uuid>,
+    /// The slug of the application that it is about, if that still exists, or `""`.
+    pub application: String,
+    /// The identifier of the token that it is about, or `""`.
+    pub token: String,
+    /// What its content holds; empty for anybody but an administrator.
+    pub fields: Vec<EventField>,
 }
 
 impl EventLine {
@@ -229,7 +239,22 @@ impl EventLine {
             ip,
             place: place.unwrap_or_default(),
             session: event.session,
+            group: event.group_uuid,
+            application: event.application_uuid.map(|_| event.application.clone()).unwrap_or_default(),
+            token: token_of(&event.content).unwrap_or_default().to_owned(),
+            fields: if seen_by.is_none() { fields(&event.content) } else { Vec::new() },
         }
+    }
+}
+
+/// The identifier of the token that an event is about, which the page of tokens finds unless it was removed.
+fn token_of(content: &EventContent) -> Option<&str> {
+    match content {
+        EventContent::TokenAdded { token, .. }
+        | EventContent::TokenChanged { token, .. }
+        | EventContent::TokenKeyShown { token, .. }
+        | EventContent::EndsRefused { token, .. } => Some(token),
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod begin;
 mod client;
 mod confirm;
 mod ended_sessions;
+mod events;
 mod events_live;
 mod form;
 mod forms;

@@ -51,6 +51,9 @@ pub async fn stream(State(app): State<App>, request: Request) -> PageResult {
     visitor.principal(super::PATH)?.must_inspect()?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let asked = Given::read(&query).asked(&app).await?;
+    if !asked.error.is_empty() {
+        return Err(PageError::NotFound);
+    }
     let session = visitor.session.as_ref().map(|session| session.uuid).ok_or(PageError::Forbidden)?;
     let place = app.streams.enter(session).ok_or(PageError::TooMany)?;
     // A browser that connects again says what it has.

@@ -14,7 +14,7 @@ use crate::actions::app::App;
 use crate::actions::csv;
 use crate::actions::events;
 use crate::domain::event::EventKind;
-use crate::domain::query::Day;
+use crate::domain::query::Limit;
 use crate::domain::{Address, Timestamp};
 use crate::http::query::Query;
 use crate::store::StoreError;
@@ -40,7 +40,7 @@ struct EventsPage {
     kinds: Vec<Kind>,
     rows: Vec<EventRowPart>,
     events_js: &'static str,
-    /// The address of the stream of what comes after this page; `""`: it is not the first page.
+    /// The address of the stream of what comes after this page; `""`: it is not the first page, or lists nothing.
     live: String,
     /// The address of this page.
     here: String,
@@ -49,6 +49,8 @@ struct EventsPage {
     /// Whether the search for a text stopped before the page was full.
     is_partial: bool,
     is_filtered: bool,
+    /// How many filters are given.
+    in_use: usize,
     /// The addresses of the export.
     csv: String,
     json: String,
@@ -96,7 +98,7 @@ struct Asked {
     filter: EventFilter,
     /// A text that they hold, or `""`.
     text: String,
-    /// What was not understood, or `""`.
+    /// What was not understood, or `""`. Nothing is listed then.
     error: String,
 }
 
@@ -130,53 +132,53 @@ impl Given {
         all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.clone())).collect()
     }
 
-    /// The events that it asks for. What was not understood matches nothing, or is left out and named.
+    /// The events that it asks for.
     async fn asked(&self, app: &App) -> Result<Asked, StoreError> {
-        let now = app.clock.now();
+        let (now, db) = (app.clock.now(), app.store.read());
         let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-        let mut error = String::new();
-        let mut instant = |text: &str, is_end: bool| {
-            let read = if text.is_empty() { None } else { instant(text, now, is_end) };
+        let mut errors = Vec::new();
+        let mut limit = |text: &str| {
+            let read = if text.is_empty() { None } else { Limit::parse(text) };
             if read.is_none() && !text.is_empty() {
-                error = format!("“{text}” is no time. Such as 2026-11-01, 2026-11-01T12:00:00Z, today or yesterday.");
+                errors.push(format!("“{text}” is no time. Such as 2026-11-01, 2026-11-01T12:00:00Z, today or yesterday."));
             }
             read
         };
-        let (from, to) = (instant(&self.from, false), instant(&self.to, true));
+        let (from, to) = (limit(&self.from), limit(&self.to));
         let mut filter = EventFilter {
-            actor: given(&self.actor),
             kind: given(&self.kind),
             parent: self.part_of.parse().ok(),
-            from,
-            to,
+            from: from.map(|limit| limit.begins(now)),
+            to: to.map(|limit| limit.ends(now)),
             ..EventFilter::default()
         };
+        if !self.actor.is_empty() {
+            // A name that nobody has now may be in events.
+            let author = db.find_author(&self.actor).await?;
+            filter.actor = Some(author.map_or_else(|| self.actor.clone(), |author| author.name().to_owned()));
+        }
         if !self.ip.is_empty() {
             match Address::parse(&self.ip) {
                 Some(ip) => filter.ip = Some(ip.to_string()),
-                None => error = format!("“{}” is no address; the others apply.", self.ip),
+                None => errors.push(format!("“{}” is no address.", self.ip)),
             }
         }
         if !self.user.is_empty() {
-            match app.store.read().find_user_named(&self.user).await? {
+            match db.find_user_of_events(&self.user).await? {
                 Some(found) => filter.user = Some(found.uuid),
-                None => error = format!("There is no user named “{}”; the others apply.", self.user),
+                None => errors.push(format!("There is no user named “{}”, and no event names one who was removed.", self.user)),
             }
         }
-        Ok(Asked { filter, text: self.text.clone(), error })
+        Ok(Asked { filter, text: self.text.clone(), error: errors.join(" ") })
     }
 }
 
-/// Reads a day, of which it gives the first or the last instant, or an instant.
-fn instant(text: &str, now: Timestamp, is_end: bool) -> Option<Timestamp> {
-    match Day::parse(text) {
-        Some(day) => Some(if is_end { day.ends(now) } else { day.begins(now) }),
-        None => Timestamp::parse(text),
-    }
-}
-
-/// One page of events, the latest first: those found, and the key that the next page begins after.
+/// One page of events, the latest first: those found, and the key that the next page begins after. What was not understood
+/// matches nothing.
 async fn read(app: &App, asked: &Asked, limit: i64) -> Result<(Vec<EventRow>, Option<i64>, bool), StoreError> {
+    if !asked.error.is_empty() {
+        return Ok((Vec::new(), None, false));
+    }
     let (filter, text) = (asked.filter.clone(), asked.text.clone());
     let read = app.store.long_read(move |db| {
         Box::pin(async move {
@@ -209,6 +211,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
     let newest = app.store.read().newest_event().await?;
     let (found, next, is_partial) = read(&app, &asked, PAGE_SIZE).await?;
     let now = app.clock.now();
+    let is_live = asked.filter.before.is_none() && asked.error.is_empty();
     let parameters = given.parameters();
     let with = |path: &str, name: &'static str, value: String| {
         let more = [(name, value)];
@@ -223,11 +226,12 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         kinds: kinds.collect(),
         rows: found.iter().map(|event| EventRowPart::new(&app, event, now)).collect(),
         events_js: assets::events_js(),
-        live: if asked.filter.before.is_none() { with("/events/live", "since", newest.to_string()) } else { String::new() },
+        live: if is_live { with("/events/live", "since", newest.to_string()) } else { String::new() },
         here: address(PATH, &parameters),
         next: next.map(|key| with(PATH, "before", key.to_string())).unwrap_or_default(),
         is_partial,
         is_filtered: !parameters.is_empty(),
+        in_use: parameters.len(),
         csv: with("/events/export", "format", "csv".into()),
         json: with("/events/export", "format", "jsonl".into()),
         given,
@@ -237,7 +241,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
 }
 
 /// The columns of an export as CSV.
-const COLUMNS: [&str; 8] = ["at", "kind", "actor", "username", "ip", "session", "request_id", "text"];
+const COLUMNS: [&str; 9] = ["at", "kind", "actor", "username", "ip", "session", "request_id", "text", "content"];
 
 /// `?format=csv` or `jsonl`, with the page's own parameters: all events that match, the latest first. What was not
 /// understood exports nothing.
@@ -290,7 +294,8 @@ fn written(found: &[EventRow], is_csv: bool, is_first: bool) -> Result<Vec<u8>, 
             let session = event.session.map(|id| id.to_string()).unwrap_or_default();
             let texts = [event.at.to_string(), event.kind().to_owned(), event.actor.clone(), event.username.clone()];
             let [at, kind, actor, username] = texts;
-            [at, kind, actor, username, event.ip.clone(), session, event.request_id.clone(), event.text()]
+            let content = serde_json::Value::Object(event.content.to_json()).to_string();
+            [at, kind, actor, username, event.ip.clone(), session, event.request_id.clone(), event.text(), content]
         };
         let text = csv::rows(header.into_iter().chain(found.iter().map(cells))).map_err(|error| failed(&error))?;
         return Ok(if is_first { [csv::BYTE_ORDER_MARK, &text].concat() } else { text });
