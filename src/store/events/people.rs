@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::names;
+use crate::store::people::privacy::ERASED;
 use crate::store::{Db, StoreError};
 use crate::values;
 
@@ -10,8 +11,8 @@ use crate::values;
 const REMOVED_READ: i64 = 1_000;
 /// How many events of one author are looked through for one that a user did.
 const DONE_READ: i64 = 1_000;
-/// The authors of events who are no users.
-const NO_USERS: [&str; 3] = ["system", "cli", "anonymous"];
+/// The authors of events who are no users, or are not known any more.
+const NO_USERS: [&str; 4] = ["system", "cli", "anonymous", ERASED];
 
 /// A user as events name them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct NamedUser {
 pub enum Author {
     /// A user, who may be removed.
     User(NamedUser),
-    /// Who is no user: `system`, `cli`, `anonymous`.
+    /// Who is no user: `system`, `cli`, `anonymous`, `erased`.
     Other(&'static str),
 }
 
