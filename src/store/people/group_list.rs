@@ -278,6 +278,29 @@ impl Db<'_> {
         Ok([parents, self.all(&related("parent_id", "group_id"), &values![id]).await?])
     }
 
+    /// The groups that a group is within, directly or not, by name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_groups_above(&self, id: i64) -> Result<Vec<GroupRow>, StoreError> {
+        let sql = format!(
+            "SELECT {GROUP_COLUMNS} FROM group_ancestors a JOIN groups g ON g.id = a.ancestor_id \
+             WHERE a.group_id = $1 AND a.ancestor_id <> $1 ORDER BY g.name"
+        );
+        self.all(&sql, &values![id]).await
+    }
+
+    /// The permissions that a group gives, and where each comes from: the name of a group above; `""`: its own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_group_permission_sources(&self, id: i64) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT p.permission, CASE WHEN g.id = $1 THEN '' ELSE g.name END AS source FROM group_ancestors a \
+            JOIN group_permissions p ON p.group_id = a.ancestor_id JOIN groups g ON g.id = a.ancestor_id \
+            WHERE a.group_id = $1 ORDER BY permission, source";
+        self.all(sql, &values![id]).await
+    }
+
     /// The first of these primary keys that no user has.
     ///
     /// # Errors

@@ -113,6 +113,15 @@ impl Db<'_> {
         Ok(self.one::<i64>(sql, &values![names::key(email), than]).await?.is_some())
     }
 
+    /// Other users with this e-mail address or one that is the same, by name, `limit` at most: keys and names.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn list_same_email(&self, email: &str, than: UserId, limit: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        let sql = "SELECT id, username FROM users WHERE email_key = $1 AND email_key <> '' AND id <> $2 ORDER BY username LIMIT $3";
+        self.all(sql, &values![names::key(email), than, limit]).await
+    }
+
     /// Names of users that are the same, and e-mail addresses that more than one user has: at most
     /// `limit` groups of each, the names of a group in order. Reads all users.
     ///

@@ -26,6 +26,8 @@ pub struct ListedUser {
     pub profile: UserProfile,
     /// The direct groups, by name.
     pub groups: Vec<GroupRow>,
+    /// Whether they read everything, by themselves, by a group or by an ancestor of one.
+    pub is_auditor: bool,
 }
 
 /// What a list sorts by: an expression that an index has.
@@ -167,6 +169,23 @@ impl Conditions {
         }
         self.add(format!("({})", any.join(" OR ")));
     }
+}
+
+/// A group, and what it or an ancestor gives its members.
+struct WithRights {
+    group: i64,
+    is_superuser: bool,
+    is_auditor: bool,
+}
+
+impl FromRow for WithRights {
+    fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self { group: row.int()?, is_superuser: row.bool()?, is_auditor: row.bool()? })
+    }
+}
+
+fn has_one(groups: &[GroupRow], these: &HashSet<i64>) -> bool {
+    groups.iter().any(|group| these.contains(&group.id))
 }
 
 /// A group, and one of its members.
@@ -318,7 +337,8 @@ impl Db<'_> {
     pub async fn find_listed_user(&self, id: UserId) -> Result<Option<ListedUser>, StoreError> {
         let Some(profile) = self.find_profile(id).await? else { return Ok(None) };
         let groups = self.list_groups_of_users(&[id.0]).await?.remove(&id.0).unwrap_or_default();
-        Ok(Some(ListedUser { profile, groups }))
+        let [_, of_auditors] = self.list_groups_with_rights().await?;
+        Ok(Some(ListedUser { is_auditor: profile.is_auditor || has_one(&groups, &of_auditors), profile, groups }))
     }
 
     /// These users as lists show them, by primary key.
@@ -340,19 +360,31 @@ impl Db<'_> {
     async fn with_groups(&self, profiles: Vec<UserProfile>) -> Result<Vec<ListedUser>, StoreError> {
         let ids: Vec<i64> = profiles.iter().map(|profile| profile.user.id.0).collect();
         let mut groups = self.list_groups_of_users(&ids).await?;
-        let of_superusers = if groups.is_empty() { HashSet::new() } else { self.list_groups_of_superusers().await? };
+        let [of_superusers, of_auditors] = if groups.is_empty() { Default::default() } else { self.list_groups_with_rights().await? };
         let with_groups = |mut profile: UserProfile| {
             let groups = groups.remove(&profile.user.id.0).unwrap_or_default();
-            profile.is_administrator |= groups.iter().any(|group| of_superusers.contains(&group.id));
-            ListedUser { profile, groups }
+            profile.is_administrator |= has_one(&groups, &of_superusers);
+            ListedUser { is_auditor: profile.is_auditor || has_one(&groups, &of_auditors), profile, groups }
         };
         Ok(profiles.into_iter().map(with_groups).collect())
     }
 
-    /// The groups whose members may do everything: by themselves, or by an ancestor. They are few.
-    async fn list_groups_of_superusers(&self) -> Result<HashSet<i64>, StoreError> {
-        let sql = "SELECT DISTINCT a.group_id FROM groups g JOIN group_ancestors a ON a.ancestor_id = g.id WHERE g.is_superuser";
-        Ok(self.all::<i64>(sql, &[]).await?.into_iter().collect())
+    /// The groups whose members may do everything, and those whose members read everything: by themselves, or by an
+    /// ancestor. They are few.
+    async fn list_groups_with_rights(&self) -> Result<[HashSet<i64>; 2], StoreError> {
+        let sql = "SELECT a.group_id, g.is_superuser, g.is_auditor FROM groups g JOIN group_ancestors a ON a.ancestor_id = g.id \
+            WHERE g.is_superuser OR g.is_auditor";
+        let mut found = [HashSet::new(), HashSet::new()];
+        let [superusers, auditors] = &mut found;
+        for WithRights { group, is_superuser, is_auditor } in self.all(sql, &[]).await? {
+            if is_superuser {
+                superusers.insert(group);
+            }
+            if is_auditor {
+                auditors.insert(group);
+            }
+        }
+        Ok(found)
     }
 
     /// These users in this order; one that was removed after its key was read is left out.

@@ -1,6 +1,8 @@
 //! What several forms about users and groups offer: groups and permissions to tick, attributes to write; and rights
 //! in words.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -82,6 +84,30 @@ pub(in crate::ui) async fn read_groups(app: &App, form: &Query, boxes: &str) -> 
     Ok(Ok(groups))
 }
 
+/// The words for items of forms: groups and permissions, and what a user is.
+pub(in crate::ui) struct Words(HashMap<String, String>);
+
+impl Words {
+    /// With the names of these groups.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn of(db: &Db<'_>, groups: &[Uuid]) -> Result<Self, StoreError> {
+        let named = db.list_groups(groups).await?.into_iter().map(|group| (group.uuid.to_string(), group.name));
+        Ok(Self(named.collect()))
+    }
+
+    /// The words for an item of a field.
+    pub fn item(&self, field: &str, item: &str) -> Option<String> {
+        match field {
+            "groups" | "parents" => Some(self.0.get(item).cloned().unwrap_or_else(|| "a group that is gone".to_owned())),
+            "permissions" => Permission::parse(item).map(|it| permission_words(it).to_owned()),
+            "kind" => UserType::parse(item).map(|it| type_words(it).to_owned()),
+            _ => None,
+        }
+    }
+}
+
 /// A permission to tick.
 pub(in crate::ui) struct PermissionBox {
     pub name: &'static str,
@@ -113,12 +139,34 @@ pub(in crate::ui) fn read_permissions(form: &Query) -> Vec<Permission> {
 
 /// Stored attributes as a form holds them; `None`: they are too long for a form.
 pub(in crate::ui) fn show_attributes(stored: &str) -> Option<String> {
-    let object: Map<String, Value> = serde_json::from_str(stored).unwrap_or_default();
-    if object.is_empty() {
-        return Some(String::new());
+    let Attributes { json, .. } = Attributes::stored(stored);
+    (json.len() <= MOST_ATTRIBUTES).then_some(json)
+}
+
+/// Attributes as a page shows them: all of them, as the API does.
+pub(in crate::ui) struct Attributes {
+    /// The first names, and how many there are beyond; `""`: there are none.
+    pub names: String,
+    /// The object on several lines; `""`: it is empty.
+    pub json: String,
+}
+
+impl Attributes {
+    /// Those of a row.
+    pub fn stored(text: &str) -> Self {
+        Self::of(&serde_json::from_str(text).unwrap_or_default())
     }
-    let text = serde_json::to_string_pretty(&object).unwrap_or_default();
-    (text.len() <= MOST_ATTRIBUTES).then_some(text)
+
+    /// Those of an object.
+    pub fn of(object: &Map<String, Value>) -> Self {
+        let first: Vec<&str> = object.keys().map(String::as_str).take(5).collect();
+        let names = match object.len() {
+            count if count > first.len() => format!("{} and {} more", first.join(", "), count - first.len()),
+            _ => first.join(", "),
+        };
+        let json = if object.is_empty() { String::new() } else { serde_json::to_string_pretty(object).unwrap_or_default() };
+        Self { names, json }
+    }
 }
 
 /// The attributes that somebody wrote; nothing written is none.
@@ -137,17 +185,6 @@ pub(in crate::ui) fn read_attributes(text: &str) -> Result<Map<String, Value>, S
     }
 }
 
-/// How many attributes there are, in words.
-pub(in crate::ui) fn attributes_words(stored: &str) -> String {
-    let object: Map<String, Value> = serde_json::from_str(stored).unwrap_or_default();
-    let names: Vec<&str> = object.keys().map(String::as_str).take(5).collect();
-    match object.len() {
-        0 => String::new(),
-        count if count > names.len() => format!("{} and {} more", names.join(", "), count - names.len()),
-        _ => names.join(", "),
-    }
-}
-
 /// What a user is, in words.
 pub(in crate::ui) fn type_words(kind: UserType) -> &'static str {
     match kind {
@@ -159,12 +196,12 @@ pub(in crate::ui) fn type_words(kind: UserType) -> &'static str {
 }
 
 /// What superusers may do.
-pub(in crate::ui) const SUPERUSER: &str = "See and do everything";
+const SUPERUSER: &str = "See and do everything";
 /// What auditors may do.
-pub(in crate::ui) const AUDITOR: &str = "See everything";
+const AUDITOR: &str = "See everything";
 
-/// What a user may do beyond their own account, each with where it comes from. `groups` are all groups of the user,
-/// those above the direct ones too; `sources` are permissions with the group that gives each, or `""`.
+/// What a user, or a member of a group, may do beyond their own account, each with where it comes from. `groups` are all
+/// groups above, not only the direct ones; `sources` are permissions with the group that gives each, or `""`.
 pub(in crate::ui) fn rights_words(
     (is_superuser, is_auditor): (bool, bool),
     groups: &[GroupRow],
@@ -236,6 +273,8 @@ mod tests {
         }
         assert_eq!(show_attributes("{}").as_deref(), Some(""));
         assert_eq!(show_attributes(&format!("{{\"a\":\"{}\"}}", "x".repeat(MOST_ATTRIBUTES))), None);
-        assert_eq!(attributes_words("{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7}"), "a, b, c, d, e and 2 more");
+        let shown = Attributes::stored("{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7}");
+        assert_eq!(shown.names, "a, b, c, d, e and 2 more");
+        assert!(shown.json.contains("\n  \"g\": 7\n"), "{}", shown.json);
     }
 }

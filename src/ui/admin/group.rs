@@ -11,15 +11,15 @@ use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::{groups, users};
+use crate::domain::UserId;
 use crate::domain::listing::Sort;
 use crate::domain::page::Wanted;
 use crate::domain::people_lists::{UserFilter, UserSortKey};
 use crate::domain::search::{MAX_TERMS, folded_terms};
-use crate::domain::{Permission, UserId};
 use crate::http::query::Query;
 use crate::store::people::groups::GroupRow;
 use crate::store::people::policies::PolicyOwner;
-use crate::ui::admin::choices;
+use crate::ui::admin::choices::{self, Attributes};
 use crate::ui::admin::groups::{PATH, path};
 use crate::ui::admin::page_links::PageLinks;
 use crate::ui::error::{LAST_ADMINISTRATOR, PageError, conflict};
@@ -41,7 +41,7 @@ struct GroupPage {
     children: Vec<GroupRow>,
     rights: Vec<String>,
     policy: String,
-    attributes: String,
+    attributes: Attributes,
     search: String,
     /// The number of the page, for forms that come back to it.
     number: i64,
@@ -111,11 +111,8 @@ async fn answer(app: &App, visitor: &Visitor, group: GroupRow, shown: Shown, err
     let order = [Sort { key: UserSortKey::Username, is_descending: false }];
     let found = app.store.page(&filter, &order, Wanted::page_or_last(shown.number, PAGE_SIZE)).await?;
     let [parents, children] = db.find_group_relatives(group.id).await?;
-    let permissions = db.list_group_permissions(group.id).await?;
-    let flags = [(group.is_superuser, choices::SUPERUSER), (group.is_auditor, choices::AUDITOR)];
-    let mut rights: Vec<String> = flags.iter().filter(|(is_on, _)| *is_on).map(|(_, words)| (*words).to_owned()).collect();
-    let known = permissions.iter().filter_map(|name| Permission::parse(name));
-    rights.extend(known.map(|permission| choices::permission_words(permission).to_owned()));
+    let (above, sources) = (db.list_groups_above(group.id).await?, db.list_group_permission_sources(group.id).await?);
+    let rights = choices::rights_words((group.is_superuser, group.is_auditor), &above, &sources);
     let members = found.rows.iter().map(|row| {
         let user = &row.profile.user;
         MemberLine {
@@ -131,7 +128,7 @@ async fn answer(app: &App, visitor: &Visitor, group: GroupRow, shown: Shown, err
     let template = GroupPage {
         frame: visitor.frame(app, Section::Groups),
         policy: db.find_policy(PolicyOwner::Group(group.id)).await?.to_string(),
-        attributes: choices::attributes_words(&group.attributes),
+        attributes: Attributes::stored(&group.attributes),
         pages: PageLinks::of(&path(group.uuid), &shown.parameters(), found.number, found.pages),
         number: found.number,
         members: members.collect(),

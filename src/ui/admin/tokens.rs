@@ -63,12 +63,24 @@ struct TokensPage {
     next: String,
 }
 
+/// What a token opens, in words.
+fn may(token: &TokenDetail) -> String {
+    match TokenIntent::parse(&token.intent) {
+        Some(TokenIntent::AppPassword) => "open applications that accept app passwords".to_owned(),
+        Some(TokenIntent::Recovery) => "set a password, once".to_owned(),
+        Some(TokenIntent::Verification) => "prove an e-mail address".to_owned(),
+        Some(TokenIntent::Api) | None => token.scopes.about(),
+    }
+}
+
 /// A key that was just made.
 struct Made {
     identifier: String,
     key: String,
     /// Until when the key before opens the same; `""`: not at all.
     old_until: String,
+    /// Whether it opens the API.
+    is_api: bool,
 }
 
 #[derive(Template)]
@@ -176,7 +188,7 @@ async fn list(app: &App, visitor: &Visitor, (query, number): (&str, i64), made: 
         Some(url(found.number + 1)).filter(|_| found.number < found.pages),
     );
     let rows = found.rows.into_iter().map(|token| TokenLine {
-        may: token.scopes.about(),
+        may: may(&token),
         used: token.last_used_at.map(|at| Moment::new(at, now)),
         old_until: token.old_key_until.filter(|until| *until > now).map(|until| Moment::until(until, now)),
         may_change: who.rights.is_superuser || token.user_id == who.user_id,
@@ -229,7 +241,7 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
     };
     let error = match add_for(&app, By::Principal(&who, &visitor.actor()), form.username.trim(), request).await {
         Ok((identifier, key)) => {
-            let made = Made { identifier, key: key.expose().to_owned(), old_until: String::new() };
+            let made = Made { identifier, key: key.expose().to_owned(), old_until: String::new(), is_api: true };
             return list(&app, &visitor, ("", 1), Some(made)).await;
         }
         Err(ActionError::Exists(_)) if form.identifier.trim().is_empty() => {
@@ -269,7 +281,11 @@ pub async fn ask_remove(State(app): State<App>, request: Request) -> PageResult 
         verb: "Remove",
         object: format!("the token {}", isolate(&token.identifier)),
         follows: vec![
-            format!("It opens the API as {}{about}.", isolate(&token.username)),
+            match TokenIntent::parse(&token.intent) {
+                Some(TokenIntent::Api) => format!("It opens the API as {}{about}.", isolate(&token.username)),
+                Some(TokenIntent::AppPassword) => format!("It opens applications as {}{about}.", isolate(&token.username)),
+                _ => format!("It is a link for {}{about}, and does not open the API.", isolate(&token.username)),
+            },
             "What uses it is refused from its next request. This cannot be undone.".into(),
         ],
         heading: "",
@@ -324,9 +340,12 @@ pub async fn rotate(State(app): State<App>, request: Request) -> PageResult {
     let who = visitor.principal(PATH)?;
     let hours = form.hours.parse::<u64>().ok().filter(|hours| HOURS.contains(hours)).ok_or(PageError::NotFound)?;
     let keep = Duration::from_secs(hours * 3600);
-    let key = tokens::keys::rotate(&app, By::Principal(&who, &visitor.actor()), &form.identifier, keep).await?;
+    let (actor, identifier) = (visitor.actor(), &form.identifier);
+    let token = tokens::find(&app, By::Principal(&who, &actor), identifier).await?;
+    let key = tokens::keys::rotate(&app, By::Principal(&who, &actor), identifier, keep).await?;
     let old_until = if hours == 0 { String::new() } else { spell(keep) };
-    let made = Made { identifier: form.identifier, key: key.expose().to_owned(), old_until };
+    let is_api = TokenIntent::parse(&token.intent) == Some(TokenIntent::Api);
+    let made = Made { identifier: form.identifier, key: key.expose().to_owned(), old_until, is_api };
     list(&app, &visitor, ("", 1), Some(made)).await
 }
 

@@ -13,6 +13,7 @@ use crate::actions::by::By;
 use crate::actions::people::users;
 use crate::actions::policies;
 use crate::actions::sign_in::factors;
+use crate::domain::factor::FactorKind;
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
 use crate::domain::page::Wanted;
 use crate::domain::password;
@@ -24,7 +25,7 @@ use crate::store::people::tokens::TokenRow;
 use crate::store::people::users::UserRow;
 use crate::ui::account::devices::{Ended, ended};
 use crate::ui::account::security::{FactorLine, factor_lines};
-use crate::ui::admin::choices;
+use crate::ui::admin::choices::{self, Attributes};
 use crate::ui::error::{LAST_ADMINISTRATOR, PageError, conflict};
 use crate::ui::fleet::view::address;
 use crate::ui::question;
@@ -41,6 +42,8 @@ pub(in crate::ui) const PATH: &str = "/users";
 const SESSIONS: i64 = 25;
 const ENDED: i64 = 15;
 const EVENTS: i64 = 50;
+/// How many other users with the same e-mail address are named.
+const SAME: i64 = 5;
 
 #[derive(Template)]
 #[template(path = "pages/user.html")]
@@ -48,6 +51,9 @@ struct UserPage {
     frame: Frame,
     user: UserRow,
     about: About,
+    attributes: Attributes,
+    /// Other users with the same e-mail address: keys and names.
+    same_email: Vec<(i64, String)>,
     added: Moment,
     last_sign_in: Option<Moment>,
     count: i64,
@@ -58,6 +64,8 @@ struct UserPage {
     tokens: Vec<TokenRow>,
     factors: Vec<FactorLine>,
     codes_left: i64,
+    /// Whether they can sign in without a password.
+    has_passkey: bool,
     events: Vec<EventLine>,
     events_url: String,
     is_self: bool,
@@ -85,8 +93,6 @@ struct About {
     inherited: Vec<(Uuid, String)>,
     /// What they may do, in words.
     rights: Vec<String>,
-    /// The names of attributes.
-    attributes: String,
     /// What the policies of the instance, the groups and the user together allow.
     policy: String,
     /// When they asked to be removed.
@@ -94,26 +100,27 @@ struct About {
 }
 
 impl About {
-    async fn of(app: &App, user: &UserRow) -> Result<Self, PageError> {
+    async fn of(app: &App, user: &UserRow) -> Result<(Self, Attributes), PageError> {
         let (db, now) = (app.store.read(), app.clock.now());
         let row = db.find_listed_user(user.id).await?.ok_or(PageError::NotFound)?;
         let all = db.list_all_groups_of(user.id).await?;
         let sources = db.list_permission_sources(user.id).await?;
         let is_direct = |group: &GroupRow| row.groups.iter().any(|direct| direct.id == group.id);
         let named = |group: &GroupRow| (group.uuid, group.name.clone());
-        Ok(Self {
+        let attributes = Attributes::stored(&row.profile.attributes);
+        let about = Self {
             kind: choices::type_words(row.profile.kind),
             is_email_verified: row.profile.is_email_verified,
             is_administrator: row.profile.is_administrator,
-            is_auditor: row.profile.is_auditor || all.iter().any(|group| group.is_auditor),
+            is_auditor: row.is_auditor,
             groups: row.groups.iter().map(named).collect(),
             inherited: all.iter().filter(|group| !is_direct(group)).map(named).collect(),
             rights: choices::rights_words((user.is_superuser, row.profile.is_auditor), &all, &sources),
-            attributes: choices::attributes_words(&row.profile.attributes),
             policy: policies::limits(app, user.id).await?.effective().to_string(),
             removal_asked: row.profile.removal_asked_at.map(|at| Moment::new(at, now)),
             path: row.profile.path,
-        })
+        };
+        Ok((about, attributes))
     }
 }
 
@@ -163,9 +170,12 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
     let events = db.list_latest_events(&filter, EVENTS).await?;
     let search = query::token("user", &user.username);
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let (about, attributes) = About::of(app, &user).await?;
     let template = UserPage {
         frame: visitor.frame(app, Section::Users),
-        about: About::of(app, &user).await?,
+        about,
+        attributes,
+        same_email: db.list_same_email(&user.email, user.id, SAME).await?,
         added: Moment::new(user.created_at, now),
         last_sign_in: user.last_sign_in_at.map(|at| Moment::new(at, now)),
         count,
@@ -174,6 +184,11 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
         end_url: address("/sessions/all/end", &[("scope", "all".into()), ("q", search)]),
         ended: ended.collect(),
         tokens: db.list_tokens(Some(user.id)).await?,
+        has_passkey: db
+            .list_factors(user.id)
+            .await?
+            .iter()
+            .any(|factor| factor.is_confirmed && factor.kind == FactorKind::WebAuthn),
         factors: factor_lines(app, user.id).await?,
         codes_left: db.count_recovery_codes(user.id).await?,
         events: events.iter().map(|event| EventLine::new(app, event, now, None)).collect(),

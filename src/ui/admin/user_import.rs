@@ -12,6 +12,7 @@ use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::csv_import::{self, Preview};
 use crate::domain::csv_users::{COLUMNS, Fault, MOST_ROWS, UserRecord};
+use crate::ui::admin::choices::Attributes;
 use crate::ui::admin::user;
 use crate::ui::error::conflict;
 use crate::ui::submission::Submission;
@@ -36,20 +37,43 @@ struct ImportPage {
     most: usize,
 }
 
+/// A user of the file, as the preview shows them.
+struct Line {
+    user: UserRecord,
+    attributes: Attributes,
+}
+
 struct Found {
-    users: Vec<UserRecord>,
+    lines: Vec<Line>,
+    /// Whether the file says this of any user.
+    has_types: bool,
+    has_paths: bool,
+    has_attributes: bool,
     count: usize,
     faults: Vec<Fault>,
     fault_count: usize,
 }
 
+impl Line {
+    fn of(user: UserRecord) -> Self {
+        Self { attributes: Attributes::of(&user.attributes.clone().unwrap_or_default()), user }
+    }
+}
+
 impl Found {
     fn of(preview: Preview) -> Self {
-        let Preview { mut users, mut faults } = preview;
+        let Preview { users, mut faults } = preview;
         let (count, fault_count) = (users.len(), faults.len());
-        users.truncate(SHOWN);
         faults.truncate(SHOWN);
-        Self { users, count, faults, fault_count }
+        Self {
+            has_types: users.iter().any(|user| user.kind.is_some()),
+            has_paths: users.iter().any(|user| user.path.is_some()),
+            has_attributes: users.iter().any(|user| user.attributes.is_some()),
+            lines: users.into_iter().take(SHOWN).map(Line::of).collect(),
+            count,
+            faults,
+            fault_count,
+        }
     }
 }
 

@@ -72,6 +72,8 @@ struct UserLine {
     is_active: bool,
     /// By themselves or by a group.
     is_administrator: bool,
+    /// By themselves or by a group.
+    is_auditor: bool,
     has_factor: bool,
     sessions: i64,
     last_sign_in: Option<Moment>,
@@ -183,6 +185,7 @@ async fn list(app: &App, visitor: &Visitor, query: &Query) -> PageResult {
             email: user.email.clone(),
             is_active: user.is_active,
             is_administrator: row.profile.is_administrator,
+            is_auditor: row.is_auditor,
             has_factor: with_factor.contains(&user.id.0),
             sessions: counts.get(&user.id.0).copied().unwrap_or(0),
             last_sign_in: user.last_sign_in_at.map(|at| Moment::new(at, now)),

@@ -115,3 +115,16 @@ db_test!(users_make_app_passwords_only_for_what_they_may_open, |db| async move {
     let none = passwords::add(&app.app, By::Cli, owner, &[], app_password_request()).await;
     assert!(matches!(none, Err(ActionError::Application(ApplicationRule::NoneNamed))));
 });
+
+db_test!(the_list_of_tokens_says_what_an_app_password_opens, |db| async move {
+    let app = server(db).await;
+    app.user("alice").await;
+    add(&app, "wiki", json!({"allow": "signed_in", "app_passwords": true}), "wiki.example.com").await;
+    crate::applications::app_password(&app, "alice", "wiki").await;
+    let root = app.superuser("root").await.session().await;
+    let list = root.get("/tokens").await.assert_status(200).text();
+    assert!(list.contains("open applications that accept app passwords") && !list.contains("all that its owner may"), "{list}");
+    let remove = list.split("href=\"/tokens/remove").nth(1).unwrap().split('"').next().unwrap();
+    let asked = root.get(&format!("/tokens/remove{remove}")).await.assert_status(200).text();
+    assert!(asked.contains("It opens applications as alice") && !asked.contains("opens the API"), "{asked}");
+});

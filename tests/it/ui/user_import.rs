@@ -19,6 +19,14 @@ db_test!(a_csv_is_previewed_and_then_stored, |db| async move {
         shown.contains("2 users will be added") && shown.contains("Müller; Zoë &#60;b&#62;") && shown.contains("Auditor"),
         "{shown}"
     );
+    // Type and attributes are in the file, a path is not.
+    for says in ["data-label=\"Type\">external<", "<bdi>n</bdi></summary>", "&#34;n&#34;: 1", "not said"] {
+        assert!(shown.contains(says), "{says}: {shown}");
+    }
+    assert!(!shown.contains("data-label=\"Path\""), "{shown}");
+    let with_path = with(form(&root, PATH).await, "csv", "username,path\nbob,users/<b>\n");
+    let with_path = send(&root, PATH, &with_path).await.assert_status(200).text();
+    assert!(with_path.contains("<bdi>users/&#60;b&#62;</bdi>") && !with_path.contains("data-label=\"Type\""), "{with_path}");
     assert_eq!(app.number("SELECT count(*) FROM users").await, 1, "a preview stores nothing");
     let proof = shown.split("name=\"proof\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let stored = root.post_form(PATH, &[("proof", proof), ("store", "yes"), ("csv", csv)]).await;
