@@ -10,7 +10,10 @@ mod test;
 mod there;
 
 use clap::Subcommand;
+use uuid::Uuid;
 
+use crate::actions::ActionError;
+use crate::actions::app::App;
 use crate::actions::applications::{self, ApplicationChange, app_sessions};
 use crate::actions::by::By;
 use crate::actions::guard::identity::issuer;
@@ -102,6 +105,14 @@ pub(super) enum AppCommand {
         #[arg(long)]
         csv: bool,
     },
+    /// End one app session; its session goes on, and must open the application anew
+    EndSession {
+        /// Which, by the uuid that `rollcall app sessions` prints
+        uuid: Uuid,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// The path rules of an application: list, add, remove
     Rule(rules::RuleArgs),
     /// Say whether a user may open an address, by which rule, and what is missing
@@ -167,10 +178,28 @@ pub(super) async fn run(config: Config, command: AppCommand) -> Outcome {
             let (_, rows) = app_sessions::list(&app, By::Cli, filter, 0, i64::MAX).await?;
             show::sessions(&rows, json, csv)
         }
+        AppCommand::EndSession { uuid, yes } => end_session(&app, uuid, yes).await,
         AppCommand::Notices(args) => notices::run(&app, args).await,
         AppCommand::Secret(args) => client::secret(&app, args).await,
         AppCommand::Rule(args) => rules::run(&app, args).await,
         AppCommand::Test(args) => test::run(&app, args).await,
         AppCommand::Config(args) => config::run(&app, args).await,
     }
+}
+
+/// Ends an app session, after a question that says whose it is.
+async fn end_session(app: &App, uuid: Uuid, is_sure: bool) -> Outcome {
+    let filter = AppSessionFilter { uuid: Some(uuid), ..AppSessionFilter::default() };
+    let (_, rows) = app_sessions::list(app, By::Cli, filter, 0, 1).await?;
+    let gone = || format!("there is no app session {uuid}");
+    let row = rows.first().ok_or_else(gone)?;
+    if !is_sure && !output::confirm(&format!("End what {} has open of {}?", row.username, row.slug))? {
+        return Err("nothing was ended".into());
+    }
+    match app_sessions::end(app, By::Cli, uuid).await {
+        Err(ActionError::NotFound) => return Err(gone().into()),
+        other => other?,
+    }
+    output::say(&format!("ended the app session of {} in {}", row.username, row.slug));
+    Ok(())
 }

@@ -245,6 +245,12 @@ async fn show(app: &App, uuid: Uuid, is_json: bool) -> Outcome {
 async fn list(app: &App, filter: &GroupFilter, is_json: bool, is_csv: bool) -> Outcome {
     const HEADER: [&str; 5] = ["name", "superuser", "members", "parents", "children"];
     const STEP: i64 = 500;
+    if let Some(name) = app.store.read().find_missing_username(&filter.members).await? {
+        return Err(misused(format!("there is no user named {name}")));
+    }
+    if let Some(id) = app.store.read().find_missing_user(&filter.member_ids).await? {
+        return Err(misused(format!("there is no user with the primary key {id}")));
+    }
     let filter = GroupFilter { with_users: Some(is_json), ..filter.clone() };
     let order = [Sort { key: GroupSortKey::Name, is_descending: false }];
     let mut rows = Vec::new();

@@ -79,7 +79,7 @@ enum Command {
     Export(export::ExportArgs),
     /// Make realistic load data: users and sessions in any number
     Generate(generate::GenerateArgs),
-    /// Users: add, change, show, list, set a password, activate, deactivate, remove
+    /// Users: add, change, show, list, export, activate, deactivate, remove, erase; passwords and second factors
     #[command(subcommand)]
     User(user::UserCommand),
     /// Groups: add, change, show, list, remove, members
@@ -88,13 +88,13 @@ enum Command {
     /// Tokens: add, list, rotate, remove
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Applications: add, set, list, show, remove, sessions, secret, rule, test
+    /// Applications: add, set, list, show, remove, sessions, end-session, secret, notices, rule, test, config
     #[command(subcommand)]
     App(Box<app::AppCommand>),
     /// The keys that sign what apps check by themselves: list, rotate
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Limits of groups and users: show, set
+    /// Limits of the instance, groups and users: show, list, set
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Sessions: list, show, end, watch

@@ -9,7 +9,7 @@ use crate::actions::applications::passwords;
 use crate::actions::by::By;
 use crate::actions::tokens::TokenRequest;
 use crate::actions::{ActionError, tokens};
-use crate::cli::{Outcome, misused, output, user};
+use crate::cli::{Failure, Outcome, misused, output, user};
 use crate::config::{Config, parse_duration};
 use crate::domain::listing::Sort;
 use crate::domain::page::Wanted;
@@ -68,6 +68,9 @@ pub(super) enum TokenCommand {
     Remove {
         /// What names it
         identifier: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -167,13 +170,18 @@ pub(super) async fn run(config: Config, command: TokenCommand) -> Outcome {
                 output::line(key.expose())
             }
         },
-        TokenCommand::Remove { identifier } => match tokens::remove(&app, By::Cli, &identifier).await {
-            Err(ActionError::NotFound) => Err(format!("there is no token {identifier}").into()),
-            other => {
-                other?;
-                output::say(&format!("removed {identifier}"));
-                Ok(())
+        TokenCommand::Remove { identifier, yes } => {
+            let no_token = |error| match error {
+                ActionError::NotFound => Failure::from(format!("there is no token {identifier}")),
+                other => other.into(),
+            };
+            let token = tokens::find(&app, By::Cli, &identifier).await.map_err(no_token)?;
+            if !yes && !output::confirm(&format!("Remove the token {identifier} of {}?", token.username))? {
+                return Err("nothing was removed".into());
             }
-        },
+            tokens::remove(&app, By::Cli, &identifier).await.map_err(no_token)?;
+            output::say(&format!("removed {identifier}"));
+            Ok(())
+        }
     }
 }

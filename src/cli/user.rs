@@ -136,8 +136,9 @@ pub(super) async fn run(config: Config, command: UserCommand) -> Outcome {
                 permissions,
             };
             let said = format!("added {}", user.username);
-            users::add(&app, By::Cli, user, password).await?;
+            let id = users::add(&app, By::Cli, user, password).await?;
             output::say(&said);
+            user_fields::note_same_email(&app, id).await?;
         }
         UserCommand::Set(args) => user_fields::set(&app, &args).await?,
         UserCommand::Show { username, json } => user_fields::show(&app, find(&app, &username).await?.id, json).await?,

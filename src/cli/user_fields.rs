@@ -100,6 +100,21 @@ pub(super) async fn set(app: &App, args: &SetArgs) -> Outcome {
     let user = find(app, &args.user).await?;
     changes::change(app, By::Cli, user.id, args.read(app).await?).await?;
     output::say(&format!("changed {}", args.user));
+    if args.email.is_some() { note_same_email(app, user.id).await } else { Ok(()) }
+}
+
+/// Notes on standard error that other users have the e-mail address of a user.
+pub(super) async fn note_same_email(app: &App, id: UserId) -> Outcome {
+    let db = app.store.read();
+    let Some(user) = db.find_user(id).await? else { return Ok(()) };
+    let others = db.list_same_email(&user.email, id, 5).await?;
+    if !others.is_empty() {
+        let names: Vec<String> = others.into_iter().map(|(_, name)| name).collect();
+        let (names, has) = (names.join(", "), if names.len() == 1 { "has" } else { "have" });
+        output::say(&format!(
+            "note: {names} {has} this e-mail address, too; signing in with it fails while more than one user has it"
+        ));
+    }
     Ok(())
 }
 
@@ -109,7 +124,7 @@ fn record(row: &ListedUser) -> Value {
     json!({
         "id": user.id, "uuid": user.uuid.to_string(), "username": user.username, "name": user.name, "email": user.email,
         "email_verified": profile.is_email_verified, "active": user.is_active, "superuser": profile.is_administrator,
-        "auditor": profile.is_auditor,
+        "auditor": row.is_auditor,
         "type": profile.kind.as_str(), "path": profile.path, "created": user.created_at, "last_sign_in": user.last_sign_in_at,
         "updated": profile.updated_at, "removal_asked": profile.removal_asked_at, "groups": row.groups.iter().map(|group| &group.name).collect::<Vec<_>>(),
         "attributes": serde_json::from_str::<Value>(&profile.attributes).unwrap_or_default(),

@@ -228,7 +228,7 @@ on_both!(what_was_revoked_stays_so_after_a_crash, |home| async move {
     let person = Person::signed_in(&server, "alice").await;
     assert_eq!(server.call(reqwest::Method::GET, SESSIONS, &token).await.status(), 200);
     assert_eq!(server.revoke(&person.uuid().await).await.status(), 204);
-    home.ok(&["token", "remove", "alices"]);
+    home.ok(&["token", "remove", "alices", "--yes"]);
     assert_dead(&server, &token, &person.key).await;
     server.kill().await;
     for _ in 0..2 {

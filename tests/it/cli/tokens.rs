@@ -39,8 +39,10 @@ on_both!(tokens, |home| async move {
     }
     assert!(home.fails(1, &["token", "add", "--user", "akadmin", "--identifier", "ci"]).contains("ci"));
 
-    let done = home.run(&["token", "remove", "ci"]);
+    assert!(home.fails(1, &["token", "remove", "ci"]).contains("--yes"));
+    assert_eq!(server.call(Method::GET, SESSIONS, &key).await.status(), 200, "it is asked about first");
+    let done = home.run(&["token", "remove", "ci", "--yes"]);
     assert_eq!((done.code, done.out.as_str()), (0, ""));
     assert_eq!(server.call(Method::GET, SESSIONS, &key).await.status(), 403);
-    home.fails(1, &["token", "remove", "ci"]);
+    assert!(home.fails(1, &["token", "remove", "ci", "--yes"]).contains("there is no token ci"));
 });

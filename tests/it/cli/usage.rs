@@ -73,6 +73,13 @@ fn wrong_usage_is_told_from_failure() {
     for word in ["serve", "demo", "import", "export", "user", "token", "session", "migrate", "check", "openapi", "completions"] {
         assert!(help.out.contains(&format!("  {word} ")), "{word} is not in\n{}", help.out);
     }
+    for line in ["Limits of the instance, groups and users: show, list, set", "sessions, end-session, secret"] {
+        assert!(
+            help.out.replace('\n', " ").split_whitespace().collect::<Vec<_>>().join(" ").contains(line),
+            "{line} is not in\n{}",
+            help.out
+        );
+    }
     assert_eq!(home.ok(&["--version"]), format!("rollcall {}\n", env!("CARGO_PKG_VERSION")));
 }
 
