@@ -16,6 +16,7 @@ pub mod resume;
 mod sealed;
 pub mod sign_in;
 mod submission;
+mod three_way;
 mod visitor;
 pub mod watch;
 mod words;

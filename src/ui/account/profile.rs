@@ -5,7 +5,7 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -19,6 +19,7 @@ use crate::ui::account::activity;
 use crate::ui::error::{PageError, conflict};
 use crate::ui::refusal::Refusal;
 use crate::ui::submission::Submission;
+use crate::ui::three_way::{self, FieldKind, Form, Merged};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::{EventLine, Moment, grouped, plural};
 use crate::ui::{Frame, PageResult, Section, page};
@@ -35,10 +36,10 @@ struct AccountPage {
     given: AccountForm,
     is_email_verified: bool,
     may_change_email: bool,
-    /// The version of the account that the form shows.
-    version: i64,
     longest: [usize; 2],
     error: String,
+    /// What was stored elsewhere since the form was loaded, in sentences; none: nothing.
+    changed: Option<Vec<String>>,
     /// What was just done, in a sentence.
     done: &'static str,
     added: Moment,
@@ -52,12 +53,42 @@ struct AccountPage {
 }
 
 /// What the form sends.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::ui) struct AccountForm {
     name: String,
     email: String,
+    /// The version of the account that the form shows.
     version: String,
+    /// What the form showed, as it carries it.
+    shown: String,
+}
+
+impl Form for AccountForm {
+    const FIELDS: &'static [(&'static str, &'static str, FieldKind)] =
+        &[("name", "Full name", FieldKind::Text), ("email", "E-mail", FieldKind::Text)];
+}
+
+impl AccountForm {
+    /// What is stored.
+    fn of(profile: &UserProfile) -> Self {
+        let form = Self {
+            name: profile.user.name.clone(),
+            email: profile.user.email.clone(),
+            version: profile.updated_at.0.to_string(),
+            shown: String::new(),
+        };
+        Self { shown: three_way::carry(&form), ..form }
+    }
+}
+
+/// What a page says next to its form.
+#[derive(Default)]
+struct Said {
+    error: String,
+    changed: Option<Vec<String>>,
+    /// What was just done, in a sentence.
+    done: &'static str,
 }
 
 /// The page.
@@ -72,8 +103,7 @@ pub async fn show(State(app): State<App>, request: Request) -> PageResult {
         Some("kept") if profile.removal_asked_at.is_none() => "Your account stays. Nobody is asked to remove it any more.",
         _ => "",
     };
-    let given = AccountForm { name: profile.user.name.clone(), email: profile.user.email.clone(), ..AccountForm::default() };
-    answer(&app, &visitor, &profile, given, (String::new(), done)).await
+    answer(&app, &visitor, &profile, AccountForm::of(&profile), Said { done, ..Said::default() }).await
 }
 
 /// The page with what was typed, and an error or what was done.
@@ -82,7 +112,7 @@ async fn answer(
     visitor: &Visitor,
     profile: &UserProfile,
     given: AccountForm,
-    (error, done): (String, &'static str),
+    Said { error, changed, done }: Said,
 ) -> PageResult {
     let (user, now) = (&profile.user, app.clock.now());
     let latest = activity::latest(app, user.uuid, EVENTS).await?;
@@ -93,9 +123,9 @@ async fn answer(
         username: user.username.clone(),
         is_email_verified: profile.is_email_verified,
         may_change_email: app.config.account.change_email,
-        version: profile.updated_at.0,
         longest: [MAX_TEXT_LENGTH, MAX_EMAIL_LENGTH],
         error,
+        changed,
         done,
         added: Moment::new(user.created_at, now),
         last_sign_in: user.last_sign_in_at.map(|at| Moment::new(at, now)),
@@ -132,13 +162,15 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         Err(ActionError::Rule(rule)) => (format!("Sorry: {rule}."), false),
         Err(ActionError::Exists(what)) => (format!("Sorry: there is {what} already."), true),
         Err(ActionError::Outdated) => {
-            // The form goes on with the version that is stored now: sent again, it overwrites it.
             let profile = account::find(&app, session).await?;
-            let error = "Your account changed since you opened the form. Nothing was stored. Look at it, and save again.";
-            return conflict(answer(&app, visitor, &profile, given, (error.to_owned(), "")).await);
+            let stored = AccountForm::of(&profile);
+            let Merged { form, lines } = three_way::merge(&three_way::carried(&given.shown), &given, &stored, &|_, _| None);
+            let given = AccountForm { version: stored.version, shown: stored.shown, ..form };
+            let error = "Your account changed since you opened the form. Nothing was stored.".to_owned();
+            return conflict(answer(&app, visitor, &profile, given, Said { error, changed: Some(lines), done: "" }).await);
         }
         Err(error) => return Err(error.into()),
     };
-    let shown = answer(&app, visitor, &profile, given, (error, "")).await;
+    let shown = answer(&app, visitor, &profile, given, Said { error, ..Said::default() }).await;
     if is_conflict { conflict(shown) } else { shown }
 }

@@ -2,30 +2,54 @@
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Redirect};
+use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
 use crate::actions::by::By;
 use crate::actions::people::groups;
-use crate::actions::people::groups::GroupChange;
 use crate::domain::page::Wanted;
 use crate::domain::people_lists::UserFilter;
 use crate::store::people::groups::GroupRow;
-use crate::ui::admin::choices;
+use crate::ui::admin::choices::{self, Words};
 use crate::ui::admin::group::find;
-use crate::ui::admin::groups::{GroupForm, PATH, Stored, again, form_page, path};
+use crate::ui::admin::groups::{GroupForm, PATH, Problem, again, form_page, path};
 use crate::ui::error::{PageError, conflict};
 use crate::ui::question;
 use crate::ui::question::Question;
 use crate::ui::refusal::Refusal;
 use crate::ui::submission::{ManyFields, NoFields, Submission};
+use crate::ui::three_way::{self, Merged};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::{grouped, plural};
 use crate::ui::{PageResult, Section};
 
-async fn stored(app: &App, group: &GroupRow) -> Result<Stored, PageError> {
-    let version = app.store.read().find_group_version(group).await?;
-    Ok(Stored { uuid: group.uuid, name: group.name.clone(), version })
+/// What is stored.
+async fn stored(app: &App, group: &GroupRow) -> Result<GroupForm, PageError> {
+    let db = app.store.read();
+    let [parents, _] = db.find_group_relatives(group.id).await?;
+    let form = GroupForm {
+        name: group.name.clone(),
+        is_superuser: group.is_superuser,
+        is_auditor: group.is_auditor,
+        permissions: db.list_group_permissions(group.id).await?,
+        parents: parents.iter().map(|parent| parent.uuid).collect(),
+        typed_parent: String::new(),
+        attributes: choices::show_attributes(&group.attributes),
+        version: db.find_group_version(group).await?,
+        shown: String::new(),
+    };
+    Ok(GroupForm { shown: three_way::carry(&form), ..form })
+}
+
+/// The form as it goes on after another administrator stored something, and what that was: with the version of now.
+async fn onto(app: &App, given: &GroupForm, stored: GroupForm) -> Result<(GroupForm, Vec<String>), PageError> {
+    let shown = three_way::carried(&given.shown);
+    let before = three_way::items(&shown, "parents").filter_map(|text| Uuid::parse_str(text).ok());
+    let groups: Vec<Uuid> = before.chain([&given.parents, &stored.parents].into_iter().flatten().copied()).collect();
+    let words = Words::of(&app.store.read(), &groups).await?;
+    let Merged { form, lines } = three_way::merge(&shown, given, &stored, &|field, item| words.item(field, item));
+    Ok((GroupForm { version: stored.version, shown: stored.shown, ..form }, lines))
 }
 
 /// The form.
@@ -34,18 +58,8 @@ pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Req
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.principal(parts.uri.path())?.must_administer()?;
     let group = find(&app, &uuid).await?;
-    let db = app.store.read();
-    let [parents, _] = db.find_group_relatives(group.id).await?;
-    let given = GroupForm {
-        name: group.name.clone(),
-        is_superuser: group.is_superuser,
-        is_auditor: group.is_auditor,
-        permissions: db.list_group_permissions(group.id).await?,
-        parents: parents.iter().map(|parent| parent.uuid).collect(),
-        typed_parent: String::new(),
-        attributes: choices::show_attributes(&group.attributes),
-    };
-    form_page(&app, &visitor, Some(stored(&app, &group).await?), given, String::new()).await
+    let given = stored(&app, &group).await?;
+    form_page(&app, &visitor, Some((group.uuid, group.name)), given, Problem::default()).await
 }
 
 /// Changes the group.
@@ -56,23 +70,23 @@ pub async fn submit(State(app): State<App>, Path(uuid): Path<String>, request: R
     who.must_administer()?;
     let group = find(&app, &uuid).await?;
     let form = form.query();
-    let version = form.last("version").filter(|version| !version.is_empty()).map(str::to_owned);
-    let version = version.ok_or_else(|| PageError::Forged(Refusal::Incomplete("the form has no version".into())))?;
-    let (given, now) = (GroupForm::read(&form), stored(&app, &group).await?);
+    let (given, about) = (GroupForm::read(&form), (group.uuid, group.name));
+    if given.version.is_empty() {
+        return Err(PageError::Forged(Refusal::Incomplete("the form has no version".into())));
+    }
     let change = match given.change(&app, &form).await? {
-        Ok(change) => GroupChange { expected: Some(version), ..change },
-        Err(text) => return form_page(&app, &visitor, Some(now), given, text).await,
+        Ok(change) => change,
+        Err(text) => return form_page(&app, &visitor, Some(about), given, (text, None)).await,
     };
     match groups::change(&app, By::Principal(&who, &visitor.actor()), group.uuid, change).await {
         Ok(()) => Ok(Redirect::to(&path(group.uuid)).into_response()),
         Err(ActionError::Outdated) => {
-            // The form goes on with the version that is stored now: sent again, it overwrites it.
             let group = find(&app, &uuid).await?;
-            let text = "Somebody else changed this group since you opened the form. Nothing was stored. Look at the group in \
-                another window, then save again to store your form in place of it.";
-            conflict(form_page(&app, &visitor, Some(stored(&app, &group).await?), given, text.to_owned()).await)
+            let (given, lines) = onto(&app, &given, stored(&app, &group).await?).await?;
+            let text = "Somebody else changed this group since you opened the form. Nothing was stored.".to_owned();
+            conflict(form_page(&app, &visitor, Some((group.uuid, group.name)), given, (text, Some(lines))).await)
         }
-        Err(error) => again(&app, &visitor, Some(now), given, error).await,
+        Err(error) => again(&app, &visitor, Some(about), given, error).await,
     }
 }
 

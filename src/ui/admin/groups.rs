@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::actions::ActionError;
@@ -21,6 +22,7 @@ use crate::ui::admin::choices::{self, GroupBoxes, PermissionBox};
 use crate::ui::admin::page_links::PageLinks;
 use crate::ui::error::{LAST_ADMINISTRATOR, PageError, conflict};
 use crate::ui::submission::{ManyFields, Submission};
+use crate::ui::three_way::{self, FieldKind, Form};
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
@@ -53,25 +55,41 @@ struct FormPage {
     back: String,
     given: GroupForm,
     error: String,
-    /// The version of the group that the form shows; `""`: a new one.
-    version: String,
+    /// What another administrator stored since the form was loaded, in sentences; none: nobody did.
+    changed: Option<Vec<String>>,
     parents: GroupBoxes,
     permissions: Vec<PermissionBox>,
     longest: usize,
 }
 
 /// What the form of a group holds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::ui) struct GroupForm {
     pub name: String,
     pub is_superuser: bool,
     pub is_auditor: bool,
     pub permissions: Vec<String>,
+    #[serde(with = "three_way::uuids")]
     pub parents: Vec<Uuid>,
     /// The name of one more parent.
     pub typed_parent: String,
     /// `None`: they are too long for a form, and stay.
     pub attributes: Option<String>,
+    /// The version of the group that the form shows; `""`: a new one.
+    pub version: String,
+    /// What the form showed, as it carries it.
+    pub shown: String,
+}
+
+impl Form for GroupForm {
+    const FIELDS: &'static [(&'static str, &'static str, FieldKind)] = &[
+        ("name", "Name", FieldKind::Text),
+        ("is_superuser", "Administrators", FieldKind::Box),
+        ("is_auditor", "Auditors", FieldKind::Box),
+        ("permissions", "Permissions", FieldKind::Text),
+        ("parents", "Within the groups", FieldKind::Text),
+        ("attributes", "Attributes", FieldKind::Json),
+    ];
 }
 
 impl GroupForm {
@@ -86,6 +104,8 @@ impl GroupForm {
             parents: form.all("parent").filter_map(|text| Uuid::parse_str(text).ok()).collect(),
             typed_parent: text("parent_name"),
             attributes: form.last("attributes").map(str::to_owned),
+            version: text("version"),
+            shown: text("shown"),
         }
     }
 
@@ -109,39 +129,39 @@ impl GroupForm {
             parents: Some(parents),
             attributes,
             permissions: Some(choices::read_permissions(form)),
+            expected: Some(self.version.clone()).filter(|version| !version.is_empty()),
             ..GroupChange::default()
         }))
     }
 }
 
-/// The group that a form is about.
-pub(in crate::ui) struct Stored {
-    pub uuid: Uuid,
-    pub name: String,
-    pub version: String,
-}
+/// The group that a form is about, and what it is called.
+pub(in crate::ui) type About = (Uuid, String);
 
-/// The form; `stored` is the group that it changes.
+/// Why a form is shown again: what is wrong, and what another administrator stored since.
+pub(in crate::ui) type Problem = (String, Option<Vec<String>>);
+
+/// The form; `about` is the group that it changes.
 pub(in crate::ui) async fn form_page(
     app: &App,
     visitor: &Visitor,
-    stored: Option<Stored>,
+    about: Option<About>,
     given: GroupForm,
-    error: String,
+    (error, changed): Problem,
 ) -> PageResult {
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let except = stored.as_ref().map(|stored| stored.uuid);
+    let except = about.as_ref().map(|(uuid, _)| *uuid);
     let back = except.map_or_else(|| PATH.to_owned(), path);
     let shown = FormPage {
         frame: visitor.frame(app, Section::Groups),
         action: except.map_or_else(|| PATH.to_owned(), |uuid| format!("{}/edit", path(uuid))),
         back,
         error,
+        changed,
         parents: GroupBoxes::of(&app.store.read(), &given.parents, except, given.typed_parent.clone()).await?,
         permissions: choices::permission_boxes(&given.permissions),
         longest: MAX_GROUP_NAME_LENGTH,
-        version: stored.as_ref().map(|stored| stored.version.clone()).unwrap_or_default(),
-        stored_name: stored.map(|stored| stored.name).unwrap_or_default(),
+        stored_name: about.map(|(_, name)| name).unwrap_or_default(),
         given,
     };
     Ok(page(status, &shown))
@@ -154,7 +174,7 @@ pub(in crate::ui) async fn form_page(
 pub(in crate::ui) async fn again(
     app: &App,
     visitor: &Visitor,
-    stored: Option<Stored>,
+    about: Option<About>,
     given: GroupForm,
     error: ActionError,
 ) -> PageResult {
@@ -167,7 +187,7 @@ pub(in crate::ui) async fn again(
         ActionError::LastAdministrator => LAST_ADMINISTRATOR.to_owned(),
         error => return Err(error.into()),
     };
-    let shown = form_page(app, visitor, stored, given, text).await;
+    let shown = form_page(app, visitor, about, given, (text, None)).await;
     if is_conflict { conflict(shown) } else { shown }
 }
 
@@ -205,7 +225,7 @@ pub async fn show_form(State(app): State<App>, request: Request) -> PageResult {
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.principal(NEW)?.must_administer()?;
     let empty = GroupForm { attributes: Some(String::new()), ..GroupForm::default() };
-    form_page(&app, &visitor, None, empty, String::new()).await
+    form_page(&app, &visitor, None, empty, Problem::default()).await
 }
 
 /// Adds a group.
@@ -214,10 +234,10 @@ pub async fn add(State(app): State<App>, request: Request) -> PageResult {
     let who = visitor.principal(NEW)?;
     who.must_administer()?;
     let form = form.query();
-    let given = GroupForm::read(&form);
+    let given = GroupForm { version: String::new(), ..GroupForm::read(&form) };
     let change = match given.change(&app, &form).await? {
         Ok(change) => change,
-        Err(text) => return form_page(&app, &visitor, None, given, text).await,
+        Err(text) => return form_page(&app, &visitor, None, given, (text, None)).await,
     };
     match groups::add(&app, By::Principal(&who, &visitor.actor()), change).await {
         Ok(uuid) => Ok(Redirect::to(&path(uuid)).into_response()),

@@ -5,6 +5,7 @@ use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
+use serde::{Deserialize, Serialize};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -21,6 +22,7 @@ use crate::ui::admin::{group, groups, user};
 use crate::ui::error::{PageError, conflict};
 use crate::ui::refusal::Refusal;
 use crate::ui::submission::{ManyFields, Submission};
+use crate::ui::three_way::{self, FieldKind, Form, Merged};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::isolate;
 use crate::ui::{Frame, PageResult, Section, page};
@@ -39,12 +41,14 @@ struct PolicyPage {
     /// Whether it is the instance's.
     is_instance: bool,
     given: Given,
-    /// What is stored now, as the form carries it.
+    /// What was stored when the form was loaded, as it carries it.
     stored: String,
     /// The settings that cannot be changed here: the field's name, and where it is set.
     fixed: Vec<(&'static str, String)>,
     holding: Vec<Holding>,
     error: String,
+    /// What another administrator stored since the form was loaded, in sentences; none: nobody did.
+    changed: Option<Vec<String>>,
 }
 
 impl PolicyPage {
@@ -65,7 +69,7 @@ impl PolicyPage {
 }
 
 /// What the form holds, as it is written; `""`: not set.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Given {
     idle: String,
     absolute: String,
@@ -73,6 +77,54 @@ struct Given {
     most: String,
     at_limit: String,
     factor: bool,
+}
+
+impl Form for Given {
+    const FIELDS: &'static [(&'static str, &'static str, FieldKind)] = &[
+        ("idle", "Idle timeout", FieldKind::Text),
+        ("absolute", "Absolute timeout", FieldKind::Text),
+        ("remember", "With “stay signed in”", FieldKind::Text),
+        ("most", "Most sessions", FieldKind::Text),
+        ("at_limit", "At the limit", FieldKind::Text),
+        ("factor", "Signing in needs a second factor", FieldKind::Box),
+    ];
+}
+
+/// The words for a choice.
+fn words(field: &str, word: &str) -> Option<String> {
+    AtLimit::parse(word).filter(|_| field == "at_limit").map(|outcome| outcome.words().to_owned())
+}
+
+/// A form that is shown again.
+struct Again {
+    given: Given,
+    /// What was stored when it was loaded, as it carries it.
+    stored: String,
+    error: String,
+    changed: Option<Vec<String>>,
+}
+
+impl Again {
+    /// A form of what is stored.
+    fn fresh<T: Serialize>(stored: &T, given: impl Fn(&T) -> Given) -> Result<Self, PageError> {
+        Ok(Self { given: given(stored), stored: carried(stored)?, error: String::new(), changed: None })
+    }
+
+    /// With what is wrong. It stays a form of what it showed.
+    fn wrong<T: Serialize>(given: Given, expected: &T, error: String) -> Result<Option<Self>, PageError> {
+        Ok(Some(Self { given, stored: carried(expected)?, error, changed: None }))
+    }
+
+    /// After another administrator stored `now`: it goes on with that.
+    fn outdated<T: Serialize>(given: &Given, was: &Given, (stored, now): (&T, &Given)) -> Result<Option<Self>, PageError> {
+        let Merged { form, lines } = three_way::merge(&three_way::shown(was), given, now, &words);
+        Ok(Some(Self { given: form, stored: carried(stored)?, error: OUTDATED.to_owned(), changed: Some(lines) }))
+    }
+}
+
+/// What is stored, as a form carries it.
+fn carried<T: Serialize>(stored: &T) -> Result<String, PageError> {
+    serde_json::to_string(stored).map_err(|_| PageError::Internal)
 }
 
 impl Given {
@@ -179,8 +231,11 @@ impl Whose {
     }
 }
 
-async fn answer(app: &App, visitor: &Visitor, whose: &Whose, given: Option<Given>, error: String) -> PageResult {
-    let stored = app.store.read().find_policy(whose.owner).await?;
+async fn answer(app: &App, visitor: &Visitor, whose: &Whose, again: Option<Again>) -> PageResult {
+    let Again { given, stored, error, changed } = match again {
+        Some(again) => again,
+        None => Again::fresh(&app.store.read().find_policy(whose.owner).await?, Given::of)?,
+    };
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let shown = PolicyPage {
         frame: visitor.frame(app, whose.section),
@@ -188,17 +243,18 @@ async fn answer(app: &App, visitor: &Visitor, whose: &Whose, given: Option<Given
         back: (whose.page.clone(), whose.name.clone()),
         action: whose.path(),
         is_instance: false,
-        given: given.unwrap_or_else(|| Given::of(&stored)),
-        stored: serde_json::to_string(&stored).map_err(|_| PageError::Internal)?,
+        given,
+        stored,
         fixed: Vec::new(),
         holding: holding(&whose.together(app).await?),
         error,
+        changed,
     };
     Ok(page(status, &shown))
 }
 
 async fn show(app: &App, visitor: &Visitor, whose: Whose) -> PageResult {
-    answer(app, visitor, &whose, None, String::new()).await
+    answer(app, visitor, &whose, None).await
 }
 
 /// The policy of a user.
@@ -239,8 +295,7 @@ fn expected<T: serde::de::DeserializeOwned>(form: &Query) -> Result<T, PageError
     stored.ok_or_else(|| PageError::Forged(Refusal::Incomplete("the form does not say what was stored".into())))
 }
 
-const OUTDATED: &str = "Somebody else changed this policy since you opened the form. Nothing was stored. What holds now is shown \
-    below; save again to store your form in place of it.";
+const OUTDATED: &str = "Somebody else changed this policy since you opened the form. Nothing was stored.";
 
 async fn set(app: &App, submission: Submission<ManyFields>, whose: Whose) -> PageResult {
     let Submission { visitor, form, .. } = submission;
@@ -248,38 +303,48 @@ async fn set(app: &App, submission: Submission<ManyFields>, whose: Whose) -> Pag
     let (given, expected) = (Given::read(&form), expected::<Policy>(&form)?);
     let policy = match given.policy() {
         Ok(policy) => policy,
-        Err(text) => return answer(app, &visitor, &whose, Some(given), text).await,
+        Err(text) => return answer(app, &visitor, &whose, Again::wrong(given, &expected, text)?).await,
     };
     let by = visitor.actor();
     match policies::set_if(app, By::Principal(&who, &by), whose.owner, &whose.name, policy, Some(expected)).await {
         Ok(_) => Ok(Redirect::to(&whose.path()).into_response()),
-        Err(ActionError::Rule(rule)) => answer(app, &visitor, &whose, Some(given), format!("Sorry: {rule}.")).await,
-        Err(ActionError::Outdated) => conflict(answer(app, &visitor, &whose, Some(given), OUTDATED.to_owned()).await),
+        Err(ActionError::Rule(rule)) => {
+            answer(app, &visitor, &whose, Again::wrong(given, &expected, format!("Sorry: {rule}."))?).await
+        }
+        Err(ActionError::Outdated) => {
+            let stored = app.store.read().find_policy(whose.owner).await?;
+            let again = Again::outdated(&given, &Given::of(&expected), (&stored, &Given::of(&stored)))?;
+            conflict(answer(app, &visitor, &whose, again).await)
+        }
         Err(error) => Err(error.into()),
     }
 }
 
-async fn answer_instance(app: &App, visitor: &Visitor, given: Option<Given>, error: String) -> PageResult {
+async fn answer_instance(app: &App, visitor: &Visitor, again: Option<Again>) -> PageResult {
     const FIELDS: [&str; 6] = ["idle", "absolute", "remember", "most", "at_limit", "factor"];
     let stored = app.store.read().find_stored_limits().await?;
+    let Again { mut given, stored: carried, error, changed } = match again {
+        Some(again) => again,
+        None => Again::fresh(&stored, Given::of_instance)?,
+    };
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let paths = stored.settings().map(|(path, _)| path);
     let paths = paths.into_iter().chain(["sessions.require_factor"]);
     let fixed = FIELDS.into_iter().zip(paths).filter_map(|(field, path)| Some((field, app.config.source_of(path)?.to_owned())));
     let built_in = app.config.policy(&StoredLimits::default());
-    let mut shown_given = given.unwrap_or_else(|| Given::of_instance(&stored));
-    shown_given.factor = built_in.is_factor_required;
+    given.factor = built_in.is_factor_required;
     let shown = PolicyPage {
         frame: visitor.frame(app, Section::Settings),
         title: "the instance".to_owned(),
         back: ("/settings".to_owned(), "Settings".to_owned()),
         action: INSTANCE.to_owned(),
         is_instance: true,
-        given: shown_given,
-        stored: serde_json::to_string(&stored).map_err(|_| PageError::Internal)?,
+        given,
+        stored: carried,
         fixed: fixed.collect(),
         holding: holding(&[("the instance".to_owned(), app.config.policy(&stored))]),
         error,
+        changed,
     };
     Ok(page(status, &shown))
 }
@@ -289,7 +354,7 @@ pub async fn show_instance(State(app): State<App>, request: Request) -> PageResu
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(&app, &parts).await?;
     visitor.principal(INSTANCE)?.must_inspect()?;
-    answer_instance(&app, &visitor, None, String::new()).await
+    answer_instance(&app, &visitor, None).await
 }
 
 /// Stores limits of the instance.
@@ -301,17 +366,21 @@ pub async fn set_instance(State(app): State<App>, request: Request) -> PageResul
     let (given, expected) = (Given::read(&form), expected::<StoredLimits>(&form)?);
     let limits = match given.limits() {
         Ok(limits) => limits,
-        Err(text) => return answer_instance(&app, &visitor, Some(given), text).await,
+        Err(text) => return answer_instance(&app, &visitor, Again::wrong(given, &expected, text)?).await,
     };
     match policies::set_instance(&app, By::Principal(&who, &visitor.actor()), limits, Some(expected)).await {
         Ok(_) => Ok(Redirect::to(INSTANCE).into_response()),
         Err(ActionError::Rule(UserRule::Policy)) => {
-            answer_instance(&app, &visitor, Some(given), format!("Sorry: {}.", UserRule::Policy)).await
+            answer_instance(&app, &visitor, Again::wrong(given, &expected, format!("Sorry: {}.", UserRule::Policy))?).await
         }
         Err(error @ ActionError::Given(..)) => {
-            conflict(answer_instance(&app, &visitor, Some(given), format!("Sorry: {error}.")).await)
+            conflict(answer_instance(&app, &visitor, Again::wrong(given, &expected, format!("Sorry: {error}."))?).await)
         }
-        Err(ActionError::Outdated) => conflict(answer_instance(&app, &visitor, Some(given), OUTDATED.to_owned()).await),
+        Err(ActionError::Outdated) => {
+            let stored = app.store.read().find_stored_limits().await?;
+            let again = Again::outdated(&given, &Given::of_instance(&expected), (&stored, &Given::of_instance(&stored)))?;
+            conflict(answer_instance(&app, &visitor, again).await)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -5,7 +5,7 @@ use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::actions::ActionError;
@@ -18,14 +18,14 @@ use crate::domain::{Timestamp, UserId};
 use crate::http::query::Query;
 use crate::store::StoreError;
 use crate::store::people::user_list::ListedUser;
-use crate::ui::admin::choices::{self, GroupBoxes, PermissionBox};
+use crate::ui::admin::choices::{self, GroupBoxes, PermissionBox, Words};
 use crate::ui::admin::user::{PATH, asked_about, last_administrator, path, question_of_end, user_id};
 use crate::ui::error::{LAST_ADMINISTRATOR, PageError, conflict};
 use crate::ui::question;
 use crate::ui::refusal::Refusal;
 use crate::ui::submission::{ManyFields, NoFields, Submission};
+use crate::ui::three_way::{self, FieldKind, Form, Merged};
 use crate::ui::visitor::Visitor;
-use crate::ui::words::isolate;
 use crate::ui::{Frame, PageResult, Section, page};
 
 #[derive(Template)]
@@ -33,14 +33,14 @@ use crate::ui::{Frame, PageResult, Section, page};
 struct EditPage {
     frame: Frame,
     id: i64,
+    /// The address of the form.
+    action: String,
     /// The stored name.
     username: String,
     given: Given,
     error: String,
-    /// What another administrator stored since the form was loaded, where it differs from the form.
-    differences: Vec<String>,
-    /// The version of the user that the form shows.
-    version: i64,
+    /// What another administrator stored since the form was loaded, in sentences; none: nobody did.
+    changed: Option<Vec<String>>,
     kinds: Vec<(UserType, &'static str)>,
     groups: GroupBoxes,
     permissions: Vec<PermissionBox>,
@@ -48,7 +48,8 @@ struct EditPage {
 }
 
 /// What the form holds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a box of the form, or said of the user")]
 struct Given {
     username: String,
     name: String,
@@ -61,15 +62,39 @@ struct Given {
     is_superuser: bool,
     is_auditor: bool,
     permissions: Vec<String>,
+    #[serde(with = "three_way::uuids")]
     groups: Vec<Uuid>,
     typed_group: String,
+    /// The form says it, and does not change it.
+    is_active: bool,
+    /// The version of the user that the form shows.
+    version: i64,
+    /// What the form showed, as it carries it.
+    shown: String,
+}
+
+impl Form for Given {
+    const FIELDS: &'static [(&'static str, &'static str, FieldKind)] = &[
+        ("is_active", "Active", FieldKind::Mark),
+        ("username", "Username", FieldKind::Text),
+        ("name", "Full name", FieldKind::Text),
+        ("email", "E-mail", FieldKind::Text),
+        ("is_verified", "The e-mail address is known to be theirs", FieldKind::Box),
+        ("kind", "Type", FieldKind::Text),
+        ("path", "Path", FieldKind::Text),
+        ("is_superuser", "Administrator", FieldKind::Box),
+        ("is_auditor", "Auditor", FieldKind::Box),
+        ("permissions", "Permissions", FieldKind::Text),
+        ("groups", "Groups", FieldKind::Text),
+        ("attributes", "Attributes", FieldKind::Json),
+    ];
 }
 
 impl Given {
     /// What is stored.
     fn of(row: &ListedUser, permissions: Vec<String>) -> Self {
         let (profile, user) = (&row.profile, &row.profile.user);
-        Self {
+        let given = Self {
             username: user.username.clone(),
             name: user.name.clone(),
             email: user.email.clone(),
@@ -82,13 +107,22 @@ impl Given {
             permissions,
             groups: row.groups.iter().map(|group| group.uuid).collect(),
             typed_group: String::new(),
-        }
+            is_active: user.is_active,
+            version: profile.updated_at.0,
+            shown: String::new(),
+        };
+        Self { shown: three_way::carry(&given), ..given }
     }
 
     /// What was sent.
-    fn read(form: &Query) -> Self {
+    ///
+    /// # Errors
+    /// When it does not say of which version it is.
+    fn read(form: &Query) -> Result<Self, PageError> {
+        let version = form.last("version").and_then(|text| text.parse().ok());
+        let version = version.ok_or_else(|| PageError::Forged(Refusal::Incomplete("the form has no version".into())))?;
         let text = |name: &str| form.last(name).unwrap_or_default().trim().to_owned();
-        Self {
+        Ok(Self {
             username: text("username"),
             name: text("name"),
             email: text("email"),
@@ -101,45 +135,10 @@ impl Given {
             permissions: form.all("permission").map(str::to_owned).collect(),
             groups: form.all("group").filter_map(|text| Uuid::parse_str(text).ok()).collect(),
             typed_group: text("group_name"),
-        }
-    }
-
-    /// What is stored where it differs from this, in sentences.
-    fn differences(&self, stored: &Self) -> Vec<String> {
-        let json = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-        let sorted = |groups: &[Uuid]| {
-            let mut groups = groups.to_vec();
-            groups.sort();
-            groups
-        };
-        let texts = [
-            ("The username", &self.username, &stored.username),
-            ("The full name", &self.name, &stored.name),
-            ("The e-mail address", &self.email, &stored.email),
-            ("The type", &self.kind, &stored.kind),
-            ("The path", &self.path, &stored.path),
-        ];
-        let mut all: Vec<String> = texts
-            .into_iter()
-            .filter(|(_, given, stored)| given != stored)
-            .map(
-                |(what, _, stored)| {
-                    if stored.is_empty() { format!("{what} is empty.") } else { format!("{what} is {}.", isolate(stored)) }
-                },
-            )
-            .collect();
-        for (is_other, what) in [
-            (json(&self.attributes) != json(&stored.attributes), "The attributes differ."),
-            (self.is_superuser != stored.is_superuser, "Whether they are an administrator differs."),
-            (self.is_auditor != stored.is_auditor, "Whether they are an auditor differs."),
-            (self.permissions != stored.permissions, "The permissions differ."),
-            (sorted(&self.groups) != sorted(&stored.groups), "The groups differ."),
-        ] {
-            if is_other {
-                all.push(what.to_owned());
-            }
-        }
-        all
+            is_active: false,
+            version,
+            shown: text("shown"),
+        })
     }
 
     /// The change that makes what is stored like this.
@@ -166,8 +165,19 @@ impl Given {
             kind: Some(kind),
             groups: Some(groups),
             permissions: Some(choices::read_permissions(form)),
+            expected: Some(Timestamp(self.version)),
             ..UserChange::default()
         }))
+    }
+
+    /// The form as it goes on after another administrator stored something, and what that was: with the version of now.
+    async fn onto(&self, app: &App, stored: Self) -> Result<(Self, Vec<String>), StoreError> {
+        let shown = three_way::carried(&self.shown);
+        let before = three_way::items(&shown, "groups").filter_map(|text| Uuid::parse_str(text).ok());
+        let groups: Vec<Uuid> = before.chain([&self.groups, &stored.groups].into_iter().flatten().copied()).collect();
+        let words = Words::of(&app.store.read(), &groups).await?;
+        let Merged { form, lines } = three_way::merge(&shown, self, &stored, &|field, item| words.item(field, item));
+        Ok((Self { version: stored.version, shown: stored.shown, ..form }, lines))
     }
 }
 
@@ -193,12 +203,12 @@ async fn find(app: &App, id: UserId) -> Result<(ListedUser, Given), PageError> {
 #[derive(Default)]
 struct Problem {
     error: String,
-    differences: Vec<String>,
+    changed: Option<Vec<String>>,
 }
 
 impl Problem {
     fn new(error: impl Into<String>) -> Self {
-        Self { error: error.into(), differences: Vec::new() }
+        Self { error: error.into(), changed: None }
     }
 }
 
@@ -210,10 +220,10 @@ async fn answer(app: &App, visitor: &Visitor, row: &ListedUser, given: Given, pr
     let shown = EditPage {
         frame: visitor.frame(app, Section::Users),
         id: profile.user.id.0,
+        action: format!("{}/edit", path(profile.user.id)),
         username: profile.user.username.clone(),
         error: problem.error,
-        differences: problem.differences,
-        version: profile.updated_at.0,
+        changed: problem.changed,
         kinds: kinds.map(|kind| (kind, choices::type_words(kind))).collect(),
         groups,
         permissions: choices::permission_boxes(&given.permissions),
@@ -231,11 +241,9 @@ pub async fn submit(State(app): State<App>, Path(id): Path<String>, request: Req
     let who = visitor.principal(PATH)?;
     who.must_administer()?;
     let form = form.query();
-    let version: Option<i64> = form.last("version").and_then(|text| text.parse().ok());
-    let version = version.ok_or_else(|| PageError::Forged(Refusal::Incomplete("the form has no version".into())))?;
-    let (given, (row, stored)) = (Given::read(&form), find(&app, id).await?);
+    let (given, (row, stored)) = (Given::read(&form)?, find(&app, id).await?);
     let change = match given.change(&app, &form, &stored).await? {
-        Ok(change) => UserChange { expected: Some(Timestamp(version)), ..change },
+        Ok(change) => change,
         Err(text) => return answer(&app, &visitor, &row, given, Problem::new(text)).await,
     };
     let again = async |problem: Problem| answer(&app, &visitor, &row, given.clone(), problem).await;
@@ -246,11 +254,11 @@ pub async fn submit(State(app): State<App>, Path(id): Path<String>, request: Req
         Err(ActionError::NoGroup(_)) => conflict(again(Problem::new("Sorry: one of the groups is gone.")).await),
         Err(ActionError::LastAdministrator) => conflict(again(Problem::new(LAST_ADMINISTRATOR)).await),
         Err(ActionError::Outdated) => {
-            // The form goes on with the version that is stored now: sent again, it overwrites it.
             let (row, stored) = find(&app, id).await?;
+            let (given, lines) = given.onto(&app, stored).await?;
             let problem = Problem {
                 error: "Somebody else changed this user since you opened the form. Nothing was stored.".into(),
-                differences: given.differences(&stored),
+                changed: Some(lines),
             };
             conflict(answer(&app, &visitor, &row, given, problem).await)
         }
@@ -281,21 +289,5 @@ pub async fn remove(State(app): State<App>, Path(id): Path<String>, request: Req
         Ok(()) => Ok(Redirect::to(PATH).into_response()),
         Err(ActionError::LastAdministrator) => last_administrator(&app, &visitor, user).await,
         Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_another_stored_is_said() {
-        let stored = Given { username: "zoë".into(), name: String::new(), is_superuser: true, ..Given::default() };
-        let given = Given { username: "zoe".into(), name: "Zoë".into(), attributes: Some("{ }".into()), ..Given::default() };
-        assert_eq!(
-            given.differences(&Given { attributes: Some("{}".into()), ..stored.clone() }),
-            ["The username is \u{2068}zoë\u{2069}.", "The full name is empty.", "Whether they are an administrator differs."]
-        );
-        assert!(stored.differences(&stored.clone()).is_empty());
     }
 }

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -24,10 +24,11 @@ use crate::domain::oidc::redirect::RedirectUri;
 use crate::domain::oidc::target::Target;
 use crate::ui::applications::notices::Delivery;
 use crate::ui::applications::part::{self, Part};
-use crate::ui::applications::said::{OUTDATED, Wrong, items, lines};
+use crate::ui::applications::said::{Wrong, items, lines};
 use crate::ui::applications::{PATH, find};
 use crate::ui::error::{PageError, conflict};
 use crate::ui::submission::{NoFields, Submission};
+use crate::ui::three_way::{self, FieldKind, Form, Merged};
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
@@ -90,10 +91,12 @@ impl Told {
 }
 
 /// What the form sends.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::ui) struct ClientForm {
     version: String,
+    /// What the form showed, as it carries it.
+    shown: String,
     client_id: String,
     redirect_uris: String,
     post_logout_uris: String,
@@ -120,14 +123,43 @@ pub(in crate::ui) struct ClientForm {
     allowed_origins: String,
 }
 
+impl Form for ClientForm {
+    const FIELDS: &'static [(&'static str, &'static str, FieldKind)] = &[
+        ("redirect_uris", "Redirect addresses", FieldKind::Text),
+        ("post_logout_uris", "Addresses after a sign-out", FieldKind::Text),
+        ("back_channel_uri", "Told of ends at", FieldKind::Text),
+        ("notice_names", "Names in it", FieldKind::Text),
+        ("is_public", "It is public: it keeps no secret", FieldKind::Box),
+        ("pkce", "PKCE", FieldKind::Text),
+        ("consent", "Ask the user", FieldKind::Text),
+        ("scopes", "Scopes", FieldKind::Text),
+        ("sub", "Who the user is for it", FieldKind::Text),
+        ("claims_in_id_token", "The ID token has the claims of the scopes, too", FieldKind::Box),
+        ("claims", "Claims of its own", FieldKind::Text),
+        ("algorithm", "Algorithm", FieldKind::Text),
+        ("access_token", "Access token", FieldKind::Text),
+        ("refresh", "It gets refresh tokens", FieldKind::Box),
+        ("offline", "offline_access", FieldKind::Text),
+        ("background", "A refresh is no use of the session", FieldKind::Box),
+        ("device", "Devices without a browser sign in by a code", FieldKind::Box),
+        ("popup", "It signs in through a popup window", FieldKind::Box),
+        ("code_lifetime", "A code is good for", FieldKind::Text),
+        ("access_lifetime", "An access token is good for", FieldKind::Text),
+        ("refresh_lifetime", "A refresh token is good for", FieldKind::Text),
+        ("offline_lifetime", "A session of its own lives for", FieldKind::Text),
+        ("allowed_origins", "Further origins", FieldKind::Text),
+    ];
+}
+
 impl ClientForm {
     fn of(application: &Application) -> Self {
         let client = application.client.as_ref().map(|part| part.client.clone()).unwrap_or_default();
         let yes = |is: bool| is.then(|| "yes".to_owned());
         let uris = |uris: &[RedirectUri]| uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>().join("\n");
         let time = |seconds: u64| humantime::format_duration(Duration::from_secs(seconds)).to_string();
-        Self {
+        let form = Self {
             version: application.version(),
+            shown: String::new(),
             client_id: String::new(),
             redirect_uris: uris(&client.redirect_uris),
             post_logout_uris: uris(&client.post_logout_uris),
@@ -152,7 +184,8 @@ impl ClientForm {
             refresh_lifetime: time(client.refresh_lifetime),
             offline_lifetime: time(client.offline_lifetime),
             allowed_origins: client.allowed_origins.join("\n"),
-        }
+        };
+        Self { shown: three_way::carry(&form), ..form }
     }
 
     /// The client that it describes. `plain` are hosts whose addresses may be `http`.
@@ -289,8 +322,10 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
         Ok(changed) => Ok(Redirect::to(&format!("{PATH}/{}/client", changed.slug)).into_response()),
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),
         Err(ActionError::Outdated) => {
-            let given = ClientForm { version: application.version(), ..form };
-            conflict(again(given, Wrong { field: "", text: OUTDATED.to_owned() }))
+            let stored = ClientForm::of(&find(&app, &slug).await?);
+            let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
+            let given = ClientForm { version: stored.version, shown: stored.shown, ..form };
+            conflict(again(given, Wrong::outdated(lines)))
         }
         Err(error) => Err(error.into()),
     }

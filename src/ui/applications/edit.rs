@@ -5,7 +5,7 @@ use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -14,12 +14,13 @@ use crate::actions::by::By;
 use crate::domain::application::values::GroupsSent;
 use crate::domain::application::{Application, ApplicationRule, Display, MAX_NAME_LENGTH, MAX_SLUG_LENGTH};
 use crate::store::applications::app_sessions::AppSessionFilter;
-use crate::ui::applications::said::{HostLine, OUTDATED, Wrong, lines};
+use crate::ui::applications::said::{HostLine, Wrong, lines};
 use crate::ui::applications::{PATH, find};
 use crate::ui::error::conflict;
 use crate::ui::question;
 use crate::ui::question::Question;
 use crate::ui::submission::{NoFields, Submission};
+use crate::ui::three_way::{self, FieldKind, Form, Merged};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::{grouped, plural};
 use crate::ui::{Frame, PageResult, Section, page};
@@ -38,10 +39,12 @@ struct EditPage {
 }
 
 /// What the form sends.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::ui) struct EditForm {
     version: String,
+    /// What the form showed, as it carries it.
+    shown: String,
     slug: String,
     name: String,
     group: String,
@@ -54,12 +57,28 @@ pub(in crate::ui) struct EditForm {
     groups_sent: String,
 }
 
+impl Form for EditForm {
+    const FIELDS: &'static [(&'static str, &'static str, FieldKind)] = &[
+        ("slug", "Slug", FieldKind::Text),
+        ("name", "Name", FieldKind::Text),
+        ("groups_sent", "Groups that the app is told of", FieldKind::Text),
+        ("group", "Heading", FieldKind::Text),
+        ("description", "Description", FieldKind::Text),
+        ("publisher", "Publisher", FieldKind::Text),
+        ("launch_url", "Where it is opened", FieldKind::Text),
+        ("icon", "Address of its icon", FieldKind::Text),
+        ("open_in_new_tab", "Open it in a new tab", FieldKind::Box),
+        ("is_hidden", "Leave it out of My apps", FieldKind::Box),
+    ];
+}
+
 impl EditForm {
     fn of(application: &Application) -> Self {
         let display = application.display.clone();
         let yes = |is: bool| is.then(|| "yes".to_owned());
-        Self {
+        let form = Self {
             version: application.version(),
+            shown: String::new(),
             slug: application.slug.clone(),
             name: application.name.clone(),
             group: display.group,
@@ -73,7 +92,8 @@ impl EditForm {
                 GroupsSent::All => String::new(),
                 GroupsSent::Only(names) => names.join("\n"),
             },
-        }
+        };
+        Self { shown: three_way::carry(&form), ..form }
     }
 
     fn change(&self) -> ApplicationChange {
@@ -144,8 +164,10 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),
         Err(ActionError::Exists(what)) => conflict(again(form, Wrong::sorry("slug", format!("there is {what} already")))),
         Err(ActionError::Outdated) => {
-            let given = EditForm { version: application.version(), ..form };
-            conflict(again(given, Wrong { field: "", text: OUTDATED.to_owned() }))
+            let stored = EditForm::of(&find(&app, &slug).await?);
+            let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
+            let given = EditForm { version: stored.version, shown: stored.shown, ..form };
+            conflict(again(given, Wrong::outdated(lines)))
         }
         Err(error) => Err(error.into()),
     }

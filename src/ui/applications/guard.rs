@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -21,10 +21,11 @@ use crate::domain::application::{Application, ApplicationRule};
 use crate::domain::guard::kind::Kind;
 use crate::http::query::Query;
 use crate::ui::applications::part::{self, Part};
-use crate::ui::applications::said::{HostLine, OUTDATED, Wrong, items, lines};
+use crate::ui::applications::said::{HostLine, Wrong, items, lines};
 use crate::ui::applications::{PATH, find};
 use crate::ui::error::{PageError, conflict};
 use crate::ui::submission::Submission;
+use crate::ui::three_way::{self, FieldKind, Form, Merged};
 use crate::ui::visitor::Visitor;
 use crate::ui::{Frame, PageResult, Section, page};
 
@@ -51,10 +52,12 @@ struct GuardPage {
 }
 
 /// What the form sends.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::ui) struct GuardForm {
     version: String,
+    /// What the form showed, as it carries it.
+    shown: String,
     hosts: String,
     headers: String,
     table: String,
@@ -64,6 +67,20 @@ pub(in crate::ui) struct GuardForm {
     same_site: String,
     uses: String,
     jwt: Option<String>,
+}
+
+impl Form for GuardForm {
+    const FIELDS: &'static [(&'static str, &'static str, FieldKind)] = &[
+        ("hosts", "Hosts", FieldKind::Text),
+        ("headers", "Identity headers", FieldKind::Text),
+        ("table", "Table of headers", FieldKind::Text),
+        ("encoding", "Values that are not ASCII", FieldKind::Text),
+        ("basic", "Ask programs for a name and an app password", FieldKind::Box),
+        ("jwt", "Send a signed identity, too", FieldKind::Box),
+        ("preflight", "CORS preflights", FieldKind::Text),
+        ("same_site", "SameSite of its cookie", FieldKind::Text),
+        ("uses", "What is a use of the session", FieldKind::Text),
+    ];
 }
 
 impl GuardForm {
@@ -77,8 +94,9 @@ impl GuardForm {
             Headers::Authentik => ("authentik", Vec::new()),
             Headers::Own(own) => (OWN, table(own)),
         };
-        Self {
+        let form = Self {
             version: application.version(),
+            shown: String::new(),
             hosts: guard.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
             headers: headers.to_owned(),
             table: table.join("\n"),
@@ -88,7 +106,8 @@ impl GuardForm {
             same_site: guard.same_site.as_str().to_owned(),
             uses: guard.uses.as_str().to_owned(),
             jwt: guard.jwt.then(|| "yes".to_owned()),
-        }
+        };
+        Self { shown: three_way::carry(&form), ..form }
     }
 
     /// The guard that it describes, with the rules of this one.
@@ -189,8 +208,10 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
         Ok(application) => Ok(Redirect::to(&format!("{PATH}/{}", application.slug)).into_response()),
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),
         Err(ActionError::Outdated) => {
-            let given = GuardForm { version: application.version(), ..form };
-            conflict(again(given, Wrong { field: "", text: OUTDATED.to_owned() }))
+            let stored = GuardForm::of(&find(&app, &slug).await?);
+            let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
+            let given = GuardForm { version: stored.version, shown: stored.shown, ..form };
+            conflict(again(given, Wrong::outdated(lines)))
         }
         Err(error) => Err(error.into()),
     }

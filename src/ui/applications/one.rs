@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -22,10 +22,11 @@ use crate::domain::application::values::GroupsSent;
 use crate::domain::{Address, Method, Methods};
 use crate::http::query::Query;
 use crate::store::applications::app_sessions::AppSessionFilter;
-use crate::ui::applications::said::{HostLine, Names, OUTDATED, Wrong, allow_of, allowed, asked};
+use crate::ui::applications::said::{HostLine, Names, Wrong, allow_of, allowed, asked};
 use crate::ui::applications::{PATH, find, rules};
 use crate::ui::error::{PageError, conflict};
 use crate::ui::submission::{NoFields, Submission};
+use crate::ui::three_way::{self, FieldKind, Form, Merged};
 use crate::ui::visitor::Visitor;
 use crate::ui::words::Moment;
 use crate::ui::{Frame, PageResult, Section, page};
@@ -248,10 +249,12 @@ async fn answer(app: &App, by: By<'_>, query: &Query) -> Result<(Tried, Option<A
 }
 
 /// What the form of the access sends.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(in crate::ui) struct AccessForm {
     version: String,
+    /// What the form showed, as it carries it.
+    shown: String,
     /// Who may, one in each line.
     allow: String,
     factor: String,
@@ -262,11 +265,23 @@ pub(in crate::ui) struct AccessForm {
     apply_now: Option<String>,
 }
 
+impl Form for AccessForm {
+    const FIELDS: &'static [(&'static str, &'static str, FieldKind)] = &[
+        ("allow", "Who may open it", FieldKind::Text),
+        ("factor", "Proof that it needs", FieldKind::Text),
+        ("max_age", "Longest time since that proof", FieldKind::Text),
+        ("networks", "Networks of the client", FieldKind::Text),
+        ("countries", "Countries of the client", FieldKind::Text),
+        ("app_passwords", "Accept app passwords of programs", FieldKind::Box),
+    ];
+}
+
 impl AccessForm {
     fn of(application: &Application, names: &Names) -> Self {
         let access = &application.access;
-        Self {
+        let form = Self {
             version: application.version(),
+            shown: String::new(),
             allow: allowed(&access.allow, names).join("\n"),
             factor: access.factor.as_str().to_owned(),
             max_age: access.max_age.map(|age| humantime::format_duration(age).to_string()).unwrap_or_default(),
@@ -274,7 +289,8 @@ impl AccessForm {
             countries: access.countries.join(", "),
             app_passwords: access.app_passwords.then(|| "yes".to_owned()),
             apply_now: None,
-        }
+        };
+        Self { shown: three_way::carry(&form), ..form }
     }
 
     /// The demand that it describes, but for who may.
@@ -306,7 +322,7 @@ pub async fn set_access(State(app): State<App>, Path(slug): Path<String>, reques
     };
     let access = match (form.read(), allow_of(&app, &form.allow).await?) {
         (Ok(access), Ok(allow)) => Demand { allow, ..access },
-        (_, Err(text)) => return again(form, Wrong { field: "allow", text }).await,
+        (_, Err(text)) => return again(form, Wrong::new("allow", text)).await,
         (Err(wrong), _) => return again(form, wrong).await,
     };
     let wanted = ApplicationChange {
@@ -319,8 +335,11 @@ pub async fn set_access(State(app): State<App>, Path(slug): Path<String>, reques
         Ok(application) => Ok(Redirect::to(&format!("{PATH}/{}", application.slug)).into_response()),
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(rules::field(&rule), rule)).await,
         Err(ActionError::Outdated) => {
-            let form = AccessForm { version: application.version(), ..form };
-            conflict(again(form, Wrong { field: "", text: OUTDATED.to_owned() }).await)
+            let now = find(&app, &slug).await?;
+            let stored = AccessForm::of(&now, &Names::of(&app, &now).await?);
+            let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
+            let form = AccessForm { version: stored.version, shown: stored.shown, ..form };
+            conflict(again(form, Wrong::outdated(lines)).await)
         }
         Err(error) => Err(error.into()),
     }

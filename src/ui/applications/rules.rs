@@ -20,7 +20,7 @@ use crate::domain::application::guard::PathRule;
 use crate::domain::application::path::PathPattern;
 use crate::domain::application::{Application, ApplicationRule};
 use crate::store::StoreError;
-use crate::ui::applications::said::{Names, OUTDATED, Wrong, allow_of, allowed, asked, items, lines};
+use crate::ui::applications::said::{Names, Wrong, allow_of, allowed, asked, items, lines};
 use crate::ui::applications::{PATH, find};
 use crate::ui::error::{PageError, conflict};
 use crate::ui::question;
@@ -93,7 +93,7 @@ impl RuleForm {
             "" => None,
             text => match allow_of(app, text).await? {
                 Ok(allow) => Some(allow),
-                Err(text) => return Ok(Err(Wrong { field: "allow", text })),
+                Err(text) => return Ok(Err(Wrong::new("allow", text))),
             },
         };
         Ok(self.read_rest().map(|(mut rule, place)| {
@@ -271,11 +271,16 @@ async fn submit(app: &App, slug: String, number: Option<String>, request: Reques
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),
         Err(ActionError::Outdated) => {
             let given = RuleForm { version: application.version(), ..form };
-            conflict(again(given, Wrong { field: "", text: OUTDATED.to_owned() }))
+            conflict(again(given, Wrong::new("", OUTDATED.to_owned())))
         }
         Err(error) => Err(error.into()),
     }
 }
+
+/// What is said where somebody else changed the application. Rules are known by their numbers alone: which one this form is
+/// of cannot be told any more.
+const OUTDATED: &str = "Somebody else changed this application since you opened the form. Nothing was stored. Rules may have other \
+    numbers now: look at them in another window, then save again to store your form in place of the rule with its number.";
 
 /// What the buttons that move a rule send.
 #[derive(Default, Deserialize)]

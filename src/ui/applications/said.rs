@@ -7,6 +7,7 @@ use crate::domain::application::Application;
 use crate::domain::application::demand::{Allow, DemandChange, Party};
 use crate::domain::application::host::HostPattern;
 use crate::store::StoreError;
+use crate::ui::applications::PATH;
 
 /// The names of users and groups.
 pub(super) struct Names(HashMap<Party, String>);
@@ -22,10 +23,8 @@ impl Names {
     }
 }
 
-/// What is said where somebody else changed the application while a form was open. The form goes on with the version that
-/// is stored now: sent again, it overwrites it.
-pub(super) const OUTDATED: &str = "Somebody else changed this application since you opened the form. Nothing was stored. Look at \
-    it in another window, then save again to store your form in place of it.";
+/// What is said where somebody else changed the application while a form was open.
+const OUTDATED: &str = "Somebody else changed this application since you opened the form. Nothing was stored.";
 
 /// What is wrong with a form, in a sentence, and the field that it is about; `""`: the form as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,18 +33,35 @@ pub(super) struct Wrong {
     pub field: &'static str,
     /// The sentence; `""`: nothing is wrong.
     pub text: String,
+    /// What somebody else stored while the form was open, in sentences; none: nobody did.
+    pub changed: Option<Vec<String>>,
 }
 
 impl Wrong {
+    /// With a sentence about a field.
+    pub fn new(field: &'static str, text: String) -> Self {
+        Self { field, text, changed: None }
+    }
+
+    /// Somebody else changed the application: what of it the form shows, in sentences.
+    pub fn outdated(lines: Vec<String>) -> Self {
+        Self { field: "", text: OUTDATED.to_owned(), changed: Some(lines) }
+    }
+
     /// About a rule that the field breaks.
     pub fn sorry(field: &'static str, rule: impl std::fmt::Display) -> Self {
-        Self { field, text: format!("Sorry: {rule}.") }
+        Self::new(field, format!("Sorry: {rule}."))
     }
 
     /// Whether it is about this field.
     pub fn is_at(&self, field: &str) -> bool {
         !self.text.is_empty() && self.field == field
     }
+}
+
+/// The address of a form of an application; `form` is its last part with a `/`, or `""`.
+pub(super) fn form_path(slug: impl std::fmt::Display, form: &str) -> String {
+    format!("{PATH}/{slug}{form}")
 }
 
 /// A host as it is stored, and its A-labels as letters.

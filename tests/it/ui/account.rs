@@ -70,6 +70,7 @@ db_test!(users_change_their_own_name_and_address, |db| async move {
     send(&browser, "/account", &with(one, "name", "One")).await.assert_status(303);
     let told = send(&browser, "/account", &with(two, "name", "Two")).await.assert_status(409).text();
     assert!(told.contains("Your account changed since you opened the form") && told.contains("value=\"Two\""), "{told}");
+    assert!(told.contains("is now “One”. You wrote “Two”, which is below."), "{told}");
     let profile = app.app.store.read().find_profile(alice.id).await.unwrap().unwrap();
     assert_eq!((profile.user.name.as_str(), profile.is_email_verified), ("One", false));
     assert_eq!(app.count_events("user_changed").await, 2);

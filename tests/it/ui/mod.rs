@@ -26,4 +26,5 @@ mod rules;
 mod sessions;
 mod set_up;
 mod sign_in;
+mod two_at_once;
 mod user_import;

@@ -126,14 +126,17 @@ db_test!(the_second_of_two_administrators_is_told, |db| async move {
     send(&one, &edit, &with(of_one, "name", "Alice One")).await.assert_status(303);
     let late = with(of_two, "email", "alice@example.com");
     let told = send(&two, &edit, &late).await.assert_status(409).text();
-    assert!(told.contains("Somebody else changed this user") && told.contains("The full name is Alice One."), "{told}");
+    assert!(
+        told.contains("Somebody else changed this user") && told.contains("Full name: was empty, is now “Alice One”."),
+        "{told}"
+    );
     assert!(told.contains("alice@example.com"), "what was typed is kept");
     let stored = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
     assert_eq!((stored.name.as_str(), stored.email.as_str()), ("Alice One", ""), "nothing of the second form was stored");
-    // The second one looks, and saves again: that overwrites.
+    // The second one looks, and saves again: what was typed is stored, and what was not touched stays as it is stored.
     send(&two, &edit, &fields(&told)).await.assert_status(303);
     let stored = app.app.store.read().find_user(alice.id).await.unwrap().unwrap();
-    assert_eq!((stored.name.as_str(), stored.email.as_str()), ("", "alice@example.com"));
+    assert_eq!((stored.name.as_str(), stored.email.as_str()), ("Alice One", "alice@example.com"));
 
     // A change elsewhere counts: who is in a group, on the page of the group.
     let of_one = form(&one, &edit).await;
@@ -141,7 +144,7 @@ db_test!(the_second_of_two_administrators_is_told, |db| async move {
     let proof = two.get(&staff).await.proof();
     two.post_form(&format!("{staff}/members"), &[("proof", &proof), ("username", "alice")]).await.assert_status(303);
     let told = send(&one, &edit, &of_one).await.assert_status(409).text();
-    assert!(told.contains("The groups differ."), "{told}");
+    assert!(told.contains("Groups: was none, is now “staff”."), "{told}");
     // Two at the same time: one of them is told.
     let (of_one, of_two) = (form(&one, &edit).await, form(&two, &edit).await);
     let (of_one, of_two) = (with(of_one, "name", "A"), with(of_two, "name", "B"));
@@ -155,7 +158,7 @@ db_test!(the_second_of_two_administrators_is_told, |db| async move {
     let (of_one, of_two) = (form(&one, &edit).await, form(&two, &edit).await);
     send(&one, &edit, &with(of_one, "name", "personnel")).await.assert_status(303);
     let told = send(&two, &edit, &of_two).await.assert_status(409).text();
-    assert!(told.contains("Somebody else changed this group"), "{told}");
+    assert!(told.contains("Somebody else changed this group") && told.contains("Name: was “staff”, is now “personnel”."), "{told}");
     assert!(one.get(&staff).await.text().contains("<bdi>personnel</bdi>"));
 });
 
@@ -202,7 +205,10 @@ db_test!(the_only_passkey_of_the_last_administrator_stays, |db| async move {
     let last = app.superuser("last").await;
     let root = app.superuser("root").await.session().await;
     let own = last.session().await;
+    let page = format!("/users/{}", last.id.0);
+    assert!(root.get(&page).await.text().contains("not set: cannot sign in yet"));
     add_passkey(&own, 7).await;
+    assert!(root.get(&page).await.text().contains("not set: signs in with a passkey"));
     let page = root.get("/users").await;
     let path = format!("/users/{}/remove-factors", last.id.0);
     let answer = root.post_form(&path, &[("proof", &page.proof())]).await;
