@@ -322,7 +322,8 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
         Ok(changed) => Ok(Redirect::to(&format!("{PATH}/{}/client", changed.slug)).into_response()),
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),
         Err(ActionError::Outdated) => {
-            let stored = ClientForm::of(&find(&app, &slug).await?);
+            let now = find(&app, &slug).await?;
+            let stored = ClientForm::of(&now);
             let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
             let given = ClientForm { version: stored.version, shown: stored.shown, ..form };
             conflict(again(given, Wrong::outdated(lines)))

@@ -164,7 +164,8 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),
         Err(ActionError::Exists(what)) => conflict(again(form, Wrong::sorry("slug", format!("there is {what} already")))),
         Err(ActionError::Outdated) => {
-            let stored = EditForm::of(&find(&app, &slug).await?);
+            let now = find(&app, &slug).await?;
+            let stored = EditForm::of(&now);
             let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
             let given = EditForm { version: stored.version, shown: stored.shown, ..form };
             conflict(again(given, Wrong::outdated(lines)))

@@ -208,7 +208,8 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
         Ok(application) => Ok(Redirect::to(&format!("{PATH}/{}", application.slug)).into_response()),
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),
         Err(ActionError::Outdated) => {
-            let stored = GuardForm::of(&find(&app, &slug).await?);
+            let now = find(&app, &slug).await?;
+            let stored = GuardForm::of(&now);
             let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
             let given = GuardForm { version: stored.version, shown: stored.shown, ..form };
             conflict(again(given, Wrong::outdated(lines)))
