@@ -360,7 +360,8 @@ impl Db<'_> {
     async fn with_groups(&self, profiles: Vec<UserProfile>) -> Result<Vec<ListedUser>, StoreError> {
         let ids: Vec<i64> = profiles.iter().map(|profile| profile.user.id.0).collect();
         let mut groups = self.list_groups_of_users(&ids).await?;
-        let [of_superusers, of_auditors] = if groups.is_empty() { Default::default() } else { self.list_groups_with_rights().await? };
+        let [of_superusers, of_auditors] =
+            if groups.is_empty() { [HashSet::new(), HashSet::new()] } else { self.list_groups_with_rights().await? };
         let with_groups = |mut profile: UserProfile| {
             let groups = groups.remove(&profile.user.id.0).unwrap_or_default();
             profile.is_administrator |= has_one(&groups, &of_superusers);
