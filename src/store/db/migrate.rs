@@ -54,6 +54,7 @@ pub fn migrations() -> &'static [Migration] {
         migration!("0023_instances"),
         migration!("0024_source_clock"),
         migration!("0025_jwt_until"),
+        migration!("0026_changes_of_users"),
     ];
     ALL
 }

@@ -18,6 +18,14 @@ pub const FAILED_KINDS: [&str; 3] = ["sign_in_failed", "sign_in_refused", "facto
 /// The same as the index of names has it.
 const IS_FAILED: &str = "e.kind IN ('sign_in_failed', 'sign_in_refused', 'factor_failed')";
 
+/// The kinds of changes of a user. Most events about a user are sign-ins and ends, so an index has these alone: a new kind
+/// is a new index.
+pub const CHANGES_OF_USERS: [&str; 7] =
+    ["policy_set", "user_activated", "user_added", "user_changed", "user_deactivated", "user_erased", "user_removed"];
+/// The same as the index has it.
+const IS_CHANGE_OF_USER: &str = "e.kind IN ('policy_set', 'user_activated', 'user_added', 'user_changed', 'user_deactivated', \
+    'user_erased', 'user_removed')";
+
 /// Which events. All that is given applies together; parts of other events are events like all others, unless they are
 /// left out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -136,6 +144,12 @@ impl EventQuery {
         Self { kinds: None, ..self.clone() } == Self::default()
     }
 
+    /// Whether it asks for changes of one user and nothing else.
+    fn is_of_changes(&self) -> bool {
+        let is_change = |kind: &String| CHANGES_OF_USERS.contains(&kind.as_str());
+        self.user.is_some() && self.kinds.as_ref().is_some_and(|kinds| !kinds.is_empty() && kinds.iter().all(is_change))
+    }
+
     /// One condition of which rows match.
     pub(in crate::store) fn condition(&self, is_sqlite: bool) -> Condition {
         let mut all = Condition::default();
@@ -166,7 +180,11 @@ impl EventQuery {
             all.any_of(whole.clone(), vec![whole]);
         }
         if let Some(user) = self.user {
-            all.equal("e.user_uuid = ?", user);
+            if self.is_of_changes() {
+                all.equal_by("events_of_users", &format!("e.user_uuid = ? AND {IS_CHANGE_OF_USER}"), user);
+            } else {
+                all.equal("e.user_uuid = ?", user);
+            }
         }
         if let Some(actor) = &self.actor {
             all.equal("e.actor = ?", actor);
@@ -192,6 +210,11 @@ impl EventQuery {
             Some(kinds) => {
                 let values: Vec<Value> = kinds.iter().map(Into::into).collect();
                 let row = Text::new(format!("e.kind IN ({})", vec!["?"; kinds.len()].join(", ")), values);
+                if self.is_of_changes() {
+                    // The user's changes are few.
+                    all.check(row.sql, row.values);
+                    return all;
+                }
                 all.any_of(row, kinds.iter().map(|kind| Text::new("e.kind = ?", [kind.into()])).collect());
             }
         }
@@ -242,6 +265,24 @@ impl EventQuery {
             if let Some(instant) = instant {
                 all.push(sql, instant);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_of_changes_has_the_kinds_that_are_asked_for() {
+        let kinds: Vec<String> = CHANGES_OF_USERS.iter().map(|kind| format!("'{kind}'")).collect();
+        let kinds = format!("kind IN ({})", kinds.join(", "));
+        assert_eq!(IS_CHANGE_OF_USER, format!("e.{kinds}"));
+        for migration in [
+            include_str!("../../../migrations/sqlite/0026_changes_of_users.sql"),
+            include_str!("../../../migrations/postgres/0026_changes_of_users.sql"),
+        ] {
+            assert!(migration.contains(&format!("WHERE {kinds};")), "{migration}");
         }
     }
 }

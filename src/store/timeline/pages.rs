@@ -204,9 +204,21 @@ impl Db<'_> {
         after: Option<TimeKey>,
         limit: i64,
     ) -> Result<Vec<(TimeKey, bool)>, StoreError> {
-        let candidates = parts.candidates(chosen, &parts.after(after, is_descending), is_descending, limit, self.is_sqlite());
+        let bounds = parts.after(after, is_descending);
+        let text = match parts.judged(chosen, &bounds, is_descending, limit, self.is_sqlite()) {
+            Some(text) => text,
+            None => self.judged_by_keys(parts, chosen, &bounds, is_descending, limit),
+        };
+        let (sql, values) = text.numbered();
+        let rows: Vec<(i64, i64, i64)> = self.all(&sql, &values).await?;
+        Ok(rows.into_iter().map(|(at, id, is_match)| (TimeKey { at: Timestamp(at), id }, is_match == 1)).collect())
+    }
+
+    /// The same rows, each looked up by its key.
+    fn judged_by_keys(&self, parts: &Parts, chosen: Option<usize>, bounds: &Text, is_descending: bool, limit: i64) -> Text {
+        let candidates = parts.candidates(chosen, bounds, is_descending, limit, self.is_sqlite());
         let (check, turn) = (parts.checks(chosen), if is_descending { " DESC" } else { "" });
-        let text = if check.sql.is_empty() {
+        if check.sql.is_empty() {
             let sql = format!("SELECT c.at, c.id, CAST(1 AS BIGINT) FROM ({}) AS c ORDER BY 1{turn}, 2{turn}", candidates.sql);
             Text::new(sql, candidates.values)
         } else {
@@ -219,10 +231,7 @@ impl Db<'_> {
                 row = parts.line.row,
             );
             Text::new(sql, [check.values, candidates.values].concat())
-        };
-        let (sql, values) = text.numbered();
-        let rows: Vec<(i64, i64, i64)> = self.all(&sql, &values).await?;
-        Ok(rows.into_iter().map(|(at, id, is_match)| (TimeKey { at: Timestamp(at), id }, is_match == 1)).collect())
+        }
     }
 
     /// The keys of the rows of a page in another order than that of time, and how many rows match. All that match are

@@ -43,8 +43,13 @@ impl Parts {
 
     /// A filter that an index has, in the order of the list.
     pub fn equal(&mut self, sql: &str, value: impl Into<Value>) {
+        self.equal_by("", sql, value);
+    }
+
+    /// The same by this index, where SQLite might choose another one.
+    pub fn equal_by(&mut self, index: &'static str, sql: &str, value: impl Into<Value>) {
         let row = Text::new(sql, [value.into()]);
-        self.all.push(Part { branches: vec![row.clone()], row, is_sorted: true, is_covered: true, index: "" });
+        self.all.push(Part { branches: vec![row.clone()], row, is_sorted: true, is_covered: true, index });
     }
 
     /// A filter that is checked row by row.
@@ -122,12 +127,16 @@ impl Parts {
         text
     }
 
+    /// Names the index to read, in SQLite's words; `""`: it chooses.
+    fn indexed_by(&self, chosen: Option<usize>, is_sqlite: bool) -> String {
+        let index = self.part(chosen).map(|part| part.index).filter(|index| is_sqlite && !index.is_empty());
+        index.map(|index| format!(" INDEXED BY {index}")).unwrap_or_default()
+    }
+
     /// The keys of the part at `chosen` (`None`: of all rows), each of its branches by itself: statements that end
     /// after their conditions, which `bounds` is one of.
     pub fn branches(&self, chosen: Option<usize>, bounds: &Text, is_sqlite: bool) -> Vec<Text> {
-        let part = self.part(chosen);
-        let index = part.map(|part| part.index).filter(|index| is_sqlite && !index.is_empty());
-        let by = index.map(|index| format!(" INDEXED BY {index}")).unwrap_or_default();
+        let (part, by) = (self.part(chosen), self.indexed_by(chosen, is_sqlite));
         let Timeline { table, row, at } = self.line;
         let read = |branch: &Text| {
             let mut condition = branch.clone();
@@ -164,6 +173,30 @@ impl Parts {
             Ok([one]) => one,
             Err(many) => self.merged(chosen, many, turn, limit),
         }
+    }
+
+    /// The first rows of the part at `chosen`, as [`Parts::candidates`] has their keys, each with 1 where all other parts
+    /// apply to it and 0 where not; the key comes with it, so that no row is looked up twice. `None`: they are read from
+    /// more than one place, or not in the order of time.
+    pub fn judged(&self, chosen: Option<usize>, bounds: &Text, is_descending: bool, limit: i64, is_sqlite: bool) -> Option<Text> {
+        let part = self.part(chosen);
+        let mut condition = match part.map(|part| (part.branches.as_slice(), part.is_sorted)) {
+            None => Text::default(),
+            Some(([branch], true)) => branch.clone(),
+            Some(_) => return None,
+        };
+        condition.and_all(bounds);
+        let check = self.checks(chosen);
+        let turn = if is_descending { " DESC" } else { "" };
+        let Timeline { table, row, at } = self.line;
+        let sql = format!(
+            "SELECT {row}.{at}, {row}.id, CAST(CASE WHEN {} THEN 1 ELSE 0 END AS BIGINT) FROM {table} {row}{}{} \
+             ORDER BY {row}.{at}{turn}, {row}.id{turn} LIMIT {limit}",
+            check.sql,
+            self.indexed_by(chosen, is_sqlite),
+            condition.clause()
+        );
+        (!check.sql.is_empty()).then(|| Text::new(sql, [check.values, condition.values].concat()))
     }
 
     /// The first keys of several lists of keys.
