@@ -177,6 +177,7 @@ pub fn filtered_model(kind: &str) -> Option<Model> {
 mod tests {
     use super::*;
     use crate::domain::event::EventKind;
+    use crate::store::events::query::CHANGES_OF_USERS;
 
     #[test]
     fn the_words_are_authentiks() {
@@ -187,5 +188,13 @@ mod tests {
         let of = |wanted: EventActions| EventKind::ALL.iter().filter(|kind| action(kind.as_str()) == wanted).count();
         assert_eq!((of(EventActions::Login), of(EventActions::LoginFailed), of(EventActions::Logout)), (1, 3, 1));
         assert_eq!(action("of a newer version"), EventActions::Custom);
+    }
+
+    #[test]
+    fn changes_of_users_are_found_by_their_index() {
+        for kind in EventKind::ALL {
+            let is_change = matches!(model(kind.as_str()), Some(USER | POLICY));
+            assert_eq!(CHANGES_OF_USERS.contains(&kind.as_str()), is_change, "{}", kind.as_str());
+        }
     }
 }
