@@ -206,7 +206,7 @@ db_test!(whoever_sets_their_own_password_by_the_api_stays_signed_in, |db| async 
     let root = app.superuser_with_password("root").await;
     let (one, two) = (root.session().await, root.session().await);
     let set = format!("{USERS}{}/set_password/", root.id.0);
-    one.with_csrf().post_json(&set, &json!({"password": "another one of root's"})).await.assert_status(204);
+    one.with_csrf().post_json(&set, &json!({"password": "with blanks around them"})).await.assert_status(204);
     one.get(SESSIONS).await.assert_status(200);
     two.get(SESSIONS).await.assert_status(403);
     assert_eq!(app.ending(&two.uuid).await, Some(("password_changed".into(), "root".into())));
