@@ -128,7 +128,7 @@ mod tests {
         let of_many = shown("sessions_ended", content);
         assert!(of_many.contains(&field("filter", "browser: Firefox")) && of_many.contains(&field("expected", "3")), "{of_many:?}");
         assert!(of_many.iter().all(|(name, ..)| name != "count" && name != "comment"), "{of_many:?}");
-        assert_eq!(shown("sign_out", "{}"), []);
+        assert!(shown("sign_out", "{}").is_empty());
         let many: Vec<String> = (0..1_030).map(|n| format!("\"u{n}\"")).collect();
         let added = shown("group_changed", &format!(r#"{{"group": "ops", "added": [{}]}}"#, many.join(",")));
         let (.., added) = added.into_iter().find(|(name, ..)| name == "added").unwrap();
