@@ -153,8 +153,16 @@ pub async fn set_instance(app: &App, by: By<'_>, limits: StoredLimits, expected:
                     return Err(ActionError::Given(path, source.to_owned()));
                 }
                 db.update_stored_limits(&limits).await?;
-                let (old, policy) = (core.config.policy(&before), core.config.policy(&limits));
-                let content = EventContent::InstancePolicySet { before: old, policy };
+                let (old, new) = (core.config.sessions_with(&before), core.config.sessions_with(&limits));
+                let lifetime = core.config.known_device_lifetime(&limits);
+                let is_lifetime_new = lifetime != core.config.known_device_lifetime(&before);
+                let content = EventContent::InstancePolicySet {
+                    before: old.policy(),
+                    policy: new.policy(),
+                    network_binding: Some(new.network_binding).filter(|binding| *binding != old.network_binding),
+                    geoip_binding: Some(new.geoip_binding).filter(|binding| *binding != old.geoip_binding),
+                    known_device_lifetime: is_lifetime_new.then_some(lifetime.as_secs()),
+                };
                 Ok(db.insert_events(&[content.by(&actor, now)]).await?)
             })
         })
@@ -170,6 +178,9 @@ fn changed_setting(config: &Config, before: &StoredLimits, after: &StoredLimits)
         before.remember_timeout != after.remember_timeout,
         before.max_sessions != after.max_sessions,
         before.at_limit != after.at_limit,
+        before.network_binding != after.network_binding,
+        before.geoip_binding != after.geoip_binding,
+        before.known_device_lifetime != after.known_device_lifetime,
     ];
     let settings = after.settings().into_iter().zip(changes);
     settings.filter(|(_, is_changed)| *is_changed).map(|((path, _), _)| path).find(|path| config.source_of(path).is_some())

@@ -1,11 +1,17 @@
 //! The cookie of a known device: a long-lived random secret which shows that a user signed in with
 //! this browser before. It opens nothing and replaces no proof.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
 
 use crate::auth::cookies;
-use crate::config::{Config, KNOWN_DEVICE_LIVES};
+use crate::config::Config;
 use crate::domain::{HashedSecret, PlainSecret};
+
+/// How long the cookie lives: as long as browsers keep one. How long a browser is known is
+/// `sign_in.known_device_lifetime`.
+const COOKIE_LIVES: Duration = Duration::from_secs(400 * 86400);
 
 /// The cookie's name.
 #[must_use]
@@ -22,5 +28,5 @@ pub fn secret(config: &Config, headers: &HeaderMap) -> Option<HashedSecret> {
 
 /// Hands a browser the secret by which it is known from now on.
 pub fn set(headers: &mut HeaderMap, config: &Config, secret: &PlainSecret) {
-    cookies::set(headers, &cookies::build(config, name(config), secret.expose().to_owned(), Some(KNOWN_DEVICE_LIVES)));
+    cookies::set(headers, &cookies::build(config, name(config), secret.expose().to_owned(), Some(COOKIE_LIVES)));
 }

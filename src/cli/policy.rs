@@ -135,10 +135,10 @@ pub(super) async fn run(config: Config, command: PolicyCommand) -> Outcome {
 /// Stores limits of the instance: `change` makes new ones of those that are stored.
 async fn set_instance(app: &App, change: impl Fn(Policy) -> Result<Policy, Failure>) -> Outcome {
     let stored = app.store.read().find_stored_limits().await?;
-    let StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit } = stored;
+    let StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, .. } = stored;
     let before = Policy { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, is_factor_required: false };
     let Policy { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, .. } = change(before)?;
-    let limits = StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit };
+    let limits = StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, ..stored };
     let changed = policies::set_instance(app, By::Cli, limits, Some(stored)).await.map_err(|error| match error {
         ActionError::Rule(UserRule::Policy) => misused(UserRule::Policy.to_string()),
         other => other.into(),

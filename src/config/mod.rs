@@ -31,6 +31,7 @@ mod server;
 mod sessions;
 mod sign_in;
 mod sources;
+mod stored;
 mod tls;
 mod user_agent;
 
@@ -60,13 +61,11 @@ pub use secret::Secret;
 pub use section::{Default, Key, Section};
 pub use server::ServerConfig;
 pub use sessions::SessionConfig;
-pub use sign_in::{KNOWN_DEVICE_LIVES, SignInConfig};
+pub use sign_in::SignInConfig;
 use sources::Values;
 pub use sources::{ConfigError, Flags, Given};
 pub use tls::TlsConfig;
 pub use user_agent::UserAgentConfig;
-
-use crate::domain::policy::{Policy, StoredLimits};
 
 /// Where a proxy on this machine reaches a server that nobody gave another address.
 const NEAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
@@ -217,35 +216,6 @@ impl Config {
     #[must_use]
     pub fn source_of(&self, path: &str) -> Option<&str> {
         self.given.iter().find(|given| given.path == path).map(|given| given.source.as_str())
-    }
-
-    /// The sessions' settings, with the limits that are stored in the database where no setting gives them.
-    #[must_use]
-    pub fn sessions_with(&self, stored: &StoredLimits) -> SessionConfig {
-        let mut sessions = self.sessions.clone();
-        let is_free = |path: &str| self.source_of(path).is_none();
-        if let Some(idle) = stored.idle_timeout.filter(|_| is_free("sessions.idle_timeout")) {
-            sessions.idle_timeout = idle;
-        }
-        if let Some(absolute) = stored.absolute_timeout.filter(|_| is_free("sessions.absolute_timeout")) {
-            sessions.absolute_timeout = absolute;
-        }
-        if let Some(remember) = stored.remember_timeout.filter(|_| is_free("sessions.remember_timeout")) {
-            sessions.remember_timeout = remember;
-        }
-        if let Some(most) = stored.max_sessions.filter(|_| is_free("sessions.max_per_user")) {
-            sessions.max_per_user = Some(most).filter(|most| *most > 0);
-        }
-        if let Some(outcome) = stored.at_limit.filter(|_| is_free("sessions.at_limit")) {
-            sessions.at_limit = outcome;
-        }
-        sessions
-    }
-
-    /// The policy of the instance: settings, and where none is given, what is stored in the database.
-    #[must_use]
-    pub fn policy(&self, stored: &StoredLimits) -> Policy {
-        self.sessions_with(stored).policy()
     }
 
     /// The public URL, where apps can trust what they fetch from it: https, or http on loopback. Below it are the issuers of
@@ -459,25 +429,6 @@ mod tests {
         assert_eq!((config.sessions.max_per_user, config.sign_in.account_limit), (None, None));
         let config = load(&[("ROLLCALL_SESSIONS__MAX_PER_USER", "3"), ("ROLLCALL_SESSIONS__AT_LIMIT", "ask")]).unwrap();
         assert_eq!((config.sessions.policy().max_sessions, config.sessions.policy().at_limit), (Some(3), Some(AtLimit::Ask)));
-    }
-
-    #[test]
-    fn stored_limits_hold_where_no_setting_is_given() {
-        let stored = StoredLimits {
-            idle_timeout: Some(Duration::from_secs(60)),
-            absolute_timeout: Some(Duration::from_secs(3600)),
-            max_sessions: Some(0),
-            ..StoredLimits::default()
-        };
-        let config = load(&[("ROLLCALL_SESSIONS__IDLE_TIMEOUT", "30m"), ("ROLLCALL_SESSIONS__MAX_PER_USER", "3")]).unwrap();
-        let policy = config.policy(&stored);
-        assert_eq!(policy.idle_timeout, Some(Duration::from_secs(1800)), "the environment is stronger");
-        assert_eq!(policy.absolute_timeout, Some(Duration::from_secs(3600)));
-        assert_eq!(policy.max_sessions, Some(3));
-        assert_eq!(policy.remember_timeout, Some(Duration::from_secs(30 * 86400)), "what is built in");
-        assert_eq!(load(&[]).unwrap().policy(&stored).max_sessions, None, "0 is stored as no limit");
-        assert_eq!(config.source_of("sessions.idle_timeout"), Some("ROLLCALL_SESSIONS__IDLE_TIMEOUT"));
-        assert_eq!(config.policy(&StoredLimits::default()), config.sessions.policy());
     }
 
     #[test]

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::kinds::{DURATION_ABOVE_ZERO, parse_duration};
+use crate::config::kinds::{DURATION, DURATION_ABOVE_ZERO, parse_duration};
 use crate::config::section::{Kind, section};
 use crate::domain::Rate;
-
-/// How long a browser that nobody signs in with stays known: as long as browsers keep a cookie.
-pub const KNOWN_DEVICE_LIVES: Duration = Duration::from_secs(400 * 86400);
 
 section! {
     /// How many wrong passwords and codes are checked before more are refused, and how long links are valid.
@@ -23,6 +20,11 @@ section! {
         ///
         /// No other limit counts there, so that strangers who guess lock nobody out of their own browser.
         known_device_limit: Option<Rate> = RATE, default "10/15m";
+
+        /// How long a browser stays known in which its user does not sign in; 0: no browser is known.
+        ///
+        /// Browsers keep a cookie for 400 days at most.
+        known_device_lifetime: Duration = DURATION, default "400d";
 
         /// Wrong passwords and codes from one address, or from one IPv6 network of /64.
         address_limit: Option<Rate> = RATE, default "50/15m";

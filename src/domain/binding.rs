@@ -1,19 +1,25 @@
 //! Bindings of sessions to a network or a place: which change of address breaks one, and what
 //! happens then. The values of the settings are authentik's.
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::Address;
 
 /// How closely a session is bound to its network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum NetworkBinding {
     /// Not bound.
     #[default]
+    #[serde(rename = "no_binding")]
     None,
     /// To the autonomous system.
+    #[serde(rename = "bind_asn")]
     Asn,
     /// Also to the network in it, as the ASN file divides it.
+    #[serde(rename = "bind_asn_network")]
     AsnNetwork,
     /// Also to the address.
+    #[serde(rename = "bind_asn_network_ip")]
     AsnNetworkIp,
 }
 
@@ -40,16 +46,20 @@ impl NetworkBinding {
 }
 
 /// How closely a session is bound to its place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum GeoipBinding {
     /// Not bound.
     #[default]
+    #[serde(rename = "no_binding")]
     None,
     /// To the continent.
+    #[serde(rename = "bind_continent")]
     Continent,
     /// Also to the country.
+    #[serde(rename = "bind_continent_country")]
     Country,
     /// Also to the city.
+    #[serde(rename = "bind_continent_country_city")]
     City,
 }
 

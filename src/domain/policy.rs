@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::binding::{GeoipBinding, NetworkBinding};
 use crate::domain::clock::Timestamp;
 use crate::domain::session::Lifetime;
 
@@ -129,18 +130,28 @@ pub struct StoredLimits {
     pub max_sessions: Option<u32>,
     /// `sessions.at_limit`.
     pub at_limit: Option<AtLimit>,
+    /// `sessions.network_binding`.
+    pub network_binding: Option<NetworkBinding>,
+    /// `sessions.geoip_binding`.
+    pub geoip_binding: Option<GeoipBinding>,
+    /// `sign_in.known_device_lifetime`; zero: no browser is known.
+    #[serde(with = "seconds")]
+    pub known_device_lifetime: Option<Duration>,
 }
 
 impl StoredLimits {
     /// The settings that these would give, each with whether it is stored.
     #[must_use]
-    pub fn settings(&self) -> [(&'static str, bool); 5] {
+    pub fn settings(&self) -> [(&'static str, bool); 8] {
         [
             ("sessions.idle_timeout", self.idle_timeout.is_some()),
             ("sessions.absolute_timeout", self.absolute_timeout.is_some()),
             ("sessions.remember_timeout", self.remember_timeout.is_some()),
             ("sessions.max_per_user", self.max_sessions.is_some()),
             ("sessions.at_limit", self.at_limit.is_some()),
+            ("sessions.network_binding", self.network_binding.is_some()),
+            ("sessions.geoip_binding", self.geoip_binding.is_some()),
+            ("sign_in.known_device_lifetime", self.known_device_lifetime.is_some()),
         ]
     }
 }

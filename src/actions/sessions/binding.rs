@@ -29,12 +29,17 @@ pub(in crate::actions) async fn judge(
     if !to.is_known() {
         return Ok(None);
     }
+    let stored = app.store.read().find_stored_limits().await?;
+    let bindings = app.config.sessions_with(&stored).bindings();
+    if !bindings.is_any() {
+        return Ok(None);
+    }
     let Some(from) = session.proved_ip.map(|ip| spot(app, ip)).filter(Spot::is_known) else {
         let (id, old, new) = (session.id, session.proved_ip, client.ip);
         app.store.write(move |db| Box::pin(async move { db.update_proved_ip(id, old, new).await })).await?;
         return Ok(None);
     };
-    let Some(moved) = app.config.sessions.bindings().judge(&from, &to) else { return Ok(None) };
+    let Some(moved) = bindings.judge(&from, &to) else { return Ok(None) };
     let now = app.clock.now();
     if moved.action != MoveAction::End && app.moves.is_new(session.id, client.ip, now) {
         let content = EventContent::SessionMoved { what: moved.what.clone() };

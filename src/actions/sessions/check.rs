@@ -63,7 +63,7 @@ pub(in crate::actions) async fn admit(
     client: &Client,
     request_id: &str,
 ) -> Result<Admission, StoreError> {
-    if session.proved_ip != Some(client.ip) && app.config.sessions.bindings().is_any() {
+    if session.proved_ip != Some(client.ip) {
         match Box::pin(binding::judge(app, &session, client, request_id)).await? {
             Some(moved) if moved.action == MoveAction::End => {
                 Box::pin(binding::end(app, key, moved, client, request_id)).await?;

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::actions::ActionError;
 use crate::actions::batching::Batch;
@@ -52,7 +53,8 @@ pub struct Entrant {
 #[derive(Clone, Copy, Debug)]
 pub struct Begun {
     pub(in crate::actions) living: Living,
-    pub(in crate::actions) is_known_device: bool,
+    /// Whether the browser is known from now on by a new secret.
+    pub(in crate::actions) is_device_new: bool,
 }
 
 /// The most sign-ins in one transaction.
@@ -83,6 +85,8 @@ struct Seen {
     policies: HashMap<i64, Policy>,
     /// The policy of the instance.
     instance: Policy,
+    /// `sign_in.known_device_lifetime`.
+    known_device_lifetime: Duration,
     session_keys: Vec<i64>,
 }
 
@@ -107,8 +111,9 @@ impl Seen {
             db.reserve_session_keys(users.len())
         )?;
         let users = users.into_iter().map(|user| (user.id.0, user)).collect();
-        let instance = config.policy(&stored);
-        Ok(Self { users, with_factor: with_factor.into_iter().collect(), policies, instance, session_keys })
+        let (instance, known_device_lifetime) = (config.policy(&stored), config.known_device_lifetime(&stored));
+        let with_factor = with_factor.into_iter().collect();
+        Ok(Self { users, with_factor, policies, instance, known_device_lifetime, session_keys })
     }
 
     /// The sign-in with its limits, or why it is refused; `None` if the user was not found or is
@@ -158,8 +163,8 @@ pub(in crate::actions) async fn begin_alone(
     }
     make_room(db, &granted, now).await?;
     let granted = [granted];
-    let known = touch_devices(db, granted.iter(), now).await?;
-    let begun = write(db, &granted, &known, &seen.session_keys, now).await?;
+    let known = touch_devices(db, granted.iter(), &seen, now).await?;
+    let begun = write(db, &granted, &known, &seen, now).await?;
     begun.first().copied().ok_or(ActionError::Store(StoreError::Corrupt("a session that did not begin")))
 }
 
@@ -184,7 +189,7 @@ async fn begin_together(db: &Db<'_>, entrants: &[Arc<Entrant>], config: &Config,
             judged => judged,
         })
         .collect();
-    let known = touch_devices(db, ways.iter().flatten().flatten(), now).await?;
+    let known = touch_devices(db, ways.iter().flatten().flatten(), &seen, now).await?;
     let is_free = |one: &Granted<'_>| one.claims().is_none_or(|claimed| known.contains(&claimed));
     let (mut granted, mut answers) = (Vec::with_capacity(ways.len()), Vec::with_capacity(ways.len()));
     for way in ways {
@@ -199,7 +204,7 @@ async fn begin_together(db: &Db<'_>, entrants: &[Arc<Entrant>], config: &Config,
             Some(Ok(_)) | None => Way::Other,
         });
     }
-    let mut begun = write(db, &granted, &known, &seen.session_keys, now).await?.into_iter();
+    let mut begun = write(db, &granted, &known, &seen, now).await?.into_iter();
     let answer = |way| match way {
         Way::Free => begun.next().map(Ok),
         Way::Barred(error) => Some(Err(error)),
@@ -244,9 +249,11 @@ type Devices = Vec<(UserId, HashedSecret)>;
 async fn touch_devices<'a>(
     db: &Db<'_>,
     granted: impl Iterator<Item = &'a Granted<'a>>,
+    seen: &Seen,
     now: Timestamp,
 ) -> Result<Devices, StoreError> {
-    db.touch_known_devices(&granted.filter_map(Granted::claims).collect::<Devices>(), now).await
+    let since = now.minus(seen.known_device_lifetime);
+    db.touch_known_devices(&granted.filter_map(Granted::claims).collect::<Devices>(), now, since).await
 }
 
 /// Writes the sessions, known browsers, events and counts, with the last statements of the
@@ -255,7 +262,7 @@ async fn write(
     db: &Db<'_>,
     granted: &[Granted<'_>],
     known: &Devices,
-    session_keys: &[i64],
+    seen: &Seen,
     now: Timestamp,
 ) -> Result<Vec<Begun>, StoreError> {
     let (mut begun, mut sessions, mut devices, mut events) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -264,7 +271,8 @@ async fn write(
         let wish = &entrant.wish;
         let is_known_device = one.claims().is_some_and(|claimed| known.contains(&claimed));
         let living = limits.begin(now, wish.is_remembered);
-        if !is_known_device {
+        let is_device_new = !is_known_device && !seen.known_device_lifetime.is_zero();
+        if is_device_new {
             devices.push(NewDevice { user: user.id, secret: entrant.device_hash, old: wish.device });
         }
         sessions.push(NewSession {
@@ -281,11 +289,11 @@ async fn write(
         });
         let content = EventContent::SignIn { methods: entrant.methods.to_string() };
         events.push(content.by(&one.actor(), now).about(user.id, &user.username).of_session(entrant.uuid));
-        begun.push(Begun { living, is_known_device });
+        begun.push(Begun { living, is_device_new });
     }
     db.update_signed_in_last(&sessions.iter().map(|session| session.user).collect::<Vec<_>>(), now);
     db.insert_known_devices_last(&devices, now);
-    db.insert_sessions_last(&sessions, session_keys).await?;
+    db.insert_sessions_last(&sessions, &seen.session_keys).await?;
     db.insert_events_last(&events)?;
     Ok(begun)
 }

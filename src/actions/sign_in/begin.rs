@@ -39,11 +39,11 @@ async fn begin_once(app: &App, proved: Proved, client: &Client, wish: Wish, acto
     let (key_hash, device_hash, actor) = (key.hash(), device.hash(), actor.clone());
     let entrant = Arc::new(Entrant { user, methods, origin, uuid, key_hash, device_hash, wish, actor });
     match let_in(app, &entrant).await {
-        Ok(Begun { living, is_known_device }) => {
+        Ok(Begun { living, is_device_new }) => {
             crate::metrics::count_sign_in("done");
             let lives = living.lifetime.absolute_expires_at.since(living.created_at);
             let cookie_max_age = living.is_remembered.then_some(lives);
-            Ok(Started { key, uuid, cookie_max_age, device: (!is_known_device).then_some(device) })
+            Ok(Started { key, uuid, cookie_max_age, device: is_device_new.then_some(device) })
         }
         // The sign-in continues with its second factor, or is retried.
         Err(error @ (ActionError::FactorNeeded | ActionError::Store(StoreError::Conflict(_)))) => Err(error),

@@ -97,7 +97,8 @@ impl Taken {
     }
 }
 
-/// The user and the hash of the browser's secret, if the user signed in with this browser before.
+/// The user and the hash of the browser's secret, if the user signed in with this browser within
+/// `sign_in.known_device_lifetime`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -106,10 +107,10 @@ pub async fn known_device(
     user: UserId,
     device: Option<HashedSecret>,
 ) -> Result<Option<(UserId, HashedSecret)>, StoreError> {
-    Ok(match device {
-        Some(secret) if app.store.read().is_known_device(user, secret).await? => Some((user, secret)),
-        _ => None,
-    })
+    let Some(secret) = device else { return Ok(None) };
+    let db = app.store.read();
+    let since = app.clock.now().minus(app.config.known_device_lifetime(&db.find_stored_limits().await?));
+    Ok(db.is_known_device(user, secret, since).await?.then_some((user, secret)))
 }
 
 /// Takes a guess from its limits. `device` is the known browser and its user, if the request came

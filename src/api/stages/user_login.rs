@@ -1,5 +1,5 @@
-//! `/api/v3/stages/user_login/`: the instance's policy in authentik's words. There is one object. Its times are stored in
-//! the database when they are changed here, and hold where no setting gives them; the rest are settings.
+//! `/api/v3/stages/user_login/`: the instance's policy in authentik's words. There is one object. What is changed here is
+//! stored in the database, and holds where no setting gives it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::api::flows::instances::{FlowSet, USER_LOGIN_STAGE_PK, sign_in_flow_se
 use crate::api::list::{ListTable, list_parameters};
 use crate::api::small_list::{self, FieldFilter, Fields, about, small_pages};
 use crate::api::{django, duration};
-use crate::config::{KNOWN_DEVICE_LIVES, SessionConfig};
+use crate::config::Config;
 use crate::domain::binding::{GeoipBinding, NetworkBinding};
 use crate::domain::filters::{About, Kind};
 use crate::domain::policy::{AtLimit, StoredLimits};
@@ -80,7 +80,8 @@ pub struct UserLoginStage {
     network_binding: NetworkBindingEnum,
     /// `sessions.geoip_binding`.
     geoip_binding: GeoipBindingEnum,
-    /// How long a browser that nobody signs in with stays a known device.
+    /// `sign_in.known_device_lifetime`: how long a browser that its user does not sign in with stays known; `seconds=0`:
+    /// none is known.
     remember_device: String,
 }
 
@@ -99,13 +100,13 @@ pub struct UserLoginStageRequest {
     /// `sessions.remember_timeout` less `session_duration`, in whole seconds; `seconds=0`: users are not asked.
     #[schema(nullable = false)]
     remember_me_offset: Option<String>,
-    /// As it is: it is the setting `sessions.network_binding`.
+    /// `sessions.network_binding`.
     #[schema(nullable = false)]
     network_binding: Option<NetworkBindingEnum>,
-    /// As it is: it is the setting `sessions.geoip_binding`.
+    /// `sessions.geoip_binding`.
     #[schema(nullable = false)]
     geoip_binding: Option<GeoipBindingEnum>,
-    /// As it is.
+    /// `sign_in.known_device_lifetime`, in whole seconds; `seconds=0`: no browser is known.
     #[schema(nullable = false)]
     remember_device: Option<String>,
 }
@@ -177,7 +178,8 @@ static STAGES: ListTable<FieldFilter<Stages>, &'static str> =
 list_parameters!(StageListParameters, STAGES);
 
 impl UserLoginStage {
-    fn of(sessions: &SessionConfig) -> Self {
+    fn of(config: &Config, stored: &StoredLimits) -> Self {
+        let sessions = config.sessions_with(stored);
         let offset = sessions.remember_timeout.saturating_sub(sessions.absolute_timeout);
         Self {
             pk: USER_LOGIN_STAGE_PK,
@@ -202,7 +204,7 @@ impl UserLoginStage {
                 GeoipBinding::Country => GeoipBindingEnum::BindContinentCountry,
                 GeoipBinding::City => GeoipBindingEnum::BindContinentCountryCity,
             },
-            remember_device: text(KNOWN_DEVICE_LIVES),
+            remember_device: text(config.known_device_lifetime(stored)),
         }
     }
 }
@@ -230,7 +232,7 @@ pub fn item() -> MethodRouter<App> {
 )]
 pub(crate) async fn list(app: App, call: Call) -> Answer {
     let stored = app.store.read().find_stored_limits().await?;
-    let rows = vec![json!(UserLoginStage::of(&app.config.sessions_with(&stored)))];
+    let rows = vec![json!(UserLoginStage::of(&app.config, &stored))];
     Ok(ok(&small_list::page(&STAGES, &call.query, app.config.api.strict_query, rows)?))
 }
 
@@ -247,7 +249,7 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
 
 async fn show(app: &App) -> Answer {
     let stored = app.store.read().find_stored_limits().await?;
-    Ok(ok(&UserLoginStage::of(&app.config.sessions_with(&stored))))
+    Ok(ok(&UserLoginStage::of(&app.config, &stored)))
 }
 
 fn must_be_the_stage(call: &Call) -> Result<(), ApiError> {
@@ -275,7 +277,6 @@ fn duration_of(body: &mut Body, name: &'static str, is_zero_allowed: bool) -> Op
 /// Reads a change of the stage: the limits to store in place of `stored`.
 fn read_limits(app: &App, mut body: Body, stored: StoredLimits) -> Result<StoredLimits, ApiError> {
     let now = app.config.sessions_with(&stored);
-    let shown = UserLoginStage::of(&now);
     if let Some(name) = body.field("name").required().text(MAX_DURATION)
         && name != NAME
     {
@@ -286,21 +287,10 @@ fn read_limits(app: &App, mut body: Body, stored: StoredLimits) -> Result<Stored
     let offset = duration_of(&mut body, "remember_me_offset", true);
     let terminates = body.field("terminate_other_sessions").boolean();
     let terminates = terminates.filter(|terminates| *terminates != is_one(now.max_per_user, now.at_limit));
-    let known = |words: [&'static str; 4]| move |word: &str| words.contains(&word).then(|| word.to_owned());
-    let network = body.field("network_binding").choice(known(NETWORK_BINDINGS));
-    let geoip = body.field("geoip_binding").choice(known(GEOIP_BINDINGS));
-    let device = body.field("remember_device").text(MAX_DURATION);
-    for (name, sent, value, setting) in [
-        ("network_binding", network, json!(shown.network_binding), "`sessions.network_binding`"),
-        ("geoip_binding", geoip, json!(shown.geoip_binding), "`sessions.geoip_binding`"),
-        ("remember_device", device, json!(shown.remember_device), "no setting"),
-    ] {
-        if let Some(sent) = sent
-            && json!(sent) != value
-        {
-            body.wrong(name, format!("It cannot be changed here: it is {setting}."));
-        }
-    }
+    let network = body.field("network_binding").choice(NetworkBinding::parse).filter(|it| *it != now.network_binding);
+    let geoip = body.field("geoip_binding").choice(GeoipBinding::parse).filter(|it| *it != now.geoip_binding);
+    let known_for = app.config.known_device_lifetime(&stored);
+    let device = duration_of(&mut body, "remember_device", true).filter(|it| *it != known_for);
     let absolute = duration.unwrap_or(now.absolute_timeout);
     let is_asked = !now.remember_timeout.is_zero();
     let old_offset = if is_asked { now.remember_timeout.saturating_sub(now.absolute_timeout) } else { Duration::ZERO };
@@ -317,6 +307,9 @@ fn read_limits(app: &App, mut body: Body, stored: StoredLimits) -> Result<Stored
         ("remember_me_offset", "sessions.remember_timeout", is_remember_changed && offset.is_some_and(|it| it != old_offset)),
         ("terminate_other_sessions", "sessions.max_per_user", terminates.is_some()),
         ("terminate_other_sessions", "sessions.at_limit", terminates == Some(true) && now.at_limit != AtLimit::EndOldest),
+        ("network_binding", "sessions.network_binding", network.is_some()),
+        ("geoip_binding", "sessions.geoip_binding", geoip.is_some()),
+        ("remember_device", "sign_in.known_device_lifetime", device.is_some()),
     ] {
         if let Some(source) = app.config.source_of(path).filter(|_| is_changed && !body.is_wrong(field)) {
             body.wrong(field, format!("`{path}` is set by {source}, which is stronger."));
@@ -331,11 +324,14 @@ fn read_limits(app: &App, mut body: Body, stored: StoredLimits) -> Result<Stored
             .or(stored.remember_timeout),
         max_sessions: terminates.map(u32::from).or(stored.max_sessions),
         at_limit: terminates.filter(|it| *it).map(|_| AtLimit::EndOldest).or(stored.at_limit),
+        network_binding: network.or(stored.network_binding),
+        geoip_binding: geoip.or(stored.geoip_binding),
+        known_device_lifetime: device.or(stored.known_device_lifetime),
         ..stored
     })
 }
 
-/// Changes the times of the stage. They hold from then on, also for living sessions, which are cut and never extended.
+/// Changes the stage. What is set holds from then on, also for living sessions, which are cut and never extended.
 #[utoipa::path(
     put, path = "/api/v3/stages/user_login/{stage_uuid}/", operation_id = "stages_user_login_update", tag = "stages",
     params(("stage_uuid" = String, Path, format = Uuid)), request_body = UserLoginStageRequest,
@@ -349,7 +345,14 @@ pub(crate) async fn update(app: App, mut call: Call) -> Answer {
     let by = By::Principal(&call.who, &call.actor);
     match policies::set_instance(&app, by, limits, Some(stored)).await {
         Err(ActionError::Given(path, source)) => {
-            let field = if path == "sessions.absolute_timeout" { "session_duration" } else { "terminate_other_sessions" };
+            let field = match path {
+                "sessions.absolute_timeout" => "session_duration",
+                "sessions.remember_timeout" => "remember_me_offset",
+                "sessions.network_binding" => "network_binding",
+                "sessions.geoip_binding" => "geoip_binding",
+                "sign_in.known_device_lifetime" => "remember_device",
+                _ => "terminate_other_sessions",
+            };
             return Err(ApiError::parameter(field, &format!("`{path}` is set by {source}, which is stronger.")));
         }
         other => other?,

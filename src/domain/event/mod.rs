@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::application::session::AppEndReason;
+use crate::domain::binding::{GeoipBinding, NetworkBinding};
 use crate::domain::event::kinds::event_kinds;
 use crate::domain::policy::Policy;
 use crate::domain::session::EndReason;
@@ -249,6 +250,12 @@ event_kinds! {
         before: Policy,
         /// The new policy.
         policy: Policy,
+        /// What sessions are bound to from now on; null: as before.
+        network_binding: Option<NetworkBinding>,
+        /// The same of places.
+        geoip_binding: Option<GeoipBinding>,
+        /// How long a browser stays known from now on, in seconds; null: as before.
+        known_device_lifetime: Option<u64>,
     }
     /// A token was added.
     TokenAdded = "token_added" {

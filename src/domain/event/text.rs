@@ -1,9 +1,11 @@
 //! The text of an event: one sentence, made from its content and the names of the time.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use crate::domain::application::session::AppEndReason;
 use crate::domain::event::{Changes, ConfirmedBy, EventContent, FailedStage, FilterTerms, GuessLimit, SourceAlert};
+use crate::domain::policy::spell;
 use crate::domain::session::EndReason;
 
 /// The plural's `s`: none for one.
@@ -169,7 +171,14 @@ pub fn text(content: &EventContent, actor: &str, user: &str) -> String {
             let before = before.map(|before| format!(" (before: {before})")).unwrap_or_default();
             format!("{actor} set the policy of {whose}: {policy}{before}")
         }
-        EventContent::InstancePolicySet { policy, .. } => format!("{actor} set the policy of the instance: {policy}"),
+        EventContent::InstancePolicySet { policy, network_binding, geoip_binding, known_device_lifetime, .. } => {
+            let parts = [
+                network_binding.map(|network| format!(", network binding {}", network.as_str())),
+                geoip_binding.map(|place| format!(", place binding {}", place.as_str())),
+                known_device_lifetime.map(|seconds| format!(", known devices {}", spell(Duration::from_secs(seconds)))),
+            ];
+            format!("{actor} set the policy of the instance: {policy}{}", parts.into_iter().flatten().collect::<String>())
+        }
         EventContent::TokenAdded { token, .. } => format!("{actor} made the token {token} for {user}"),
         EventContent::TokenRemoved { token, .. } => format!("{actor} removed the token {token} of {user}"),
         EventContent::TokenChanged { token, fields, .. } => format!("{actor} changed the token {token} of {user}: {fields}"),

@@ -34,17 +34,17 @@ impl Db<'_> {
         self.all(sql, &values![user]).await
     }
 
-    /// Whether a user signed in with the browser that holds this secret.
+    /// Whether a user signed in after `since` with the browser that holds this secret.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn is_known_device(&self, user: UserId, secret: HashedSecret) -> Result<bool, StoreError> {
-        let sql = "SELECT user_id FROM known_devices WHERE user_id = $1 AND secret_hash = $2";
-        Ok(self.one::<i64>(sql, &values![user, secret]).await?.is_some())
+    pub async fn is_known_device(&self, user: UserId, secret: HashedSecret, since: Timestamp) -> Result<bool, StoreError> {
+        let sql = "SELECT user_id FROM known_devices WHERE user_id = $1 AND secret_hash = $2 AND last_used_at > $3";
+        Ok(self.one::<i64>(sql, &values![user, secret, since]).await?.is_some())
     }
 
-    /// Updates the last use of those of these browsers that are known to their users, and returns
-    /// them, each at most once.
+    /// Updates the last use of those of these browsers that are known to their users, and that they used after
+    /// `since`, and returns them, each at most once.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -52,17 +52,20 @@ impl Db<'_> {
         &self,
         devices: &[(UserId, HashedSecret)],
         now: Timestamp,
+        since: Timestamp,
     ) -> Result<Vec<(UserId, HashedSecret)>, StoreError> {
         let Some(last) = devices.last() else { return Ok(Vec::new()) };
         let repeated = devices.len().next_power_of_two() - devices.len();
-        let mut values: Vec<Value> = vec![now.into()];
+        let mut values: Vec<Value> = vec![now.into(), since.into()];
         for (user, secret) in devices.iter().chain(std::iter::repeat_n(last, repeated)) {
             values.extend(values![*user, *secret]);
         }
         let these: Vec<_> =
-            (2..=values.len()).step_by(2).map(|n| format!("(user_id = ${n} AND secret_hash = ${})", n + 1)).collect();
+            (3..=values.len()).step_by(2).map(|n| format!("(user_id = ${n} AND secret_hash = ${})", n + 1)).collect();
         let these = these.join(" OR ");
-        let sql = format!("UPDATE known_devices SET last_used_at = $1 WHERE {these} RETURNING user_id, secret_hash");
+        let sql = format!(
+            "UPDATE known_devices SET last_used_at = $1 WHERE +last_used_at > $2 AND ({these}) RETURNING user_id, secret_hash"
+        );
         let touched: Vec<(i64, HashedSecret)> = self.all(&sql, &values).await?;
         Ok(touched.into_iter().map(|(user, secret)| (UserId(user), secret)).collect())
     }
@@ -72,6 +75,9 @@ impl Db<'_> {
         let mut statements = Vec::new();
         for device in devices {
             if let Some(old) = device.old {
+                // One that was known too long ago.
+                let sql = "DELETE FROM known_devices WHERE secret_hash = $1 AND user_id = $2";
+                statements.push(Statement::new(sql, values![old, device.user]));
                 let sql = "UPDATE known_devices SET secret_hash = $2 WHERE secret_hash = $1";
                 statements.push(Statement::new(sql, values![old, device.secret]));
             }

@@ -140,7 +140,7 @@ impl Given {
     }
 
     fn of_instance(limits: &StoredLimits) -> Self {
-        let StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit } = *limits;
+        let StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, .. } = *limits;
         Self::of(&Policy { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, is_factor_required: false })
     }
 
@@ -185,9 +185,10 @@ impl Given {
         })
     }
 
-    fn limits(&self) -> Result<StoredLimits, String> {
+    /// The limits that it says, with those of `stored` that the form does not have.
+    fn limits(&self, stored: StoredLimits) -> Result<StoredLimits, String> {
         let Policy { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, .. } = self.policy()?;
-        Ok(StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit })
+        Ok(StoredLimits { idle_timeout, absolute_timeout, remember_timeout, max_sessions, at_limit, ..stored })
     }
 }
 
@@ -329,7 +330,7 @@ async fn answer_instance(app: &App, visitor: &Visitor, again: Option<Again>) -> 
     };
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let paths = stored.settings().map(|(path, _)| path);
-    let paths = paths.into_iter().chain(["sessions.require_factor"]);
+    let paths = paths.into_iter().take(FIELDS.len() - 1).chain(["sessions.require_factor"]);
     let fixed = FIELDS.into_iter().zip(paths).filter_map(|(field, path)| Some((field, app.config.source_of(path)?.to_owned())));
     let built_in = app.config.policy(&StoredLimits::default());
     given.factor = built_in.is_factor_required;
@@ -364,7 +365,7 @@ pub async fn set_instance(State(app): State<App>, request: Request) -> PageResul
     who.must_administer()?;
     let form = form.query();
     let (given, expected) = (Given::read(&form), expected::<StoredLimits>(&form)?);
-    let limits = match given.limits() {
+    let limits = match given.limits(expected) {
         Ok(limits) => limits,
         Err(text) => return answer_instance(&app, &visitor, Again::wrong(given, &expected, text)?).await,
     };

@@ -178,12 +178,20 @@ db_test!(the_sign_in_stage_is_the_instances_policy, |db| async move {
     // What settings give is stronger than what is stored; sent as it is, nothing changes.
     let name = "default-authentication-login";
     admin.send_json("PUT", &url, &json!({"name": name, "session_duration": "hours=36"})).await.assert_status(200);
-    let refused = admin.send_json("PATCH", &url, &json!({"session_duration": "hours=1", "terminate_other_sessions": false})).await;
+    let refused = admin.send_json(
+        "PATCH",
+        &url,
+        &json!({
+            "session_duration": "hours=1", "terminate_other_sessions": false, "network_binding": "no_binding",
+        }),
+    );
+    let refused = refused.await;
     assert_eq!(
         refused.assert_status(400).json(),
         json!({
             "session_duration": ["`sessions.absolute_timeout` is set by ROLLCALL_SESSIONS__ABSOLUTE_TIMEOUT, which is stronger."],
             "terminate_other_sessions": ["`sessions.max_per_user` is set by ROLLCALL_SESSIONS__MAX_PER_USER, which is stronger."],
+            "network_binding": ["`sessions.network_binding` is set by ROLLCALL_SESSIONS__NETWORK_BINDING, which is stronger."],
         })
     );
     assert_eq!(admin.get(&url).await.json(), *stage);
@@ -226,10 +234,9 @@ db_test!(the_sign_in_stage_can_be_changed, |db| async move {
         ("session_duration", json!("soon"), "soon is not in the correct format of 'hours=3;minutes=1'."),
         ("remember_me_offset", json!("days=-1"), "Enter a whole number of seconds, 0 or more."),
         ("terminate_other_sessions", json!("maybe"), "Must be a valid boolean."),
-        ("network_binding", json!("bind_asn"), "It cannot be changed here: it is `sessions.network_binding`."),
         ("network_binding", json!("weird"), "\"weird\" is not a valid choice."),
-        ("geoip_binding", json!("bind_continent"), "It cannot be changed here: it is `sessions.geoip_binding`."),
-        ("remember_device", json!("days=1"), "It cannot be changed here: it is no setting."),
+        ("remember_device", json!("zzz"), "zzz is not in the correct format of 'hours=3;minutes=1'."),
+        ("remember_device", json!("days=-1"), "Enter a whole number of seconds, 0 or more."),
     ] {
         let answer = admin.send_json("PATCH", &url, &json!({field: value})).await.assert_status(400).json();
         assert_eq!(answer, json!({field: [why]}), "{value}");
@@ -239,6 +246,25 @@ db_test!(the_sign_in_stage_can_be_changed, |db| async move {
         json!({"name": ["This field is required."]})
     );
     alice.token().await.send_json("PATCH", &url, &json!({})).await.assert_status(403);
+});
+
+db_test!(the_stage_sets_what_sessions_are_bound_to_and_how_long_devices_are_known, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = app.superuser("root").await.token().await;
+    let url = "/api/v3/stages/user_login/6f6c6c63-616c-4c00-8000-757365726c67/";
+    let body = json!({"network_binding": "bind_asn", "geoip_binding": "bind_continent_country", "remember_device": "days=30"});
+    let changed = admin.send_json("PATCH", url, &body).await.assert_status(200).json();
+    for field in ["network_binding", "geoip_binding", "remember_device"] {
+        assert_eq!(changed[field], body[field], "{field}");
+    }
+    assert_eq!(admin.get(url).await.json(), changed);
+    let event = app.latest("instance_policy_set").await.remove(0);
+    let text = "network binding bind_asn, place binding bind_continent_country, known devices 30d";
+    assert!(event.text().ends_with(text), "{}", event.text());
+    let body = json!({"remember_device": "seconds=0"});
+    let changed = admin.send_json("PATCH", url, &body).await.assert_status(200).json();
+    assert_eq!((&changed["remember_device"], &changed["network_binding"]), (&json!("seconds=0"), &json!("bind_asn")));
+    assert_eq!(app.count_events("instance_policy_set").await, 2);
 });
 
 db_test!(lists_of_what_is_not_there_are_empty, |db| async move {

@@ -14,7 +14,7 @@ use rollcall::actions::sign_in::Started;
 use rollcall::core::Core;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::caller::Client;
-use rollcall::domain::{Address, PlainSecret};
+use rollcall::domain::{Address, PlainSecret, Timestamp};
 use rollcall::store::{BoxFuture, StoreError};
 use tokio::sync::Semaphore;
 
@@ -57,7 +57,7 @@ db_test!(they_share_transactions, |db| async move {
         let session = app.app.store.read().find_live_session(started.key.hash(), app.app.clock.now()).await.unwrap().unwrap();
         assert_eq!((&session.uuid, session.username.as_str()), (&started.uuid, *name), "everybody has their own");
         let device = started.device.unwrap().hash();
-        assert!(app.app.store.read().is_known_device(session.user_id, device).await.unwrap());
+        assert!(app.app.store.read().is_known_device(session.user_id, device, Timestamp(0)).await.unwrap());
         keys.insert(started.uuid);
     }
     assert_eq!(keys.len(), 60);
@@ -204,7 +204,7 @@ db_test!(known_browsers_are_known_in_a_crowd, |db| async move {
         // A browser keeps one secret: its former user is known by the fresh one, too.
         if let Some(fresh) = fresh {
             let former = app.known(names[9 + n / 3]).await.id;
-            assert!(app.app.store.read().is_known_device(former, fresh.hash()).await.unwrap());
+            assert!(app.app.store.read().is_known_device(former, fresh.hash(), Timestamp(0)).await.unwrap());
         }
     }
     assert_eq!(app.number("SELECT count(*) FROM sessions WHERE is_known_device").await, 6);

@@ -145,6 +145,26 @@ db_test!(every_move_meets_what_its_binding_says, |db| async move {
     app.assert_counts().await;
 });
 
+db_test!(a_binding_that_the_stage_sets_holds_for_living_sessions, |db| async move {
+    let files = write_files(&db);
+    let app = TestApp::new(db).await;
+    let (alice, admin) = (app.user("alice").await, app.superuser("root").await.token().await);
+    let (_bound, server) = bound(&app, &files, &[]).await;
+    let session = alice.session_on(HOME, "").await;
+    let (home, abroad) = (holder(server, &session.key, HOME), holder(server, &session.key, "5.5.5.5"));
+    abroad.get(SESSIONS).await.assert_status(200);
+    // The stage of one node, and the sessions of another.
+    let stage = "/api/v3/stages/user_login/6f6c6c63-616c-4c00-8000-757365726c67/";
+    admin.send_json("PATCH", stage, &json!({"geoip_binding": "bind_continent_country"})).await.assert_status(200);
+    home.get(SESSIONS).await.assert_status(200);
+    abroad.get(SESSIONS).await.assert_status(403);
+    assert_eq!(app.ending(&session.uuid).await, Some(("moved".into(), "system".into())));
+    // What a setting gives is stronger.
+    let (_bound, server) = bound(&app, &files, &[("SESSIONS__GEOIP_BINDING", "no_binding")]).await;
+    let session = alice.session_on(HOME, "").await;
+    holder(server, &session.key, "5.5.5.5").get(SESSIONS).await.assert_status(200);
+});
+
 db_test!(what_a_moved_session_asks_for_is_not_done, |db| async move {
     let files = write_files(&db);
     let app = TestApp::new(db).await;

@@ -7,7 +7,6 @@ use rollcall::actions::by::By;
 use rollcall::actions::people::users;
 use rollcall::actions::sign_in::guesses;
 use rollcall::auth::known_device;
-use rollcall::config::KNOWN_DEVICE_LIVES;
 use rollcall::domain::{PlainSecret, UserId};
 use rollcall::store::sign_in::known_devices::NewDevice;
 
@@ -65,7 +64,7 @@ db_test!(known_browsers_are_forgotten, |db| async move {
     let alice = app.user_with_password("alice").await;
     let laptop = app.anonymous();
     sign_in(&app, &laptop, "alice").await;
-    app.advance(KNOWN_DEVICE_LIVES + Duration::from_secs(1));
+    app.advance(app.app.config.sign_in.known_device_lifetime + Duration::from_secs(1));
     rollcall::actions::upkeep::sweep::run(&app.app, rollcall::actions::by::By::System).await.unwrap();
     assert!(!is_known(&app, &laptop, alice.id).await, "nobody used it for long");
     sign_in(&app, &laptop, "alice").await;
@@ -97,4 +96,34 @@ db_test!(known_browsers_are_forgotten, |db| async move {
         .await
         .unwrap();
     assert_eq!(app.number("SELECT count(*) FROM known_devices").await, 50);
+});
+
+db_test!(how_long_a_browser_is_known_is_a_setting, |db| async move {
+    let app = TestApp::with(db, &[("SIGN_IN__KNOWN_DEVICE_LIFETIME", "30d")]).await;
+    let alice = app.user_with_password("alice").await;
+    let laptop = app.anonymous();
+    let days = |days: u64| Duration::from_secs(days * 86400);
+    assert!(!sign_in(&app, &laptop, "alice").await);
+    app.advance(days(29));
+    assert!(sign_in(&app, &laptop, "alice").await);
+    app.advance(days(29));
+    assert!(sign_in(&app, &laptop, "alice").await, "each sign-in begins the time anew");
+    let secret = laptop.cookie(COOKIE).unwrap();
+    // No sweep is needed for it to be over.
+    app.advance(days(30));
+    assert!(!is_known(&app, &laptop, alice.id).await && !sign_in(&app, &laptop, "alice").await);
+    assert_ne!(laptop.cookie(COOKIE).unwrap(), secret, "it is known anew, by a new secret");
+    assert!(sign_in(&app, &laptop, "alice").await);
+    assert_eq!(app.number("SELECT count(*) FROM known_devices").await, 1);
+});
+
+db_test!(no_browser_is_known_when_the_time_is_zero, |db| async move {
+    let app = TestApp::with(db, &[("SIGN_IN__KNOWN_DEVICE_LIFETIME", "0")]).await;
+    let alice = app.user_with_password("alice").await;
+    let laptop = app.anonymous();
+    for _ in 0..2 {
+        assert!(!sign_in(&app, &laptop, "alice").await && !is_known(&app, &laptop, alice.id).await);
+        assert_eq!(laptop.cookie(COOKIE), None);
+    }
+    assert_eq!(app.number("SELECT count(*) FROM known_devices").await, 0);
 });

@@ -6,7 +6,7 @@ use rollcall::actions::ActionError;
 use rollcall::actions::sign_in;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::caller::Client;
-use rollcall::domain::{Address, Generation, Methods, PlainSecret};
+use rollcall::domain::{Address, Generation, Methods, PlainSecret, Timestamp};
 use rollcall::store::StoreError;
 
 use crate::support::TestApp;
@@ -27,8 +27,11 @@ db_test!(a_write_that_is_dropped_leaves_nothing, |db| async move {
     // The connection that held it serves others, and holds nothing.
     for _ in 0..20 {
         let secret = PlainSecret::generate().unwrap().hash();
-        let touched: Result<Vec<_>, StoreError> =
-            app.app.store.write(move |db| Box::pin(async move { db.touch_known_devices(&[(alice, secret)], now).await })).await;
+        let touched: Result<Vec<_>, StoreError> = app
+            .app
+            .store
+            .write(move |db| Box::pin(async move { db.touch_known_devices(&[(alice, secret)], now, Timestamp(0)).await }))
+            .await;
         assert_eq!(touched.unwrap(), []);
     }
     assert_eq!(app.number("SELECT count(*) FROM pending_sign_ins").await, 0);
