@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use flate2::read::GzDecoder;
 use serde_json::json;
@@ -19,12 +19,13 @@ use crate::api::core::{
     app_sessions, applications, authenticated_sessions as sessions, brands, ended_sessions, groups, logout_notices, tokens,
     user_consent, users,
 };
-use crate::api::error::GenericError;
+use crate::api::error::{ApiError, GenericError};
 use crate::api::flows::executor;
 use crate::api::policies::bindings;
 use crate::api::{
     admin, authenticators, crypto, empty, events, flows, oauth2, outposts, propertymappings, providers, root, stages,
 };
+use crate::http::query::Query;
 use crate::http::static_file::StaticFile;
 
 /// What the paths of the description begin with. It is in `servers`, as in authentik's description.
@@ -70,7 +71,8 @@ pub const BASE: &str = "/api/v3";
         groups::remove_user,
         groups::used_by,
         executor::get,
-        executor::solve
+        executor::solve,
+        schema
     ),
     components(schemas(GenericError)),
     modifiers(&Common)
@@ -203,6 +205,7 @@ impl Modify for Common {
         openapi.merge(Instance::openapi());
         openapi.merge(Applications::openapi());
         empty::describe(openapi);
+        flows::wire::describe(openapi);
         openapi.servers = Some(vec![ServerBuilder::new().url(BASE).build()]);
         let paths = std::mem::take(&mut openapi.paths.paths);
         let shortened = paths.into_iter().map(|(path, item)| (path.strip_prefix(BASE).unwrap_or(&path).to_owned(), item));
@@ -272,9 +275,19 @@ static SCHEMA: LazyLock<StaticFile> = LazyLock::new(|| {
     StaticFile::new("application/json", "no-store", text)
 });
 
-/// `/api/v3/schema/`: the description as JSON.
-pub async fn schema() -> Response {
-    SCHEMA.answer()
+/// Gives this description, as JSON.
+#[utoipa::path(
+    get, path = "/api/v3/schema/", operation_id = "schema_retrieve", tag = "schema", security(()),
+    params(("format" = Option<String>, Query, description = "`json`, or empty: there is no other form.")),
+    responses((status = 200, body = Object, description = "The description."))
+)]
+pub(crate) async fn schema(uri: Uri) -> Response {
+    // YAML readers take JSON, but who asks for YAML by name expects YAML.
+    let query = Query::parse(uri.query().unwrap_or_default());
+    match query.last("format") {
+        None | Some("" | "json") => SCHEMA.answer(),
+        Some(_) => ApiError::NotAcceptable.into_response(),
+    }
 }
 
 static PAGE: LazyLock<StaticFile> =

@@ -1,6 +1,8 @@
 //! Sessions in authentik's words: what the answers of `authenticated_sessions` are made of, and how
 //! the schema describes them (`docs/compat.md` 7 and 8.2).
 
+mod used_by;
+
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -8,6 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 use uuid::fmt::Hyphenated;
+
+pub use used_by::{UsedBy, UsedByActionEnum};
 
 use crate::actions::app::App;
 use crate::api::core::applications::opened::SessionApplication;
@@ -238,16 +242,6 @@ pub struct AuthenticatedSessionAsn {
     as_org: Option<String>,
     /// CIDR.
     network: String,
-}
-
-/// An object that refers to the one that was asked about. None is listed.
-#[derive(Serialize, ToSchema)]
-pub struct UsedBy {
-    app: String,
-    model_name: String,
-    pk: String,
-    name: String,
-    action: String,
 }
 
 /// How many sessions were ended.

@@ -17,6 +17,7 @@ use crate::actions::{ActionError, sign_in};
 use crate::api::endpoint::{ok, options, with_allow};
 use crate::api::error::{AT_LIMIT, ApiError, PROOF_OUTDATED};
 use crate::api::flows::state::{Stage, State as Flow};
+use crate::api::flows::wire::{ChallengeTypes, FlowChallengeResponseRequest};
 use crate::api::flows::{SIGN_IN, SIGN_OUT};
 use crate::auth;
 use crate::auth::{csrf, known_device, redirect, relying_party};
@@ -360,7 +361,7 @@ fn flow_info(title: &str) -> Value {
 #[utoipa::path(
     get, path = "/api/v3/flows/executor/{flow_slug}/", operation_id = "flows_executor_get", tag = "flows", security(()),
     params(("flow_slug" = String, Path), ("query" = String, Query, description = "The page's own query string, or empty.")),
-    responses((status = 200, body = Object, description = "A challenge."))
+    responses((status = 200, body = ChallengeTypes, description = "A challenge."))
 )]
 #[expect(dead_code, reason = "describes `executor`, which serves all methods")]
 pub(crate) fn get() {}
@@ -370,7 +371,8 @@ pub(crate) fn get() {}
 #[utoipa::path(
     post, path = "/api/v3/flows/executor/{flow_slug}/", operation_id = "flows_executor_solve", tag = "flows", security(()),
     params(("flow_slug" = String, Path), ("query" = String, Query, description = "The page's own query string, or empty.")),
-    request_body = Object, responses((status = 200, body = Object, description = "A challenge."))
+    request_body = FlowChallengeResponseRequest,
+    responses((status = 200, body = ChallengeTypes, description = "A challenge."))
 )]
 #[expect(dead_code, reason = "describes `executor`, which serves all methods")]
 pub(crate) fn solve() {}

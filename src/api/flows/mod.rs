@@ -3,6 +3,7 @@
 pub mod executor;
 pub mod instances;
 mod state;
+pub mod wire;
 
 /// The slug of the flow that signs in.
 pub const SIGN_IN: &str = "default-authentication-flow";

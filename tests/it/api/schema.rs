@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rollcall::api::schema::description;
 use serde_json::{Value, json};
 
+use crate::support::app::PASSWORD;
 use crate::support::{Answer, SESSIONS, TestApp, geoip, seed};
 
 db_test!(it_is_served_as_it_is_made, |db| async move {
@@ -13,6 +14,11 @@ db_test!(it_is_served_as_it_is_made, |db| async move {
     assert_eq!(served.header("content-type"), Some("application/json"));
     assert_eq!(served.json(), serde_json::to_value(description()).unwrap());
     assert!(served.json()["openapi"].as_str().unwrap().starts_with("3.1"));
+    let own = "/api/v3/schema/";
+    for query in ["", "?format=json"] {
+        assert_described(own, "get", &app.anonymous().get(&format!("{own}{query}")).await.assert_status(200));
+    }
+    assert_described(own, "get", &app.anonymous().get(&format!("{own}?format=yaml")).await.assert_status(406));
     for file in ["", "browser/start.js", "browser/swagger-ui.css", "browser/swagger-ui-bundle.js"] {
         app.anonymous().get(&format!("/api/v3/{file}")).await.assert_status(200);
     }
@@ -21,8 +27,8 @@ db_test!(it_is_served_as_it_is_made, |db| async move {
 
 #[test]
 fn every_api_address_is_described() {
-    // These serve the description itself.
-    let own = ["/api/v3/schema/", "/api/v3/", "/api/v3/browser/{file}"];
+    // These show the description to people.
+    let own = ["/api/v3/", "/api/v3/browser/{file}"];
     let routes = rollcall::routes::routes().paths;
     let served: BTreeSet<&str> = routes.into_iter().filter(|path| path.starts_with("/api/v3/") && !own.contains(path)).collect();
     let described = serde_json::to_value(description()).unwrap();
@@ -117,4 +123,63 @@ db_test!(answers_are_as_described, |db| async move {
         assert_described(flow, "post", &nobody.post_json(&url, &json!({})).await);
         assert_described(flow, "post", &nobody.with_header("origin", "http://evil.example").post_json(&url, &json!({})).await);
     }
+});
+
+/// The words that a schema takes.
+fn enum_of(schema: &Value) -> Vec<&str> {
+    schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn flows_are_described_by_component() {
+    let whole = serde_json::to_value(description()).unwrap();
+    let (schemas, flow) = (&whole["components"]["schemas"], &whole["paths"]["/flows/executor/{flow_slug}/"]);
+    let challenge = json!({"$ref": "#/components/schemas/ChallengeTypes"});
+    for method in ["get", "post"] {
+        assert_eq!(flow[method]["responses"]["200"]["content"]["application/json"]["schema"], challenge, "{method}");
+    }
+    let answer = json!({"$ref": "#/components/schemas/FlowChallengeResponseRequest"});
+    assert_eq!(flow["post"]["requestBody"]["content"]["application/json"]["schema"], answer);
+    for (name, count) in [("ChallengeTypes", 7), ("FlowChallengeResponseRequest", 5)] {
+        let choice = &schemas[name];
+        assert_eq!(choice["discriminator"]["propertyName"], "component", "{choice}");
+        let mapping = choice["discriminator"]["mapping"].as_object().unwrap();
+        let refs: BTreeSet<&str> = choice["oneOf"].as_array().unwrap().iter().map(|one| one["$ref"].as_str().unwrap()).collect();
+        assert_eq!(mapping.values().map(|place| place.as_str().unwrap()).collect::<BTreeSet<_>>(), refs, "{name}");
+        assert_eq!(mapping.len(), count, "{name}");
+        for (component, place) in mapping {
+            let model = &schemas[place.as_str().unwrap().rsplit('/').next().unwrap()];
+            assert_eq!(enum_of(&model["properties"]["component"]), [component], "{place}");
+            assert!(model["required"].as_array().unwrap().contains(&json!("component")), "{place}");
+        }
+    }
+    assert_eq!(schemas["UsedBy"]["properties"]["action"], json!({"$ref": "#/components/schemas/UsedByActionEnum"}));
+    let actions = ["cascade", "cascade_many", "set_null", "set_default", "left_dangling"];
+    assert_eq!(enum_of(&schemas["UsedByActionEnum"]), actions);
+}
+
+db_test!(each_step_of_a_flow_is_as_described, |db| async move {
+    let app = TestApp::new(db).await;
+    app.user_with_password("alice").await;
+    let (flow, caller) = ("/api/v3/flows/executor/{flow_slug}/", app.anonymous());
+    let url = flow.replace("{flow_slug}", "default-authentication-flow");
+    assert_described(flow, "get", &caller.get(&url).await);
+    for (body, next) in [
+        (json!({"component": "ak-stage-identification"}), "ak-stage-identification"),
+        (json!({"component": "ak-stage-identification", "uid_field": "alice"}), "ak-stage-password"),
+        (json!({"component": "ak-stage-password", "password": "wrong"}), "ak-stage-password"),
+        (json!({"component": "ak-stage-password", "password": PASSWORD}), "ak-stage-user-login"),
+        (json!({"component": "ak-stage-user-login", "remember_me": true}), "xak-flow-redirect"),
+    ] {
+        let answer = caller.post_json(&url, &body).await.assert_status(200);
+        assert_eq!(answer.json()["component"], next, "{body}");
+        assert_described(flow, "post", &answer);
+    }
+    caller.get(&url).await.assert_status(200);
+    caller.post_json(&url, &json!({"component": "ak-stage-identification", "uid_field": "alice"})).await.assert_status(200);
+    for _ in 0..5 {
+        let wrong = caller.post_json(&url, &json!({"component": "ak-stage-password", "password": "wrong"})).await;
+        assert_described(flow, "post", &wrong);
+    }
+    assert_eq!(caller.get(&url).await.json()["component"], "ak-stage-access-denied");
 });
