@@ -31,10 +31,10 @@ pub struct SystemInfo {
     /// The server's time.
     #[schema(value_type = String, format = DateTime)]
     server_time: Timestamp,
-    /// Always true: there is no outpost.
+    /// Whether applications are not guarded: without `http.public_url` they are not.
     embedded_outpost_disabled: bool,
-    /// Always `""`.
-    embedded_outpost_host: &'static str,
+    /// `http.public_url`, or `""`.
+    embedded_outpost_host: String,
     /// `http.public_url`, or `""`.
     base_url: String,
 }
@@ -74,6 +74,7 @@ pub fn address() -> MethodRouter<App> {
 )]
 pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
     let client = call.client()?;
+    let public = app.config.http.public_url.as_ref().map(|url| url.origin().to_owned());
     Ok(ok(&SystemInfo {
         http_headers: shown(call.headers()),
         http_host: client.host.clone(),
@@ -81,13 +82,13 @@ pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
         runtime: runtime(),
         brand: "Default",
         server_time: app.clock.now(),
-        embedded_outpost_disabled: true,
-        embedded_outpost_host: "",
-        base_url: app.config.http.public_url.as_ref().map(|url| url.origin().to_owned()).unwrap_or_default(),
+        embedded_outpost_disabled: public.is_none(),
+        embedded_outpost_host: public.clone().unwrap_or_default(),
+        base_url: public.unwrap_or_default(),
     }))
 }
 
-/// The same as `GET`. authentik restarts its outpost by it; there is none.
+/// The same as `GET`. authentik restarts its outpost by it; here nothing has to be.
 #[utoipa::path(
     post, path = "/api/v3/admin/system/", operation_id = "admin_system_create", tag = "admin",
     responses((status = 200, body = SystemInfo, description = "Where the server runs."))
