@@ -142,7 +142,7 @@ pub enum TokenSortKey {
     User,
     /// The description.
     Description,
-    /// When it ends; those that never do come last.
+    /// When it ends; upwards those that never do come first.
     Expires,
     /// Whether it ends at all.
     Expiring,
@@ -160,7 +160,7 @@ impl TokenSortKey {
             Self::Intent => "t.intent",
             Self::User => "t.user_id",
             Self::Description => "t.description",
-            Self::Expires => "CASE WHEN t.is_expiring THEN t.expires_at ELSE 9223372036854775807 END",
+            Self::Expires => "CASE WHEN t.is_expiring THEN t.expires_at ELSE -9223372036854775807 END",
             Self::Expiring => "t.is_expiring",
             Self::Managed => "COALESCE(t.managed, '')",
             Self::LastUsed => "COALESCE(t.last_used_at, 0)",
