@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, FieldErrors};
 use crate::api::list::{Empty, ListTable, Pagination, no_such_choice};
 use crate::domain::Timestamp;
 use crate::domain::filters::{About, FilterSet, Kind};
 use crate::domain::fold::fold;
 use crate::domain::listing::Sort;
+use crate::domain::names::composed;
 use crate::domain::page::Found;
 use crate::http::query::Query;
 
@@ -72,7 +73,7 @@ impl<L: Fields> FilterSet for FieldFilter<L> {
         if matches!(about.kind, Kind::Instant) {
             Timestamp::parse(text).ok_or("Enter a valid date/time.")?;
         }
-        self.values.insert(about.name, text.to_owned());
+        self.values.insert(about.name, if is_name(about.name) { composed(text) } else { text.to_owned() });
         Ok(())
     }
 
@@ -177,15 +178,20 @@ pub fn page_with<L: Fields>(
 /// # Errors
 /// 400.
 pub fn refuse_choices<L: Fields>(list: &ListTable<FieldFilter<L>, &'static str>, query: &Query) -> Result<(), ApiError> {
-    let mut errors = Map::new();
+    let mut errors = FieldErrors::default();
     for about in L::FILTERS {
         let (Kind::Choice(words), name) = (about.kind, list.name_of(about)) else { continue };
         let given = query.last(&name).unwrap_or_default().trim();
         if !given.is_empty() && !words().contains(&given) {
-            errors.insert(name.into_owned(), json!([no_such_choice(given)]));
+            errors.add(&name, no_such_choice(given));
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(ApiError::Parameters(errors)) }
+}
+
+/// Whether a field holds a name, which is stored in normalisation form C.
+fn is_name(field: &str) -> bool {
+    matches!(field, "name" | "username")
 }
 
 fn matches<L: Fields>(filter: &FieldFilter<L>, row: &Value) -> bool {
@@ -196,6 +202,8 @@ fn matches<L: Fields>(filter: &FieldFilter<L>, row: &Value) -> bool {
             // Django reads everything else as no filter.
             _ => true,
         },
+        // Objects that it refers to, by primary key.
+        Some(Value::Array(items)) => items.iter().any(|item| text(item.get("pk").or(Some(item))) == *wanted),
         value => text(value) == *wanted,
     };
     let texts: Vec<String> = L::SEARCHED.iter().map(|name| fold(&text(row.get(*name)))).collect();

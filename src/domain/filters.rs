@@ -11,6 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::country;
 use crate::domain::factor::Method;
 use crate::domain::listing::{EndedFilter, SessionFilter};
+use crate::domain::names;
 use crate::domain::session::{EndReason, SessionId};
 use crate::domain::source::Origin;
 use crate::domain::user::UserId;
@@ -171,19 +172,19 @@ pub static SESSIONS: &[Filter<SessionFilter>] = &[
     filter!("network", network, Kind::Network, network, Network::to_string,
         "Network of the last address, in CIDR notation",
         &[NETWORK, IP]),
-    filter!("browser", browser, Kind::Text, text, String::clone,
+    filter!("browser", browser, Kind::Text, verbatim, String::clone,
         "Browser family, such as Firefox",
         &[Word { key: "browser", example: "firefox", about: "the browser" }]),
-    filter!("os", os, Kind::Text, text, String::clone,
+    filter!("os", os, Kind::Text, verbatim, String::clone,
         "System family, such as Windows",
         &[Word { key: "os", example: "android", about: "the system" }]),
-    filter!("device", device, Kind::Text, text, String::clone,
+    filter!("device", device, Kind::Text, verbatim, String::clone,
         "Device family, such as iPhone",
         &[Word { key: "device", example: "iphone", about: "the device" }]),
     filter!("methods", methods, Kind::Choice(|| Method::ALL.map(Method::as_str).to_vec()), method, |method: &Method| method.as_str().to_owned(),
         "A method that it was signed in with, in the words of RFC 8176",
         &[Word { key: "method", example: "otp", about: "how it was signed in: pwd, otp, hwk, swk, user, mfa" }]),
-    filter!("last_user_agent", user_agent, Kind::Text, text, String::clone,
+    filter!("last_user_agent", user_agent, Kind::Text, verbatim, String::clone,
         "The last user agent, exactly",
         &[Word { key: "agent", example: "\"curl/8.14.1\"", about: "the whole user agent" }]),
     filter!("user_pk", user, Kind::Whole, |text| whole(text).map(UserId), |user: &UserId| user.0.to_string(),
@@ -269,7 +270,13 @@ pub(in crate::domain) fn find<F>(table: &'static [Filter<F>], name: &str) -> Opt
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every reader of the table has this shape")]
+/// A name, or a part of one, in the form in which names are stored.
 pub(in crate::domain) fn text(text: &str) -> Result<String, &'static str> {
+    Ok(names::composed(text))
+}
+
+/// A text that is stored as it came.
+fn verbatim(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 

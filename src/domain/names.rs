@@ -33,6 +33,12 @@ pub fn tidy(text: &str) -> Result<String, NameRule> {
     }
 }
 
+/// A text that is compared with names, in normalisation form C as they are.
+#[must_use]
+pub fn composed(text: &str) -> String {
+    text.nfc().collect()
+}
+
 /// Whether a character can be seen, or is a blank, and does not change the direction of text.
 #[must_use]
 pub fn is_shown(c: char) -> bool {

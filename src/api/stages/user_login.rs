@@ -160,6 +160,11 @@ impl Fields for Stages {
     const FILTERS: &'static [About] = &[
         about("pk", Kind::Uuid, "The primary key"),
         about("name", Kind::Text, "The name, exactly"),
+        about("component", Kind::Text, "The component, exactly"),
+        about("verbose_name", Kind::Text, "The kind's name, exactly"),
+        about("verbose_name_plural", Kind::Text, "The kind's name in the plural, exactly"),
+        about("meta_model_name", Kind::Text, "The kind's model, exactly"),
+        about("flow_set", Kind::Uuid, "The primary key of a flow that it belongs to"),
         about("session_duration", Kind::Text, "The duration of a session, exactly"),
         about("terminate_other_sessions", Kind::Flag, "Whether a sign-in ends the user's other sessions"),
         about("remember_me_offset", Kind::Text, "How much longer remembered sessions live, exactly"),
