@@ -14,7 +14,7 @@ use crate::actions::people::users;
 use crate::actions::tokens;
 use crate::domain::group::check_group_name;
 use crate::domain::user::{TokenIntent, UserType, check_username};
-use crate::domain::{PlainSecret, Timestamp, UserId};
+use crate::domain::{PlainSecret, Timestamp, UserId, secret};
 use crate::store::StoreError;
 use crate::store::people::tokens::NewToken;
 use crate::store::people::users::NewUser;
@@ -64,9 +64,10 @@ pub async fn add(app: &App, by: By<'_>, account: NewServiceAccount) -> Result<Se
     if account.with_group {
         check_group_name(&name)?;
     }
+    let uuid = secret::random_uuid()?;
     let user = NewUser {
         id: None,
-        uuid: None,
+        uuid: Some(uuid),
         uid: None,
         username: name.clone(),
         name: name.clone(),
@@ -91,7 +92,7 @@ pub async fn add(app: &App, by: By<'_>, account: NewServiceAccount) -> Result<Se
         .write(move |db| {
             Box::pin(async move {
                 let id = users::add_in(db, &user, &more, act.instance, &act.actor, act.now).await?;
-                let identifier = format!("service-account-{}-password", slug(&name));
+                let identifier = format!("service-account-{}-password", slug(&name, uuid));
                 let token = NewToken {
                     key_hash: hash,
                     identifier: identifier.clone(),
@@ -120,13 +121,14 @@ pub async fn add(app: &App, by: By<'_>, account: NewServiceAccount) -> Result<Se
     }
 }
 
-/// A name as a slug: ASCII letters, digits, `_` and `-`.
-fn slug(name: &str) -> String {
+/// A name as a slug: ASCII letters, digits, `_` and `-`. Of a name that has none of these it is the user's uuid.
+fn slug(name: &str, user: Uuid) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     let plain: String = name.nfkd().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ')).collect();
     let lower = plain.to_ascii_lowercase();
     let words: Vec<&str> = lower.split([' ', '-']).filter(|word| !word.is_empty()).collect();
-    words.join("-").trim_matches(['-', '_']).to_owned()
+    let slug = words.join("-").trim_matches(['-', '_']).to_owned();
+    if slug.is_empty() { user.to_string() } else { slug }
 }
 
 #[cfg(test)]
@@ -135,10 +137,16 @@ mod tests {
 
     #[test]
     fn names_become_slugs_as_django_makes_them() {
-        for (name, want) in
-            [("Backup Job", "backup-job"), ("zoë_1", "zoe_1"), (" a -- b ", "a-b"), ("a@b.c", "abc"), ("用户", ""), ("_x_", "x")]
-        {
-            assert_eq!(slug(name), want, "{name}");
+        let user = Uuid::from_u128(7);
+        for (name, want) in [
+            ("Backup Job", "backup-job"),
+            ("zoë_1", "zoe_1"),
+            (" a -- b ", "a-b"),
+            ("a@b.c", "abc"),
+            ("用户", "00000000-0000-0000-0000-000000000007"),
+            ("_x_", "x"),
+        ] {
+            assert_eq!(slug(name, user), want, "{name}");
         }
     }
 }
