@@ -12,12 +12,12 @@
 //! A reader gives `None` for a field that was not sent, and for one that is wrong; [`Body::finish`] tells the two apart.
 
 use axum::http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::api::django::{self, Int};
 use crate::api::endpoint::{Call, NO_BOOLEAN, NO_INTEGER, NO_STRING, REQUIRED};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, FieldErrors};
 use crate::domain::Timestamp;
 use crate::domain::people_lists::holds_null_character;
 use crate::domain::user::{MAX_EMAIL_LENGTH, check_email};
@@ -32,6 +32,7 @@ const NO_EMAIL: &str = "Enter a valid email address.";
 const NO_SLUG: &str = "Enter a valid \"slug\" consisting of letters, numbers, underscores or hyphens.";
 const NO_INSTANT: &str =
     "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].";
+const LARGE_NUMBER: &str = "A whole number must fit into 64 bits. Send a larger one as a text.";
 const NO_OBJECT: &str = "Value must be a dictionary, and not have any duplicate keys.";
 
 /// The largest body whose fields are read, in bytes: a group with 100,000 members fits.
@@ -46,9 +47,11 @@ pub const TRIES: usize = 20;
 #[derive(Clone)]
 pub struct Body {
     fields: Map<String, Value>,
-    errors: Map<String, Value>,
+    errors: FieldErrors,
     /// Whether no field has to be sent (`PATCH`).
     is_partial: bool,
+    /// Whether numbers may have been rounded when they were read.
+    is_rounded: bool,
 }
 
 impl Body {
@@ -58,13 +61,13 @@ impl Body {
     /// 413 for more than [`MAX_FIELDS`], 415 for another media type, 400 for what is no JSON object.
     pub async fn of(call: &mut Call) -> Result<Self, ApiError> {
         let fields = call.read_object_within(MAX_FIELDS).await?;
-        Ok(Self::new(fields, *call.method() == Method::PATCH))
+        Ok(Self { is_rounded: call.has_long_integer(), ..Self::new(fields, *call.method() == Method::PATCH) })
     }
 
     /// These fields; with `is_partial` none is required.
     #[must_use]
     pub fn new(fields: Map<String, Value>, is_partial: bool) -> Self {
-        Self { fields, errors: Map::new(), is_partial }
+        Self { fields, errors: FieldErrors::default(), is_partial, is_rounded: false }
     }
 
     /// The field of that name, to be read. It may be missing unless it is said to be [required](Field::required).
@@ -86,13 +89,21 @@ impl Body {
 
     /// Notes what is wrong with a field, unless something is noted already.
     pub fn wrong(&mut self, name: &str, why: impl Into<String>) {
-        self.errors.entry(name).or_insert_with(|| json!([why.into()]));
+        self.errors.add(name, why);
+    }
+
+    /// Notes that a field's list of UUIDs refers to nothing with this one, and names it as it was sent.
+    pub fn refers_to_nothing(&mut self, name: &str, uuid: Uuid) {
+        let items = self.fields.get(name).and_then(Value::as_array);
+        let sent = items.and_then(|items| items.iter().find(|item| uuid_key(item) == Ok(uuid)));
+        let sent = sent.map_or_else(|| uuid.to_string(), python_text);
+        self.wrong(name, no_such_pk(sent));
     }
 
     /// Whether something is wrong with this field.
     #[must_use]
     pub fn is_wrong(&self, name: &str) -> bool {
-        self.errors.contains_key(name)
+        self.errors.has(name)
     }
 
     /// Ends the reading.
@@ -206,10 +217,14 @@ impl Field<'_> {
     /// A JSON object, of at most [`MAX_OBJECT`] bytes of text, in its text form.
     #[must_use]
     pub fn object(self) -> Option<Map<String, Value>> {
+        let is_rounded = self.body.is_rounded;
         self.value(|value| {
             let Value::Object(object) = value else { return Err(NO_OBJECT.to_owned()) };
             if value.to_string().len() > MAX_OBJECT {
                 return Err(format!("Ensure this value has no more than {MAX_OBJECT} bytes as JSON."));
+            }
+            if is_rounded && holds_large_number(value) {
+                return Err(LARGE_NUMBER.to_owned());
             }
             if holds_null_character(value) { Err(NULL_CHARACTER.to_owned()) } else { Ok(object.clone()) }
         })
@@ -299,6 +314,17 @@ fn python_text(value: &Value) -> String {
         Value::Bool(false) => "False".into(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+/// Whether a value holds a number beyond 64 bits.
+fn holds_large_number(value: &Value) -> bool {
+    const MOST: f64 = 9_223_372_036_854_775_808.0;
+    match value {
+        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|number| number.abs() >= MOST),
+        Value::Array(items) => items.iter().any(holds_large_number),
+        Value::Object(fields) => fields.values().any(holds_large_number),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
     }
 }
 

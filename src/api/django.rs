@@ -24,6 +24,27 @@ pub fn uuid(text: &str) -> Option<SessionId> {
     u128::from_str_radix(&hex, 16).ok().map(|n| SessionId(Uuid::from_u128(n)))
 }
 
+/// Whether JSON holds a whole number, written as one, of so many digits that 64 bits may not hold it.
+pub fn has_long_integer(json: &[u8]) -> bool {
+    let (mut is_text, mut is_escaped, mut is_whole, mut digits) = (false, false, true, 0);
+    for byte in json {
+        if is_text {
+            is_text = is_escaped || *byte != b'"';
+            is_escaped = !is_escaped && *byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'"' => is_text = true,
+            b'0'..=b'9' => digits += 1,
+            b'.' | b'e' | b'E' => is_whole = false,
+            b'+' | b'-' => {}
+            _ if is_whole && digits >= 19 => return true,
+            _ => (is_whole, digits) = (true, 0),
+        }
+    }
+    is_whole && digits >= 19
+}
+
 /// The zeros of Unicode's decimal digits; the digits one to nine follow each.
 #[rustfmt::skip]
 const ZEROS: &[u32] = &[
@@ -174,6 +195,16 @@ mod tests {
 
     fn check(text: &str, want: &[&str]) {
         assert_eq!(split(text), want, "{text:?}");
+    }
+
+    #[test]
+    fn long_whole_numbers_are_noticed() {
+        for long in ["12345678901234567890123", r#"{"a":[-9223372036854775809]}"#, r#"{"a\"1":"x","n":18446744073709551616 }"#] {
+            assert!(has_long_integer(long.as_bytes()), "{long}");
+        }
+        for short in ["123456789012345678", "1e30", "1234567890123456789012.5", r#"{"n":"12345678901234567890123"}"#, "[1,2]"] {
+            assert!(!has_long_integer(short.as_bytes()), "{short}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::actions::app::App;
 use crate::actions::principal::Principal;
 use crate::api::body::type_name;
 use crate::api::error::{ApiError, NON_FIELD_ERRORS, json_response};
-use crate::api::{negotiate, scopes};
+use crate::api::{django, negotiate, scopes};
 use crate::auth;
 use crate::domain::SessionId;
 use crate::domain::caller::Actor;
@@ -98,6 +98,11 @@ impl Endpoint {
         })
     }
 
+    /// Answers a request that the router does not lead here.
+    pub(in crate::api) async fn respond(&self, app: App, request: Request) -> Response {
+        with_allow(self.allow(), self.answer(app, String::new(), request).await)
+    }
+
     async fn answer(&self, app: App, part: String, request: Request) -> Answer {
         let call = Call::admit(&app, part, request).await?;
         (self.permission)(&call)?;
@@ -132,6 +137,7 @@ pub struct Call {
     pub asked: Instant,
     part: String,
     parts: Parts,
+    has_long_integer: bool,
     /// The lock is never taken: it makes a call `Sync`, which a body is not.
     body: Mutex<Body>,
 }
@@ -153,7 +159,7 @@ impl Call {
             return Err(ApiError::OutOfScope);
         }
         let actor = client.as_anonymous().as_user(who.user_id, &who.username);
-        Ok(Self { who, actor, query, asked, part, parts, body: Mutex::new(body) })
+        Ok(Self { who, actor, query, asked, part, parts, has_long_integer: false, body: Mutex::new(body) })
     }
 
     /// The method.
@@ -188,6 +194,12 @@ impl Call {
         self.parts.extensions.get::<ClientInfo>().ok_or(ApiError::Internal)
     }
 
+    /// Whether the body that was read has whole numbers that 64 bits may not hold, which are rounded then.
+    #[must_use]
+    pub fn has_long_integer(&self) -> bool {
+        self.has_long_integer
+    }
+
     /// Reads the body, which must be a JSON object; without a body it is the empty object. It is read once:
     /// a second time it is empty.
     ///
@@ -208,10 +220,18 @@ impl Call {
         }
         let form = self.parts.headers.get(header::CONTENT_TYPE).map(|form| String::from_utf8_lossy(form.as_bytes()).into_owned());
         let form = form.unwrap_or_default();
-        if !form.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        let is_json = form.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
+        // A body that comes in pieces may have none.
+        if !is_json && body.size_hint().lower() > 0 {
             return Err(ApiError::UnsupportedMediaType(form));
         }
-        let bytes = to_bytes(std::mem::take(body), most).await.map_err(|_| ApiError::TooLarge)?;
+        let bytes = match to_bytes(std::mem::take(body), most).await {
+            Ok(bytes) if bytes.is_empty() => return Ok(Map::new()),
+            Ok(bytes) if is_json => bytes,
+            Err(_) if is_json => return Err(ApiError::TooLarge),
+            Ok(_) | Err(_) => return Err(ApiError::UnsupportedMediaType(form)),
+        };
+        self.has_long_integer = django::has_long_integer(&bytes);
         let value = serde_json::from_slice(&bytes).map_err(|error| ApiError::Malformed(format!("JSON parse error - {error}")))?;
         let kind = match value {
             Value::Object(fields) => return Ok(fields),

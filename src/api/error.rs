@@ -1,8 +1,11 @@
 //! Errors in authentik's form: `{"detail": "…"}`, but 400, which names the parameters.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::actions::ActionError;
@@ -12,6 +15,53 @@ use crate::store::StoreError;
 
 /// The key of what is wrong with a request as a whole.
 pub const NON_FIELD_ERRORS: &str = "non_field_errors";
+
+/// Parameters or fields, and what is wrong with each, in the order in which they were looked at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FieldErrors(BTreeMap<String, (usize, Value)>);
+
+impl FieldErrors {
+    /// One field, and what is wrong with it.
+    #[must_use]
+    pub fn of(name: &str, why: impl Into<String>) -> Self {
+        let mut errors = Self::default();
+        errors.add(name, why);
+        errors
+    }
+
+    /// Notes what is wrong with a field, unless something is noted already.
+    pub fn add(&mut self, name: &str, why: impl Into<String>) {
+        if !self.has(name) {
+            self.set(name, json!([why.into()]));
+        }
+    }
+
+    /// Notes what is wrong with a field, in place of what is noted already.
+    pub fn set(&mut self, name: &str, why: Value) {
+        let place = self.0.len();
+        self.0.entry(name.to_owned()).or_insert((place, Value::Null)).1 = why;
+    }
+
+    /// Whether something is wrong with this field.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for FieldErrors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut all: Vec<_> = self.0.iter().map(|(name, (place, why))| (place, name, why)).collect();
+        all.sort_by_key(|(place, ..)| **place);
+        serializer.collect_map(all.into_iter().map(|(_, name, why)| (name, why)))
+    }
+}
 
 /// Everything the API answers but success. There is no 401: authentik has none (`docs/compat.md` 4.1).
 #[derive(Debug)]
@@ -40,7 +90,7 @@ pub enum ApiError {
     /// 405 for this method; the handler adds the allowed ones.
     MethodNotAllowed(String),
     /// 400: parameters and what is wrong with each.
-    Parameters(Map<String, Value>),
+    Parameters(FieldErrors),
     /// 400: what is wrong with the search.
     Search(&'static str),
     /// 400: the body cannot be read.
@@ -70,7 +120,7 @@ impl ApiError {
     /// 400 for one parameter.
     #[must_use]
     pub fn parameter(name: &str, why: &str) -> Self {
-        Self::Parameters(Map::from_iter([(name.to_owned(), json!([why]))]))
+        Self::Parameters(FieldErrors::of(name, why))
     }
 
     /// 400 for a rule that the request as a whole breaks: its sentence, with a capital letter and a full stop.
@@ -99,6 +149,9 @@ pub fn sentence(rule: &dyn std::fmt::Display) -> String {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        if let Self::Parameters(errors) = &self {
+            return json_response(StatusCode::BAD_REQUEST, errors);
+        }
         let (status, body) = match &self {
             Self::NotFound | Self::Missing => (StatusCode::NOT_FOUND, detail("Not found.")),
             Self::NoObject(kind) => (StatusCode::NOT_FOUND, detail(&format!("No {kind} matches the given query."))),
@@ -112,7 +165,7 @@ impl IntoResponse for ApiError {
             Self::MethodNotAllowed(method) => {
                 (StatusCode::METHOD_NOT_ALLOWED, detail(&format!("Method \"{method}\" not allowed.")))
             }
-            Self::Parameters(errors) => (StatusCode::BAD_REQUEST, Value::Object(errors.clone())),
+            Self::Parameters(errors) => (StatusCode::BAD_REQUEST, json!(errors)),
             Self::Search(why) => (StatusCode::BAD_REQUEST, json!([why])),
             Self::Malformed(why) => (StatusCode::BAD_REQUEST, detail(why)),
             Self::Changed(count) => {

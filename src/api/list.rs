@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, Schema, 
 
 use crate::api::django;
 use crate::api::django::Int;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, FieldErrors};
 use crate::domain::filters::{About, FilterSet, Kind};
 use crate::domain::listing::Sort;
 use crate::domain::page::{Found, Wanted};
@@ -76,7 +76,7 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
         let is_common = |name: &str| name == "format" || COMMON.contains(&name) || own.contains(&name);
         let is_known = |name: &str| !is_strict || is_common(name) || self.is_filter(name);
         Ok(ListRequest {
-            filter: self.read_filter(query, is_known, Map::new())?,
+            filter: self.read_filter(query, is_known, FieldErrors::default())?,
             sorts: self.sorts(query.last("ordering").unwrap_or_default()),
             page_size: page_size(query.last("page_size")),
             page: query.last("page").map(str::to_owned),
@@ -88,12 +88,7 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
     ///
     /// # Errors
     /// As for [`ListTable::read`].
-    pub fn read_filter(
-        &self,
-        query: &Query,
-        is_known: impl Fn(&str) -> bool,
-        mut errors: Map<String, Value>,
-    ) -> Result<F, ApiError> {
+    pub fn read_filter(&self, query: &Query, is_known: impl Fn(&str) -> bool, mut errors: FieldErrors) -> Result<F, ApiError> {
         let mut filter = F::default();
         let mut wrong_json = None;
         for about in F::all() {
@@ -115,11 +110,8 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
                     match read {
                         Ok(()) => {}
                         Err(why) if matches!(about.kind, Kind::Json) => wrong_json = Some(why),
-                        Err(_) if about.is_repeated => {
-                            let why = no_such_choice(text);
-                            errors.entry(&*name).or_insert_with(|| json!([why]));
-                        }
-                        Err(why) => drop(errors.insert(name.clone().into_owned(), json!([why]))),
+                        Err(_) if about.is_repeated => errors.add(&name, no_such_choice(text)),
+                        Err(why) => errors.set(&name, json!([why])),
                     }
                 }
             }
@@ -372,9 +364,9 @@ impl<F, K> ListRequest<F, K> {
 }
 
 /// Notes each parameter that is not known.
-pub fn refuse_unknown(query: &Query, is_known: impl Fn(&str) -> bool, errors: &mut Map<String, Value>) {
+pub fn refuse_unknown(query: &Query, is_known: impl Fn(&str) -> bool, errors: &mut FieldErrors) {
     for (name, _) in query.pairs().filter(|(name, _)| !is_known(name)) {
-        errors.insert(name.to_owned(), json!(["Unknown parameter."]));
+        errors.set(name, json!(["Unknown parameter."]));
     }
 }
 

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 fn body(fields: &Value) -> Body {
@@ -7,7 +9,7 @@ fn body(fields: &Value) -> Body {
 fn errors(body: Body) -> Value {
     match body.finish() {
         Ok(()) => Value::Null,
-        Err(ApiError::Parameters(errors)) => Value::Object(errors),
+        Err(ApiError::Parameters(errors)) => json!(errors),
         Err(other) => panic!("{other:?}"),
     }
 }

@@ -1,9 +1,7 @@
 //! What the parameters of an event list ask for, in the store's words.
 
-use serde_json::{Map, json};
-
 use crate::actions::app::App;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, FieldErrors};
 use crate::api::events::actions::{self, APPLICATION, EventActions, GROUP, POLICY, SESSION, TOKEN, USER, filtered_model};
 use crate::api::events::wire::BRAND;
 use crate::api::list::{ListTable, no_such_choice, parameter};
@@ -120,13 +118,11 @@ pub fn orders(sorts: &[Sort<&'static str>]) -> Vec<Sort<EventOrder>> {
 /// # Errors
 /// 400 for a word that is none.
 fn chosen(query: &Query) -> Result<Vec<EventActions>, ApiError> {
-    let (mut chosen, mut errors) = (Vec::new(), Map::new());
+    let (mut chosen, mut errors) = (Vec::new(), FieldErrors::default());
     for word in query.all("actions").map(str::trim).filter(|word| !word.is_empty()) {
         match EventActions::ALL.iter().find(|action| action.as_str() == word) {
             Some(action) => chosen.push(*action),
-            None => {
-                errors.entry("actions").or_insert_with(|| json!([no_such_choice(word)]));
-            }
+            None => errors.add("actions", no_such_choice(word)),
         }
     }
     if errors.is_empty() { Ok(chosen) } else { Err(ApiError::Parameters(errors)) }

@@ -13,7 +13,7 @@ use crate::api::core::wire::BulkDeleteSessionResponse;
 use crate::api::django;
 use crate::api::django::Int;
 use crate::api::endpoint::{Answer, Call, Endpoint, NO_INTEGER, REQUIRED, ok};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, FieldErrors};
 use crate::api::list::refuse_unknown;
 use crate::http::query::Query;
 
@@ -67,9 +67,12 @@ fn read_user_pks(query: &Query, is_strict: bool) -> Result<BTreeSet<i64>, ApiErr
         }
     }
     if !errors.is_empty() {
-        return Err(ApiError::Parameters(Map::from_iter([(NAME.to_owned(), errors.into())])));
+        let mut named = FieldErrors::default();
+        named.set(NAME, errors.into());
+        return Err(ApiError::Parameters(named));
     }
     if is_strict {
+        let mut errors = FieldErrors::default();
         let is_known = |name: &str| matches!(name, NAME | "format") || name.starts_with("user_pks[");
         refuse_unknown(query, is_known, &mut errors);
         if !errors.is_empty() {
@@ -95,7 +98,7 @@ mod tests {
 
     fn read(query: &str) -> Result<Vec<i64>, String> {
         read_user_pks(&Query::parse(query), false).map(|set| set.into_iter().collect()).map_err(|error| match error {
-            ApiError::Parameters(errors) => serde_json::Value::Object(errors).to_string(),
+            ApiError::Parameters(errors) => json!(errors).to_string(),
             other => format!("{other:?}"),
         })
     }

@@ -19,7 +19,7 @@ use crate::api::core::authenticated_sessions::collection_permission;
 use crate::api::core::authenticated_sessions::table::SESSIONS;
 use crate::api::core::wire::{RevokeSessionsConflict, RevokeSessionsResponse, RevokeSessionsStopped};
 use crate::api::endpoint::{Answer, Call, Endpoint, NO_BOOLEAN, NO_STRING, REQUIRED, ok};
-use crate::api::error::{ApiError, json_response};
+use crate::api::error::{ApiError, FieldErrors, json_response};
 use crate::api::list::refuse_unknown;
 use crate::domain::filters::Kind;
 use crate::domain::source::Origin;
@@ -131,10 +131,10 @@ fn takes_numbers(name: &str) -> bool {
 }
 
 fn read(call: &Call, fields: &Map<String, Value>) -> Result<EndRequest, ApiError> {
-    let mut errors = Map::new();
+    let mut errors = FieldErrors::default();
     // A filter in the address would be ignored, and more would end than was meant.
     refuse_unknown(&call.query, |name| name == "format", &mut errors);
-    let mut wrong = |name: &str, why: &str| drop(errors.insert(name.to_owned(), json!([why])));
+    let mut wrong = |name: &str, why: &str| errors.set(name, json!([why]));
     let mut pairs = Vec::new();
     let (mut everyone, mut except_current, mut expected, mut comment) = (false, false, None, String::new());
     for (name, value) in fields {

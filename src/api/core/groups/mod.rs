@@ -18,7 +18,7 @@ use crate::api::core::groups::wire::{Group, GroupPage, GroupRequest, PatchedGrou
 use crate::api::core::wire::UsedBy;
 use crate::api::django;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, created, done, ok};
-use crate::api::error::{ApiError, sentence};
+use crate::api::error::{ApiError, FieldErrors, sentence};
 use crate::api::list::{Empty, Pagination, no_such_choice};
 use crate::domain::UserId;
 use crate::domain::group::{GroupRule, MAX_GROUP_NAME_LENGTH, check_group_name};
@@ -71,8 +71,8 @@ fn shown_by(filter: &GroupFilter) -> Shown {
 /// Refuses members that are not there.
 async fn check_choices(app: &App, filter: &GroupFilter) -> Result<(), ApiError> {
     let db = app.store.read();
-    let mut errors = serde_json::Map::new();
-    let mut wrong = |name: &str, value: String| drop(errors.insert(name.to_owned(), serde_json::json!([no_such_choice(value)])));
+    let mut errors = FieldErrors::default();
+    let mut wrong = |name: &str, value: String| errors.add(name, no_such_choice(value));
     if let Some(name) = db.find_missing_username(&filter.members).await? {
         wrong("members_by_username", name);
     }
@@ -155,7 +155,7 @@ async fn read_fields(app: &App, mut body: Body, group: Option<&GroupRow>) -> Res
     change.is_auditor = body.field("rollcall_is_auditor").boolean();
     change.parents = body.field("parents").uuids();
     if let Some(missing) = db.find_missing_group(change.parents.as_deref().unwrap_or_default()).await? {
-        body.wrong("parents", no_such_pk(missing));
+        body.refers_to_nothing("parents", missing);
     }
     change.users = body.field("users").keys();
     if let Some(missing) = db.find_missing_user(change.users.as_deref().unwrap_or_default()).await? {

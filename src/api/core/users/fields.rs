@@ -38,7 +38,7 @@ pub(super) async fn read(app: &App, mut body: Body, user: Option<&UserProfile>) 
     change.last_sign_in_at = body.field("last_login").instant_or_null();
     change.groups = body.field("groups").uuids();
     if let Some(missing) = db.find_missing_group(change.groups.as_deref().unwrap_or_default()).await? {
-        body.wrong("groups", no_such_pk(missing));
+        body.refers_to_nothing("groups", missing);
     }
     if change.groups.is_none() && user.is_some() && !body.is_partial() && !body.has("groups") {
         change.groups = Some(Vec::new());

@@ -21,7 +21,7 @@ use crate::api::core::users::table::{USERS, UserListParameters};
 use crate::api::core::users::wire::{PatchedUserRequest, Shown, User, UserPage, UserPath, UserRequest};
 use crate::api::core::wire::UsedBy;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, created, done, ok};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, FieldErrors};
 use crate::api::list::{Empty, Pagination, no_such_choice};
 use crate::domain::UserId;
 use crate::domain::people_lists::UserFilter;
@@ -64,8 +64,8 @@ pub fn paths() -> MethodRouter<App> {
 /// Refuses names and uuids of groups and roles that are not there.
 async fn check_choices(app: &App, filter: &UserFilter) -> Result<(), ApiError> {
     let db = app.store.read();
-    let mut errors = serde_json::Map::new();
-    let mut wrong = |name: &str, value: String| drop(errors.insert(name.to_owned(), serde_json::json!([no_such_choice(value)])));
+    let mut errors = FieldErrors::default();
+    let mut wrong = |name: &str, value: String| errors.add(name, no_such_choice(value));
     if let Some(name) = db.find_missing_group_name(&filter.groups).await? {
         wrong("groups_by_name", name);
     }

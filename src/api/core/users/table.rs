@@ -36,7 +36,7 @@ pub static USERS: ListTable<UserFilter, UserSortKey> = ListTable {
     default_order: Sort { key: UserSortKey::Username, is_descending: false },
     order_help: "Names separated by commas, each with an optional `-`: `pk`, `username`, `name`, `is_active`, `last_login`, \
         `date_joined`, `email`, `path`, `type`, `uuid`, `password_change_date`, `last_updated`, `attributes`. Without any that \
-        is known: by username. Equal rows come by `pk`.",
+        is known: by username. Equal rows come by `pk`, downwards where the last name has a `-`.",
     search_help: "Terms, each of which must be part of the username, the name, the e-mail address or the uuid.",
     filters: PhantomData,
 };
