@@ -11,6 +11,7 @@ use tracing::Instrument;
 
 use crate::actions::app::App;
 use crate::api;
+use crate::api::empty::EmptyList;
 use crate::api::error::ApiError;
 use crate::guard;
 use crate::http::client::ClientInfo;
@@ -115,8 +116,11 @@ fn refused(status: StatusCode, why: &'static str) -> Response {
 }
 
 /// No such address: answered in the form that its caller reads.
-async fn unknown(uri: Uri) -> Response {
-    if uri.path().starts_with("/api/") {
+async fn unknown(State(app): State<App>, request: Request) -> Response {
+    if let Some(list) = EmptyList::of_row(request.uri().path()) {
+        return list.answer_row(app, request).await;
+    }
+    if request.uri().path().starts_with("/api/") {
         return ApiError::NotFound.into_response();
     }
     PageError::NotFound.into_response()

@@ -1,7 +1,9 @@
 //! Lists of what Rollcall does not have: administrators get 200 and no rows, so that reports over everything
 //! go through. The addresses, the answers and their description are made from one table.
 
+use axum::extract::Request;
 use axum::http::Method;
+use axum::response::Response;
 use axum::routing::MethodRouter;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, PathItem};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Schema};
@@ -9,6 +11,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 
 use crate::actions::app::App;
 use crate::api::endpoint::{Answer, Call, Endpoint, administrators, ok};
+use crate::api::error::ApiError;
 use crate::api::list::ListTable;
 use crate::api::small_list::{self, FieldFilter, Fields};
 use crate::domain::filters::About;
@@ -65,6 +68,19 @@ impl EmptyList {
             .needs(administrators)
             .on(Method::GET, list)
             .route()
+    }
+
+    /// The list that an address would name a row of. The router does not know such addresses: there are no rows.
+    #[must_use]
+    pub fn of_row(path: &str) -> Option<&'static Self> {
+        let is_row = |rest: &str| rest.strip_suffix('/').is_some_and(|name| !name.is_empty() && !name.contains('/'));
+        EMPTY_LISTS.iter().find(|list| path.strip_prefix(list.path).is_some_and(is_row))
+    }
+
+    /// The answer to a request about a row: to administrators that it is not there, and that it cannot be changed.
+    pub async fn answer_row(&self, app: App, request: Request) -> Response {
+        let endpoint = Endpoint::new(self.model, "Rollcall has none of these").needs(administrators);
+        endpoint.on(Method::GET, |_, _| async { Err(ApiError::NotFound) }).respond(app, request).await
     }
 
     /// The name of the operation: the address with `_`.
