@@ -42,9 +42,9 @@ pub struct Device {
     /// Always `""`.
     #[schema(required, value_type = Option<String>)]
     extra_description: &'static str,
-    /// Always `""`: the model of an authenticator is not stored.
+    /// Of a passkey the model that it says it is (AAGUID), where that is known; else `""`.
     #[schema(required, value_type = Option<String>)]
-    external_id: &'static str,
+    external_id: String,
 }
 
 impl From<DeviceRow> for Device {
@@ -76,7 +76,7 @@ impl From<DeviceRow> for Device {
             last_updated: row.last_used_at.map_or(row.created_at, |used| used.max(row.created_at)),
             last_used: row.last_used_at,
             extra_description: "",
-            external_id: "",
+            external_id: row.model.map(|model| model.to_string()).unwrap_or_default(),
         }
     }
 }

@@ -6,8 +6,10 @@ mod data;
 mod key;
 mod wire;
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 pub use data::Flags;
 pub use key::{ALGORITHMS, PublicKey};
@@ -124,6 +126,17 @@ pub struct NewKey {
     pub model: [u8; 16],
     /// How browsers reach it.
     pub transports: Vec<String>,
+}
+
+/// The model (AAGUID) in what is stored of a passkey; `None`: it was not stored.
+#[must_use]
+pub fn stored_model(kept: &[u8]) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    struct Model {
+        model: String,
+    }
+    let Model { model } = serde_json::from_slice(kept).ok()?;
+    Uuid::try_parse(&model).ok()
 }
 
 /// A key that is known, as far as it matters to an assertion.

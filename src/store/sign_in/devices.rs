@@ -1,6 +1,9 @@
 //! Second factors as lists show them: authenticators, and recovery codes as one for each user.
 
+use uuid::Uuid;
+
 use crate::domain::factor::FactorKind;
+use crate::domain::webauthn::stored_model;
 use crate::domain::{Timestamp, UserId};
 use crate::store::{FromRow, Row, Store, StoreError, Value};
 
@@ -24,6 +27,8 @@ pub struct DeviceRow {
     pub name: String,
     /// Whether its owner has shown that it works.
     pub is_confirmed: bool,
+    /// What model a passkey says it is, where it is known.
+    pub model: Option<Uuid>,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it last proved something. When a recovery code was used is in the events alone.
@@ -44,6 +49,10 @@ impl FromRow for DeviceRow {
             is_confirmed: row.bool()?,
             created_at: row.timestamp()?,
             last_used_at: row.opt_int()?.map(Timestamp),
+            model: match kind {
+                DeviceKind::Factor(FactorKind::WebAuthn) => stored_model(&row.bytes()?),
+                DeviceKind::Factor(FactorKind::Totp) | DeviceKind::RecoveryCodes => None,
+            },
         })
     }
 }
@@ -61,8 +70,9 @@ impl Store {
                     Some(user) => ("WHERE user_id = $1", vec![user.into()]),
                     None => ("", Vec::new()),
                 };
-                let sql =
-                    format!("SELECT id, kind, name, is_confirmed, created_at, last_used_at FROM authenticators {only} ORDER BY id");
+                let sql = format!(
+                    "SELECT id, kind, name, is_confirmed, created_at, last_used_at, secret FROM authenticators {only} ORDER BY id"
+                );
                 let mut devices: Vec<DeviceRow> = db.all(&sql, &values).await?;
                 let sql = format!("SELECT user_id, MIN(created_at) FROM recovery_codes {only} GROUP BY user_id ORDER BY user_id");
                 let codes: Vec<(i64, i64)> = db.all(&sql, &values).await?;
@@ -71,6 +81,7 @@ impl Store {
                     kind: DeviceKind::RecoveryCodes,
                     name: "Recovery codes".to_owned(),
                     is_confirmed: true,
+                    model: None,
                     created_at: Timestamp(created_at),
                     last_used_at: None,
                 }));

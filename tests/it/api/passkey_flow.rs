@@ -35,6 +35,9 @@ db_test!(a_script_signs_in_with_a_passkey, |db| async move {
     let page = owner.get("/security").await.assert_status(200);
     let passkey = key.create(&question(&page.text(), "/security/passkeys"));
     owner.post_form("/security/passkeys", &[("proof", &page.proof()), ("passkey", &passkey)]).await.assert_status(200);
+    let devices = owner.get("/api/v3/authenticators/all/").await.assert_status(200).json();
+    let device = devices.as_array().unwrap().iter().find(|device| device["verbose_name"] == "WebAuthn Device").unwrap();
+    assert_eq!(device["external_id"], "61206d6f-6465-6c20-6f66-2061206b6579", "{devices}");
 
     let caller = app.anonymous();
     let challenge = to_the_second_step(&caller).await;

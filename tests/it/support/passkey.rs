@@ -8,6 +8,8 @@ use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+/// The model that it says it is.
+pub const MODEL: [u8; 16] = *b"a model of a key";
 /// Present and verified, as [`Passkey::flags`] counts.
 pub const VERIFIED: u8 = 0b101;
 /// Present, and no more.
@@ -69,7 +71,7 @@ impl Passkey {
         let half = |from: usize| Cbor::Bytes(point.as_bytes()[from..from + 32].to_vec());
         let fields: [(i64, Cbor); 5] = [(1, 2.into()), (3, (-7).into()), (-1, 1.into()), (-2, half(1)), (-3, half(33))];
         let cose = Cbor::Map(fields.into_iter().map(|(label, value)| (label.into(), value)).collect());
-        let mut made = vec![0; 16];
+        let mut made = MODEL.to_vec();
         made.extend_from_slice(&u16::try_from(self.id.len()).expect("a short id").to_be_bytes());
         made.extend_from_slice(&self.id);
         ciborium::into_writer(&cose, &mut made).expect("CBOR");

@@ -5,6 +5,7 @@ pub mod challenge;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -47,6 +48,10 @@ struct Kept {
     is_verified: bool,
     /// How browsers reach it.
     transports: Vec<String>,
+    /// What model its authenticator says it is ([`stored_model`](crate::domain::webauthn::stored_model)); passkeys of
+    /// older versions have none.
+    #[serde(default)]
+    model: String,
 }
 
 impl Kept {
@@ -57,6 +62,7 @@ impl Kept {
             is_backed_up: key.flags.is_backed_up(),
             is_verified: key.flags.is_verified(),
             transports: key.transports.clone(),
+            model: Uuid::from_bytes(key.model).to_string(),
         }
     }
 
