@@ -76,6 +76,8 @@ db_test!(administrators_are_told_what_the_server_runs_on, |db| async move {
     assert_fields("SystemInfoRuntime", &body["runtime"]);
     assert_eq!(body["server_time"], "2026-11-01T12:00:00Z");
     assert_eq!(body["base_url"], "https://sessions.example");
+    assert_eq!(body["embedded_outpost_disabled"], false, "the guard is the outpost");
+    assert_eq!(body["embedded_outpost_host"], "https://sessions.example");
     assert_eq!(body["http_host"], app.address.to_string());
     assert!(body["http_headers"].get("authorization").is_none(), "{body}");
     let admin = app.known("root").await.token().await.with_header("x-mark", "seen");
@@ -139,6 +141,7 @@ db_test!(the_sign_in_stage_is_the_instances_policy, |db| async move {
         ("SESSIONS__REMEMBER_TIMEOUT", "30d"),
         ("SESSIONS__MAX_PER_USER", "1"),
         ("SESSIONS__NETWORK_BINDING", "bind_asn"),
+        ("API__STRICT_QUERY", "true"),
     ];
     let app = TestApp::with(db, &settings).await;
     app.superuser("root").await;
@@ -163,6 +166,15 @@ db_test!(the_sign_in_stage_is_the_instances_policy, |db| async move {
     for (query, want) in
         [("terminate_other_sessions=true", 1), ("terminate_other_sessions=false", 0), ("session_duration=hours%3D36", 1)]
     {
+        assert_eq!(admin.get(&format!("{path}?{query}")).await.count(), want, "{query}");
+    }
+    let flow = stage["flow_set"][0]["pk"].as_str().unwrap();
+    for (query, want) in [
+        (format!("flow_set={flow}"), 1),
+        (format!("flow_set={}", stage["pk"].as_str().unwrap()), 0),
+        ("component=ak-stage-user-login-form&verbose_name=User%20Login%20Stage".to_owned(), 1),
+        ("meta_model_name=x".to_owned(), 0),
+    ] {
         assert_eq!(admin.get(&format!("{path}?{query}")).await.count(), want, "{query}");
     }
     let url = format!("{path}{}/", stage["pk"].as_str().unwrap());
@@ -283,6 +295,12 @@ db_test!(lists_of_what_is_not_there_are_empty, |db| async move {
         admin.get(&format!("{path}?ordering=-x&search=y&user=1&page=last&page_size=7")).await.assert_status(200);
         admin.get(&format!("{path}7/")).await.assert_detail(404, "Not found.");
         admin.post_json(path, &json!({})).await.assert_status(405);
+        for method in ["POST", "PUT", "PATCH", "DELETE"] {
+            let answer = admin.request(method, &format!("{path}7/")).await.assert_status(405);
+            assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"), "{path}");
+            app.anonymous().request(method, &format!("{path}7/")).await.assert_status(403);
+            admin.request(method, &format!("{path}7/more/")).await.assert_detail(404, "Not found.");
+        }
     }
 });
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::app::{PASSWORD, sign_in_as};
-use crate::support::{Caller, SESSIONS, TestApp};
+use crate::support::{Caller, SESSIONS, TestApp, raw};
 
 pub const USERS: &str = "/api/v3/core/users/";
 
@@ -324,6 +324,14 @@ db_test!(a_service_account_is_a_user_with_an_application_password, |db| async mo
     assert_eq!(app.number(tokens).await, 1);
     let again = admin.post_json(&address, &json!({"name": "backup job"})).await.assert_status(400).json();
     assert_eq!(again, json!({"name": ["This field must be unique."]}));
+    // Names without Latin letters have no slug: their tokens are named by the user's uuid.
+    for name in ["用户", "日本"] {
+        let made = admin.post_json(&address, &json!({"name": name})).await.assert_status(200).json();
+        let user = admin.get(&url(&made["user_pk"])).await.json();
+        let token = format!("/api/v3/core/tokens/service-account-{}-password/", user["uuid"].as_str().unwrap());
+        assert_eq!(admin.get(&token).await.assert_status(200).json()["user"], made["user_pk"], "{name}");
+        admin.delete(&url(&made["user_pk"])).await.assert_status(204);
+    }
     // Another name with the same slug, and one whose group is there.
     let details = json!({"non_field_errors": ["A user/group with these details already exists"]});
     admin.post_json("/api/v3/core/groups/", &json!({"name": "taken"})).await.assert_status(201);
@@ -336,4 +344,112 @@ db_test!(a_service_account_is_a_user_with_an_application_password, |db| async mo
     let wrong = admin.post_json(&address, &json!({"expires": "soon"})).await.assert_status(400).json();
     assert!(wrong["name"].is_array() && wrong["expires"].is_array(), "{wrong}");
     assert!(!app.events().await.iter().any(|(_, text)| text.contains(key)));
+});
+
+db_test!(names_are_found_in_either_form_of_unicode, |db| async move {
+    let app = TestApp::with(db, &[("API__STRICT_QUERY", "true")]).await;
+    let admin = app.admin_token().await;
+    let groups = "/api/v3/core/groups/";
+    admin.post_json(groups, &json!({"name": "Zoe\u{308}-Team"})).await.assert_status(201);
+    let user = json!({"username": "zoe\u{308}", "name": "Zoe\u{308} Z", "email": "zoe\u{308}@example.com"});
+    let made = admin.post_json(USERS, &user).await.assert_status(201).json();
+    assert_eq!(made["username"], "zo\u{eb}", "names are stored composed");
+    // Decomposed, and composed.
+    for e in ["e%CC%88", "%C3%AB"] {
+        for query in [
+            format!("{groups}?name=Zo{e}-Team"),
+            format!("{groups}?search=ZO{e}-t"),
+            format!("{USERS}?username=zo{e}"),
+            format!("{USERS}?name=Zo{e}%20Z"),
+            format!("{USERS}?email=zo{e}@example.com"),
+            format!("{USERS}?search=zo{e}"),
+        ] {
+            assert_eq!(admin.get(&query).await.assert_status(200).count(), 1, "{query}");
+        }
+    }
+    let token = json!({"identifier": "hers", "user": made["pk"], "intent": "api"});
+    admin.post_json("/api/v3/core/tokens/", &token).await.assert_status(201);
+    assert_eq!(admin.get("/api/v3/core/tokens/?user__username=zoe%CC%88").await.count(), 1);
+});
+
+db_test!(what_is_wrong_comes_in_the_order_of_the_fields, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = app.admin_token().await;
+    let body = json!({"type": "x", "path": "/", "attributes": [], "email": "x", "groups": 1, "is_active": "x", "name": null});
+    let text = admin.post_json(USERS, &body).await.assert_status(400).text();
+    let fields = ["username", "name", "is_active", "groups", "email", "attributes", "path", "type"];
+    let places: Vec<_> = fields.iter().map(|field| text.find(&format!("\"{field}\":")).expect(field)).collect();
+    assert!(places.is_sorted(), "{text}");
+});
+
+db_test!(a_group_that_is_not_there_is_named_as_it_was_sent, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = app.admin_token().await;
+    let upper = "00000000-0000-4000-8000-00000000BEEF";
+    for (sent, named) in [(json!(5), "5"), (json!(upper), upper)] {
+        let why = json!([format!("Invalid pk \"{named}\" - object does not exist.")]);
+        let body = json!({"username": "x", "name": "", "groups": [sent]});
+        assert_eq!(admin.post_json(USERS, &body).await.assert_status(400).json(), json!({"groups": why}), "{sent}");
+        let body = json!({"name": "x", "parents": [sent]});
+        let answer = admin.post_json("/api/v3/core/groups/", &body).await.assert_status(400).json();
+        assert_eq!(answer, json!({"parents": why}), "{sent}");
+    }
+});
+
+db_test!(whole_numbers_that_would_be_rounded_are_refused, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = app.admin_token().await;
+    let post = async |attributes: &str| {
+        let body = format!(r#"{{"username": "x{}", "name": "", "attributes": {attributes}}}"#, attributes.len());
+        admin.post_bytes(USERS, body).await
+    };
+    let why = json!({"attributes": ["A whole number must fit into 64 bits. Send a larger one as a text."]});
+    for attributes in [r#"{"n": 12345678901234567890123}"#, r#"{"deep": [{"n": -9223372036854775809}]}"#] {
+        assert_eq!(post(attributes).await.assert_status(400).json(), why, "{attributes}");
+    }
+    for attributes in [r#"{"n": 18446744073709551615}"#, r#"{"n": 1e30, "x": 0.5}"#, r#"{"n": "12345678901234567890123"}"#] {
+        let made = post(attributes).await.assert_status(201).json();
+        assert_eq!(made["attributes"], serde_json::from_str::<Value>(attributes).unwrap(), "{attributes}");
+    }
+});
+
+db_test!(an_empty_body_is_an_empty_object_in_pieces_too, |db| async move {
+    let app = TestApp::new(db).await;
+    let user = app.user("alice").await;
+    let admin = app.superuser("root").await;
+    let key = format!("Bearer {}", admin.token_key(rollcall::domain::user::TokenIntent::Api, None).await);
+    let target = format!("{USERS}{}/recovery/", user.id.0);
+    let headers = [("Authorization", key.as_bytes()), ("Transfer-Encoding", b"chunked".as_slice())];
+    for form in ["", "application/json", "text/plain"] {
+        let mut headers = headers.to_vec();
+        if !form.is_empty() {
+            headers.push(("Content-Type", form.as_bytes()));
+        }
+        let empty = raw::request(app.address, "POST", &target, &headers, b"0\r\n\r\n").await;
+        assert_eq!(empty.status, 200, "{form}: {}", empty.text());
+        let some = raw::request(app.address, "POST", &target, &headers, b"2\r\n{}\r\n0\r\n\r\n").await;
+        assert_eq!(some.status, if form == "application/json" { 200 } else { 415 }, "{form}: {}", some.text());
+    }
+});
+
+db_test!(equal_rows_come_by_pk_in_the_direction_of_the_order, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = app.admin_token().await;
+    for name in ["x", "y", "z"] {
+        add(&admin, &json!({"username": name, "name": ""})).await;
+    }
+    for (order, is_upwards) in [("is_active", true), ("-is_active", false)] {
+        let body = admin.get(&format!("{USERS}?ordering={order}")).await.assert_status(200).json();
+        let mut pks: Vec<i64> = body["results"].as_array().unwrap().iter().map(|row| row["pk"].as_i64().unwrap()).collect();
+        if !is_upwards {
+            pks.reverse();
+        }
+        assert!(pks.len() >= 4 && pks.is_sorted(), "{order}: {pks:?}");
+    }
+    let description = serde_json::to_value(rollcall::api::schema::description()).unwrap();
+    let parameters = description["paths"]["/core/users/"]["get"]["parameters"].as_array().unwrap().clone();
+    let ordering = parameters.iter().find(|parameter| parameter["name"] == "ordering").unwrap();
+    assert!(
+        ordering["description"].as_str().unwrap().ends_with("Equal rows come by `pk`, downwards where the last name has a `-`.")
+    );
 });
