@@ -190,14 +190,8 @@ db_test!(the_sign_in_stage_is_the_instances_policy, |db| async move {
     // What settings give is stronger than what is stored; sent as it is, nothing changes.
     let name = "default-authentication-login";
     admin.send_json("PUT", &url, &json!({"name": name, "session_duration": "hours=36"})).await.assert_status(200);
-    let refused = admin.send_json(
-        "PATCH",
-        &url,
-        &json!({
-            "session_duration": "hours=1", "terminate_other_sessions": false, "network_binding": "no_binding",
-        }),
-    );
-    let refused = refused.await;
+    let body = json!({"session_duration": "hours=1", "terminate_other_sessions": false, "network_binding": "no_binding"});
+    let refused = admin.send_json("PATCH", &url, &body).await;
     assert_eq!(
         refused.assert_status(400).json(),
         json!({
