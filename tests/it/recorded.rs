@@ -129,7 +129,7 @@ db_test!(policies_are_recorded_with_what_was_before, |db| async move {
     let app = TestApp::new(db).await;
     app.import(&[json!({"kind": "group", "name": "staff"})]).await;
     let group = PolicyOwner::Group(app.app.store.read().find_group_id("staff").await.unwrap().unwrap());
-    let idle = |hours| Policy { idle_timeout: Some(Duration::from_secs(hours * 3600)), ..Policy::default() };
+    let idle = |hours: u64| Policy { idle_timeout: Some(Duration::from_secs(hours * 3600)), ..Policy::default() };
     let set = async |policy| policies::set(&app.app, By::Cli, group, "staff", policy).await.unwrap();
     set(idle(2)).await;
     set(idle(3)).await;
