@@ -175,10 +175,7 @@ pub async fn question(app: &App, query: &Query, filter: &FieldFilter<Events>) ->
         None => {}
         Some(pk) => match (uuid::Uuid::try_parse(&pk), pk.parse()) {
             (_, Ok(id)) if pk.len() != 32 => {
-                asked.user = match app.store.read().find_user_uuid(UserId(id)).await? {
-                    Some(uuid) => Some(uuid),
-                    None => app.store.read().find_removed_user_by_key(id).await?,
-                };
+                asked.user = app.store.read().find_user_uuid(UserId(id)).await?;
                 if asked.user.is_none() {
                     return Ok(None);
                 }

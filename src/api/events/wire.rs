@@ -213,8 +213,8 @@ fn object(row: &EventRow) -> Value {
     let uuid = |name: &str, now: Option<Uuid>| Some(text(name)).filter(|uuid| !uuid.is_empty()).unwrap_or_else(|| undashed(now));
     let (pk, name) = match model {
         SESSION => (json!(undashed(row.session.map(|id| id.0))), row.username.clone()),
-        // Of a user who is gone, what was recorded.
-        USER => (json!(row.user_id.or_else(|| content.get("pk").and_then(Value::as_i64)).unwrap_or(0)), row.username.clone()),
+        // A user who is gone has no key: another may get theirs.
+        USER => (json!(row.user_id.unwrap_or(0)), row.username.clone()),
         TOKEN => (json!(text("token_uuid")), text("token")),
         GROUP => (json!(uuid("group_uuid", row.group_uuid)), text("group")),
         APPLICATION => (json!(uuid("application_uuid", row.application_uuid)), text("application")),

@@ -72,37 +72,18 @@ impl Db<'_> {
     /// The user of this name who was removed last: of those whose removal is among the latest events of that kind in any
     /// letter case, else one who did something, by this name exactly. Each reads a bounded part of an index.
     async fn find_removed_user(&self, name: &str) -> Result<Option<NamedUser>, StoreError> {
+        const REMOVED: &str = "SELECT user_uuid, username FROM (SELECT user_uuid, username FROM events \
+            WHERE kind = 'user_removed' ORDER BY at DESC LIMIT $1) AS removed WHERE user_uuid IS NOT NULL";
         const DONE: &str = "SELECT d.actor_uuid FROM (SELECT actor_uuid FROM events WHERE actor = $1 ORDER BY at DESC LIMIT $2) AS d \
             WHERE d.actor_uuid IS NOT NULL AND d.actor_uuid <> $3 LIMIT 1";
-        let removed = self.list_removed_users().await?;
+        let removed: Vec<(Uuid, String)> = self.all(REMOVED, &values![REMOVED_READ]).await?;
         let key = names::key(name);
-        let exact = removed.iter().find(|(_, username, _)| username == name);
-        let same = || removed.iter().find(|(_, username, _)| names::key(username) == key);
-        if let Some((uuid, username, _)) = exact.or_else(same) {
+        let exact = removed.iter().find(|(_, username)| username == name);
+        let same = || removed.iter().find(|(_, username)| names::key(username) == key);
+        if let Some((uuid, username)) = exact.or_else(same) {
             return Ok(Some(NamedUser { uuid: *uuid, username: username.clone() }));
         }
         let done: Option<Uuid> = self.one(DONE, &values![name, DONE_READ, Uuid::nil()]).await?;
         Ok(done.map(|uuid| NamedUser { uuid, username: name.to_owned() }))
-    }
-
-    /// The uuid of the user who had this primary key when they were removed, of those whose removal is among the latest
-    /// events of that kind, and says it.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn find_removed_user_by_key(&self, id: i64) -> Result<Option<Uuid>, StoreError> {
-        let has_key = |content: &str| {
-            let content: serde_json::Value = serde_json::from_str(content).unwrap_or_default();
-            content.get("pk").and_then(serde_json::Value::as_i64) == Some(id)
-        };
-        let removed = self.list_removed_users().await?;
-        Ok(removed.into_iter().find(|(_, _, content)| has_key(content)).map(|(uuid, ..)| uuid))
-    }
-
-    /// The users who were removed last: uuid, name, and the content of the event.
-    async fn list_removed_users(&self) -> Result<Vec<(Uuid, String, String)>, StoreError> {
-        let sql = "SELECT user_uuid, username, content FROM (SELECT user_uuid, username, content FROM events \
-            WHERE kind = 'user_removed' ORDER BY at DESC LIMIT $1) AS removed WHERE user_uuid IS NOT NULL";
-        self.all(sql, &values![REMOVED_READ]).await
     }
 }

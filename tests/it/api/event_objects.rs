@@ -1,6 +1,5 @@
 //! What events of the API name: the objects that they are about, by which they are found and counted.
 
-use rollcall::actions::by::By;
 use rollcall::actions::people::users;
 use rollcall::api::events::actions;
 use rollcall::domain::caller::Actor;
@@ -117,24 +116,6 @@ db_test!(groups_and_applications_are_found_by_name_and_key, |db| async move {
     app.advance(std::time::Duration::from_secs(1));
     admin.post_json(APPLICATIONS, &json!({"name": "Another wiki", "slug": "wiki"})).await.assert_status(201);
     assert_eq!(opened().await["pk"], "");
-});
-
-db_test!(a_removed_user_is_found_by_the_key_of_that_time, |db| async move {
-    let app = TestApp::new(db).await;
-    let admin = app.admin_token().await;
-    app.user("carol").await;
-    let carol = users::find(&app.app, By::Cli, "carol").await.unwrap();
-    users::remove(&app.app, By::Cli, &carol).await.unwrap();
-    let recorded = app.latest("user_removed").await.remove(0).content.to_json().get("pk").cloned();
-    let removed = found(&admin, "context_model_name=user&action=model_deleted").await.remove(0);
-    assert_eq!(removed["context"]["model"]["pk"], recorded.unwrap_or(json!(0)), "what is recorded, else 0");
-    // As a version writes it that records the key.
-    let uuid = if app.db.is_sqlite() { format!("x'{}'", carol.uuid.simple()) } else { format!("'{}'", carol.uuid) };
-    app.db.run(&format!("UPDATE events SET content = '{{\"pk\": 4711}}' WHERE kind = 'user_removed' AND user_uuid = {uuid}")).await;
-    let of_carol = objects(&admin, "context_model_pk=4711").await;
-    let words: Vec<[&str; 2]> = of_carol.iter().map(|[action, _, name]| [action.as_str(), name.as_str()]).collect();
-    assert_eq!(words, [["model_deleted", "carol"], ["model_created", "carol"]]);
-    assert_eq!(found(&admin, "context_model_pk=4712").await.len(), 0);
 });
 
 db_test!(a_search_narrows_what_is_counted, |db| async move {
