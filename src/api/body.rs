@@ -40,7 +40,7 @@ pub const MAX_FIELDS: usize = 1024 * 1024;
 /// The largest object in a field, in bytes of its JSON text.
 pub const MAX_OBJECT: usize = crate::domain::user::MAX_ATTRIBUTES;
 
-/// How often a change is worked out anew when what it changes was changed meanwhile.
+/// How often a change is worked out anew when another one came first.
 pub const TRIES: usize = 20;
 
 /// The fields of a body, and what is wrong with them.

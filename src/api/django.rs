@@ -24,7 +24,7 @@ pub fn uuid(text: &str) -> Option<SessionId> {
     u128::from_str_radix(&hex, 16).ok().map(|n| SessionId(Uuid::from_u128(n)))
 }
 
-/// Whether JSON holds a whole number, written as one, of so many digits that 64 bits may not hold it.
+/// Whether JSON holds a whole number, written as one, of more digits than 64 bits surely hold.
 pub fn has_long_integer(json: &[u8]) -> bool {
     let (mut is_text, mut is_escaped, mut is_whole, mut digits) = (false, false, true, 0);
     for byte in json {

@@ -201,7 +201,7 @@ db_test!(an_import_does_not_take_the_last_administrator_away_in_silence, |db| as
     assert_eq!(app.count_events("import").await, 2);
 });
 
-db_test!(whoever_sets_their_own_password_by_the_api_stays_signed_in, |db| async move {
+db_test!(a_user_who_sets_their_own_password_by_the_api_stays_signed_in, |db| async move {
     let app = TestApp::new(db).await;
     let root = app.superuser_with_password("root").await;
     let (one, two) = (root.session().await, root.session().await);

@@ -138,7 +138,7 @@ pub struct ContextualFlowInfo {
     /// Always null.
     #[schema(required)]
     background_themed_urls: Option<ThemedUrls>,
-    /// Where the page leads whoever gives up.
+    /// Where the page leads a user who gives up.
     cancel_url: String,
     layout: FlowLayoutEnum,
 }

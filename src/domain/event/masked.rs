@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// What stands for a value that is not shown.
+/// What is shown in place of a secret.
 pub const MASK: &str = "…";
 
 /// A name with one of these in it is of a secret.

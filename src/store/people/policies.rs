@@ -241,7 +241,7 @@ impl Db<'_> {
             PolicyOwner::User(_) => "users",
             PolicyOwner::Group(_) => "groups",
         };
-        // Weaker than `FOR UPDATE`: who joins the group meanwhile need not wait.
+        // Weaker than `FOR UPDATE`: a user who joins the group need not wait for it.
         let lock = if self.is_sqlite() { "" } else { " FOR NO KEY UPDATE" };
         self.one::<i64>(&format!("SELECT id FROM {table} WHERE id = $1{lock}"), &values![owner.key()]).await.map(drop)
     }
