@@ -131,7 +131,7 @@ db_test!(one_page_shows_an_end_of_many_and_leads_to_its_parts, |db| async move {
     assert_eq!(seen, 300);
     // About one user, the single ends are what there is to see.
     let hers = root.get("/events?user=user7").await.text();
-    assert_eq!(hers.matches("ended user7’s session").count(), 10, "{hers}");
+    assert_eq!(hers.matches("<span class=\"wrap\"><bdi>the admin ended user7’s session").count(), 10, "{hers}");
     assert!(root.get("/events?kind=session_revoked").await.text().contains("rel=\"next\""));
     for odd in ["part_of=x", "part_of=-1", "part_of=99999999999999999999", "part_of=7&kind=sign_in"] {
         root.get(&format!("/events?{odd}")).await.assert_status(200);
