@@ -80,7 +80,13 @@ db_test!(words_find_who_is_signed_in_by_what_they_are_called, |db| async move {
     let text = page(&admin, "live", "zebra").await;
     assert!(text.contains("search=zebra&#38;search_people=true") && text.contains("rollcall session list zebra --ord"), "{text}");
     assert!(!page(&admin, "live", "user:alice").await.contains("search_people"), "without a word there is no search");
-    token.get(&format!("{SESSIONS}?search=zebra&search_people=maybe")).await.assert_status(400);
+    let neither = token.get(&format!("{SESSIONS}?search=zebra&search_people=maybe")).await;
+    assert_eq!(neither.assert_status(200).count(), 0, "in an address, what is neither true nor false is not given");
+    let neither = json!({"search": "zebra", "search_people": "maybe", "expected_count": 0});
+    assert_eq!(
+        token.post_json(REVOKE, &neither).await.assert_status(400).json(),
+        json!({"search_people": ["Must be a valid boolean."]})
+    );
     // Those of today count, also in the process that did not write them.
     call(&token, 101, "Alice Quagga", "").await;
     let by_other = async |word: &str| {

@@ -130,6 +130,11 @@ fn takes_numbers(name: &str) -> bool {
     SESSIONS.filter_of(name).map_or(name != "search", |about| matches!(about.kind, Kind::Whole))
 }
 
+/// Whether a field is a filter that is true or false.
+fn is_flag(name: &str) -> bool {
+    SESSIONS.filter_of(name).is_some_and(|about| matches!(about.kind, Kind::Flag))
+}
+
 fn read(call: &Call, fields: &Map<String, Value>) -> Result<EndRequest, ApiError> {
     let mut errors = FieldErrors::default();
     // A filter in the address would be ignored, and more would end than was meant.
@@ -147,6 +152,9 @@ fn read(call: &Call, fields: &Map<String, Value>) -> Result<EndRequest, ApiError
             (EVERYONE | EXCEPT_CURRENT, _) => wrong(name, NO_BOOLEAN),
             (REASON, Value::String(text)) if end_matching::is_comment(text) => text.trim().clone_into(&mut comment),
             (REASON, _) => wrong(name, &format!("A text of at most {MAX_COMMENT_LENGTH} characters, without control characters.")),
+            (_, Value::Bool(flag)) if is_flag(name) => pairs.push((name.clone(), flag.to_string())),
+            // In an address it would be none; here, more or fewer would end than was meant.
+            _ if is_flag(name) => wrong(name, NO_BOOLEAN),
             (_, Value::String(text)) => pairs.push((name.clone(), text.clone())),
             (_, Value::Number(number)) if takes_numbers(name) => pairs.push((name.clone(), number.to_string())),
             (_, Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => wrong(name, NO_STRING),
