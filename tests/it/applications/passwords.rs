@@ -9,7 +9,7 @@ use rollcall::actions::people::users;
 use rollcall::actions::tokens::{TokenRequest, keys};
 use rollcall::domain::PlainSecret;
 use rollcall::domain::application::ApplicationRule;
-use rollcall::domain::user::TokenIntent;
+use rollcall::domain::user::{TokenIntent, UserRule};
 use serde_json::json;
 
 use super::{add, app_password_request, server};
@@ -57,7 +57,8 @@ db_test!(a_key_without_its_beginning_opens_no_application, |db| async move {
     let wiki = add(&app, "wiki", json!({"allow": "signed_in"}), "wiki.example.com").await;
     passwords::add(&app.app, By::Cli, (alice.id, "alice"), &["wiki".into()], request(None)).await.unwrap();
     let key = "a-key-that-an-administrator-chose-0123456789";
-    keys::set(&app.app, By::Cli, "backup", PlainSecret::from_text(key)).await.unwrap();
+    let refused = keys::set(&app.app, By::Cli, "backup", PlainSecret::from_text(key)).await;
+    assert!(matches!(refused, Err(ActionError::Rule(UserRule::AppPasswordKey))), "{refused:?}");
     assert!(app_password(&app.app, key, &wiki).await.unwrap().is_none());
     // A token of another intent is none either, though its key would fit.
     let api = alice.token_key(TokenIntent::Api, None).await;
