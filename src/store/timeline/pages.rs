@@ -205,10 +205,10 @@ impl Db<'_> {
         limit: i64,
     ) -> Result<Vec<(TimeKey, bool)>, StoreError> {
         let bounds = parts.after(after, is_descending);
-        let text = match parts.judged(chosen, &bounds, is_descending, limit, self.is_sqlite()) {
-            Some(text) => text,
-            None => self.judged_by_keys(parts, chosen, &bounds, is_descending, limit),
-        };
+        // PostgreSQL plans for any value: where a common one would be found soon in the order of time, it goes through that
+        // order for a rare one, too. Keys alone it reads from the index of the value.
+        let judged = if self.is_sqlite() { parts.judged(chosen, &bounds, is_descending, limit) } else { None };
+        let text = judged.unwrap_or_else(|| self.judged_by_keys(parts, chosen, &bounds, is_descending, limit));
         let (sql, values) = text.numbered();
         let rows: Vec<(i64, i64, i64)> = self.all(&sql, &values).await?;
         Ok(rows.into_iter().map(|(at, id, is_match)| (TimeKey { at: Timestamp(at), id }, is_match == 1)).collect())

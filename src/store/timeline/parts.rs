@@ -175,10 +175,10 @@ impl Parts {
         }
     }
 
-    /// The first rows of the part at `chosen`, as [`Parts::candidates`] has their keys, each with 1 where all other parts
-    /// apply to it and 0 where not; the key comes with it, so that no row is looked up twice. `None`: they are read from
-    /// more than one place, or not in the order of time.
-    pub fn judged(&self, chosen: Option<usize>, bounds: &Text, is_descending: bool, limit: i64, is_sqlite: bool) -> Option<Text> {
+    /// The first rows of the part at `chosen`, in SQLite's words: the keys that [`Parts::candidates`] has, each with 1 where
+    /// all other parts apply to its row and 0 where not, so that no row is looked up twice. `None`: they are read from more
+    /// than one place, or not in the order of time.
+    pub fn judged(&self, chosen: Option<usize>, bounds: &Text, is_descending: bool, limit: i64) -> Option<Text> {
         let part = self.part(chosen);
         let mut condition = match part.map(|part| (part.branches.as_slice(), part.is_sorted)) {
             None => Text::default(),
@@ -193,7 +193,7 @@ impl Parts {
             "SELECT {row}.{at}, {row}.id, CAST(CASE WHEN {} THEN 1 ELSE 0 END AS BIGINT) FROM {table} {row}{}{} \
              ORDER BY {row}.{at}{turn}, {row}.id{turn} LIMIT {limit}",
             check.sql,
-            self.indexed_by(chosen, is_sqlite),
+            self.indexed_by(chosen, true),
             condition.clause()
         );
         (!check.sql.is_empty()).then(|| Text::new(sql, [check.values, condition.values].concat()))
