@@ -50,14 +50,14 @@ impl Db<'_> {
     pub(super) async fn note_objects(&self, events: &mut [EventRow]) -> Result<(), StoreError> {
         let slugs = events.iter().map(|event| event.application.as_str()).filter(|slug| !slug.is_empty());
         let applications = self.list_application_keys(slugs).await?;
-        let named: Vec<_> = events.iter().filter_map(|event| group_of(&event.content)).collect();
-        let uuids: BTreeSet<Uuid> = named.iter().filter_map(|(uuid, _)| *uuid).collect();
-        let names: BTreeSet<&str> = named.iter().filter(|(uuid, _)| uuid.is_none()).map(|(_, name)| *name).collect();
+        let groups: Vec<_> = events.iter().filter_map(|event| group_of(&event.content)).collect();
+        let uuids: BTreeSet<Uuid> = groups.iter().filter_map(|(uuid, _)| *uuid).collect();
+        let names: BTreeSet<&str> = groups.iter().filter(|(uuid, _)| uuid.is_none()).map(|(_, name)| *name).collect();
         let (uuids, names): (Vec<Uuid>, Vec<&str>) = (uuids.into_iter().collect(), names.into_iter().collect());
-        let (mut there, mut by_name) = (HashSet::new(), HashMap::new());
+        let (mut known, mut by_name) = (HashSet::new(), HashMap::new());
         for uuids in uuids.chunks(AT_ONCE) {
             let (these, values) = any_of(self.is_sqlite(), "uuid", uuids);
-            there.extend(self.all::<Uuid>(&format!("SELECT uuid FROM groups WHERE {these}"), &values).await?);
+            known.extend(self.all::<Uuid>(&format!("SELECT uuid FROM groups WHERE {these}"), &values).await?);
         }
         for names in names.chunks(AT_ONCE) {
             let (list, values) = in_list([], names.iter().copied());
@@ -68,7 +68,7 @@ impl Db<'_> {
             let application = applications.get(&event.application.to_ascii_lowercase());
             event.application_uuid = application.filter(|(_, added)| *added <= event.at).map(|(uuid, _)| *uuid);
             event.group_uuid = match group_of(&event.content) {
-                Some((Some(uuid), _)) => there.get(&uuid).copied(),
+                Some((Some(uuid), _)) => known.get(&uuid).copied(),
                 Some((None, name)) => by_name.get(name).copied(),
                 None => None,
             };
