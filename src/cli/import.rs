@@ -14,6 +14,7 @@ use crate::config::Config;
 
 /// What to import.
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct ImportArgs {
     /// JSON lines, or with --csv users as CSV, whose first line names the columns; - is standard input
     file: PathBuf,

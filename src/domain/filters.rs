@@ -269,13 +269,14 @@ pub(in crate::domain) fn find<F>(table: &'static [Filter<F>], name: &str) -> Opt
     table.iter().find(|filter| filter.about.name == name)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every reader of the table has this shape")]
 /// A name, or a part of one, in the form in which names are stored.
+#[expect(clippy::unnecessary_wraps, reason = "every reader of the table has this shape")]
 pub(in crate::domain) fn text(text: &str) -> Result<String, &'static str> {
     Ok(names::composed(text))
 }
 
 /// A text that is stored as it came.
+#[expect(clippy::unnecessary_wraps, reason = "every reader of the table has this shape")]
 fn verbatim(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }

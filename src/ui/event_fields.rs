@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::domain::event::EventContent;
 use crate::domain::event::text::grouped;
+use crate::domain::event::{EventContent, masked};
 use crate::domain::policy::Policy;
 
 /// The longest value, in characters.
@@ -24,7 +24,7 @@ pub(in crate::ui) struct EventField {
 /// The fields of an event that hold something. What changed comes with what it was before. What is masked in the record
 /// stays masked.
 pub(in crate::ui) fn fields(content: &EventContent) -> Vec<EventField> {
-    let content = content.to_json();
+    let content = masked::shown(content.to_json());
     let mut all = Vec::new();
     for (name, value) in &content {
         match (name.as_str(), value) {

@@ -223,8 +223,9 @@ pub async fn erase(app: &App, by: By<'_>, username: &str) -> Result<Erased, Acti
             let user = db.find_user_by_name(&name).await?;
             if let Some(user) = &user {
                 end_user(db, user.id, &actor, now).await?;
-                db.erase_searches(user).await?;
+                db.erase_searches(&[&user.email, &user.name]).await?;
             }
+            db.erase_searches(&[&name]).await?;
             let uuid = user.as_ref().map(|user| user.uuid);
             let sessions = db.erase_ended_sessions(uuid, Some(&name)).await?;
             let events = db.erase_events(uuid, &name, true).await?;
@@ -260,7 +261,7 @@ pub async fn erase_own(app: &App, session: &LiveSession) -> Result<Erased, Actio
             end_user(db, user.id, &actor, now).await?;
             let sessions = db.erase_ended_sessions(Some(user.uuid), None).await?;
             let events = db.erase_events(Some(user.uuid), &user.username, false).await?;
-            db.erase_searches(&user).await?;
+            db.erase_searches(&[&user.username, &user.email, &user.name]).await?;
             db.update_setting(LEFTOVERS_SETTING, "yes").await?;
             db.insert_events(&[EventContent::UserErased { is_own: true }.by(&actor, now)]).await?;
             Ok::<_, ActionError>(Erased { sessions, events, is_log_empty: false })

@@ -190,7 +190,9 @@ async fn begin_together(db: &Db<'_>, entrants: &[Arc<Entrant>], config: &Config,
         })
         .collect();
     let known = touch_devices(db, ways.iter().flatten().flatten(), &seen, now).await?;
-    let is_free = |one: &Granted<'_>| one.claims().is_none_or(|claimed| known.contains(&claimed));
+    // Without known browsers none gets a new secret.
+    let has_none = seen.known_device_lifetime.is_zero();
+    let is_free = |one: &Granted<'_>| has_none || one.claims().is_none_or(|claimed| known.contains(&claimed));
     let (mut granted, mut answers) = (Vec::with_capacity(ways.len()), Vec::with_capacity(ways.len()));
     for way in ways {
         answers.push(match way {

@@ -8,7 +8,7 @@ pub const MASK: &str = "…";
 /// A name with one of these in it is of a secret.
 const PARTS: [&str; 8] = ["secret", "password", "passwd", "passphrase", "passcode", "token", "key", "credential"];
 /// A name with one of these as a word is of a secret; as parts they are in `passport` and `shipping`, too.
-const WORDS: [&str; 3] = ["pass", "pin", "pins"];
+const WORDS: [&str; 5] = ["pass", "pin", "pins", "psk", "pwd"];
 
 /// Whether what has this name looks like a secret.
 #[must_use]
@@ -51,15 +51,34 @@ fn masked_map(map: &Map<String, Value>) -> Map<String, Value> {
     map.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect()
 }
 
+/// The content of an event as pages and files show it: earlier versions recorded secrets within attributes.
+#[must_use]
+pub fn shown(mut content: Map<String, Value>) -> Map<String, Value> {
+    if let Some(attributes) = content.get_mut("changes").and_then(|changes| changes.get_mut("attributes")) {
+        *attributes = within(attributes);
+    }
+    content
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_of_secrets_are_known_and_others_are_not() {
-        for name in
-            ["password", "DB_PASSWORD", "apiKey", "pass", "user-pass", "smtpPass", "PIN", "pin2", "door pins", "Credentials"]
-        {
+        for name in [
+            "password",
+            "DB_PASSWORD",
+            "apiKey",
+            "pass",
+            "user-pass",
+            "smtpPass",
+            "PIN",
+            "pin2",
+            "door pins",
+            "Credentials",
+            "db_pwd",
+        ] {
             assert!(is_secret_name(name), "{name}");
         }
         for name in ["passport", "compass", "shipping", "opinion", "spinPinned", "floor", "settings", "", "bypassed"] {
@@ -73,5 +92,17 @@ mod tests {
         let want = json!({"nested": {"password": "…", "floor": 1}, "list": [{"pin": "…"}, [{"a": {"token": "…"}}], "b"]});
         assert_eq!(masked("attributes", &value), want);
         assert_eq!(masked("my_secrets", &value), json!("…"));
+    }
+
+    #[test]
+    fn secrets_that_were_recorded_are_not_shown() {
+        let recorded = json!({"changes": {
+            "attributes": {"before": {"smtp": {"password": "hunter2"}}, "after": {"smtp": {"host": "a"}}}, "name": {"before": "a", "after": "b"},
+        }});
+        let want = json!({"changes": {
+            "attributes": {"before": {"smtp": {"password": "…"}}, "after": {"smtp": {"host": "a"}}}, "name": {"before": "a", "after": "b"},
+        }});
+        let Value::Object(recorded) = recorded else { panic!() };
+        assert_eq!(Value::Object(shown(recorded)), want);
     }
 }

@@ -7,12 +7,15 @@ use crate::domain::UserId;
 use crate::domain::event::{EventContent, EventKind};
 use crate::domain::fold::fold;
 use crate::store::events::rows::{EVENT_COLUMNS, EventRow};
-use crate::store::people::users::UserRow;
 use crate::store::{CountKey, Db, StoreError};
 use crate::values;
 
 /// What replaces the name of a user who was erased.
 pub const ERASED: &str = "erased";
+
+/// The parts of a filter that may name a user by a text.
+const USERNAME: &str = "username";
+const SEARCH: &str = "search";
 
 impl Db<'_> {
     /// The names of a user's groups.
@@ -93,29 +96,30 @@ impl Db<'_> {
     }
 
     /// Takes what a user is called out of the searches by which many were ended: they look at e-mail addresses and full
-    /// names, too.
+    /// names, too. A search names the user if all words of one of these texts are in it.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn erase_searches(&self, user: &UserRow) -> Result<(), StoreError> {
-        for text in [&user.username, &user.email, &user.name].map(|text| fold(text)) {
-            if text.is_empty() {
-                continue;
-            }
-            let term = format!(" {text} ");
-            self.erase_filters_with(&text, |value| format!(" {value} ").contains(&term)).await?;
-            self.erase_end_jobs_with(&serde_json::Value::from(text).to_string()).await?;
+    pub async fn erase_searches(&self, texts: &[&str]) -> Result<(), StoreError> {
+        for text in texts.iter().map(|text| fold(text)) {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let Some(longest) = words.iter().max_by_key(|word| word.len()) else { continue };
+            let names = |search: &str| words.iter().all(|word| search.split_whitespace().any(|other| other == *word));
+            self.erase_filters_with(longest, |key, value| key == SEARCH && names(value)).await?;
+            self.erase_end_jobs_searching(longest, names).await?;
         }
         Ok(())
     }
 
     /// Takes the name out of the filters of ends of many.
     async fn erase_filters(&self, name: &str) -> Result<(), StoreError> {
-        self.erase_filters_with(name, |value| value.split([' ', ',']).any(|word| word == name)).await
+        let is_name = |value: &str| value.split([' ', ',']).any(|word| word == name);
+        self.erase_filters_with(name, |key, value| [USERNAME, SEARCH].contains(&key) && is_name(value)).await
     }
 
-    /// Takes out of the filters of ends of many what names somebody by a text that it holds.
-    async fn erase_filters_with(&self, text: &str, names: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+    /// Takes out of the filters of ends of many what names somebody by a text that it holds: `names` is asked for the key
+    /// and the value of each part of such a filter.
+    async fn erase_filters_with(&self, text: &str, names: impl Fn(&str, &str) -> bool) -> Result<(), StoreError> {
         let find = if self.is_sqlite() { "instr" } else { "strpos" };
         let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.kind IN ($1, $3) AND {find}(e.content, $2) > 0");
         let (own, watched) = (EventKind::SessionsEnded.as_str(), EventKind::SourceSessionsEnded.as_str());
@@ -125,7 +129,7 @@ impl Db<'_> {
         for event in self.all::<EventRow>(&sql, &values![own, written, watched]).await? {
             let mut content = event.content;
             if let EventContent::SessionsEnded { filter, .. } | EventContent::SourceSessionsEnded { filter, .. } = &mut content {
-                filter.retain(|_, value| !names(value));
+                filter.retain(|key, value| !names(key, value));
                 self.update_event_content(event.id, &content).await?;
             }
         }

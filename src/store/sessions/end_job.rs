@@ -103,6 +103,14 @@ impl FromRow for EndJobProgress {
     }
 }
 
+/// The terms of the search in what an end job ends, with blanks between them; `None`: it searches for nothing.
+fn search_of(target: &serde_json::Value) -> Option<String> {
+    let fields = target.as_object()?;
+    let terms = fields.get("search").and_then(serde_json::Value::as_array);
+    let search = terms.map(|terms| terms.iter().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(" "));
+    search.or_else(|| fields.values().find_map(search_of))
+}
+
 impl Db<'_> {
     /// Deletes end jobs that began more than a day ago.
     ///
@@ -118,13 +126,27 @@ impl Db<'_> {
     /// # Errors
     /// When the database does not answer.
     pub async fn erase_end_jobs(&self, username: &str) -> Result<(), StoreError> {
-        self.erase_end_jobs_with(&format!("\"username\":{}", serde_json::Value::from(username))).await
+        let written = format!("\"username\":{}", serde_json::Value::from(username));
+        let find = if self.is_sqlite() { "instr" } else { "strpos" };
+        self.execute(&format!("DELETE FROM end_jobs WHERE {find}(target, $1) > 0"), &values![written]).await.map(drop)
     }
 
-    /// The same where what was to be ended has this part of its JSON.
-    pub(in crate::store) async fn erase_end_jobs_with(&self, json: &str) -> Result<(), StoreError> {
+    /// The same where the filter has a search that names the user, as `names` says of its terms. `word` is one that such a
+    /// search has.
+    pub(in crate::store) async fn erase_end_jobs_searching(
+        &self,
+        word: &str,
+        names: impl Fn(&str) -> bool,
+    ) -> Result<(), StoreError> {
+        let written = serde_json::Value::from(word).to_string();
         let find = if self.is_sqlite() { "instr" } else { "strpos" };
-        self.execute(&format!("DELETE FROM end_jobs WHERE {find}(target, $1) > 0"), &values![json]).await.map(drop)
+        let sql = format!("SELECT name, target FROM end_jobs WHERE {find}(target, $1) > 0");
+        for (name, target) in self.all::<(String, String)>(&sql, &values![written.trim_matches('"')]).await? {
+            if serde_json::from_str(&target).is_ok_and(|target| search_of(&target).is_some_and(|search| names(&search))) {
+                self.execute("DELETE FROM end_jobs WHERE name = $1", &values![name.as_str()]).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds an end job, which runs under this lease.

@@ -165,3 +165,27 @@ db_test!(who_is_called_otherwise_by_then_is_not_ended, |db| async move {
     let left = SessionFilter { user: Some(UserId(1)), ..SessionFilter::default() };
     assert_eq!(store.count_sessions(&left).await.unwrap(), 1, "hers is there");
 });
+
+db_test!(who_is_erased_is_in_no_search_and_other_filters_stay, |db| async move {
+    let app = TestApp::new(db).await;
+    app.import(&[
+        person(1, "al", "Ada Lovelace", ""),
+        person(2, "curl", "", ""),
+        seed::session(1, 1, json!({"last_user_agent": "Mozilla/5.0"})),
+        seed::session(2, 2, json!({"last_user_agent": "curl/8.14.1"})),
+    ])
+    .await;
+    let token = app.superuser("root").await.token().await;
+    for body in [
+        json!({"search": "ada lovelace", "search_people": true, "expected_count": 1}),
+        json!({"browser": "curl", "expected_count": 1}),
+    ] {
+        token.post_json(REVOKE, &body).await.assert_status(200);
+    }
+    let texts = async || app.latest("sessions_ended").await.iter().map(|event| event.text()).collect::<Vec<_>>().concat();
+    assert!(texts().await.contains("search: LOVELACE ADA"), "{}", texts().await);
+    privacy::erase(&app.app, By::Cli, "al").await.unwrap();
+    privacy::erase(&app.app, By::Cli, "curl").await.unwrap();
+    let left = texts().await;
+    assert!(!left.contains("LOVELACE") && left.contains("browser: curl"), "{left}");
+});

@@ -13,7 +13,7 @@ use futures_util::stream;
 use crate::actions::app::App;
 use crate::actions::csv;
 use crate::actions::events;
-use crate::domain::event::EventKind;
+use crate::domain::event::{EventKind, masked};
 use crate::domain::query::Limit;
 use crate::domain::{Address, Timestamp};
 use crate::http::query::Query;
@@ -294,7 +294,7 @@ fn written(found: &[EventRow], is_csv: bool, is_first: bool) -> Result<Vec<u8>, 
             let session = event.session.map(|id| id.to_string()).unwrap_or_default();
             let texts = [event.at.to_string(), event.kind().to_owned(), event.actor.clone(), event.username.clone()];
             let [at, kind, actor, username] = texts;
-            let content = serde_json::Value::Object(event.content.to_json()).to_string();
+            let content = serde_json::Value::Object(masked::shown(event.content.to_json())).to_string();
             [at, kind, actor, username, event.ip.clone(), session, event.request_id.clone(), event.text(), content]
         };
         let text = csv::rows(header.into_iter().chain(found.iter().map(cells))).map_err(|error| failed(&error))?;
