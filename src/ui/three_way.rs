@@ -170,10 +170,11 @@ pub(in crate::ui) fn merge<T: Form>(
                 merged.insert((*name).to_owned(), with_changes(list, before, after));
                 line.push_str(" Your change is added to it below.");
             } else {
-                line.push_str(&match said(name, &mine, words) {
+                let wrote = match said(name, &mine, words) {
                     Some(mine) => format!(" You wrote {mine}, which is below."),
                     None => " What you wrote is below.".to_owned(),
-                });
+                };
+                line.push_str(&wrote);
             }
         }
         lines.push(line);
