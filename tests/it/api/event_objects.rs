@@ -1,6 +1,5 @@
 //! What events of the API name: the objects that they are about, by which they are found and counted.
 
-use rollcall::actions::people::users;
 use rollcall::api::events::actions;
 use rollcall::domain::caller::Actor;
 use rollcall::domain::event::{EventContent, EventKind};
