@@ -46,7 +46,7 @@ const REGULARS: [Regular; 9] = [
 pub(super) fn regular(number: usize, page: prop::sample::Index) -> Question {
     let (terms, user, place, since, orders, size, source) = REGULARS[number];
     let (terms, orders) = (terms.to_vec(), orders.to_vec());
-    let finds_people = number % 2 == 0;
+    let finds_people = number.is_multiple_of(2);
     Question { terms, finds_people, user, address: 9, agent: 9, place, network: 9, since, source, orders, size, page }
 }
 
