@@ -14,7 +14,7 @@ use crate::values;
 pub const ERASED: &str = "erased";
 
 /// The parts of a filter that may name a user by a text.
-const USERNAME: &str = "username";
+const NAMES: [&str; 2] = ["username", "users"];
 const SEARCH: &str = "search";
 
 impl Db<'_> {
@@ -114,7 +114,7 @@ impl Db<'_> {
     /// Takes the name out of the filters of ends of many.
     async fn erase_filters(&self, name: &str) -> Result<(), StoreError> {
         let is_name = |value: &str| value.split([' ', ',']).any(|word| word == name);
-        self.erase_filters_with(name, |key, value| [USERNAME, SEARCH].contains(&key) && is_name(value)).await
+        self.erase_filters_with(name, |key, value| (key == SEARCH || NAMES.contains(&key)) && is_name(value)).await
     }
 
     /// Takes out of the filters of ends of many what names somebody by a text that it holds: `names` is asked for the key

@@ -172,13 +172,15 @@ db_test!(who_is_erased_is_in_no_search_and_other_filters_stay, |db| async move {
         person(1, "al", "Ada Lovelace", ""),
         person(2, "curl", "", ""),
         seed::session(1, 1, json!({"last_user_agent": "Mozilla/5.0"})),
-        seed::session(2, 2, json!({"last_user_agent": "curl/8.14.1"})),
+        seed::session(2, 1, json!({"last_user_agent": "Mozilla/5.0"})),
+        seed::session(3, 2, json!({"last_user_agent": "curl/8.14.1"})),
+        seed::session(4, 2, json!({"last_user_agent": "curl/8.14.1"})),
     ])
     .await;
     let token = app.superuser("root").await.token().await;
     for body in [
-        json!({"search": "ada lovelace", "search_people": true, "expected_count": 1}),
-        json!({"browser": "curl", "expected_count": 1}),
+        json!({"search": "ada lovelace", "search_people": true, "expected_count": 2}),
+        json!({"browser": "curl", "expected_count": 2}),
     ] {
         token.post_json(REVOKE, &body).await.assert_status(200);
     }
