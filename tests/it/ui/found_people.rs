@@ -116,7 +116,7 @@ db_test!(an_end_of_all_that_match_takes_those_that_were_shown, |db| async move {
         let done = admin.post_form("/sessions/all/end", &fields).await;
         loop {
             let text = admin.get(done.redirects_to()).await.assert_status(200).text();
-            if !text.contains("Ending sessions") {
+            if !text.contains("Ending sessions…") {
                 return text;
             }
         }
