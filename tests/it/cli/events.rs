@@ -126,7 +126,7 @@ on_both!(events_are_listed_as_the_page_lists_them, |home| async move {
 on_both!(followed_events_say_what_changed, |home| async move {
     home.import(&people());
     let (mut child, mut lines) = super::sessions::watching(&home, &["event", "watch"]);
-    let mut next = async || tokio::time::timeout(Duration::from_secs(20), lines.recv()).await.expect("a line").expect("a line");
+    let mut next = async || tokio::time::timeout(Duration::from_secs(60), lines.recv()).await.expect("a line").expect("a line");
     let head = [next().await, next().await].concat();
     assert!(head.contains("watching") && head.contains("address"), "{head}");
     home.ok(&["group", "add", "ops"]);
@@ -144,7 +144,7 @@ on_both!(followed_events_say_what_changed, |home| async move {
     child.0.wait().unwrap();
     // The name in any letter case, as other commands take it.
     let (_child, mut lines) = super::sessions::watching(&home, &["event", "watch", "--user", "ZOE", "--json"]);
-    let mut next = async || tokio::time::timeout(Duration::from_secs(20), lines.recv()).await.expect("a line").expect("a line");
+    let mut next = async || tokio::time::timeout(Duration::from_secs(60), lines.recv()).await.expect("a line").expect("a line");
     assert!(next().await.contains("watching"));
     home.ok(&["user", "deactivate", "bob"]);
     home.ok(&["user", "deactivate", "zoe"]);

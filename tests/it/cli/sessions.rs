@@ -33,7 +33,7 @@ on_both!(watching_shows_sign_ins_and_ends_as_they_happen, |home| async move {
     home.add_user("alice");
     Person::signed_in(&server, "akadmin").await;
     let (mut child, mut lines) = watching(&home, &["session", "watch", "--json"]);
-    let mut next = async || tokio::time::timeout(Duration::from_secs(20), lines.recv()).await.expect("a line").expect("a line");
+    let mut next = async || tokio::time::timeout(Duration::from_secs(60), lines.recv()).await.expect("a line").expect("a line");
     assert!(next().await.contains("watching"));
     let alice = Person::signed_in(&server, "alice").await;
     let uuid = alice.uuid().await;
