@@ -24,25 +24,24 @@ pub fn uuid(text: &str) -> Option<SessionId> {
     u128::from_str_radix(&hex, 16).ok().map(|n| SessionId(Uuid::from_u128(n)))
 }
 
-/// Whether JSON holds a whole number, written as one, of more digits than 64 bits surely hold.
+/// Whether JSON holds a whole number, written as one, that 64 bits do not hold.
 pub fn has_long_integer(json: &[u8]) -> bool {
-    let (mut is_text, mut is_escaped, mut is_whole, mut digits) = (false, false, true, 0);
-    for byte in json {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let tokens = json.split(|byte| {
         if is_text {
             is_text = is_escaped || *byte != b'"';
             is_escaped = !is_escaped && *byte == b'\\';
-            continue;
+            return true;
         }
-        match byte {
-            b'"' => is_text = true,
-            b'0'..=b'9' => digits += 1,
-            b'.' | b'e' | b'E' => is_whole = false,
-            b'+' | b'-' => {}
-            _ if is_whole && digits >= 19 => return true,
-            _ => (is_whole, digits) = (true, 0),
-        }
-    }
-    is_whole && digits >= 19
+        is_text = *byte == b'"';
+        !matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')
+    });
+    let is_long = |token: &[u8]| {
+        let text = std::str::from_utf8(token).unwrap_or_default();
+        // No shorter number is too large.
+        text.len() >= 19 && !text.contains(['.', 'e', 'E']) && text.parse::<i64>().is_err() && text.parse::<u64>().is_err()
+    };
+    tokens.into_iter().any(is_long)
 }
 
 /// The zeros of Unicode's decimal digits; the digits one to nine follow each.
@@ -201,6 +200,9 @@ mod tests {
     fn long_whole_numbers_are_noticed() {
         for long in ["12345678901234567890123", r#"{"a":[-9223372036854775809]}"#, r#"{"a\"1":"x","n":18446744073709551616 }"#] {
             assert!(has_long_integer(long.as_bytes()), "{long}");
+        }
+        for fits in ["18446744073709551615", "-9223372036854775808", r#"{"n":1234567890123456789,"x":1e30}"#] {
+            assert!(!has_long_integer(fits.as_bytes()), "{fits}");
         }
         for short in ["123456789012345678", "1e30", "1234567890123456789012.5", r#"{"n":"12345678901234567890123"}"#, "[1,2]"] {
             assert!(!has_long_integer(short.as_bytes()), "{short}");

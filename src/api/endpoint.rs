@@ -194,7 +194,7 @@ impl Call {
         self.parts.extensions.get::<ClientInfo>().ok_or(ApiError::Internal)
     }
 
-    /// Whether the body that was read has whole numbers that 64 bits may not hold, which are rounded then.
+    /// Whether the body that was read has whole numbers that 64 bits do not hold: they are rounded then.
     #[must_use]
     pub fn has_long_integer(&self) -> bool {
         self.has_long_integer
