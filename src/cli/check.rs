@@ -12,6 +12,7 @@ use crate::config::Location;
 use crate::domain::Clock;
 use crate::domain::binding::{GeoipBinding, NetworkBinding};
 use crate::domain::clock_guard::TOLERANCE;
+use crate::domain::policy::StoredLimits;
 use crate::enrich::geoip;
 use crate::enrich::user_agents::UserAgents;
 use crate::keys::InstanceKey;
@@ -54,7 +55,8 @@ pub(super) async fn run(config: Config) -> Outcome {
     network::trusted_proxies(&config, &mut report).await?;
     network::certificate(&config, &mut report)?;
     instance_key(&config, &mut report)?;
-    database(&config, &mut report).await?;
+    let mut stored = StoredLimits::default();
+    database(&config, &mut stored, &mut report).await?;
     let files = [
         ("GeoIP City file", &config.geoip.city, "geoip.city", Holds::Places),
         ("GeoIP ASN file", &config.geoip.asn, "geoip.asn", Holds::Networks),
@@ -69,7 +71,7 @@ pub(super) async fn run(config: Config) -> Outcome {
             Some(path) => geoip_file(&mut report, what, path, holds)?,
         }
     }
-    let bindings = config.sessions.bindings();
+    let bindings = config.sessions_with(&stored).bindings();
     for (is_blind, what, key) in [
         (bindings.network != NetworkBinding::None && config.geoip.asn.is_none(), "sessions.network_binding", "geoip.asn"),
         (bindings.geoip != GeoipBinding::None && config.geoip.city.is_none(), "sessions.geoip_binding", "geoip.city"),
@@ -135,7 +137,8 @@ fn instance_key(config: &Config, report: &mut Report) -> Outcome {
     }
 }
 
-async fn database(config: &Config, report: &mut Report) -> Outcome {
+/// Looks at the database, and gives the limits that are stored in it.
+async fn database(config: &Config, stored: &mut StoredLimits, report: &mut Report) -> Outcome {
     if let Location::Sqlite(path) = &config.database
         && !path.exists()
     {
@@ -159,6 +162,7 @@ async fn database(config: &Config, report: &mut Report) -> Outcome {
                 (Some(why), _) => report.bad("schema", &why, "Run the version that the message names."),
                 (None, 0) => {
                     Report::good("schema", "up to date")?;
+                    *stored = store.read().find_stored_limits().await?;
                     users(&store, report).await?;
                     keys::signing_keys(&store, config, report).await?;
                     last_backup(&store).await?;

@@ -12,6 +12,21 @@ on_both!(check_is_content_with_a_good_installation, |home| async move {
     }
 });
 
+on_both!(check_knows_of_a_binding_that_is_stored_and_binds_nothing, |home| async move {
+    let home = home.with_administrator();
+    let server = home.serve().await;
+    let stages = format!("{}/api/v3/stages/user_login/", server.origin);
+    let client = reqwest::Client::new();
+    let listed: Value = client.get(&stages).bearer_auth(TOKEN).send().await.unwrap().json().await.unwrap();
+    let stage = format!("{stages}{}/", listed["results"][0]["pk"].as_str().unwrap());
+    let change = json!({"geoip_binding": "bind_continent"});
+    assert_eq!(client.patch(stage).bearer_auth(TOKEN).json(&change).send().await.unwrap().status(), 200);
+    server.stop().await;
+    let done = home.run(&["check"]);
+    assert!(done.out.contains("warning  sessions.geoip_binding: nothing breaks it without geoip.city"), "{}", done.out);
+    assert!(!done.out.contains("sessions.network_binding"), "{}", done.out);
+});
+
 #[test]
 fn check_changes_nothing() {
     let home = Home::sqlite();
