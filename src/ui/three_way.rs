@@ -14,6 +14,9 @@ const LONGEST: usize = 200;
 /// The longest list, in items.
 const MOST_ITEMS: usize = 100;
 
+const VERSION: &str = "version";
+const SHOWN: &str = "shown";
+
 /// The fields of a form as they are compared.
 pub(in crate::ui) type Fields = Map<String, Value>;
 
@@ -30,7 +33,8 @@ pub(in crate::ui) enum FieldKind {
     Mark,
 }
 
-/// What a form holds.
+/// What a form holds. Where it has fields named `version` and `shown`, these are the version of what it shows, and what
+/// [`carry`] gives of it.
 pub(in crate::ui) trait Form: Clone + Serialize + DeserializeOwned {
     /// The fields that may change while it is open: name, label and kind.
     const FIELDS: &'static [(&'static str, &'static str, FieldKind)];
@@ -93,8 +97,13 @@ pub(in crate::ui) fn carry<T: Form>(form: &T) -> String {
 }
 
 /// Reads what a form carried. One that does not say what it showed showed nothing.
-pub(in crate::ui) fn carried(text: &str) -> Fields {
+fn carried(text: &str) -> Fields {
     serde_json::from_str(text).unwrap_or_default()
+}
+
+/// What a form showed that was sent.
+pub(in crate::ui) fn carried_by<T: Form>(given: &T) -> Fields {
+    raw(given).get(SHOWN).and_then(Value::as_str).map(carried).unwrap_or_default()
 }
 
 /// The items of a list among the fields.
@@ -180,6 +189,17 @@ pub(in crate::ui) fn merge<T: Form>(
         lines.push(line);
     }
     let form = serde_json::from_value(Value::Object(merged)).unwrap_or_else(|_| given.clone());
+    Merged { form, lines }
+}
+
+/// The form as it goes on after somebody else stored `stored`: with that version, and with what it carries of it.
+pub(in crate::ui) fn onto<T: Form>(given: &T, stored: &T, words: &dyn Fn(&str, &str) -> Option<String>) -> Merged<T> {
+    let Merged { form, lines } = merge(&carried_by(given), given, stored, words);
+    let (mut fields, now) = (raw(&form), raw(stored));
+    for name in [VERSION, SHOWN] {
+        fields.insert(name.to_owned(), now.get(name).cloned().unwrap_or_default());
+    }
+    let form = serde_json::from_value(Value::Object(fields)).unwrap_or(form);
     Merged { form, lines }
 }
 

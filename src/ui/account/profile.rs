@@ -163,11 +163,9 @@ pub async fn submit(State(app): State<App>, request: Request) -> PageResult {
         Err(ActionError::Exists(what)) => (format!("Sorry: there is {what} already."), true),
         Err(ActionError::Outdated) => {
             let profile = account::find(&app, session).await?;
-            let stored = AccountForm::of(&profile);
-            let Merged { form, lines } = three_way::merge(&three_way::carried(&given.shown), &given, &stored, &|_, _| None);
-            let given = AccountForm { version: stored.version, shown: stored.shown, ..form };
+            let Merged { form, lines } = three_way::onto(&given, &AccountForm::of(&profile), &|_, _| None);
             let error = "Your account changed since you opened the form. Nothing was stored.".to_owned();
-            return conflict(answer(&app, visitor, &profile, given, Said { error, changed: Some(lines), done: "" }).await);
+            return conflict(answer(&app, visitor, &profile, form, Said { error, changed: Some(lines), done: "" }).await);
         }
         Err(error) => return Err(error.into()),
     };

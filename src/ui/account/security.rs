@@ -57,6 +57,8 @@ pub(in crate::ui) struct FactorLine {
     pub id: FactorId,
     pub name: String,
     pub kind: &'static str,
+    /// Whether it signs in without a password.
+    pub is_passkey: bool,
     pub added: Moment,
     pub used: Option<Moment>,
 }
@@ -131,6 +133,7 @@ pub(in crate::ui) async fn factor_lines(
             FactorKind::Totp => "Authenticator app",
             FactorKind::WebAuthn => "Passkey or security key",
         },
+        is_passkey: row.kind == FactorKind::WebAuthn,
         added: Moment::new(row.created_at, now),
         used: row.last_used_at.map(|at| Moment::new(at, now)),
     });

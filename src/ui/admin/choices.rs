@@ -13,6 +13,7 @@ use crate::domain::user::UserType;
 use crate::http::query::Query;
 use crate::store::people::groups::GroupRow;
 use crate::store::{Db, StoreError};
+use crate::ui::three_way::{self, Form};
 
 /// The most groups that a form lists. With more of them it lists those that are ticked, and asks for the name of another
 /// one.
@@ -88,12 +89,15 @@ pub(in crate::ui) async fn read_groups(app: &App, form: &Query, boxes: &str) -> 
 pub(in crate::ui) struct Words(HashMap<String, String>);
 
 impl Words {
-    /// With the names of these groups.
+    /// With the names of these groups, and of those that a form showed in `field`.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn of(db: &Db<'_>, groups: &[Uuid]) -> Result<Self, StoreError> {
-        let named = db.list_groups(groups).await?.into_iter().map(|group| (group.uuid.to_string(), group.name));
+    pub async fn of<T: Form>(db: &Db<'_>, field: &str, given: &T, groups: [&[Uuid]; 2]) -> Result<Self, StoreError> {
+        let shown = three_way::carried_by(given);
+        let before = three_way::items(&shown, field).filter_map(|text| Uuid::parse_str(text).ok());
+        let all: Vec<Uuid> = before.chain(groups.into_iter().flatten().copied()).collect();
+        let named = db.list_groups(&all).await?.into_iter().map(|group| (group.uuid.to_string(), group.name));
         Ok(Self(named.collect()))
     }
 

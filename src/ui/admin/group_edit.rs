@@ -2,7 +2,6 @@
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Redirect};
-use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::app::App;
@@ -42,16 +41,6 @@ async fn stored(app: &App, group: &GroupRow) -> Result<GroupForm, PageError> {
     Ok(GroupForm { shown: three_way::carry(&form), ..form })
 }
 
-/// The form as it goes on after another administrator stored something, and what that was: with the version of now.
-async fn onto(app: &App, given: &GroupForm, stored: GroupForm) -> Result<(GroupForm, Vec<String>), PageError> {
-    let shown = three_way::carried(&given.shown);
-    let before = three_way::items(&shown, "parents").filter_map(|text| Uuid::parse_str(text).ok());
-    let groups: Vec<Uuid> = before.chain([&given.parents, &stored.parents].into_iter().flatten().copied()).collect();
-    let words = Words::of(&app.store.read(), &groups).await?;
-    let Merged { form, lines } = three_way::merge(&shown, given, &stored, &|field, item| words.item(field, item));
-    Ok((GroupForm { version: stored.version, shown: stored.shown, ..form }, lines))
-}
-
 /// The form.
 pub async fn show(State(app): State<App>, Path(uuid): Path<String>, request: Request) -> PageResult {
     let (parts, _) = request.into_parts();
@@ -82,9 +71,11 @@ pub async fn submit(State(app): State<App>, Path(uuid): Path<String>, request: R
         Ok(()) => Ok(Redirect::to(&path(group.uuid)).into_response()),
         Err(ActionError::Outdated) => {
             let group = find(&app, &uuid).await?;
-            let (given, lines) = onto(&app, &given, stored(&app, &group).await?).await?;
+            let stored = stored(&app, &group).await?;
+            let words = Words::of(&app.store.read(), "parents", &given, [&given.parents, &stored.parents]).await?;
+            let Merged { form, lines } = three_way::onto(&given, &stored, &|field, item| words.item(field, item));
             let text = "Somebody else changed this group since you opened the form. Nothing was stored.".to_owned();
-            conflict(form_page(&app, &visitor, Some((group.uuid, group.name)), given, (text, Some(lines))).await)
+            conflict(form_page(&app, &visitor, Some((group.uuid, group.name)), form, (text, Some(lines))).await)
         }
         Err(error) => again(&app, &visitor, Some(about), given, error).await,
     }

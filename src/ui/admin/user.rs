@@ -13,7 +13,6 @@ use crate::actions::by::By;
 use crate::actions::people::users;
 use crate::actions::policies;
 use crate::actions::sign_in::factors;
-use crate::domain::factor::FactorKind;
 use crate::domain::listing::{SessionFilter, Sort, SortKey};
 use crate::domain::page::Wanted;
 use crate::domain::password;
@@ -171,6 +170,7 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
     let search = query::token("user", &user.username);
     let status = if error.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let (about, attributes) = About::of(app, &user).await?;
+    let factors = factor_lines(app, user.id).await?;
     let template = UserPage {
         frame: visitor.frame(app, Section::Users),
         about,
@@ -184,12 +184,8 @@ async fn answer(app: &App, visitor: &Visitor, user: UserRow, error: String, link
         end_url: address("/sessions/all/end", &[("scope", "all".into()), ("q", search)]),
         ended: ended.collect(),
         tokens: db.list_tokens(Some(user.id)).await?,
-        has_passkey: db
-            .list_factors(user.id)
-            .await?
-            .iter()
-            .any(|factor| factor.is_confirmed && factor.kind == FactorKind::WebAuthn),
-        factors: factor_lines(app, user.id).await?,
+        has_passkey: factors.iter().any(|factor| factor.is_passkey),
+        factors,
         codes_left: db.count_recovery_codes(user.id).await?,
         events: events.iter().map(|event| EventLine::new(app, event, now, None)).collect(),
         events_url: address("/events", &[("user", user.username.clone())]),

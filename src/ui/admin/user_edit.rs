@@ -169,16 +169,6 @@ impl Given {
             ..UserChange::default()
         }))
     }
-
-    /// The form as it goes on after another administrator stored something, and what that was: with the version of now.
-    async fn onto(&self, app: &App, stored: Self) -> Result<(Self, Vec<String>), StoreError> {
-        let shown = three_way::carried(&self.shown);
-        let before = three_way::items(&shown, "groups").filter_map(|text| Uuid::parse_str(text).ok());
-        let groups: Vec<Uuid> = before.chain([&self.groups, &stored.groups].into_iter().flatten().copied()).collect();
-        let words = Words::of(&app.store.read(), &groups).await?;
-        let Merged { form, lines } = three_way::merge(&shown, self, &stored, &|field, item| words.item(field, item));
-        Ok((Self { version: stored.version, shown: stored.shown, ..form }, lines))
-    }
 }
 
 /// The form.
@@ -255,12 +245,13 @@ pub async fn submit(State(app): State<App>, Path(id): Path<String>, request: Req
         Err(ActionError::LastAdministrator) => conflict(again(Problem::new(LAST_ADMINISTRATOR)).await),
         Err(ActionError::Outdated) => {
             let (row, stored) = find(&app, id).await?;
-            let (given, lines) = given.onto(&app, stored).await?;
+            let words = Words::of(&app.store.read(), "groups", &given, [&given.groups, &stored.groups]).await?;
+            let Merged { form, lines } = three_way::onto(&given, &stored, &|field, item| words.item(field, item));
             let problem = Problem {
                 error: "Somebody else changed this user since you opened the form. Nothing was stored.".into(),
                 changed: Some(lines),
             };
-            conflict(answer(&app, &visitor, &row, given, problem).await)
+            conflict(answer(&app, &visitor, &row, form, problem).await)
         }
         Err(error) => Err(error.into()),
     }

@@ -165,10 +165,8 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
         Err(ActionError::Exists(what)) => conflict(again(form, Wrong::sorry("slug", format!("there is {what} already")))),
         Err(ActionError::Outdated) => {
             let now = find(&app, &slug).await?;
-            let stored = EditForm::of(&now);
-            let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
-            let given = EditForm { version: stored.version, shown: stored.shown, ..form };
-            conflict(again(given, Wrong::outdated(lines)))
+            let Merged { form, lines } = three_way::onto(&form, &EditForm::of(&now), &|_, _| None);
+            conflict(again(form, Wrong::outdated(lines)))
         }
         Err(error) => Err(error.into()),
     }

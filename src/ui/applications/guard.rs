@@ -209,10 +209,8 @@ pub async fn submit(State(app): State<App>, Path(slug): Path<String>, request: R
         Err(ActionError::Application(rule)) => again(form, Wrong::sorry(field(&rule), rule)),
         Err(ActionError::Outdated) => {
             let now = find(&app, &slug).await?;
-            let stored = GuardForm::of(&now);
-            let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
-            let given = GuardForm { version: stored.version, shown: stored.shown, ..form };
-            conflict(again(given, Wrong::outdated(lines)))
+            let Merged { form, lines } = three_way::onto(&form, &GuardForm::of(&now), &|_, _| None);
+            conflict(again(form, Wrong::outdated(lines)))
         }
         Err(error) => Err(error.into()),
     }

@@ -337,8 +337,7 @@ pub async fn set_access(State(app): State<App>, Path(slug): Path<String>, reques
         Err(ActionError::Outdated) => {
             let now = find(&app, &slug).await?;
             let stored = AccessForm::of(&now, &Names::of(&app, &now).await?);
-            let Merged { form, lines } = three_way::merge(&three_way::carried(&form.shown), &form, &stored, &|_, _| None);
-            let form = AccessForm { version: stored.version, shown: stored.shown, ..form };
+            let Merged { form, lines } = three_way::onto(&form, &stored, &|_, _| None);
             conflict(again(form, Wrong::outdated(lines)).await)
         }
         Err(error) => Err(error.into()),
