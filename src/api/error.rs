@@ -149,9 +149,6 @@ pub fn sentence(rule: &dyn std::fmt::Display) -> String {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Parameters(errors) = &self {
-            return json_response(StatusCode::BAD_REQUEST, errors);
-        }
         let (status, body) = match &self {
             Self::NotFound | Self::Missing => (StatusCode::NOT_FOUND, detail("Not found.")),
             Self::NoObject(kind) => (StatusCode::NOT_FOUND, detail(&format!("No {kind} matches the given query."))),
@@ -165,7 +162,8 @@ impl IntoResponse for ApiError {
             Self::MethodNotAllowed(method) => {
                 (StatusCode::METHOD_NOT_ALLOWED, detail(&format!("Method \"{method}\" not allowed.")))
             }
-            Self::Parameters(errors) => (StatusCode::BAD_REQUEST, json!(errors)),
+            // As it is: a JSON value has its keys in the order of the alphabet.
+            Self::Parameters(errors) => return json_response(StatusCode::BAD_REQUEST, errors),
             Self::Search(why) => (StatusCode::BAD_REQUEST, json!([why])),
             Self::Malformed(why) => (StatusCode::BAD_REQUEST, detail(why)),
             Self::Changed(count) => {

@@ -20,11 +20,11 @@ const SEARCH: &str = "search";
 
 /// The filters, each with its flag.
 static FLAGS: LazyLock<Vec<(&'static About, String)>> =
-    LazyLock::new(|| SessionFilter::all().filter(|about| is_flag(about)).map(|about| (about, flag_of(about))).collect());
+    LazyLock::new(|| with_flags().map(|about| (about, flag_of(about))).collect());
 
-/// Whether a filter has a flag: all but the one that the search language sets.
-fn is_flag(about: &'static About) -> bool {
-    about.name != SEARCH_PEOPLE
+/// The filters that have a flag: all but the one that the search language sets.
+fn with_flags() -> impl Iterator<Item = &'static About> {
+    SessionFilter::all().filter(|about| about.name != SEARCH_PEOPLE)
 }
 
 fn flag_of(about: &About) -> String {
@@ -64,7 +64,7 @@ impl FromArgMatches for FilterArgs {
         Ok(Self {
             query: matches.get_many::<String>(QUERY).into_iter().flatten().cloned().collect(),
             search: matches.get_one::<String>(SEARCH).cloned(),
-            flags: SessionFilter::all().filter(|about| is_flag(about)).filter_map(flag).collect(),
+            flags: with_flags().filter_map(flag).collect(),
         })
     }
 

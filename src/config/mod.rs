@@ -288,7 +288,7 @@ mod tests {
     use crate::domain::Rate;
     use crate::domain::policy::AtLimit;
 
-    fn load(environment: &[(&str, &str)]) -> Result<Config, String> {
+    pub(in crate::config) fn load(environment: &[(&str, &str)]) -> Result<Config, String> {
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         Config::load(&Flags::default(), environment).map_err(|error| error.to_string())
     }

@@ -52,13 +52,8 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Flags;
+    use crate::config::tests::load;
     use crate::domain::binding::NetworkBinding;
-
-    fn load(environment: &[(&str, &str)]) -> Result<Config, String> {
-        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Config::load(&Flags::default(), environment).map_err(|error| error.to_string())
-    }
 
     #[test]
     fn stored_limits_hold_where_no_setting_is_given() {

@@ -6,8 +6,8 @@ use crate::domain::names::composed;
 /// The most terms one search may have after folding. Each costs a pass over names and user agents.
 pub const MAX_TERMS: usize = 32;
 
-/// The terms of a search, in the form in which names are stored and folded ([`crate::domain::fold`]), without empty ones and without those that
-/// another one contains. `None` when more than [`MAX_TERMS`] remain.
+/// The terms of a search, in the form in which names are stored and folded ([`crate::domain::fold`]), without empty ones
+/// and without those that another one contains. `None` when more than [`MAX_TERMS`] remain.
 #[must_use]
 pub fn folded_terms<T: AsRef<str>>(terms: impl IntoIterator<Item = T>) -> Option<Vec<String>> {
     let mut terms: Vec<String> = terms.into_iter().map(|term| fold(&composed(term.as_ref()))).collect();

@@ -50,11 +50,14 @@ pub async fn change(app: &App, by: By<'_>, identifier: &str, change: TokenChange
             }
             let opened = db.list_token_applications(&before.identifier).await?;
             let after = changed(&before, &change);
-            if let Some(applications) = change.applications.as_ref().filter(|wanted| !are_same(wanted, &opened)) {
-                let ids: Vec<i64> = applications.iter().map(|(id, _)| *id).collect();
-                db.replace_token_applications(after.uuid, &ids).await?;
-            }
-            let opens = db.list_token_applications(&before.identifier).await?;
+            let opens = match change.applications.as_ref().filter(|wanted| !are_same(wanted, &opened)) {
+                None => opened.clone(),
+                Some(applications) => {
+                    let ids: Vec<i64> = applications.iter().map(|(id, _)| *id).collect();
+                    db.replace_token_applications(after.uuid, &ids).await?;
+                    db.list_token_applications(&before.identifier).await?
+                }
+            };
             let changes = differences(&said(&before, &opened), said(&after, &opens));
             if changes.is_empty() {
                 return Ok(());

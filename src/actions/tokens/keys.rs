@@ -53,7 +53,8 @@ pub async fn show(app: &App, by: By<'_>, identifier: &str) -> Result<Option<Plai
 ///
 /// # Errors
 /// [`ActionError::Forbidden`] unless an administrator does it; [`ActionError::NotFound`]; [`ActionError::Rule`] for a key
-/// that could be guessed, and for one of an app password that does not begin as theirs do; [`ActionError::Exists`] when another token has it.
+/// that could be guessed, and for one of an app password that does not begin as theirs do; [`ActionError::Exists`] when
+/// another token has it.
 pub async fn set(app: &App, by: By<'_>, identifier: &str, key: PlainSecret) -> Result<(), ActionError> {
     by.must_administer()?;
     let token = find(app, by, identifier).await?;

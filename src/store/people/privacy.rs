@@ -120,8 +120,8 @@ impl Db<'_> {
     /// Takes out of the filters of ends of many what names somebody by a text that it holds: `names` is asked for the key
     /// and the value of each part of such a filter.
     async fn erase_filters_with(&self, text: &str, names: impl Fn(&str, &str) -> bool) -> Result<(), StoreError> {
-        let find = if self.is_sqlite() { "instr" } else { "strpos" };
-        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.kind IN ($1, $3) AND {find}(e.content, $2) > 0");
+        let holds = self.holds("e.content", "$2");
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.kind IN ($1, $3) AND {holds}");
         let (own, watched) = (EventKind::SessionsEnded.as_str(), EventKind::SourceSessionsEnded.as_str());
         // As JSON writes it, without the quotation marks.
         let written = serde_json::Value::from(text).to_string();

@@ -108,7 +108,9 @@ const UUID_LENGTH: usize = 37;
 pub(in crate::store) static FOLDED: [&str; 3] = ["u.username_folded", "u.email_folded", "COALESCE(u.name_folded, upper(u.name))"];
 
 /// The columns of a [`TextRow`], of users `u`.
-const TEXTS: &str = "u.username, u.username_folded, u.email_folded, COALESCE(u.name_folded, upper(u.name))";
+fn columns() -> String {
+    format!("u.username, {}", FOLDED.join(", "))
+}
 
 impl UserTexts {
     /// Reads what changed since the last question.
@@ -129,7 +131,7 @@ impl UserTexts {
     /// whose texts must not be mixed with these.
     async fn catch_up(&self, db: &Db<'_>, newest: i64) -> Result<bool, StoreError> {
         let Some(seq) = self.seq() else {
-            let users: Vec<TextRow> = db.all(&format!("SELECT u.uuid, u.id, {TEXTS} FROM users u"), &[]).await?;
+            let users: Vec<TextRow> = db.all(&format!("SELECT u.uuid, u.id, {} FROM users u", columns()), &[]).await?;
             let former: Vec<FormerRow> = db.all("SELECT user_uuid, username_folded FROM former_names", &[]).await?;
             let mut read = Known { seq: Some(newest), ..Known::default() };
             read.replace(users, former);
@@ -146,7 +148,7 @@ impl UserTexts {
         let changed = "FROM user_changes c JOIN";
         let since = "WHERE c.seq > $1";
         let all: Vec<Uuid> = db.all(&format!("SELECT c.user_uuid FROM user_changes c {since}"), &values![seq]).await?;
-        let sql = format!("SELECT u.uuid, u.id, {TEXTS} {changed} users u ON u.uuid = c.user_uuid {since}");
+        let sql = format!("SELECT u.uuid, u.id, {} {changed} users u ON u.uuid = c.user_uuid {since}", columns());
         let users: Vec<TextRow> = db.all(&sql, &values![seq]).await?;
         let sql = format!("SELECT f.user_uuid, f.username_folded {changed} former_names f ON f.user_uuid = c.user_uuid {since}");
         let former: Vec<FormerRow> = db.all(&sql, &values![seq]).await?;

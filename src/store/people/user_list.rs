@@ -15,7 +15,7 @@ use crate::store::people::administrators::{AUDITORS, SUPERUSERS};
 use crate::store::people::groups::{GROUP_COLUMNS, GroupRow};
 use crate::store::people::marks::{Few, Matching};
 use crate::store::people::profiles::{PROFILE_COLUMNS_WITHOUT_GROUPS, UserProfile};
-use crate::store::people::texts::could_be_uuid;
+use crate::store::people::texts::{FOLDED, could_be_uuid};
 use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
 use crate::values;
 
@@ -156,8 +156,7 @@ impl Conditions {
     /// A term that must be part of one of a user's texts.
     fn with_term(&mut self, term: &str) {
         let place = self.place(term);
-        let texts = ["u.username_folded", "u.email_folded", "COALESCE(u.name_folded, upper(u.name))"];
-        let mut any: Vec<String> = texts.iter().map(|text| self.contains(text, &place)).collect();
+        let mut any: Vec<String> = FOLDED.iter().map(|text| self.contains(text, &place)).collect();
         if could_be_uuid(term) {
             let uuid = if self.is_sqlite() {
                 let digits = |from: u8, count: u8| format!("substr(hex(u.uuid), {from}, {count})");

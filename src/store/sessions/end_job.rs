@@ -127,8 +127,7 @@ impl Db<'_> {
     /// When the database does not answer.
     pub async fn erase_end_jobs(&self, username: &str) -> Result<(), StoreError> {
         let written = format!("\"username\":{}", serde_json::Value::from(username));
-        let find = if self.is_sqlite() { "instr" } else { "strpos" };
-        self.execute(&format!("DELETE FROM end_jobs WHERE {find}(target, $1) > 0"), &values![written]).await.map(drop)
+        self.execute(&format!("DELETE FROM end_jobs WHERE {}", self.holds("target", "$1")), &values![written]).await.map(drop)
     }
 
     /// The same where the filter has a search that names the user, as `names` says of its terms. `word` is one that such a
@@ -139,8 +138,7 @@ impl Db<'_> {
         names: impl Fn(&str) -> bool,
     ) -> Result<(), StoreError> {
         let written = serde_json::Value::from(word).to_string();
-        let find = if self.is_sqlite() { "instr" } else { "strpos" };
-        let sql = format!("SELECT name, target FROM end_jobs WHERE {find}(target, $1) > 0");
+        let sql = format!("SELECT name, target FROM end_jobs WHERE {}", self.holds("target", "$1"));
         for (name, target) in self.all::<(String, String)>(&sql, &values![written.trim_matches('"')]).await? {
             if serde_json::from_str(&target).is_ok_and(|target| search_of(&target).is_some_and(|search| names(&search))) {
                 self.execute("DELETE FROM end_jobs WHERE name = $1", &values![name.as_str()]).await?;
