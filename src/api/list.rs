@@ -206,14 +206,18 @@ impl<F: FilterSet, K: Copy + PartialEq> ListTable<F, K> {
         let types = utoipa::openapi::schema::SchemaType::from_iter([Type::String, Type::Null]);
         let search = ("search".to_owned(), ObjectBuilder::new().schema_type(types).description(Some(self.search_help)).into());
         let filters = F::all().map(|about| {
-            // A whole number may be written as a text, too; null is no filter.
+            // A whole number may be written as a text, too, a flag may not. Null and an empty text are no filter.
             let schema = match schema_of(about.kind) {
                 Schema::Object(mut object) => {
                     let types = match about.kind {
                         Kind::Whole => vec![Type::Integer, Type::String, Type::Null],
+                        Kind::Flag | Kind::Switch => vec![Type::Boolean, Type::Null],
                         _ => vec![Type::String, Type::Null],
                     };
                     object.schema_type = utoipa::openapi::schema::SchemaType::from_iter(types);
+                    if let Some(words) = &mut object.enum_values {
+                        words.extend([json!(""), Value::Null]);
+                    }
                     object.description = Some(format!("{}.", about.help));
                     Schema::Object(object)
                 }

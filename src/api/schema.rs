@@ -275,10 +275,18 @@ static SCHEMA: LazyLock<StaticFile> = LazyLock::new(|| {
     StaticFile::new("application/json", "no-store", text)
 });
 
+/// The forms that the description is given in.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "it describes the parameter; nothing makes one")]
+enum DescriptionForm {
+    Json,
+}
+
 /// Gives this description, as JSON.
 #[utoipa::path(
     get, path = "/api/v3/schema/", operation_id = "schema_retrieve", tag = "schema", security(()),
-    params(("format" = Option<String>, Query, description = "`json`, or empty: there is no other form.")),
+    params(("format" = inline(Option<DescriptionForm>), Query, description = "`json`, or empty: there is no other form.")),
     responses((status = 200, body = Object, description = "The description."))
 )]
 pub(crate) async fn schema(uri: Uri) -> Response {

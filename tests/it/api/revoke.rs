@@ -256,3 +256,28 @@ async fn refuse_no_more(app: &TestApp, table: &str) {
     let of = if app.db.is_sqlite() { String::new() } else { format!(" ON {table}") };
     app.db.run(&format!("DROP TRIGGER refuse{of}")).await;
 }
+
+db_test!(each_field_takes_the_types_that_the_description_says, |db| async move {
+    let app = TestApp::new(db).await;
+    let admin = app.admin_token().await;
+    let whole = serde_json::to_value(rollcall::api::schema::description()).unwrap();
+    let schema = &whole["components"]["schemas"]["RevokeSessionsRequest"];
+    let validator = jsonschema::validator_for(schema).unwrap();
+    let mut wrong_types = 0;
+    for name in schema["properties"].as_object().unwrap().keys() {
+        for value in [json!(null), json!(true), json!(7), json!(7.5), json!(""), json!("7"), json!([]), json!({})] {
+            let mut body = json!({"expected_count": 1_000_000});
+            body[name] = value;
+            let answer = revoke(&admin, body.clone()).await;
+            let why = answer.json()[name].as_array().cloned().unwrap_or_default();
+            if validator.is_valid(&body) {
+                let of_type = ["Not a valid string.", "Must be a valid boolean."];
+                assert!(why.iter().all(|text| !of_type.contains(&text.as_str().unwrap())), "{body}: {why:?}");
+            } else {
+                wrong_types += 1;
+                assert!(answer.status == 400 && !why.is_empty(), "{body}: {}", answer.text());
+            }
+        }
+    }
+    assert!(wrong_types > 60, "{wrong_types}");
+});
