@@ -91,7 +91,7 @@ impl Db<'_> {
         self.execute(&by, &values![user, named, ERASED]).await?;
         self.erase_filters(name).await?;
         self.erase_end_jobs(name).await?;
-        self.erase_asked_ends(user, name, ERASED).await?;
+        self.erase_asked_ends(user, ERASED).await?;
         Ok(u64::try_from(erased).unwrap_or(0))
     }
 
@@ -117,8 +117,8 @@ impl Db<'_> {
         self.erase_filters_with(name, |key, value| (key == SEARCH || NAMES.contains(&key)) && is_name(value)).await
     }
 
-    /// Takes out of the filters of ends of many what names somebody by a text that it holds: `names` is asked for the key
-    /// and the value of each part of such a filter.
+    /// Takes out of the filters of ends of many, here and at the watched authentik, what names somebody by a text that it
+    /// holds: `names` is asked for the key and the value of each part of such a filter.
     async fn erase_filters_with(&self, text: &str, names: impl Fn(&str, &str) -> bool) -> Result<(), StoreError> {
         let holds = self.holds("e.content", "$2");
         let sql = format!("SELECT {EVENT_COLUMNS} FROM events e WHERE e.kind IN ($1, $3) AND {holds}");
@@ -133,6 +133,6 @@ impl Db<'_> {
                 self.update_event_content(event.id, &content).await?;
             }
         }
-        Ok(())
+        self.erase_source_jobs_with(written, names).await
     }
 }

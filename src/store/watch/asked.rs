@@ -340,18 +340,14 @@ impl Db<'_> {
         self.execute(sql, &values![now.minus(KEPT)]).await.map(drop)
     }
 
-    /// Takes a user who is gone out of the ends that they asked for, and out of filters that name them.
+    /// Takes a user who is gone out of the ends that they asked for.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn erase_asked_ends(&self, user: Option<Uuid>, name: &str, erased: &str) -> Result<(), StoreError> {
+    pub async fn erase_asked_ends(&self, user: Option<Uuid>, erased: &str) -> Result<(), StoreError> {
         let sql = "UPDATE asked_ends SET actor_uuid = NULL, actor = $2, ip = '', request_id = '' WHERE actor_uuid = $1";
         self.execute(sql, &values![user, erased]).await?;
         let sql = "UPDATE source_jobs SET actor_uuid = NULL, actor = $2 WHERE actor_uuid = $1";
-        self.execute(sql, &values![user, erased]).await?;
-        let find = if self.is_sqlite() { "instr" } else { "strpos" };
-        let written = serde_json::Value::from(name).to_string();
-        let sql = format!("UPDATE source_jobs SET filter = '{{}}' WHERE {find}(filter, $1) > 0");
-        self.execute(&sql, &values![written.trim_matches('"')]).await.map(drop)
+        self.execute(sql, &values![user, erased]).await.map(drop)
     }
 }

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
+use crate::domain::event::FilterTerms;
 use crate::domain::source::{JobState, SourceId};
 use crate::domain::{Timestamp, UserId};
 use crate::store::sessions::end_job::Lease;
@@ -238,5 +241,26 @@ impl Db<'_> {
     pub async fn delete_old_source_jobs(&self, now: Timestamp) -> Result<(), StoreError> {
         let sql = "DELETE FROM source_jobs WHERE finished_at > 0 AND finished_at < $1";
         self.execute(sql, &values![now.minus(KEPT)]).await.map(drop)
+    }
+
+    /// Takes out of the filters of jobs what names somebody by a text that it holds, written as JSON writes it: `names` is
+    /// asked for the key and the value of each part of such a filter. Which sessions a job ends does not change by it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(in crate::store) async fn erase_source_jobs_with(
+        &self,
+        written: &str,
+        names: impl Fn(&str, &str) -> bool,
+    ) -> Result<(), StoreError> {
+        let sql = format!("SELECT id, filter FROM source_jobs WHERE {}", self.holds("filter", "$1"));
+        for (id, filter) in self.all::<(i64, String)>(&sql, &values![written]).await? {
+            // What is no filter says nothing that a page could show, either.
+            let mut terms: FilterTerms = serde_json::from_str(&filter).unwrap_or_default();
+            terms.retain(|key, value| !names(key, value));
+            let filter = json!(terms).to_string();
+            self.execute("UPDATE source_jobs SET filter = $2 WHERE id = $1", &values![id, filter.as_str()]).await?;
+        }
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall::actions::by::By;
+use rollcall::actions::people::privacy;
 use rollcall::actions::sessions::end_job::EndTarget;
 use rollcall::actions::sessions::end_matching::EndError;
 use rollcall::actions::watch::many::{self, JobView, ManyEnds};
@@ -322,4 +323,34 @@ db_test!(the_page_of_sessions_ends_those_that_match_and_those_that_are_picked, |
         [("proof", late.proof()), ("q", "source:authentik user:user-4".into()), ("expected", "5".into()), ("typed", "5".into())];
     let answer = send(fields.map(|(name, value)| (name.to_owned(), value)).into()).await;
     assert!(answer.status == 409 && answer.text().contains("older than a minute"), "{}", answer.text());
+});
+
+db_test!(who_is_erased_is_in_no_filter_and_other_filters_stay, |db| async move {
+    let (watch, _) = copied(db, 35, "1000").await;
+    for name in ["4", "user-2", "user-3"] {
+        watch.rollcall.user(name).await;
+    }
+    let mut jobs = Vec::new();
+    for filter in [
+        of_user("user-3"),
+        SessionFilter { search: vec!["USER-2".into()], ..everyone() },
+        SessionFilter { user_agent: Some("Browser/4".into()), ..everyone() },
+    ] {
+        let name = begin(&watch, filter, None).await.unwrap();
+        through(&watch, &name).await;
+        jobs.push(name);
+    }
+    let filters = async || {
+        let mut filters = Vec::new();
+        for name in &jobs {
+            filters.push(many::find(watch.app(), By::Cli, name).await.unwrap().job.filter);
+        }
+        filters
+    };
+    let all = [r#"{"username":"user-3"}"#, r#"{"search":"USER-2"}"#, r#"{"user_agent":"Browser/4"}"#];
+    assert_eq!(filters().await, all);
+    for (name, left) in [("4", all), ("user-3", ["{}", all[1], all[2]]), ("user-2", ["{}", "{}", all[2]])] {
+        privacy::erase(watch.app(), By::Cli, name).await.unwrap();
+        assert_eq!(filters().await, left, "after {name}");
+    }
 });
