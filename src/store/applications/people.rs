@@ -1,6 +1,5 @@
 //! What access and headers need to know about a user.
 
-use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::domain::UserId;
@@ -8,6 +7,7 @@ use crate::domain::application::decide::Person;
 use crate::domain::application::demand::Party;
 use crate::domain::application::values::Identity;
 use crate::store::db::statements::in_list;
+use crate::store::people::reached::ReachedGroups;
 use crate::store::people::users::{UserRow, select_users};
 use crate::store::{Db, FromRow, Row, StoreError};
 use crate::values;
@@ -23,32 +23,17 @@ pub struct Subject {
     pub is_active: bool,
 }
 
-/// The columns of a [`Subject`], of the user `u`. Each database has its own way to make JSON of the groups: the direct ones
-/// and all their ancestors.
+/// The columns of a [`Subject`], of the user `u`.
 macro_rules! subject_columns {
-    (sqlite) => {
-        subject_columns!("json_group_array(json_array(hex(g.uuid), g.name, CASE WHEN g.is_superuser THEN 1 ELSE 0 END))")
-    };
-    (postgres) => {
-        subject_columns!(
-            "CAST(COALESCE(json_agg(json_build_array(g.uuid, g.name, CASE WHEN g.is_superuser THEN 1 ELSE 0 END)), '[]') AS TEXT)"
-        )
-    };
-    ($groups:literal) => {
+    ($database:ident) => {
         concat!(
             "u.username, u.name, u.email, u.is_email_verified, u.uid, u.uuid, u.attributes, COALESCE(u.updated_at, u.created_at), ",
-            "u.is_superuser, u.is_active, (SELECT ",
-            $groups,
-            " FROM memberships m JOIN group_ancestors a ON a.group_id = m.group_id JOIN groups g ON g.id = a.ancestor_id ",
-            "WHERE m.user_id = u.id)"
+            "u.is_superuser, u.is_active, ",
+            crate::store::people::reached::groups_column!($database)
         )
     };
 }
 pub(in crate::store) use subject_columns;
-
-/// A group in the JSON that the statements make: the uuid, the name, and 1 if its members administer.
-#[derive(Deserialize)]
-struct GroupJson(String, String, u8);
 
 impl FromRow for Subject {
     fn from_row(row: &mut Row<'_>) -> Result<Self, StoreError> {
@@ -66,17 +51,10 @@ impl FromRow for Subject {
             is_superuser: row.bool()?,
         };
         let is_active = row.bool()?;
-        let corrupt = || StoreError::Corrupt("the groups of a user");
-        let mut listed: Vec<GroupJson> = serde_json::from_str(&row.text()?).map_err(|_| corrupt())?;
-        listed.sort_unstable_by(|one, other| (&one.1, &one.0).cmp(&(&other.1, &other.0)));
-        // A group that is reached in two ways is listed twice. SQLite would make a temporary table to list it once.
-        listed.dedup_by(|one, other| one.0 == other.0);
-        let mut uuids = Vec::with_capacity(listed.len());
-        for GroupJson(uuid, name, administers) in listed {
-            uuids.push(Uuid::try_parse(&uuid).map_err(|_| corrupt())?);
-            identity.groups.push(name);
-            identity.is_superuser |= administers == 1;
-        }
+        let ReachedGroups(groups) = ReachedGroups::from_row(row)?;
+        let uuids = groups.iter().map(|group| group.uuid).collect();
+        identity.is_superuser |= groups.iter().any(|group| group.is_superuser);
+        identity.groups = groups.into_iter().map(|group| group.name).collect();
         Ok(Self { person: Person::new(identity.uuid, uuids), identity, is_active })
     }
 }

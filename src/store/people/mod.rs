@@ -10,6 +10,7 @@ pub mod names;
 pub mod policies;
 pub mod privacy;
 pub mod profiles;
+pub mod reached;
 pub mod texts;
 pub mod token_list;
 pub mod tokens;

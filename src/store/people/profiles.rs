@@ -5,6 +5,7 @@ use crate::domain::names;
 use crate::domain::user::UserType;
 use crate::domain::{Timestamp, UserId};
 use crate::store::db::statements::in_list;
+use crate::store::people::reached::{ReachedGroup, ReachedGroups, groups_column};
 use crate::store::people::users::UserRow;
 use crate::store::{Db, FromRow, Row, Store, StoreError, Value};
 use crate::values;
@@ -109,7 +110,31 @@ impl Db<'_> {
         self.one(&format!("SELECT {PROFILE_COLUMNS} FROM users u WHERE u.id = $1"), &values![id]).await
     }
 
-    /// The same, locked until the transaction ends.
+    /// The same with all groups of the user, the ancestors of the direct ones too, by name.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn find_profile_and_groups(&self, id: UserId) -> Result<Option<(UserProfile, Vec<ReachedGroup>)>, StoreError> {
+        macro_rules! select {
+            ($database:ident) => {
+                concat!(
+                    "SELECT ",
+                    profile_columns!("u.is_superuser"),
+                    ", ",
+                    groups_column!($database),
+                    " FROM users u WHERE u.id = $1"
+                )
+            };
+        }
+        let sql = if self.is_sqlite() { select!(sqlite) } else { select!(postgres) };
+        let found: Option<(UserProfile, ReachedGroups)> = self.one(sql, &values![id]).await?;
+        Ok(found.map(|(mut profile, ReachedGroups(groups))| {
+            profile.is_administrator |= groups.iter().any(|group| group.is_superuser);
+            (profile, groups)
+        }))
+    }
+
+    /// A user with this primary key, locked until the transaction ends.
     ///
     /// # Errors
     /// When the database does not answer.

@@ -2,12 +2,13 @@
 
 use std::future::ready;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use fantoccini::Locator;
 use serde_json::json;
 
-use crate::process::{Chromium, Home, ROLLCALL, Server, eventually, finish, skip};
+use crate::process::{Chromium, Home, ROLLCALL, Server, eventually, finish, skip, within};
 
 /// The pages of the application that [`fill`] adds: name and path.
 pub const PAGES: [(&str, &str); 11] = [
@@ -79,8 +80,12 @@ fn word(said: &str, name: &str) -> String {
     rest.split(' ').next().unwrap().to_owned()
 }
 
+/// Waits until the browser is at an address that starts so, and shows what it has instead where it does not come there.
 async fn is_at(browser: &Chromium, start: &str) {
-    eventually(start, || async { browser.client.current_url().await.ok()?.as_str().starts_with(start).then_some(()) }).await;
+    let look = || async { browser.client.current_url().await.ok()?.as_str().starts_with(start).then_some(()) };
+    if tokio::time::timeout(Duration::from_secs(60), within(Duration::MAX, start, look)).await.is_err() {
+        panic!("not at {start} but at {:?}: {}", browser.client.current_url().await, browser.text().await);
+    }
 }
 
 /// The processes whose command line names this folder.

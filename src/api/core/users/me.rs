@@ -23,9 +23,7 @@ pub fn address() -> MethodRouter<App> {
     responses((status = 200, body = SessionUser, description = "The caller."))
 )]
 pub(crate) async fn retrieve(app: App, call: Call) -> Answer {
-    let db = app.store.read();
-    let profile = db.find_profile(call.who.user_id).await?.ok_or(ApiError::Missing)?;
-    let groups = db.list_all_groups_of(profile.user.id).await?;
+    let (profile, groups) = app.store.read().find_profile_and_groups(call.who.user_id).await?.ok_or(ApiError::Missing)?;
     let mut attributes: Map<String, Value> = serde_json::from_str(&profile.attributes).unwrap_or_default();
     let settings = match attributes.remove("settings") {
         Some(Value::Object(settings)) => settings,
