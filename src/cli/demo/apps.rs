@@ -1,7 +1,7 @@
 //! Two made-up apps, which print who they see: what the proxy says of the user. They listen on loopback and know nothing
 //! of Rollcall.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use askama::Template;
@@ -24,6 +24,9 @@ use crate::domain::application::host::HostPattern;
 
 /// The slug, the name, and the port that the proxy takes for it where it is free.
 const APPS: [(&str, &str, u16); 2] = [("wiki", "The wiki", 8081), ("staff", "The staff room", 8082)];
+/// How many ports are tried for an app, and how far they are from one another.
+const PORT_TRIES: u16 = 50;
+const PORT_STEP: u16 = 2;
 /// What the proxy says, in the order in which an app prints it.
 const SHOWN: [&str; 6] = ["remote-user", "remote-name", "remote-groups", "remote-email", "cookie", "authorization"];
 
@@ -49,6 +52,7 @@ impl Drop for MadeUp {
 /// The two apps: one for everybody who is signed in, and one for the group of the staff.
 pub(super) struct Apps {
     pub all: Vec<MadeUp>,
+    _reserved: Vec<ReservedPort>,
 }
 
 #[derive(Template)]
@@ -80,12 +84,16 @@ impl Apps {
         let id = app.store.read().find_group_id(group).await?.ok_or("the demo has no group of the staff")?;
         let staff = app.store.read().find_group_by_id(id).await?.ok_or("the demo has no group of the staff")?;
         let allowed = [Allow::SignedIn, Allow::those([Party::Group(staff.uuid)])];
-        let ports = APPS.map(|(.., port)| free_port(port));
+        let mut reserved = Vec::new();
+        for (.., port) in APPS {
+            reserved.push(ReservedPort::find(port)?);
+        }
         let mut all = Vec::new();
         for (nth, (slug, name, _)) in APPS.into_iter().enumerate() {
-            let (port, other) = (*ports.get(nth).ok_or("no port")?, 1 - nth);
+            let (port, other) = (reserved.get(nth).ok_or("no port")?.port, 1 - nth);
             let url = |nth: usize| {
-                let (slug, port) = (APPS.get(nth).map_or("", |(slug, ..)| slug), ports.get(nth).copied().unwrap_or_default());
+                let (slug, port) =
+                    (APPS.get(nth).map_or("", |(slug, ..)| slug), reserved.get(nth).map_or(0, |reserved| reserved.port));
                 format!("http://{slug}.localhost:{port}/")
             };
             let guard = Guard { hosts: vec![HostPattern::parse(&format!("{slug}.localhost:{port}"))?], ..Guard::default() };
@@ -103,7 +111,7 @@ impl Apps {
             let (address, server) = serve(fixed).await?;
             all.push(MadeUp { application, address, port, url: url(nth), server });
         }
-        Ok(Self { all })
+        Ok(Self { all, _reserved: reserved })
     }
 
     /// Where people open them.
@@ -113,10 +121,29 @@ impl Apps {
     }
 }
 
-/// This port of loopback where it is free, else another that is.
-fn free_port(wanted: u16) -> u16 {
-    let free = |port: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|free| free.local_addr());
-    free(wanted).or_else(|_| free(0)).map_or(wanted, |address| address.port())
+/// A port of loopback for the proxy.
+struct ReservedPort {
+    port: u16,
+    /// No other demo takes the port while this is open: each asks for the UDP port of the same number first, also while the
+    /// proxy does not listen yet.
+    _udp: UdpSocket,
+}
+
+impl ReservedPort {
+    /// This port where it is free, else one after it, else any.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn find(wanted: u16) -> std::io::Result<Self> {
+        let reserve = |port: u16| {
+            let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
+            let port = udp.local_addr()?.port();
+            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+            Ok(Self { port, _udp: udp })
+        };
+        let others = (1..PORT_TRIES).map(|nth| wanted + nth * PORT_STEP);
+        others.chain([0]).fold(reserve(wanted), |found, other| found.or_else(|_| reserve(other)))
+    }
 }
 
 async fn serve(fixed: Fixed) -> Result<(SocketAddr, AbortHandle), Failure> {

@@ -9,6 +9,7 @@ use fantoccini::Locator;
 use serde_json::json;
 
 use crate::process::{Chromium, Home, ROLLCALL, Server, eventually, finish, skip, within};
+use crate::support::raw;
 
 /// The pages of the application that [`fill`] adds: name and path.
 pub const PAGES: [(&str, &str); 11] = [
@@ -205,6 +206,32 @@ async fn the_demo_shows_an_app_that_is_told() {
     assert!(browser.text().await.contains("Nobody is signed in"));
     browser.close().await;
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn demos_that_start_at_once_take_different_ports() {
+    if !is_installed("caddy") {
+        return;
+    }
+    let homes = [Home::sqlite(), Home::sqlite(), Home::sqlite()];
+    let start = async |home: &Home| {
+        let mut command = home.command(ROLLCALL);
+        command.args(["demo", "--proxy", "caddy"]).env("TMPDIR", home.folder()).env("PATH", path_with_proxies());
+        Server::start(command).await
+    };
+    let servers = <[Server; 3]>::from(tokio::join!(start(&homes[0]), start(&homes[1]), start(&homes[2])));
+    for server in servers {
+        let said = eventually("what the demo prints", || ready(Some(server.out()).filter(|out| out.contains("closed")))).await;
+        for app in ["wiki", "staff"] {
+            let url = word(&said, app);
+            let host = url.trim_start_matches("http://").trim_end_matches('/');
+            let address = host.replace(&format!("{app}.localhost"), "127.0.0.1").parse().unwrap();
+            let answer = raw::request(address, "GET", "/", &[("Host", host.as_bytes()), ("Accept", b"text/html")], b"").await;
+            let to = answer.header("location").unwrap_or_default();
+            assert!(answer.status == 302 && to.starts_with(&server.origin), "{url} of {} leads to {to}", server.origin);
+        }
+        server.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
