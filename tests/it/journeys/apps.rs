@@ -83,7 +83,7 @@ fn word(said: &str, name: &str) -> String {
 /// Waits until the browser is at an address that starts so, and shows what it has instead where it does not come there.
 async fn is_at(browser: &Chromium, start: &str) {
     let look = || async { browser.client.current_url().await.ok()?.as_str().starts_with(start).then_some(()) };
-    if tokio::time::timeout(Duration::from_secs(60), within(Duration::MAX, start, look)).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(20), within(Duration::MAX, start, look)).await.is_err() {
         panic!("not at {start} but at {:?}: {}", browser.client.current_url().await, browser.text().await);
     }
 }
